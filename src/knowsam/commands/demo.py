@@ -1,0 +1,59 @@
+"""`knowsam demo`: the sample volume, segmented from seven of its slices."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+
+import numpy as np
+
+from knowsam.cli import parse
+from knowsam.commands import segment
+from knowsam.commands.evaluate import score_table
+from knowsam.data.annotation import default_classes
+from knowsam.data.orientation import working_index
+from knowsam.errors import OutputError
+from knowsam.inference.metrics import evaluate_masks
+from knowsam.inference.picture import write_montage
+from knowsam.io.nifti import read_nifti, read_nifti_labels
+from knowsam.io.sample import sample_folder
+
+_AXIS = 2
+_ANNOTATED = (1, 6, 11, 15, 19, 23, 27)
+_SHOWN = (3, 8, 13, 17, 21, 25)
+
+
+def run(options: Namespace) -> None:
+    """Segment the sample; write mask, picture and report into the folder and print the scores."""
+    image, labels = sample_folder() / "phantom.nii.gz", sample_folder() / "phantom_labels.nii.gz"
+    mask, report, picture = (options.output / name for name in ("mask.nii.gz", "report.json", "picture.png"))
+    try:
+        options.output.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise OutputError(f"The folder {options.output} cannot be made: {exc.strerror}. Choose another one.") from exc
+    words = ["segment", str(image), "--labels", str(labels), "-o", str(mask), "--report", str(report), "--overwrite"]
+    words += ["--axis", str(_AXIS), "--annotated-slices", ",".join(map(str, _ANNOTATED))]
+    words += ["--device", options.device, "--seed", str(options.seed)]
+    words += ["--budget", options.budget] if options.steps is None else ["--steps", str(options.steps)]
+    segment.run(parse(words))
+
+    volume, predicted, reference = read_nifti(image), read_nifti_labels(mask), read_nifti_labels(labels)
+    hidden = [working_index(volume.grid, _AXIS, i) for i in range(volume.grid.shape[_AXIS]) if i not in _ANNOTATED]
+    classes = default_classes(int(value) for value in np.unique(reference.array))[1:]
+    scores = evaluate_masks(
+        predicted.array[hidden], reference.array[hidden], volume.spacing_mm, [c.value for c in classes]
+    )
+    write_montage(
+        picture,
+        volume.array,
+        predicted.array,
+        axis=0,
+        indices=[working_index(volume.grid, _AXIS, index) for index in _SHOWN],
+        spacing_mm=volume.spacing_mm,
+        colors={c.value: c.color for c in classes},
+        reference=reference.array,
+    )
+    sys.stdout.write(
+        f"Scores on the {len(hidden)} slices that were not annotated:\n{score_table(scores)}\n"
+        f"Mask: {mask}\nPicture: {picture} (white lines: the truth)\nReport: {report}\n"
+    )

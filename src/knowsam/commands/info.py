@@ -1,0 +1,43 @@
+"""`knowsam info`: what a file holds and how it lies in space; needs no PyTorch."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+
+import numpy as np
+
+from knowsam.data.orientation import describe_axes, obliqueness_deg
+from knowsam.data.volume import Volume
+from knowsam.io.image import read_image
+
+_MOST_CLASSES = 32
+
+
+def run(options: Namespace) -> None:
+    """Print geometry, orientation and, for a mask, classes."""
+    sys.stdout.write("\n".join(describe(read_image(options.path))) + "\n")
+
+
+def describe(volume: Volume) -> list[str]:
+    """Return the lines that `knowsam info` prints."""
+    grid = volume.grid
+    lines = ["axis  voxels  spacing mm  runs"]
+    lines += [
+        f"{axis:>4}  {grid.shape[axis]:>6}  {grid.spacing_mm[axis]:>10.4g}  {words}"
+        for axis, words in enumerate(describe_axes(grid.affine))
+    ]
+    tilt = obliqueness_deg(grid.affine)
+    lines.append("axes along the body" if tilt < 0.05 else f"axes oblique to the body by {tilt:.1f} degrees")
+    lines.append(f"values {volume.array.min():g} to {volume.array.max():g}, stored as {volume.array.dtype}")
+    return lines + _classes(volume)
+
+
+def _classes(volume: Volume) -> list[str]:
+    if not np.issubdtype(volume.array.dtype, np.integer):
+        return []
+    values, counts = np.unique(volume.array, return_counts=True)
+    if len(values) > _MOST_CLASSES or values[0] < 0:
+        return []
+    rows = [f"{value:>5}  {count:>8}  {count * volume.voxel_volume_ml:9.2f}" for value, count in zip(values, counts, strict=True)]
+    return ["class    voxels  volume ml", *rows]

@@ -1,0 +1,95 @@
+"""From the paths and words of the command line to volumes and annotations."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from knowsam.data.annotation import Annotation, annotated_axis, default_classes, slices_with_labels
+from knowsam.data.case import Case
+from knowsam.data.orientation import file_axis, working_axis, working_index
+from knowsam.data.volume import Volume, grid_difference
+from knowsam.errors import InputError
+from knowsam.io.image import read_image
+from knowsam.io.nifti import read_nifti_labels
+from knowsam.training.schedule import Budget
+
+
+def budget(options: Namespace) -> Budget:
+    """Return the budget, in steps if they were given."""
+    return Budget(steps=options.steps) if options.steps is not None else Budget.parse(options.budget)
+
+
+def read_cases(
+    images: Sequence[Path],
+    labels: Sequence[Path],
+    *,
+    axis: int | None = None,
+    annotated_slices: Sequence[int] | None = None,
+) -> list[Case]:
+    """Read images and what was painted in them, with the same classes and axis for all.
+
+    Parameters
+    ----------
+    axis : voxel axis of the label files; by default the one along which the fewest slices hold labels.
+    annotated_slices : completely painted slices, in the label files' count; by default all that hold labels.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be used, or an image and its labels do not lie on one grid.
+    """
+    volumes = [read_image(path) for path in images]
+    painted = [read_nifti_labels(path) for path in labels]
+    for volume, mask in zip(volumes, painted, strict=True):
+        require_same_grid(volume, mask)
+    along = _common_axis(painted) if axis is None else working_axis(painted[0].grid, axis)
+    chosen = [_working_indices(mask, along, annotated_slices) for mask in painted]
+    planes = [np.take(mask.array, indices, axis=along) for mask, indices in zip(painted, chosen, strict=True)]
+    classes = default_classes(int(value) for plane in planes for value in np.unique(plane))
+    return [
+        Case(volume, Annotation.from_labels(mask.array, along, indices, classes))
+        for volume, mask, indices in zip(volumes, painted, chosen, strict=True)
+    ]
+
+
+def require_same_grid(image: Volume, mask: Volume) -> None:
+    """Refuse a mask that belongs to another image.
+
+    Raises
+    ------
+    InputError
+        If the voxels of the two do not lie in the same places.
+    """
+    difference = grid_difference(mask.grid, image.grid)
+    if difference is not None:
+        raise InputError(f"The mask {mask.name} does not lie on the grid of {image.name}. {difference} Give the mask that "
+                         "belongs to this image, or resample it to the image's grid.")
+
+
+def read_unlabelled_case(image: Path, like: Annotation) -> Case:
+    """Read an image that only lends its slices, for training along the axis and with the classes of `like`."""
+    volume = read_image(image)
+    return Case(volume, Annotation(volume.shape, like.axis, like.classes))
+
+
+def _common_axis(painted: Sequence[Volume]) -> int:
+    if len(painted) == 1:
+        return annotated_axis(painted[0].array, painted[0].spacing_mm)
+    return min(range(3), key=lambda axis: sum(len(slices_with_labels(mask.array, axis)) for mask in painted))
+
+
+def _working_indices(mask: Volume, axis: int, file_indices: Sequence[int] | None) -> Sequence[int]:
+    if file_indices is None:
+        return slices_with_labels(mask.array, axis)
+    count = mask.shape[axis]
+    outside = [index for index in file_indices if not 0 <= index < count]
+    if outside:
+        raise InputError(
+            f"--annotated-slices names slice {outside[0]}, but the labels have slices 0 to {count - 1} along that "
+            "axis. Count slices from 0."
+        )
+    return [working_index(mask.grid, file_axis(mask.grid, axis), index) for index in file_indices]

@@ -1,0 +1,46 @@
+"""`knowsam segment`: one volume, a few painted slices, a mask of all slices."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from knowsam import jobs
+from knowsam.cli import chosen_config
+from knowsam.commands.inputs import budget, read_cases
+from knowsam.commands.training_progress import TrainingProgress
+from knowsam.inference.device import resolve_device
+from knowsam.io.nifti import check_writable, write_nifti_labels
+from knowsam.report import Report
+from knowsam.training.trained_model import save_model
+
+
+def run(options: Namespace) -> None:
+    """Do what the options say; everything that can be refused is refused before training."""
+    config, allowed = chosen_config(options), budget(options)
+    device = str(resolve_device(options.device))
+    check_writable(options.output, overwrite=options.overwrite)
+    timer = jobs.PhaseTimer()
+    with timer.phase("reading"):
+        (case,) = read_cases(
+            [options.image], [options.labels], axis=options.axis, annotated_slices=options.annotated_slices
+        )
+        teacher = jobs.choose_teacher(options.teacher)
+    report = Report(config.with_values(variant=teacher.variant), options.seed, device)
+    with TrainingProgress(report) as progress:
+        result = jobs.segment(
+            case.volume,
+            case.annotation,
+            budget=allowed,
+            config=config,
+            teacher=teacher,
+            device=device,
+            seed=options.seed,
+            listener=progress,
+            timer=timer,
+        )
+    with timer.phase("writing"):
+        write_nifti_labels(options.output, result.labels, case.volume.grid, overwrite=options.overwrite)
+        if options.save_model is not None:
+            save_model(result.model, options.save_model)
+    if options.report is not None:
+        report.write(options.report, timer.seconds)

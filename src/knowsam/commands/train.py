@@ -1,0 +1,46 @@
+"""`knowsam train`: several volumes, one model."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from knowsam import jobs
+from knowsam.cli import chosen_config
+from knowsam.commands.inputs import budget, read_cases, read_unlabelled_case
+from knowsam.commands.training_progress import TrainingProgress
+from knowsam.errors import ConfigError
+from knowsam.inference.device import resolve_device
+from knowsam.report import Report
+from knowsam.training.trained_model import save_model
+
+
+def run(options: Namespace) -> None:
+    """Do what the options say; everything that can be refused is refused before training."""
+    if len(options.images) != len(options.labels):
+        raise ConfigError(
+            f"There are {len(options.images)} images and {len(options.labels)} masks. Give one mask for each image, "
+            "and images without a mask behind --unlabelled."
+        )
+    config, allowed = chosen_config(options), budget(options)
+    device = str(resolve_device(options.device))
+    timer = jobs.PhaseTimer()
+    with timer.phase("reading"):
+        cases = read_cases(options.images, options.labels, axis=options.axis)
+        cases += [read_unlabelled_case(path, cases[0].annotation) for path in options.unlabelled]
+        teacher = jobs.choose_teacher(options.teacher)
+    report = Report(config.with_values(variant=teacher.variant), options.seed, device)
+    with TrainingProgress(report) as progress:
+        session = jobs.train(
+            cases,
+            budget=allowed,
+            config=config,
+            teacher=teacher,
+            device=device,
+            seed=options.seed,
+            listener=progress,
+            timer=timer,
+        )
+    with timer.phase("writing"):
+        save_model(session.model(), options.output)
+    if options.report is not None:
+        report.write(options.report, timer.seconds)

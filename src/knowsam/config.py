@@ -1,0 +1,276 @@
+"""Every default of the method, written once: value, range, unit, help and source.
+
+Command-line options and forms are made from these fields, and the same object is stored with a trained model.
+"paper" in a source is Huang et al., "Learnable Prompting SAM-induced Knowledge Distillation for Semi-supervised Medical
+Image Segmentation", IEEE TMI 2025, doi 10.1109/TMI.2025.3530097; "measured" names the committed table behind a default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import Field, asdict, dataclass, field, fields, replace
+from typing import Any
+
+from knowsam.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a person needs to know of one setting.
+
+    Parameters
+    ----------
+    help : one sentence for a user.
+    unit : unit of the value, empty if it has none.
+    low, high : inclusive range of a number.
+    choices : the permitted words of a text setting.
+    source : where the default comes from.
+    """
+
+    help: str
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    source: str = ""
+
+
+def setting(default: Any, help: str, **details: Any) -> Any:
+    """Declare a dataclass field that carries its own `Setting`."""
+    return field(default=default, metadata={"setting": Setting(help, **details)})
+
+
+def setting_of(config_field: Field[Any]) -> Setting:
+    """Return the `Setting` of a field of one of the sections below."""
+    found: Setting = config_field.metadata["setting"]
+    return found
+
+
+class Section:
+    """One group of settings; checks every value against its declared range when built."""
+
+    def __post_init__(self) -> None:
+        for config_field in fields(self):  # type: ignore[arg-type]
+            _check(config_field.name, getattr(self, config_field.name), setting_of(config_field))
+
+
+def _check(name: str, value: Any, rules: Setting) -> None:
+    if rules.choices and value not in rules.choices:
+        raise ConfigError(f"{name} is {value!r}, but must be one of {', '.join(rules.choices)}. Choose one of these.")
+    below = rules.low is not None and value < rules.low
+    above = rules.high is not None and value > rules.high
+    # A NaN is neither below nor above anything, so it is asked for by name.
+    if below or above or value != value:
+        raise ConfigError(f"{name} is {value}, but must lie between {rules.low} and {rules.high}. Choose a value inside.")
+
+
+@dataclass(frozen=True)
+class MethodConfig(Section):
+    """The parts of KnowSAM, each one switch of the ablation."""
+
+    cotraining: bool = setting(True, "Let the two students teach each other on every slice (MC).", source="paper")
+    distillation: bool = setting(True, "Distil the SAM teacher into the students (SKD).", source="paper")
+    learnable_prompts: bool = setting(
+        True, "Let SAM learn prompt tokens for each class instead of clicks (LPS).", source="paper"
+    )
+    mask_prompts: bool = setting(
+        True, "Feed the students' fused prediction back to SAM as a mask prompt (LPS).", source="paper"
+    )
+    mixing: bool = setting(
+        True, "Swap confident cells between labelled and unlabelled slices (UGDA).", source="paper"
+    )
+
+
+@dataclass(frozen=True)
+class PlaneConfig(Section):
+    """How a slice of the volume becomes a network plane."""
+
+    neighbours: bool = setting(True, "Show the network the slices above and below as colour channels.", source="measured")
+    margin: float = setting(
+        0.25, "Margin round what was painted, as a fraction of its size.", low=0.0, high=2.0, source="measured"
+    )
+    min_margin_px: int = setting(8, "Smallest margin round what was painted.", unit="px", low=0, high=256)
+    max_side_px: int = setting(
+        128, "Longest side of the network plane; larger regions are reduced.", unit="px", low=32, high=1024, source="measured"
+    )
+    clip_percent: float = setting(
+        0.5, "Darkest and brightest share of the voxels that is clipped.", unit="%", low=0.0, high=10.0
+    )
+
+
+@dataclass(frozen=True)
+class StudentConfig(Section):
+    """The two students and their fusion."""
+
+    width: int = setting(16, "Channels of the first level of UNet and VNet.", low=4, high=64, source="paper")
+    norm: str = setting(
+        "batch", "Normalisation layer.", choices=("batch", "group", "instance"), source="paper"
+    )
+    dropout: float = setting(
+        1.0, "Factor on the dropout rates 0.05 to 0.5 of the five levels.", low=0.0, high=1.8, source="paper"
+    )
+
+
+@dataclass(frozen=True)
+class TeacherConfig(Section):
+    """The SAM teacher."""
+
+    variant: str = setting(
+        "compact",
+        "SAM variant: compact is trained from scratch, the others need their official weights.",
+        choices=("none", "compact", "vit_b", "vit_l", "vit_h"),
+    )
+    adapter_ratio: float = setting(
+        0.25, "Bottleneck width of the adapters, relative to the encoder.", low=0.01, high=1.0, source="paper"
+    )
+    mlp_adapter_scale: float = setting(
+        0.5, "Weight of the adapter beside the MLP.", low=0.0, high=2.0, source="paper"
+    )
+    prompt_tokens: int = setting(2, "Learnable prompt tokens for each class.", low=1, high=16, source="paper")
+
+
+@dataclass(frozen=True)
+class LossConfig(Section):
+    """Weights of the loss terms."""
+
+    entropy_weight: float = setting(0.9, "Weight of the entropy term.", low=0.0, high=10.0, source="paper")
+    consistency_peak: float = setting(
+        1.0, "Weight of the consistency term at the end of its ramp.", low=0.0, high=10.0, source="paper, 0.1 x 10"
+    )
+    ramp_steepness: float = setting(5.0, "Steepness of the consistency ramp.", low=0.0, high=20.0, source="paper")
+    distillation_weight: float = setting(1.0, "Weight of the distillation term.", low=0.0, high=10.0, source="paper")
+    temperature: float = setting(10.0, "Temperature of the distillation.", low=1.0, high=100.0, source="paper")
+
+
+@dataclass(frozen=True)
+class MixingConfig(Section):
+    """Uncertainty-guided mixing of labelled and unlabelled slices."""
+
+    start: float = setting(0.24, "Training progress at which mixing begins.", low=0.0, high=1.0, source="paper")
+    grid: int = setting(4, "Cells along each side of the plane.", low=2, high=16, source="paper")
+    cells: int = setting(5, "Confident cells swapped in each slice.", low=1, high=64, source="paper")
+
+
+@dataclass(frozen=True)
+class AugmentConfig(Section):
+    """Random changes of the training slices; `strong_*` apply to unlabelled slices only."""
+
+    flip: float = setting(0.0, "Probability of a left-right and of an up-down flip.", low=0.0, high=0.5, source="measured")
+    shift: float = setting(0.06, "Largest shift, relative to the plane.", low=0.0, high=0.5, source="paper")
+    scale: float = setting(0.05, "Largest change of size.", low=0.0, high=0.5, source="paper")
+    rotate_deg: float = setting(10.0, "Largest rotation.", unit="degrees", low=0.0, high=180.0, source="paper")
+    intensity: float = setting(0.2, "Largest change of brightness and contrast.", low=0.0, high=1.0, source="paper")
+    strong_elastic: float = setting(
+        0.03, "Largest elastic displacement, relative to the plane.", low=0.0, high=0.2, source="paper"
+    )
+    strong_cutout: float = setting(
+        0.25, "Side of the square cut out, relative to the plane.", low=0.0, high=0.9, source="paper"
+    )
+
+
+@dataclass(frozen=True)
+class TrainingConfig(Section):
+    """Optimisation and sampling."""
+
+    labelled_batch: int = setting(2, "Annotated slices in a step.", low=1, high=64, source="measured")
+    unlabelled_batch: int = setting(2, "Unlabelled slices in a step.", low=1, high=64, source="measured")
+    optimizer: str = setting("adamw", "Optimiser of the students.", choices=("adamw", "sgd"), source="measured")
+    learning_rate: float = setting(2e-3, "Learning rate of the students.", low=1e-6, high=1.0, source="measured")
+    weight_decay: float = setting(1e-4, "Weight decay of the students.", low=0.0, high=1.0, source="paper")
+    adapter_learning_rate: float = setting(
+        1e-4, "Learning rate of adapters and prompts round a pretrained SAM.", low=1e-6, high=1.0, source="paper"
+    )
+    scratch_learning_rate: float = setting(
+        5e-4, "Learning rate of a SAM that is trained from scratch.", low=1e-6, high=1.0, source="measured"
+    )
+    precision: str = setting(
+        "auto", "Arithmetic; auto takes bfloat16 where the processor has it.", choices=("auto", "float32", "bfloat16")
+    )
+    holdout_every: int = setting(
+        5, "One in this many annotated slices is kept for validation.", low=2, high=100, source="docs/method.md"
+    )
+    holdout_minimum: int = setting(
+        5, "Annotated slices needed before any is kept for validation.", low=2, high=1000, source="docs/method.md"
+    )
+    validations: int = setting(8, "Validations in a run.", low=1, high=1000)
+
+
+@dataclass(frozen=True)
+class PredictionConfig(Section):
+    """From network output to mask."""
+
+    largest_component: bool = setting(False, "Keep the largest connected piece of each class.", source="paper")
+    fill_holes: bool = setting(False, "Fill holes enclosed by one class.")
+    keep_annotations: bool = setting(True, "Keep what was painted exactly as painted in the resulting mask.")
+
+
+@dataclass(frozen=True)
+class Config:
+    """All settings of one training, by section."""
+
+    method: MethodConfig = field(default_factory=MethodConfig)
+    plane: PlaneConfig = field(default_factory=PlaneConfig)
+    students: StudentConfig = field(default_factory=StudentConfig)
+    teacher: TeacherConfig = field(default_factory=TeacherConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    mixing: MixingConfig = field(default_factory=MixingConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    prediction: PredictionConfig = field(default_factory=PredictionConfig)
+
+    def sections(self) -> Iterator[tuple[str, Section]]:
+        """Yield the name and the content of each section."""
+        for section_field in fields(self):
+            yield section_field.name, getattr(self, section_field.name)
+
+    def with_values(self, **values: Any) -> Config:
+        """Return a copy with single settings changed, by their names, whatever section they stand in.
+
+        Raises
+        ------
+        ConfigError
+            If a name is unknown or a value is out of range.
+
+        >>> Config().with_values(mixing=False, learning_rate=0.01).training.learning_rate
+        0.01
+        """
+        changed: dict[str, Any] = {}
+        unknown = set(values)
+        for name, section in self.sections():
+            own = {key: values[key] for key in values if key in {f.name for f in fields(section)}}  # type: ignore[arg-type]
+            unknown -= set(own)
+            if own:
+                changed[name] = replace(section, **own)  # type: ignore[type-var]
+        if unknown:
+            raise ConfigError(f"There is no setting named {', '.join(sorted(unknown))}. See `knowsam segment --help-all`.")
+        return replace(self, **changed)
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """Return the settings as plain nested dicts, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Mapping[str, Any]]) -> Config:
+        """Rebuild the settings from `to_dict`; a setting that is not stored keeps its default.
+
+        Raises
+        ------
+        ConfigError
+            If a stored setting is unknown to this version.
+        """
+        flat = {key: value for section in stored.values() for key, value in section.items()}
+        return cls().with_values(**flat)
+
+    @classmethod
+    def paper(cls) -> Config:
+        """Return the settings of the publication: 256 px planes, 12 + 12 slices a step, SGD."""
+        return cls().with_values(
+            neighbours=False,
+            max_side_px=256,
+            flip=0.5,
+            labelled_batch=12,
+            unlabelled_batch=12,
+            optimizer="sgd",
+            learning_rate=1e-2,
+            variant="vit_b",
+        )

@@ -1,0 +1,249 @@
+"""What a person has painted: slice by slice, with unlabelled, background and ignored kept apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+from knowsam.errors import InputError
+
+BACKGROUND = 0
+"""Class index of what is known to be none of the painted classes."""
+
+IGNORE = 255
+"""Label of a pixel nobody has judged; it never enters a loss or a score."""
+
+LabelArray = npt.NDArray[np.uint8]
+
+_PALETTE = (
+    (230, 75, 53),
+    (77, 187, 213),
+    (0, 160, 135),
+    (243, 155, 127),
+    (132, 145, 180),
+    (145, 209, 194),
+    (126, 97, 72),
+    (176, 156, 133),
+)
+
+
+class SliceState(Enum):
+    """How much of one slice has been judged by a person."""
+
+    UNLABELLED = "unlabelled"
+    PARTIAL = "partly labelled"
+    COMPLETE = "complete"
+    BACKGROUND_ONLY = "background only"
+
+
+@dataclass(frozen=True)
+class LabelClass:
+    """One class: the value it has in label files, a name and a colour (red, green, blue in 0-255)."""
+
+    value: int
+    name: str
+    color: tuple[int, int, int]
+
+
+BACKGROUND_CLASS = LabelClass(0, "background", (0, 0, 0))
+
+
+def default_classes(values: Iterable[int]) -> tuple[LabelClass, ...]:
+    """Return background and one named, coloured class for each label value, in ascending order.
+
+    >>> [c.name for c in default_classes([7, 2])]
+    ['background', 'class 2', 'class 7']
+    """
+    foreground = sorted(set(values) - {BACKGROUND_CLASS.value})
+    if len(foreground) >= IGNORE:
+        raise InputError(
+            f"The labels hold {len(foreground)} classes, but at most {IGNORE - 1} can be told apart. "
+            "Give a label file that holds classes, not object numbers."
+        )
+    colored = (LabelClass(v, f"class {v}", _PALETTE[i % len(_PALETTE)]) for i, v in enumerate(foreground))
+    return (BACKGROUND_CLASS, *colored)
+
+
+@dataclass(frozen=True)
+class LabelSlice:
+    """The labels of one slice.
+
+    Parameters
+    ----------
+    axis, index : position in the working volume.
+    labels : (H, W), class indices, IGNORE where nobody has judged. Copied and made read-only.
+    """
+
+    axis: int
+    index: int
+    labels: LabelArray
+
+    def __post_init__(self) -> None:
+        labels = np.array(self.labels, dtype=np.uint8)
+        labels.setflags(write=False)
+        object.__setattr__(self, "labels", labels)
+
+    @property
+    def state(self) -> SliceState:
+        """What the labels amount to."""
+        judged = self.labels != IGNORE
+        if not judged.any():
+            return SliceState.UNLABELLED
+        if not judged.all():
+            return SliceState.PARTIAL
+        return SliceState.COMPLETE if self.labels.any() else SliceState.BACKGROUND_ONLY
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """Everything painted in one volume, along one axis.
+
+    Parameters
+    ----------
+    shape : (Z, Y, X) of the working volume.
+    axis : working axis the slices are stacked along.
+    classes : background first; their order gives the class indices.
+    slices : the judged slices by index; an index that is absent is unlabelled.
+    """
+
+    shape: tuple[int, int, int]
+    axis: int
+    classes: tuple[LabelClass, ...]
+    slices: Mapping[int, LabelSlice] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def plane_shape(self) -> tuple[int, int]:
+        """(H, W) of a slice."""
+        first, second = (n for axis, n in enumerate(self.shape) if axis != self.axis)
+        return first, second
+
+    @property
+    def annotated(self) -> tuple[int, ...]:
+        """Indices of all judged slices, ascending."""
+        return tuple(sorted(self.slices))
+
+    @property
+    def unlabelled(self) -> tuple[int, ...]:
+        """Indices of all slices that nobody has judged, ascending."""
+        return tuple(index for index in range(self.shape[self.axis]) if index not in self.slices)
+
+    def state(self, index: int) -> SliceState:
+        """Return the state of one slice."""
+        return self.slices[index].state if index in self.slices else SliceState.UNLABELLED
+
+    def with_slice(self, label_slice: LabelSlice) -> Annotation:
+        """Return the annotation with one slice replaced; an unlabelled one takes the old labels away.
+
+        Raises
+        ------
+        InputError
+            If the slice belongs to another axis, lies outside the volume, has another shape or holds an unknown class.
+        """
+        self._check(label_slice)
+        slices = {index: kept for index, kept in self.slices.items() if index != label_slice.index}
+        if label_slice.state is not SliceState.UNLABELLED:
+            slices[label_slice.index] = label_slice
+        return replace(self, slices=MappingProxyType(slices))
+
+    def _check(self, label_slice: LabelSlice) -> None:
+        if label_slice.axis != self.axis or not 0 <= label_slice.index < self.shape[self.axis]:
+            raise InputError(
+                f"Slice {label_slice.index} along axis {label_slice.axis} was annotated, but slices 0 to "
+                f"{self.shape[self.axis] - 1} along axis {self.axis} were expected. Annotate along one axis only."
+            )
+        if label_slice.labels.shape != self.plane_shape:
+            raise InputError(
+                f"The labels of slice {label_slice.index} have shape {label_slice.labels.shape}, but the image has "
+                f"{self.plane_shape}. Use the labels that belong to this image."
+            )
+        judged = label_slice.labels[label_slice.labels != IGNORE]
+        if judged.size and judged.max() >= len(self.classes):
+            raise InputError(
+                f"Slice {label_slice.index} holds class {judged.max()}, but there are {len(self.classes)} classes "
+                "with background. Add the class first."
+            )
+
+    @classmethod
+    def from_labels(
+        cls,
+        labels: npt.NDArray[np.integer],
+        axis: int,
+        indices: Iterable[int] | None = None,
+        classes: tuple[LabelClass, ...] | None = None,
+    ) -> Annotation:
+        """Take whole slices of a label volume as completely judged.
+
+        Parameters
+        ----------
+        labels : (Z, Y, X), label values in the working orientation.
+        indices : the judged slices; by default every slice that holds any label.
+
+        Raises
+        ------
+        InputError
+            If no slice is judged, an index lies outside the volume or no class is painted in any judged slice.
+        """
+        chosen = slices_with_labels(labels, axis) if indices is None else tuple(indices)
+        if not chosen:
+            raise InputError("No slice of the labels is annotated. Paint at least one slice of the structure.")
+        outside = [index for index in chosen if not 0 <= index < labels.shape[axis]]
+        if outside:
+            raise InputError(
+                f"Slice {outside[0]} is to be used, but axis {axis} has slices 0 to {labels.shape[axis] - 1}. "
+                "Count slices from 0."
+            )
+        planes = np.take(labels, chosen, axis=axis)
+        if classes is None:
+            classes = default_classes(int(value) for value in np.unique(planes))
+        if len(classes) < 2:
+            raise InputError("The annotated slices hold background only. Annotate at least one slice of the structure.")
+        indexed = class_indices(planes, classes)
+        annotation = cls(shape=labels.shape, axis=axis, classes=classes)
+        for position, index in enumerate(chosen):
+            annotation = annotation.with_slice(LabelSlice(axis, index, np.take(indexed, position, axis=axis)))
+        return annotation
+
+
+def class_indices(values: npt.NDArray[np.integer], classes: tuple[LabelClass, ...]) -> LabelArray:
+    """Turn label values into class indices; the inverse of `label_values`.
+
+    Raises
+    ------
+    InputError
+        If a value belongs to no class.
+    """
+    known = np.array([label_class.value for label_class in classes])
+    order = np.argsort(known)
+    found = np.minimum(np.searchsorted(known, values, sorter=order), len(known) - 1)
+    indices = order[found]
+    unknown = np.unique(values[known[indices] != values])
+    if unknown.size:
+        raise InputError(
+            f"The labels hold the value {unknown[0]}, but the classes are {', '.join(map(str, known))}. "
+            "Use label files with the same classes."
+        )
+    return indices.astype(np.uint8)
+
+
+def label_values(indices: LabelArray, classes: tuple[LabelClass, ...]) -> npt.NDArray[np.int32]:
+    """Turn class indices into the values that label files hold."""
+    return np.array([label_class.value for label_class in classes], dtype=np.int32)[indices]
+
+
+def slices_with_labels(labels: npt.NDArray[np.integer], axis: int) -> tuple[int, ...]:
+    """Return the indices along `axis` of the slices that hold any label."""
+    others = tuple(other for other in range(labels.ndim) if other != axis)
+    return tuple(int(index) for index in np.flatnonzero(labels.any(axis=others)))
+
+
+def annotated_axis(labels: npt.NDArray[np.integer], spacing_mm: tuple[float, float, float]) -> int:
+    """Guess the axis a person painted along: the one with the fewest slices that hold labels.
+
+    Of equal counts, the axis with the larger spacing wins.
+    """
+    return min(range(labels.ndim), key=lambda axis: (len(slices_with_labels(labels, axis)), -spacing_mm[axis]))

@@ -1,0 +1,36 @@
+"""One volume with what was painted in it: the unit training works on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from knowsam.data.annotation import Annotation
+from knowsam.data.volume import Volume
+from knowsam.errors import InputError
+
+
+@dataclass(frozen=True)
+class Case:
+    """A volume and its annotation, which may be empty for a volume that only lends its unlabelled slices.
+
+    Raises
+    ------
+    InputError
+        If the annotation was made for a volume of another shape.
+    """
+
+    volume: Volume
+    annotation: Annotation
+
+    def __post_init__(self) -> None:
+        if self.volume.shape != self.annotation.shape:
+            raise InputError(
+                f"The labels have shape {self.annotation.shape} but the image has {self.volume.shape}. "
+                "Load the labels that belong to this image."
+            )
+
+    @property
+    def plane_spacing_mm(self) -> tuple[float, float]:
+        """Spacing of rows and columns of a slice."""
+        first, second = (mm for axis, mm in enumerate(self.volume.spacing_mm) if axis != self.annotation.axis)
+        return first, second

@@ -1,0 +1,39 @@
+"""Two streams of slices: annotated ones and unlabelled ones, each shuffled anew whenever it has run through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+
+class SliceKey(NamedTuple):
+    """One slice of one of several volumes."""
+
+    case: int
+    index: int
+
+
+class SliceStream:
+    """An endless shuffled stream of slices.
+
+    Parameters
+    ----------
+    keys : what to draw from; may be empty, then nothing is ever drawn.
+    generator : source of the order.
+    """
+
+    def __init__(self, keys: Sequence[SliceKey], generator: np.random.Generator) -> None:
+        self.keys = tuple(keys)
+        self._generator = generator
+        self._endless = self._shuffled_forever()
+
+    def draw(self, count: int) -> list[SliceKey]:
+        """Return the next `count` slices; none if the stream is empty."""
+        return [next(self._endless) for _ in range(count)] if self.keys else []
+
+    def _shuffled_forever(self) -> Iterator[SliceKey]:
+        while True:
+            for position in self._generator.permutation(len(self.keys)):
+                yield self.keys[position]

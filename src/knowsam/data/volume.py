@@ -1,0 +1,165 @@
+"""An image or a label map in the working orientation, and where its voxels lie in its file and in the world."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from nibabel.affines import apply_affine, voxel_sizes
+
+from knowsam.data.orientation import Affine, file_axis, working_affine
+from knowsam.errors import InputError
+
+Quadruple = tuple[float, float, float, float]
+
+_TOLERANCE_VX = 1e-3
+"""Voxels this close to each other lie in one place; far above the rounding of affines kept in 32 bits."""
+
+
+@dataclass(frozen=True)
+class NiftiGeometry:
+    """The geometry a NIfTI header holds, by the header's own field names, and nothing that could name a patient.
+
+    Parameters
+    ----------
+    version : 1 holds these numbers in 32 bits, 2 in 64.
+    pixdim : the first four: qfac and the spacings of the three axes.
+    """
+
+    version: Literal[1, 2]
+    pixdim: Quadruple
+    xyzt_units: int
+    qform_code: int
+    quatern_b: float
+    quatern_c: float
+    quatern_d: float
+    qoffset_x: float
+    qoffset_y: float
+    qoffset_z: float
+    sform_code: int
+    srow_x: Quadruple
+    srow_y: Quadruple
+    srow_z: Quadruple
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Where the voxels of a file lie, in the file's own axis order (i, j, k).
+
+    Parameters
+    ----------
+    shape : (I, J, K).
+    affine : (4, 4), from (i, j, k) to RAS+ mm. Copied and made read-only.
+    header : the geometry as it stands in the NIfTI header; none for other files.
+    """
+
+    shape: tuple[int, int, int]
+    affine: Affine
+    header: NiftiGeometry | None = None
+
+    def __post_init__(self) -> None:
+        affine = np.array(self.affine, dtype=np.float64)
+        affine.setflags(write=False)
+        object.__setattr__(self, "affine", affine)
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Distance of neighbouring voxels along (i, j, k)."""
+        i, j, k = (float(mm) for mm in voxel_sizes(self.affine))
+        return i, j, k
+
+    @property
+    def working_shape(self) -> tuple[int, int, int]:
+        """(Z, Y, X) of a working array on this grid."""
+        z, y, x = (self.shape[file_axis(self, axis)] for axis in range(3))
+        return z, y, x
+
+    @property
+    def working_affine(self) -> Affine:
+        """(4, 4), from working indices (z, y, x) to RAS+ mm."""
+        return working_affine(self.affine, self.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """A 3D array in the working orientation.
+
+    Parameters
+    ----------
+    array : (Z, Y, X), intensities or label values, of any real type. Kept as a read-only view, not copied.
+    grid : the grid of the file it came from.
+    name : short name for messages, without path.
+
+    Raises
+    ------
+    ValueError
+        If array and grid do not fit.
+    """
+
+    array: npt.NDArray[Any]
+    grid: Grid
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if self.array.shape != self.grid.working_shape:
+            raise ValueError(f"The array has shape {self.array.shape}, its grid {self.grid.working_shape}.")
+        array = self.array.view()
+        array.setflags(write=False)
+        object.__setattr__(self, "array", array)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(Z, Y, X)."""
+        return self.grid.working_shape
+
+    @property
+    def affine(self) -> Affine:
+        """(4, 4), from indices (z, y, x) to RAS+ mm."""
+        return self.grid.working_affine
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Distance of neighbouring voxels along (z, y, x)."""
+        z, y, x = (float(mm) for mm in voxel_sizes(self.affine))
+        return z, y, x
+
+    @property
+    def voxel_volume_ml(self) -> float:
+        """Volume of one voxel."""
+        return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000
+
+
+def grid_difference(found: Grid, expected: Grid) -> str | None:
+    """Say in one sentence where two grids differ, or None if working arrays on them match voxel for voxel.
+
+    They match if no corner voxel of one lies more than a thousandth of a voxel away from that of the other. Files that
+    store the same voxels in another axis order therefore agree.
+    """
+    if found.working_shape != expected.working_shape:
+        return f"The shape in (z, y, x) is {found.working_shape}, but {expected.working_shape} was expected."
+    corners = np.array(list(product(*((0, count - 1) for count in found.working_shape))))
+    found_mm = apply_affine(found.working_affine, corners)
+    found_vx = apply_affine(np.linalg.inv(expected.working_affine), found_mm)
+    if np.abs(found_vx - corners).max() <= _TOLERANCE_VX:
+        return None
+    distance_mm = np.linalg.norm(found_mm - apply_affine(expected.working_affine, corners), axis=1).max()
+    return f"The voxels lie up to {distance_mm:.3g} mm away from where they were expected."
+
+
+def require_same_grid(image: Volume, labels: Volume) -> None:
+    """Check that labels belong to an image, voxel for voxel.
+
+    Raises
+    ------
+    InputError
+        If they lie on another grid.
+    """
+    difference = grid_difference(labels.grid, image.grid)
+    if difference is not None:
+        raise InputError(
+            f"The labels {labels.name} do not lie on the grid of the image {image.name}. {difference} "
+            "Load the labels that belong to this image."
+        )

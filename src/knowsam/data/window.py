@@ -1,0 +1,102 @@
+"""The part of a slice the network sees, and the network plane it is resampled to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+import numpy.typing as npt
+
+from knowsam.config import PlaneConfig
+from knowsam.data.annotation import BACKGROUND, IGNORE, Annotation
+
+PLANE_MULTIPLE = 16
+"""Network planes are multiples of this: four poolings of the UNet, one patch of SAM."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A box in a slice and the network plane it is resampled to.
+
+    Parameters
+    ----------
+    start, stop : (row, column) in voxels of the slice; may reach beyond the slice, which is then continued by its edge.
+    plane : (H, W) of the network, multiples of 16.
+    """
+
+    start: tuple[int, int]
+    stop: tuple[int, int]
+    plane: tuple[int, int]
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """Rows and columns of the box, in voxels of the slice."""
+        return self.stop[0] - self.start[0], self.stop[1] - self.start[1]
+
+    def crop(self, planes: npt.NDArray[np.generic], fill: int | None = None) -> npt.NDArray[np.generic]:
+        """Cut the box out of `planes` (..., H, W); outside, the edge goes on, or `fill` stands."""
+        size = planes.shape[-2:]
+        inside = tuple(slice(max(self.start[i], 0), min(self.stop[i], size[i])) for i in range(2))
+        before_after = [(inside[i].start - self.start[i], self.stop[i] - inside[i].stop) for i in range(2)]
+        padding = [(0, 0)] * (planes.ndim - 2) + before_after
+        cut = planes[(..., *inside)]
+        return np.pad(cut, padding, mode="edge") if fill is None else np.pad(cut, padding, constant_values=fill)
+
+    def paste(self, patch: npt.NDArray[np.generic], into: npt.NDArray[np.generic]) -> None:
+        """Write `patch` (..., rows, columns of the box) into `into` (..., H, W), leaving out what lies outside."""
+        size = into.shape[-2:]
+        target = tuple(slice(max(self.start[i], 0), min(self.stop[i], size[i])) for i in range(2))
+        source = tuple(slice(target[i].start - self.start[i], target[i].stop - self.start[i]) for i in range(2))
+        into[(..., *target)] = patch[(..., *source)]
+
+
+def annotated_box(annotation: Annotation) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return (start, stop) of the smallest box, in voxels, that holds every painted pixel of every slice.
+
+    Where nothing but background was painted, the box is the whole slice.
+    """
+    painted = np.zeros(annotation.plane_shape, dtype=bool)
+    for label_slice in annotation.slices.values():
+        painted |= (label_slice.labels != BACKGROUND) & (label_slice.labels != IGNORE)
+    if not painted.any():
+        return (0, 0), annotation.plane_shape
+    rows, columns = np.flatnonzero(painted.any(axis=1)), np.flatnonzero(painted.any(axis=0))
+    return (int(rows[0]), int(columns[0])), (int(rows[-1]) + 1, int(columns[-1]) + 1)
+
+
+def with_margin(
+    box: tuple[tuple[int, int], tuple[int, int]], plane_shape: tuple[int, int], config: PlaneConfig
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Widen a box by the configured margin, within the slice."""
+    start, stop = box
+    margin = [max(config.min_margin_px, round(config.margin * (stop[i] - start[i]))) for i in range(2)]
+    widened_start = max(start[0] - margin[0], 0), max(start[1] - margin[1], 0)
+    widened_stop = min(stop[0] + margin[0], plane_shape[0]), min(stop[1] + margin[1], plane_shape[1])
+    return widened_start, widened_stop
+
+
+def pixel_size_mm(extent_mm: tuple[float, float], spacing_mm: tuple[float, float], max_side_px: int) -> float:
+    """Return the side of a square network pixel: the finer voxel spacing, coarser where the plane would grow too large."""
+    return max(min(spacing_mm), max(extent_mm) / max_side_px)
+
+
+def plane_for(extent_mm: tuple[float, float], pixel_mm: float) -> tuple[int, int]:
+    """Return the smallest (H, W), multiples of 16, that holds an extent at a pixel size."""
+    height, width = (max(ceil(round(mm / pixel_mm, 6) / PLANE_MULTIPLE), 1) * PLANE_MULTIPLE for mm in extent_mm)
+    return height, width
+
+
+def window_at(
+    center_vx: tuple[float, float], plane: tuple[int, int], pixel_mm: float, spacing_mm: tuple[float, float]
+) -> Window:
+    """Return the window of a given plane and pixel size round a point of the slice."""
+    extent = [max(round(plane[i] * pixel_mm / spacing_mm[i]), 1) for i in range(2)]
+    start = round(center_vx[0] - extent[0] / 2), round(center_vx[1] - extent[1] / 2)
+    return Window(start, (start[0] + extent[0], start[1] + extent[1]), plane)
+
+
+def whole_slice_window(plane_shape: tuple[int, int], spacing_mm: tuple[float, float], pixel_mm: float) -> Window:
+    """Return the window that covers a whole slice at a given pixel size."""
+    plane = plane_for((plane_shape[0] * spacing_mm[0], plane_shape[1] * spacing_mm[1]), pixel_mm)
+    return window_at((plane_shape[0] / 2, plane_shape[1] / 2), plane, pixel_mm, spacing_mm)

@@ -1,0 +1,27 @@
+"""Errors a user can act on: each message says what was found, what was expected and what to do."""
+
+from __future__ import annotations
+
+
+class KnowSAMError(Exception):
+    """Base of every error this package raises for a user; never a ``RuntimeError`` (workers may drop those)."""
+
+
+class InputError(KnowSAMError):
+    """A file, a folder or a set of labels cannot be used as it is."""
+
+
+class OutputError(KnowSAMError):
+    """A result cannot be written; nothing half-written is left behind."""
+
+
+class ConfigError(KnowSAMError):
+    """A setting is out of its range or unknown."""
+
+
+class CheckpointError(KnowSAMError):
+    """Model weights are missing, damaged or laid out for another model."""
+
+
+class TrainingError(KnowSAMError):
+    """Training cannot start or go on; the last usable model is kept."""

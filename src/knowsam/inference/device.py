@@ -1,0 +1,53 @@
+"""Which device and which arithmetic the networks run in."""
+
+from __future__ import annotations
+
+import torch
+
+from knowsam.errors import ConfigError
+
+
+def resolve_device(name: str) -> torch.device:
+    """Turn ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps`` into a device that is there.
+
+    Raises
+    ------
+    ConfigError
+        If the device is unknown or missing on this machine.
+    """
+    if name == "auto":
+        return torch.device(_best_available())
+    try:
+        device = torch.device(name)
+    except RuntimeError as exc:
+        raise ConfigError(f"There is no device {name!r}. Choose one of auto, cpu, cuda, mps.") from exc
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise ConfigError(f"The device {name!r} is not supported. Choose one of auto, cpu, cuda, mps.")
+    if (device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()) or (
+        device.type == "mps" and not torch.backends.mps.is_available()
+    ):
+        raise ConfigError(
+            f"The device {name!r} is not available on this machine; PyTorch {torch.__version__} finds "
+            f"{_best_available()!r}. Choose --device auto, or install PyTorch for your device."
+        )
+    return device
+
+
+def _best_available() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def resolve_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """Turn ``auto``, ``float32`` or ``bfloat16`` into a dtype; auto takes bfloat16 where the hardware computes in it."""
+    if precision == "auto":
+        return torch.bfloat16 if _has_bfloat16(device) else torch.float32
+    return torch.bfloat16 if precision == "bfloat16" else torch.float32
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    # Without these instructions bfloat16 is emulated on a CPU and several times slower than float32.
+    return device.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

@@ -1,0 +1,132 @@
+"""How well a mask agrees with a reference: overlap, surface distances and volume of each class."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+MM3_PER_ML = 1000.0
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """Agreement of one class of a mask with a reference.
+
+    Where neither mask holds the class, they agree: Dice 1, distances 0. Where only one of them does, Dice is 0 and the
+    distances do not exist: they are NaN, so that no average hides it.
+
+    Parameters
+    ----------
+    value : class value in the masks.
+    dice : Dice similarity coefficient, 0 to 1.
+    hd95_mm : 95th percentile of the surface distances, the larger of both directions.
+    assd_mm : average symmetric surface distance, over the surface voxels of both masks.
+    volume_ml, reference_volume_ml : volume of the class in the mask and in the reference.
+    """
+
+    value: int
+    dice: float
+    hd95_mm: float
+    assd_mm: float
+    volume_ml: float
+    reference_volume_ml: float
+
+
+def evaluate_masks(
+    prediction_zyx: NDArray[Any],
+    reference_zyx: NDArray[Any],
+    spacing_mm: tuple[float, float, float],
+    values: Sequence[int],
+) -> tuple[ClassScores, ...]:
+    """Compare a mask with a reference, class by class.
+
+    Parameters
+    ----------
+    prediction_zyx, reference_zyx : (Z, Y, X) integer class values.
+    spacing_mm : voxel spacing in (z, y, x).
+    values : the class values to compare.
+
+    Raises
+    ------
+    ValueError
+        If the two masks differ in shape.
+    """
+    _check_same_shape(prediction_zyx, reference_zyx)
+    return tuple(_class_scores(prediction_zyx == value, reference_zyx == value, spacing_mm, value) for value in values)
+
+
+def dice_score(prediction: NDArray[Any], reference: NDArray[Any], value: int) -> float:
+    """Return the Dice similarity coefficient of one class; 1 where neither mask holds it.
+
+    Parameters
+    ----------
+    prediction, reference : class values, of any one shape.
+    value : the class value to compare.
+
+    Raises
+    ------
+    ValueError
+        If the two masks differ in shape.
+
+    >>> dice_score(np.array([0, 1, 1, 2]), np.array([0, 1, 0, 2]), 1)
+    0.6666666666666666
+    """
+    _check_same_shape(prediction, reference)
+    return _dice(prediction == value, reference == value)
+
+
+def _check_same_shape(prediction: NDArray[Any], reference: NDArray[Any]) -> None:
+    if prediction.shape != reference.shape:
+        raise ValueError(f"The masks have the shapes {prediction.shape} and {reference.shape}, but must have the same.")
+
+
+def _class_scores(
+    predicted: NDArray[np.bool_], expected: NDArray[np.bool_], spacing_mm: tuple[float, float, float], value: int
+) -> ClassScores:
+    hd95_mm, assd_mm = _surface_distances_mm(predicted, expected, spacing_mm)
+    voxel_volume_ml = math.prod(spacing_mm) / MM3_PER_ML
+    return ClassScores(
+        value=value,
+        dice=_dice(predicted, expected),
+        hd95_mm=hd95_mm,
+        assd_mm=assd_mm,
+        volume_ml=np.count_nonzero(predicted) * voxel_volume_ml,
+        reference_volume_ml=np.count_nonzero(expected) * voxel_volume_ml,
+    )
+
+
+def _dice(predicted: NDArray[np.bool_], expected: NDArray[np.bool_]) -> float:
+    total = np.count_nonzero(predicted) + np.count_nonzero(expected)
+    return 2 * np.count_nonzero(predicted & expected) / total if total else 1.0
+
+
+def _surface_distances_mm(
+    predicted: NDArray[np.bool_], expected: NDArray[np.bool_], spacing_mm: tuple[float, float, float]
+) -> tuple[float, float]:
+    """Return HD95 and ASSD of two (Z, Y, X) masks of one class."""
+    if not predicted.any() and not expected.any():
+        return 0.0, 0.0
+    if not predicted.any() or not expected.any():
+        return math.nan, math.nan
+    from monai.metrics import get_mask_edges, get_surface_distance
+
+    box = _bounding_box(predicted | expected)
+    edges_predicted, edges_expected = get_mask_edges(predicted[box], expected[box])
+    there_mm = get_surface_distance(edges_predicted, edges_expected, spacing=spacing_mm)
+    back_mm = get_surface_distance(edges_expected, edges_predicted, spacing=spacing_mm)
+    hd95_mm = max(np.percentile(distances_mm, 95) for distances_mm in (there_mm, back_mm))
+    return float(hd95_mm), float(np.concatenate([there_mm, back_mm]).mean())
+
+
+def _bounding_box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
+    """Return the smallest box round the voxels of a mask that is not empty.
+
+    MONAI regards what lies outside the array as background, so distances inside the box are those of the whole volume.
+    """
+    spans = (np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3))
+    return tuple(slice(span[0], span[-1] + 1) for span in spans)

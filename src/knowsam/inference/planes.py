@@ -1,0 +1,54 @@
+"""Slices of a volume as network planes: where volumes meet tensors."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from knowsam.data.annotation import IGNORE, LabelArray
+from knowsam.data.intensity import intensity_range, to_unit_range
+from knowsam.data.volume import Volume
+from knowsam.data.window import Window
+
+_CHUNK_SLICES = 32
+
+
+def network_planes(volume: Volume, axis: int, window: Window, clip_percent: float) -> Tensor:
+    """Return all slices along `axis`, resampled to the network plane: (N, H, W), float32 in [0, 1]."""
+    low, high = intensity_range(volume.array, clip_percent)
+    slices = np.moveaxis(volume.array, axis, 0)
+    chunks = []
+    # In chunks, so that a big volume is never held at full size in float32.
+    for start in range(0, len(slices), _CHUNK_SLICES):
+        crop = to_unit_range(window.crop(slices[start : start + _CHUNK_SLICES]), low, high)
+        chunks.append(_resize(torch.from_numpy(crop), window.plane))
+    return torch.cat(chunks)
+
+
+def _resize(planes: Tensor, size: tuple[int, int]) -> Tensor:
+    if planes.shape[-2:] == size:
+        return planes
+    return F.interpolate(planes.unsqueeze(1), size=size, mode="bilinear", antialias=True, align_corners=False)[:, 0]
+
+
+def network_labels(labels: LabelArray, window: Window) -> Tensor:
+    """Return the labels of one slice (rows, columns) on the network plane: (H, W), uint8, IGNORE outside the slice."""
+    crop = torch.from_numpy(window.crop(labels, fill=IGNORE).copy())
+    return F.interpolate(crop[None, None].float(), size=window.plane, mode="nearest-exact")[0, 0].to(torch.uint8)
+
+
+def with_neighbours(planes: Tensor, indices: Tensor, *, neighbours: bool) -> Tensor:
+    """Gather slices with the ones below and above as channels, or one slice three times.
+
+    Parameters
+    ----------
+    planes : (N, H, W). indices : (B,), long, on the same device.
+
+    Returns
+    -------
+    (B, 3, H, W); beyond the ends of the volume the end slice goes on.
+    """
+    offsets = torch.tensor([-1, 0, 1], device=indices.device) * int(neighbours)
+    return planes[(indices.unsqueeze(1) + offsets).clamp(0, len(planes) - 1)]

@@ -1,0 +1,174 @@
+"""Students in, masks out: slices in any order, or the whole volume from the slice asked for outward."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from knowsam.config import Config
+from knowsam.data.annotation import BACKGROUND, LabelArray
+from knowsam.data.volume import Volume
+from knowsam.data.window import Window
+from knowsam.inference.device import resolve_dtype
+from knowsam.inference.planes import network_planes, with_neighbours
+from knowsam.models.students import Students
+
+FloatArray = npt.NDArray[np.float32]
+
+_BATCH_SLICES = 8
+
+
+@dataclass(frozen=True)
+class SlicePrediction:
+    """What the students say of one slice.
+
+    Parameters
+    ----------
+    index : position along the axis of the prediction.
+    probabilities : (C, H, W), sum one; outside the window certain background.
+    disagreement : (H, W), half the summed difference of the two students' probabilities, in [0, 1].
+    """
+
+    index: int
+    probabilities: FloatArray
+    disagreement: FloatArray
+
+    @property
+    def labels(self) -> LabelArray:
+        """(H, W), the most probable class indices."""
+        return self.probabilities.argmax(axis=0).astype(np.uint8)
+
+    @property
+    def entropy(self) -> FloatArray:
+        """(H, W), entropy of the probabilities relative to its maximum, in [0, 1]."""
+        p = np.maximum(self.probabilities, np.finfo(np.float32).tiny)
+        relative: FloatArray = -(p * np.log(p)).sum(axis=0) / np.float32(math.log(len(p)))
+        return relative
+
+
+@dataclass(frozen=True)
+class VolumePrediction:
+    """What the students say of a whole volume, in the working orientation.
+
+    Parameters
+    ----------
+    labels : (Z, Y, X), class indices.
+    entropy, disagreement : (Z, Y, X), float16 in [0, 1]: the two kinds of uncertainty.
+    probabilities : (C, Z, Y, X), float16, if they were asked for.
+    """
+
+    labels: LabelArray
+    entropy: npt.NDArray[np.float16]
+    disagreement: npt.NDArray[np.float16]
+    probabilities: npt.NDArray[np.float16] | None
+
+
+class Predictor:
+    """Predicts slices of one volume with the students as they are at the moment of asking.
+
+    Parameters
+    ----------
+    axis : working axis the slices are stacked along.
+    window : the part of each slice to predict.
+    planes : (N, H, W) as `network_planes` returns them, if they are there already.
+    """
+
+    def __init__(
+        self,
+        students: Students,
+        volume: Volume,
+        *,
+        axis: int,
+        window: Window,
+        config: Config,
+        device: torch.device,
+        planes: Tensor | None = None,
+    ) -> None:
+        self.students = students
+        self.volume_shape = volume.shape
+        self.axis = axis
+        self.window = window
+        if planes is None:
+            planes = network_planes(volume, axis, window, config.plane.clip_percent)
+        self._planes = planes.to(device)
+        self._neighbours = config.plane.neighbours
+        self._dtype = resolve_dtype(config.training.precision, device)
+
+    def slices(self, indices: Sequence[int]) -> Iterator[SlicePrediction]:
+        """Predict slices in the order given."""
+        for start in range(0, len(indices), _BATCH_SLICES):
+            chosen = indices[start : start + _BATCH_SLICES]
+            probabilities, disagreement = self._predict(torch.tensor(chosen, device=self._planes.device))
+            certain_background = np.eye(1, probabilities.shape[1], BACKGROUND, dtype=np.float32)[0]
+            for position, index in enumerate(chosen):
+                yield SlicePrediction(
+                    index,
+                    self._on_slice(probabilities[position].numpy(), outside=certain_background),
+                    self._on_slice(disagreement[position].numpy(), outside=np.zeros(1, np.float32))[0],
+                )
+
+    def volume(self, first: int | None = None, *, keep_probabilities: bool = False) -> VolumePrediction:
+        """Predict all slices, from `first` (the middle by default) outward."""
+        count = self.volume_shape[self.axis]
+        shape = (count, *self._slice_shape)
+        labels = np.empty(shape, np.uint8)
+        entropy, disagreement = np.empty(shape, np.float16), np.empty(shape, np.float16)
+        probabilities: npt.NDArray[np.float16] | None = None
+        for predicted in self.slices(outward(count, count // 2 if first is None else first)):
+            labels[predicted.index] = predicted.labels
+            entropy[predicted.index] = predicted.entropy
+            disagreement[predicted.index] = predicted.disagreement
+            if keep_probabilities:
+                if probabilities is None:
+                    probabilities = np.empty((len(predicted.probabilities), *shape), np.float16)
+                probabilities[:, predicted.index] = predicted.probabilities
+        return VolumePrediction(
+            np.moveaxis(labels, 0, self.axis),
+            np.moveaxis(entropy, 0, self.axis),
+            np.moveaxis(disagreement, 0, self.axis),
+            None if probabilities is None else np.moveaxis(probabilities, 1, self.axis + 1),
+        )
+
+    @property
+    def _slice_shape(self) -> tuple[int, int]:
+        first, second = (n for axis, n in enumerate(self.volume_shape) if axis != self.axis)
+        return first, second
+
+    @torch.inference_mode()
+    def _predict(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Return probabilities (B, C, h, w) and disagreement (B, 1, h, w) on the window's box, on the CPU."""
+        self.students.eval()
+        images = with_neighbours(self._planes, indices, neighbours=self._neighbours)
+        with torch.autocast(images.device.type, dtype=self._dtype, enabled=self._dtype is not torch.float32):
+            logits = self.students(images)
+        unet, vnet, fused = (z.float().softmax(dim=1) for z in logits)
+        disagreement = (unet - vnet).abs().sum(dim=1, keepdim=True) / 2
+        size = self.window.extent
+        resized = [
+            F.interpolate(maps, size=size, mode="bilinear", align_corners=False) if maps.shape[-2:] != size else maps
+            for maps in (fused, disagreement)
+        ]
+        return resized[0].cpu(), resized[1].cpu()
+
+    def _on_slice(self, patch: FloatArray, *, outside: FloatArray) -> FloatArray:
+        """Put maps (K, h, w) on the whole slice, (K, H, W), with the value `outside` (K,) round them."""
+        full = np.empty((len(patch), *self._slice_shape), np.float32)
+        full[:] = outside[:, None, None]
+        self.window.paste(patch, into=full)
+        return full
+
+
+def outward(count: int, first: int) -> list[int]:
+    """Return all indices below `count`, nearest to `first` first.
+
+    >>> outward(5, 1)
+    [1, 0, 2, 3, 4]
+    """
+    return sorted(range(count), key=lambda index: (abs(index - first), index))

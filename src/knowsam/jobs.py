@@ -1,0 +1,211 @@
+"""Whole jobs on volumes in memory: segment one volume, train a model, apply it to another volume.
+
+The command line and Python programs call the same functions; files are read and written elsewhere (`knowsam.io`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+
+import numpy as np
+from torch import Tensor
+
+from knowsam.config import Config, PredictionConfig
+from knowsam.data.annotation import BACKGROUND, IGNORE, Annotation, LabelArray, label_values
+from knowsam.data.case import Case
+from knowsam.data.volume import Volume
+from knowsam.errors import CheckpointError
+from knowsam.inference.device import resolve_device
+from knowsam.inference.postprocess import fill_holes, keep_largest_component
+from knowsam.inference.predictor import Predictor, VolumePrediction
+from knowsam.models.checkpoints import load_sam_weights, official_weights_file, variant_of
+from knowsam.training.events import Event
+from knowsam.training.schedule import Budget
+from knowsam.training.session import TrainingSession
+from knowsam.training.trained_model import TrainedModel
+
+logger = logging.getLogger(__name__)
+
+Listener = Callable[[TrainingSession, Event], None]
+"""Called with every event of a training session, and with the session, to which it may send messages."""
+
+
+@dataclass
+class PhaseTimer:
+    """Seconds spent in each named phase of a job."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Add the time spent inside to the phase `name`."""
+        started = monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + monotonic() - started
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """Result of `segment`.
+
+    Parameters
+    ----------
+    labels : (Z, Y, X), the label values that files hold, in the working orientation.
+    prediction : class indices as predicted, before clean-up, with both uncertainties.
+    model : what was learnt.
+    """
+
+    labels: np.ndarray
+    prediction: VolumePrediction
+    model: TrainedModel
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A SAM to learn from: the configured variant, and its official weights unless it is trained from scratch."""
+
+    variant: str = "compact"
+    weights: Mapping[str, Tensor] | None = None
+
+
+def choose_teacher(choice: str) -> Teacher:
+    """Turn ``auto``, ``none``, a variant name or a file of official SAM weights into a teacher.
+
+    ``auto`` is the compact SAM, which needs no weights. The official ones are downloaded once and checked.
+
+    Raises
+    ------
+    CheckpointError
+        If the weights cannot be had or are not those of a SAM.
+    """
+    if choice in ("auto", "compact"):
+        return Teacher()
+    if choice == "none":
+        return Teacher("none")
+    if choice in ("vit_b", "vit_l", "vit_h"):
+        return Teacher(choice, load_sam_weights(official_weights_file(choice)))
+    path = Path(choice)
+    if not path.is_file():
+        raise CheckpointError(
+            f"The teacher {choice!r} is neither a file nor one of auto, none, compact, vit_b, vit_l, vit_h. "
+            "Give one of these, or a file of official SAM weights."
+        )
+    weights = load_sam_weights(path)
+    return Teacher(variant_of(weights), weights)
+
+
+def segment(
+    volume: Volume,
+    annotation: Annotation,
+    *,
+    budget: Budget,
+    config: Config | None = None,
+    teacher: Teacher | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    listener: Listener | None = None,
+    timer: PhaseTimer | None = None,
+) -> Segmentation:
+    """Train on the annotated slices of a volume and segment all of it.
+
+    Raises
+    ------
+    KnowSAMError
+        If the input is unusable or training fails.
+    """
+    timer = timer or PhaseTimer()
+    session = train(
+        [Case(volume, annotation)],
+        budget=budget,
+        config=config,
+        teacher=teacher,
+        device=device,
+        seed=seed,
+        listener=listener,
+        timer=timer,
+    )
+    with timer.phase("prediction"):
+        prediction = session.predictor().volume()
+    with timer.phase("clean-up"):
+        indices = clean_up(prediction.labels, session.config.prediction)
+        if session.config.prediction.keep_annotations:
+            indices = with_annotations(indices, session.cases[0].annotation)
+    return Segmentation(label_values(indices, annotation.classes), prediction, session.model())
+
+
+def train(
+    cases: Sequence[Case],
+    *,
+    budget: Budget,
+    config: Config | None = None,
+    teacher: Teacher | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    listener: Listener | None = None,
+    timer: PhaseTimer | None = None,
+) -> TrainingSession:
+    """Train on all cases until the budget is used; return the session, which holds the model.
+
+    Raises
+    ------
+    KnowSAMError
+        If the input is unusable or training fails.
+    """
+    teacher = teacher or Teacher()
+    session = TrainingSession(
+        cases,
+        budget=budget,
+        config=(config or Config()).with_values(variant=teacher.variant),
+        seed=seed,
+        device=device,
+        sam_weights=teacher.weights,
+    )
+    with (timer or PhaseTimer()).phase("training"):
+        for event in session.run():
+            logger.debug("%s", event)
+            if listener is not None:
+                listener(session, event)
+    return session
+
+
+def predict(model: TrainedModel, volume: Volume, *, device: str = "auto") -> tuple[np.ndarray, VolumePrediction]:
+    """Apply a trained model to a volume; return the label values that files hold, and the prediction behind them."""
+    target = resolve_device(device)
+    predictor = Predictor(
+        model.students.to(target),
+        volume,
+        axis=model.axis,
+        window=model.window_for(volume),
+        config=model.config,
+        device=target,
+    )
+    prediction = predictor.volume()
+    indices = clean_up(prediction.labels, model.config.prediction)
+    return label_values(indices, model.classes), prediction
+
+
+def clean_up(indices: LabelArray, config: PredictionConfig) -> LabelArray:
+    """Apply the configured clean-up to predicted class indices (Z, Y, X)."""
+    foreground = [int(value) for value in np.unique(indices) if value != BACKGROUND]
+    if config.largest_component:
+        indices = keep_largest_component(indices, foreground)
+    if config.fill_holes:
+        indices = fill_holes(indices, foreground)
+    return indices
+
+
+def with_annotations(indices: LabelArray, annotation: Annotation) -> LabelArray:
+    """Return class indices (Z, Y, X) with every judged pixel as the person judged it."""
+    result = np.array(indices)
+    slices = np.moveaxis(result, annotation.axis, 0)
+    for index, label_slice in annotation.slices.items():
+        judged = label_slice.labels != IGNORE
+        slices[index][judged] = label_slice.labels[judged]
+    return result

@@ -1,0 +1,150 @@
+"""SAM's official weights: where they come from, how they are read, which variant they are."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pooch
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from knowsam.errors import CheckpointError
+from knowsam.models.sam import VARIANTS
+
+
+@dataclass(frozen=True)
+class OfficialWeights:
+    """A file of official SAM weights and its SHA-256."""
+
+    url: str
+    sha256: str
+
+
+_SERVER = "https://dl.fbaipublicfiles.com/segment_anything"
+
+OFFICIAL = {
+    "vit_b": OfficialWeights(
+        f"{_SERVER}/sam_vit_b_01ec64.pth", "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912"
+    ),
+    "vit_l": OfficialWeights(
+        f"{_SERVER}/sam_vit_l_0b3195.pth", "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622"
+    ),
+    "vit_h": OfficialWeights(
+        f"{_SERVER}/sam_vit_h_4b8939.pth", "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e"
+    ),
+}
+
+
+def official_weights_file(variant: str) -> Path:
+    """Return the file of a variant's official weights, downloaded once into the user's cache and checked.
+
+    Parameters
+    ----------
+    variant : one of `OFFICIAL`.
+
+    Raises
+    ------
+    CheckpointError
+        If the variant has no official weights, or the file cannot be downloaded or is not the published one.
+    """
+    if variant not in OFFICIAL:
+        raise CheckpointError(
+            f"There are no official weights for {variant}, only for {', '.join(OFFICIAL)}. Choose one of these."
+        )
+    official = OFFICIAL[variant]
+    cache = pooch.os_cache("napari-knowsam")
+    name = official.url.rpartition("/")[2]
+    try:
+        return Path(pooch.retrieve(official.url, known_hash=official.sha256, fname=name, path=cache))
+    except (OSError, ValueError) as exc:  # pooch: no connection or no space, and a wrong hash
+        raise CheckpointError(
+            f"The official weights of SAM {variant} could not be had ({exc}). "
+            f"Download {official.url} by hand and give that file as the teacher."
+        ) from exc
+
+
+def load_sam_weights(path: Path) -> dict[str, Tensor]:
+    """Read SAM weights from a ``.pth`` or ``.safetensors`` file, without executing anything stored in it.
+
+    Returns
+    -------
+    Tensors by their official names, on the CPU.
+
+    Raises
+    ------
+    CheckpointError
+        If the file cannot be read or holds anything but tensors.
+    """
+    try:
+        content = _read(path)
+    except (OSError, EOFError, RuntimeError, LookupError, ValueError, pickle.UnpicklingError, SafetensorError) as exc:
+        raise CheckpointError(
+            f"{path} cannot be read as weights ({type(exc).__name__}: {_first_line(exc)}). "
+            "Give an undamaged file of official SAM weights, .pth or .safetensors."
+        ) from exc
+    weights = _unwrapped(content)
+    if not isinstance(weights, Mapping) or not all(isinstance(tensor, Tensor) for tensor in weights.values()):
+        raise CheckpointError(
+            f"{path} holds {_described(weights)}, expected named tensors only. Give a file of official SAM weights."
+        )
+    return dict(weights)
+
+
+def _read(path: Path) -> Any:
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _unwrapped(content: Any) -> Any:
+    """Take the weights out of the dict in which training scripts like to store them."""
+    for wrapper in ("model", "state_dict"):
+        if isinstance(content, Mapping) and wrapper in content:
+            return content[wrapper]
+    return content
+
+
+def _first_line(exc: BaseException) -> str:
+    return str(exc).partition("\n")[0]
+
+
+def _described(content: Any) -> str:
+    if not isinstance(content, Mapping):
+        return f"a {type(content).__name__}"
+    other = sorted({type(value).__name__ for value in content.values() if not isinstance(value, Tensor)})
+    return f"entries of type {', '.join(other)}"
+
+
+def variant_of(weights: Mapping[str, Tensor]) -> str:
+    """Return the name of the variant with official weights, "vit_b", "vit_l" or "vit_h", that weights belong to.
+
+    Raises
+    ------
+    CheckpointError
+        If they belong to none.
+    """
+    embed_dim, depth = _embed_dim(weights), _depth(weights)
+    for name in OFFICIAL:
+        if (VARIANTS[name].embed_dim, VARIANTS[name].depth) == (embed_dim, depth):
+            return name
+    known = ", ".join(f"{VARIANTS[name].embed_dim} and {VARIANTS[name].depth} ({name})" for name in OFFICIAL)
+    raise CheckpointError(
+        f"The weights have an image encoder of width {embed_dim} with {depth} blocks, expected {known}. "
+        "Give official weights of one of these."
+    )
+
+
+def _embed_dim(weights: Mapping[str, Tensor]) -> int:
+    pos_embed = weights.get("image_encoder.pos_embed")
+    return 0 if pos_embed is None else pos_embed.shape[-1]
+
+
+def _depth(weights: Mapping[str, Tensor]) -> int:
+    prefix = "image_encoder.blocks."
+    return len({name.removeprefix(prefix).partition(".")[0] for name in weights if name.startswith(prefix)})

@@ -1,0 +1,246 @@
+"""The teacher: SAM with adapters, learnable prompts and the students' prediction as mask prompt (paper, LPS)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from knowsam.errors import CheckpointError, ConfigError
+from knowsam.models.prompts import PromptHeads
+from knowsam.models.sam import EMBED_DIM, VARIANTS, build_sam, load_resized
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from knowsam.config import TeacherConfig
+
+
+@dataclass(frozen=True)
+class SamProvenance:
+    """Where the parameters of a teacher come from.
+
+    Parameters
+    ----------
+    variant : name of the variant.
+    pretrained : whether weights were loaded; SAM is frozen then.
+    parameters, trainable : how many there are in all, and how many of them are trained.
+    loaded : names of the tensors taken from the weights, as they stand there.
+    resized : those of them that were interpolated to the plane.
+    added : names of the parameters that SAM does not have: adapters and prompt heads.
+    """
+
+    variant: str
+    pretrained: bool
+    parameters: int
+    trainable: int
+    loaded: tuple[str, ...]
+    resized: tuple[str, ...]
+    added: tuple[str, ...]
+
+    def __str__(self) -> str:
+        size = f"SAM {self.variant}, {self.parameters / 1e6:.1f} M parameters"
+        if not self.pretrained:
+            return f"{size}, trained from scratch with the students"
+        return (
+            f"{size}, pretrained and frozen except {self.trainable / 1e6:.1f} M in adapters and prompt heads; "
+            f"{len(self.resized)} of {len(self.loaded)} tensors resized to the plane"
+        )
+
+
+class Adapter(nn.Sequential):
+    """A bottleneck that starts as zero: before it is trained, SAM is exactly as it was."""
+
+    def __init__(self, width: int, ratio: float) -> None:
+        bottleneck = max(round(width * ratio), 1)
+        last = nn.Linear(bottleneck, width)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        super().__init__(nn.Linear(width, bottleneck), nn.GELU(), last)
+
+
+class AdaptedAttention(nn.Module):
+    """An attention layer with an adapter behind it, with residual."""
+
+    def __init__(self, attention: nn.Module, adapter: Adapter) -> None:
+        super().__init__()
+        self.attention, self.adapter = attention, adapter
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map tokens (B, h, w, E) to tokens (B, h, w, E)."""
+        attended: Tensor = self.attention(x)
+        refinement: Tensor = self.adapter(attended)
+        return attended + refinement
+
+
+class AdaptedMLP(nn.Module):
+    """An MLP with a weighted adapter beside it."""
+
+    def __init__(self, mlp: nn.Module, adapter: Adapter, scale: float) -> None:
+        super().__init__()
+        self.mlp, self.adapter, self.scale = mlp, adapter, scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map tokens (B, h, w, E) to tokens (B, h, w, E)."""
+        out: Tensor = self.mlp(x) + self.scale * self.adapter(x)
+        return out
+
+
+def add_adapters(encoder: Any, config: TeacherConfig) -> None:
+    """Put two adapters into each block of an image encoder, in place."""
+    for block in encoder.blocks:
+        width = block.mlp.lin1.in_features
+        block.attn = AdaptedAttention(block.attn, Adapter(width, config.adapter_ratio))
+        block.mlp = AdaptedMLP(block.mlp, Adapter(width, config.adapter_ratio), config.mlp_adapter_scale)
+
+
+class SamTeacher(nn.Module):
+    """SAM, adapted, that segments all classes of a batch at once.
+
+    With pretrained weights SAM is frozen, and only adapters and prompt heads are trained; without, all of it is.
+
+    Parameters
+    ----------
+    classes : C, background included.
+    plane : (H, W) of the images in px, multiples of 16.
+    config : variant, adapters and prompt tokens.
+    learnable_prompts : whether each class has prompt tokens that are read off the image.
+    mask_prompts : whether each class is prompted with the students' fused logits.
+    weights : state of an official SAM of the same variant, see `knowsam.models.checkpoints.load_sam_weights`.
+
+    Attributes
+    ----------
+    provenance : where the parameters come from.
+
+    Raises
+    ------
+    ConfigError
+        If there is no variant to build, or no prompt by which to tell the classes apart.
+    CheckpointError
+        If weights are needed and not given, or belong to another variant.
+    """
+
+    image_pe: Tensor
+
+    def __init__(
+        self,
+        classes: int,
+        plane: tuple[int, int],
+        config: TeacherConfig,
+        *,
+        learnable_prompts: bool = True,
+        mask_prompts: bool = True,
+        weights: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        super().__init__()
+        _check_buildable(config.variant, learnable_prompts or mask_prompts, weights is not None)
+        self.classes, self.plane, self.mask_prompts = classes, plane, mask_prompts
+        self.sam = build_sam(VARIANTS[config.variant], plane)
+        official = set(self.sam.parameters())
+        resized: tuple[str, ...] = ()
+        if weights is not None:
+            resized = load_resized(self.sam, weights)
+            self.sam.requires_grad_(False)
+        add_adapters(self.sam.image_encoder, config)
+        self.prompt_heads = PromptHeads(classes, config.prompt_tokens, EMBED_DIM) if learnable_prompts else None
+        self.register_buffer("image_pe", self.sam.prompt_encoder.get_dense_pe(), persistent=False)
+        self.provenance = SamProvenance(
+            variant=config.variant,
+            pretrained=weights is not None,
+            parameters=sum(p.numel() for p in self.parameters()),
+            trainable=sum(p.numel() for p in self.trainable_parameters()),
+            loaded=tuple(weights or ()),
+            resized=resized,
+            added=tuple(name for name, p in self.named_parameters() if p not in official),
+        )
+
+    def trainable_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters for the optimiser."""
+        return [parameter for parameter in self.parameters() if parameter.requires_grad]
+
+    def forward(self, x: Tensor, fused_logits: Tensor | None = None) -> Tensor:
+        """Segment a batch of slices.
+
+        Parameters
+        ----------
+        x : (B, 3, H, W), in [0, 1].
+        fused_logits : (B, C, H, W), the students' prediction; no gradient flows into it. Not used where mask prompts
+            are off; needed where they are the only prompts.
+
+        Returns
+        -------
+        Logits (B, C, H, W).
+        """
+        if self.prompt_heads is None and fused_logits is None:
+            raise ValueError("fused_logits are the only prompts of this teacher, but none are given")
+        embedding = self.encode(x)
+        sparse = None if self.prompt_heads is None else self.prompt_heads(embedding)
+        mask_logits = fused_logits.detach() if self.mask_prompts and fused_logits is not None else None
+        return self.decode(embedding, sparse, mask_logits)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Map images (B, 3, H, W) in [0, 1] to embeddings (B, 256, h, w)."""
+        embedding: Tensor = self.sam.image_encoder((255 * x - self.sam.pixel_mean) / self.sam.pixel_std)
+        return embedding
+
+    def decode(self, embedding: Tensor, sparse: Tensor | None, mask_logits: Tensor | None) -> Tensor:
+        """Run SAM's mask decoder once for all classes of all images.
+
+        The package's decoder takes many prompts for one image; this is the same pass, on its own layers, for many
+        prompts for each of many images, and with the single mask only.
+
+        Parameters
+        ----------
+        embedding : (B, 256, h, w), from `encode`.
+        sparse : (B, C, T, 256), prompt tokens, or None for no tokens.
+        mask_logits : (B, C, H, W), mask prompts, or None for SAM's own "no mask" embedding.
+
+        Returns
+        -------
+        Logits (B, C, H, W).
+        """
+        decoder = self.sam.mask_decoder
+        b, _, h, w = embedding.shape
+        n = b * self.classes
+
+        image = embedding.repeat_interleave(self.classes, dim=0) + self._dense_prompt(mask_logits)
+        tokens = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight]).expand(n, -1, -1)
+        if sparse is not None:
+            tokens = torch.cat([tokens, sparse.flatten(0, 1)], dim=1)
+        tokens, image = decoder.transformer(image, self.image_pe.expand(n, -1, -1, -1), tokens)
+
+        features = decoder.output_upscaling(image.transpose(1, 2).reshape(n, EMBED_DIM, h, w))
+        # Token 0 is SAM's quality estimate, token 1 its single mask.
+        kernel = decoder.output_hypernetworks_mlps[0](tokens[:, 1])
+        masks = torch.einsum("nf,nfhw->nhw", kernel, features).view(b, self.classes, 4 * h, 4 * w)
+        return F.interpolate(masks, size=self.plane, mode="bilinear", align_corners=False)
+
+    def _dense_prompt(self, mask_logits: Tensor | None) -> Tensor:
+        """Return the mask embedding (B * C, 256, h, w), or the (1, 256, h, w) that stands for no mask."""
+        prompt_encoder = self.sam.prompt_encoder
+        masks = None
+        if mask_logits is not None:
+            size = prompt_encoder.mask_input_size
+            masks = F.interpolate(mask_logits, size=size, mode="bilinear", align_corners=False).flatten(0, 1)[:, None]
+        dense: Tensor = prompt_encoder(points=None, boxes=None, masks=masks)[1]
+        return dense
+
+
+def _check_buildable(variant: str, prompted: bool, weighted: bool) -> None:
+    if variant not in VARIANTS:
+        raise ConfigError(
+            f"The SAM variant is {variant}, but must be one of {', '.join(VARIANTS)}. Choose one of these."
+        )
+    if not prompted:
+        raise ConfigError(
+            "Learnable prompts and mask prompts are both off, but SAM needs one of them to tell the classes apart. "
+            "Switch one of them on, or set the SAM variant to none."
+        )
+    if variant != "compact" and not weighted:
+        raise CheckpointError(
+            f"SAM {variant} was given no weights, but only the compact variant is trained from scratch. "
+            f"Give the official weights of {variant}, or choose compact."
+        )

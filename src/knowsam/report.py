@@ -1,0 +1,94 @@
+"""The record of a job: everything needed to repeat it and to judge it, and nothing of the patient."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from knowsam.config import Config
+from knowsam.errors import OutputError
+from knowsam.training.events import Event, Finished, Notice, StepDone, Validated
+
+_PACKAGES = ("napari-knowsam", "torch", "segment-anything", "monai", "numpy", "scipy", "nibabel", "pydicom")
+
+
+@dataclass
+class Report:
+    """Collects the events of a training; `write` makes a JSON file of them."""
+
+    config: Config
+    seed: int
+    device: str
+    steps: list[dict[str, float]] = field(default_factory=list)
+    validations: list[dict[str, Any]] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+    stopped: bool = False
+
+    def add(self, event: Event) -> None:
+        """Take in one event."""
+        if isinstance(event, StepDone):
+            losses = asdict(event.losses) | {"total": event.losses.total}
+            self.steps.append({"step": event.step, "seconds": round(event.seconds, 3), **losses})
+        elif isinstance(event, Validated):
+            self.validations.append(asdict(event))
+        elif isinstance(event, Notice):
+            self.notices.append(event.text)
+        elif isinstance(event, Finished):
+            self.stopped = event.stopped
+
+    def write(self, path: Path, seconds: Mapping[str, float]) -> None:
+        """Write the report.
+
+        Parameters
+        ----------
+        seconds : time spent in each phase.
+
+        Raises
+        ------
+        OutputError
+            If the file cannot be written.
+        """
+        adopted = [entry["dice"] for entry in self.validations if entry["adopted"]]
+        content = {
+            "config": self.config.to_dict(),
+            "seed": self.seed,
+            "device": self.device,
+            "versions": {name: version(name) for name in _PACKAGES} | {"python": platform.python_version()},
+            "seconds": {name: round(value, 3) for name, value in seconds.items()},
+            "peak_memory_mib": peak_memory_mib(self.device),
+            "stopped_by_user": self.stopped,
+            "holdout_dice": adopted[-1] if adopted else None,
+            "notices": self.notices,
+            "validations": self.validations,
+            "steps": self.steps,
+        }
+        try:
+            path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        except OSError as exc:
+            raise OutputError(f"The report {path} cannot be written: {exc.strerror}. Choose another place.") from exc
+
+
+def peak_memory_mib(device: str) -> dict[str, float | None]:
+    """Return the largest memory this process has used so far, in MiB; None where the system does not tell."""
+    peak: dict[str, float | None] = {"main": _peak_resident_mib()}
+    if device.startswith("cuda"):
+        import torch
+
+        peak["cuda"] = round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
+    return peak
+
+
+def _peak_resident_mib() -> float | None:
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # macOS counts in bytes, Linux in kibibytes.
+    return round(peak / 2**20 if sys.platform == "darwin" else peak / 2**10, 1)

@@ -1,0 +1,94 @@
+"""Random changes of whole batches of slices: weak for annotated slices, strong for unlabelled ones.
+
+Image and labels are warped by one sampling grid; what comes in from outside the plane is IGNORE.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from knowsam.config import AugmentConfig
+from knowsam.data.annotation import IGNORE
+
+_ELASTIC_NODES = 6
+
+
+def augment_weakly(
+    images: Tensor, labels: Tensor, config: AugmentConfig, generator: Generator
+) -> tuple[Tensor, Tensor]:
+    """Flip, shift, scale, rotate and change brightness and contrast.
+
+    Parameters
+    ----------
+    images : (B, 3, H, W) in [0, 1].
+    labels : (B, H, W), uint8.
+    generator : on the device of the images.
+    """
+    grid = _affine_grid(images, config, generator)
+    return _change_intensity(_warp(images, grid), config, generator), _warp_labels(labels, grid)
+
+
+def augment_strongly(images: Tensor, config: AugmentConfig, generator: Generator) -> Tensor:
+    """Do what `augment_weakly` does to unlabelled images (B, 3, H, W), bend them and cut a square out."""
+    grid = _affine_grid(images, config, generator) + _elastic_offsets(images, config, generator)
+    return _cut_out(_change_intensity(_warp(images, grid), config, generator), config, generator)
+
+
+def _uniform(shape: tuple[int, ...], limit: float, generator: Generator) -> Tensor:
+    """Draw from [-limit, limit)."""
+    return (2 * torch.rand(shape, generator=generator, device=generator.device) - 1) * limit
+
+
+def _affine_grid(images: Tensor, config: AugmentConfig, generator: Generator) -> Tensor:
+    """Return sampling positions (B, H, W, 2) in [-1, 1], x before y."""
+    batch, _, height, width = images.shape
+    angle = _uniform((batch,), math.radians(config.rotate_deg), generator)
+    scale = 1 + _uniform((batch,), config.scale, generator)
+    shift = _uniform((batch, 2), 2 * config.shift, generator)
+    flip = 1 - 2 * (torch.rand((batch, 2), generator=generator, device=generator.device) < config.flip).float()
+    cos, sin = angle.cos() * scale, angle.sin() * scale
+    # Positions are relative to the sides of the plane; the aspect keeps a rotation from shearing a rectangle.
+    aspect = height / width
+    rows = (torch.stack([cos, -sin * aspect], 1) * flip, torch.stack([sin / aspect, cos], 1) * flip)
+    theta = torch.cat([torch.stack(rows, 1), shift.unsqueeze(2)], dim=2)
+    return F.affine_grid(theta, [batch, 1, height, width], align_corners=False)
+
+
+def _elastic_offsets(images: Tensor, config: AugmentConfig, generator: Generator) -> Tensor:
+    """Return smooth displacements (B, H, W, 2) of the sampling positions."""
+    nodes = _uniform((len(images), 2, _ELASTIC_NODES, _ELASTIC_NODES), 2 * config.strong_elastic, generator)
+    smooth = F.interpolate(nodes, size=images.shape[-2:], mode="bicubic", align_corners=True)
+    return smooth.movedim(1, -1)
+
+
+def _warp(images: Tensor, grid: Tensor) -> Tensor:
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def _warp_labels(labels: Tensor, grid: Tensor) -> Tensor:
+    # Zero padding must come out as IGNORE, so every label moves up by one for the time of the warp.
+    shifted = ((labels.int() + 1) % (IGNORE + 1)).float().unsqueeze(1)
+    warped = F.grid_sample(shifted, grid, mode="nearest", padding_mode="zeros", align_corners=False)
+    return ((warped[:, 0].round().int() + IGNORE) % (IGNORE + 1)).to(torch.uint8)
+
+
+def _change_intensity(images: Tensor, config: AugmentConfig, generator: Generator) -> Tensor:
+    shape = (len(images), 1, 1, 1)
+    contrast = 1 + _uniform(shape, config.intensity, generator)
+    brightness = _uniform(shape, config.intensity / 2, generator)
+    return ((images - 0.5) * contrast + 0.5 + brightness).clamp(0, 1)
+
+
+def _cut_out(images: Tensor, config: AugmentConfig, generator: Generator) -> Tensor:
+    """Replace one square at a random place of each image by the image's mean."""
+    batch, _, height, width = images.shape
+    center = torch.rand((batch, 2, 1, 1), generator=generator, device=generator.device)
+    y = torch.linspace(0, 1, height, device=images.device).view(1, height, 1)
+    x = torch.linspace(0, 1, width, device=images.device).view(1, 1, width)
+    half = config.strong_cutout / 2
+    inside = ((y - center[:, 0]).abs() < half) & ((x - center[:, 1]).abs() < half)
+    return torch.where(inside.unsqueeze(1), images.mean(dim=(1, 2, 3), keepdim=True), images)

@@ -1,0 +1,155 @@
+"""The networks while they learn: students, teacher and their optimisers, moved one step at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from knowsam.config import Config
+from knowsam.inference.device import resolve_dtype
+from knowsam.models.sam_teacher import SamTeacher
+from knowsam.models.students import Students
+from knowsam.training.schedule import decayed
+from knowsam.training.step import Batch, StepLosses, step_losses, uses_unlabelled
+from knowsam.training.trained_model import TrainedModel
+
+_MAX_GRADIENT_NORM = 2.0
+
+
+class Learner:
+    """Students, teacher and optimisers.
+
+    Parameters
+    ----------
+    plane : (H, W) of the network.
+    sam_weights : official SAM weights for the variant of the configuration; None trains the compact SAM from scratch.
+    start_from : an earlier model whose weights are taken over.
+    """
+
+    def __init__(
+        self,
+        classes: int,
+        plane: tuple[int, int],
+        config: Config,
+        *,
+        device: torch.device,
+        seed: int,
+        sam_weights: Mapping[str, Tensor] | None = None,
+        start_from: TrainedModel | None = None,
+    ) -> None:
+        self.config = config
+        self.device = device
+        self._seed = seed
+        self._dtype = resolve_dtype(config.training.precision, device)
+        with _seeded(seed, device):
+            self.students = Students(classes, config=config.students)
+            self.teacher = _build_teacher(classes, plane, config, sam_weights)
+        if start_from is not None:
+            self._take_over(start_from)
+        self.students.to(device)
+        self._student_optimizer = _student_optimizer(self.students, config)
+        self._teacher_optimizer: torch.optim.Optimizer | None = None
+        if self.teacher is not None:
+            self.teacher.to(device)
+            self._teacher_optimizer = torch.optim.Adam(
+                self.teacher.trainable_parameters(), lr=_teacher_learning_rate(self.teacher, config)
+            )
+
+    @property
+    def uses_unlabelled(self) -> bool:
+        """Whether unlabelled slices make any difference."""
+        return uses_unlabelled(self.config)
+
+    def step(self, batch: Batch, number: int, progress: float) -> StepLosses:
+        """Take one training step.
+
+        Parameters
+        ----------
+        number : of the step; with the seed it fixes the dropout.
+        progress : share of the training that is done, in [0, 1].
+        """
+        self.students.train()
+        if self.teacher is not None:
+            self.teacher.train()
+        self._set_learning_rates(progress)
+        with _seeded(self._seed + number, self.device):
+            terms = step_losses(self.students, self.teacher, batch, progress, self.config, self._dtype)
+        for optimizer in self._optimizers():
+            optimizer.zero_grad(set_to_none=True)
+        terms.sum().backward()
+        nn.utils.clip_grad_norm_(self.students.parameters(), _MAX_GRADIENT_NORM)
+        for optimizer in self._optimizers():
+            optimizer.step()
+        return StepLosses(*terms.tolist())
+
+    def forget_step(self) -> None:
+        """Free what a step that ran out of memory left behind."""
+        for optimizer in self._optimizers():
+            optimizer.zero_grad(set_to_none=True)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def teacher_state(self) -> dict[str, Tensor]:
+        """Return what the teacher has learnt, on the CPU: its state without the frozen weights of SAM."""
+        if self.teacher is None:
+            return {}
+        frozen = {name for name, parameter in self.teacher.named_parameters() if not parameter.requires_grad}
+        return {n: t.detach().cpu().clone() for n, t in self.teacher.state_dict().items() if n not in frozen}
+
+    def _take_over(self, model: TrainedModel) -> None:
+        self.students.load_state_dict(model.students.state_dict())
+        if self.teacher is None:
+            return
+        own = self.teacher.state_dict()
+        # Position tables belong to one plane size; those of another start anew.
+        fitting = {n: t for n, t in model.teacher.items() if n in own and own[n].shape == t.shape}
+        self.teacher.load_state_dict(fitting, strict=False)
+
+    def _optimizers(self) -> Iterator[torch.optim.Optimizer]:
+        yield self._student_optimizer
+        if self._teacher_optimizer is not None:
+            yield self._teacher_optimizer
+
+    def _set_learning_rates(self, progress: float) -> None:
+        for optimizer in self._optimizers():
+            for group in optimizer.param_groups:
+                group["lr"] = decayed(group.setdefault("initial_lr", group["lr"]), progress)
+
+
+def _build_teacher(
+    classes: int, plane: tuple[int, int], config: Config, weights: Mapping[str, Tensor] | None
+) -> SamTeacher | None:
+    if not config.method.distillation or config.teacher.variant == "none":
+        return None
+    return SamTeacher(
+        classes,
+        plane,
+        config.teacher,
+        learnable_prompts=config.method.learnable_prompts,
+        mask_prompts=config.method.mask_prompts,
+        weights=weights,
+    )
+
+
+def _student_optimizer(students: Students, config: Config) -> torch.optim.Optimizer:
+    rate, decay = config.training.learning_rate, config.training.weight_decay
+    if config.training.optimizer == "sgd":
+        return torch.optim.SGD(students.parameters(), lr=rate, momentum=0.9, weight_decay=decay)
+    return torch.optim.AdamW(students.parameters(), lr=rate, weight_decay=decay)
+
+
+def _teacher_learning_rate(teacher: SamTeacher, config: Config) -> float:
+    training = config.training
+    return training.adapter_learning_rate if teacher.provenance.pretrained else training.scratch_learning_rate
+
+
+@contextmanager
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Fix the global random state that dropout and initialisation draw from, and give it back afterwards."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield

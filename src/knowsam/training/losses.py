@@ -1,0 +1,68 @@
+"""The loss terms of KnowSAM, as pure functions of logits and labels.
+
+Shapes: logits (B, C, H, W), labels (B, H, W) with class indices and IGNORE, probabilities (B, C, H, W). All terms are
+scalars, computed in float32 whatever the network's arithmetic. Source: Huang et al., IEEE TMI 2025.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from knowsam.data.annotation import IGNORE
+from knowsam.models.students import entropy
+
+_SMOOTH = 1e-5
+
+
+def supervised_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """L_sup: cross-entropy plus soft Dice over the annotated pixels; zero where there are none."""
+    return cross_entropy_loss(logits, labels) + dice_loss(logits, labels)
+
+
+def cross_entropy_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy over the annotated pixels."""
+    total = F.cross_entropy(logits.float(), labels.long(), ignore_index=IGNORE, reduction="sum")
+    return total / (labels != IGNORE).sum().clamp(min=1)
+
+
+def dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Soft Dice loss with squared denominator over the annotated pixels of the batch, mean over the classes."""
+    classes = logits.shape[1]
+    annotated = (labels != IGNORE).unsqueeze(1)
+    target = F.one_hot(labels.long() * annotated[:, 0], classes).movedim(-1, 1) * annotated
+    p = logits.float().softmax(dim=1) * annotated
+    over_pixels = (0, 2, 3)
+    overlap = (p * target).sum(over_pixels)
+    size = (p * p).sum(over_pixels) + target.sum(over_pixels)
+    return (1 - (2 * overlap + _SMOOTH) / (size + _SMOOTH)).mean()
+
+
+def entropy_loss(p: Tensor) -> Tensor:
+    """L_ent: mean entropy relative to its maximum log C."""
+    return entropy(p.float()).mean() / math.log(p.shape[1])
+
+
+def consistency_loss(p: Tensor, q: Tensor) -> Tensor:
+    """L_cons: binary cross-entropy of `p` against `q`, mean over all classes; `q` gets no gradient."""
+    return F.binary_cross_entropy(p.float().clamp(0, 1), q.detach().float().clamp(0, 1))
+
+
+def distillation_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """L_kd: T^2 KL(teacher || student) of the logits softened by T, mean over pixels; the teacher gets no gradient."""
+    log_student = F.log_softmax(student.float() / temperature, dim=1)
+    log_teacher = F.log_softmax(teacher.detach().float() / temperature, dim=1)
+    divergence = F.kl_div(log_student, log_teacher, reduction="none", log_target=True).sum(dim=1)
+    return temperature**2 * divergence.mean()
+
+
+def consistency_weight(progress: float, *, peak: float, steepness: float) -> float:
+    """w(f): Gaussian ramp of the consistency term over training progress f in [0, 1].
+
+    >>> consistency_weight(1.0, peak=1.0, steepness=5.0)
+    1.0
+    """
+    return peak * math.exp(-steepness * (1 - progress) ** 2)

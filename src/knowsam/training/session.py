@@ -1,0 +1,330 @@
+"""A training session: a generator of events with a mailbox, to be run in any thread or process."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import queue
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from torch import OutOfMemoryError, Tensor
+
+from knowsam.config import Config
+from knowsam.data.case import Case
+from knowsam.data.holdout import choose_holdout
+from knowsam.data.sampling import SliceKey
+from knowsam.errors import InputError, TrainingError
+from knowsam.inference.device import resolve_device
+from knowsam.inference.metrics import dice_score
+from knowsam.inference.predictor import Predictor
+from knowsam.models.students import Students
+from knowsam.training.events import (
+    Event,
+    Finished,
+    Message,
+    Notice,
+    Pause,
+    Paused,
+    Resume,
+    SliceAnnotated,
+    StepDone,
+    Stop,
+    Validated,
+)
+from knowsam.training.learner import Learner
+from knowsam.training.schedule import Budget
+from knowsam.training.slices import TrainingSlices, common_windows
+from knowsam.training.step import StepLosses
+from knowsam.training.trained_model import TrainedModel
+
+logger = logging.getLogger(__name__)
+
+
+class TrainingSession:
+    """Trains KnowSAM on some annotated and many unlabelled slices of one or several volumes.
+
+    `run` yields an event at least once a step; between two events messages from `submit` take effect. Predictions come
+    from `students`, a copy of the learning ones that is renewed only when the held-out slices do not get worse.
+
+    Parameters
+    ----------
+    cases : volumes with their annotations, all with the same classes and axis; at least one slice is annotated.
+    budget : when to end.
+    seed : with a budget in steps, the same seed gives the same run on the same machine.
+    device : ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+    sam_weights : official SAM weights, where the configured teacher is not the compact one.
+    start_from : an earlier model to go on training.
+
+    Raises
+    ------
+    InputError
+        If nothing is annotated, or the cases do not belong together.
+    ConfigError
+        If the device is not there.
+    """
+
+    def __init__(
+        self,
+        cases: Sequence[Case],
+        *,
+        budget: Budget,
+        config: Config | None = None,
+        seed: int = 0,
+        device: str = "auto",
+        sam_weights: Mapping[str, Tensor] | None = None,
+        start_from: TrainedModel | None = None,
+    ) -> None:
+        _check_together(cases)
+        self.cases = list(cases)
+        self.config = config or Config()
+        self.budget = budget
+        self.seed = seed
+        self.device = resolve_device(device)
+        self.windows, self.pixel_mm = common_windows(
+            cases, self.config, start_from.pixel_mm if start_from is not None else None
+        )
+        self.holdout: frozenset[SliceKey] = frozenset()
+        self.students: Students | None = None
+        self.best_dice: float | None = None
+        self._sam_weights = sam_weights
+        self._start_from = start_from
+        self._mailbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._stopping = False
+        self._trained: set[SliceKey] = set()
+        self._steps = 0
+        self._seconds = 0.0
+        self._labelled_batch = self.config.training.labelled_batch
+        self._unlabelled_batch = self.config.training.unlabelled_batch
+
+    @property
+    def classes(self) -> int:
+        """Number of classes, background included."""
+        return len(self.cases[0].annotation.classes)
+
+    def submit(self, message: Message) -> None:
+        """Leave a message for the session; from any thread, returns at once."""
+        self._mailbox.put(message)
+
+    def run(self) -> Iterator[Event]:
+        """Train until the budget is used or a `Stop` is read.
+
+        Raises
+        ------
+        TrainingError
+            If a step fails, or does not fit into memory even with one slice of each kind; `students` keeps the last
+            good state. No `RuntimeError` ever leaves, since thread workers are known to lose those.
+        """
+        try:
+            yield from self._run()
+        except (RuntimeError, MemoryError) as exc:
+            raise TrainingError(
+                f"Training failed at step {self._steps + 1}: {exc}. The last good prediction is kept; "
+                "train again, with a smaller batch or plane if memory was short."
+            ) from exc
+
+    def _run(self) -> Iterator[Event]:
+        started = time.monotonic()
+        self._learner = Learner(
+            self.classes,
+            self.windows[0].plane,
+            self.config,
+            device=self.device,
+            seed=self.seed,
+            sam_weights=self._sam_weights,
+            start_from=self._start_from,
+        )
+        self._slices = TrainingSlices(self.cases, self.windows, self.config, device=self.device, seed=self.seed)
+        self.students = copy.deepcopy(self._learner.students).eval()
+        self._predictors = [self._predictor(number) for number in range(len(self.cases))]
+        self._choose_holdout()
+        yield from self._introduce()
+        self._seconds = time.monotonic() - started
+        yield from self._train()
+        yield Finished(self._steps, self._seconds, stopped=self._stopping)
+
+    def _train(self) -> Iterator[Event]:
+        validated_at = 0.0
+        progress = self._progress()
+        while progress < 1.0:
+            yield from self._read_mailbox()
+            if self._stopping:
+                break
+            started = time.monotonic()
+            losses = yield from self._step(progress)
+            self._seconds += time.monotonic() - started
+            progress = self._progress()
+            yield StepDone(self._steps, progress, self._seconds, losses)
+            if progress >= validated_at + 1 / self.config.training.validations and progress < 1.0:
+                validated_at = progress
+                yield self._validate()
+        if self._steps:
+            yield self._validate()
+
+    def model(self) -> TrainedModel:
+        """Return what was learnt so far, as it can be saved and applied to other volumes.
+
+        Raises
+        ------
+        TrainingError
+            If training has not begun.
+        """
+        if self.students is None:
+            raise TrainingError("There is no model yet. Train first.")
+        return TrainedModel(
+            students=copy.deepcopy(self.students).cpu().eval(),
+            teacher=self._learner.teacher_state(),
+            config=self.config,
+            classes=self.cases[0].annotation.classes,
+            axis=self.cases[0].annotation.axis,
+            pixel_mm=self.pixel_mm,
+            steps=self._steps,
+        )
+
+    def predictor(self, case: int = 0) -> Predictor:
+        """Return the predictor of one volume; it always predicts with the students adopted last.
+
+        Raises
+        ------
+        TrainingError
+            If training has not begun.
+        """
+        if self.students is None:
+            raise TrainingError("There is nothing to predict with yet. Train first.")
+        return self._predictors[case]
+
+    def _progress(self) -> float:
+        return self.budget.progress(steps=self._steps, seconds=self._seconds)
+
+    def _introduce(self) -> Iterator[Event]:
+        teacher = self._learner.teacher
+        yield Notice("No teacher: the students learn alone." if teacher is None else str(teacher.provenance))
+        labelled, held_out = len(self._slices.labelled_keys), len(self.holdout)
+        yield Notice(
+            f"Training on {labelled} annotated slices"
+            + (f"; {held_out} more are kept for validation." if held_out else "; too few to keep any for validation.")
+        )
+
+    def _step(self, progress: float) -> Iterator[Event]:
+        """Take one step, with ever smaller batches if memory runs out; return its losses."""
+        while True:
+            unlabelled = self._unlabelled_batch if self._learner.uses_unlabelled else 0
+            try:
+                batch = self._slices.batch(self._labelled_batch, unlabelled)
+                losses = self._learner.step(batch, self._steps, progress)
+            except (RuntimeError, MemoryError) as exc:
+                if not _is_out_of_memory(exc) or self._labelled_batch == self._unlabelled_batch == 1:
+                    raise
+            else:
+                self._steps += 1
+                return losses
+            self._learner.forget_step()
+            self._labelled_batch = max(self._labelled_batch // 2, 1)
+            self._unlabelled_batch = max(self._unlabelled_batch // 2, 1)
+            yield Notice(
+                f"Memory ran out; going on with {self._labelled_batch} annotated and {self._unlabelled_batch} "
+                "unlabelled slices a step."
+            )
+
+    def _read_mailbox(self) -> Iterator[Event]:
+        """Act on all messages; while paused, wait for the next one."""
+        paused = relabelled = False
+        while paused or not self._mailbox.empty():
+            message = self._mailbox.get()
+            if isinstance(message, Stop):
+                self._stopping = True
+                return
+            if isinstance(message, Pause) and not paused:
+                paused = True
+                yield Paused()
+            elif isinstance(message, Resume):
+                paused = False
+            elif isinstance(message, SliceAnnotated):
+                self._annotate(message)
+                relabelled = True
+        if relabelled:
+            self._choose_holdout()
+
+    def _annotate(self, message: SliceAnnotated) -> None:
+        case = self.cases[message.case]
+        self.cases[message.case] = replace(case, annotation=case.annotation.with_slice(message.label_slice))
+        self._slices.annotate(message.case, message.label_slice)
+
+    def _choose_holdout(self) -> None:
+        """Renew the hold-out, in which no slice ever changes sides, and the streams of slices."""
+        training = self.config.training
+        holdout = set()
+        for number, case in enumerate(self.cases):
+            chosen = choose_holdout(
+                case.annotation,
+                every=training.holdout_every,
+                minimum=training.holdout_minimum,
+                kept=[key.index for key in self.holdout if key.case == number],
+                trained=[key.index for key in self._trained if key.case == number],
+            )
+            holdout.update(SliceKey(number, index) for index in chosen)
+        if holdout != self.holdout:
+            # A score on other slices says nothing of this one.
+            self.best_dice = None
+        self.holdout = frozenset(holdout)
+        self._slices.restart_streams(self.holdout)
+        self._trained.update(self._slices.labelled_keys)
+
+    def _validate(self) -> Validated:
+        """Measure the learning students on the held-out slices and adopt them if they are not worse."""
+        assert self.students is not None
+        adopted = copy.deepcopy(self.students.state_dict())
+        self.students.load_state_dict(self._learner.students.state_dict())
+        dice = self._holdout_dice()
+        worse = dice is not None and self.best_dice is not None and dice < self.best_dice
+        if worse:
+            self.students.load_state_dict(adopted)
+        else:
+            self.best_dice = dice
+        return Validated(self._steps, dice, adopted=not worse)
+
+    def _holdout_dice(self) -> float | None:
+        """Return the mean Dice over the painted classes of all held-out slices, pixels of all slices taken together."""
+        predicted, painted = [], []
+        for number, predictor in enumerate(self._predictors):
+            indices = sorted(key.index for key in self.holdout if key.case == number)
+            for prediction in predictor.slices(indices):
+                predicted.append(prediction.labels.ravel())
+                painted.append(self.cases[number].annotation.slices[prediction.index].labels.ravel())
+        if not predicted:
+            return None
+        prediction, reference = np.concatenate(predicted), np.concatenate(painted)
+        scores = [dice_score(prediction, reference, value) for value in np.unique(reference) if value]
+        return float(np.mean(scores)) if scores else None
+
+    def _predictor(self, number: int) -> Predictor:
+        assert self.students is not None
+        case = self.cases[number]
+        return Predictor(
+            self.students,
+            case.volume,
+            axis=case.annotation.axis,
+            window=self.windows[number],
+            config=self.config,
+            device=self.device,
+            planes=self._slices.planes[number],
+        )
+
+
+def _check_together(cases: Sequence[Case]) -> None:
+    if not any(case.annotation.slices for case in cases):
+        raise InputError("No slice is annotated. Paint at least one slice of the structure, then train.")
+    first = cases[0].annotation
+    for case in cases:
+        if case.annotation.classes != first.classes or case.annotation.axis != first.axis:
+            raise InputError(
+                "The volumes are annotated with different classes or along different axes. "
+                "Give label files with the same classes, painted along the same axis."
+            )
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    # On a CPU PyTorch reports exhausted memory as a plain RuntimeError.
+    return isinstance(error, OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)

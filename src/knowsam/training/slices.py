@@ -1,0 +1,139 @@
+"""The slices of all volumes as training sees them: planes on the device, labels, and augmented batches."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from knowsam.config import Config
+from knowsam.data.annotation import LabelSlice, SliceState
+from knowsam.data.case import Case
+from knowsam.data.sampling import SliceKey, SliceStream
+from knowsam.data.window import (
+    Window,
+    annotated_box,
+    pixel_size_mm,
+    plane_for,
+    window_at,
+    with_margin,
+)
+from knowsam.inference.planes import network_labels, network_planes, with_neighbours
+from knowsam.training.augment import augment_strongly, augment_weakly
+from knowsam.training.step import Batch
+
+
+def common_windows(cases: Sequence[Case], config: Config, pixel_mm: float | None = None) -> tuple[list[Window], float]:
+    """Return one window for each case, all of one plane and pixel size, and that pixel size in mm.
+
+    The plane holds the annotated box of every case with its margin. In a volume without annotation the window stands
+    where the others stand on average, relative to the slice.
+    """
+    boxes = {
+        number: with_margin(annotated_box(case.annotation), case.annotation.plane_shape, config.plane)
+        for number, case in enumerate(cases)
+        if case.annotation.slices
+    }
+    extents = [
+        tuple((stop[i] - start[i]) * cases[number].plane_spacing_mm[i] for i in range(2))
+        for number, (start, stop) in boxes.items()
+    ]
+    extent_mm = max(extent[0] for extent in extents), max(extent[1] for extent in extents)
+    finest = min(min(case.plane_spacing_mm) for case in cases)
+    pixel_mm = pixel_mm or pixel_size_mm(extent_mm, (finest, finest), config.plane.max_side_px)
+    plane = plane_for(extent_mm, pixel_mm)
+    centers = {number: _relative_center(cases[number], box) for number, box in boxes.items()}
+    average = tuple(np.mean(list(centers.values()), axis=0))
+    windows = []
+    for number, case in enumerate(cases):
+        relative = centers.get(number, average)
+        center = tuple(relative[i] * case.annotation.plane_shape[i] for i in range(2))
+        windows.append(window_at((center[0], center[1]), plane, pixel_mm, case.plane_spacing_mm))
+    return windows, pixel_mm
+
+
+def _relative_center(case: Case, box: tuple[tuple[int, int], tuple[int, int]]) -> tuple[float, float]:
+    (top, left), (bottom, right) = box
+    height, width = case.annotation.plane_shape
+    return (top + bottom) / 2 / height, (left + right) / 2 / width
+
+
+class TrainingSlices:
+    """Draws augmented batches from both streams of slices.
+
+    Parameters
+    ----------
+    windows : one for each case, all with the same plane.
+    seed : of the order of the slices and of the augmentation.
+    """
+
+    def __init__(
+        self,
+        cases: Sequence[Case],
+        windows: Sequence[Window],
+        config: Config,
+        *,
+        device: torch.device,
+        seed: int,
+    ) -> None:
+        self.windows = tuple(windows)
+        self.planes = [
+            network_planes(case.volume, case.annotation.axis, window, config.plane.clip_percent).to(device)
+            for case, window in zip(cases, windows, strict=True)
+        ]
+        self._config = config
+        self._device = device
+        self._labels: dict[SliceKey, Tensor] = {}
+        self._order = np.random.default_rng(seed)
+        self._generator = Generator(device).manual_seed(seed)
+        self._labelled = self._unlabelled = SliceStream((), self._order)
+        for number, case in enumerate(cases):
+            for label_slice in case.annotation.slices.values():
+                self._put(SliceKey(number, label_slice.index), label_slice)
+
+    def annotate(self, case: int, label_slice: LabelSlice) -> None:
+        """Take in a painted or corrected slice; call `restart_streams` after the last one."""
+        self._put(SliceKey(case, label_slice.index), label_slice)
+
+    def restart_streams(self, holdout: Collection[SliceKey]) -> None:
+        """Sort all slices anew into the two streams; held-out ones enter neither."""
+        every = [SliceKey(case, index) for case, planes in enumerate(self.planes) for index in range(len(planes))]
+        labelled = [key for key in every if key in self._labels and key not in holdout]
+        unlabelled = [key for key in every if key not in self._labels]
+        self._labelled = SliceStream(labelled, self._order)
+        # Where everything is annotated, the annotated images serve as unlabelled ones too.
+        self._unlabelled = SliceStream(unlabelled or labelled, self._order)
+
+    @property
+    def labelled_keys(self) -> tuple[SliceKey, ...]:
+        """The slices training draws labels from."""
+        return self._labelled.keys
+
+    def batch(self, labelled: int, unlabelled: int) -> Batch:
+        """Draw and augment a batch of `labelled` + `unlabelled` slices."""
+        labelled_keys, unlabelled_keys = self._labelled.draw(labelled), self._unlabelled.draw(unlabelled)
+        labels = torch.stack([self._labels[key] for key in labelled_keys]).to(self._device)
+        augment, generator = self._config.augment, self._generator
+        images, labels = augment_weakly(self._images(labelled_keys), labels, augment, generator)
+        if not unlabelled_keys:
+            return Batch(images, labels, images[:0])
+        return Batch(images, labels, augment_strongly(self._images(unlabelled_keys), augment, generator))
+
+    def _put(self, key: SliceKey, label_slice: LabelSlice) -> None:
+        if label_slice.state is SliceState.UNLABELLED:
+            self._labels.pop(key, None)
+        else:
+            self._labels[key] = network_labels(label_slice.labels, self.windows[key.case])
+
+    def _images(self, keys: Sequence[SliceKey]) -> Tensor:
+        gathered = [
+            with_neighbours(
+                self.planes[key.case],
+                torch.tensor([key.index], device=self._device),
+                neighbours=self._config.plane.neighbours,
+            )
+            for key in keys
+        ]
+        return torch.cat(gathered)

@@ -1,0 +1,143 @@
+"""What training leaves behind: the students, and all that is needed to apply or to go on training them."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from knowsam.config import Config
+from knowsam.data.annotation import LabelClass
+from knowsam.data.volume import Volume
+from knowsam.data.window import Window, whole_slice_window
+from knowsam.errors import CheckpointError, OutputError
+from knowsam.models.students import Students
+
+MODEL_FILE = "model.safetensors"
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """Students with their settings; no voxel, name or path of the volumes they were trained on.
+
+    Parameters
+    ----------
+    students : in evaluation mode, on the CPU.
+    teacher : the teacher's trained parameters by name, to go on training; empty without a teacher.
+    axis : working axis the slices were stacked along.
+    pixel_mm : side of a network pixel.
+    steps : training steps taken.
+    """
+
+    students: Students
+    teacher: Mapping[str, Tensor]
+    config: Config
+    classes: tuple[LabelClass, ...]
+    axis: int
+    pixel_mm: float
+    steps: int
+
+    def window_for(self, volume: Volume) -> Window:
+        """Return the window that covers a whole slice of another volume at the pixel size of training."""
+        rows, columns = (axis for axis in range(3) if axis != self.axis)
+        return whole_slice_window(
+            (volume.shape[rows], volume.shape[columns]),
+            (volume.spacing_mm[rows], volume.spacing_mm[columns]),
+            self.pixel_mm,
+        )
+
+
+def save_model(model: TrainedModel, folder: Path) -> Path:
+    """Write the model as one file into `folder`, which is made if it is not there; return the file.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written; an older model in it stays as it is.
+    """
+    tensors = {f"students.{name}": tensor for name, tensor in model.students.state_dict().items()}
+    tensors |= {f"teacher.{name}": tensor for name, tensor in model.teacher.items()}
+    description = {
+        "format": _FORMAT,
+        "config": model.config.to_dict(),
+        "classes": [asdict(label_class) for label_class in model.classes],
+        "axis": model.axis,
+        "pixel_mm": model.pixel_mm,
+        "steps": model.steps,
+    }
+    content = save({name: t.contiguous() for name, t in tensors.items()}, metadata={"knowsam": json.dumps(description)})
+    target = folder / MODEL_FILE
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, suffix=".part", delete=False) as part:
+            try:
+                part.write(content)
+                part.close()
+                os.replace(part.name, target)
+            except OSError:
+                os.unlink(part.name)
+                raise
+    except OSError as exc:
+        raise OutputError(f"The model cannot be written to {folder}: {exc.strerror}. Choose another folder.") from exc
+    return target
+
+
+def load_model(folder: Path) -> TrainedModel:
+    """Read a model that `save_model` wrote; nothing in the file is executed.
+
+    Parameters
+    ----------
+    folder : the folder, or the file in it.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no model, it is damaged, or it is of another version.
+    """
+    path = folder / MODEL_FILE if folder.is_dir() else folder
+    if not path.is_file():
+        raise CheckpointError(f"There is no {MODEL_FILE} in {folder}. Give the folder that --save-model wrote.")
+    try:
+        with safe_open(path, framework="pt") as stored:
+            description = json.loads((stored.metadata() or {})["knowsam"])
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - no mapping
+        return _rebuild(description, tensors)
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OSError) as exc:
+        raise CheckpointError(
+            f"{path.name} is not a usable KnowSAM model ({exc}). A file written by --save-model was expected; "
+            "train and save the model again."
+        ) from exc
+
+
+def _rebuild(description: dict[str, object], tensors: dict[str, Tensor]) -> TrainedModel:
+    if description["format"] != _FORMAT:
+        raise ValueError(f"format {description['format']}, expected {_FORMAT}")
+    config = Config.from_dict(description["config"])  # type: ignore[arg-type]
+    classes = tuple(
+        LabelClass(int(c["value"]), str(c["name"]), tuple(c["color"]))
+        for c in description["classes"]  # type: ignore[attr-defined]
+    )
+    students = Students(len(classes), config=config.students)
+    students.load_state_dict(_with_prefix(tensors, "students."))
+    return TrainedModel(
+        students=students.eval(),
+        teacher=MappingProxyType(_with_prefix(tensors, "teacher.")),
+        config=config,
+        classes=classes,
+        axis=int(description["axis"]),  # type: ignore[call-overload]
+        pixel_mm=float(description["pixel_mm"]),  # type: ignore[arg-type]
+        steps=int(description["steps"]),  # type: ignore[call-overload]
+    )
+
+
+def _with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
