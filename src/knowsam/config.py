@@ -61,7 +61,7 @@ def _check(name: str, value: Any, rules: Setting) -> None:
     above = rules.high is not None and value > rules.high
     # A NaN is neither below nor above anything, so it is asked for by name.
     if below or above or value != value:
-        raise ConfigError(f"{name} is {value}, but must lie between {rules.low} and {rules.high}. Choose a value inside.")
+        raise ConfigError(f"{name} is {value}, but must lie between {rules.low} and {rules.high}.")
 
 
 @dataclass(frozen=True)
@@ -76,22 +76,25 @@ class MethodConfig(Section):
     mask_prompts: bool = setting(
         True, "Feed the students' fused prediction back to SAM as a mask prompt (LPS).", source="paper"
     )
-    mixing: bool = setting(
-        True, "Swap confident cells between labelled and unlabelled slices (UGDA).", source="paper"
-    )
+    mixing: bool = setting(True, "Swap confident cells between labelled and unlabelled slices (UGDA).", source="paper")
 
 
 @dataclass(frozen=True)
 class PlaneConfig(Section):
     """How a slice of the volume becomes a network plane."""
 
-    neighbours: bool = setting(True, "Show the network the slices above and below as colour channels.", source="measured")
+    neighbours: bool = setting(True, "Show the network the slices above and below as channels.", source="measured")
     margin: float = setting(
         0.25, "Margin round what was painted, as a fraction of its size.", low=0.0, high=2.0, source="measured"
     )
     min_margin_px: int = setting(8, "Smallest margin round what was painted.", unit="px", low=0, high=256)
     max_side_px: int = setting(
-        128, "Longest side of the network plane; larger regions are reduced.", unit="px", low=32, high=1024, source="measured"
+        128,
+        "Longest side of the network plane.",
+        unit="px",
+        low=32,
+        high=1024,
+        source="measured",
     )
     clip_percent: float = setting(
         0.5, "Darkest and brightest share of the voxels that is clipped.", unit="%", low=0.0, high=10.0
@@ -103,9 +106,7 @@ class StudentConfig(Section):
     """The two students and their fusion."""
 
     width: int = setting(16, "Channels of the first level of UNet and VNet.", low=4, high=64, source="paper")
-    norm: str = setting(
-        "batch", "Normalisation layer.", choices=("batch", "group", "instance"), source="paper"
-    )
+    norm: str = setting("batch", "Normalisation layer.", choices=("batch", "group", "instance"), source="paper")
     dropout: float = setting(
         1.0, "Factor on the dropout rates 0.05 to 0.5 of the five levels.", low=0.0, high=1.8, source="paper"
     )
@@ -123,9 +124,7 @@ class TeacherConfig(Section):
     adapter_ratio: float = setting(
         0.25, "Bottleneck width of the adapters, relative to the encoder.", low=0.01, high=1.0, source="paper"
     )
-    mlp_adapter_scale: float = setting(
-        0.5, "Weight of the adapter beside the MLP.", low=0.0, high=2.0, source="paper"
-    )
+    mlp_adapter_scale: float = setting(0.5, "Weight of the adapter beside the MLP.", low=0.0, high=2.0, source="paper")
     prompt_tokens: int = setting(2, "Learnable prompt tokens for each class.", low=1, high=16, source="paper")
 
 
@@ -155,7 +154,7 @@ class MixingConfig(Section):
 class AugmentConfig(Section):
     """Random changes of the training slices; `strong_*` apply to unlabelled slices only."""
 
-    flip: float = setting(0.0, "Probability of a left-right and of an up-down flip.", low=0.0, high=0.5, source="measured")
+    flip: float = setting(0.0, "Probability of each of the two flips.", low=0.0, high=0.5, source="measured")
     shift: float = setting(0.06, "Largest shift, relative to the plane.", low=0.0, high=0.5, source="paper")
     scale: float = setting(0.05, "Largest change of size.", low=0.0, high=0.5, source="paper")
     rotate_deg: float = setting(10.0, "Largest rotation.", unit="degrees", low=0.0, high=180.0, source="paper")
@@ -182,6 +181,13 @@ class TrainingConfig(Section):
     )
     scratch_learning_rate: float = setting(
         5e-4, "Learning rate of a SAM that is trained from scratch.", low=1e-6, high=1.0, source="measured"
+    )
+    averaging: float = setting(
+        0.98,
+        "Share of the averaged students that a step keeps; 0 predicts with the last ones.",
+        low=0.0,
+        high=0.9999,
+        source="measured",
     )
     precision: str = setting(
         "auto", "Arithmetic; auto takes bfloat16 where the processor has it.", choices=("auto", "float32", "bfloat16")
@@ -242,7 +248,7 @@ class Config:
             if own:
                 changed[name] = replace(section, **own)  # type: ignore[type-var]
         if unknown:
-            raise ConfigError(f"There is no setting named {', '.join(sorted(unknown))}. See `knowsam segment --help-all`.")
+            raise ConfigError(f"There is no setting named {', '.join(sorted(unknown))}. See --help-all.")
         return replace(self, **changed)
 
     def to_dict(self) -> dict[str, dict[str, Any]]:

@@ -11,23 +11,27 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
+from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor
 
 from knowsam.config import Config, PredictionConfig
 from knowsam.data.annotation import BACKGROUND, IGNORE, Annotation, LabelArray, label_values
 from knowsam.data.case import Case
-from knowsam.data.volume import Volume
 from knowsam.errors import CheckpointError
 from knowsam.inference.device import resolve_device
 from knowsam.inference.postprocess import fill_holes, keep_largest_component
 from knowsam.inference.predictor import Predictor, VolumePrediction
 from knowsam.models.checkpoints import load_sam_weights, official_weights_file, variant_of
 from knowsam.training.events import Event
-from knowsam.training.schedule import Budget
 from knowsam.training.session import TrainingSession
-from knowsam.training.trained_model import TrainedModel
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from knowsam.data.volume import Volume
+    from knowsam.training.schedule import Budget
+    from knowsam.training.trained_model import TrainedModel
 
 logger = logging.getLogger(__name__)
 

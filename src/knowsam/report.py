@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from knowsam.config import Config
 from knowsam.errors import OutputError
 from knowsam.training.events import Event, Finished, Notice, StepDone, Validated
+
+if TYPE_CHECKING:
+    from knowsam.config import Config
 
 _PACKAGES = ("napari-knowsam", "torch", "segment-anything", "monai", "numpy", "scipy", "nibabel", "pydicom")
 

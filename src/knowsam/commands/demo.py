@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sys
-from argparse import Namespace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from knowsam.cli import parse
 from knowsam.commands import segment
 from knowsam.commands.evaluate import score_table
 from knowsam.data.annotation import default_classes
@@ -17,6 +16,10 @@ from knowsam.inference.metrics import evaluate_masks
 from knowsam.inference.picture import write_montage
 from knowsam.io.nifti import read_nifti, read_nifti_labels
 from knowsam.io.sample import sample_folder
+from knowsam.options import parse
+
+if TYPE_CHECKING:
+    from argparse import Namespace
 
 _AXIS = 2
 _ANNOTATED = (1, 6, 11, 15, 19, 23, 27)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from knowsam.commands.inputs import require_same_grid
+from knowsam.data.volume import require_same_grid
 from knowsam.inference.metrics import ClassScores, evaluate_masks
 from knowsam.io.nifti import read_nifti_labels
+
+if TYPE_CHECKING:
+    from argparse import Namespace
 
 
 def run(options: Namespace) -> None:
@@ -28,10 +31,9 @@ def run(options: Namespace) -> None:
 def score_table(scores: Sequence[ClassScores]) -> str:
     """Return the scores as a table of text, a line a class."""
     rows = ["class    Dice  HD95 mm  ASSD mm  volume ml  reference ml"]
-    rows += [
-        f"{s.value:>5}  {s.dice:6.3f}  {s.hd95_mm:7.2f}  {s.assd_mm:7.2f}  {s.volume_ml:9.2f}  {s.reference_volume_ml:12.2f}"
-        for s in scores
-    ]
+    for s in scores:
+        agreement = f"{s.value:>5}  {s.dice:6.3f}  {s.hd95_mm:7.2f}  {s.assd_mm:7.2f}"
+        rows.append(f"{agreement}  {s.volume_ml:9.2f}  {s.reference_volume_ml:12.2f}")
     return "\n".join(rows)
 
 

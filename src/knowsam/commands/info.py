@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
-from argparse import Namespace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from knowsam.data.orientation import describe_axes, obliqueness_deg
-from knowsam.data.volume import Volume
 from knowsam.io.image import read_image
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from knowsam.data.volume import Volume
 
 _MOST_CLASSES = 32
 
@@ -39,5 +43,7 @@ def _classes(volume: Volume) -> list[str]:
     values, counts = np.unique(volume.array, return_counts=True)
     if len(values) > _MOST_CLASSES or values[0] < 0:
         return []
-    rows = [f"{value:>5}  {count:>8}  {count * volume.voxel_volume_ml:9.2f}" for value, count in zip(values, counts, strict=True)]
-    return ["class    voxels  volume ml", *rows]
+    lines = ["class    voxels  volume ml"]
+    for value, count in zip(values, counts, strict=True):
+        lines.append(f"{value:>5}  {count:>8}  {count * volume.voxel_volume_ml:9.2f}")
+    return lines

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from knowsam.data.annotation import Annotation, annotated_axis, default_classes, slices_with_labels
 from knowsam.data.case import Case
 from knowsam.data.orientation import file_axis, working_axis, working_index
-from knowsam.data.volume import Volume, grid_difference
+from knowsam.data.volume import Volume, require_same_grid
 from knowsam.errors import InputError
 from knowsam.io.image import read_image
 from knowsam.io.nifti import read_nifti_labels
 from knowsam.training.schedule import Budget
+
+if TYPE_CHECKING:
+    from argparse import Namespace
 
 
 def budget(options: Namespace) -> Budget:
@@ -54,20 +57,6 @@ def read_cases(
         Case(volume, Annotation.from_labels(mask.array, along, indices, classes))
         for volume, mask, indices in zip(volumes, painted, chosen, strict=True)
     ]
-
-
-def require_same_grid(image: Volume, mask: Volume) -> None:
-    """Refuse a mask that belongs to another image.
-
-    Raises
-    ------
-    InputError
-        If the voxels of the two do not lie in the same places.
-    """
-    difference = grid_difference(mask.grid, image.grid)
-    if difference is not None:
-        raise InputError(f"The mask {mask.name} does not lie on the grid of {image.name}. {difference} Give the mask that "
-                         "belongs to this image, or resample it to the image's grid.")
 
 
 def read_unlabelled_case(image: Path, like: Annotation) -> Case:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from argparse import Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
@@ -13,6 +13,9 @@ from knowsam.errors import InputError, OutputError
 from knowsam.io.image import read_image
 from knowsam.io.nifti import check_writable, write_nifti_labels
 from knowsam.training.trained_model import load_model
+
+if TYPE_CHECKING:
+    from argparse import Namespace
 
 
 def run(options: Namespace) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from typing import TYPE_CHECKING
 
 from knowsam import jobs
-from knowsam.cli import chosen_config
 from knowsam.commands.inputs import budget, read_cases
 from knowsam.commands.training_progress import TrainingProgress
 from knowsam.inference.device import resolve_device
 from knowsam.io.nifti import check_writable, write_nifti_labels
+from knowsam.options import chosen_config
 from knowsam.report import Report
 from knowsam.training.trained_model import save_model
+
+if TYPE_CHECKING:
+    from argparse import Namespace
 
 
 def run(options: Namespace) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import signal
 import sys
-from types import FrameType
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from knowsam.report import Report
 from knowsam.training.events import Event, Finished, Notice, StepDone, Stop, Validated
-from knowsam.training.session import TrainingSession
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from knowsam.report import Report
+    from knowsam.training.session import TrainingSession
 
 
 class TrainingProgress:
@@ -18,8 +22,8 @@ class TrainingProgress:
 
     def __init__(self, report: Report) -> None:
         self._report = report
-        self._bar = tqdm(total=100, unit="%", bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}{postfix}", file=sys.stderr)
-        self._bar.set_description("Training")
+        layout = "{desc} {percentage:3.0f}%|{bar}| {elapsed}{postfix}"
+        self._bar = tqdm(total=100, desc="Training", bar_format=layout, file=sys.stderr)
         self._holdout_dice: float | None = None
         self._interrupted = False
 

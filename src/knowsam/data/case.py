@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from knowsam.data.annotation import Annotation
-from knowsam.data.volume import Volume
 from knowsam.errors import InputError
+
+if TYPE_CHECKING:
+    from knowsam.data.annotation import Annotation
+    from knowsam.data.volume import Volume
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 _SAMPLED_VOXELS = 1_000_000
 
 
-def intensity_range(array: npt.NDArray[np.generic], clip_percent: float) -> tuple[float, float]:
+def intensity_range(array: npt.NDArray[Any], clip_percent: float) -> tuple[float, float]:
     """Return the grey values that become 0 and 1: percentiles, or minimum and maximum where these coincide.
 
     Parameters
@@ -24,7 +26,7 @@ def intensity_range(array: npt.NDArray[np.generic], clip_percent: float) -> tupl
     return (low, high) if high > low else (float(array.min()), float(array.max()))
 
 
-def to_unit_range(array: npt.NDArray[np.generic], low: float, high: float) -> npt.NDArray[np.float32]:
+def to_unit_range(array: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[np.float32]:
     """Map `low` to 0 and `high` to 1 and clip what lies beyond."""
     scaled = (array.astype(np.float32) - np.float32(low)) / np.float32(high - low)
     return np.clip(scaled, 0.0, 1.0, out=scaled)

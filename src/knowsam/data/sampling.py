@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class SliceKey(NamedTuple):
     """One slice of one of several volumes."""
 
     case: int
-    index: int
+    slice_index: int
 
 
 class SliceStream:

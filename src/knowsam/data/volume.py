@@ -113,7 +113,8 @@ class Volume:
     @property
     def shape(self) -> tuple[int, int, int]:
         """(Z, Y, X)."""
-        return self.grid.working_shape
+        z, y, x = self.array.shape
+        return z, y, x
 
     @property
     def affine(self) -> Affine:

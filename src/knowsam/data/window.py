@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from knowsam.config import PlaneConfig
 from knowsam.data.annotation import BACKGROUND, IGNORE, Annotation
+
+if TYPE_CHECKING:
+    from knowsam.config import PlaneConfig
 
 PLANE_MULTIPLE = 16
 """Network planes are multiples of this: four poolings of the UNet, one patch of SAM."""
@@ -34,21 +37,25 @@ class Window:
         """Rows and columns of the box, in voxels of the slice."""
         return self.stop[0] - self.start[0], self.stop[1] - self.start[1]
 
-    def crop(self, planes: npt.NDArray[np.generic], fill: int | None = None) -> npt.NDArray[np.generic]:
+    def crop(self, planes: npt.NDArray[Any], fill: int | None = None) -> npt.NDArray[Any]:
         """Cut the box out of `planes` (..., H, W); outside, the edge goes on, or `fill` stands."""
-        size = planes.shape[-2:]
-        inside = tuple(slice(max(self.start[i], 0), min(self.stop[i], size[i])) for i in range(2))
-        before_after = [(inside[i].start - self.start[i], self.stop[i] - inside[i].stop) for i in range(2)]
-        padding = [(0, 0)] * (planes.ndim - 2) + before_after
-        cut = planes[(..., *inside)]
+        top, left, bottom, right = self._inside(planes.shape[-2:])
+        cut = planes[..., top:bottom, left:right]
+        beyond = [(top - self.start[0], self.stop[0] - bottom), (left - self.start[1], self.stop[1] - right)]
+        padding = [(0, 0)] * (planes.ndim - 2) + beyond
         return np.pad(cut, padding, mode="edge") if fill is None else np.pad(cut, padding, constant_values=fill)
 
-    def paste(self, patch: npt.NDArray[np.generic], into: npt.NDArray[np.generic]) -> None:
+    def paste(self, patch: npt.NDArray[Any], into: npt.NDArray[Any]) -> None:
         """Write `patch` (..., rows, columns of the box) into `into` (..., H, W), leaving out what lies outside."""
-        size = into.shape[-2:]
-        target = tuple(slice(max(self.start[i], 0), min(self.stop[i], size[i])) for i in range(2))
-        source = tuple(slice(target[i].start - self.start[i], target[i].stop - self.start[i]) for i in range(2))
-        into[(..., *target)] = patch[(..., *source)]
+        top, left, bottom, right = self._inside(into.shape[-2:])
+        rows = slice(top - self.start[0], bottom - self.start[0])
+        columns = slice(left - self.start[1], right - self.start[1])
+        into[..., top:bottom, left:right] = patch[..., rows, columns]
+
+    def _inside(self, size: tuple[int, ...]) -> tuple[int, int, int, int]:
+        """Return top, left, bottom and right of the part of the box that lies inside a slice."""
+        top, left = max(self.start[0], 0), max(self.start[1], 0)
+        return top, left, min(self.stop[0], size[0]), min(self.stop[1], size[1])
 
 
 def annotated_box(annotation: Annotation) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -77,7 +84,7 @@ def with_margin(
 
 
 def pixel_size_mm(extent_mm: tuple[float, float], spacing_mm: tuple[float, float], max_side_px: int) -> float:
-    """Return the side of a square network pixel: the finer voxel spacing, coarser where the plane would grow too large."""
+    """Return the side of a square network pixel: the finer spacing, or more where the plane would grow too large."""
     return max(min(spacing_mm), max(extent_mm) / max_side_px)
 
 

@@ -40,7 +40,7 @@ def _best_available() -> str:
 
 
 def resolve_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """Turn ``auto``, ``float32`` or ``bfloat16`` into a dtype; auto takes bfloat16 where the hardware computes in it."""
+    """Turn ``auto``, ``float32`` or ``bfloat16`` into a dtype; auto is bfloat16 where the hardware computes in it."""
     if precision == "auto":
         return torch.bfloat16 if _has_bfloat16(device) else torch.float32
     return torch.bfloat16 if precision == "bfloat16" else torch.float32
@@ -48,6 +48,6 @@ def resolve_dtype(precision: str, device: torch.device) -> torch.dtype:
 
 def _has_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    # Without these instructions bfloat16 is emulated on a CPU and several times slower than float32.
-    return device.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    # Without these instructions a CPU emulates bfloat16, several times slower than float32.
+    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

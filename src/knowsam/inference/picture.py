@@ -65,11 +65,12 @@ def write_montage(
     captions = [f"{'zyx'[axis]} = {index}" for index in indices] if captions is None else captions
     if not indices or len(captions) != len(indices):
         raise ValueError(f"There are {len(captions)} captions for {len(indices)} slices; each slice needs one.")
-    grey = _windowed(image_zyx)
+    low, high = np.percentile(image_zyx, WINDOW_PERCENT)
     size_px = _tile_size_px(np.delete(image_zyx.shape, axis), np.delete(spacing_mm, axis))
     tiles = []
     for index in indices:
-        tile = np.repeat(_enlarged(np.take(grey, index, axis), size_px)[..., None], 3, axis=-1)
+        grey = _enlarged(_windowed(np.take(image_zyx, index, axis), low, high), size_px)
+        tile = np.repeat(grey[..., None], 3, axis=-1)
         _paint_classes(tile, np.take(labels_zyx, index, axis), colors)
         if reference is not None:
             _outline_classes(tile, np.take(reference, index, axis), colors)
@@ -77,10 +78,8 @@ def write_montage(
     _write_png(path, _arranged(tiles, captions))
 
 
-def _windowed(image: NDArray[Any]) -> Pixels:
-    low, high = np.percentile(image, WINDOW_PERCENT)
-    grey = np.clip((image - low) / max(high - low, np.finfo(np.float32).tiny), 0, 1)
-    return (255 * grey).astype(np.uint8)
+def _windowed(plane: NDArray[Any], low: float, high: float) -> Pixels:
+    return np.asarray(np.interp(plane, (low, high), (0, 255)), dtype=np.uint8)
 
 
 def _tile_size_px(shape: NDArray[np.integer[Any]], spacing_mm: NDArray[np.floating[Any]]) -> tuple[int, int]:

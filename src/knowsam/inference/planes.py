@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -9,8 +11,10 @@ from torch import Tensor
 
 from knowsam.data.annotation import IGNORE, LabelArray
 from knowsam.data.intensity import intensity_range, to_unit_range
-from knowsam.data.volume import Volume
-from knowsam.data.window import Window
+
+if TYPE_CHECKING:
+    from knowsam.data.volume import Volume
+    from knowsam.data.window import Window
 
 _CHUNK_SLICES = 32
 

@@ -27,10 +27,9 @@ def keep_largest_component(labels: NDArray[Label], values: Iterable[int]) -> NDA
     cleaned = labels.copy()
     for value in values:
         pieces, count = ndimage.label(labels == value, structure=np.ones((3,) * labels.ndim))
-        sizes = np.bincount(pieces.ravel(), minlength=count + 1)
-        strays = np.arange(count + 1) != 1 + np.argmax(sizes[1:]) if count > 1 else np.zeros(count + 1, dtype=bool)
-        strays[0] = False
-        cleaned[strays[pieces]] = BACKGROUND
+        if count > 1:
+            largest = 1 + np.argmax(np.bincount(pieces.ravel())[1:])
+            cleaned[(pieces > 0) & (pieces != largest)] = BACKGROUND
     return cleaned
 
 

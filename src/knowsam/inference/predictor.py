@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -12,13 +13,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from knowsam.config import Config
 from knowsam.data.annotation import BACKGROUND, LabelArray
-from knowsam.data.volume import Volume
-from knowsam.data.window import Window
 from knowsam.inference.device import resolve_dtype
 from knowsam.inference.planes import network_planes, with_neighbours
-from knowsam.models.students import Students
+
+if TYPE_CHECKING:
+    from knowsam.config import Config
+    from knowsam.data.volume import Volume
+    from knowsam.data.window import Window
+    from knowsam.models.students import Students
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -43,7 +46,8 @@ class SlicePrediction:
     @property
     def labels(self) -> LabelArray:
         """(H, W), the most probable class indices."""
-        return self.probabilities.argmax(axis=0).astype(np.uint8)
+        most_probable: LabelArray = self.probabilities.argmax(axis=0).astype(np.uint8)
+        return most_probable
 
     @property
     def entropy(self) -> FloatArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import fields
@@ -23,7 +24,8 @@ from knowsam.errors import InputError, OutputError
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 
-_MM_PER_UNIT = {"meter": 1000.0, "micron": 0.001}
+_MM_PER_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}
+"""By the code of the header: metre, millimetre, micrometre; files that name no unit are in millimetres."""
 
 _HEADER_FIELDS = tuple(field.name for field in fields(NiftiGeometry) if field.name != "version")
 
@@ -107,7 +109,7 @@ def write_nifti_labels(path: Path, labels_zyx: npt.NDArray[np.integer], grid: Gr
     """
     check_writable(path, overwrite=overwrite)
     if labels_zyx.shape != grid.working_shape or labels_zyx.min() < 0:
-        raise ValueError(f"Labels of shape {labels_zyx.shape} and minimum {labels_zyx.min()} do not fit {grid}.")
+        raise ValueError(f"Labels of shape {labels_zyx.shape} from {labels_zyx.min()} do not fit {grid.working_shape}.")
     image = _label_image(from_working(labels_zyx, grid), grid)
     try:
         # A folder rather than a file, so that the result gets the usual permissions instead of private ones.
@@ -123,7 +125,7 @@ def _open(path: Path) -> nib.Nifti1Image:
     if not path.is_file():
         raise InputError(f"There is no file {path}. Check the path.")
     try:
-        image = nib.load(path)
+        image = nib.load(path, mmap=False)
     except (ImageFileError, HeaderDataError, OSError, EOFError, zlib.error, ValueError) as error:
         raise InputError(f"{path.name} is not a readable NIfTI file ({error}). Give a .nii or .nii.gz file.") from error
     if not isinstance(image, nib.Nifti1Image):
@@ -142,8 +144,9 @@ def _grid(path: Path, image: nib.Nifti1Image) -> Grid:
             f"The spacing in {path.name} is {spacing.tolist()}, but must be finite and not zero. "
             "Repair the header, for example by converting the image again from DICOM."
         )
-    unit, _ = image.header.get_xyzt_units()
-    affine = np.diag([*[_MM_PER_UNIT.get(unit, 1.0)] * 3, 1.0]) @ image.affine
+    # The low three bits are the unit of space, the others that of time.
+    mm = _MM_PER_UNIT.get(int(header["xyzt_units"]) & 7, 1.0)
+    affine = np.diag([mm, mm, mm, 1.0]) @ image.affine
     return Grid(shape, affine, _geometry(header))
 
 
@@ -171,7 +174,9 @@ def _voxels(path: Path, image: nib.Nifti1Image, shape: tuple[int, int, int]) -> 
         raise InputError(f"{path.name} holds {stored} voxels, but real numbers are needed. Convert it to grey values.")
     try:
         array = np.asanyarray(image.dataobj).reshape(shape)
-    except (OSError, EOFError, zlib.error, ValueError) as error:
+    except MemoryError as error:
+        raise InputError(f"{path.name}, of shape {shape}, does not fit into memory. Crop it or reduce it.") from error
+    except (OSError, EOFError, zlib.error, ValueError, OverflowError) as error:
         raise InputError(f"{path.name} is damaged or cut off ({error}). Copy or export the file again.") from error
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
@@ -208,12 +213,11 @@ def _label_image(labels_ijk: npt.NDArray[np.integer], grid: Grid) -> nib.Nifti1I
         image.header.set_xyzt_units("mm")
         return image
     # Without an affine nibabel leaves the geometry fields as they are set here.
-    image_type = nib.Nifti2Image if grid.header.version == 2 else nib.Nifti1Image
-    image = image_type(stored, None)
+    image = nib.Nifti2Image(stored, None) if grid.header.version == 2 else nib.Nifti1Image(stored, None)
     for name in _HEADER_FIELDS:
         np.atleast_1d(image.header[name])[:4] = getattr(grid.header, name)
     return image
 
 
 def _stem(path: Path) -> str:
-    return path.name.removesuffix(".gz").removesuffix(".nii")
+    return re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE)

@@ -6,13 +6,16 @@ Image and labels are warped by one sampling grid; what comes in from outside the
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from knowsam.config import AugmentConfig
 from knowsam.data.annotation import IGNORE
+
+if TYPE_CHECKING:
+    from knowsam.config import AugmentConfig
 
 _ELASTIC_NODES = 6
 

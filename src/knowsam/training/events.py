@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from knowsam.data.annotation import LabelSlice
-from knowsam.training.step import StepLosses
+if TYPE_CHECKING:
+    from knowsam.data.annotation import LabelSlice
+    from knowsam.training.step import StepLosses
 
 
 @dataclass(frozen=True)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from knowsam.config import Config
 from knowsam.inference.device import resolve_dtype
 from knowsam.models.sam_teacher import SamTeacher
 from knowsam.models.students import Students
 from knowsam.training.schedule import decayed
 from knowsam.training.step import Batch, StepLosses, step_losses, uses_unlabelled
-from knowsam.training.trained_model import TrainedModel
+
+if TYPE_CHECKING:
+    from knowsam.config import Config
+    from knowsam.training.trained_model import TrainedModel
 
 _MAX_GRADIENT_NORM = 2.0
 
@@ -27,6 +31,11 @@ class Learner:
     plane : (H, W) of the network.
     sam_weights : official SAM weights for the variant of the configuration; None trains the compact SAM from scratch.
     start_from : an earlier model whose weights are taken over.
+
+    Attributes
+    ----------
+    students : the students as the last step left them.
+    averaged : the running average of their weights, which predicts better.
     """
 
     def __init__(
@@ -50,6 +59,7 @@ class Learner:
         if start_from is not None:
             self._take_over(start_from)
         self.students.to(device)
+        self.averaged = copy.deepcopy(self.students).requires_grad_(False).eval()
         self._student_optimizer = _student_optimizer(self.students, config)
         self._teacher_optimizer: torch.optim.Optimizer | None = None
         if self.teacher is not None:
@@ -83,6 +93,7 @@ class Learner:
         nn.utils.clip_grad_norm_(self.students.parameters(), _MAX_GRADIENT_NORM)
         for optimizer in self._optimizers():
             optimizer.step()
+        self._average(number)
         return StepLosses(*terms.tolist())
 
     def forget_step(self) -> None:
@@ -107,6 +118,17 @@ class Learner:
         # Position tables belong to one plane size; those of another start anew.
         fitting = {n: t for n, t in model.teacher.items() if n in own and own[n].shape == t.shape}
         self.teacher.load_state_dict(fitting, strict=False)
+
+    @torch.no_grad()
+    def _average(self, number: int) -> None:
+        """Let the averaged students follow: fast at first, then as slowly as configured."""
+        keep = min(self.config.training.averaging, (number + 1) / (number + 10))
+        state = self.students.state_dict()
+        for name, average in self.averaged.state_dict().items():
+            if average.is_floating_point():
+                average.lerp_(state[name], 1 - keep)
+            else:
+                average.copy_(state[name])
 
     def _optimizers(self) -> Iterator[torch.optim.Optimizer]:
         yield self._student_optimizer

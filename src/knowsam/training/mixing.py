@@ -60,7 +60,7 @@ def mix(
     """Swap confident cells between each unlabelled slice and the labelled slice paired with it.
 
     The unlabelled slice receives pixels and labels of the labelled one in its own confident cells and stays IGNORE
-    elsewhere. The labelled slice receives, in its own confident cells, pixels and the pseudo-label of the unlabelled one.
+    elsewhere. The labelled slice receives, in its own confident cells, pixels and pseudo-label of the unlabelled one.
 
     Parameters
     ----------

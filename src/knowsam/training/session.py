@@ -6,21 +6,20 @@ import copy
 import logging
 import queue
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import OutOfMemoryError, Tensor
 
 from knowsam.config import Config
-from knowsam.data.case import Case
 from knowsam.data.holdout import choose_holdout
 from knowsam.data.sampling import SliceKey
 from knowsam.errors import InputError, TrainingError
 from knowsam.inference.device import resolve_device
 from knowsam.inference.metrics import dice_score
 from knowsam.inference.predictor import Predictor
-from knowsam.models.students import Students
 from knowsam.training.events import (
     Event,
     Finished,
@@ -35,10 +34,14 @@ from knowsam.training.events import (
     Validated,
 )
 from knowsam.training.learner import Learner
-from knowsam.training.schedule import Budget
 from knowsam.training.slices import TrainingSlices, common_windows
-from knowsam.training.step import StepLosses
 from knowsam.training.trained_model import TrainedModel
+
+if TYPE_CHECKING:
+    from knowsam.data.case import Case
+    from knowsam.models.students import Students
+    from knowsam.training.schedule import Budget
+    from knowsam.training.step import StepLosses
 
 logger = logging.getLogger(__name__)
 
@@ -137,7 +140,7 @@ class TrainingSession:
             start_from=self._start_from,
         )
         self._slices = TrainingSlices(self.cases, self.windows, self.config, device=self.device, seed=self.seed)
-        self.students = copy.deepcopy(self._learner.students).eval()
+        self.students = copy.deepcopy(self._learner.averaged)
         self._predictors = [self._predictor(number) for number in range(len(self.cases))]
         self._choose_holdout()
         yield from self._introduce()
@@ -207,7 +210,7 @@ class TrainingSession:
             + (f"; {held_out} more are kept for validation." if held_out else "; too few to keep any for validation.")
         )
 
-    def _step(self, progress: float) -> Iterator[Event]:
+    def _step(self, progress: float) -> Generator[Event, None, StepLosses]:
         """Take one step, with ever smaller batches if memory runs out; return its losses."""
         while True:
             unlabelled = self._unlabelled_batch if self._learner.uses_unlabelled else 0
@@ -255,14 +258,14 @@ class TrainingSession:
     def _choose_holdout(self) -> None:
         """Renew the hold-out, in which no slice ever changes sides, and the streams of slices."""
         training = self.config.training
-        holdout = set()
+        holdout: set[SliceKey] = set()
         for number, case in enumerate(self.cases):
             chosen = choose_holdout(
                 case.annotation,
                 every=training.holdout_every,
                 minimum=training.holdout_minimum,
-                kept=[key.index for key in self.holdout if key.case == number],
-                trained=[key.index for key in self._trained if key.case == number],
+                kept=[key.slice_index for key in self.holdout if key.case == number],
+                trained=[key.slice_index for key in self._trained if key.case == number],
             )
             holdout.update(SliceKey(number, index) for index in chosen)
         if holdout != self.holdout:
@@ -276,7 +279,7 @@ class TrainingSession:
         """Measure the learning students on the held-out slices and adopt them if they are not worse."""
         assert self.students is not None
         adopted = copy.deepcopy(self.students.state_dict())
-        self.students.load_state_dict(self._learner.students.state_dict())
+        self.students.load_state_dict(self._learner.averaged.state_dict())
         dice = self._holdout_dice()
         worse = dice is not None and self.best_dice is not None and dice < self.best_dice
         if worse:
@@ -289,14 +292,14 @@ class TrainingSession:
         """Return the mean Dice over the painted classes of all held-out slices, pixels of all slices taken together."""
         predicted, painted = [], []
         for number, predictor in enumerate(self._predictors):
-            indices = sorted(key.index for key in self.holdout if key.case == number)
+            indices = sorted(key.slice_index for key in self.holdout if key.case == number)
             for prediction in predictor.slices(indices):
                 predicted.append(prediction.labels.ravel())
                 painted.append(self.cases[number].annotation.slices[prediction.index].labels.ravel())
         if not predicted:
             return None
-        prediction, reference = np.concatenate(predicted), np.concatenate(painted)
-        scores = [dice_score(prediction, reference, value) for value in np.unique(reference) if value]
+        found, reference = np.concatenate(predicted), np.concatenate(painted)
+        scores = [dice_score(found, reference, value) for value in np.unique(reference) if value]
         return float(np.mean(scores)) if scores else None
 
     def _predictor(self, number: int) -> Predictor:

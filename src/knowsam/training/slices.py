@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from knowsam.config import Config
 from knowsam.data.annotation import LabelSlice, SliceState
-from knowsam.data.case import Case
 from knowsam.data.sampling import SliceKey, SliceStream
 from knowsam.data.window import (
     Window,
@@ -23,6 +22,10 @@ from knowsam.data.window import (
 from knowsam.inference.planes import network_labels, network_planes, with_neighbours
 from knowsam.training.augment import augment_strongly, augment_weakly
 from knowsam.training.step import Batch
+
+if TYPE_CHECKING:
+    from knowsam.config import Config
+    from knowsam.data.case import Case
 
 
 def common_windows(cases: Sequence[Case], config: Config, pixel_mm: float | None = None) -> tuple[list[Window], float]:
@@ -131,7 +134,7 @@ class TrainingSlices:
         gathered = [
             with_neighbours(
                 self.planes[key.case],
-                torch.tensor([key.index], device=self._device),
+                torch.tensor([key.slice_index], device=self._device),
                 neighbours=self._config.plane.neighbours,
             )
             for key in keys

@@ -7,13 +7,11 @@ and distillation, and consistency is symmetric.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
-from knowsam.config import Config
-from knowsam.models.sam_teacher import SamTeacher
 from knowsam.models.students import StudentLogits, Students
 from knowsam.training.losses import (
     consistency_loss,
@@ -23,6 +21,10 @@ from knowsam.training.losses import (
     supervised_loss,
 )
 from knowsam.training.mixing import MixedBatch, mix
+
+if TYPE_CHECKING:
+    from knowsam.config import Config
+    from knowsam.models.sam_teacher import SamTeacher
 
 
 class Batch(NamedTuple):
@@ -47,9 +49,7 @@ class StepLosses:
     @property
     def total(self) -> float:
         """What the step minimised."""
-        return (
-            self.supervised + self.consistency + self.entropy + self.distillation + self.mixing + self.teacher
-        )
+        return self.supervised + self.consistency + self.entropy + self.distillation + self.mixing + self.teacher
 
 
 def step_losses(
@@ -147,7 +147,8 @@ def _mixed(students: Students, mixed: MixedBatch, weight: float, config: Config,
     if config.method.cotraining:
         unlabelled = _rows(logits, slice(len(mixed.into_labelled), None))
         pseudo_labels = unlabelled.fused.detach().argmax(1)
-        taught_by_fusion = supervised_loss(unlabelled.unet, pseudo_labels) + supervised_loss(unlabelled.vnet, pseudo_labels)
+        unet_taught = supervised_loss(unlabelled.unet, pseudo_labels)
+        vnet_taught = supervised_loss(unlabelled.vnet, pseudo_labels)
         loss = loss + config.loss.entropy_weight * _entropy(logits)
-        loss = loss + weight * (_consistency(logits) + taught_by_fusion / 2)
+        loss = loss + weight * (_consistency(logits) + (unet_taught + vnet_taught) / 2)
     return loss

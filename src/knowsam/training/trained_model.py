@@ -9,17 +9,21 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
 
 from knowsam.config import Config
 from knowsam.data.annotation import LabelClass
-from knowsam.data.volume import Volume
 from knowsam.data.window import Window, whole_slice_window
 from knowsam.errors import CheckpointError, OutputError
 from knowsam.models.students import Students
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from knowsam.data.volume import Volume
 
 MODEL_FILE = "model.safetensors"
 _FORMAT = 1

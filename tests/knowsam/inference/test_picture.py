@@ -14,11 +14,13 @@ RED = (200, 0, 0)
 
 
 def drawn(folder: Path, **changes: Any) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Return the pixels of a montage of a black 6 x 10 x 10 volume with one class in the middle of each plane."""
-    labels = np.zeros((6, 10, 10), dtype=np.uint8)
+    """Return the pixels of a montage of a 6 x 10 x 10 volume: black, its last slice white, a class in its middle."""
+    image = np.zeros((6, 10, 10))
+    image[5] = 1.0
+    labels = np.zeros(image.shape, dtype=np.uint8)
     labels[2:4, 3:7, 3:7] = 1
     options = {"axis": 0, "indices": [2], "spacing_mm": (2.0, 1.0, 1.0), "colors": {1: RED}} | changes
-    write_montage(folder / "montage.png", np.zeros(labels.shape), labels, **options)
+    write_montage(folder / "montage.png", image, labels, **options)
     with Image.open(folder / "montage.png") as picture:
         return np.asarray(picture)
 

@@ -12,7 +12,6 @@ import torch
 from safetensors.torch import save_file
 
 from knowsam.errors import CheckpointError
-from knowsam.models import checkpoints
 from knowsam.models.checkpoints import OFFICIAL, OfficialWeights, load_sam_weights, official_weights_file, variant_of
 from knowsam.models.sam import VARIANTS, build_sam
 
@@ -32,7 +31,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Pa
     """A folder, and the address at which it is served; downloads go to a cache of the test's own."""
     folder = tmp_path / "published"
     folder.mkdir()
-    monkeypatch.setattr(checkpoints.pooch, "os_cache", lambda name: tmp_path / "cache" / name)
+    monkeypatch.setattr("pooch.os_cache", lambda name: tmp_path / "cache" / name)
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(_QuietHandler, directory=folder)) as http:
         thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()

@@ -1,0 +1,55 @@
+PYTHON ?= python3
+# cpu refuses a torch that brings CUDA packages; cuda takes what the index offers.
+TORCH ?= cpu
+# Package index for torch alone, for example the CPU index that the selector on pytorch.org shows.
+TORCH_INDEX ?=
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip
+TORCH_ARGS := torch -c constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+
+.DELETE_ON_ERROR:
+.PHONY: help setup test demo lint sample-data clean
+
+help:  ## show the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+
+setup: .venv/test.stamp  ## make .venv with everything needed to run and test
+
+test: .venv/test.stamp  ## run the tests
+	$(BIN)/python -m pytest -q -m "not slow"
+
+demo: .venv/test.stamp  ## segment the sample data, result in demo_output/
+	$(BIN)/knowsam demo -o demo_output
+
+lint: .venv/dev.stamp  ## check style, types and structure
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+sample-data: .venv/test.stamp  ## make sample_data/ again
+	$(BIN)/python sample_data/make_sample.py
+
+clean:  ## remove the environment and everything made
+	rm -rf .venv build dist demo_output .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+
+# Debian ships Python without venv.
+.venv/bin/python:
+	$(PYTHON) -m venv .venv || { apt-get update && apt-get install -y python3-venv && $(PYTHON) -m venv .venv; }
+
+.venv/torch.stamp: .venv/bin/python constraints.txt
+ifeq ($(TORCH),cpu)
+	$(PIP) install --quiet --dry-run --report .venv/torch.json $(TORCH_ARGS)
+	$(BIN)/python .ci/refuse_cuda.py .venv/torch.json
+endif
+	$(PIP) install $(TORCH_ARGS)
+	touch $@
+
+.venv/test.stamp: .venv/torch.stamp pyproject.toml
+	$(PIP) install -e '.[test]' -c constraints.txt
+	touch $@
+
+.venv/dev.stamp: .venv/test.stamp
+	$(PIP) install -e '.[dev]' -c constraints.txt
+	touch $@

@@ -1,0 +1,226 @@
+"""The words of the command line and their help; most are made from the fields of the configuration."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from knowsam import __version__
+from knowsam.config import Config, Setting, setting_of
+
+_IMAGE = "a NIfTI file (.nii, .nii.gz) or a folder with one DICOM series"
+_LABELS = "a NIfTI mask on the same grid as the image; 0 is what was not painted"
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Read the words of a command line; wrong usage ends the program with exit code 2."""
+    return _parser(show_method="--help-all" in arguments).parse_args(arguments)
+
+
+def chosen_config(options: argparse.Namespace) -> Config:
+    """Return the configuration with every setting that was given on the command line."""
+    given = {key.removeprefix("set_"): value for key, value in vars(options).items() if key.startswith("set_")}
+    return Config().with_values(**{name: value for name, value in given.items() if value is not None})
+
+
+def _parser(*, show_method: bool) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="knowsam",
+        description="Segment a medical volume from a few painted slices: KnowSAM learns from them and from all the "
+        "unlabelled slices.",
+        epilog="`knowsam COMMAND --help` explains a command.",
+    )
+    parser.add_argument("--version", action="version", version=f"knowsam {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_segment(commands, show_method)
+    _add_train(commands, show_method)
+    _add_predict(commands)
+    _add_evaluate(commands)
+    _add_info(commands)
+    _add_demo(commands)
+    return parser
+
+
+def _add_command(commands: Any, name: str, summary: str, description: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=summary, description=description)
+    parser.add_argument("--debug", action="store_true", help="log what happens and show the traceback of an error")
+    return parser
+
+
+def _add_segment(commands: Any, show_method: bool) -> None:
+    parser = _add_command(
+        commands,
+        "segment",
+        "segment a volume of which a few slices are painted",
+        "Train on the painted slices of one volume and write a mask of all its slices. The mask has the grid of the "
+        "image and the values of the labels; painted slices stay as they were painted.",
+    )
+    parser.add_argument("image", metavar="IMAGE", type=Path, help=_IMAGE)
+    parser.add_argument("--labels", metavar="LABELS", type=Path, required=True, help=_LABELS)
+    parser.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="mask to write (.nii, .nii.gz)")
+    parser.add_argument(
+        "--annotated-slices",
+        metavar="auto|N,N,...",
+        type=_slice_list,
+        help="slices of LABELS that are completely painted, counted from 0 in the file; auto: every slice that holds "
+        "any label (default: auto)",
+    )
+    _add_axis(parser)
+    _add_training_options(parser, show_method)
+    parser.add_argument("--save-model", metavar="DIR", type=Path, help="keep the trained model in this folder")
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT if it is already there")
+
+
+def _add_train(commands: Any, show_method: bool) -> None:
+    parser = _add_command(
+        commands,
+        "train",
+        "train a model on several volumes",
+        "Train one model on several volumes, to be applied to others by `knowsam predict`.",
+    )
+    parser.add_argument("images", metavar="IMAGE", type=Path, nargs="+", help=_IMAGE)
+    parser.add_argument(
+        "--labels",
+        metavar="LABELS",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="one mask for each IMAGE, in their order",
+    )
+    parser.add_argument("--unlabelled", metavar="IMAGE", type=Path, nargs="+", default=[], help="more images, no masks")
+    parser.add_argument("-o", "--output", metavar="DIR", type=Path, required=True, help="folder for the model")
+    _add_axis(parser)
+    _add_training_options(parser, show_method)
+
+
+def _add_predict(commands: Any) -> None:
+    parser = _add_command(
+        commands,
+        "predict",
+        "apply a trained model to other volumes",
+        "Apply a model to other volumes and write a mask for each of them.",
+    )
+    parser.add_argument("model", metavar="MODEL", type=Path, help="folder that --save-model or `knowsam train` wrote")
+    parser.add_argument("images", metavar="IMAGE", type=Path, nargs="+", help=_IMAGE)
+    parser.add_argument("-o", "--output", metavar="DIR", type=Path, required=True, help="folder for the masks")
+    parser.add_argument("--overwrite", action="store_true", help="replace masks that are already there")
+    _add_device(parser)
+
+
+def _add_evaluate(commands: Any) -> None:
+    parser = _add_command(
+        commands,
+        "evaluate",
+        "compare a mask with a reference",
+        "Print Dice, surface distances in mm and volumes in ml of each class.",
+    )
+    parser.add_argument("prediction", metavar="PREDICTION", type=Path, help="NIfTI mask")
+    parser.add_argument("reference", metavar="REFERENCE", type=Path, help="NIfTI mask on the same grid")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def _add_info(commands: Any) -> None:
+    parser = _add_command(
+        commands,
+        "info",
+        "tell the geometry and the classes of a file",
+        "Tell the geometry of an image or mask, the orientation of its axes in words, and the classes of a mask.",
+    )
+    parser.add_argument("path", metavar="FILE|FOLDER", type=Path, help=_IMAGE)
+
+
+def _add_demo(commands: Any) -> None:
+    parser = _add_command(
+        commands,
+        "demo",
+        "segment the sample volume",
+        "Segment the sample volume from seven of its slices and leave a mask, a picture, a report and a score.",
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="DIR", type=Path, default=Path("demo_output"), help="folder to write to"
+    )
+    _add_budget(parser)
+    _add_device(parser)
+    parser.add_argument("--seed", metavar="N", type=int, default=0, help="seed of all random choices (default: 0)")
+
+
+def _add_axis(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--axis",
+        metavar="auto|0|1|2",
+        type=_axis,
+        help="voxel axis of the LABELS file the slices were painted along; auto: the one along which the fewest slices "
+        "hold labels (default: auto)",
+    )
+
+
+def _add_training_options(parser: argparse.ArgumentParser, show_method: bool) -> None:
+    _add_budget(parser)
+    parser.add_argument(
+        "--teacher",
+        metavar="auto|none|NAME|FILE",
+        default="auto",
+        help="SAM to learn from: auto or compact (small, trained along from scratch), none, vit_b, vit_l, vit_h "
+        "(official weights, downloaded once), or a file of such weights (default: auto)",
+    )
+    _add_device(parser)
+    parser.add_argument("--seed", metavar="N", type=int, default=0, help="seed of all random choices (default: 0)")
+    parser.add_argument("--report", metavar="FILE.json", type=Path, help="write settings, losses, times and scores")
+    parser.add_argument("--help-all", action="help", help="also show every setting of the method, and exit")
+    _add_method_options(parser, show_method)
+
+
+def _add_budget(parser: argparse.ArgumentParser) -> None:
+    budget = parser.add_mutually_exclusive_group()
+    budget.add_argument("--budget", metavar="TIME", default="60s", help="how long to train: 60s, 5m, 1h (default: 60s)")
+    budget.add_argument("--steps", metavar="N", type=int, help="how many steps to train, instead of a time")
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--device",
+        metavar="auto|cpu|cuda|mps",
+        default="auto",
+        help="where to compute (default: auto, the fastest there is)",
+    )
+
+
+def _add_method_options(parser: argparse.ArgumentParser, show: bool) -> None:
+    """Make an option of every setting of the method; they are many, so help shows them only when asked."""
+    for name, section in Config().sections():
+        group = parser.add_argument_group((type(section).__doc__ or name).splitlines()[0]) if show else parser
+        for setting_field in fields(section):  # type: ignore[arg-type]
+            if setting_field.name != "variant":  # that one is --teacher
+                _add_setting(
+                    group, setting_field.name, getattr(section, setting_field.name), setting_of(setting_field), show
+                )
+
+
+def _add_setting(group: Any, name: str, default: Any, setting: Setting, show: bool) -> None:
+    flag, target = "--" + name.replace("_", "-"), "set_" + name
+    unit = f" {setting.unit}" if setting.unit else ""
+    text = f"{setting.help} (default: {default}{unit})".replace("%", "%%") if show else argparse.SUPPRESS
+    if isinstance(default, bool):
+        group.add_argument(flag, dest=target, action=argparse.BooleanOptionalAction, default=None, help=text)
+    elif setting.choices:
+        group.add_argument(flag, dest=target, choices=setting.choices, help=text)
+    else:
+        group.add_argument(flag, dest=target, metavar="N", type=type(default), help=text)
+
+
+def _slice_list(text: str) -> tuple[int, ...] | None:
+    if text == "auto":
+        return None
+    try:
+        return tuple(sorted({int(part) for part in text.split(",")}))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither auto nor slice numbers such as 3,10,20") from None
+
+
+def _axis(text: str) -> int | None:
+    if text not in ("auto", "0", "1", "2"):
+        raise argparse.ArgumentTypeError(f"{text!r} is none of auto, 0, 1, 2")
+    return None if text == "auto" else int(text)

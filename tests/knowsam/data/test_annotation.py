@@ -1,0 +1,184 @@
+"""Unlabelled, background and ignored stay three different things, and nothing painted is ever changed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from knowsam.data.annotation import (
+    BACKGROUND,
+    BACKGROUND_CLASS,
+    IGNORE,
+    Annotation,
+    LabelArray,
+    LabelClass,
+    LabelSlice,
+    SliceState,
+    annotated_axis,
+    class_indices,
+    default_classes,
+    label_values,
+    slices_with_labels,
+)
+from knowsam.errors import InputError
+
+SHAPE = (6, 4, 5)
+CLASSES = (BACKGROUND_CLASS, LabelClass(7, "liver", (1, 2, 3)), LabelClass(3, "spleen", (4, 5, 6)))
+
+
+@pytest.fixture
+def empty() -> Annotation:
+    return Annotation(SHAPE, axis=0, classes=CLASSES)
+
+
+def plane(*values: int) -> LabelArray:
+    """Return labels (4, 5) that begin with the values and repeat the last one."""
+    return np.array([*values, *[values[-1]] * (20 - len(values))], dtype=np.uint8).reshape(4, 5)
+
+
+@pytest.mark.parametrize(
+    ("labels", "state"),
+    [
+        (plane(IGNORE), SliceState.UNLABELLED),
+        (plane(BACKGROUND), SliceState.BACKGROUND_ONLY),
+        (plane(1, BACKGROUND), SliceState.COMPLETE),
+        (plane(1, IGNORE), SliceState.PARTIAL),
+        (plane(BACKGROUND, IGNORE), SliceState.PARTIAL),
+    ],
+    ids=["nothing judged", "all background", "all judged", "one pixel painted", "one pixel background"],
+)
+def test_the_state_of_a_slice_says_how_much_was_judged(labels: LabelArray, state: SliceState) -> None:
+    assert LabelSlice(0, 2, labels).state is state
+
+
+def test_a_label_slice_keeps_its_own_read_only_copy() -> None:
+    labels = plane(1, 0)
+    label_slice = LabelSlice(0, 2, labels)
+    labels[:] = 2
+    assert label_slice.labels.max() == 1
+    with pytest.raises(ValueError, match="read-only"):
+        label_slice.labels[0, 0] = 2
+
+
+def test_slices_are_either_annotated_or_unlabelled(empty: Annotation) -> None:
+    annotation = empty.with_slice(LabelSlice(0, 4, plane(1, 0))).with_slice(LabelSlice(0, 1, plane(0)))
+    assert annotation.annotated == (1, 4)
+    assert annotation.unlabelled == (0, 2, 3, 5)
+    assert [annotation.state(index) for index in (0, 1, 4)] == [
+        SliceState.UNLABELLED,
+        SliceState.BACKGROUND_ONLY,
+        SliceState.COMPLETE,
+    ]
+
+
+def test_a_repainted_slice_takes_the_place_of_the_old_one(empty: Annotation) -> None:
+    before = empty.with_slice(LabelSlice(0, 4, plane(1)))
+    after = before.with_slice(LabelSlice(0, 4, plane(2)))
+    assert (before.slices[4].labels.max(), after.slices[4].labels.max()) == (1, 2)
+    assert empty.annotated == ()
+
+
+def test_an_unlabelled_slice_takes_the_old_labels_away(empty: Annotation) -> None:
+    painted = empty.with_slice(LabelSlice(0, 4, plane(1)))
+    assert painted.with_slice(LabelSlice(0, 4, plane(IGNORE))).annotated == ()
+
+
+@pytest.mark.parametrize(
+    ("label_slice", "message"),
+    [
+        (LabelSlice(1, 2, plane(1)), "Slice 2 along axis 1 .* slices 0 to 5 along axis 0"),
+        (LabelSlice(0, 6, plane(1)), "Slice 6 along axis 0 .* slices 0 to 5"),
+        (LabelSlice(0, -1, plane(1)), "Slice -1 along axis 0 .* slices 0 to 5"),
+        (LabelSlice(0, 2, plane(1).T), r"shape \(5, 4\), but the image has \(4, 5\)"),
+        (LabelSlice(0, 2, plane(3, IGNORE)), "holds class 3, but there are 3 classes"),
+    ],
+    ids=["another axis", "beyond the end", "before the start", "another shape", "unknown class"],
+)
+def test_a_slice_that_does_not_belong_is_refused(empty: Annotation, label_slice: LabelSlice, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        empty.with_slice(label_slice)
+
+
+@pytest.mark.parametrize(("axis", "plane_shape"), [(0, (4, 5)), (1, (6, 5)), (2, (6, 4))])
+def test_a_slice_has_the_two_other_axes(axis: int, plane_shape: tuple[int, int]) -> None:
+    assert Annotation(SHAPE, axis, CLASSES).plane_shape == plane_shape
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_whole_slices_of_a_label_volume_become_complete(axis: int) -> None:
+    labels = np.zeros(SHAPE, dtype=np.int16)
+    labels[2:4, 1:3, 1:3] = 7
+    annotation = Annotation.from_labels(labels, axis)
+    assert annotation.annotated == slices_with_labels(labels, axis) == ((2, 3) if axis == 0 else (1, 2))
+    for index, label_slice in annotation.slices.items():
+        np.testing.assert_array_equal(label_slice.labels * 7, labels.take(index, axis))
+        assert label_slice.state is SliceState.COMPLETE
+
+
+def test_a_chosen_slice_without_labels_is_background_and_not_unlabelled() -> None:
+    labels = np.zeros(SHAPE, dtype=np.uint8)
+    labels[2, 1, 1] = 1
+    annotation = Annotation.from_labels(labels, 0, indices=[5, 2])
+    assert annotation.annotated == (2, 5)
+    assert annotation.state(5) is SliceState.BACKGROUND_ONLY
+
+
+def test_classes_are_taken_from_the_chosen_slices_alone() -> None:
+    labels = np.zeros(SHAPE, dtype=np.uint8)
+    labels[2, 1, 1], labels[3, 1, 1] = 9, 4
+    assert [c.value for c in Annotation.from_labels(labels, 0, indices=[2]).classes] == [0, 9]
+
+
+@pytest.mark.parametrize(
+    ("value", "indices", "message"),
+    [
+        (0, None, "No slice of the labels is annotated"),
+        (1, [], "No slice of the labels is annotated"),
+        (1, [2, 6], "Slice 6 is to be used, but axis 0 has slices 0 to 5"),
+        (1, [3], "hold background only"),
+    ],
+    ids=["empty volume", "nothing chosen", "outside", "background only"],
+)
+def test_labels_to_learn_nothing_from_are_refused(value: int, indices: list[int] | None, message: str) -> None:
+    labels = np.zeros(SHAPE, dtype=np.uint8)
+    labels[2] = value
+    with pytest.raises(InputError, match=message):
+        Annotation.from_labels(labels, 0, indices)
+
+
+def test_class_indices_and_label_values_are_inverse_whatever_the_order_of_the_classes() -> None:
+    values = np.array([[0, 3], [7, 3]])
+    indices = class_indices(values, CLASSES)
+    assert indices.tolist() == [[0, 2], [1, 2]]
+    assert indices.dtype == np.uint8
+    np.testing.assert_array_equal(label_values(indices, CLASSES), values)
+
+
+@pytest.mark.parametrize("stranger", [-1, 1, 5, 9])
+def test_a_value_without_class_is_refused(stranger: int) -> None:
+    with pytest.raises(InputError, match=f"hold the value {stranger}, but the classes are 0, 7, 3"):
+        class_indices(np.array([0, 7, stranger]), CLASSES)
+
+
+def test_default_classes_are_sorted_named_and_coloured_with_background_first() -> None:
+    classes = default_classes([7, 0, 2, 7])
+    assert [(c.value, c.name) for c in classes] == [(0, "background"), (2, "class 2"), (7, "class 7")]
+    assert len({c.color for c in classes}) == 3
+
+
+def test_there_can_be_as_many_classes_as_leave_ignore_free() -> None:
+    assert len(default_classes(range(1, 255))) == IGNORE
+    with pytest.raises(InputError, match="255 classes, but at most 254"):
+        default_classes(range(1, 256))
+
+
+def test_the_annotated_axis_is_the_one_with_fewest_painted_slices() -> None:
+    labels = np.zeros((9, 9, 9), dtype=np.uint8)
+    labels[2:7, 4, 3:6] = 1
+    assert annotated_axis(labels, (1.0, 1.0, 1.0)) == 1
+
+
+def test_between_equal_axes_the_coarser_one_is_taken() -> None:
+    labels = np.zeros((9, 9, 9), dtype=np.uint8)
+    labels[4:6, 4:6, 4:6] = 1
+    assert annotated_axis(labels, (1.0, 1.0, 3.0)) == 2

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from math import pi
+
+import pytest
+
+from knowsam.data.annotation import BACKGROUND_CLASS, Annotation, LabelArray
+from knowsam.data.case import Case
+from knowsam.data.volume import Volume
+from knowsam.errors import InputError
+
+
+def test_the_painted_ball_has_the_volume_of_a_ball(ball: Volume, ball_labels: LabelArray) -> None:
+    assert ball_labels.sum() * ball.voxel_volume_ml == pytest.approx(4 / 3 * pi * 0.8**3, rel=0.05)
+
+
+@pytest.mark.parametrize(("axis", "spacing_mm"), [(0, (1.0, 1.0)), (1, (2.0, 1.0)), (2, (2.0, 1.0))])
+def test_the_spacing_within_a_slice_is_that_of_the_two_other_axes(
+    ball: Volume, axis: int, spacing_mm: tuple[float, float]
+) -> None:
+    assert Case(ball, Annotation(ball.shape, axis, (BACKGROUND_CLASS,))).plane_spacing_mm == spacing_mm
+
+
+def test_labels_of_another_shape_are_refused(ball: Volume) -> None:
+    with pytest.raises(InputError, match=r"shape \(9, 32, 32\) but the image has \(12, 32, 32\)\. Load the labels"):
+        Case(ball, Annotation((9, 32, 32), 0, (BACKGROUND_CLASS,)))

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from knowsam.errors import ConfigError
+from knowsam.inference.device import resolve_device, resolve_dtype
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def only_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+
+
+@pytest.mark.usefixtures("only_a_cpu")
+def test_auto_is_the_cpu_where_nothing_else_is_there() -> None:
+    assert resolve_device("auto") == resolve_device("cpu") == CPU
+
+
+def test_auto_prefers_cuda_and_then_mps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert resolve_device("auto").type == "mps"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert resolve_device("auto").type == "cuda"
+
+
+@pytest.mark.parametrize("name", ["toaster", "", "cuda:x", "xpu", "meta"])
+def test_an_unknown_device_is_refused_with_the_known_ones(name: str) -> None:
+    with pytest.raises(ConfigError, match="Choose one of auto, cpu, cuda, mps"):
+        resolve_device(name)
+
+
+@pytest.mark.usefixtures("only_a_cpu")
+@pytest.mark.parametrize("name", ["cuda", "cuda:1", "mps"])
+def test_a_missing_device_is_refused_and_the_best_one_named(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"'{name}' is not available on this machine; .* finds 'cpu'"):
+        resolve_device(name)
+
+
+def test_a_second_graphics_card_has_to_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert resolve_device("cuda:0") == torch.device("cuda:0")
+    with pytest.raises(ConfigError, match="'cuda:1' is not available"):
+        resolve_device("cuda:1")
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
+def test_a_precision_that_was_asked_for_is_taken(precision: str, dtype: torch.dtype) -> None:
+    assert resolve_dtype(precision, CPU) is dtype
+
+
+@pytest.mark.parametrize(("instructions", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_auto_takes_bfloat16_where_the_processor_computes_in_it(
+    monkeypatch: pytest.MonkeyPatch, instructions: bool, dtype: torch.dtype
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: instructions)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    assert resolve_dtype("auto", CPU) is dtype

@@ -1,0 +1,166 @@
+"""The way from logits to a slice, with students of which every answer is known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from knowsam.config import Config
+from knowsam.data.annotation import BACKGROUND
+from knowsam.data.volume import Volume
+from knowsam.data.window import Window
+from knowsam.inference.predictor import Predictor, SlicePrediction, outward
+from knowsam.models.students import StudentLogits, Students
+
+CPU = torch.device("cpu")
+WHOLE = Window((0, 0), (32, 32), (32, 32))
+CENTRE = Window((4, 10), (20, 26), (16, 16))
+
+
+class KnownStudents(nn.Module):
+    """Gives every pixel the same logits, and counts the slices it has seen."""
+
+    def __init__(self, unet: Sequence[float], vnet: Sequence[float], fused: Sequence[float]) -> None:
+        super().__init__()
+        self.given = [torch.tensor(values) for values in (unet, vnet, fused)]
+        self.batches: list[int] = []
+
+    def forward(self, x: Tensor) -> StudentLogits:
+        self.batches.append(len(x))
+        return StudentLogits(*(z.view(1, -1, 1, 1).expand(len(x), -1, *x.shape[-2:]) for z in self.given))
+
+
+class Threshold(nn.Module):
+    """Fused logits that say class 1 where the slice itself, the middle channel, is bright."""
+
+    def forward(self, x: Tensor) -> StudentLogits:
+        logits = 100 * (x[:, 1:2] - 0.5)
+        both = torch.cat([-logits, logits], dim=1)
+        return StudentLogits(both, both, both)
+
+
+SURE, OPPOSITE, UNDECIDED = (-100.0, 100.0), (100.0, -100.0), (0.0, 0.0)
+
+
+@pytest.fixture
+def config() -> Config:
+    return Config().with_values(precision="float32")
+
+
+def predictor(
+    students: nn.Module, volume: Volume, config: Config, window: Window = WHOLE, axis: int = 0
+) -> Predictor:
+    return Predictor(students, volume, axis=axis, window=window, config=config, device=CPU)  # type: ignore[arg-type]
+
+
+def first_slice(students: nn.Module, volume: Volume, config: Config, window: Window = WHOLE) -> SlicePrediction:
+    (prediction,) = predictor(students, volume, config, window).slices([0])
+    return prediction
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+@pytest.mark.parametrize("window", [WHOLE, CENTRE, Window((-4, 2), (28, 34), (16, 48))])
+def test_probabilities_of_real_students_sum_to_one_everywhere(
+    ball: Volume, tiny_config: Config, classes: int, window: Window
+) -> None:
+    students = Students(classes, config=tiny_config.students)
+    for prediction in predictor(students, ball, tiny_config, window).slices([0, 5]):
+        assert prediction.probabilities.shape == (classes, 32, 32)
+        np.testing.assert_allclose(prediction.probabilities.sum(0), 1.0, atol=1e-5)
+        assert prediction.probabilities.min() >= 0
+        assert 0 <= prediction.entropy.min() <= prediction.entropy.max() <= 1 + 1e-6
+        assert 0 <= prediction.disagreement.min() <= prediction.disagreement.max() <= 1
+
+
+def test_outside_the_window_it_is_certainly_background(ball: Volume, config: Config) -> None:
+    prediction = first_slice(KnownStudents(SURE, OPPOSITE, SURE), ball, config, CENTRE)
+    inside = np.zeros((32, 32), dtype=bool)
+    inside[4:20, 10:26] = True
+    np.testing.assert_array_equal(prediction.labels == BACKGROUND, ~inside)
+    np.testing.assert_array_equal(prediction.probabilities[BACKGROUND][~inside], 1.0)
+    np.testing.assert_allclose(prediction.entropy[~inside], 0.0, atol=1e-6)
+    np.testing.assert_array_equal(prediction.disagreement, inside.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("logits", "entropy"),
+    [
+        (UNDECIDED, 1.0),
+        (SURE, 0.0),
+        ((0.0, 0.0, 0.0, 0.0), 1.0),
+        ((0.0, 0.0, -100.0, -100.0), 0.5),
+        ((0.0, math.log(3)), (0.25 * math.log(4) + 0.75 * math.log(4 / 3)) / math.log(2)),
+    ],
+)
+def test_entropy_is_relative_to_its_maximum(
+    ball: Volume, config: Config, logits: tuple[float, ...], entropy: float
+) -> None:
+    prediction = first_slice(KnownStudents(logits, logits, logits), ball, config)
+    np.testing.assert_allclose(prediction.entropy, entropy, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("unet", "vnet", "disagreement"),
+    [(SURE, SURE, 0.0), (SURE, OPPOSITE, 1.0), (SURE, UNDECIDED, 0.5), ((0.0, math.log(3)), UNDECIDED, 0.25)],
+)
+def test_disagreement_is_half_the_summed_difference_of_the_students(
+    ball: Volume, config: Config, unet: tuple[float, ...], vnet: tuple[float, ...], disagreement: float
+) -> None:
+    prediction = first_slice(KnownStudents(unet, vnet, UNDECIDED), ball, config)
+    np.testing.assert_allclose(prediction.disagreement, disagreement, atol=1e-6)
+
+
+def test_slices_come_in_the_order_asked_for_across_batches(ball: Volume, config: Config) -> None:
+    students = KnownStudents(SURE, SURE, SURE)
+    order = [9, 3, 11, 0, 1, 2, 5, 4, 10, 7]
+    assert [p.index for p in predictor(students, ball, config).slices(order)] == order
+    assert sum(students.batches) == len(order)
+
+
+def test_a_slice_is_predicted_only_when_it_is_asked_for(ball: Volume, config: Config) -> None:
+    students = KnownStudents(SURE, SURE, SURE)
+    next(predictor(students, ball, config).slices(range(12)))
+    assert len(students.batches) == 1
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_volume_is_predicted_voxel_for_voxel_along_any_axis(ball: Volume, config: Config, axis: int) -> None:
+    rows, columns = (n for other, n in enumerate(ball.shape) if other != axis)
+    window = Window((0, 0), (rows, columns), (rows, columns))
+    prediction = predictor(Threshold(), ball, config, window, axis).volume(keep_probabilities=True)
+    low, high = np.percentile(ball.array, (config.plane.clip_percent, 100 - config.plane.clip_percent))
+    np.testing.assert_array_equal(prediction.labels, ball.array > (low + high) / 2)
+    assert prediction.entropy.shape == prediction.disagreement.shape == ball.shape
+    assert prediction.probabilities is not None
+    assert prediction.probabilities.shape == (2, *ball.shape)
+    np.testing.assert_array_equal(prediction.probabilities.argmax(0), prediction.labels)
+
+
+def test_probabilities_of_a_volume_are_kept_only_if_asked_for(ball: Volume, config: Config) -> None:
+    assert predictor(Threshold(), ball, config).volume().probabilities is None
+
+
+def test_a_coarse_plane_is_predicted_at_the_size_of_the_slice(ball: Volume, config: Config) -> None:
+    coarse = Window((0, 0), (32, 32), (16, 16))
+    (prediction,) = predictor(Threshold(), ball, config, coarse).slices([5])
+    (fine,) = predictor(Threshold(), ball, config).slices([5])
+    assert (prediction.labels == fine.labels).mean() > 0.95
+
+
+def test_students_that_were_training_predict_without_dropout(ball: Volume, tiny_config: Config) -> None:
+    students = Students(2, config=tiny_config.students).train()
+    one, other = (first_slice(students, ball, tiny_config).probabilities for _ in range(2))
+    np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("count", "first", "order"),
+    [(5, 1, [1, 0, 2, 3, 4]), (4, 3, [3, 2, 1, 0]), (5, 2, [2, 1, 3, 0, 4]), (1, 0, [0])],
+)
+def test_a_volume_is_filled_from_the_slice_asked_for_outward(count: int, first: int, order: list[int]) -> None:
+    assert outward(count, first) == order
