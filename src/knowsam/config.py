@@ -158,6 +158,13 @@ class AugmentConfig(Section):
     shift: float = setting(0.06, "Largest shift, relative to the plane.", low=0.0, high=0.5, source="paper")
     scale: float = setting(0.05, "Largest change of size.", low=0.0, high=0.5, source="paper")
     rotate_deg: float = setting(10.0, "Largest rotation.", unit="degrees", low=0.0, high=180.0, source="paper")
+    elastic: float = setting(
+        0.0,
+        "Largest elastic displacement of annotated slices, relative to the plane.",
+        low=0.0,
+        high=0.2,
+        source="measured",
+    )
     intensity: float = setting(0.2, "Largest change of brightness and contrast.", low=0.0, high=1.0, source="paper")
     strong_elastic: float = setting(
         0.03, "Largest elastic displacement, relative to the plane.", low=0.0, high=0.2, source="paper"
@@ -197,6 +204,13 @@ class TrainingConfig(Section):
     )
     holdout_minimum: int = setting(
         5, "Annotated slices needed before any is kept for validation.", low=2, high=1000, source="docs/method.md"
+    )
+    holdout_noise: float = setting(
+        0.1,
+        "Fall of the held-out Dice, times the root of the number of slices, that still counts as not worse.",
+        low=0.0,
+        high=1.0,
+        source="measured",
     )
     validations: int = setting(8, "Validations in a run.", low=1, high=1000)
 

@@ -23,7 +23,7 @@ _ELASTIC_NODES = 6
 def augment_weakly(
     images: Tensor, labels: Tensor, config: AugmentConfig, generator: Generator
 ) -> tuple[Tensor, Tensor]:
-    """Flip, shift, scale, rotate and change brightness and contrast.
+    """Flip, shift, scale, rotate, bend a little and change brightness and contrast.
 
     Parameters
     ----------
@@ -31,13 +31,13 @@ def augment_weakly(
     labels : (B, H, W), uint8.
     generator : on the device of the images.
     """
-    grid = _affine_grid(images, config, generator)
+    grid = _affine_grid(images, config, generator) + _elastic_offsets(images, config.elastic, generator)
     return _change_intensity(_warp(images, grid), config, generator), _warp_labels(labels, grid)
 
 
 def augment_strongly(images: Tensor, config: AugmentConfig, generator: Generator) -> Tensor:
     """Do what `augment_weakly` does to unlabelled images (B, 3, H, W), bend them and cut a square out."""
-    grid = _affine_grid(images, config, generator) + _elastic_offsets(images, config, generator)
+    grid = _affine_grid(images, config, generator) + _elastic_offsets(images, config.strong_elastic, generator)
     return _cut_out(_change_intensity(_warp(images, grid), config, generator), config, generator)
 
 
@@ -61,9 +61,9 @@ def _affine_grid(images: Tensor, config: AugmentConfig, generator: Generator) ->
     return F.affine_grid(theta, [batch, 1, height, width], align_corners=False)
 
 
-def _elastic_offsets(images: Tensor, config: AugmentConfig, generator: Generator) -> Tensor:
+def _elastic_offsets(images: Tensor, limit: float, generator: Generator) -> Tensor:
     """Return smooth displacements (B, H, W, 2) of the sampling positions."""
-    nodes = _uniform((len(images), 2, _ELASTIC_NODES, _ELASTIC_NODES), 2 * config.strong_elastic, generator)
+    nodes = _uniform((len(images), 2, _ELASTIC_NODES, _ELASTIC_NODES), 2 * limit, generator)
     smooth = F.interpolate(nodes, size=images.shape[-2:], mode="bicubic", align_corners=True)
     return smooth.movedim(1, -1)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 import queue
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -91,11 +92,11 @@ class TrainingSession:
         )
         self.holdout: frozenset[SliceKey] = frozenset()
         self.students: Students | None = None
-        self.best_dice: float | None = None
         self._sam_weights = sam_weights
         self._start_from = start_from
         self._mailbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._stopping = False
+        self._best_dice: float | None = None
         self._trained: set[SliceKey] = set()
         self._steps = 0
         self._seconds = 0.0
@@ -270,7 +271,7 @@ class TrainingSession:
             holdout.update(SliceKey(number, index) for index in chosen)
         if holdout != self.holdout:
             # A score on other slices says nothing of this one.
-            self.best_dice = None
+            self._best_dice = None
         self.holdout = frozenset(holdout)
         self._slices.restart_streams(self.holdout)
         self._trained.update(self._slices.labelled_keys)
@@ -281,12 +282,16 @@ class TrainingSession:
         adopted = copy.deepcopy(self.students.state_dict())
         self.students.load_state_dict(self._learner.averaged.state_dict())
         dice = self._holdout_dice()
-        worse = dice is not None and self.best_dice is not None and dice < self.best_dice
+        worse = dice is not None and self._best_dice is not None and dice < self._best_dice - self._holdout_noise()
         if worse:
             self.students.load_state_dict(adopted)
-        else:
-            self.best_dice = dice
+        elif dice is not None:
+            self._best_dice = max(dice, self._best_dice or 0.0)
         return Validated(self._steps, dice, adopted=not worse)
+
+    def _holdout_noise(self) -> float:
+        """Return how far the score on so few slices may fall without meaning anything."""
+        return self.config.training.holdout_noise / math.sqrt(len(self.holdout))
 
     def _holdout_dice(self) -> float | None:
         """Return the mean Dice over the painted classes of all held-out slices, pixels of all slices taken together."""

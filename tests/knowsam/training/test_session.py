@@ -1,0 +1,479 @@
+"""What goes into a session, what comes out of it, and in which order."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from knowsam.config import Config
+from knowsam.data.annotation import IGNORE, Annotation, LabelArray, LabelSlice, default_classes
+from knowsam.data.case import Case
+from knowsam.data.sampling import SliceKey
+from knowsam.data.volume import Volume
+from knowsam.errors import InputError, TrainingError
+from knowsam.inference.metrics import dice_score
+from knowsam.training import session as session_module
+from knowsam.training.events import (
+    Event,
+    Finished,
+    Notice,
+    Pause,
+    Paused,
+    Resume,
+    SliceAnnotated,
+    StepDone,
+    Stop,
+    Validated,
+)
+from knowsam.training.learner import Learner
+from knowsam.training.schedule import Budget
+from knowsam.training.session import TrainingSession
+from knowsam.training.step import Batch, StepLosses
+
+NO_CHANGE = {
+    "flip": 0.0,
+    "shift": 0.0,
+    "scale": 0.0,
+    "rotate_deg": 0.0,
+    "intensity": 0.0,
+    "strong_elastic": 0.0,
+    "strong_cutout": 0.0,
+}
+
+
+@pytest.fixture
+def quick_config(tiny_config: Config) -> Config:
+    """Students alone, two validations."""
+    return tiny_config.with_values(variant="none", validations=2, **NO_CHANGE)
+
+
+@pytest.fixture
+def batches(monkeypatch: pytest.MonkeyPatch) -> list[Batch]:
+    """Let a step only note the batch it was given."""
+    seen: list[Batch] = []
+
+    def note(self: Learner, batch: Batch, number: int, progress: float) -> StepLosses:
+        seen.append(batch)
+        return StepLosses(1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+
+    monkeypatch.setattr(Learner, "step", note)
+    return seen
+
+
+@pytest.fixture
+def painters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a step turn the students into ones that see class 1 everywhere."""
+
+    def step(self: Learner, batch: Batch, number: int, progress: float) -> StepLosses:
+        with torch.no_grad():
+            self.averaged.fusion.head[-1].bias.copy_(torch.tensor([-1000.0, 1000.0]))
+        return StepLosses(1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+
+    monkeypatch.setattr(Learner, "step", step)
+
+
+def session_of(*cases: Case, config: Config, steps: int = 4, **given: Any) -> TrainingSession:
+    return TrainingSession(cases, budget=Budget(steps=steps), config=config, device="cpu", **given)
+
+
+def many_slices(ball: Volume, ball_labels: LabelArray) -> Case:
+    """All eight slices of the ball are painted, so that one is held out."""
+    return Case(ball, Annotation.from_labels(ball_labels, axis=0))
+
+
+def until(events: Iterator[Event], kind: type[Event]) -> Event:
+    return next(event for event in events if isinstance(event, kind))
+
+
+def of_kind(events: list[Event], kind: type[Any]) -> list[Any]:
+    return [event for event in events if isinstance(event, kind)]
+
+
+# Events and budget
+
+
+def test_a_run_counts_its_steps_and_ends_with_a_validation(
+    case: Case, quick_config: Config, batches: list[Batch]
+) -> None:
+    events = list(session_of(case, config=quick_config, steps=4).run())
+    assert [event.step for event in of_kind(events, StepDone)] == [1, 2, 3, 4]
+    assert [event.progress for event in of_kind(events, StepDone)] == [0.25, 0.5, 0.75, 1.0]
+    assert [event.step for event in of_kind(events, Validated)] == [2, 4]
+    assert isinstance(events[-1], Finished)
+    assert (events[-1].steps, events[-1].stopped) == (4, False)
+    assert isinstance(events[-2], Validated)
+
+
+def test_the_user_is_told_what_is_learnt_from(
+    case: Case, ball: Volume, ball_labels: LabelArray, quick_config: Config, batches: list[Batch]
+) -> None:
+    few = of_kind(list(session_of(case, config=quick_config).run()), Notice)
+    many = of_kind(list(session_of(many_slices(ball, ball_labels), config=quick_config).run()), Notice)
+    assert few[0].text == "No teacher: the students learn alone."
+    assert few[1].text == "Training on 2 annotated slices; too few to keep any for validation."
+    assert many[1].text == "Training on 7 annotated slices; 1 more are kept for validation."
+
+
+@pytest.mark.usefixtures("small_sam")
+def test_the_user_is_told_of_the_teacher(case: Case, tiny_config: Config, batches: list[Batch]) -> None:
+    notice = until(session_of(case, config=tiny_config).run(), Notice)
+    assert isinstance(notice, Notice)
+    assert "trained from scratch" in notice.text
+
+
+def test_a_budget_in_seconds_counts_the_steps_and_not_the_listener(
+    case: Case, quick_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(now=0.0)
+
+    def step(self: Learner, batch: Batch, number: int, progress: float) -> StepLosses:
+        clock.now += 2.0
+        return StepLosses(1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+
+    monkeypatch.setattr(Learner, "step", step)
+    monkeypatch.setattr(session_module, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    session = TrainingSession([case], budget=Budget(seconds=7.0), config=quick_config, device="cpu")
+    seconds = []
+    for event in session.run():
+        if isinstance(event, StepDone):
+            clock.now += 100.0
+            seconds.append(event.seconds)
+    assert seconds == [2.0, 4.0, 6.0, 8.0]
+
+
+# Learning
+
+
+@pytest.mark.usefixtures("small_sam")
+def test_one_annotated_slice_is_learnt_by_heart(ball: Volume, ball_labels: LabelArray, tiny_config: Config) -> None:
+    config = tiny_config.with_values(**NO_CHANGE, dropout=0.0, learning_rate=0.01, labelled_batch=1, unlabelled_batch=1)
+    case = Case(ball, Annotation.from_labels(ball_labels, axis=0, indices=[5]))
+    session = session_of(case, config=config, steps=40)
+    losses = [event.losses for event in session.run() if isinstance(event, StepDone)]
+    (prediction,) = session.predictor().slices([5])
+    assert dice_score(prediction.labels, ball_labels[5], 1) > 0.97
+    assert losses[-1].supervised < 0.2 * losses[0].supervised
+    assert losses[-1].teacher < losses[0].teacher
+
+
+@pytest.mark.usefixtures("small_sam")
+def test_the_same_seed_gives_the_same_losses_and_another_one_does_not(case: Case, tiny_config: Config) -> None:
+    def losses(seed: int) -> list[StepLosses]:
+        session = session_of(case, config=tiny_config, steps=3, seed=seed)
+        return [event.losses for event in session.run() if isinstance(event, StepDone)]
+
+    assert losses(1) == losses(1)
+    assert losses(1) != losses(2)
+
+
+def test_a_run_can_go_on_from_an_earlier_model(case: Case, quick_config: Config, batches: list[Batch]) -> None:
+    first = session_of(case, config=quick_config, seed=1)
+    list(first.run())
+    model = first.model()
+    second = session_of(case, config=quick_config, seed=2, start_from=model)
+    list(second.run())
+    for name, tensor in second.model().students.state_dict().items():
+        assert torch.equal(tensor, model.students.state_dict()[name]), name
+
+
+def test_a_model_is_a_copy_that_later_steps_do_not_change(case: Case, quick_config: Config) -> None:
+    session = session_of(case, config=quick_config, steps=4)
+    events = session.run()
+    until(events, Validated)
+    model = session.model()
+    before = model.students.unet.head.weight.clone()
+    list(events)
+    assert torch.equal(model.students.unet.head.weight, before)
+    assert not torch.equal(session.model().students.unet.head.weight, before)
+    assert (model.steps, session.model().steps) == (2, 4)
+
+
+def test_before_a_run_there_is_neither_model_nor_prediction(case: Case, quick_config: Config) -> None:
+    session = session_of(case, config=quick_config)
+    with pytest.raises(TrainingError, match="no model yet"):
+        session.model()
+    with pytest.raises(TrainingError, match="nothing to predict with yet"):
+        session.predictor()
+
+
+# Stop and pause
+
+
+def test_stop_ends_a_run_before_its_next_step_and_keeps_what_was_learnt(
+    case: Case, quick_config: Config, batches: list[Batch]
+) -> None:
+    session = session_of(case, config=quick_config, steps=1000)
+    events = session.run()
+    until(events, StepDone)
+    session.submit(Stop())
+    rest = list(events)
+    assert of_kind(rest, StepDone) == []
+    assert [event.adopted for event in of_kind(rest, Validated)] == [True]
+    assert isinstance(rest[-1], Finished)
+    assert (rest[-1].steps, rest[-1].stopped) == (1, True)
+
+
+def test_a_run_that_is_stopped_at_once_takes_no_step(case: Case, quick_config: Config, batches: list[Batch]) -> None:
+    session = session_of(case, config=quick_config)
+    session.submit(Stop())
+    *_, last = session.run()
+    assert isinstance(last, Finished)
+    assert (last.steps, last.stopped) == (0, True)
+    assert batches == []
+
+
+def test_a_paused_run_stands_still_until_it_is_resumed(case: Case, quick_config: Config, batches: list[Batch]) -> None:
+    session = session_of(case, config=quick_config)
+    events = session.run()
+    until(events, StepDone)
+    session.submit(Pause())
+    assert isinstance(next(events), Paused)
+    after: list[Event] = []
+    waiting = threading.Thread(target=lambda: after.append(next(events)), daemon=True)
+    waiting.start()
+    waiting.join(timeout=0.05)
+    assert waiting.is_alive()
+    assert len(batches) == 1
+    session.submit(Resume())
+    waiting.join(timeout=10)
+    assert isinstance(after[0], StepDone)
+    assert after[0].step == 2
+
+
+def test_waiting_takes_nothing_of_a_budget_in_seconds(
+    case: Case, quick_config: Config, batches: list[Batch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(session_module, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    session = TrainingSession([case], budget=Budget(seconds=10.0), config=quick_config, device="cpu")
+    events = session.run()
+    until(events, StepDone)
+    session.submit(Pause())
+    assert isinstance(next(events), Paused)
+    clock.now += 3600.0
+    session.submit(Resume())
+    step = until(events, StepDone)
+    assert isinstance(step, StepDone)
+    assert (step.seconds, step.progress) == (0.0, 0.0)
+
+
+def test_a_paused_run_can_be_stopped(case: Case, quick_config: Config, batches: list[Batch]) -> None:
+    session = session_of(case, config=quick_config)
+    for message in (Pause(), Pause(), Stop()):
+        session.submit(message)
+    events = list(session.run())
+    assert len(of_kind(events, Paused)) == 1
+    assert of_kind(events, StepDone) == []
+
+
+# Labels
+
+
+def test_a_slice_painted_meanwhile_takes_part_from_the_next_step(
+    case: Case, quick_config: Config, batches: list[Batch]
+) -> None:
+    painted = np.full((32, 32), IGNORE, dtype=np.uint8)
+    painted[:3] = 1
+    session = session_of(case, config=quick_config.with_values(labelled_batch=3))
+    events = session.run()
+    until(events, StepDone)
+    session.submit(SliceAnnotated(LabelSlice(0, 9, painted)))
+    assert session.cases[0].annotation.annotated == (4, 7)
+    until(events, StepDone)
+    assert session.cases[0].annotation.annotated == (4, 7, 9)
+    assert not (batches[0].labels == IGNORE).any()
+    assert sum((labels == torch.from_numpy(painted)).all().item() for labels in batches[1].labels) == 1
+
+
+def test_a_slice_painted_during_a_pause_takes_part_when_it_ends(
+    case: Case, ball_labels: LabelArray, quick_config: Config, batches: list[Batch]
+) -> None:
+    session = session_of(case, config=quick_config.with_values(labelled_batch=3))
+    for message in (Pause(), SliceAnnotated(LabelSlice(0, 9, ball_labels[9])), Resume()):
+        session.submit(message)
+    until(session.run(), StepDone)
+    sizes = sorted(int(labels.sum()) for labels in batches[0].labels)
+    assert sizes == sorted(int(ball_labels[index].sum()) for index in (4, 7, 9))
+
+
+def test_a_slice_of_another_volume_goes_to_that_volume(
+    case: Case, ball_labels: LabelArray, quick_config: Config, batches: list[Batch]
+) -> None:
+    session = session_of(case, case, config=quick_config)
+    session.submit(SliceAnnotated(LabelSlice(0, 9, ball_labels[9]), case=1))
+    list(session.run())
+    assert [c.annotation.annotated for c in session.cases] == [(4, 7), (4, 7, 9)]
+
+
+# Hold-out
+
+
+def test_held_out_slices_are_never_drawn(
+    ball: Volume, ball_labels: LabelArray, quick_config: Config, batches: list[Batch]
+) -> None:
+    """Labels of one pixel each tell the slices apart."""
+    labels = np.zeros_like(ball_labels)
+    for index in range(12):
+        labels[index, 10, 10 + index] = 1
+    session = session_of(Case(ball, Annotation.from_labels(labels, axis=0)), config=quick_config, steps=12)
+    list(session.run())
+    held_out = {key.index for key in session.holdout}
+    drawn = {int(one.nonzero()[0, 1]) for batch in batches for one in batch.labels}
+    assert len(held_out) == 2
+    assert len(drawn) + len(held_out) == 12
+    assert drawn.isdisjoint(session_columns(session, held_out))
+    assert {key.index for key in session._trained} == set(range(12)) - held_out
+
+
+def session_columns(session: TrainingSession, indices: set[int]) -> set[int]:
+    """Return the columns of the plane on which the painted pixel of these slices lies."""
+    return {10 + index - session.windows[0].start[1] for index in indices}
+
+
+def test_no_slice_changes_sides_when_more_are_painted(
+    ball: Volume, ball_labels: LabelArray, quick_config: Config, batches: list[Batch]
+) -> None:
+    case = Case(ball, Annotation.from_labels(ball_labels, axis=0, indices=[2, 3, 4, 5, 6]))
+    session = session_of(case, config=quick_config.with_values(holdout_every=3), steps=6)
+    events = session.run()
+    until(events, StepDone)
+    before = session.holdout
+    for index in (7, 8, 9):
+        session.submit(SliceAnnotated(LabelSlice(0, index, ball_labels[index])))
+    list(events)
+    assert len(before) == 1
+    assert len(session.holdout) == 2
+    assert before < session.holdout
+    assert session.holdout - before <= {SliceKey(0, 7), SliceKey(0, 8)}
+
+
+def test_students_are_adopted_only_if_they_are_not_worse_on_the_held_out_slices(
+    ball: Volume, ball_labels: LabelArray, quick_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([0.5, 0.4, 0.5, 0.6])
+    monkeypatch.setattr(session_module, "dice_score", lambda *_: next(scores))
+    config = quick_config.with_values(validations=4)
+    session = session_of(many_slices(ball, ball_labels), config=config, steps=4)
+    adopted, weights = [], []
+    for event in session.run():
+        if isinstance(event, Validated):
+            adopted.append((event.dice, event.adopted))
+            weights.append(session.model().students.unet.head.weight)
+    assert adopted == [(0.5, True), (0.4, False), (0.5, True), (0.6, True)]
+    assert session.best_dice == 0.6
+    assert torch.equal(weights[1], weights[0])
+    assert not torch.equal(weights[2], weights[1])
+
+
+def test_without_a_holdout_the_latest_students_are_adopted_unmeasured(
+    case: Case, quick_config: Config, batches: list[Batch]
+) -> None:
+    validated = of_kind(list(session_of(case, config=quick_config).run()), Validated)
+    assert {(event.dice, event.adopted) for event in validated} == {(None, True)}
+
+
+@pytest.mark.usefixtures("painters")
+def test_the_score_is_the_dice_on_the_held_out_slices(
+    ball: Volume, ball_labels: LabelArray, quick_config: Config
+) -> None:
+    session = session_of(many_slices(ball, ball_labels), config=quick_config)
+    last = of_kind(list(session.run()), Validated)[-1]
+    ((_, index),) = session.holdout
+    area = int(ball_labels[index].sum())
+    assert last.dice == pytest.approx(2 * area / (area + 32 * 32))
+
+
+@pytest.mark.usefixtures("painters")
+def test_pixels_nobody_judged_do_not_count_in_the_score(
+    ball: Volume, ball_labels: LabelArray, quick_config: Config
+) -> None:
+    """One half of the held-out slice is taken back."""
+    session = session_of(many_slices(ball, ball_labels), config=quick_config)
+    events = session.run()
+    until(events, StepDone)
+    ((_, index),) = session.holdout
+    labels = ball_labels[index].copy()
+    labels[:, 16:] = IGNORE
+    session.submit(SliceAnnotated(LabelSlice(0, index, labels)))
+    last = of_kind(list(events), Validated)[-1]
+    area = int(ball_labels[index, :, :16].sum())
+    assert last.dice == pytest.approx(2 * area / (area + 32 * 16))
+
+
+# Failures
+
+
+def test_when_memory_runs_out_the_batch_is_halved_and_the_user_told(
+    case: Case, quick_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+
+    def step(self: Learner, batch: Batch, number: int, progress: float) -> StepLosses:
+        sizes.append((len(batch.labelled), len(batch.unlabelled)))
+        if len(batch.labelled) > 1:
+            raise torch.OutOfMemoryError("out of memory")
+        return StepLosses(1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+
+    monkeypatch.setattr(Learner, "step", step)
+    config = quick_config.with_values(labelled_batch=4, unlabelled_batch=3)
+    events = list(session_of(case, config=config, steps=2).run())
+    assert sizes == [(4, 3), (2, 1), (1, 1), (1, 1)]
+    assert [event.step for event in of_kind(events, StepDone)] == [1, 2]
+    assert [notice.text for notice in of_kind(events, Notice)[2:]] == [
+        "Memory ran out; going on with 2 annotated and 1 unlabelled slices a step.",
+        "Memory ran out; going on with 1 annotated and 1 unlabelled slices a step.",
+    ]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
+        RuntimeError("mat1 and mat2 shapes cannot be multiplied"),
+    ],
+    ids=["CUDA memory", "CPU memory", "Python memory", "any other"],
+)
+def test_no_runtime_error_leaves_a_session(
+    case: Case, quick_config: Config, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def step(self: Learner, batch: Batch, number: int, progress: float) -> StepLosses:
+        raise error
+
+    monkeypatch.setattr(Learner, "step", step)
+    session = session_of(case, config=quick_config)
+    with pytest.raises(TrainingError, match="Training failed at step 1: .* The last good prediction is kept") as raised:
+        list(session.run())
+    assert raised.value.__cause__ is error
+    assert session.students is not None
+
+
+def test_an_error_while_networks_are_built_leaves_as_a_training_error(
+    case: Case, quick_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object, **given: object) -> None:
+        raise RuntimeError("no kernel image is available")
+
+    monkeypatch.setattr(session_module, "TrainingSlices", fail)
+    with pytest.raises(TrainingError, match="no kernel image"):
+        list(session_of(case, config=quick_config).run())
+
+
+def test_without_an_annotated_slice_there_is_nothing_to_train(case: Case, quick_config: Config) -> None:
+    empty = replace(case, annotation=replace(case.annotation, slices={}))
+    with pytest.raises(InputError, match="No slice is annotated"):
+        session_of(empty, config=quick_config)
+
+
+def test_volumes_with_different_classes_are_refused(case: Case, quick_config: Config) -> None:
+    other = replace(case, annotation=replace(case.annotation, classes=default_classes([1, 2])))
+    with pytest.raises(InputError, match="different classes or along different axes"):
+        session_of(case, other, config=quick_config)

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+import pytest
+import torch
+from nibabel.affines import from_matvec
+
+from knowsam.config import Config
+from knowsam.data.annotation import IGNORE, Annotation, LabelArray, LabelSlice
+from knowsam.data.case import Case
+from knowsam.data.sampling import SliceKey
+from knowsam.data.volume import Grid, Volume
+from knowsam.data.window import Window
+from knowsam.training.slices import TrainingSlices, common_windows
+
+
+@pytest.fixture
+def still_config(tiny_config: Config) -> Config:
+    """No augmentation: a batch shows the slices as they are."""
+    return tiny_config.with_values(
+        flip=0.0, shift=0.0, scale=0.0, rotate_deg=0.0, intensity=0.0, strong_elastic=0.0, strong_cutout=0.0
+    )
+
+
+def slices_of(
+    cases: list[Case], config: Config, holdout: Collection[SliceKey] = (), seed: int = 0
+) -> TrainingSlices:
+    windows, _ = common_windows(cases, config)
+    slices = TrainingSlices(cases, windows, config, device=torch.device("cpu"), seed=seed)
+    slices.restart_streams(holdout)
+    return slices
+
+
+def drawn_indices(slices: TrainingSlices, images: torch.Tensor) -> set[int]:
+    """Find the slices of the first case that the middle channels of images show."""
+    distance = (slices.planes[0].unsqueeze(0) - images[:, 1].unsqueeze(1)).abs().amax((2, 3))
+    assert distance.min(1).values.max() < 1e-4
+    return set(distance.argmin(1).tolist())
+
+
+def shrunk(ball: Volume, factor: int) -> Volume:
+    """Return every n-th row and column of the ball, on voxels n times as large."""
+    array = np.ascontiguousarray(ball.array[:, ::factor, ::factor])
+    affine = from_matvec(ball.grid.affine[:3, :3] * [1, factor, factor])
+    return Volume(array, Grid(array.shape, affine))
+
+
+def test_the_window_holds_the_painted_structure_with_its_margin(case: Case, tiny_config: Config) -> None:
+    windows, pixel_mm = common_windows([case], tiny_config.with_values(min_margin_px=0, margin=0.0))
+    assert windows == [Window((8, 8), (24, 24), (16, 16))]
+    assert pixel_mm == 1.0
+
+
+def test_all_volumes_share_one_plane_at_one_pixel_size(case: Case, ball: Volume, tiny_config: Config) -> None:
+    coarse = shrunk(ball, 2)
+    labels = np.zeros(coarse.shape, dtype=np.uint8)
+    labels[5, 6:10, 4:12] = 1
+    other = Case(coarse, Annotation.from_labels(labels, axis=0))
+    windows, pixel_mm = common_windows([case, other], tiny_config)
+    assert pixel_mm == 1.0
+    assert [window.plane for window in windows] == [(32, 32)] * 2
+    assert [window.extent for window in windows] == [(32, 32), (16, 16)]
+
+
+def test_a_volume_without_labels_is_seen_where_the_others_are_seen(
+    case: Case, ball: Volume, tiny_config: Config
+) -> None:
+    labels = np.zeros(ball.shape, dtype=np.uint8)
+    labels[5, :8, 24:] = 1
+    corner = Case(ball, Annotation.from_labels(labels, axis=0))
+    empty = Case(shrunk(ball, 2), Annotation((12, 16, 16), 0, case.annotation.classes))
+    windows, _ = common_windows([corner, empty], tiny_config.with_values(min_margin_px=0, margin=0.0))
+    centres = [tuple((window.start[i] + window.stop[i]) / 2 for i in range(2)) for window in windows]
+    assert centres == [(4, 28), (2, 14)]
+
+
+def test_an_earlier_model_keeps_its_pixel_size(case: Case, tiny_config: Config) -> None:
+    windows, pixel_mm = common_windows([case], tiny_config, pixel_mm=0.5)
+    assert pixel_mm == 0.5
+    assert windows[0].plane == (64, 64)
+
+
+def test_a_batch_holds_slices_with_their_own_labels(case: Case, ball_labels: LabelArray, still_config: Config) -> None:
+    slices = slices_of([case], still_config)
+    batch = slices.batch(2, 3)
+    assert batch.labelled.shape == (2, 3, 32, 32)
+    assert batch.unlabelled.shape == (3, 3, 32, 32)
+    for image, labels in zip(batch.labelled, batch.labels, strict=True):
+        (index,) = drawn_indices(slices, image.unsqueeze(0))
+        np.testing.assert_array_equal(labels.numpy(), ball_labels[index])
+
+
+def test_labelled_and_unlabelled_slices_never_mix(case: Case, still_config: Config) -> None:
+    slices = slices_of([case], still_config)
+    batch = slices.batch(20, 20)
+    assert drawn_indices(slices, batch.labelled) == {4, 7}
+    assert drawn_indices(slices, batch.unlabelled) == set(range(12)) - {4, 7}
+
+
+def test_a_held_out_slice_is_never_drawn_from_either_stream(
+    ball: Volume, ball_labels: LabelArray, still_config: Config
+) -> None:
+    case = Case(ball, Annotation.from_labels(ball_labels, axis=0, indices=[3, 5, 8]))
+    slices = slices_of([case], still_config, holdout={SliceKey(0, 5)})
+    batch = slices.batch(30, 30)
+    assert drawn_indices(slices, batch.labelled) == {3, 8}
+    assert 5 not in drawn_indices(slices, batch.unlabelled)
+
+
+def test_where_everything_is_annotated_the_images_serve_as_unlabelled_ones(
+    ball: Volume, ball_labels: LabelArray, still_config: Config
+) -> None:
+    case = Case(ball, Annotation.from_labels(ball_labels, axis=0, indices=range(12)))
+    slices = slices_of([case], still_config, holdout={SliceKey(0, 5)})
+    assert drawn_indices(slices, slices.batch(1, 33).unlabelled) == set(range(12)) - {5}
+
+
+def test_no_unlabelled_slice_is_drawn_where_none_is_asked_for(case: Case, tiny_config: Config) -> None:
+    assert slices_of([case], tiny_config).batch(2, 0).unlabelled.shape == (0, 3, 32, 32)
+
+
+def test_a_slice_painted_later_is_drawn_with_its_labels(case: Case, still_config: Config) -> None:
+    slices = slices_of([case], still_config)
+    painted = np.full((32, 32), IGNORE, dtype=np.uint8)
+    painted[5, 5] = 1
+    slices.annotate(0, LabelSlice(0, 9, painted))
+    slices.restart_streams(())
+    assert slices.labelled_keys == (SliceKey(0, 4), SliceKey(0, 7), SliceKey(0, 9))
+    batch = slices.batch(3, 18)
+    assert 9 not in drawn_indices(slices, batch.unlabelled)
+    (repainted,) = (labels for labels in batch.labels if (labels == IGNORE).any())
+    np.testing.assert_array_equal(repainted.numpy(), painted)
+
+
+def test_a_slice_whose_labels_were_taken_away_is_unlabelled_again(case: Case, still_config: Config) -> None:
+    slices = slices_of([case], still_config)
+    slices.annotate(0, LabelSlice(0, 7, np.full((32, 32), IGNORE, dtype=np.uint8)))
+    slices.restart_streams(())
+    batch = slices.batch(2, 22)
+    assert drawn_indices(slices, batch.labelled) == {4}
+    assert 7 in drawn_indices(slices, batch.unlabelled)
+
+
+def test_slices_of_all_volumes_are_drawn(case: Case, tiny_config: Config) -> None:
+    slices = slices_of([case, case], tiny_config)
+    assert {key.case for key in slices.labelled_keys} == {0, 1}
+
+
+def test_the_same_seed_gives_the_same_batches(case: Case, tiny_config: Config) -> None:
+    first, again, other = (slices_of([case], tiny_config, seed=seed) for seed in (1, 1, 2))
+    batches = [[slices.batch(2, 2) for _ in range(3)] for slices in (first, again, other)]
+    for one, same in zip(batches[0], batches[1], strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one, same, strict=True))
+    assert not torch.equal(batches[0][0].labelled, batches[2][0].labelled)

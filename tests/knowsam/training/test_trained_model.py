@@ -1,0 +1,213 @@
+"""A model comes back from its file as it was, and nothing but a whole model is ever taken for one."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from knowsam.config import Config
+from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass
+from knowsam.data.volume import Volume
+from knowsam.errors import CheckpointError, OutputError
+from knowsam.inference.predictor import Predictor
+from knowsam.models.students import Students
+from knowsam.training.trained_model import MODEL_FILE, TrainedModel, load_model, save_model
+
+CLASSES = (BACKGROUND_CLASS, LabelClass(7, "left atrium", (1, 2, 3)))
+
+
+@pytest.fixture
+def model(tiny_config: Config) -> TrainedModel:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        students = Students(2, config=tiny_config.students)
+        # One pass in training mode, so that the running statistics are not those of a new network.
+        students.train()(torch.rand(2, 3, 32, 32))
+    return TrainedModel(
+        students=students.eval(),
+        teacher={"prompt": torch.arange(6.0).view(2, 3).T},
+        config=tiny_config.with_values(mixing=False, temperature=4.0),
+        classes=CLASSES,
+        axis=1,
+        pixel_mm=0.75,
+        steps=42,
+    )
+
+
+@pytest.fixture
+def saved(model: TrainedModel, tmp_path: Path) -> Path:
+    return save_model(model, tmp_path / "new" / "folder")
+
+
+def described(path: Path) -> dict[str, Any]:
+    with safe_open(path, framework="pt") as stored:
+        description: dict[str, Any] = json.loads(stored.metadata()["knowsam"])
+    return description
+
+
+def rewrite(path: Path, description: Any) -> None:
+    """Replace the description in a model file and keep its tensors."""
+    save_file(load_file(path), path, metadata={"knowsam": json.dumps(description)})
+
+
+def probabilities(model: TrainedModel, volume: Volume) -> np.ndarray:
+    predictor = Predictor(
+        model.students,
+        volume,
+        axis=model.axis,
+        window=model.window_for(volume),
+        config=model.config,
+        device=torch.device("cpu"),
+    )
+    return next(predictor.slices([16])).probabilities
+
+
+def test_a_loaded_model_predicts_exactly_what_the_saved_one_did(model: TrainedModel, saved: Path, ball: Volume) -> None:
+    loaded = load_model(saved.parent)
+    assert not loaded.students.training
+    np.testing.assert_array_equal(probabilities(loaded, ball), probabilities(model, ball))
+
+
+def test_a_loaded_model_has_all_that_was_saved(model: TrainedModel, saved: Path) -> None:
+    loaded = load_model(saved)
+    same = {name: getattr(model, name) for name in ("config", "classes", "axis", "pixel_mm", "steps")}
+    assert {name: getattr(loaded, name) for name in same} == same
+    assert loaded.teacher.keys() == {"prompt"}
+    assert torch.equal(loaded.teacher["prompt"], model.teacher["prompt"])
+
+
+def test_a_model_is_one_file_and_says_nothing_of_the_volumes(saved: Path) -> None:
+    assert [path.name for path in saved.parent.iterdir()] == [MODEL_FILE]
+    assert described(saved).keys() == {"format", "config", "classes", "axis", "pixel_mm", "steps"}
+
+
+def test_a_newer_model_takes_the_place_of_the_older_one(model: TrainedModel, saved: Path) -> None:
+    save_model(replace(model, steps=43), saved.parent)
+    assert load_model(saved).steps == 43
+
+
+def test_the_window_covers_a_whole_slice_at_the_pixel_size_of_training(model: TrainedModel, ball: Volume) -> None:
+    """Along axis 1 the slices of the ball are 24 mm x 32 mm."""
+    window = model.window_for(ball)
+    assert window.plane == (32, 48)
+    assert window.extent == (12, 36)
+
+
+@pytest.mark.parametrize("failing", ["replace", "write"])
+def test_a_failed_write_leaves_the_older_model_and_nothing_else(
+    model: TrainedModel, saved: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    before = saved.read_bytes()
+
+    def fail(*args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    if failing == "replace":
+        monkeypatch.setattr(os, "replace", fail)
+    else:
+        monkeypatch.setattr("tempfile._TemporaryFileWrapper.write", fail, raising=False)
+    with pytest.raises(OutputError, match=r"cannot be written .*No space left on device\. Choose another folder"):
+        save_model(replace(model, steps=43), saved.parent)
+    assert saved.read_bytes() == before
+    assert [path.name for path in saved.parent.iterdir()] == [MODEL_FILE]
+
+
+def test_a_folder_that_cannot_be_made_is_named(model: TrainedModel, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(OutputError, match="taken"):
+        save_model(model, tmp_path / "taken")
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=f"There is no {MODEL_FILE}"):
+        load_model(tmp_path)
+    with pytest.raises(CheckpointError, match=f"There is no {MODEL_FILE}"):
+        load_model(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("length", [0, 4, 100, -1], ids=["empty", "length only", "half a header", "one byte short"])
+def test_a_truncated_file_is_refused(saved: Path, length: int) -> None:
+    saved.write_bytes(saved.read_bytes()[:length])
+    with pytest.raises(CheckpointError, match="not a usable KnowSAM model"):
+        load_model(saved)
+
+
+@pytest.mark.parametrize("content", [b"PK\x03\x04" + bytes(100), b"not a model" * 50, b"\xff" * 64])
+def test_a_foreign_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / MODEL_FILE).write_bytes(content)
+    with pytest.raises(CheckpointError, match="not a usable KnowSAM model"):
+        load_model(tmp_path)
+
+
+def test_weights_of_something_else_are_refused(tmp_path: Path) -> None:
+    save_file({"weight": torch.zeros(3)}, tmp_path / MODEL_FILE)
+    with pytest.raises(CheckpointError, match="not a usable KnowSAM model"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": 2},
+        {"config": {"students": {"width": 8}}},
+        {"config": {"students": {"width": 3}}},
+        {"config": {"students": {"of_the_future": 1}}},
+        {"config": 3},
+        {"config": {"students": 3}},
+        {"classes": []},
+        {"classes": 3},
+        {"classes": [{"value": 1}]},
+        {"classes": [[0, "background", [0, 0, 0]], [7, "organ", [0, 0, 0]]]},
+        {"axis": None},
+        {"axis": 3},
+        {"pixel_mm": "wide"},
+        {"pixel_mm": 0.0},
+        {"steps": None},
+    ],
+    ids=str,
+)
+def test_a_description_that_does_not_fit_is_refused(saved: Path, change: dict[str, Any]) -> None:
+    rewrite(saved, described(saved) | change)
+    with pytest.raises(CheckpointError, match="not a usable KnowSAM model"):
+        load_model(saved)
+
+
+@pytest.mark.parametrize("description", [None, [], "text", {}], ids=str)
+def test_a_description_that_is_none_is_refused(saved: Path, description: object) -> None:
+    rewrite(saved, description)
+    with pytest.raises(CheckpointError, match="not a usable KnowSAM model"):
+        load_model(saved)
+
+
+def test_a_missing_tensor_is_refused(saved: Path) -> None:
+    tensors = load_file(saved)
+    del tensors["students.unet.head.weight"]
+    save_file(tensors, saved, metadata={"knowsam": json.dumps(described(saved))})
+    with pytest.raises(CheckpointError, match=r"unet\.head\.weight"):
+        load_model(saved)
+
+
+class Trap:
+    """Writes a file as soon as it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.write_text, (self.path, "executed")
+
+
+def test_pickled_code_is_refused_and_not_executed(tmp_path: Path) -> None:
+    torch.save({"students": Trap(tmp_path / "trace")}, tmp_path / MODEL_FILE)
+    with pytest.raises(CheckpointError, match="not a usable KnowSAM model"):
+        load_model(tmp_path)
+    assert not (tmp_path / "trace").exists()
