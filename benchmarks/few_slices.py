@@ -13,7 +13,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,13 +22,15 @@ from scipy import ndimage
 from knowsam import jobs
 from knowsam.commands.inputs import read_cases
 from knowsam.config import Config
-from knowsam.data.case import Case
 from knowsam.inference.metrics import evaluate_masks
 from knowsam.io.nifti import read_nifti_labels
 from knowsam.report import peak_memory_mib
 from knowsam.training.events import Event, StepDone
 from knowsam.training.schedule import Budget
-from knowsam.training.session import TrainingSession
+
+if TYPE_CHECKING:
+    from knowsam.data.case import Case
+    from knowsam.training.session import TrainingSession
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},

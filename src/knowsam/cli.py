@@ -13,18 +13,20 @@ from importlib import import_module
 from knowsam.errors import ConfigError, KnowSAMError
 from knowsam.options import parse
 
+logger = logging.getLogger(__name__)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code."""
+    """Run one command and return its exit code; wrong words end the program with 2."""
     options = parse(sys.argv[1:] if arguments is None else arguments)
-    logging.basicConfig(level=logging.DEBUG if options.debug else logging.WARNING, format="%(name)s: %(message)s")
-    # Imported here, so that help and `info` need not wait for PyTorch.
-    command = import_module(f"knowsam.commands.{options.command}")
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("knowsam").setLevel(logging.DEBUG if options.debug else logging.INFO)
     try:
-        command.run(options)
-    except KnowSAMError as error:
-        if options.debug:
-            raise
+        # Imported here, so that help and `info` need not wait for PyTorch.
+        import_module(f"knowsam.commands.{options.command}").run(options)
+    # An OSError is what even asking for a file may raise, such as one in a folder that nobody may enter.
+    except (KnowSAMError, OSError) as error:
+        logger.debug("Where it happened:", exc_info=error)
         print(f"knowsam {options.command}: {error}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError) else 1
     except KeyboardInterrupt:

@@ -89,7 +89,7 @@ class PlaneConfig(Section):
     )
     min_margin_px: int = setting(8, "Smallest margin round what was painted.", unit="px", low=0, high=256)
     max_side_px: int = setting(
-        128,
+        96,
         "Longest side of the network plane.",
         unit="px",
         low=32,

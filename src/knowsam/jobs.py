@@ -18,12 +18,12 @@ import numpy as np
 from knowsam.config import Config, PredictionConfig
 from knowsam.data.annotation import BACKGROUND, IGNORE, Annotation, LabelArray, label_values
 from knowsam.data.case import Case
-from knowsam.errors import CheckpointError
+from knowsam.errors import ConfigError, TrainingError
 from knowsam.inference.device import resolve_device
 from knowsam.inference.postprocess import fill_holes, keep_largest_component
 from knowsam.inference.predictor import Predictor, VolumePrediction
 from knowsam.models.checkpoints import load_sam_weights, official_weights_file, variant_of
-from knowsam.training.events import Event
+from knowsam.training.events import Event, Finished
 from knowsam.training.session import TrainingSession
 
 if TYPE_CHECKING:
@@ -86,6 +86,8 @@ def choose_teacher(choice: str) -> Teacher:
 
     Raises
     ------
+    ConfigError
+        If the choice is none of these.
     CheckpointError
         If the weights cannot be had or are not those of a SAM.
     """
@@ -97,7 +99,7 @@ def choose_teacher(choice: str) -> Teacher:
         return Teacher(choice, load_sam_weights(official_weights_file(choice)))
     path = Path(choice)
     if not path.is_file():
-        raise CheckpointError(
+        raise ConfigError(
             f"The teacher {choice!r} is neither a file nor one of auto, none, compact, vit_b, vit_l, vit_h. "
             "Give one of these, or a file of official SAM weights."
         )
@@ -176,6 +178,8 @@ def train(
             logger.debug("%s", event)
             if listener is not None:
                 listener(session, event)
+            if isinstance(event, Finished) and event.steps == 0:
+                raise TrainingError("Training ended before its first step, so nothing was learnt. Train for longer.")
     return session
 
 

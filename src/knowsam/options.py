@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -44,8 +44,11 @@ def _parser(*, show_method: bool) -> argparse.ArgumentParser:
     return parser
 
 
-def _add_command(commands: Any, name: str, summary: str, description: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=summary, description=description)
+def _add_command(commands: Any, name: str, summary: str, description: str, example: str) -> argparse.ArgumentParser:
+    # Without abbreviations a new option cannot change what an old script says.
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=summary, description=description, epilog=f"Example: knowsam {name} {example}", allow_abbrev=False
+    )
     parser.add_argument("--debug", action="store_true", help="log what happens and show the traceback of an error")
     return parser
 
@@ -57,6 +60,7 @@ def _add_segment(commands: Any, show_method: bool) -> None:
         "segment a volume of which a few slices are painted",
         "Train on the painted slices of one volume and write a mask of all its slices. The mask has the grid of the "
         "image and the values of the labels; painted slices stay as they were painted.",
+        "brain.nii.gz --labels painted.nii.gz -o mask.nii.gz --budget 5m",
     )
     parser.add_argument("image", metavar="IMAGE", type=Path, help=_IMAGE)
     parser.add_argument("--labels", metavar="LABELS", type=Path, required=True, help=_LABELS)
@@ -69,9 +73,8 @@ def _add_segment(commands: Any, show_method: bool) -> None:
         "any label (default: auto)",
     )
     _add_axis(parser)
-    _add_training_options(parser, show_method)
     parser.add_argument("--save-model", metavar="DIR", type=Path, help="keep the trained model in this folder")
-    parser.add_argument("--overwrite", action="store_true", help="replace OUT if it is already there")
+    _add_training_options(parser, show_method)
 
 
 def _add_train(commands: Any, show_method: bool) -> None:
@@ -79,7 +82,9 @@ def _add_train(commands: Any, show_method: bool) -> None:
         commands,
         "train",
         "train a model on several volumes",
-        "Train one model on several volumes, to be applied to others by `knowsam predict`.",
+        "Train one model on several volumes, to be applied to others by `knowsam predict`. Every slice of a "
+        "mask that holds any label counts as completely painted, every other one as unlabelled.",
+        "a.nii.gz b.nii.gz --labels a_mask.nii.gz b_mask.nii.gz --unlabelled c.nii.gz -o model/",
     )
     parser.add_argument("images", metavar="IMAGE", type=Path, nargs="+", help=_IMAGE)
     parser.add_argument(
@@ -101,7 +106,8 @@ def _add_predict(commands: Any) -> None:
         commands,
         "predict",
         "apply a trained model to other volumes",
-        "Apply a model to other volumes and write a mask for each of them.",
+        "Apply a model to other volumes and write for each of them a mask, NAME_mask.nii.gz.",
+        "model/ d.nii.gz e.nii.gz -o masks/",
     )
     parser.add_argument("model", metavar="MODEL", type=Path, help="folder that --save-model or `knowsam train` wrote")
     parser.add_argument("images", metavar="IMAGE", type=Path, nargs="+", help=_IMAGE)
@@ -115,7 +121,9 @@ def _add_evaluate(commands: Any) -> None:
         commands,
         "evaluate",
         "compare a mask with a reference",
-        "Print Dice, surface distances in mm and volumes in ml of each class.",
+        "Print for each class how well two masks agree: Dice (1: fully), the distance of their surfaces in mm (HD95: "
+        "all but the worst 5 %, ASSD: on average) and their volumes in ml.",
+        "mask.nii.gz truth.nii.gz",
     )
     parser.add_argument("prediction", metavar="PREDICTION", type=Path, help="NIfTI mask")
     parser.add_argument("reference", metavar="REFERENCE", type=Path, help="NIfTI mask on the same grid")
@@ -128,6 +136,7 @@ def _add_info(commands: Any) -> None:
         "info",
         "tell the geometry and the classes of a file",
         "Tell the geometry of an image or mask, the orientation of its axes in words, and the classes of a mask.",
+        "brain.nii.gz",
     )
     parser.add_argument("path", metavar="FILE|FOLDER", type=Path, help=_IMAGE)
 
@@ -138,13 +147,14 @@ def _add_demo(commands: Any) -> None:
         "demo",
         "segment the sample volume",
         "Segment the sample volume from seven of its slices and leave a mask, a picture, a report and a score.",
+        "-o demo_output/",
     )
     parser.add_argument(
         "-o", "--output", metavar="DIR", type=Path, default=Path("demo_output"), help="folder to write to"
     )
     _add_budget(parser)
     _add_device(parser)
-    parser.add_argument("--seed", metavar="N", type=int, default=0, help="seed of all random choices (default: 0)")
+    _add_seed(parser)
 
 
 def _add_axis(parser: argparse.ArgumentParser) -> None:
@@ -152,8 +162,8 @@ def _add_axis(parser: argparse.ArgumentParser) -> None:
         "--axis",
         metavar="auto|0|1|2",
         type=_axis,
-        help="voxel axis of the LABELS file the slices were painted along; auto: the one along which the fewest slices "
-        "hold labels (default: auto)",
+        help="voxel axis of the (first) LABELS file along which slices were painted, from 0; auto: the one along which "
+        "the fewest slices hold labels (default: auto)",
     )
 
 
@@ -163,12 +173,13 @@ def _add_training_options(parser: argparse.ArgumentParser, show_method: bool) ->
         "--teacher",
         metavar="auto|none|NAME|FILE",
         default="auto",
-        help="SAM to learn from: auto or compact (small, trained along from scratch), none, vit_b, vit_l, vit_h "
-        "(official weights, downloaded once), or a file of such weights (default: auto)",
+        help="SAM that teaches the two networks: auto or compact (a small one, trained along from scratch), none, "
+        "vit_b, vit_l or vit_h (the official ones, downloaded once), or a file of such weights (default: auto)",
     )
     _add_device(parser)
-    parser.add_argument("--seed", metavar="N", type=int, default=0, help="seed of all random choices (default: 0)")
+    _add_seed(parser)
     parser.add_argument("--report", metavar="FILE.json", type=Path, help="write settings, losses, times and scores")
+    parser.add_argument("--overwrite", action="store_true", help="replace results that are already there")
     parser.add_argument("--help-all", action="help", help="also show every setting of the method, and exit")
     _add_method_options(parser, show_method)
 
@@ -176,7 +187,17 @@ def _add_training_options(parser: argparse.ArgumentParser, show_method: bool) ->
 def _add_budget(parser: argparse.ArgumentParser) -> None:
     budget = parser.add_mutually_exclusive_group()
     budget.add_argument("--budget", metavar="TIME", default="60s", help="how long to train: 60s, 5m, 1h (default: 60s)")
-    budget.add_argument("--steps", metavar="N", type=int, help="how many steps to train, instead of a time")
+    budget.add_argument("--steps", metavar="N", type=_whole(1), help="how many steps to train, instead of a time")
+
+
+def _add_seed(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--seed",
+        metavar="N",
+        type=_whole(0),
+        default=0,
+        help="start of all random choices; with --steps, the same one gives the same mask again (default: 0)",
+    )
 
 
 def _add_device(parser: argparse.ArgumentParser) -> None:
@@ -191,7 +212,8 @@ def _add_device(parser: argparse.ArgumentParser) -> None:
 def _add_method_options(parser: argparse.ArgumentParser, show: bool) -> None:
     """Make an option of every setting of the method; they are many, so help shows them only when asked."""
     for name, section in Config().sections():
-        group = parser.add_argument_group((type(section).__doc__ or name).splitlines()[0]) if show else parser
+        title = (type(section).__doc__ or name).splitlines()[0].rstrip(".")
+        group = parser.add_argument_group(title) if show else parser
         for setting_field in fields(section):  # type: ignore[arg-type]
             if setting_field.name != "variant":  # that one is --teacher
                 _add_setting(
@@ -201,14 +223,31 @@ def _add_method_options(parser: argparse.ArgumentParser, show: bool) -> None:
 
 def _add_setting(group: Any, name: str, default: Any, setting: Setting, show: bool) -> None:
     flag, target = "--" + name.replace("_", "-"), "set_" + name
-    unit = f" {setting.unit}" if setting.unit else ""
-    text = f"{setting.help} (default: {default}{unit})".replace("%", "%%") if show else argparse.SUPPRESS
+    text = _setting_help(default, setting).replace("%", "%%") if show else argparse.SUPPRESS
     if isinstance(default, bool):
         group.add_argument(flag, dest=target, action=argparse.BooleanOptionalAction, default=None, help=text)
     elif setting.choices:
         group.add_argument(flag, dest=target, choices=setting.choices, help=text)
     else:
         group.add_argument(flag, dest=target, metavar="N", type=type(default), help=text)
+
+
+def _setting_help(default: Any, setting: Setting) -> str:
+    unit = f" {setting.unit}" if setting.unit else ""
+    allowed = "" if setting.low is None else f"{setting.low} to {setting.high}{unit}, "
+    usual = ("off", "on")[default] if isinstance(default, bool) else f"{default}{unit}"
+    return f"{setting.help} ({allowed}default: {usual})"
+
+
+def _whole(low: int, high: int = 2**32 - 1) -> Callable[[str], int]:
+    """Return a reader of whole numbers from `low` to `high`."""
+
+    def read(text: str) -> int:
+        if not text.isdecimal() or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {low} to {high}")
+        return int(text)
+
+    return read
 
 
 def _slice_list(text: str) -> tuple[int, ...] | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from knowsam.errors import OutputError
@@ -16,6 +18,7 @@ from knowsam.training.events import Event, Finished, Notice, StepDone, Validated
 
 if TYPE_CHECKING:
     from knowsam.config import Config
+    from knowsam.training.schedule import Budget
 
 _PACKAGES = ("napari-knowsam", "torch", "segment-anything", "monai", "numpy", "scipy", "nibabel", "pydicom")
 
@@ -27,6 +30,7 @@ class Report:
     config: Config
     seed: int
     device: str
+    budget: Budget
     steps: list[dict[str, float]] = field(default_factory=list)
     validations: list[dict[str, Any]] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
@@ -45,7 +49,7 @@ class Report:
             self.stopped = event.stopped
 
     def write(self, path: Path, seconds: Mapping[str, float]) -> None:
-        """Write the report.
+        """Write the report, whole or not at all.
 
         Parameters
         ----------
@@ -61,6 +65,7 @@ class Report:
             "config": self.config.to_dict(),
             "seed": self.seed,
             "device": self.device,
+            "budget": asdict(self.budget),
             "versions": {name: version(name) for name in _PACKAGES} | {"python": platform.python_version()},
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
             "peak_memory_mib": peak_memory_mib(self.device),
@@ -71,7 +76,10 @@ class Report:
             "steps": self.steps,
         }
         try:
-            path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+            with TemporaryDirectory(dir=path.parent, prefix=".knowsam-") as temporary:
+                complete = Path(temporary, path.name)
+                complete.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+                os.replace(complete, path)
         except OSError as exc:
             raise OutputError(f"The report {path} cannot be written: {exc.strerror}. Choose another place.") from exc
 

@@ -1,17 +1,19 @@
-"""A small world with known answers: a bright ball of 16 mm, two of its slices painted, and networks of a few channels."""
+"""A small world with known answers: a bright ball 16 mm wide, two of its slices painted, and tiny networks."""
 
 from __future__ import annotations
+
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 from nibabel.affines import from_matvec
 
-from knowsam.config import Config
+from knowsam.config import AugmentConfig, Config
 from knowsam.data.annotation import Annotation, LabelArray
 from knowsam.data.case import Case
 from knowsam.data.volume import Grid, Volume
 from knowsam.models import sam_teacher
-from knowsam.models.sam import SamVariant
+from knowsam.models.sam import VARIANTS, SamVariant
 
 SHAPE = (12, 32, 32)
 SPACING_MM = (2.0, 1.0, 1.0)
@@ -22,8 +24,8 @@ RADIUS_MM = 8.0
 def ball_labels() -> LabelArray:
     """(12, 32, 32): 1 in the ball, which lies in slices 2 to 9 and rows and columns 8 to 23; else 0."""
     z, y, x = ((np.arange(n) - (n - 1) / 2) * mm for n, mm in zip(SHAPE, SPACING_MM, strict=True))
-    inside = z[:, None, None] ** 2 + y[:, None] ** 2 + x**2 < RADIUS_MM**2
-    return inside.astype(np.uint8)
+    distance_mm = np.sqrt(z[:, None, None] ** 2 + y[:, None] ** 2 + x**2)
+    return np.where(distance_mm < RADIUS_MM, np.uint8(1), np.uint8(0))
 
 
 @pytest.fixture
@@ -48,7 +50,13 @@ def tiny_config() -> Config:
 
 
 @pytest.fixture
+def still_config(tiny_config: Config) -> Config:
+    """The same without augmentation: a batch shows the slices as they are."""
+    return replace(tiny_config, augment=AugmentConfig(**{change.name: 0.0 for change in fields(AugmentConfig)}))
+
+
+@pytest.fixture
 def small_sam(monkeypatch: pytest.MonkeyPatch) -> None:
     """Build every SAM with two blocks of 32 channels."""
     small = SamVariant(32, 2, 2, global_attention=(1,), decoder_mlp_dim=32)
-    monkeypatch.setattr(sam_teacher, "VARIANTS", dict.fromkeys(sam_teacher.VARIANTS, small))
+    monkeypatch.setattr(sam_teacher, "VARIANTS", dict.fromkeys(VARIANTS, small))

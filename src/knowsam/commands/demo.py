@@ -58,5 +58,5 @@ def run(options: Namespace) -> None:
     )
     sys.stdout.write(
         f"Scores on the {len(hidden)} slices that were not annotated:\n{score_table(scores)}\n"
-        f"Mask: {mask}\nPicture: {picture} (white lines: the truth)\nReport: {report}\n"
+        f"Picture: {picture} (white lines: the truth)\n"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from knowsam.data.volume import require_same_grid
+from knowsam.data.volume import grid_difference
+from knowsam.errors import InputError
 from knowsam.inference.metrics import ClassScores, evaluate_masks
 from knowsam.io.nifti import read_nifti_labels
 
@@ -19,9 +21,20 @@ if TYPE_CHECKING:
 
 
 def run(options: Namespace) -> None:
-    """Print the scores of every class that either mask holds."""
+    """Print the scores of every class that either mask holds.
+
+    Raises
+    ------
+    InputError
+        If a mask cannot be used, or the two do not lie on one grid.
+    """
     prediction, reference = read_nifti_labels(options.prediction), read_nifti_labels(options.reference)
-    require_same_grid(reference, prediction)
+    difference = grid_difference(prediction.grid, reference.grid)
+    if difference is not None:
+        raise InputError(
+            f"The mask {options.prediction.name} does not lie on the grid of the reference {options.reference.name}. "
+            f"{difference} Give two masks of the same image."
+        )
     values = sorted({int(v) for mask in (prediction, reference) for v in np.unique(mask.array) if v})
     scores = evaluate_masks(prediction.array, reference.array, reference.spacing_mm, values)
     text = json.dumps([_without_nan(score) for score in scores], indent=1) if options.json else score_table(scores)
@@ -29,14 +42,18 @@ def run(options: Namespace) -> None:
 
 
 def score_table(scores: Sequence[ClassScores]) -> str:
-    """Return the scores as a table of text, a line a class."""
+    """Return the scores as a table of text, a line a class; a distance that does not exist is a dash."""
     rows = ["class    Dice  HD95 mm  ASSD mm  volume ml  reference ml"]
     for s in scores:
-        agreement = f"{s.value:>5}  {s.dice:6.3f}  {s.hd95_mm:7.2f}  {s.assd_mm:7.2f}"
+        agreement = f"{s.value:>5}  {s.dice:6.3f}  {_number(s.hd95_mm):>7}  {_number(s.assd_mm):>7}"
         rows.append(f"{agreement}  {s.volume_ml:9.2f}  {s.reference_volume_ml:12.2f}")
     return "\n".join(rows)
 
 
+def _number(distance_mm: float) -> str:
+    return "-" if math.isnan(distance_mm) else f"{distance_mm:.2f}"
+
+
 def _without_nan(score: ClassScores) -> dict[str, float | int | None]:
     """JSON knows no NaN: a distance that does not exist becomes null."""
-    return {name: None if value != value else value for name, value in asdict(score).items()}
+    return {name: None if math.isnan(value) else value for name, value in asdict(score).items()}

@@ -33,17 +33,18 @@ def describe(volume: Volume) -> list[str]:
     ]
     tilt = obliqueness_deg(grid.affine)
     lines.append("axes along the body" if tilt < 0.05 else f"axes oblique to the body by {tilt:.1f} degrees")
-    lines.append(f"values {volume.array.min():g} to {volume.array.max():g}, stored as {volume.array.dtype}")
+    lines.append(f"values {volume.array.min():g} to {volume.array.max():g} ({volume.array.dtype})")
     return lines + _classes(volume)
 
 
 def _classes(volume: Volume) -> list[str]:
-    if not np.issubdtype(volume.array.dtype, np.integer):
+    """Return the table of classes if the volume may be a mask: few values, all of them whole and not negative."""
+    if volume.array.min() < 0 or (volume.array != np.floor(volume.array)).any():
         return []
     values, counts = np.unique(volume.array, return_counts=True)
-    if len(values) > _MOST_CLASSES or values[0] < 0:
+    if len(values) > _MOST_CLASSES:
         return []
     lines = ["class    voxels  volume ml"]
     for value, count in zip(values, counts, strict=True):
-        lines.append(f"{value:>5}  {count:>8}  {count * volume.voxel_volume_ml:9.2f}")
+        lines.append(f"{value:>5g}  {count:>8}  {count * volume.voxel_volume_ml:9.2f}")
     return lines

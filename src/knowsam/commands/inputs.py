@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,15 +11,17 @@ import numpy as np
 
 from knowsam.data.annotation import Annotation, annotated_axis, default_classes, slices_with_labels
 from knowsam.data.case import Case
-from knowsam.data.orientation import file_axis, working_axis, working_index
+from knowsam.data.orientation import describe_axes, file_axis, file_index, working_axis, working_index
 from knowsam.data.volume import Volume, require_same_grid
-from knowsam.errors import InputError
+from knowsam.errors import ConfigError, InputError
 from knowsam.io.image import read_image
 from knowsam.io.nifti import read_nifti_labels
 from knowsam.training.schedule import Budget
 
 if TYPE_CHECKING:
     from argparse import Namespace
+
+logger = logging.getLogger(__name__)
 
 
 def budget(options: Namespace) -> Budget:
@@ -37,13 +40,15 @@ def read_cases(
 
     Parameters
     ----------
-    axis : voxel axis of the label files; by default the one along which the fewest slices hold labels.
+    axis : voxel axis of the first label file; by default the one along which the fewest slices hold labels.
     annotated_slices : completely painted slices, in the label files' count; by default all that hold labels.
 
     Raises
     ------
     InputError
         If a file cannot be used, or an image and its labels do not lie on one grid.
+    ConfigError
+        If a slice does not exist.
     """
     volumes = [read_image(path) for path in images]
     painted = [read_nifti_labels(path) for path in labels]
@@ -51,6 +56,8 @@ def read_cases(
         require_same_grid(volume, mask)
     along = _common_axis(painted) if axis is None else working_axis(painted[0].grid, axis)
     chosen = [_working_indices(mask, along, annotated_slices) for mask in painted]
+    for mask, indices in zip(painted, chosen, strict=True):
+        logger.info("%s", _summary(mask, along, indices))
     planes = [np.take(mask.array, indices, axis=along) for mask, indices in zip(painted, chosen, strict=True)]
     classes = default_classes(int(value) for plane in planes for value in np.unique(plane))
     return [
@@ -73,12 +80,25 @@ def _common_axis(painted: Sequence[Volume]) -> int:
 
 def _working_indices(mask: Volume, axis: int, file_indices: Sequence[int] | None) -> Sequence[int]:
     if file_indices is None:
-        return slices_with_labels(mask.array, axis)
+        labelled = slices_with_labels(mask.array, axis)
+        if not labelled:
+            raise InputError(f"{mask.name} holds no label, but one painted slice at least is needed. Paint it first.")
+        return labelled
     count = mask.shape[axis]
     outside = [index for index in file_indices if not 0 <= index < count]
     if outside:
-        raise InputError(
-            f"--annotated-slices names slice {outside[0]}, but the labels have slices 0 to {count - 1} along that "
-            "axis. Count slices from 0."
+        raise ConfigError(
+            f"--annotated-slices names slice {outside[0]}, but {mask.name} has slices 0 to {count - 1} along axis "
+            f"{file_axis(mask.grid, axis)}. Count slices from 0, along the axis that --axis names."
         )
     return [working_index(mask.grid, file_axis(mask.grid, axis), index) for index in file_indices]
+
+
+def _summary(mask: Volume, axis: int, indices: Sequence[int]) -> str:
+    """Tell which slices were taken as painted, as they are counted in the file."""
+    along = file_axis(mask.grid, axis)
+    counted = sorted(file_index(mask.grid, axis, index) for index in indices)
+    return (
+        f"{mask.name}: {len(counted)} of {mask.shape[axis]} slices painted, {counted[0]} to {counted[-1]} "
+        f"along axis {along} ({describe_axes(mask.grid.affine)[along]})"
+    )

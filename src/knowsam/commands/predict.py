@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,9 +10,11 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from knowsam import jobs
-from knowsam.errors import InputError, OutputError
+from knowsam.commands.outputs import check_folder, check_mask
+from knowsam.errors import InputError
+from knowsam.inference.device import resolve_device
 from knowsam.io.image import read_image
-from knowsam.io.nifti import check_writable, write_nifti_labels
+from knowsam.io.nifti import write_nifti_labels
 from knowsam.training.trained_model import load_model
 
 if TYPE_CHECKING:
@@ -20,21 +23,22 @@ if TYPE_CHECKING:
 
 def run(options: Namespace) -> None:
     """Do what the options say; all outputs are checked before the first prediction."""
-    model = load_model(options.model)
-    try:
-        options.output.mkdir(parents=True, exist_ok=True)
-    except OSError as exc:
-        raise OutputError(f"The folder {options.output} cannot be made: {exc.strerror}. Choose another one.") from exc
+    device = str(resolve_device(options.device))
     targets = {image: options.output / f"{_stem(image)}_mask.nii.gz" for image in options.images}
     if len(set(targets.values())) < len(options.images):
         raise InputError("Two images have the same name, so their masks would too. Predict them into separate folders.")
-    for target in targets.values():
-        check_writable(target, overwrite=options.overwrite)
-    for image, target in tqdm(targets.items(), desc="Predicting", unit="volume", file=sys.stderr):
+    check_folder(options.output)
+    if options.output.exists():
+        for target in targets.values():
+            check_mask(target, inputs=options.images, overwrite=options.overwrite)
+    model = load_model(options.model)
+    for image, target in tqdm(targets.items(), desc="Predicting", unit="volume", file=sys.stderr, disable=None):
         volume = read_image(image)
-        labels, _ = jobs.predict(model, volume, device=options.device)
+        labels, _ = jobs.predict(model, volume, device=device)
+        options.output.mkdir(parents=True, exist_ok=True)
         write_nifti_labels(target, labels, volume.grid, overwrite=options.overwrite)
 
 
 def _stem(image: Path) -> str:
-    return image.name.removesuffix(".gz").removesuffix(".nii")
+    # A folder may be given as ".", which has no name of its own.
+    return os.path.basename(os.path.abspath(image)).removesuffix(".gz").removesuffix(".nii")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from knowsam import jobs
 from knowsam.commands.inputs import budget, read_cases
+from knowsam.commands.outputs import check_mask, check_model, check_report
 from knowsam.commands.training_progress import TrainingProgress
 from knowsam.inference.device import resolve_device
-from knowsam.io.nifti import check_writable, write_nifti_labels
+from knowsam.io.nifti import write_nifti_labels
 from knowsam.options import chosen_config
 from knowsam.report import Report
 from knowsam.training.trained_model import save_model
@@ -16,19 +18,25 @@ from knowsam.training.trained_model import save_model
 if TYPE_CHECKING:
     from argparse import Namespace
 
+logger = logging.getLogger(__name__)
+
 
 def run(options: Namespace) -> None:
     """Do what the options say; everything that can be refused is refused before training."""
     config, allowed = chosen_config(options), budget(options)
     device = str(resolve_device(options.device))
-    check_writable(options.output, overwrite=options.overwrite)
+    check_mask(options.output, inputs=[options.image, options.labels], overwrite=options.overwrite)
+    if options.save_model is not None:
+        check_model(options.save_model, overwrite=options.overwrite)
+    if options.report is not None:
+        check_report(options.report, overwrite=options.overwrite)
     timer = jobs.PhaseTimer()
     with timer.phase("reading"):
         (case,) = read_cases(
             [options.image], [options.labels], axis=options.axis, annotated_slices=options.annotated_slices
         )
         teacher = jobs.choose_teacher(options.teacher)
-    report = Report(config.with_values(variant=teacher.variant), options.seed, device)
+    report = Report(config.with_values(variant=teacher.variant), options.seed, device, allowed)
     with TrainingProgress(report) as progress:
         result = jobs.segment(
             case.volume,
@@ -43,7 +51,9 @@ def run(options: Namespace) -> None:
         )
     with timer.phase("writing"):
         write_nifti_labels(options.output, result.labels, case.volume.grid, overwrite=options.overwrite)
+        logger.info("Mask: %s", options.output)
         if options.save_model is not None:
-            save_model(result.model, options.save_model)
+            logger.info("Model: %s", save_model(result.model, options.save_model))
     if options.report is not None:
         report.write(options.report, timer.seconds)
+        logger.info("Report: %s", options.report)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from knowsam import jobs
 from knowsam.commands.inputs import budget, read_cases, read_unlabelled_case
+from knowsam.commands.outputs import check_model, check_report
 from knowsam.commands.training_progress import TrainingProgress
 from knowsam.errors import ConfigError
 from knowsam.inference.device import resolve_device
@@ -15,6 +17,8 @@ from knowsam.training.trained_model import save_model
 
 if TYPE_CHECKING:
     from argparse import Namespace
+
+logger = logging.getLogger(__name__)
 
 
 def run(options: Namespace) -> None:
@@ -26,12 +30,15 @@ def run(options: Namespace) -> None:
         )
     config, allowed = chosen_config(options), budget(options)
     device = str(resolve_device(options.device))
+    check_model(options.output, overwrite=options.overwrite)
+    if options.report is not None:
+        check_report(options.report, overwrite=options.overwrite)
     timer = jobs.PhaseTimer()
     with timer.phase("reading"):
         cases = read_cases(options.images, options.labels, axis=options.axis)
         cases += [read_unlabelled_case(path, cases[0].annotation) for path in options.unlabelled]
         teacher = jobs.choose_teacher(options.teacher)
-    report = Report(config.with_values(variant=teacher.variant), options.seed, device)
+    report = Report(config.with_values(variant=teacher.variant), options.seed, device, allowed)
     with TrainingProgress(report) as progress:
         session = jobs.train(
             cases,
@@ -44,6 +51,7 @@ def run(options: Namespace) -> None:
             timer=timer,
         )
     with timer.phase("writing"):
-        save_model(session.model(), options.output)
+        logger.info("Model: %s", save_model(session.model(), options.output))
     if options.report is not None:
         report.write(options.report, timer.seconds)
+        logger.info("Report: %s", options.report)

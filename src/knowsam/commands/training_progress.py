@@ -18,12 +18,25 @@ if TYPE_CHECKING:
 
 
 class TrainingProgress:
-    """Shows the events of a session and hands them on to a report; use it as the listener of a job."""
+    """Shows the events of a session and hands them on to a report; use it as the listener of a job.
+
+    On a terminal there is a bar; into a file or a pipe goes one line for each validation.
+    """
 
     def __init__(self, report: Report) -> None:
         self._report = report
-        layout = "{desc} {percentage:3.0f}%|{bar}| {elapsed}{postfix}"
-        self._bar = tqdm(total=100, desc="Training", bar_format=layout, file=sys.stderr)
+        self._bar = tqdm(
+            total=100,
+            desc="Training",
+            bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left{postfix}",
+            # Progress follows the clock, so the mean rate tells the time left better than the latest one.
+            smoothing=0,
+            dynamic_ncols=True,
+            file=sys.stderr,
+            disable=None,
+        )
+        self._progress = 0.0
+        self._figures = ""
         self._holdout_dice: float | None = None
         self._interrupted = False
 
@@ -33,18 +46,28 @@ class TrainingProgress:
         if isinstance(event, Notice):
             self._bar.write(event.text, file=sys.stderr)
         elif isinstance(event, StepDone):
-            self._bar.update(100 * event.progress - self._bar.n)
-            self._bar.set_postfix_str(self._figures(event))
-        elif isinstance(event, Validated) and event.adopted:
-            self._holdout_dice = event.dice
+            self._show_step(event)
+        elif isinstance(event, Validated):
+            self._show_validation(event)
         elif isinstance(event, Finished):
             self._bar.close()
         if self._interrupted:
             session.submit(Stop())
 
-    def _figures(self, event: StepDone) -> str:
+    def _show_step(self, event: StepDone) -> None:
         dice = "" if self._holdout_dice is None else f", hold-out Dice {self._holdout_dice:.3f}"
-        return f"step {event.step}, loss {event.losses.total:.3f}{dice}"
+        self._progress = event.progress
+        # The total rises with the ramped weights, however well the students learn.
+        self._figures = f"step {event.step}, supervised loss {event.losses.supervised:.3f}"
+        self._bar.set_postfix_str(self._figures + dice, refresh=False)
+        self._bar.update(100 * event.progress - self._bar.n)
+
+    def _show_validation(self, event: Validated) -> None:
+        if event.adopted:
+            self._holdout_dice = event.dice
+        if self._bar.disable:
+            dice = "" if event.dice is None else f", hold-out Dice {event.dice:.3f}"
+            sys.stderr.write(f"Training {self._progress:4.0%}: {self._figures}{dice}\n")
 
     def __enter__(self) -> TrainingProgress:
         """Let the first Ctrl-C end the training early with all that was learnt; a second one aborts."""
@@ -57,5 +80,5 @@ class TrainingProgress:
 
     def _on_interrupt(self, _signal: int, _frame: FrameType | None) -> None:
         self._interrupted = True
-        signal.signal(signal.SIGINT, self._previous)
-        self._bar.write("Stopping after this step; press Ctrl-C again to abort.", file=sys.stderr)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        self._bar.write("Finishing with what was learnt so far; press Ctrl-C again to abort.", file=sys.stderr)

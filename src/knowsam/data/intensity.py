@@ -27,6 +27,8 @@ def intensity_range(array: npt.NDArray[Any], clip_percent: float) -> tuple[float
 
 
 def to_unit_range(array: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[np.float32]:
-    """Map `low` to 0 and `high` to 1 and clip what lies beyond."""
+    """Map `low` to 0 and `high` to 1 and clip what lies beyond; a single grey value becomes 0."""
+    if high == low:
+        return np.zeros(array.shape, np.float32)
     scaled = (array.astype(np.float32) - np.float32(low)) / np.float32(high - low)
     return np.clip(scaled, 0.0, 1.0, out=scaled)

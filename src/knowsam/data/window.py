@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 PLANE_MULTIPLE = 16
 """Network planes are multiples of this: four poolings of the UNet, one patch of SAM."""
 
+SMALLEST_SIDE_PX = 32
+"""Below this the deepest level of the UNet is a single pixel, which cannot be normalised."""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -89,9 +92,9 @@ def pixel_size_mm(extent_mm: tuple[float, float], spacing_mm: tuple[float, float
 
 
 def plane_for(extent_mm: tuple[float, float], pixel_mm: float) -> tuple[int, int]:
-    """Return the smallest (H, W), multiples of 16, that holds an extent at a pixel size."""
-    height, width = (max(ceil(round(mm / pixel_mm, 6) / PLANE_MULTIPLE), 1) * PLANE_MULTIPLE for mm in extent_mm)
-    return height, width
+    """Return the smallest (H, W), multiples of 16 from 32 on, that holds an extent at a pixel size."""
+    height, width = (ceil(round(mm / pixel_mm, 6) / PLANE_MULTIPLE) * PLANE_MULTIPLE for mm in extent_mm)
+    return max(height, SMALLEST_SIDE_PX), max(width, SMALLEST_SIDE_PX)
 
 
 def window_at(

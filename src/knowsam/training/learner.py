@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from knowsam.errors import TrainingError
 from knowsam.inference.device import resolve_dtype
 from knowsam.models.sam_teacher import SamTeacher
 from knowsam.models.students import Students
@@ -80,6 +82,11 @@ class Learner:
         ----------
         number : of the step; with the seed it fixes the dropout.
         progress : share of the training that is done, in [0, 1].
+
+        Raises
+        ------
+        TrainingError
+            If the loss is not finite; the networks stay as they were.
         """
         self.students.train()
         if self.teacher is not None:
@@ -89,12 +96,18 @@ class Learner:
             terms = step_losses(self.students, self.teacher, batch, progress, self.config, self._dtype)
         for optimizer in self._optimizers():
             optimizer.zero_grad(set_to_none=True)
+        losses = StepLosses(*terms.tolist())
+        if not math.isfinite(losses.total):
+            raise TrainingError(
+                f"The loss of step {number + 1} is {losses.total}. Train again with a lower --learning-rate or with "
+                "--precision float32."
+            )
         terms.sum().backward()
         nn.utils.clip_grad_norm_(self.students.parameters(), _MAX_GRADIENT_NORM)
         for optimizer in self._optimizers():
             optimizer.step()
         self._average(number)
-        return StepLosses(*terms.tolist())
+        return losses
 
     def forget_step(self) -> None:
         """Free what a step that ran out of memory left behind."""

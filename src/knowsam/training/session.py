@@ -8,10 +8,10 @@ import math
 import queue
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
 from torch import OutOfMemoryError, Tensor
 
 from knowsam.config import Config
@@ -19,7 +19,6 @@ from knowsam.data.holdout import choose_holdout
 from knowsam.data.sampling import SliceKey
 from knowsam.errors import InputError, TrainingError
 from knowsam.inference.device import resolve_device
-from knowsam.inference.metrics import dice_score
 from knowsam.inference.predictor import Predictor
 from knowsam.training.events import (
     Event,
@@ -37,6 +36,7 @@ from knowsam.training.events import (
 from knowsam.training.learner import Learner
 from knowsam.training.slices import TrainingSlices, common_windows
 from knowsam.training.trained_model import TrainedModel
+from knowsam.training.validation import holdout_dice
 
 if TYPE_CHECKING:
     from knowsam.data.case import Case
@@ -130,7 +130,14 @@ class TrainingSession:
             ) from exc
 
     def _run(self) -> Iterator[Event]:
-        started = time.monotonic()
+        with self._work():
+            self._prepare()
+        yield from self._introduce()
+        yield from self._train()
+        yield Finished(self._steps, self._seconds, stopped=self._stopping)
+
+    def _prepare(self) -> None:
+        """Build networks and network planes: too slow for the constructor, which the GUI thread calls."""
         self._learner = Learner(
             self.classes,
             self.windows[0].plane,
@@ -142,12 +149,9 @@ class TrainingSession:
         )
         self._slices = TrainingSlices(self.cases, self.windows, self.config, device=self.device, seed=self.seed)
         self.students = copy.deepcopy(self._learner.averaged)
-        self._predictors = [self._predictor(number) for number in range(len(self.cases))]
+        self._predictors = self._predictors_of(self.students)
+        self._candidates = self._predictors_of(self._learner.averaged)
         self._choose_holdout()
-        yield from self._introduce()
-        self._seconds = time.monotonic() - started
-        yield from self._train()
-        yield Finished(self._steps, self._seconds, stopped=self._stopping)
 
     def _train(self) -> Iterator[Event]:
         validated_at = 0.0
@@ -156,9 +160,9 @@ class TrainingSession:
             yield from self._read_mailbox()
             if self._stopping:
                 break
-            started = time.monotonic()
+            if not self._slices.labelled_keys:
+                raise TrainingError("No annotated slice is left to learn from. Paint one, then train again.")
             losses = yield from self._step(progress)
-            self._seconds += time.monotonic() - started
             progress = self._progress()
             yield StepDone(self._steps, progress, self._seconds, losses)
             if progress >= validated_at + 1 / self.config.training.validations and progress < 1.0:
@@ -216,8 +220,9 @@ class TrainingSession:
         while True:
             unlabelled = self._unlabelled_batch if self._learner.uses_unlabelled else 0
             try:
-                batch = self._slices.batch(self._labelled_batch, unlabelled)
-                losses = self._learner.step(batch, self._steps, progress)
+                with self._work():
+                    batch = self._slices.batch(self._labelled_batch, unlabelled)
+                    losses = self._learner.step(batch, self._steps, progress)
             except (RuntimeError, MemoryError) as exc:
                 if not _is_out_of_memory(exc) or self._labelled_batch == self._unlabelled_batch == 1:
                     raise
@@ -246,8 +251,12 @@ class TrainingSession:
             elif isinstance(message, Resume):
                 paused = False
             elif isinstance(message, SliceAnnotated):
-                self._annotate(message)
-                relabelled = True
+                try:
+                    self._annotate(message)
+                    relabelled = True
+                except InputError as error:
+                    # One unusable slice is no reason to lose the training.
+                    yield Notice(str(error))
         if relabelled:
             self._choose_holdout()
 
@@ -279,46 +288,40 @@ class TrainingSession:
     def _validate(self) -> Validated:
         """Measure the learning students on the held-out slices and adopt them if they are not worse."""
         assert self.students is not None
-        adopted = copy.deepcopy(self.students.state_dict())
-        self.students.load_state_dict(self._learner.averaged.state_dict())
-        dice = self._holdout_dice()
+        with self._work():
+            dice = holdout_dice(self._candidates, self.cases, self.holdout)
         worse = dice is not None and self._best_dice is not None and dice < self._best_dice - self._holdout_noise()
-        if worse:
-            self.students.load_state_dict(adopted)
-        elif dice is not None:
-            self._best_dice = max(dice, self._best_dice or 0.0)
+        if not worse:
+            self.students.load_state_dict(self._learner.averaged.state_dict())
+            self._best_dice = dice if dice is None else max(dice, self._best_dice or 0.0)
         return Validated(self._steps, dice, adopted=not worse)
 
     def _holdout_noise(self) -> float:
         """Return how far the score on so few slices may fall without meaning anything."""
         return self.config.training.holdout_noise / math.sqrt(len(self.holdout))
 
-    def _holdout_dice(self) -> float | None:
-        """Return the mean Dice over the painted classes of all held-out slices, pixels of all slices taken together."""
-        predicted, painted = [], []
-        for number, predictor in enumerate(self._predictors):
-            indices = sorted(key.slice_index for key in self.holdout if key.case == number)
-            for prediction in predictor.slices(indices):
-                predicted.append(prediction.labels.ravel())
-                painted.append(self.cases[number].annotation.slices[prediction.index].labels.ravel())
-        if not predicted:
-            return None
-        found, reference = np.concatenate(predicted), np.concatenate(painted)
-        scores = [dice_score(found, reference, value) for value in np.unique(reference) if value]
-        return float(np.mean(scores)) if scores else None
+    @contextmanager
+    def _work(self) -> Iterator[None]:
+        """Count the time spent inside; pauses and the time of whoever consumes the events are not counted."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self._seconds += time.monotonic() - started
 
-    def _predictor(self, number: int) -> Predictor:
-        assert self.students is not None
-        case = self.cases[number]
-        return Predictor(
-            self.students,
-            case.volume,
-            axis=case.annotation.axis,
-            window=self.windows[number],
-            config=self.config,
-            device=self.device,
-            planes=self._slices.planes[number],
-        )
+    def _predictors_of(self, students: Students) -> list[Predictor]:
+        return [
+            Predictor(
+                students,
+                case.volume,
+                axis=case.annotation.axis,
+                window=window,
+                config=self.config,
+                device=self.device,
+                planes=planes,
+            )
+            for case, window, planes in zip(self.cases, self.windows, self._slices.planes, strict=True)
+        ]
 
 
 def _check_together(cases: Sequence[Case]) -> None:

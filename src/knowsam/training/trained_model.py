@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -17,7 +18,7 @@ from safetensors.torch import save
 from knowsam.config import Config
 from knowsam.data.annotation import LabelClass
 from knowsam.data.window import Window, whole_slice_window
-from knowsam.errors import CheckpointError, OutputError
+from knowsam.errors import CheckpointError, ConfigError, OutputError
 from knowsam.models.students import Students
 
 if TYPE_CHECKING:
@@ -115,21 +116,30 @@ def load_model(folder: Path) -> TrainedModel:
             description = json.loads((stored.metadata() or {})["knowsam"])
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - no mapping
         return _rebuild(description, tensors)
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OSError) as exc:
+    except (
+        SafetensorError,
+        ConfigError,
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        RuntimeError,
+        OSError,
+    ) as exc:
         raise CheckpointError(
             f"{path.name} is not a usable KnowSAM model ({exc}). A file written by --save-model was expected; "
             "train and save the model again."
         ) from exc
 
 
-def _rebuild(description: dict[str, object], tensors: dict[str, Tensor]) -> TrainedModel:
+def _rebuild(description: dict[str, Any], tensors: dict[str, Tensor]) -> TrainedModel:
     if description["format"] != _FORMAT:
         raise ValueError(f"format {description['format']}, expected {_FORMAT}")
-    config = Config.from_dict(description["config"])  # type: ignore[arg-type]
-    classes = tuple(
-        LabelClass(int(c["value"]), str(c["name"]), tuple(c["color"]))
-        for c in description["classes"]  # type: ignore[attr-defined]
-    )
+    axis, pixel_mm = int(description["axis"]), float(description["pixel_mm"])
+    classes = tuple(LabelClass(int(c["value"]), str(c["name"]), tuple(c["color"])) for c in description["classes"])
+    if axis not in (0, 1, 2) or not 0 < pixel_mm < math.inf or len(classes) < 2:
+        raise ValueError(f"axis {axis}, pixel size {pixel_mm} mm, {len(classes)} classes")
+    config = Config.from_dict(description["config"])
     students = Students(len(classes), config=config.students)
     students.load_state_dict(_with_prefix(tensors, "students."))
     return TrainedModel(
@@ -137,9 +147,9 @@ def _rebuild(description: dict[str, object], tensors: dict[str, Tensor]) -> Trai
         teacher=MappingProxyType(_with_prefix(tensors, "teacher.")),
         config=config,
         classes=classes,
-        axis=int(description["axis"]),  # type: ignore[call-overload]
-        pixel_mm=float(description["pixel_mm"]),  # type: ignore[arg-type]
-        steps=int(description["steps"]),  # type: ignore[call-overload]
+        axis=axis,
+        pixel_mm=pixel_mm,
+        steps=int(description["steps"]),
     )
 
 

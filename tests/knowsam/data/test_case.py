@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 from math import pi
+from typing import TYPE_CHECKING
 
 import pytest
 
 from knowsam.data.annotation import BACKGROUND_CLASS, Annotation, LabelArray
 from knowsam.data.case import Case
-from knowsam.data.volume import Volume
 from knowsam.errors import InputError
+
+if TYPE_CHECKING:
+    from knowsam.data.volume import Volume
 
 
 def test_the_painted_ball_has_the_volume_of_a_ball(ball: Volume, ball_labels: LabelArray) -> None:

@@ -101,13 +101,13 @@ def test_the_pixel_size(extent_mm: tuple[float, float], spacing_mm: tuple[float,
     ("extent_mm", "pixel_mm", "plane"),
     [
         ((32.0, 33.0), 1.0, (32, 48)),
-        ((1.0, 0.1), 1.0, (16, 16)),
+        ((1.0, 0.1), 1.0, (32, 32)),
         ((128.0, 64.0), 0.5, (256, 128)),
-        # 4.8 / 0.3 is 16.000000000000004 in floating point.
-        ((4.8, 9.6), 0.3, (16, 32)),
+        # 48 * 0.4 / 0.4 is a little more than 48 in floating point.
+        ((48 * 0.4, 112 * 0.4), 0.4, (48, 112)),
     ],
 )
-def test_a_plane_is_the_smallest_multiple_of_16_that_holds_the_extent(
+def test_a_plane_is_the_smallest_multiple_of_16_from_32_on_that_holds_the_extent(
     extent_mm: tuple[float, float], pixel_mm: float, plane: tuple[int, int]
 ) -> None:
     assert plane_for(extent_mm, pixel_mm) == plane

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -12,10 +13,12 @@ from torch import Tensor, nn
 
 from knowsam.config import Config
 from knowsam.data.annotation import BACKGROUND
-from knowsam.data.volume import Volume
 from knowsam.data.window import Window
 from knowsam.inference.predictor import Predictor, SlicePrediction, outward
 from knowsam.models.students import StudentLogits, Students
+
+if TYPE_CHECKING:
+    from knowsam.data.volume import Volume
 
 CPU = torch.device("cpu")
 WHOLE = Window((0, 0), (32, 32), (32, 32))
@@ -52,9 +55,7 @@ def config() -> Config:
     return Config().with_values(precision="float32")
 
 
-def predictor(
-    students: nn.Module, volume: Volume, config: Config, window: Window = WHOLE, axis: int = 0
-) -> Predictor:
+def predictor(students: nn.Module, volume: Volume, config: Config, window: Window = WHOLE, axis: int = 0) -> Predictor:
     return Predictor(students, volume, axis=axis, window=window, config=config, device=CPU)  # type: ignore[arg-type]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -13,11 +13,16 @@ from knowsam.config import AugmentConfig
 from knowsam.data.annotation import IGNORE
 from knowsam.training.augment import augment_strongly, augment_weakly
 
-NONE = AugmentConfig(
-    flip=0.0, shift=0.0, scale=0.0, rotate_deg=0.0, intensity=0.0, strong_elastic=0.0, strong_cutout=0.0
-)
+NONE = AugmentConfig(**{change.name: 0.0 for change in fields(AugmentConfig)})
 EVERYTHING = AugmentConfig(
-    flip=0.5, shift=0.1, scale=0.2, rotate_deg=45.0, intensity=0.3, strong_elastic=0.05, strong_cutout=0.3
+    flip=0.5,
+    shift=0.1,
+    scale=0.2,
+    rotate_deg=45.0,
+    elastic=0.05,
+    intensity=0.3,
+    strong_elastic=0.05,
+    strong_cutout=0.3,
 )
 GEOMETRY = replace(EVERYTHING, intensity=0.0)
 BATCH, HEIGHT, WIDTH = 8, 32, 64
@@ -136,8 +141,12 @@ def test_intensity_changes_by_no_more_than_configured_and_leaves_labels_alone() 
     assert 0 <= images.min() <= images.max() <= 1
 
 
-def test_an_elastic_change_bends_the_plane_but_moves_no_pixel_far() -> None:
-    images = augment_strongly(coordinates(), replace(NONE, strong_elastic=0.05), seeded())
+@pytest.mark.parametrize("strong", [True, False])
+def test_an_elastic_change_bends_the_plane_but_moves_no_pixel_far(strong: bool) -> None:
+    if strong:
+        images = augment_strongly(coordinates(), replace(NONE, strong_elastic=0.05), seeded())
+    else:
+        images, _ = augment_weakly(coordinates(), numbered(1), replace(NONE, elastic=0.05), seeded())
     moved_px = 64 * (images - coordinates()).abs()[:, :2]
     # Cubic interpolation may pass its nodes by a little.
     assert 1.0 < moved_px[:, 0].max() < 1.3 * 0.05 * HEIGHT + 0.1
@@ -154,4 +163,4 @@ def test_a_square_is_cut_out_and_filled_with_the_mean_of_the_image() -> None:
         assert where.sum() == len(rows) * len(columns) > 0
         assert len(rows) <= 0.25 * HEIGHT + 1
         assert len(columns) <= 0.25 * WIDTH + 1
-        torch.testing.assert_close(image[:, where], torch.full((3, int(where.sum())), coordinates()[0].mean()))
+        torch.testing.assert_close(image[:, where], coordinates()[0].mean().expand(3, int(where.sum())))

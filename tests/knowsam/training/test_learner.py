@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from knowsam.config import Config
 from knowsam.data.annotation import default_classes
 from knowsam.models.sam import SamVariant, build_sam
 from knowsam.training.learner import Learner
 from knowsam.training.step import Batch, StepLosses
 from knowsam.training.trained_model import TrainedModel
+
+if TYPE_CHECKING:
+    from knowsam.config import Config
 
 pytestmark = pytest.mark.usefixtures("small_sam")
 
@@ -83,9 +85,7 @@ def test_without_cotraining_the_mixed_phase_keeps_supervision_only(tiny_config: 
     assert 0 < alone.mixing < full.mixing
 
 
-@pytest.mark.parametrize(
-    ("switch", "parts"), [("learnable_prompts", (False, True)), ("mask_prompts", (True, False))]
-)
+@pytest.mark.parametrize(("switch", "parts"), [("learnable_prompts", (False, True)), ("mask_prompts", (True, False))])
 def test_each_kind_of_prompt_has_its_own_switch(tiny_config: Config, switch: str, parts: tuple[bool, bool]) -> None:
     teacher = learner(tiny_config.with_values(**{switch: False})).teacher
     assert teacher is not None

@@ -100,6 +100,7 @@ def test_ignored_pixels_have_no_influence_and_get_no_gradient(
 
     other = logits.detach() + 7 * torch.randn(logits.shape, generator=generator) * ignored.unsqueeze(1)
     torch.testing.assert_close(term(other, labels), loss.detach())
+    assert logits.grad is not None
     by_pixel = logits.grad.abs().sum(1)
     assert (by_pixel[ignored] == 0).all()
     assert (by_pixel[~ignored] > 0).all()
@@ -111,7 +112,8 @@ def test_without_an_annotated_pixel_the_loss_is_zero_and_so_is_its_gradient(term
     loss = term(logits, torch.full((1, 4, 4), IGNORE, dtype=torch.uint8))
     loss.backward()
     assert loss.item() == 0.0
-    assert (logits.grad == 0).all()
+    assert logits.grad is not None
+    assert not logits.grad.any()
 
 
 @pytest.mark.parametrize(
@@ -140,7 +142,8 @@ def test_consistency_is_the_cross_entropy_of_every_class() -> None:
 def test_the_target_of_consistency_gets_no_gradient() -> None:
     p, q = pixels([0.75, 0.25]).requires_grad_(), pixels([0.5, 0.5]).requires_grad_()
     consistency_loss(p, q).backward()
-    assert p.grad.abs().sum() > 0
+    assert p.grad is not None
+    assert p.grad.any()
     assert q.grad is None
 
 
@@ -162,7 +165,8 @@ def test_distillation_is_a_mean_over_pixels_and_zero_where_both_agree() -> None:
 def test_the_teacher_gets_no_gradient_from_distillation() -> None:
     student, teacher = pixels([0.0, 0.0]).requires_grad_(), pixels([10.0, 0.0]).requires_grad_()
     distillation_loss(student, teacher, 10.0).backward()
-    assert student.grad.abs().sum() > 0
+    assert student.grad is not None
+    assert student.grad.any()
     assert teacher.grad is None
 
 

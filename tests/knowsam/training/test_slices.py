@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pytest
 import torch
 from nibabel.affines import from_matvec
 
-from knowsam.config import Config
 from knowsam.data.annotation import IGNORE, Annotation, LabelArray, LabelSlice
 from knowsam.data.case import Case
 from knowsam.data.sampling import SliceKey
@@ -15,18 +14,11 @@ from knowsam.data.volume import Grid, Volume
 from knowsam.data.window import Window
 from knowsam.training.slices import TrainingSlices, common_windows
 
-
-@pytest.fixture
-def still_config(tiny_config: Config) -> Config:
-    """No augmentation: a batch shows the slices as they are."""
-    return tiny_config.with_values(
-        flip=0.0, shift=0.0, scale=0.0, rotate_deg=0.0, intensity=0.0, strong_elastic=0.0, strong_cutout=0.0
-    )
+if TYPE_CHECKING:
+    from knowsam.config import Config
 
 
-def slices_of(
-    cases: list[Case], config: Config, holdout: Collection[SliceKey] = (), seed: int = 0
-) -> TrainingSlices:
+def slices_of(cases: list[Case], config: Config, holdout: Collection[SliceKey] = (), seed: int = 0) -> TrainingSlices:
     windows, _ = common_windows(cases, config)
     slices = TrainingSlices(cases, windows, config, device=torch.device("cpu"), seed=seed)
     slices.restart_streams(holdout)
@@ -47,10 +39,16 @@ def shrunk(ball: Volume, factor: int) -> Volume:
     return Volume(array, Grid(array.shape, affine))
 
 
-def test_the_window_holds_the_painted_structure_with_its_margin(case: Case, tiny_config: Config) -> None:
-    windows, pixel_mm = common_windows([case], tiny_config.with_values(min_margin_px=0, margin=0.0))
-    assert windows == [Window((8, 8), (24, 24), (16, 16))]
+def test_the_window_holds_the_painted_structure_with_its_margin(tiny_config: Config) -> None:
+    labels = np.zeros((4, 80, 80), dtype=np.uint8)
+    labels[1, 10:58, 20:52] = 1
+    volume = Volume(labels, Grid(labels.shape, from_matvec(np.array([[0.0, 0, -1], [0, -1, 0], [-1, 0, 0]]))))
+    painted = Case(volume, Annotation.from_labels(labels, axis=0))
+    tight, pixel_mm = common_windows([painted], tiny_config.with_values(max_side_px=64, min_margin_px=0, margin=0.0))
+    assert tight == [Window((10, 20), (58, 52), (48, 32))]
     assert pixel_mm == 1.0
+    wide, _ = common_windows([painted], tiny_config.with_values(max_side_px=64, min_margin_px=8, margin=0.0))
+    assert wide == [Window((2, 12), (66, 60), (64, 48))]
 
 
 def test_all_volumes_share_one_plane_at_one_pixel_size(case: Case, ball: Volume, tiny_config: Config) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -14,13 +14,15 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from knowsam.config import Config
 from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass
-from knowsam.data.volume import Volume
 from knowsam.errors import CheckpointError, OutputError
 from knowsam.inference.predictor import Predictor
 from knowsam.models.students import Students
 from knowsam.training.trained_model import MODEL_FILE, TrainedModel, load_model, save_model
+
+if TYPE_CHECKING:
+    from knowsam.config import Config
+    from knowsam.data.volume import Volume
 
 CLASSES = (BACKGROUND_CLASS, LabelClass(7, "left atrium", (1, 2, 3)))
 

@@ -1,0 +1,43 @@
+"""An honest score: the students on slices that training never sees."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from knowsam.data.annotation import BACKGROUND, IGNORE
+from knowsam.inference.metrics import dice_score
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from knowsam.data.case import Case
+    from knowsam.data.sampling import SliceKey
+    from knowsam.inference.predictor import Predictor
+
+
+def holdout_dice(predictors: Sequence[Predictor], cases: Sequence[Case], holdout: Collection[SliceKey]) -> float | None:
+    """Return the mean Dice over the painted classes, over the judged pixels of all held-out slices taken together.
+
+    Parameters
+    ----------
+    predictors : one for each case.
+
+    Returns
+    -------
+    None if nothing is held out or nothing is painted there.
+    """
+    found, painted = [], []
+    for number, (predictor, case) in enumerate(zip(predictors, cases, strict=True)):
+        indices = sorted(key.slice_index for key in holdout if key.case == number)
+        for prediction in predictor.slices(indices):
+            labels = case.annotation.slices[prediction.index].labels
+            judged = labels != IGNORE
+            found.append(prediction.labels[judged])
+            painted.append(labels[judged])
+    if not found:
+        return None
+    predicted, reference = np.concatenate(found), np.concatenate(painted)
+    scores = [dice_score(predicted, reference, value) for value in np.unique(reference) if value != BACKGROUND]
+    return float(np.mean(scores)) if scores else None
