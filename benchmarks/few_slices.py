@@ -34,21 +34,34 @@ if TYPE_CHECKING:
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
-    "no hold-out": {"holdout_minimum": 1000},
     "supervised": {"cotraining": False, "mixing": False, "variant": "none"},
     "+MC": {"mixing": False, "variant": "none"},
     "+SKD": {"mixing": False, "learnable_prompts": False},
-    "+LPS": {"mixing": False, "learnable_prompts": True},
-    "+UGDA": {"mixing": True},
+    "+LPS": {"mixing": False},
+    "+UGDA": {},
     "without MC": {"cotraining": False},
     "without SKD": {"variant": "none"},
     "without learnable prompts": {"learnable_prompts": False},
     "without mask prompts": {"mask_prompts": False},
-    "without UGDA": {"mixing": False},
     "without neighbours": {"neighbours": False},
     "without averaging": {"averaging": 0.0},
+    "without hold-out": {"holdout_minimum": 1000},
+    "hold-out without noise": {"holdout_noise": 0.0},
+    "plane of 64 px": {"max_side_px": 64},
+    "plane of 128 px": {"max_side_px": 128},
+    "SGD as published": {"optimizer": "sgd", "learning_rate": 1e-2},
+    "learning rate 5e-4": {"learning_rate": 5e-4},
+    "learning rate 8e-3": {"learning_rate": 8e-3},
+    "batch 4 + 4": {"labelled_batch": 4, "unlabelled_batch": 4},
+    "compact SAM at 2e-3": {"scratch_learning_rate": 2e-3},
+    "with flips": {"flip": 0.5},
+    "elastic annotated slices": {"elastic": 0.03},
+    "group norm": {"norm": "group"},
+    "no dropout": {"dropout": 0.0},
+    "entropy weight 0.1": {"entropy_weight": 0.1},
+    "margin of half": {"margin": 0.5},
 }
-"""Rows of the table; "+..." adds a part to the row before, "without ..." switches one part of the default off."""
+"""Rows of the table; "+..." adds a part to the row before, any other changes one thing of the default."""
 
 
 @dataclass(frozen=True)

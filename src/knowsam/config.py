@@ -221,6 +221,9 @@ class PredictionConfig(Section):
 
     largest_component: bool = setting(False, "Keep the largest connected piece of each class.", source="paper")
     fill_holes: bool = setting(False, "Fill holes enclosed by one class.")
+    beyond_ends: bool = setting(
+        True, "Predict beyond the outermost annotated slices too; switch it off where the structure ends with them."
+    )
     keep_annotations: bool = setting(True, "Keep what was painted exactly as painted in the resulting mask.")
 
 

@@ -141,6 +141,8 @@ def segment(
         prediction = session.predictor().volume()
     with timer.phase("clean-up"):
         indices = clean_up(prediction.labels, session.config.prediction)
+        if not session.config.prediction.beyond_ends:
+            indices = between_ends(indices, session.cases[0].annotation)
         if session.config.prediction.keep_annotations:
             indices = with_annotations(indices, session.cases[0].annotation)
     return Segmentation(label_values(indices, annotation.classes), prediction, session.model())
@@ -207,6 +209,15 @@ def clean_up(indices: LabelArray, config: PredictionConfig) -> LabelArray:
     if config.fill_holes:
         indices = fill_holes(indices, foreground)
     return indices
+
+
+def between_ends(indices: LabelArray, annotation: Annotation) -> LabelArray:
+    """Return class indices (Z, Y, X) with background beyond the outermost annotated slices."""
+    result = np.array(indices)
+    slices = np.moveaxis(result, annotation.axis, 0)
+    slices[: annotation.annotated[0]] = BACKGROUND
+    slices[annotation.annotated[-1] + 1 :] = BACKGROUND
+    return result
 
 
 def with_annotations(indices: LabelArray, annotation: Annotation) -> LabelArray:

@@ -1,0 +1,58 @@
+"""A folder with a small image, its labels, and everything that can be wrong with either."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from knowsam.cli import main
+
+Words = Callable[..., list[str]]
+
+SHAPE = (24, 20, 8)
+AFFINE = np.array([[-1.0, 0.0, 0.0, 11.0], [0.0, 1.5, 0.0, -4.0], [0.0, 0.0, 3.0, 7.5], [0.0, 0.0, 0.0, 1.0]])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Holds image.nii.gz, with two bright boxes, and labels.nii.gz: 2 and 7 in them, painted in slices 2, 4 and 5."""
+    truth = np.zeros(SHAPE, np.uint8)
+    truth[4:12, 5:15, 1:7], truth[14:20, 5:15, 1:7] = 2, 7
+    noise = np.random.default_rng(0).normal(scale=5, size=SHAPE)
+    image = nib.Nifti1Image((100 + 20 * truth + noise).astype(np.int16), AFFINE)
+    image.set_sform(AFFINE, code=4)
+    image.set_qform(AFFINE, code=1)
+    image.to_filename(tmp_path / "image.nii.gz")
+    painted = np.zeros_like(truth)
+    painted[..., [2, 4, 5]] = truth[..., [2, 4, 5]]
+    nib.Nifti1Image(painted, AFFINE).to_filename(tmp_path / "labels.nii.gz")
+    nib.Nifti1Image(truth, AFFINE).to_filename(tmp_path / "truth.nii.gz")
+    return tmp_path
+
+
+@pytest.fixture
+def words(folder: Path) -> Words:
+    """Make the words of a command line from a text in which {f} is the folder and {quick} is a training in no time."""
+    quick = "--steps 2 --teacher none --width 4 --max-side-px 32 --precision float32 --device cpu"
+
+    def make(text: str) -> list[str]:
+        return [word.format(f=folder) for word in text.replace("{quick}", quick).split()]
+
+    return make
+
+
+@pytest.fixture
+def knowsam(words: Words) -> Callable[[str], int]:
+    """Run such a command line and return its exit code."""
+
+    def run(text: str) -> int:
+        try:
+            return main(words(text))
+        except SystemExit as end:
+            return int(end.code or 0)
+
+    return run

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pydicom
+import pytest
+from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
+
+from knowsam.io.image import read_image
+from knowsam.io.nifti import write_nifti_labels
+from knowsam.io.sample import sample_folder
+
+SEGMENT = "segment {f}/image.nii.gz --labels {f}/labels.nii.gz -o {f}/out.nii.gz {quick}"
+
+
+def voxels(path: Path) -> np.ndarray:
+    return np.asarray(nib.load(path).dataobj)
+
+
+def test_the_mask_has_the_grid_of_the_image_and_the_values_of_the_labels(
+    folder: Path, knowsam: Callable[[str], int]
+) -> None:
+    assert knowsam(SEGMENT) == 0
+    image, mask = nib.load(folder / "image.nii.gz"), nib.load(folder / "out.nii.gz")
+    assert mask.shape == image.shape
+    assert (mask.affine == image.affine).all()
+    assert (int(mask.header["sform_code"]), int(mask.header["qform_code"])) == (4, 1)
+    assert np.issubdtype(mask.get_data_dtype(), np.integer)
+    assert set(np.unique(mask.dataobj)) == {0, 2, 7}
+
+
+def test_by_default_exactly_the_slices_with_labels_come_out_as_painted(
+    folder: Path, knowsam: Callable[[str], int], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert knowsam(SEGMENT + " --report {f}/report.json") == 0
+    painted, mask = voxels(folder / "labels.nii.gz"), voxels(folder / "out.nii.gz")
+    assert (mask[..., [2, 4, 5]] == painted[..., [2, 4, 5]]).all()
+    assert "labels: 3 of 8 slices painted, 2 to 5 along axis 2 (inferior to superior)" in caplog.text
+    assert "Training on 3 annotated slices" in json.loads((folder / "report.json").read_text())["notices"][1]
+
+
+@pytest.mark.parametrize("codes", ["LAS", "RPI", "PSL", "SRA", "ILP"])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_axis_and_slices_count_in_the_labels_file_whatever_its_orientation(
+    folder: Path, knowsam: Callable[[str], int], codes: str, axis: int
+) -> None:
+    image = nib.load(folder / "image.nii.gz")
+    scribbles = np.random.default_rng(1).choice(np.array([0, 2, 7], np.uint8), image.shape)
+    turned = nib.Nifti1Image(scribbles, image.affine).as_reoriented(
+        ornt_transform(io_orientation(image.affine), axcodes2ornt(codes))
+    )
+    turned.to_filename(folder / "labels.nii.gz")
+    assert knowsam(f"{SEGMENT} --axis {axis} --annotated-slices 1,4") == 0
+
+    mask = nib.load(folder / "out.nii.gz")
+    back = mask.as_reoriented(ornt_transform(io_orientation(mask.affine), axcodes2ornt(codes)))
+    agrees = np.moveaxis(np.asarray(back.dataobj) == np.asarray(turned.dataobj), axis, 0).all(axis=(1, 2))
+    assert np.flatnonzero(agrees).tolist() == [1, 4]
+
+
+def test_a_dicom_folder_is_segmented_and_the_report_names_neither_patient_nor_path(
+    folder: Path, knowsam: Callable[[str], int]
+) -> None:
+    series = folder / "Doe_Jane"
+    series.mkdir()
+    for path in sorted((sample_folder() / "phantom_dicom").iterdir())[:4]:
+        dataset = pydicom.dcmread(path)
+        dataset.PatientName, dataset.PatientID = "Doe^Jane", "4711-secret"
+        dataset.save_as(series / path.name)
+    volume = read_image(series)
+    painted = np.zeros(volume.shape, np.uint8)
+    painted[1, 20:60, 20:60] = 1
+    write_nifti_labels(folder / "labels.nii.gz", painted, volume.grid)
+
+    assert knowsam(f"{SEGMENT} --report {{f}}/report.json".replace("image.nii.gz", "Doe_Jane")) == 0
+    assert nib.load(folder / "out.nii.gz").shape == volume.grid.shape
+    report = (folder / "report.json").read_text()
+    for secret in ("Doe", "Jane", "4711", str(folder), "labels"):
+        assert secret not in report
+
+
+def test_the_same_seed_and_steps_give_the_same_mask(folder: Path, knowsam: Callable[[str], int]) -> None:
+    assert knowsam(SEGMENT + " --seed 3") == 0
+    first = (folder / "out.nii.gz").read_bytes()
+    assert knowsam(SEGMENT + " --seed 3 --overwrite") == 0
+    assert (folder / "out.nii.gz").read_bytes() == first
+
+
+def test_a_budget_too_short_for_a_step_is_an_error_and_no_mask(
+    folder: Path, knowsam: Callable[[str], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert knowsam(SEGMENT.replace("{quick}", "--budget 0.000001s --teacher none --width 4 --device cpu")) == 1
+    assert "ended before its first step, so nothing was learnt. Train for longer." in capsys.readouterr().err
+    assert not (folder / "out.nii.gz").exists()
