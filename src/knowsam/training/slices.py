@@ -19,7 +19,7 @@ from knowsam.data.window import (
     window_at,
     with_margin,
 )
-from knowsam.inference.planes import network_labels, network_planes, with_neighbours
+from knowsam.inference.planes import network_labels, network_planes
 from knowsam.training.augment import augment_strongly, augment_weakly
 from knowsam.training.step import Batch
 
@@ -82,10 +82,14 @@ class TrainingSlices:
         seed: int,
     ) -> None:
         self.windows = tuple(windows)
-        self.planes = [
-            network_planes(case.volume, case.annotation.axis, window, config.plane.clip_percent).to(device)
+        planes = [
+            network_planes(case.volume, case.annotation.axis, window, config.plane.clip_percent)
             for case, window in zip(cases, windows, strict=True)
         ]
+        self._all_planes = torch.cat(planes).to(device)
+        # Views into the one tensor, so that a batch over several volumes is gathered by a single index.
+        self.planes = self._all_planes.split([len(own) for own in planes])
+        self._first_row = np.cumsum([0, *(len(own) for own in planes)])
         self._config = config
         self._device = device
         self._labels: dict[SliceKey, Tensor] = {}
@@ -94,11 +98,15 @@ class TrainingSlices:
         self._labelled = self._unlabelled = SliceStream((), self._order)
         for number, case in enumerate(cases):
             for label_slice in case.annotation.slices.values():
-                self._put(SliceKey(number, label_slice.index), label_slice)
+                self.annotate(number, label_slice)
 
     def annotate(self, case: int, label_slice: LabelSlice) -> None:
         """Take in a painted or corrected slice; call `restart_streams` after the last one."""
-        self._put(SliceKey(case, label_slice.index), label_slice)
+        key = SliceKey(case, label_slice.index)
+        if label_slice.state is SliceState.UNLABELLED:
+            self._labels.pop(key, None)
+        else:
+            self._labels[key] = network_labels(label_slice.labels, self.windows[case])
 
     def restart_streams(self, holdout: Collection[SliceKey]) -> None:
         """Sort all slices anew into the two streams; held-out ones enter neither."""
@@ -124,19 +132,11 @@ class TrainingSlices:
             return Batch(images, labels, images[:0])
         return Batch(images, labels, augment_strongly(self._images(unlabelled_keys), augment, generator))
 
-    def _put(self, key: SliceKey, label_slice: LabelSlice) -> None:
-        if label_slice.state is SliceState.UNLABELLED:
-            self._labels.pop(key, None)
-        else:
-            self._labels[key] = network_labels(label_slice.labels, self.windows[key.case])
-
     def _images(self, keys: Sequence[SliceKey]) -> Tensor:
-        gathered = [
-            with_neighbours(
-                self.planes[key.case],
-                torch.tensor([key.slice_index], device=self._device),
-                neighbours=self._config.plane.neighbours,
-            )
-            for key in keys
-        ]
-        return torch.cat(gathered)
+        """Gather slices (B, 3, H, W) with their neighbours in their own volume."""
+        cases = np.array([key.case for key in keys])
+        rows = self._first_row[cases] + np.array([key.slice_index for key in keys])
+        offsets = np.array([-1, 0, 1]) * int(self._config.plane.neighbours)
+        first, last = self._first_row[cases], self._first_row[cases + 1] - 1
+        wanted = np.clip(rows[:, None] + offsets, first[:, None], last[:, None])
+        return self._all_planes[torch.from_numpy(wanted).to(self._device)]
