@@ -7,9 +7,11 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 
 from knowsam.cli import main
+from knowsam.io.sample import sample_folder
 
 Words = Callable[..., list[str]]
 
@@ -32,6 +34,19 @@ def folder(tmp_path: Path) -> Path:
     nib.Nifti1Image(painted, AFFINE).to_filename(tmp_path / "labels.nii.gz")
     nib.Nifti1Image(truth, AFFINE).to_filename(tmp_path / "truth.nii.gz")
     return tmp_path
+
+
+@pytest.fixture
+def series(folder: Path) -> Path:
+    """Doe_Jane, a folder with four neighbouring slices of the DICOM sample under a patient's name."""
+    dicom = folder / "Doe_Jane"
+    dicom.mkdir()
+    slices = [pydicom.dcmread(path) for path in (sample_folder() / "phantom_dicom").iterdir()]
+    slices.sort(key=lambda found: float(found.ImagePositionPatient[2]))
+    for number, found in enumerate(slices[:4]):
+        found.PatientName, found.PatientID = "Doe^Jane", "4711-secret"
+        found.save_as(dicom / f"{number}.dcm")
+    return dicom
 
 
 @pytest.fixture

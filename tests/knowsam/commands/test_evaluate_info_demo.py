@@ -3,10 +3,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import nibabel as nib
 import numpy as np
-import pytest
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def test_evaluate_prints_the_scores_of_each_class_as_a_table(

@@ -53,12 +53,9 @@ def test_masks_that_are_there_are_kept_unless_overwriting_is_allowed(
 
 
 def test_a_folder_given_as_a_dot_lends_the_mask_its_name(
-    folder: Path, knowsam: Callable[[str], int], monkeypatch: pytest.MonkeyPatch
+    folder: Path, series: Path, knowsam: Callable[[str], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from knowsam.io.sample import sample_folder
-
     assert knowsam(TRAIN.replace("--unlabelled {f}/other.nii.gz", "")) == 0
-    shutil.copytree(sample_folder() / "phantom_dicom", folder / "series")
-    monkeypatch.chdir(folder / "series")
+    monkeypatch.chdir(series)
     assert knowsam("predict {f}/model . -o {f} --device cpu") == 0
-    assert (folder / "series_mask.nii.gz").is_file()
+    assert (folder / "Doe_Jane_mask.nii.gz").is_file()

@@ -6,8 +6,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-
-import pytest
+from typing import TYPE_CHECKING
 
 from knowsam.commands.training_progress import TrainingProgress
 from knowsam.config import Config
@@ -16,19 +15,24 @@ from knowsam.training.events import Event, Finished, StepDone, Validated
 from knowsam.training.schedule import Budget
 from knowsam.training.step import StepLosses
 
-LONG = "segment {f}/image.nii.gz --labels {f}/labels.nii.gz -o {f}/out.nii.gz {quick} --report {f}/report.json".replace(
-    "{quick}", "--steps 500 --teacher none --width 4 --max-side-px 32 --device cpu"
+if TYPE_CHECKING:
+    import pytest
+
+LONG = (
+    "segment {f}/image.nii.gz --labels {f}/labels.nii.gz -o {f}/out.nii.gz --report {f}/report.json "
+    "--steps 500 --teacher none --width 4 --max-side-px 32 --device cpu"
 )
 
 
-def interrupt_at(steps: set[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Press Ctrl-C after each of the steps."""
+def press_ctrl_c(times: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interrupt so many times after the second step."""
     add = Report.add
 
     def add_and_interrupt(report: Report, event: Event) -> None:
         add(report, event)
-        if isinstance(event, StepDone) and event.step in steps:
-            signal.raise_signal(signal.SIGINT)
+        if isinstance(event, StepDone) and event.step == 2:
+            for _ in range(times):
+                signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(Report, "add", add_and_interrupt)
 
@@ -37,7 +41,7 @@ def test_ctrl_c_ends_training_early_and_writes_the_mask_all_the_same(
     folder: Path, knowsam: Callable[[str], int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = signal.getsignal(signal.SIGINT)
-    interrupt_at({2}, monkeypatch)
+    press_ctrl_c(1, monkeypatch)
     assert knowsam(LONG) == 0
     assert (folder / "out.nii.gz").is_file()
     report = json.loads((folder / "report.json").read_text())
@@ -51,15 +55,7 @@ def test_a_second_ctrl_c_aborts_with_nothing_written(
     folder: Path, knowsam: Callable[[str], int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = sorted(folder.iterdir())
-    add = Report.add
-
-    def add_and_interrupt_twice(report: Report, event: Event) -> None:
-        add(report, event)
-        if isinstance(event, StepDone):
-            signal.raise_signal(signal.SIGINT)
-            signal.raise_signal(signal.SIGINT)
-
-    monkeypatch.setattr(Report, "add", add_and_interrupt_twice)
+    press_ctrl_c(2, monkeypatch)
     assert knowsam(LONG) == 1
     assert capsys.readouterr().err.splitlines()[-1] == "knowsam segment: interrupted."
     assert sorted(folder.iterdir()) == before

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from knowsam import jobs
+from knowsam.config import Config, PredictionConfig
+from knowsam.data.annotation import IGNORE, Annotation, LabelArray, LabelSlice
+from knowsam.errors import ConfigError, TrainingError
+from knowsam.inference.metrics import dice_score
+from knowsam.training.events import Event, Finished, Notice, StepDone, Stop
+from knowsam.training.schedule import Budget
+
+if TYPE_CHECKING:
+    from knowsam.data.case import Case
+    from knowsam.data.volume import Volume
+    from knowsam.training.session import TrainingSession
+
+ALONE = jobs.Teacher("none")
+
+
+def test_a_few_steps_segment_the_slices_that_were_not_painted_in_the_values_of_the_files(
+    ball: Volume, ball_labels: LabelArray, tiny_config: Config
+) -> None:
+    annotation = Annotation.from_labels(7 * ball_labels, axis=0, indices=[4, 7])
+    config = tiny_config.with_values(averaging=0.0, learning_rate=0.01)
+    timer = jobs.PhaseTimer()
+    result = jobs.segment(
+        ball, annotation, budget=Budget(steps=25), config=config, teacher=ALONE, device="cpu", timer=timer
+    )
+    assert set(np.unique(result.labels)) == {0, 7}
+    assert (result.labels[[4, 7]] == 7 * ball_labels[[4, 7]]).all()
+    hidden = [3, 5, 6, 8]
+    assert dice_score(result.labels[hidden], 7 * ball_labels[hidden], 7) > 0.8
+    assert list(timer.seconds) == ["training", "prediction", "clean-up"]
+    assert timer.seconds["training"] > 0
+
+    again, prediction = jobs.predict(result.model, ball, device="cpu")
+    assert (again == 7 * prediction.labels.astype(int)).all()
+    assert dice_score(again[hidden], 7 * ball_labels[hidden], 7) > 0.8
+
+
+def test_painted_slices_may_be_left_to_the_prediction(case: Case, tiny_config: Config) -> None:
+    config = tiny_config.with_values(keep_annotations=False)
+    result = jobs.segment(
+        case.volume, case.annotation, budget=Budget(steps=1), config=config, teacher=ALONE, device="cpu"
+    )
+    assert (result.labels == result.prediction.labels).all()
+
+
+def test_a_listener_hears_every_event_and_may_stop_the_session(case: Case, tiny_config: Config) -> None:
+    heard: list[Event] = []
+
+    def listen(session: TrainingSession, event: Event) -> None:
+        heard.append(event)
+        if isinstance(event, StepDone):
+            session.submit(Stop())
+
+    jobs.train([case], budget=Budget(steps=9), config=tiny_config, teacher=ALONE, device="cpu", listener=listen)
+    assert isinstance(heard[0], Notice)
+    assert [event.step for event in heard if isinstance(event, StepDone)] == [1]
+    assert isinstance(heard[-1], Finished)
+    assert heard[-1].stopped
+
+
+def test_a_training_without_a_step_is_an_error(case: Case, tiny_config: Config) -> None:
+    def stop_at_once(session: TrainingSession, _: Event) -> None:
+        session.submit(Stop())
+
+    with pytest.raises(TrainingError, match="before its first step"):
+        jobs.train(
+            [case], budget=Budget(steps=9), config=tiny_config, teacher=ALONE, device="cpu", listener=stop_at_once
+        )
+
+
+@pytest.mark.parametrize(("choice", "variant"), [("auto", "compact"), ("compact", "compact"), ("none", "none")])
+def test_a_teacher_without_weights_is_chosen_by_name(choice: str, variant: str) -> None:
+    assert jobs.choose_teacher(choice) == jobs.Teacher(variant)
+
+
+def test_official_weights_come_with_the_name_of_their_variant(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "official_weights_file", lambda variant: f"file of {variant}")
+    monkeypatch.setattr(jobs, "load_sam_weights", lambda path: {"from": path})
+    assert jobs.choose_teacher("vit_l") == jobs.Teacher("vit_l", {"from": "file of vit_l"})  # type: ignore[dict-item]
+
+
+def test_a_file_of_weights_tells_its_variant_itself(tmp_path: Path) -> None:
+    weights = {"image_encoder.pos_embed": torch.zeros(1, 2, 2, 768)}
+    weights |= {f"image_encoder.blocks.{block}.norm1.weight": torch.zeros(1) for block in range(12)}
+    torch.save(weights, tmp_path / "sam.pth")
+    teacher = jobs.choose_teacher(str(tmp_path / "sam.pth"))
+    assert teacher.variant == "vit_b"
+    assert teacher.weights is not None
+    assert teacher.weights.keys() == weights.keys()
+
+
+def test_an_unknown_teacher_is_wrong_usage() -> None:
+    with pytest.raises(ConfigError, match="neither a file nor one of"):
+        jobs.choose_teacher("vit_x")
+
+
+def test_clean_up_does_what_is_configured_and_no_more() -> None:
+    indices = np.zeros((5, 7, 7), np.uint8)
+    indices[1:4, 1:4, 1:4], indices[2, 2, 2], indices[4, 6, 6] = 1, 0, 1
+    filled, alone = indices.copy(), indices.copy()
+    filled[2, 2, 2], alone[4, 6, 6] = 1, 0
+    assert (jobs.clean_up(indices, PredictionConfig()) == indices).all()
+    assert (jobs.clean_up(indices, PredictionConfig(fill_holes=True)) == filled).all()
+    assert (jobs.clean_up(indices, PredictionConfig(largest_component=True)) == alone).all()
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_only_judged_pixels_are_taken_from_the_annotation(case: Case, axis: int) -> None:
+    annotation = replace(case.annotation, axis=axis, slices={})
+    painted = np.full(annotation.plane_shape, IGNORE, np.uint8)
+    painted[0, :2] = 1, 0
+    annotation = annotation.with_slice(LabelSlice(axis, 3, painted))
+    predicted = np.ones(annotation.shape, np.uint8)
+    predicted.setflags(write=False)
+    changed = np.argwhere(jobs.with_annotations(predicted, annotation) != predicted)
+    assert changed.tolist() == [np.insert([0, 1], axis, 3).tolist()]
+
+
+def test_the_time_of_a_phase_adds_up_even_if_it_fails() -> None:
+    timer = jobs.PhaseTimer({"reading": 5.0})
+    with pytest.raises(ValueError, match="broken"), timer.phase("reading"):
+        raise ValueError("broken")
+    assert timer.seconds["reading"] >= 5.0
+    assert list(timer.seconds) == ["reading"]
