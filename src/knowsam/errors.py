@@ -23,5 +23,9 @@ class CheckpointError(KnowSAMError):
     """Model weights are missing, damaged or laid out for another model."""
 
 
+class PredictionError(KnowSAMError):
+    """A slice cannot be predicted."""
+
+
 class TrainingError(KnowSAMError):
     """Training cannot start or go on; the last usable model is kept."""

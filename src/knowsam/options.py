@@ -72,7 +72,7 @@ def _add_segment(commands: Any, show_method: bool) -> None:
         help="slices of LABELS that are completely painted, counted from 0 in the file; auto: every slice that holds "
         "any label (default: auto)",
     )
-    _add_axis(parser)
+    _add_label_options(parser)
     parser.add_argument("--save-model", metavar="DIR", type=Path, help="keep the trained model in this folder")
     _add_training_options(parser, show_method)
 
@@ -97,7 +97,7 @@ def _add_train(commands: Any, show_method: bool) -> None:
     )
     parser.add_argument("--unlabelled", metavar="IMAGE", type=Path, nargs="+", default=[], help="more images, no masks")
     parser.add_argument("-o", "--output", metavar="DIR", type=Path, required=True, help="folder for the model")
-    _add_axis(parser)
+    _add_label_options(parser)
     _add_training_options(parser, show_method)
 
 
@@ -157,13 +157,19 @@ def _add_demo(commands: Any) -> None:
     _add_seed(parser)
 
 
-def _add_axis(parser: argparse.ArgumentParser) -> None:
+def _add_label_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--axis",
         metavar="auto|0|1|2",
         type=_axis,
         help="voxel axis of the (first) LABELS file along which slices were painted, from 0; auto: the one along which "
         "the fewest slices hold labels (default: auto)",
+    )
+    parser.add_argument(
+        "--ignore-value",
+        metavar="V",
+        type=int,
+        help="value in LABELS of voxels that nobody has judged, in partly painted slices (default: none)",
     )
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _AXIS = 2
 _ANNOTATED = (1, 6, 11, 15, 19, 23, 27)
-_SHOWN = (3, 8, 13, 17, 21, 25)
+_SHOWN = (4, 8, 9, 13, 17, 18, 21, 25)
 
 
 def run(options: Namespace) -> None:

@@ -43,6 +43,8 @@ def run(options: Namespace) -> None:
 
 def score_table(scores: Sequence[ClassScores]) -> str:
     """Return the scores as a table of text, a line a class; a distance that does not exist is a dash."""
+    if not scores:
+        return "Both masks are empty, so they agree."
     rows = ["class    Dice  HD95 mm  ASSD mm  volume ml  reference ml"]
     for s in scores:
         agreement = f"{s.value:>5}  {s.dice:6.3f}  {_number(s.hd95_mm):>7}  {_number(s.assd_mm):>7}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from knowsam.data.orientation import describe_axes, obliqueness_deg
-from knowsam.io.image import read_image
+from knowsam.io.image import read_volume
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -20,7 +20,7 @@ _MOST_CLASSES = 32
 
 def run(options: Namespace) -> None:
     """Print geometry, orientation and, for a mask, classes."""
-    sys.stdout.write("\n".join(describe(read_image(options.path))) + "\n")
+    sys.stdout.write("\n".join(describe(read_volume(options.path))) + "\n")
 
 
 def describe(volume: Volume) -> list[str]:

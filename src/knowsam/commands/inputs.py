@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,13 +36,15 @@ def read_cases(
     *,
     axis: int | None = None,
     annotated_slices: Sequence[int] | None = None,
+    ignore_value: int | None = None,
 ) -> list[Case]:
     """Read images and what was painted in them, with the same classes and axis for all.
 
     Parameters
     ----------
     axis : voxel axis of the first label file; by default the one along which the fewest slices hold labels.
-    annotated_slices : completely painted slices, in the label files' count; by default all that hold labels.
+    annotated_slices : painted slices, in the label files' count; by default all that hold labels.
+    ignore_value : value in the label files of voxels that nobody has judged.
 
     Raises
     ------
@@ -54,14 +57,15 @@ def read_cases(
     painted = [read_nifti_labels(path) for path in labels]
     for volume, mask in zip(volumes, painted, strict=True):
         require_same_grid(volume, mask)
-    along = _common_axis(painted) if axis is None else working_axis(painted[0].grid, axis)
-    chosen = [_working_indices(mask, along, annotated_slices) for mask in painted]
+    classified = [_without(mask, ignore_value) for mask in painted]
+    along = _common_axis(classified) if axis is None else working_axis(painted[0].grid, axis)
+    chosen = [_working_indices(mask, along, annotated_slices) for mask in classified]
     for mask, indices in zip(painted, chosen, strict=True):
         logger.info("%s", _summary(mask, along, indices))
-    planes = [np.take(mask.array, indices, axis=along) for mask, indices in zip(painted, chosen, strict=True)]
+    planes = [np.take(mask.array, indices, axis=along) for mask, indices in zip(classified, chosen, strict=True)]
     classes = default_classes(int(value) for plane in planes for value in np.unique(plane))
     return [
-        Case(volume, Annotation.from_labels(mask.array, along, indices, classes))
+        Case(volume, Annotation.from_labels(mask.array, along, indices, classes, ignore_value))
         for volume, mask, indices in zip(volumes, painted, chosen, strict=True)
     ]
 
@@ -70,6 +74,11 @@ def read_unlabelled_case(image: Path, like: Annotation) -> Case:
     """Read an image that only lends its slices, for training along the axis and with the classes of `like`."""
     volume = read_image(image)
     return Case(volume, Annotation(volume.shape, like.axis, like.classes))
+
+
+def _without(mask: Volume, ignore_value: int | None) -> Volume:
+    """Return a mask of the classes alone, where voxels that nobody has judged look like background."""
+    return mask if ignore_value is None else replace(mask, array=np.where(mask.array == ignore_value, 0, mask.array))
 
 
 def _common_axis(painted: Sequence[Volume]) -> int:

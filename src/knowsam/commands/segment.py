@@ -33,7 +33,11 @@ def run(options: Namespace) -> None:
     timer = jobs.PhaseTimer()
     with timer.phase("reading"):
         (case,) = read_cases(
-            [options.image], [options.labels], axis=options.axis, annotated_slices=options.annotated_slices
+            [options.image],
+            [options.labels],
+            axis=options.axis,
+            annotated_slices=options.annotated_slices,
+            ignore_value=options.ignore_value,
         )
         teacher = jobs.choose_teacher(options.teacher)
     report = Report(config.with_values(variant=teacher.variant), options.seed, device, allowed)

@@ -175,19 +175,23 @@ class Annotation:
         axis: int,
         indices: Iterable[int] | None = None,
         classes: tuple[LabelClass, ...] | None = None,
+        ignore_value: int | None = None,
     ) -> Annotation:
-        """Take whole slices of a label volume as completely judged.
+        """Take slices of a label volume as judged: completely, but for voxels of the `ignore_value`.
 
         Parameters
         ----------
         labels : (Z, Y, X), label values in the working orientation.
-        indices : the judged slices; by default every slice that holds any label.
+        indices : the judged slices; by default every slice that holds any class.
+        ignore_value : marks voxels that nobody has judged; by default there are none in a judged slice.
 
         Raises
         ------
         InputError
             If no slice is judged, an index lies outside the volume or no class is painted in any judged slice.
         """
+        unjudged = np.zeros_like(labels, dtype=bool) if ignore_value is None else labels == ignore_value
+        labels = np.where(unjudged, BACKGROUND_CLASS.value, labels)
         chosen = slices_with_labels(labels, axis) if indices is None else tuple(indices)
         if not chosen:
             raise InputError("No slice of the labels is annotated. Paint at least one slice of the structure.")
@@ -202,7 +206,7 @@ class Annotation:
             classes = default_classes(int(value) for value in np.unique(planes))
         if len(classes) < 2:
             raise InputError("The annotated slices hold background only. Annotate at least one slice of the structure.")
-        indexed = class_indices(planes, classes)
+        indexed = np.where(np.take(unjudged, chosen, axis=axis), np.uint8(IGNORE), class_indices(planes, classes))
         annotation = cls(shape=labels.shape, axis=axis, classes=classes)
         for position, index in enumerate(chosen):
             annotation = annotation.with_slice(LabelSlice(axis, index, np.take(indexed, position, axis=axis)))

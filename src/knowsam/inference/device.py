@@ -39,6 +39,12 @@ def _best_available() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error means that the memory of the device is exhausted."""
+    # On a CPU PyTorch reports this as a plain RuntimeError.
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+
+
 def resolve_dtype(precision: str, device: torch.device) -> torch.dtype:
     """Turn ``auto``, ``float32`` or ``bfloat16`` into a dtype; auto is bfloat16 where the hardware computes in it."""
     if precision == "auto":

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from knowsam.data.annotation import BACKGROUND, LabelArray
-from knowsam.inference.device import resolve_dtype
+from knowsam.errors import PredictionError
+from knowsam.inference.device import is_out_of_memory, resolve_dtype
 from knowsam.inference.planes import network_planes, with_neighbours
 
 if TYPE_CHECKING:
@@ -103,13 +104,28 @@ class Predictor:
             planes = network_planes(volume, axis, window, config.plane.clip_percent)
         self._planes = planes.to(device)
         self._neighbours = config.plane.neighbours
+        self._batch_slices = _BATCH_SLICES
         self._dtype = resolve_dtype(config.training.precision, device)
 
     def slices(self, indices: Sequence[int]) -> Iterator[SlicePrediction]:
-        """Predict slices in the order given."""
-        for start in range(0, len(indices), _BATCH_SLICES):
-            chosen = indices[start : start + _BATCH_SLICES]
-            probabilities, disagreement = self._predict(torch.tensor(chosen, device=self._planes.device))
+        """Predict slices in the order given, in smaller batches where memory is short.
+
+        Raises
+        ------
+        PredictionError
+            If not even one slice can be predicted.
+        """
+        done = 0
+        while done < len(indices):
+            chosen = indices[done : done + self._batch_slices]
+            try:
+                probabilities, disagreement = self._predict(torch.tensor(chosen, device=self._planes.device))
+            except (RuntimeError, MemoryError) as exc:
+                if not is_out_of_memory(exc) or self._batch_slices == 1:
+                    raise PredictionError(f"Slice {chosen[0]} cannot be predicted: {exc}.") from exc
+                self._batch_slices //= 2
+                continue
+            done += len(chosen)
             certain_background = np.eye(1, probabilities.shape[1], BACKGROUND, dtype=np.float32)[0]
             for position, index in enumerate(chosen):
                 yield SlicePrediction(

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def read_image(path: Path) -> Volume:
-    """Read a NIfTI file or the DICOM series in a folder.
+    """Read an image that is to be segmented: a NIfTI file or the DICOM series in a folder.
 
     Raises
     ------
     InputError
         If it is neither, cannot be read, has fewer than two slices along an axis or is of one grey value throughout.
     """
-    volume = _read(path)
+    volume = read_volume(path)
     if min(volume.shape) < 2:
         raise InputError(
             f"{volume.name} has shape {volume.grid.shape}, but at least two slices along every axis are needed. "
@@ -35,7 +35,14 @@ def read_image(path: Path) -> Volume:
     return volume
 
 
-def _read(path: Path) -> Volume:
+def read_volume(path: Path) -> Volume:
+    """Read a NIfTI file or the DICOM series in a folder, whatever its voxels hold.
+
+    Raises
+    ------
+    InputError
+        If it is neither or cannot be read.
+    """
     if path.is_dir():
         return read_dicom_series(path)
     if path.exists() and not is_nifti_name(path):

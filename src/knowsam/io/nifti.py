@@ -88,7 +88,7 @@ def check_writable(path: Path, *, overwrite: bool = False) -> None:
     if path.is_dir():
         raise OutputError(f"{path} is a folder, but the result is one file. Choose another name.")
     if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists already and is kept. Choose another name, or allow it to be overwritten.")
+        raise OutputError(f"{path} exists already and is kept. Choose another name, or add --overwrite.")
 
 
 def write_nifti_labels(path: Path, labels_zyx: npt.NDArray[np.integer], grid: Grid, *, overwrite: bool = False) -> None:

@@ -27,7 +27,8 @@ class Budget:
         given = [amount for amount in (self.seconds, self.steps) if amount is not None]
         if len(given) != 1 or not given[0] > 0:
             raise ConfigError(
-                f"The budget is {self.seconds} seconds and {self.steps} steps. Give one of them, greater than zero."
+                f"The budget is {' and '.join(map(str, given)) or 'missing'}, but a number of seconds or of steps "
+                "greater than zero was expected. Give one of them."
             )
 
     @classmethod

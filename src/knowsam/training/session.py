@@ -12,13 +12,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from torch import OutOfMemoryError, Tensor
-
 from knowsam.config import Config
 from knowsam.data.holdout import choose_holdout
 from knowsam.data.sampling import SliceKey
 from knowsam.errors import InputError, TrainingError
-from knowsam.inference.device import resolve_device
+from knowsam.inference.device import is_out_of_memory, resolve_device
 from knowsam.inference.predictor import Predictor
 from knowsam.training.events import (
     Event,
@@ -39,6 +37,8 @@ from knowsam.training.trained_model import TrainedModel
 from knowsam.training.validation import holdout_dice
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from knowsam.data.case import Case
     from knowsam.models.students import Students
     from knowsam.training.schedule import Budget
@@ -212,7 +212,7 @@ class TrainingSession:
         labelled, held_out = len(self._slices.labelled_keys), len(self.holdout)
         yield Notice(
             f"Training on {labelled} annotated slices"
-            + (f"; {held_out} more are kept for validation." if held_out else "; too few to keep any for validation.")
+            + (f", validating on {held_out} more." if held_out else "; too few to keep any for validation.")
         )
 
     def _step(self, progress: float) -> Generator[Event, None, StepLosses]:
@@ -224,7 +224,7 @@ class TrainingSession:
                     batch = self._slices.batch(self._labelled_batch, unlabelled)
                     losses = self._learner.step(batch, self._steps, progress)
             except (RuntimeError, MemoryError) as exc:
-                if not _is_out_of_memory(exc) or self._labelled_batch == self._unlabelled_batch == 1:
+                if not is_out_of_memory(exc) or self._labelled_batch == self._unlabelled_batch == 1:
                     raise
             else:
                 self._steps += 1
@@ -334,8 +334,3 @@ def _check_together(cases: Sequence[Case]) -> None:
                 "The volumes are annotated with different classes or along different axes. "
                 "Give label files with the same classes, painted along the same axis."
             )
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    # On a CPU PyTorch reports exhausted memory as a plain RuntimeError.
-    return isinstance(error, OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)

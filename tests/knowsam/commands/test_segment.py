@@ -87,3 +87,14 @@ def test_a_budget_too_short_for_a_step_is_an_error_and_no_mask(
     assert knowsam(SEGMENT.replace("{quick}", "--budget 0.000001s --teacher none --width 4 --device cpu")) == 1
     assert "ended before its first step, so nothing was learnt. Train for longer." in capsys.readouterr().err
     assert not (folder / "out.nii.gz").exists()
+
+
+def test_voxels_of_the_ignore_value_are_neither_learnt_nor_kept(folder: Path, knowsam: Callable[[str], int]) -> None:
+    painted = voxels(folder / "labels.nii.gz").copy()
+    painted[:, :10, 4], painted[..., 7] = 99, 99
+    nib.Nifti1Image(painted, nib.load(folder / "labels.nii.gz").affine).to_filename(folder / "labels.nii.gz")
+    assert knowsam(SEGMENT + " --ignore-value 99 --report {f}/report.json") == 0
+    mask = voxels(folder / "out.nii.gz")
+    assert set(np.unique(mask)) <= {0, 2, 7}
+    assert (mask[:, 10:, 4] == painted[:, 10:, 4]).all()
+    assert "Training on 3 annotated slices" in json.loads((folder / "report.json").read_text())["notices"][1]

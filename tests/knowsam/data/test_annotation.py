@@ -182,3 +182,14 @@ def test_between_equal_axes_the_coarser_one_is_taken() -> None:
     labels = np.zeros((9, 9, 9), dtype=np.uint8)
     labels[4:6, 4:6, 4:6] = 1
     assert annotated_axis(labels, (1.0, 1.0, 3.0)) == 2
+
+
+def test_voxels_of_the_ignore_value_are_unjudged_and_no_class() -> None:
+    labels = np.zeros((3, 2, 2), dtype=np.uint8)
+    labels[1] = [[5, 9], [0, 9]]
+    labels[2] = 9
+    annotation = Annotation.from_labels(labels, axis=0, ignore_value=9)
+    assert [label_class.value for label_class in annotation.classes] == [0, 5]
+    assert annotation.annotated == (1,)
+    assert annotation.state(1) is SliceState.PARTIAL
+    assert annotation.slices[1].labels.tolist() == [[1, IGNORE], [0, IGNORE]]

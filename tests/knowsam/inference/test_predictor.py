@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from knowsam.config import Config
 from knowsam.data.annotation import BACKGROUND
 from knowsam.data.window import Window
+from knowsam.errors import PredictionError
 from knowsam.inference.predictor import Predictor, SlicePrediction, outward
 from knowsam.models.students import StudentLogits, Students
 
@@ -165,3 +166,26 @@ def test_students_that_were_training_predict_without_dropout(ball: Volume, tiny_
 )
 def test_a_volume_is_filled_from_the_slice_asked_for_outward(count: int, first: int, order: list[int]) -> None:
     assert outward(count, first) == order
+
+
+class ShortOfMemory(Threshold):
+    """Cannot hold more than two slices at once."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self.limit = limit
+
+    def forward(self, x: Tensor) -> StudentLogits:
+        if len(x) > self.limit:
+            raise torch.OutOfMemoryError("out of memory")
+        return super().forward(x)
+
+
+def test_where_memory_is_short_smaller_batches_give_the_same_answer(ball: Volume, config: Config) -> None:
+    short, plenty = (predictor(ShortOfMemory(limit), ball, config).volume() for limit in (2, 100))
+    assert np.array_equal(short.labels, plenty.labels)
+
+
+def test_a_slice_that_fits_into_no_memory_is_a_prediction_error(ball: Volume, config: Config) -> None:
+    with pytest.raises(PredictionError, match="Slice 6 cannot be predicted"):
+        predictor(ShortOfMemory(0), ball, config).volume()

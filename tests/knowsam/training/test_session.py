@@ -107,7 +107,7 @@ def test_the_user_is_told_what_is_learnt_from(
     many = of_kind(list(session_of(many_slices(ball, ball_labels), config=quick_config).run()), Notice)
     assert few[0].text == "No teacher: the students learn alone."
     assert few[1].text == "Training on 2 annotated slices; too few to keep any for validation."
-    assert many[1].text == "Training on 7 annotated slices; 1 more are kept for validation."
+    assert many[1].text == "Training on 7 annotated slices, validating on 1 more."
 
 
 @pytest.mark.usefixtures("small_sam")
