@@ -161,16 +161,21 @@ def train(
 ) -> TrainingSession:
     """Train on all cases until the budget is used; return the session, which holds the model.
 
+    Parameters
+    ----------
+    teacher : by default the configured one, which must be one that needs no weights.
+
     Raises
     ------
     KnowSAMError
         If the input is unusable or training fails.
     """
-    teacher = teacher or Teacher()
+    config = config or Config()
+    teacher = teacher or Teacher(config.teacher.variant)
     session = TrainingSession(
         cases,
         budget=budget,
-        config=(config or Config()).with_values(variant=teacher.variant),
+        config=config.with_values(variant=teacher.variant),
         seed=seed,
         device=device,
         sam_weights=teacher.weights,

@@ -132,3 +132,8 @@ def test_the_time_of_a_phase_adds_up_even_if_it_fails() -> None:
         raise ValueError("broken")
     assert timer.seconds["reading"] >= 5.0
     assert list(timer.seconds) == ["reading"]
+
+
+def test_without_a_teacher_given_the_configured_one_is_taken(case: Case, tiny_config: Config) -> None:
+    alone = jobs.train([case], budget=Budget(steps=1), config=tiny_config.with_values(variant="none"), device="cpu")
+    assert alone.model().teacher == {}
