@@ -81,7 +81,7 @@ def main() -> None:
     """Run the chosen rows on all volumes and print the table."""
     options = _parse()
     results: list[Result] = []
-    volumes = sorted(options.data.glob("la_??.nii.gz"))
+    volumes = [path for path in sorted(options.data.glob("la_??.nii.gz")) if path.name[:5] in options.volumes]
     if not volumes:
         sys.exit(f"There is no la_*.nii.gz in {options.data}.")
     for image in volumes:
@@ -100,6 +100,7 @@ def main() -> None:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with la_NN.nii.gz and la_NN_label.nii.gz")
+    parser.add_argument("--volumes", nargs="+", default=["la_01", "la_02", "la_03", "la_04"], metavar="NAME")
     parser.add_argument("-k", "--annotated", type=int, default=5, help="annotated slices (default: 5)")
     parser.add_argument("--budget", default="60s", help="training time of each run (default: 60s)")
     parser.add_argument("--steps", type=int, help="training steps of each run, instead of a time")

@@ -194,6 +194,8 @@ class TrainingSession:
     def predictor(self, case: int = 0) -> Predictor:
         """Return the predictor of one volume; it always predicts with the students adopted last.
 
+        Ask it between two events, in the thread that runs the session: adopting renews the students in place.
+
         Raises
         ------
         TrainingError
