@@ -82,7 +82,7 @@ def _parse() -> argparse.Namespace:
 def _train_and_test(
     row: str, seed: int, images: list[Path], labels: list[Path], options: argparse.Namespace
 ) -> list[Result]:
-    cases = read_cases(images[LABELLED], labels[LABELLED], axis=AXIS)
+    cases = read_cases(images[LABELLED], labels[LABELLED], axis=AXIS, annotated_slices="all")
     cases += [read_unlabelled_case(path, cases[0].annotation) for path in images[UNLABELLED]]
     config = Config().with_values(labelled_batch=options.batch, unlabelled_batch=options.batch, **ROWS[row])
     started = time.monotonic()

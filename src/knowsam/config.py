@@ -189,6 +189,9 @@ class TrainingConfig(Section):
     scratch_learning_rate: float = setting(
         5e-4, "Learning rate of a SAM that is trained from scratch.", low=1e-6, high=1.0, source="measured"
     )
+    gradient_norm: float = setting(
+        2.0, "Largest norm of the gradient, of students and of teacher; longer ones are shortened.", low=0.01, high=1e6
+    )
     averaging: float = setting(
         0.98,
         "Share of the averaged students that a step keeps; 0 predicts with the last ones.",
@@ -296,4 +299,7 @@ class Config:
             optimizer="sgd",
             learning_rate=1e-2,
             variant="vit_b",
+            averaging=0.0,
+            gradient_norm=1e6,
+            precision="float32",
         )

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from knowsam import __version__
 from knowsam.config import Config, Setting, setting_of
@@ -65,13 +65,6 @@ def _add_segment(commands: Any, show_method: bool) -> None:
     parser.add_argument("image", metavar="IMAGE", type=Path, help=_IMAGE)
     parser.add_argument("--labels", metavar="LABELS", type=Path, required=True, help=_LABELS)
     parser.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="mask to write (.nii, .nii.gz)")
-    parser.add_argument(
-        "--annotated-slices",
-        metavar="auto|N,N,...",
-        type=_slice_list,
-        help="slices of LABELS that are completely painted, counted from 0 in the file; auto: every slice that holds "
-        "any label (default: auto)",
-    )
     _add_label_options(parser)
     parser.add_argument("--save-model", metavar="DIR", type=Path, help="keep the trained model in this folder")
     _add_training_options(parser, show_method)
@@ -158,6 +151,13 @@ def _add_demo(commands: Any) -> None:
 
 
 def _add_label_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--annotated-slices",
+        metavar="auto|all|N,N,...",
+        type=_slice_list,
+        help="slices of LABELS that are completely painted, counted from 0 in the file; auto: every slice that holds "
+        "any label; all: every slice, those without labels being background (default: auto)",
+    )
     parser.add_argument(
         "--axis",
         metavar="auto|0|1|2",
@@ -256,13 +256,17 @@ def _whole(low: int, high: int = 2**32 - 1) -> Callable[[str], int]:
     return read
 
 
-def _slice_list(text: str) -> tuple[int, ...] | None:
+def _slice_list(text: str) -> tuple[int, ...] | Literal["all"] | None:
     if text == "auto":
         return None
+    if text == "all":
+        return "all"
     try:
         return tuple(sorted({int(part) for part in text.split(",")}))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither auto nor slice numbers such as 3,10,20") from None
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither auto nor all nor slice numbers such as 3,10,20"
+        ) from None
 
 
 def _axis(text: str) -> int | None:

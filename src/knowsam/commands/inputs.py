@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -35,7 +35,7 @@ def read_cases(
     labels: Sequence[Path],
     *,
     axis: int | None = None,
-    annotated_slices: Sequence[int] | None = None,
+    annotated_slices: Sequence[int] | Literal["all"] | None = None,
     ignore_value: int | None = None,
 ) -> list[Case]:
     """Read images and what was painted in them, with the same classes and axis for all.
@@ -43,7 +43,7 @@ def read_cases(
     Parameters
     ----------
     axis : voxel axis of the first label file; by default the one along which the fewest slices hold labels.
-    annotated_slices : painted slices, in the label files' count; by default all that hold labels.
+    annotated_slices : painted slices, in the label files' count; by default those that hold labels.
     ignore_value : value in the label files of voxels that nobody has judged.
 
     Raises
@@ -87,7 +87,9 @@ def _common_axis(painted: Sequence[Volume]) -> int:
     return min(range(3), key=lambda axis: sum(len(slices_with_labels(mask.array, axis)) for mask in painted))
 
 
-def _working_indices(mask: Volume, axis: int, file_indices: Sequence[int] | None) -> Sequence[int]:
+def _working_indices(mask: Volume, axis: int, file_indices: Sequence[int] | Literal["all"] | None) -> Sequence[int]:
+    if file_indices == "all":
+        return range(mask.shape[axis])
     if file_indices is None:
         labelled = slices_with_labels(mask.array, axis)
         if not labelled:

@@ -35,7 +35,13 @@ def run(options: Namespace) -> None:
         check_report(options.report, overwrite=options.overwrite)
     timer = jobs.PhaseTimer()
     with timer.phase("reading"):
-        cases = read_cases(options.images, options.labels, axis=options.axis, ignore_value=options.ignore_value)
+        cases = read_cases(
+            options.images,
+            options.labels,
+            axis=options.axis,
+            annotated_slices=options.annotated_slices,
+            ignore_value=options.ignore_value,
+        )
         cases += [read_unlabelled_case(path, cases[0].annotation) for path in options.unlabelled]
         teacher = jobs.choose_teacher(options.teacher)
     report = Report(config.with_values(variant=teacher.variant), options.seed, device, allowed)

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from knowsam.config import Config
     from knowsam.training.trained_model import TrainedModel
 
-_MAX_GRADIENT_NORM = 2.0
-
 
 class Learner:
     """Students, teacher and optimisers.
@@ -86,7 +84,7 @@ class Learner:
         Raises
         ------
         TrainingError
-            If the loss is not finite; the networks stay as they were.
+            If the loss is not finite; no weight has changed then.
         """
         self.students.train()
         if self.teacher is not None:
@@ -103,7 +101,12 @@ class Learner:
                 "--precision float32."
             )
         terms.sum().backward()
-        nn.utils.clip_grad_norm_(self.students.parameters(), _MAX_GRADIENT_NORM)
+        for network in (self.students, self.teacher):
+            if network is not None:
+                # A gradient that is not finite ends the training before it reaches a weight.
+                nn.utils.clip_grad_norm_(
+                    network.parameters(), self.config.training.gradient_norm, error_if_nonfinite=True
+                )
         for optimizer in self._optimizers():
             optimizer.step()
         self._average(number)

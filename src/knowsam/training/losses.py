@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -45,9 +46,14 @@ def entropy_loss(p: Tensor) -> Tensor:
     return entropy(p.float()).mean() / math.log(p.shape[1])
 
 
-def consistency_loss(p: Tensor, q: Tensor) -> Tensor:
-    """L_cons: binary cross-entropy of `p` against `q`, mean over all classes; `q` gets no gradient."""
-    return F.binary_cross_entropy(p.float().clamp(0, 1), q.detach().float().clamp(0, 1))
+def consistency_loss(logits: Tensor, q: Tensor) -> Tensor:
+    """L_cons: binary cross-entropy of softmax(logits) against probabilities `q`, mean over classes; `q` is fixed."""
+    z, q = logits.float(), q.detach().float()
+    log_sum = z.logsumexp(dim=1, keepdim=True)
+    # log(1 - p) is taken from the other classes' logits: 1 - p itself is zero as soon as p rounds to one.
+    same = torch.eye(z.shape[1], dtype=torch.bool, device=z.device)[None, :, :, None, None]
+    log_others = z.unsqueeze(1).masked_fill(same, -math.inf).logsumexp(dim=2) - log_sum
+    return -(q * (z - log_sum) + (1 - q) * log_others).mean()
 
 
 def distillation_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:

@@ -1,7 +1,7 @@
 """One training step of KnowSAM; reads like the method figure.
 
-Source: Huang et al., IEEE TMI 2025. Departures: every term counts annotated pixels only, all classes enter consistency
-and distillation, and consistency is symmetric.
+Source: Huang et al., IEEE TMI 2025. Departures: supervised terms count annotated pixels only, all classes enter
+consistency and distillation, and consistency is symmetric.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def step_losses(
     images = torch.cat([batch.labelled, batch.unlabelled])
     with _arithmetic(images.device, dtype):
         logits = students(images)
-        z_sam = teacher(images, logits.fused.detach()) if teacher is not None else None
+        z_sam = _teach(teacher, images, logits.fused.detach(), n) if teacher is not None else None
 
     weight = consistency_weight(progress, peak=config.loss.consistency_peak, steepness=config.loss.ramp_steepness)
     supervised = _supervised(_rows(logits, slice(n)), batch.labels)
@@ -97,6 +97,17 @@ def _arithmetic(device: torch.device, dtype: torch.dtype) -> torch.autocast:
     return torch.autocast(device.type, dtype=dtype, enabled=dtype is not torch.float32)
 
 
+def _teach(teacher: SamTeacher, images: Tensor, fused: Tensor, labelled: int) -> Tensor:
+    """Return the teacher's logits for all images; only the labelled ones, which come first, carry gradient."""
+    taught: Tensor = teacher(images[:labelled], fused[:labelled])
+    if labelled == len(images):
+        return taught
+    # In this order: weights that autocast has cast without gradient would serve the labelled images too.
+    with torch.no_grad():
+        shown = teacher(images[labelled:], fused[labelled:])
+    return torch.cat([taught, shown])
+
+
 def _rows(logits: StudentLogits, rows: slice) -> StudentLogits:
     return StudentLogits(*(z[rows] for z in logits))
 
@@ -108,7 +119,7 @@ def _supervised(logits: StudentLogits, labels: Tensor) -> Tensor:
 
 def _consistency(logits: StudentLogits) -> Tensor:
     p_unet, p_vnet = logits.unet.float().softmax(1), logits.vnet.float().softmax(1)
-    return (consistency_loss(p_unet, p_vnet) + consistency_loss(p_vnet, p_unet)) / 2
+    return (consistency_loss(logits.unet, p_vnet) + consistency_loss(logits.vnet, p_unet)) / 2
 
 
 def _entropy(logits: StudentLogits) -> Tensor:

@@ -70,7 +70,7 @@ REFUSALS = [
     (SEGMENT + " --device gpu", 2, "There is no device 'gpu'. Choose one of auto, cpu, cuda, mps"),
     (SEGMENT + " --device cuda:99", 2, "The device 'cuda:99' is not available on this machine"),
     (SEGMENT + " --axis 2 --annotated-slices 2,8", 2, "slice 8, but labels has slices 0 to 7 along axis 2"),
-    (SEGMENT + " --annotated-slices 2;3", 2, "'2;3' is neither auto nor slice numbers such as 3,10,20"),
+    (SEGMENT + " --annotated-slices 2;3", 2, "'2;3' is neither auto nor all nor slice numbers such as 3,10,20"),
     (SEGMENT + " --axis 3", 2, "'3' is none of auto, 0, 1, 2"),
     (SEGMENT + " --budget soon", 2, "The budget is 'soon', but a duration such as 60s, 5m or 1h was expected"),
     (SEGMENT + " --budget 60s --steps 5", 2, "--steps: not allowed with argument --budget"),

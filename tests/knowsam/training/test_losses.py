@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from math import exp, log
 
@@ -132,11 +133,20 @@ def test_entropy_is_relative_to_its_maximum(probabilities: Tensor, expected: flo
 
 def test_consistency_is_the_cross_entropy_of_every_class() -> None:
     """Two classes give the same term twice, four do not."""
-    two = consistency_loss(pixels([0.75, 0.25]), pixels([0.5, 0.5]))
+    two = consistency_loss(pixels([0.75, 0.25]).log(), pixels([0.5, 0.5]))
     assert two.item() == pytest.approx(-0.5 * log(0.75) - 0.5 * log(0.25))
     p, q = [0.1, 0.2, 0.3, 0.4], [0.4, 0.3, 0.2, 0.1]
     expected = sum(-b * log(a) - (1 - b) * log(1 - a) for a, b in zip(p, q, strict=True)) / 4
-    assert consistency_loss(pixels(p), pixels(q)).item() == pytest.approx(expected)
+    assert consistency_loss(pixels(p).log(), pixels(q)).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("gap", [1.0, 15.0, 18.0, 25.0, 60.0])
+def test_the_gradient_of_consistency_stays_exact_however_certain_a_student_is(gap: float) -> None:
+    logits = pixels([gap, 0.0]).requires_grad_()
+    consistency_loss(logits, pixels([0.5, 0.5])).backward()
+    assert logits.grad is not None
+    slope = 1 / (1 + math.exp(-gap)) - 0.5
+    assert logits.grad.flatten().tolist() == pytest.approx([slope, -slope], rel=1e-4)
 
 
 def test_the_target_of_consistency_gets_no_gradient() -> None:
@@ -179,5 +189,5 @@ def test_the_consistency_weight_is_a_gaussian_ramp(progress: float, expected: fl
 def test_losses_of_half_precision_logits_are_float32() -> None:
     logits, labels = pixels(QUARTER, QUARTER).bfloat16(), labels_of(1, 0)
     p = logits.softmax(1)
-    losses = [supervised_loss(logits, labels), entropy_loss(p), consistency_loss(p, p)]
+    losses = [supervised_loss(logits, labels), entropy_loss(p), consistency_loss(logits, p)]
     assert {loss.dtype for loss in [*losses, distillation_loss(logits, logits, 10.0)]} == {torch.float32}

@@ -126,7 +126,7 @@ def test_all_terms_but_mixing_are_those_of_the_method(
     sup_u, sup_v, sup_f = (supervised_loss(logits[:2], batch.labels) for logits in z)
     expected = {
         "supervised": (sup_u + sup_v) / 2 + sup_f,
-        "consistency": ramp * (consistency_loss(p, q) + consistency_loss(q, p)) / 2,
+        "consistency": ramp * (consistency_loss(z.unet, q) + consistency_loss(z.vnet, p)) / 2,
         "entropy": 0.7 * (entropy_loss(p) + entropy_loss(q)) / 2,
         "distillation": 3.0 * (distillation_loss(z.unet, z_sam, 4.0) + distillation_loss(z.vnet, z_sam, 4.0)) / 2,
         "teacher": supervised_loss(z_sam[:2], batch.labels),
@@ -153,8 +153,8 @@ def test_the_mixed_phase_is_that_of_the_method(students: PixelStudents, teacher:
         + 0.9 * (entropy_loss(p) + entropy_loss(q))
         + consistency_weight(LATE, peak=1.0, steepness=5.0)
         * (
-            consistency_loss(p, q)
-            + consistency_loss(q, p)
+            consistency_loss(z.unet, q)
+            + consistency_loss(z.vnet, p)
             + supervised_loss(z.unet[3:], by_fusion)
             + supervised_loss(z.vnet[3:], by_fusion)
         )
