@@ -2,7 +2,8 @@
 
 Command-line options and forms are made from these fields, and the same object is stored with a trained model.
 "paper" in a source is Huang et al., "Learnable Prompting SAM-induced Knowledge Distillation for Semi-supervised Medical
-Image Segmentation", IEEE TMI 2025, doi 10.1109/TMI.2025.3530097; "measured" names the committed table behind a default.
+Image Segmentation", IEEE TMI 2025, doi 10.1109/TMI.2025.3530097; "measured" stands for a table in
+`benchmarks/README.md`; a default without a source is our own choice.
 """
 
 from __future__ import annotations
@@ -84,9 +85,7 @@ class PlaneConfig(Section):
     """How a slice of the volume becomes a network plane."""
 
     neighbours: bool = setting(True, "Show the network the slices above and below as channels.", source="measured")
-    margin: float = setting(
-        0.25, "Margin round what was painted, as a fraction of its size.", low=0.0, high=2.0, source="measured"
-    )
+    margin: float = setting(0.25, "Margin round what was painted, as a fraction of its size.", low=0.0, high=2.0)
     min_margin_px: int = setting(8, "Smallest margin round what was painted.", unit="px", low=0, high=256)
     max_side_px: int = setting(
         96,
@@ -149,6 +148,11 @@ class MixingConfig(Section):
     grid: int = setting(4, "Cells along each side of the plane.", low=2, high=16, source="paper")
     cells: int = setting(5, "Confident cells swapped in each slice.", low=1, high=64, source="paper")
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if 16 % self.grid:
+            raise ConfigError(f"grid is {self.grid}, but must divide 16, as every plane does. Choose 2, 4, 8 or 16.")
+
 
 @dataclass(frozen=True)
 class AugmentConfig(Section):
@@ -163,31 +167,26 @@ class AugmentConfig(Section):
         "Largest elastic displacement of annotated slices, relative to the plane.",
         low=0.0,
         high=0.2,
-        source="measured",
     )
-    intensity: float = setting(0.2, "Largest change of brightness and contrast.", low=0.0, high=1.0, source="paper")
-    strong_elastic: float = setting(
-        0.03, "Largest elastic displacement, relative to the plane.", low=0.0, high=0.2, source="paper"
-    )
-    strong_cutout: float = setting(
-        0.25, "Side of the square cut out, relative to the plane.", low=0.0, high=0.9, source="paper"
-    )
+    intensity: float = setting(0.2, "Largest change of brightness and contrast.", low=0.0, high=1.0)
+    strong_elastic: float = setting(0.03, "Largest elastic displacement, relative to the plane.", low=0.0, high=0.2)
+    strong_cutout: float = setting(0.25, "Side of the square cut out, relative to the plane.", low=0.0, high=0.9)
 
 
 @dataclass(frozen=True)
 class TrainingConfig(Section):
     """Optimisation and sampling."""
 
-    labelled_batch: int = setting(2, "Annotated slices in a step.", low=1, high=64, source="measured")
-    unlabelled_batch: int = setting(2, "Unlabelled slices in a step.", low=1, high=64, source="measured")
+    labelled_batch: int = setting(2, "Annotated slices in a step.", low=1, high=64)
+    unlabelled_batch: int = setting(2, "Unlabelled slices in a step.", low=1, high=64)
     optimizer: str = setting("adamw", "Optimiser of the students.", choices=("adamw", "sgd"), source="measured")
-    learning_rate: float = setting(2e-3, "Learning rate of the students.", low=1e-6, high=1.0, source="measured")
+    learning_rate: float = setting(2e-3, "Learning rate of the students.", low=1e-6, high=1.0)
     weight_decay: float = setting(1e-4, "Weight decay of the students.", low=0.0, high=1.0, source="paper")
     adapter_learning_rate: float = setting(
         1e-4, "Learning rate of adapters and prompts round a pretrained SAM.", low=1e-6, high=1.0, source="paper"
     )
     scratch_learning_rate: float = setting(
-        5e-4, "Learning rate of a SAM that is trained from scratch.", low=1e-6, high=1.0, source="measured"
+        5e-4, "Learning rate of a SAM that is trained from scratch.", low=1e-6, high=1.0
     )
     gradient_norm: float = setting(
         2.0, "Largest norm of the gradient, of students and of teacher; longer ones are shortened.", low=0.01, high=1e6

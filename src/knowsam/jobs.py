@@ -5,6 +5,7 @@ The command line and Python programs call the same functions; files are read and
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -141,6 +142,11 @@ def segment(
         prediction = session.predictor().volume()
     with timer.phase("clean-up"):
         indices = clean_up(prediction.labels, session.config.prediction)
+        if session.windows[0].is_touched(np.moveaxis(indices, annotation.axis, 0) != BACKGROUND):
+            logger.warning(
+                "The mask reaches the edge of the region round what was painted, where prediction ends. "
+                "Paint a slice in which the structure reaches further, or widen the region with --margin."
+            )
         if not session.config.prediction.beyond_ends:
             indices = between_ends(indices, session.cases[0].annotation)
         if session.config.prediction.keep_annotations:
@@ -194,7 +200,7 @@ def predict(model: TrainedModel, volume: Volume, *, device: str = "auto") -> tup
     """Apply a trained model to a volume; return the label values that files hold, and the prediction behind them."""
     target = resolve_device(device)
     predictor = Predictor(
-        model.students.to(target),
+        copy.deepcopy(model.students).to(target),
         volume,
         axis=model.axis,
         window=model.window_for(volume),

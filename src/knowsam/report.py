@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from knowsam.errors import OutputError
+from knowsam.io.atomic import written_whole
 from knowsam.training.events import Event, Finished, Notice, StepDone, Validated
 
 if TYPE_CHECKING:
@@ -76,10 +75,8 @@ class Report:
             "steps": self.steps,
         }
         try:
-            with TemporaryDirectory(dir=path.parent, prefix=".knowsam-") as temporary:
-                complete = Path(temporary, path.name)
+            with written_whole(path) as complete:
                 complete.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-                os.replace(complete, path)
         except OSError as exc:
             raise OutputError(f"The report {path} cannot be written: {exc.strerror}. Choose another place.") from exc
 

@@ -110,3 +110,8 @@ def test_the_examples_in_the_documentation_are_right() -> None:
     results = doctest.testmod(config)
     assert results.attempted > 0
     assert results.failed == 0
+
+
+def test_the_grid_of_the_mixing_divides_every_plane() -> None:
+    with pytest.raises(ConfigError, match="Choose 2, 4, 8 or 16"):
+        Config().with_values(grid=5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,7 @@ from knowsam.commands.evaluate import score_table
 from knowsam.data.annotation import default_classes
 from knowsam.data.orientation import working_index
 from knowsam.errors import OutputError
-from knowsam.inference.metrics import evaluate_masks
+from knowsam.inference.metrics import dice_score, evaluate_masks
 from knowsam.inference.picture import write_montage
 from knowsam.io.nifti import read_nifti, read_nifti_labels
 from knowsam.io.sample import sample_folder
@@ -43,9 +44,12 @@ def run(options: Namespace) -> None:
     volume, predicted, reference = read_nifti(image), read_nifti_labels(mask), read_nifti_labels(labels)
     hidden = [working_index(volume.grid, _AXIS, i) for i in range(volume.grid.shape[_AXIS]) if i not in _ANNOTATED]
     classes = default_classes(int(value) for value in np.unique(reference.array))[1:]
-    scores = evaluate_masks(
-        predicted.array[hidden], reference.array[hidden], volume.spacing_mm, [c.value for c in classes]
-    )
+    scores = [
+        replace(score, dice=dice_score(predicted.array[hidden], reference.array[hidden], score.value))
+        for score in evaluate_masks(
+            predicted.array, reference.array, volume.spacing_mm, [label_class.value for label_class in classes]
+        )
+    ]
     write_montage(
         picture,
         volume.array,
@@ -57,6 +61,7 @@ def run(options: Namespace) -> None:
         reference=reference.array,
     )
     sys.stdout.write(
-        f"Scores on the {len(hidden)} slices that were not annotated:\n{score_table(scores)}\n"
+        f"Dice on the {len(hidden)} slices that were not annotated, distances and volumes of the whole mask:\n"
+        f"{score_table(scores)}\n"
         f"Picture: {picture} (white lines: the truth)\n"
     )

@@ -77,6 +77,11 @@ class LabelSlice:
     ----------
     axis, index : position in the working volume.
     labels : (H, W), class indices, IGNORE where nobody has judged. Copied and made read-only.
+
+    Raises
+    ------
+    InputError
+        If a label is neither a class index nor IGNORE.
     """
 
     axis: int
@@ -84,7 +89,13 @@ class LabelSlice:
     labels: LabelArray
 
     def __post_init__(self) -> None:
-        labels = np.array(self.labels, dtype=np.uint8)
+        given = np.asarray(self.labels)
+        if given.size and (given.min() < 0 or given.max() > IGNORE):
+            raise InputError(
+                f"Slice {self.index} holds labels from {given.min()} to {given.max()}, but class indices from 0 to "
+                f"{IGNORE - 1}, and {IGNORE} for unjudged pixels, were expected. Number the classes from 1."
+            )
+        labels = given.astype(np.uint8)
         labels.setflags(write=False)
         object.__setattr__(self, "labels", labels)
 

@@ -55,6 +55,23 @@ class Window:
         columns = slice(left - self.start[1], right - self.start[1])
         into[..., top:bottom, left:right] = patch[..., rows, columns]
 
+    def leaves_out(self, mask: npt.NDArray[np.bool_]) -> bool:
+        """Tell whether any marked pixel of `mask` (..., H, W) lies outside the box."""
+        top, left, bottom, right = self._inside(mask.shape[-2:])
+        return bool(np.count_nonzero(mask) > np.count_nonzero(mask[..., top:bottom, left:right]))
+
+    def is_touched(self, mask: npt.NDArray[np.bool_]) -> bool:
+        """Tell whether `mask` (..., H, W) reaches an edge of the box beyond which the slice goes on."""
+        height, width = mask.shape[-2:]
+        top, left, bottom, right = self._inside((height, width))
+        edges = [
+            mask[..., top, left:right] if top > 0 else None,
+            mask[..., bottom - 1, left:right] if bottom < height else None,
+            mask[..., top:bottom, left] if left > 0 else None,
+            mask[..., top:bottom, right - 1] if right < width else None,
+        ]
+        return any(edge is not None and bool(edge.any()) for edge in edges)
+
     def _inside(self, size: tuple[int, ...]) -> tuple[int, int, int, int]:
         """Return top, left, bottom and right of the part of the box that lies inside a slice."""
         top, left = max(self.start[0], 0), max(self.start[1], 0)

@@ -41,8 +41,9 @@ def _best_available() -> str:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether an error means that the memory of the device is exhausted."""
-    # On a CPU PyTorch reports this as a plain RuntimeError.
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+    # Except on CUDA, PyTorch reports this as a plain RuntimeError, in words that depend on the system.
+    words = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(word in str(error) for word in words)
 
 
 def resolve_dtype(precision: str, device: torch.device) -> torch.dtype:

@@ -8,7 +8,6 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import nibabel as nib
@@ -21,6 +20,7 @@ from nibabel.spatialimages import HeaderDataError
 from knowsam.data.orientation import from_working, to_working
 from knowsam.data.volume import Grid, NiftiGeometry, Volume
 from knowsam.errors import InputError, OutputError
+from knowsam.io.atomic import written_whole
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 
@@ -112,11 +112,8 @@ def write_nifti_labels(path: Path, labels_zyx: npt.NDArray[np.integer], grid: Gr
         raise ValueError(f"Labels of shape {labels_zyx.shape} from {labels_zyx.min()} do not fit {grid.working_shape}.")
     image = _label_image(from_working(labels_zyx, grid), grid)
     try:
-        # A folder rather than a file, so that the result gets the usual permissions instead of private ones.
-        with TemporaryDirectory(dir=path.parent, prefix=".knowsam-") as temporary:
-            complete = Path(temporary, path.name)
+        with written_whole(path) as complete:
             image.to_filename(complete)
-            os.replace(complete, path)
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error}. Free space there, or choose another folder.") from error
 

@@ -7,12 +7,13 @@ import logging
 import math
 import queue
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from knowsam.config import Config
+from knowsam.data.annotation import BACKGROUND, IGNORE
 from knowsam.data.holdout import choose_holdout
 from knowsam.data.sampling import SliceKey
 from knowsam.errors import InputError, TrainingError
@@ -39,6 +40,7 @@ from knowsam.training.validation import holdout_dice
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from knowsam.data.annotation import Annotation
     from knowsam.data.case import Case
     from knowsam.models.students import Students
     from knowsam.training.schedule import Budget
@@ -51,21 +53,28 @@ class TrainingSession:
     """Trains KnowSAM on some annotated and many unlabelled slices of one or several volumes.
 
     `run` yields an event at least once a step; between two events messages from `submit` take effect. Predictions come
-    from `students`, a copy of the learning ones that is renewed only when the held-out slices do not get worse.
+    from `students`, a copy of the learning ones that is renewed unless the held-out slices got worse than noise.
 
     Parameters
     ----------
     cases : volumes with their annotations, all with the same classes and axis; at least one slice is annotated.
     budget : when to end.
-    seed : with a budget in steps, the same seed gives the same run on the same machine.
+    seed : with a budget in steps, the same seed gives the same run on the same CPU.
     device : ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
     sam_weights : official SAM weights, where the configured teacher is not the compact one.
     start_from : an earlier model to go on training.
+    holdout, trained : of the earlier session, so that no slice changes sides when training goes on in a new one.
+
+    Attributes
+    ----------
+    holdout : slices kept for validation.
+    trained : slices whose labels training has seen.
+    students : the adopted students, in evaluation mode; None before training.
 
     Raises
     ------
     InputError
-        If nothing is annotated, or the cases do not belong together.
+        If nothing is annotated, or the cases, or the model to start from, do not belong together.
     ConfigError
         If the device is not there.
     """
@@ -80,24 +89,28 @@ class TrainingSession:
         device: str = "auto",
         sam_weights: Mapping[str, Tensor] | None = None,
         start_from: TrainedModel | None = None,
+        holdout: Collection[SliceKey] = (),
+        trained: Collection[SliceKey] = (),
     ) -> None:
         _check_together(cases)
+        if start_from is not None:
+            _check_continuable(start_from, cases[0].annotation, config or start_from.config)
         self.cases = list(cases)
-        self.config = config or Config()
+        self.config = config or (Config() if start_from is None else start_from.config)
         self.budget = budget
         self.seed = seed
         self.device = resolve_device(device)
         self.windows, self.pixel_mm = common_windows(
             cases, self.config, start_from.pixel_mm if start_from is not None else None
         )
-        self.holdout: frozenset[SliceKey] = frozenset()
+        self.holdout = frozenset(holdout)
+        self.trained = frozenset(trained)
         self.students: Students | None = None
         self._sam_weights = sam_weights
         self._start_from = start_from
         self._mailbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._stopping = False
         self._best_dice: float | None = None
-        self._trained: set[SliceKey] = set()
         self._steps = 0
         self._seconds = 0.0
         self._labelled_batch = self.config.training.labelled_batch
@@ -120,13 +133,15 @@ class TrainingSession:
         TrainingError
             If a step fails, or does not fit into memory even with one slice of each kind; `students` keeps the last
             good state. No `RuntimeError` ever leaves, since thread workers are known to lose those.
+        PredictionError
+            If the held-out slices cannot be predicted.
         """
         try:
             yield from self._run()
         except (RuntimeError, MemoryError) as exc:
             raise TrainingError(
-                f"Training failed at step {self._steps + 1}: {exc}. The last good prediction is kept; "
-                "train again, with a smaller batch or plane if memory was short."
+                f"Training failed at step {self._steps + 1}: {exc}. "
+                "Train again, with a smaller batch or plane if memory was short."
             ) from exc
 
     def _run(self) -> Iterator[Event]:
@@ -138,6 +153,8 @@ class TrainingSession:
 
     def _prepare(self) -> None:
         """Build networks and network planes: too slow for the constructor, which the GUI thread calls."""
+        if self.students is not None:
+            raise TrainingError("This session has run already. Make a new one that starts from its model.")
         self._learner = Learner(
             self.classes,
             self.windows[0].plane,
@@ -152,6 +169,9 @@ class TrainingSession:
         self._predictors = self._predictors_of(self.students)
         self._candidates = self._predictors_of(self._learner.averaged)
         self._choose_holdout()
+        if self._start_from is not None:
+            # What is not better than the model it started from is no progress.
+            self._best_dice = holdout_dice(self._predictors, self.cases, self.holdout)
 
     def _train(self) -> Iterator[Event]:
         validated_at = 0.0
@@ -246,7 +266,7 @@ class TrainingSession:
             message = self._mailbox.get()
             if isinstance(message, Stop):
                 self._stopping = True
-                return
+                break
             if isinstance(message, Pause) and not paused:
                 paused = True
                 yield Paused()
@@ -254,7 +274,7 @@ class TrainingSession:
                 paused = False
             elif isinstance(message, SliceAnnotated):
                 try:
-                    self._annotate(message)
+                    yield from self._annotate(message)
                     relabelled = True
                 except InputError as error:
                     # One unusable slice is no reason to lose the training.
@@ -262,10 +282,23 @@ class TrainingSession:
         if relabelled:
             self._choose_holdout()
 
-    def _annotate(self, message: SliceAnnotated) -> None:
-        case = self.cases[message.case]
-        self.cases[message.case] = replace(case, annotation=case.annotation.with_slice(message.label_slice))
-        self._slices.annotate(message.case, message.label_slice)
+    def _annotate(self, message: SliceAnnotated) -> Iterator[Event]:
+        if not 0 <= message.case < len(self.cases):
+            raise InputError(
+                f"Volume {message.case} was annotated, but there are {len(self.cases)}. Count them from 0."
+            )
+        case, label_slice = self.cases[message.case], message.label_slice
+        self.cases[message.case] = replace(case, annotation=case.annotation.with_slice(label_slice))
+        self._slices.annotate(message.case, label_slice)
+        if SliceKey(message.case, label_slice.index) in self.holdout:
+            # A score against the old labels says nothing of the new ones.
+            self._best_dice = None
+        painted = (label_slice.labels != BACKGROUND) & (label_slice.labels != IGNORE)
+        if self.windows[message.case].leaves_out(painted):
+            yield Notice(
+                f"Slice {label_slice.index} is painted beyond the region that is trained on. "
+                "Start the training again to take that part in."
+            )
 
     def _choose_holdout(self) -> None:
         """Renew the hold-out, in which no slice ever changes sides, and the streams of slices."""
@@ -277,7 +310,7 @@ class TrainingSession:
                 every=training.holdout_every,
                 minimum=training.holdout_minimum,
                 kept=[key.slice_index for key in self.holdout if key.case == number],
-                trained=[key.slice_index for key in self._trained if key.case == number],
+                trained=[key.slice_index for key in self.trained if key.case == number],
             )
             holdout.update(SliceKey(number, index) for index in chosen)
         if holdout != self.holdout:
@@ -285,7 +318,7 @@ class TrainingSession:
             self._best_dice = None
         self.holdout = frozenset(holdout)
         self._slices.restart_streams(self.holdout)
-        self._trained.update(self._slices.labelled_keys)
+        self.trained |= set(self._slices.labelled_keys)
 
     def _validate(self) -> Validated:
         """Measure the learning students on the held-out slices and adopt them if they are not worse."""
@@ -324,6 +357,21 @@ class TrainingSession:
             )
             for case, window, planes in zip(self.cases, self.windows, self._slices.planes, strict=True)
         ]
+
+
+def _check_continuable(model: TrainedModel, annotation: Annotation, config: Config) -> None:
+    same = {
+        "classes": model.classes == annotation.classes,
+        "axis": model.axis == annotation.axis,
+        "settings of the students": model.config.students == config.students,
+        "neighbouring slices": model.config.plane.neighbours == config.plane.neighbours,
+    }
+    different = [what for what, agrees in same.items() if not agrees]
+    if different:
+        raise InputError(
+            f"The model to start from differs from this training in: {', '.join(different)}. "
+            "Start from a model trained alike, or train from scratch."
+        )
 
 
 def _check_together(cases: Sequence[Case]) -> None:

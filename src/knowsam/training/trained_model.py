@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from knowsam.config import Config
 from knowsam.data.annotation import LabelClass
 from knowsam.data.window import Window, whole_slice_window
 from knowsam.errors import CheckpointError, ConfigError, OutputError
+from knowsam.io.atomic import written_whole
 from knowsam.models.students import Students
 
 if TYPE_CHECKING:
@@ -83,14 +82,8 @@ def save_model(model: TrainedModel, folder: Path) -> Path:
     target = folder / MODEL_FILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, suffix=".part", delete=False) as part:
-            try:
-                part.write(content)
-                part.close()
-                os.replace(part.name, target)
-            except OSError:
-                os.unlink(part.name)
-                raise
+        with written_whole(target) as complete:
+            complete.write_bytes(content)
     except OSError as exc:
         raise OutputError(f"The model cannot be written to {folder}: {exc.strerror}. Choose another folder.") from exc
     return target

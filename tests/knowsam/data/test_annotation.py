@@ -193,3 +193,9 @@ def test_voxels_of_the_ignore_value_are_unjudged_and_no_class() -> None:
     assert annotation.annotated == (1,)
     assert annotation.state(1) is SliceState.PARTIAL
     assert annotation.slices[1].labels.tolist() == [[1, IGNORE], [0, IGNORE]]
+
+
+@pytest.mark.parametrize("label", [-1, 256, 300])
+def test_labels_that_no_byte_holds_are_refused_before_they_wrap(label: int) -> None:
+    with pytest.raises(InputError, match="Number the classes from 1"):
+        LabelSlice(0, 3, np.full((2, 2), label))

@@ -139,3 +139,22 @@ def test_the_window_of_a_whole_slice_covers_it(spacing_mm: tuple[float, float]) 
     assert max(window.start) <= 0
     assert window.stop[0] >= 101
     assert window.stop[1] >= 67
+
+
+def test_a_window_tells_what_it_leaves_out_and_what_touches_its_edge() -> None:
+    mask = np.zeros((2, *SLICE_SHAPE), dtype=bool)
+    mask[1, 4, 5] = True
+    assert not INSIDE.leaves_out(mask)
+    assert not INSIDE.is_touched(mask)
+    mask[0, 6, 5] = True
+    assert INSIDE.is_touched(mask)
+    assert not INSIDE.leaves_out(mask)
+    mask[0, 7, 5] = True
+    assert INSIDE.leaves_out(mask)
+
+
+def test_the_edge_of_the_slice_is_no_edge_of_the_window() -> None:
+    assert not AROUND.is_touched(np.ones((1, *SLICE_SHAPE), dtype=bool))
+    corner = np.zeros((1, *SLICE_SHAPE), dtype=bool)
+    corner[0, 0, 10] = True
+    assert not OVER_THE_CORNER.is_touched(corner)

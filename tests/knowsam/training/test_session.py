@@ -15,6 +15,7 @@ import torch
 from knowsam.data.annotation import IGNORE, Annotation, LabelArray, LabelSlice, default_classes
 from knowsam.data.case import Case
 from knowsam.data.sampling import SliceKey
+from knowsam.data.volume import Grid, Volume
 from knowsam.errors import InputError, TrainingError
 from knowsam.inference.metrics import dice_score
 from knowsam.training import session as session_module
@@ -37,7 +38,6 @@ from knowsam.training.step import Batch, StepLosses
 
 if TYPE_CHECKING:
     from knowsam.config import Config
-    from knowsam.data.volume import Volume
 
 
 @pytest.fixture
@@ -430,7 +430,7 @@ def test_no_runtime_error_leaves_a_session(
     monkeypatch.setattr(Learner, "step", step)
     session = session_of(case, config=quick_config)
     with pytest.raises(
-        TrainingError, match=r"Training failed at step 1: .* The last good prediction is kept"
+        TrainingError, match=r"Training failed at step 1: .* Train again, with a smaller batch"
     ) as raised:
         list(session.run())
     assert raised.value.__cause__ is error
@@ -458,3 +458,87 @@ def test_volumes_with_different_classes_are_refused(case: Case, quick_config: Co
     other = replace(case, annotation=replace(case.annotation, classes=default_classes([1, 2])))
     with pytest.raises(InputError, match="different classes or along different axes"):
         session_of(case, other, config=quick_config)
+
+
+@pytest.mark.usefixtures("painters")
+def test_a_held_out_slice_may_be_taken_back_in_the_same_breath_as_a_stop(
+    ball: Volume, ball_labels: LabelArray, quick_config: Config
+) -> None:
+    session = session_of(many_slices(ball, ball_labels), config=quick_config)
+    events = session.run()
+    until(events, StepDone)
+    ((_, index),) = session.holdout
+    session.submit(SliceAnnotated(LabelSlice(0, index, np.full((32, 32), IGNORE, np.uint8))))
+    session.submit(Stop())
+    assert of_kind(list(events), Finished)[-1].stopped
+
+
+def test_a_slice_of_a_volume_that_is_not_there_is_told_of_and_passed_over(case: Case, quick_config: Config) -> None:
+    session = session_of(case, config=quick_config)
+    session.submit(SliceAnnotated(case.annotation.slices[4], case=-1))
+    events = list(session.run())
+    assert "Volume -1 was annotated, but there are 1" in " ".join(notice.text for notice in of_kind(events, Notice))
+    assert of_kind(events, Finished)[-1].steps == 4
+
+
+def test_a_slice_painted_beyond_the_window_is_told_of(quick_config: Config, ball: Volume) -> None:
+    labels = np.zeros((4, 80, 80), dtype=np.uint8)
+    labels[1, 10:40, 10:40] = 1
+    grid = Grid(labels.shape, ball.grid.affine)
+    session = session_of(
+        Case(Volume(labels, grid), Annotation.from_labels(labels, axis=0)),
+        config=quick_config.with_values(margin=0.0, min_margin_px=0),
+    )
+    beyond = np.zeros((80, 80), dtype=np.uint8)
+    beyond[60:70, 60:70] = 1
+    session.submit(SliceAnnotated(LabelSlice(0, 2, beyond)))
+    texts = [notice.text for notice in of_kind(list(session.run()), Notice)]
+    assert any(text.startswith("Slice 2 is painted beyond the region") for text in texts)
+
+
+def test_a_session_runs_only_once(case: Case, quick_config: Config) -> None:
+    session = session_of(case, config=quick_config, steps=1)
+    list(session.run())
+    with pytest.raises(TrainingError, match="has run already"):
+        list(session.run())
+    assert session.model().steps == 1
+
+
+def test_a_new_session_keeps_to_the_sides_the_slices_were_on(
+    ball: Volume, ball_labels: LabelArray, quick_config: Config, batches: list[Batch]
+) -> None:
+    few = Case(ball, Annotation.from_labels(ball_labels, axis=0, indices=[2, 4, 6, 9]))
+    first = session_of(few, config=quick_config)
+    list(first.run())
+    assert first.trained == {SliceKey(0, index) for index in (2, 4, 6, 9)}
+    more = Case(ball, Annotation.from_labels(ball_labels, axis=0, indices=[2, 4, 5, 6, 9]))
+    again = session_of(
+        more, config=quick_config, start_from=first.model(), holdout=first.holdout, trained=first.trained
+    )
+    list(again.run())
+    assert again.holdout == {SliceKey(0, 5)}
+
+
+def test_a_model_that_is_worse_than_the_one_started_from_is_not_adopted(
+    ball: Volume, ball_labels: LabelArray, quick_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = many_slices(ball, ball_labels)
+    start = session_of(case, config=quick_config, steps=1)
+    list(start.run())
+    scores = iter([0.9, 0.5, 0.5])
+    monkeypatch.setattr(session_module, "holdout_dice", lambda *_: next(scores))
+    again = session_of(case, config=quick_config, steps=2, start_from=start.model())
+    assert {event.adopted for event in of_kind(list(again.run()), Validated)} == {False}
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [({"width": 8}, "settings of the students"), ({"neighbours": False}, "neighbouring slices")],
+)
+def test_a_model_of_another_kind_is_not_started_from(
+    case: Case, quick_config: Config, changed: dict[str, Any], named: str
+) -> None:
+    session = session_of(case, config=quick_config, steps=1)
+    list(session.run())
+    with pytest.raises(InputError, match=named):
+        session_of(case, config=quick_config.with_values(**changed), start_from=session.model())

@@ -116,7 +116,7 @@ def test_a_failed_write_leaves_the_older_model_and_nothing_else(
     if failing == "replace":
         monkeypatch.setattr(os, "replace", fail)
     else:
-        monkeypatch.setattr("tempfile._TemporaryFileWrapper.write", fail, raising=False)
+        monkeypatch.setattr(Path, "write_bytes", fail)
     with pytest.raises(OutputError, match=r"cannot be written .*No space left on device\. Choose another folder"):
         save_model(replace(model, steps=43), saved.parent)
     assert saved.read_bytes() == before
