@@ -43,13 +43,13 @@ ifeq ($(TORCH),cpu)
 	$(PIP) install --quiet --dry-run --report .venv/torch.json $(TORCH_ARGS)
 	$(BIN)/python .ci/refuse_cuda.py .venv/torch.json
 endif
-	$(PIP) install $(TORCH_ARGS)
+	$(PIP) install --quiet $(TORCH_ARGS)
 	touch $@
 
 .venv/test.stamp: .venv/torch.stamp pyproject.toml
-	$(PIP) install -e '.[test]' -c constraints.txt
+	$(PIP) install --quiet -e '.[test]' -c constraints.txt
 	touch $@
 
 .venv/dev.stamp: .venv/test.stamp
-	$(PIP) install -e '.[dev]' -c constraints.txt
+	$(PIP) install --quiet -e '.[dev]' -c constraints.txt
 	touch $@
