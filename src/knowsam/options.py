@@ -139,13 +139,13 @@ def _add_demo(commands: Any) -> None:
         commands,
         "demo",
         "segment the sample volume",
-        "Segment the sample volume from seven of its slices and leave a mask, a picture, a report and a score.",
+        "Segment the sample volume from eight of its slices and leave a mask, a picture, a report and a score.",
         "-o demo_output/",
     )
     parser.add_argument(
         "-o", "--output", metavar="DIR", type=Path, default=Path("demo_output"), help="folder to write to"
     )
-    _add_budget(parser)
+    _add_budget(parser, default="120s")
     _add_device(parser)
     _add_seed(parser)
 
@@ -190,9 +190,11 @@ def _add_training_options(parser: argparse.ArgumentParser, show_method: bool) ->
     _add_method_options(parser, show_method)
 
 
-def _add_budget(parser: argparse.ArgumentParser) -> None:
+def _add_budget(parser: argparse.ArgumentParser, default: str = "60s") -> None:
     budget = parser.add_mutually_exclusive_group()
-    budget.add_argument("--budget", metavar="TIME", default="60s", help="how long to train: 60s, 5m, 1h (default: 60s)")
+    budget.add_argument(
+        "--budget", metavar="TIME", default=default, help=f"how long to train: 60s, 5m, 1h (default: {default})"
+    )
     budget.add_argument("--steps", metavar="N", type=_whole(1), help="how many steps to train, instead of a time")
 
 

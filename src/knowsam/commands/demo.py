@@ -1,4 +1,4 @@
-"""`knowsam demo`: the sample volume, segmented from seven of its slices."""
+"""`knowsam demo`: the sample volume, segmented from eight of its slices."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
 _AXIS = 2
-_ANNOTATED = (1, 6, 11, 15, 19, 23, 27)
-_SHOWN = (4, 8, 9, 13, 17, 18, 21, 25)
+_ANNOTATED = (1, 5, 9, 13, 16, 18, 21, 27)
+_SHOWN = (3, 7, 11, 14, 17, 20, 23, 25)
 
 
 def run(options: Namespace) -> None:
