@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
+from provenance import provenance
 from scipy import ndimage
 
 from knowsam import jobs
@@ -24,7 +23,6 @@ from knowsam.commands.inputs import read_cases
 from knowsam.config import Config
 from knowsam.inference.metrics import dice_score, evaluate_masks
 from knowsam.io.nifti import read_nifti_labels
-from knowsam.report import peak_memory_mib
 from knowsam.training.events import Event, StepDone
 from knowsam.training.schedule import Budget
 
@@ -178,10 +176,7 @@ def _score(
 
 def _table(results: list[Result], options: argparse.Namespace) -> str:
     lines = [
-        f"Command: python benchmarks/few_slices.py {' '.join(sys.argv[1:])}",
-        f"{platform.machine()}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}, seed {options.seed}, "
-        f"peak memory of the process {peak_memory_mib('cpu')['main']} MiB",
-        "",
+        *provenance(f"seed {options.seed}"),
         "| row | Dice mean | Dice worst volume | Dice between the ends | HD95 mm, whole mask | steps | seconds |",
         "|---|---|---|---|---|---|---|",
     ]

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
+from provenance import provenance
 
 from knowsam import jobs
 from knowsam.commands.inputs import read_cases, read_unlabelled_case
@@ -23,7 +22,6 @@ from knowsam.config import Config
 from knowsam.inference.metrics import evaluate_masks
 from knowsam.io.image import read_image
 from knowsam.io.nifti import read_nifti_labels
-from knowsam.report import peak_memory_mib
 from knowsam.training.schedule import Budget
 
 ROWS = {
@@ -107,10 +105,7 @@ def _train_and_test(
 
 def _table(results: list[Result], options: argparse.Namespace) -> str:
     lines = [
-        f"Command: python benchmarks/several_volumes.py {' '.join(sys.argv[1:])}",
-        f"{platform.machine()}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}, seeds {options.seeds}, "
-        f"peak memory of the process {peak_memory_mib('cpu')['main']} MiB",
-        "",
+        *provenance(f"seeds {options.seeds}"),
         "| row | Dice anterior | Dice posterior | mean | worst volume | seconds of training |",
         "|---|---|---|---|---|---|",
     ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from knowsam.data.annotation import Annotation, annotated_axis, default_classes, slices_with_labels
+from knowsam.data.annotation import Annotation, annotated_axis, default_classes, slices_with_labels, without_unjudged
 from knowsam.data.case import Case
 from knowsam.data.orientation import describe_axes, file_axis, file_index, working_axis, working_index
 from knowsam.data.volume import Volume, require_same_grid
@@ -57,7 +57,7 @@ def read_cases(
     painted = [read_nifti_labels(path) for path in labels]
     for volume, mask in zip(volumes, painted, strict=True):
         require_same_grid(volume, mask)
-    classified = [_without(mask, ignore_value) for mask in painted]
+    classified = [replace(mask, array=without_unjudged(mask.array, ignore_value)) for mask in painted]
     along = _common_axis(classified) if axis is None else working_axis(painted[0].grid, axis)
     chosen = [_working_indices(mask, along, annotated_slices) for mask in classified]
     for mask, indices in zip(painted, chosen, strict=True):
@@ -74,11 +74,6 @@ def read_unlabelled_case(image: Path, like: Annotation) -> Case:
     """Read an image that only lends its slices, for training along the axis and with the classes of `like`."""
     volume = read_image(image)
     return Case(volume, Annotation(volume.shape, like.axis, like.classes))
-
-
-def _without(mask: Volume, ignore_value: int | None) -> Volume:
-    """Return a mask of the classes alone, where voxels that nobody has judged look like background."""
-    return mask if ignore_value is None else replace(mask, array=np.where(mask.array == ignore_value, 0, mask.array))
 
 
 def _common_axis(painted: Sequence[Volume]) -> int:

@@ -201,9 +201,8 @@ class Annotation:
         InputError
             If no slice is judged, an index lies outside the volume or no class is painted in any judged slice.
         """
-        unjudged = np.zeros_like(labels, dtype=bool) if ignore_value is None else labels == ignore_value
-        labels = np.where(unjudged, BACKGROUND_CLASS.value, labels)
-        chosen = slices_with_labels(labels, axis) if indices is None else tuple(indices)
+        classified = without_unjudged(labels, ignore_value)
+        chosen = slices_with_labels(classified, axis) if indices is None else tuple(indices)
         if not chosen:
             raise InputError("No slice of the labels is annotated. Paint at least one slice of the structure.")
         outside = [index for index in chosen if not 0 <= index < labels.shape[axis]]
@@ -212,16 +211,23 @@ class Annotation:
                 f"Slice {outside[0]} is to be used, but axis {axis} has slices 0 to {labels.shape[axis] - 1}. "
                 "Count slices from 0."
             )
-        planes = np.take(labels, chosen, axis=axis)
+        planes = np.take(classified, chosen, axis=axis)
         if classes is None:
             classes = default_classes(int(value) for value in np.unique(planes))
         if len(classes) < 2:
             raise InputError("The annotated slices hold background only. Annotate at least one slice of the structure.")
-        indexed = np.where(np.take(unjudged, chosen, axis=axis), np.uint8(IGNORE), class_indices(planes, classes))
+        indexed = class_indices(planes, classes)
+        if ignore_value is not None:
+            indexed[np.take(labels, chosen, axis=axis) == ignore_value] = IGNORE
         annotation = cls(shape=labels.shape, axis=axis, classes=classes)
         for position, index in enumerate(chosen):
             annotation = annotation.with_slice(LabelSlice(axis, index, np.take(indexed, position, axis=axis)))
         return annotation
+
+
+def without_unjudged(labels: npt.NDArray[np.integer], ignore_value: int | None) -> npt.NDArray[np.integer]:
+    """Return label values in which voxels of the `ignore_value`, which nobody has judged, look like background."""
+    return labels if ignore_value is None else np.where(labels == ignore_value, BACKGROUND_CLASS.value, labels)
 
 
 def class_indices(values: npt.NDArray[np.integer], classes: tuple[LabelClass, ...]) -> LabelArray:

@@ -1,0 +1,21 @@
+"""What made a table: the command, the machine and the software."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from pathlib import Path
+
+import torch
+
+from knowsam.report import peak_memory_mib
+
+
+def provenance(seeds: str) -> list[str]:
+    """Return the lines that stand above every table."""
+    return [
+        f"Command: python benchmarks/{Path(sys.argv[0]).name} {' '.join(sys.argv[1:])}",
+        f"{platform.machine()}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}, {seeds}, "
+        f"peak memory of the process {peak_memory_mib('cpu')['main']} MiB",
+        "",
+    ]
