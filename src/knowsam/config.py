@@ -214,7 +214,13 @@ class TrainingConfig(Section):
         high=1.0,
         source="measured",
     )
-    validations: int = setting(8, "Validations in a run.", low=1, high=1000)
+    validations: int = setting(8, "Validations in a run, at least.", low=1, high=1000)
+    validate_every_s: float = setting(
+        4.0, "Longest time between two validations, where the budget is one of time.", unit="s", low=0.1, high=3600.0
+    )
+    refresh_share: float = setting(
+        0.25, "Share of the time that live predictions may take while training.", low=0.01, high=0.9
+    )
 
 
 @dataclass(frozen=True)

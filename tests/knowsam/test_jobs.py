@@ -13,7 +13,7 @@ from knowsam.config import Config, PredictionConfig
 from knowsam.data.annotation import IGNORE, Annotation, LabelArray, LabelSlice
 from knowsam.errors import ConfigError, TrainingError
 from knowsam.inference.metrics import dice_score
-from knowsam.training.events import Event, Finished, Notice, StepDone, Stop
+from knowsam.training.events import Event, Finished, Stage, StageChanged, StepDone, Stop
 from knowsam.training.schedule import Budget
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def test_a_listener_hears_every_event_and_may_stop_the_session(case: Case, tiny_
             session.submit(Stop())
 
     jobs.train([case], budget=Budget(steps=9), config=tiny_config, teacher=ALONE, device="cpu", listener=listen)
-    assert isinstance(heard[0], Notice)
+    assert heard[0] == StageChanged(Stage.PREPARING)
     assert [event.step for event in heard if isinstance(event, StepDone)] == [1]
     assert isinstance(heard[-1], Finished)
     assert heard[-1].stopped

@@ -161,6 +161,21 @@ class Annotation:
             slices[label_slice.index] = label_slice
         return replace(self, slices=MappingProxyType(slices))
 
+    def with_classes(self, classes: tuple[LabelClass, ...]) -> Annotation:
+        """Return the annotation with other classes; what was painted as one that is gone counts as not painted."""
+        values = [label_class.value for label_class in classes]
+        slices = {}
+        for index, label_slice in self.slices.items():
+            unpainted = IGNORE if label_slice.state is SliceState.PARTIAL else BACKGROUND
+            table = np.full(IGNORE + 1, IGNORE, np.uint8)
+            for before, label_class in enumerate(self.classes):
+                known = label_class.value in values
+                table[before] = values.index(label_class.value) if known else unpainted
+            changed = replace(label_slice, labels=table[label_slice.labels])
+            if changed.state is not SliceState.UNLABELLED:
+                slices[index] = changed
+        return replace(self, classes=classes, slices=MappingProxyType(slices))
+
     def _check(self, label_slice: LabelSlice) -> None:
         if label_slice.axis != self.axis or not 0 <= label_slice.index < self.shape[self.axis]:
             raise InputError(

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from knowsam.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from knowsam.data.annotation import Annotation
     from knowsam.data.volume import Volume
 
@@ -37,3 +39,22 @@ class Case:
         """Spacing of rows and columns of a slice."""
         first, second = (mm for axis, mm in enumerate(self.volume.spacing_mm) if axis != self.annotation.axis)
         return first, second
+
+
+def require_same_kind(cases: Sequence[Case]) -> None:
+    """Check that volumes can be trained on together.
+
+    Raises
+    ------
+    InputError
+        If nothing is annotated, or not with the same classes along the same axis.
+    """
+    if not any(case.annotation.slices for case in cases):
+        raise InputError("No slice is annotated. Paint at least one slice of the structure, then train.")
+    first = cases[0].annotation
+    for case in cases:
+        if case.annotation.classes != first.classes or case.annotation.axis != first.axis:
+            raise InputError(
+                "The volumes are annotated with different classes or along different axes. "
+                "Give label files with the same classes, painted along the same axis."
+            )

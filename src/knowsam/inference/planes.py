@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,13 +20,22 @@ if TYPE_CHECKING:
 _CHUNK_SLICES = 32
 
 
-def network_planes(volume: Volume, axis: int, window: Window, clip_percent: float) -> Tensor:
-    """Return all slices along `axis`, resampled to the network plane: (N, H, W), float32 in [0, 1]."""
+def network_planes(
+    volume: Volume, axis: int, window: Window, clip_percent: float, *, check: Callable[[], None] | None = None
+) -> Tensor:
+    """Return all slices along `axis`, resampled to the network plane: (N, H, W), float32 in [0, 1].
+
+    Parameters
+    ----------
+    check : called now and then; what it raises breaks the work off.
+    """
     low, high = intensity_range(volume.array, clip_percent)
     slices = np.moveaxis(volume.array, axis, 0)
     chunks = []
     # In chunks, so that a big volume is never held at full size in float32.
     for start in range(0, len(slices), _CHUNK_SLICES):
+        if check is not None:
+            check()
         crop = to_unit_range(window.crop(slices[start : start + _CHUNK_SLICES]), low, high)
         chunks.append(_resize(torch.from_numpy(crop), window.plane))
     return torch.cat(chunks)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -20,7 +22,16 @@ class PromptHeads(nn.Module):
 
     def __init__(self, classes: int, tokens: int = 2, embed_dim: int = 256) -> None:
         super().__init__()
+        self.tokens, self.embed_dim = tokens, embed_dim
         self.heads = nn.ModuleList(_prompt_head(tokens, embed_dim) for _ in range(classes))
+
+    def change_classes(self, sources: Sequence[int | None]) -> None:
+        """Keep the heads of known classes, given by their indices so far, and add one for each None."""
+        device = next(self.parameters()).device
+        self.heads = nn.ModuleList(
+            _prompt_head(self.tokens, self.embed_dim).to(device) if source is None else self.heads[source]
+            for source in sources
+        )
 
     def forward(self, embedding: Tensor) -> Tensor:
         """Map an image embedding (B, embed_dim, h, w) of any h, w to sparse prompts (B, C, T, embed_dim)."""

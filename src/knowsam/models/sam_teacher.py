@@ -14,7 +14,7 @@ from knowsam.models.prompts import PromptHeads
 from knowsam.models.sam import EMBED_DIM, VARIANTS, build_sam, load_resized
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from knowsam.config import TeacherConfig
 
@@ -160,6 +160,12 @@ class SamTeacher(nn.Module):
     def trainable_parameters(self) -> list[nn.Parameter]:
         """Return the parameters for the optimiser."""
         return [parameter for parameter in self.parameters() if parameter.requires_grad]
+
+    def change_classes(self, sources: Sequence[int | None]) -> None:
+        """Go on with other classes: for each its index so far, or None for a new one."""
+        self.classes = len(sources)
+        if self.prompt_heads is not None:
+            self.prompt_heads.change_classes(sources)
 
     def forward(self, x: Tensor, fused_logits: Tensor | None = None) -> Tensor:
         """Segment a batch of slices.

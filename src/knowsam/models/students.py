@@ -81,6 +81,7 @@ class Students(nn.Module):
 
     def __init__(self, classes: int, in_channels: int = 3, *, config: StudentConfig) -> None:
         super().__init__()
+        self.config = config
         self.unet = UNet(in_channels, classes, config.width, config.norm, config.dropout)
         self.vnet = VNet(in_channels, classes, config.width, config.norm, config.dropout)
         self.fusion = Fusion(classes, config.norm)

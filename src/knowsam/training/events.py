@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from knowsam.data.annotation import LabelSlice
+    import numpy as np
+    import numpy.typing as npt
+
+    from knowsam.data.annotation import LabelArray, LabelClass, LabelSlice
     from knowsam.training.step import StepLosses
 
 
@@ -19,8 +23,28 @@ class SliceAnnotated:
 
 
 @dataclass(frozen=True)
+class ClassesChanged:
+    """To the session: classes were added, renamed, recoloured or removed; a class is known by its label value."""
+
+    classes: tuple[LabelClass, ...]
+
+
+@dataclass(frozen=True)
+class Watch:
+    """To the session: somebody looks at a slice; from the first on, predictions are sent, the watched slice first.
+
+    Parameters
+    ----------
+    index : the slice; None ends the watching.
+    """
+
+    index: int | None
+    case: int = 0
+
+
+@dataclass(frozen=True)
 class Pause:
-    """To the session: stand still before the next step; waiting takes nothing from the budget."""
+    """To the session: stand still at once; waiting takes nothing from the budget."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +54,26 @@ class Resume:
 
 @dataclass(frozen=True)
 class Stop:
-    """To the session: end before the next step and keep what was learnt."""
+    """To the session: end training at once and keep what was learnt.
+
+    Parameters
+    ----------
+    refresh : let predictions somebody watches still be brought up to date; a second `Stop` ends that too.
+    """
+
+    refresh: bool = True
 
 
-Message = SliceAnnotated | Pause | Resume | Stop
+Message = SliceAnnotated | ClassesChanged | Watch | Pause | Resume | Stop
+
+
+class Stage(Enum):
+    """What a session is doing."""
+
+    PREPARING = "preparing"
+    TRAINING = "training"
+    PAUSED = "paused"
+    REFRESHING = "refreshing"
 
 
 @dataclass(frozen=True)
@@ -76,8 +116,41 @@ class Validated:
 
 
 @dataclass(frozen=True)
-class Paused:
-    """From the session: it stands still."""
+class StageChanged:
+    """From the session: it went on to another stage."""
+
+    stage: Stage
+
+
+@dataclass(frozen=True)
+class PredictedSlice:
+    """What the students adopted last say of one slice.
+
+    Parameters
+    ----------
+    labels : (H, W), class indices.
+    uncertainty_percent : (H, W), uint8, entropy relative to its maximum, 0 to 100.
+    """
+
+    index: int
+    labels: LabelArray
+    uncertainty_percent: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class PredictionReady:
+    """From the session: slices of the watched volume were predicted anew.
+
+    Parameters
+    ----------
+    classes : the classes that the indices stand for.
+    outdated : slices that still wait for a new prediction.
+    """
+
+    case: int
+    slices: tuple[PredictedSlice, ...]
+    classes: tuple[LabelClass, ...]
+    outdated: int
 
 
 @dataclass(frozen=True)
@@ -94,4 +167,4 @@ class Finished:
     stopped: bool
 
 
-Event = Notice | StepDone | Validated | Paused | Finished
+Event = Notice | StageChanged | StepDone | Validated | PredictionReady | Finished

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -13,8 +13,10 @@ from torch import Tensor, nn
 
 from knowsam.errors import TrainingError
 from knowsam.inference.device import resolve_dtype
+from knowsam.models.class_heads import remapped, students_with_classes
 from knowsam.models.sam_teacher import SamTeacher
 from knowsam.models.students import Students
+from knowsam.training.interruption import Interruption
 from knowsam.training.schedule import decayed
 from knowsam.training.step import Batch, StepLosses, step_losses, uses_unlabelled
 
@@ -29,6 +31,7 @@ class Learner:
     Parameters
     ----------
     plane : (H, W) of the network.
+    interruption : breaks off a step.
     sam_weights : official SAM weights for the variant of the configuration; None trains the compact SAM from scratch.
     start_from : an earlier model whose weights are taken over.
 
@@ -46,12 +49,15 @@ class Learner:
         *,
         device: torch.device,
         seed: int,
+        interruption: Interruption | None = None,
         sam_weights: Mapping[str, Tensor] | None = None,
         start_from: TrainedModel | None = None,
     ) -> None:
         self.config = config
         self.device = device
         self._seed = seed
+        self._sam_weights = sam_weights
+        self._interruption = interruption or Interruption()
         self._dtype = resolve_dtype(config.training.precision, device)
         with _seeded(seed, device):
             self.students = Students(classes, config=config.students)
@@ -61,12 +67,9 @@ class Learner:
         self.students.to(device)
         self.averaged = copy.deepcopy(self.students).requires_grad_(False).eval()
         self._student_optimizer = _student_optimizer(self.students, config)
+        self._interruption.watch(self.students)
         self._teacher_optimizer: torch.optim.Optimizer | None = None
-        if self.teacher is not None:
-            self.teacher.to(device)
-            self._teacher_optimizer = torch.optim.Adam(
-                self.teacher.trainable_parameters(), lr=_teacher_learning_rate(self.teacher, config)
-            )
+        self._begin_teaching()
 
     @property
     def uses_unlabelled(self) -> bool:
@@ -85,6 +88,8 @@ class Learner:
         ------
         TrainingError
             If the loss is not finite; no weight has changed then.
+        Interrupted
+            If somebody asked for it; no weight has changed then.
         """
         self.students.train()
         if self.teacher is not None:
@@ -126,13 +131,54 @@ class Learner:
         frozen = {name for name, parameter in self.teacher.named_parameters() if not parameter.requires_grad}
         return {n: t.detach().cpu().clone() for n, t in self.teacher.state_dict().items() if n not in frozen}
 
+    def change_classes(self, sources: Sequence[int | None]) -> None:
+        """Go on with other classes: for each its index so far, or None for a new one."""
+        before, optimizer = self.students, self._student_optimizer
+        self.students = students_with_classes(before, sources)
+        self.averaged = students_with_classes(self.averaged, sources).requires_grad_(False)
+        self._student_optimizer = _student_optimizer(self.students, self.config)
+        for (name, old), new in zip(before.named_parameters(), self.students.parameters(), strict=True):
+            self._student_optimizer.state[new] = {
+                key: remapped(name, value, sources, fresh=0.0) if value.shape == old.shape else value
+                for key, value in optimizer.state[old].items()
+            }
+        self._interruption.watch(self.students)
+        if self.teacher is not None:
+            with _seeded(self._seed, self.device):
+                self.teacher.change_classes(sources)
+            self._begin_teaching()
+
+    def change_plane(self, plane: tuple[int, int]) -> None:
+        """Go on with network planes of another size."""
+        if self.teacher is None or self.teacher.plane == plane:
+            return
+        state = self.teacher_state()
+        with _seeded(self._seed, self.device):
+            self.teacher = _build_teacher(self.teacher.classes, plane, self.config, self._sam_weights)
+        self._teach_as(state)
+        self._begin_teaching()
+
+    def _begin_teaching(self) -> None:
+        """Make the teacher ready, and its optimiser, which keeps what it knows of parameters that stayed."""
+        if self.teacher is None:
+            return
+        known = self._teacher_optimizer.state if self._teacher_optimizer is not None else {}
+        parameters = self.teacher.to(self.device).trainable_parameters()
+        self._teacher_optimizer = torch.optim.Adam(parameters, lr=_teacher_learning_rate(self.teacher, self.config))
+        self._teacher_optimizer.state.update({p: known[p] for p in parameters if p in known})
+        self._interruption.watch(self.teacher)
+
     def _take_over(self, model: TrainedModel) -> None:
         self.students.load_state_dict(model.students.state_dict())
+        self._teach_as(model.teacher)
+
+    def _teach_as(self, state: Mapping[str, Tensor]) -> None:
+        """Let the teacher take over what another one has learnt."""
         if self.teacher is None:
             return
         own = self.teacher.state_dict()
         # Position tables belong to one plane size; those of another start anew.
-        fitting = {n: t for n, t in model.teacher.items() if n in own and own[n].shape == t.shape}
+        fitting = {n: t for n, t in state.items() if n in own and own[n].shape == t.shape}
         self.teacher.load_state_dict(fitting, strict=False)
 
     @torch.no_grad()
@@ -155,6 +201,11 @@ class Learner:
         for optimizer in self._optimizers():
             for group in optimizer.param_groups:
                 group["lr"] = decayed(group.setdefault("initial_lr", group["lr"]), progress)
+
+
+def load_ahead() -> None:
+    """Let PyTorch import what it puts off until the first optimiser is made, which takes a second or more."""
+    torch.optim.AdamW([torch.zeros(1, requires_grad=True)])
 
 
 def _build_teacher(

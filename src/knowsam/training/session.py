@@ -4,43 +4,48 @@ from __future__ import annotations
 
 import copy
 import logging
-import math
 import queue
 import time
-from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from knowsam.config import Config
 from knowsam.data.annotation import BACKGROUND, IGNORE
-from knowsam.data.holdout import choose_holdout
+from knowsam.data.case import require_same_kind
 from knowsam.data.sampling import SliceKey
 from knowsam.errors import InputError, TrainingError
 from knowsam.inference.device import is_out_of_memory, resolve_device
 from knowsam.inference.predictor import Predictor
+from knowsam.models.class_heads import class_sources, students_with_classes
 from knowsam.training.events import (
+    ClassesChanged,
     Event,
     Finished,
     Message,
     Notice,
     Pause,
-    Paused,
     Resume,
     SliceAnnotated,
+    Stage,
+    StageChanged,
     StepDone,
     Stop,
     Validated,
+    Watch,
 )
+from knowsam.training.interruption import Interrupted, Interruption
 from knowsam.training.learner import Learner
+from knowsam.training.live_refresh import LiveRefresh
+from knowsam.training.referee import Referee
 from knowsam.training.slices import TrainingSlices, common_windows
 from knowsam.training.trained_model import TrainedModel
-from knowsam.training.validation import holdout_dice
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from knowsam.data.annotation import Annotation
+    from knowsam.data.annotation import LabelClass
     from knowsam.data.case import Case
     from knowsam.models.students import Students
     from knowsam.training.schedule import Budget
@@ -67,8 +72,6 @@ class TrainingSession:
 
     Attributes
     ----------
-    holdout : slices kept for validation.
-    trained : slices whose labels training has seen.
     students : the adopted students, in evaluation mode; None before training.
 
     Raises
@@ -92,9 +95,9 @@ class TrainingSession:
         holdout: Collection[SliceKey] = (),
         trained: Collection[SliceKey] = (),
     ) -> None:
-        _check_together(cases)
+        require_same_kind(cases)
         if start_from is not None:
-            _check_continuable(start_from, cases[0].annotation, config or start_from.config)
+            start_from.require_continuable(cases[0].annotation, config or start_from.config)
         self.cases = list(cases)
         self.config = config or (Config() if start_from is None else start_from.config)
         self.budget = budget
@@ -103,18 +106,31 @@ class TrainingSession:
         self.windows, self.pixel_mm = common_windows(
             cases, self.config, start_from.pixel_mm if start_from is not None else None
         )
-        self.holdout = frozenset(holdout)
-        self.trained = frozenset(trained)
         self.students: Students | None = None
         self._sam_weights = sam_weights
         self._start_from = start_from
         self._mailbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._received: list[SliceAnnotated | ClassesChanged] = []
+        self._watched: Watch | None = None
+        self._interruption = Interruption()
+        self._referee = Referee(self.config.training, self._interruption, holdout=holdout, trained=trained)
+        self._live: LiveRefresh | None = None
         self._stopping = False
-        self._best_dice: float | None = None
+        self._closing = False
         self._steps = 0
         self._seconds = 0.0
         self._labelled_batch = self.config.training.labelled_batch
         self._unlabelled_batch = self.config.training.unlabelled_batch
+
+    @property
+    def holdout(self) -> frozenset[SliceKey]:
+        """Slices kept for validation."""
+        return self._referee.holdout
+
+    @property
+    def trained(self) -> frozenset[SliceKey]:
+        """Slices whose labels training has seen."""
+        return self._referee.trained
 
     @property
     def classes(self) -> int:
@@ -124,6 +140,8 @@ class TrainingSession:
     def submit(self, message: Message) -> None:
         """Leave a message for the session; from any thread, returns at once."""
         self._mailbox.put(message)
+        if isinstance(message, (Pause, Stop)):
+            self._interruption.request()
 
     def run(self) -> Iterator[Event]:
         """Train until the budget is used or a `Stop` is read.
@@ -145,51 +163,73 @@ class TrainingSession:
             ) from exc
 
     def _run(self) -> Iterator[Event]:
-        with self._work():
-            self._prepare()
-        yield from self._introduce()
-        yield from self._train()
+        if self.students is not None:
+            raise TrainingError("This session has run already. Make a new one that starts from its model.")
+        yield StageChanged(Stage.PREPARING)
+        yield from self._until_done(self._prepare)
+        if not self._stopping:
+            yield from self._introduce()
+            yield StageChanged(Stage.TRAINING)
+            yield from self._train()
+        yield from self._finish()
         yield Finished(self._steps, self._seconds, stopped=self._stopping)
 
     def _prepare(self) -> None:
         """Build networks and network planes: too slow for the constructor, which the GUI thread calls."""
-        if self.students is not None:
-            raise TrainingError("This session has run already. Make a new one that starts from its model.")
         self._learner = Learner(
             self.classes,
             self.windows[0].plane,
             self.config,
             device=self.device,
             seed=self.seed,
+            interruption=self._interruption,
             sam_weights=self._sam_weights,
             start_from=self._start_from,
         )
-        self._slices = TrainingSlices(self.cases, self.windows, self.config, device=self.device, seed=self.seed)
+        self._slices = self._training_slices()
         self.students = copy.deepcopy(self._learner.averaged)
-        self._predictors = self._predictors_of(self.students)
-        self._candidates = self._predictors_of(self._learner.averaged)
+        self._predict_with_new_parts()
         self._choose_holdout()
         if self._start_from is not None:
             # What is not better than the model it started from is no progress.
-            self._best_dice = holdout_dice(self._predictors, self.cases, self.holdout)
+            self._referee.adopt(self._referee.measure(self._predictors, self.cases))
 
     def _train(self) -> Iterator[Event]:
         validated_at = 0.0
-        progress = self._progress()
-        while progress < 1.0:
-            yield from self._read_mailbox()
+        if self._start_from is not None:
+            yield from self._refresh(0.0)
+        while (progress := self._progress()) < 1.0:
+            yield from self._obey()
             if self._stopping:
                 break
+            yield from self._take_in()
             if not self._slices.labelled_keys:
                 raise TrainingError("No annotated slice is left to learn from. Paint one, then train again.")
+            started = self._seconds
             losses = yield from self._step(progress)
+            if losses is None:
+                continue
             progress = self._progress()
             yield StepDone(self._steps, progress, self._seconds, losses)
-            if progress >= validated_at + 1 / self.config.training.validations and progress < 1.0:
+            due = self._is_first_seen() or progress >= validated_at + self._validation_interval()
+            if due and progress < 1.0 and (validated := self._validate()) is not None:
                 validated_at = progress
-                yield self._validate()
-        if self._steps:
-            yield self._validate()
+                yield validated
+            yield from self._refresh(self._seconds - started)
+        if self._steps and (validated := self._validate()) is not None:
+            yield validated
+
+    def _finish(self) -> Iterator[Event]:
+        """Bring all predictions up to date for whoever watches."""
+        if self._live is None or not self._steps:
+            return
+        yield from self._take_in()
+        if self._live.outdated:
+            yield StageChanged(Stage.REFRESHING)
+        while self._live.outdated and not self._closing:
+            yield self._live.some()
+            yield from self._obey()
+            yield from self._take_in()
 
     def model(self) -> TrainedModel:
         """Return what was learnt so far, as it can be saved and applied to other volumes.
@@ -237,14 +277,16 @@ class TrainingSession:
             + (f", validating on {held_out} more." if held_out else "; too few to keep any for validation.")
         )
 
-    def _step(self, progress: float) -> Generator[Event, None, StepLosses]:
-        """Take one step, with ever smaller batches if memory runs out; return its losses."""
+    def _step(self, progress: float) -> Generator[Event, None, StepLosses | None]:
+        """Take one step, with ever smaller batches if memory runs out; return its losses, None if it was broken off."""
         while True:
             unlabelled = self._unlabelled_batch if self._learner.uses_unlabelled else 0
             try:
                 with self._work():
                     batch = self._slices.batch(self._labelled_batch, unlabelled)
                     losses = self._learner.step(batch, self._steps, progress)
+            except Interrupted:
+                return None
             except (RuntimeError, MemoryError) as exc:
                 if not is_out_of_memory(exc) or self._labelled_batch == self._unlabelled_batch == 1:
                     raise
@@ -259,28 +301,85 @@ class TrainingSession:
                 "unlabelled slices a step."
             )
 
-    def _read_mailbox(self) -> Iterator[Event]:
-        """Act on all messages; while paused, wait for the next one."""
-        paused = relabelled = False
+    def _until_done(self, work: Callable[[], None]) -> Iterator[Event]:
+        """Do some work, anew after each pause that breaks it off, unless it is to be stopped."""
+        while not self._stopping:
+            try:
+                with self._work():
+                    work()
+            except Interrupted:
+                yield from self._obey()
+            else:
+                return
+
+    def _refresh(self, seconds: float) -> Iterator[Event]:
+        """Send predictions to whoever watches, after training for some time."""
+        if self._live is not None:
+            for ready in self._live.beside(seconds):
+                yield ready
+                yield from self._obey()
+                if self._stopping:
+                    break
+
+    def _obey(self) -> Iterator[Event]:
+        """Read all messages: pause, stop and turn to another slice at once, keep the others for `_take_in`."""
+        self._interruption.clear()
+        paused = False
         while paused or not self._mailbox.empty():
-            message = self._mailbox.get()
-            if isinstance(message, Stop):
-                self._stopping = True
-                break
-            if isinstance(message, Pause) and not paused:
-                paused = True
-                yield Paused()
-            elif isinstance(message, Resume):
-                paused = False
-            elif isinstance(message, SliceAnnotated):
-                try:
+            match message := self._mailbox.get():
+                case Stop():
+                    self._closing = self._stopping or not message.refresh
+                    self._stopping = True
+                    return
+                case Pause():
+                    if not paused:
+                        yield StageChanged(Stage.PAUSED)
+                    paused = True
+                case Resume():
+                    if paused:
+                        yield StageChanged(Stage.TRAINING if self._steps else Stage.PREPARING)
+                    paused = False
+                case Watch():
+                    self._watch(message)
+                    if paused and self._live is not None and self._steps and self._live.watched_is_outdated:
+                        yield self._live.some()
+                case _:
+                    self._received.append(message)
+
+    def _watch(self, message: Watch) -> None:
+        self._watched = message
+        if self._live is not None and 0 <= message.case < len(self.cases):
+            self._live.watch(message.case, message.index)
+
+    def _take_in(self) -> Iterator[Event]:
+        """Let training know of all that was painted and of all changes of the classes."""
+        if not self._received:
+            return
+        received, self._received = self._received, []
+        for message in received:
+            try:
+                if isinstance(message, ClassesChanged):
+                    self._change_classes(message.classes)
+                else:
                     yield from self._annotate(message)
-                    relabelled = True
-                except InputError as error:
-                    # One unusable slice is no reason to lose the training.
-                    yield Notice(str(error))
-        if relabelled:
-            self._choose_holdout()
+            except InputError as error:
+                # One unusable slice is no reason to lose the training.
+                yield Notice(str(error))
+        self._choose_holdout()
+
+    def _change_classes(self, classes: tuple[LabelClass, ...]) -> None:
+        """Let the networks go on with other classes: known ones keep what was learnt of them."""
+        assert self.students is not None
+        before = self.cases[0].annotation.classes
+        sources = class_sources([c.value for c in before], [c.value for c in classes])
+        self.cases = [replace(case, annotation=case.annotation.with_classes(classes)) for case in self.cases]
+        if sources == list(range(len(before))):
+            return
+        self._learner.change_classes(sources)
+        self.students = students_with_classes(self.students, sources)
+        self._slices.relabel(self.cases)
+        self._referee.forget()
+        self._predict_with_new_parts()
 
     def _annotate(self, message: SliceAnnotated) -> Iterator[Event]:
         if not 0 <= message.case < len(self.cases):
@@ -292,48 +391,57 @@ class TrainingSession:
         self._slices.annotate(message.case, label_slice)
         if SliceKey(message.case, label_slice.index) in self.holdout:
             # A score against the old labels says nothing of the new ones.
-            self._best_dice = None
+            self._referee.forget()
         painted = (label_slice.labels != BACKGROUND) & (label_slice.labels != IGNORE)
         if self.windows[message.case].leaves_out(painted):
             yield Notice(
-                f"Slice {label_slice.index} is painted beyond the region that is trained on. "
-                "Start the training again to take that part in."
+                f"Slice {label_slice.index} is painted beyond the region that was trained on; the region grows."
             )
+            self._widen()
+
+    def _widen(self) -> None:
+        """Train on the region round all that is painted by now; the networks keep what they have learnt."""
+        _, finest_mm = common_windows(self.cases, self.config)
+        # Never finer than so far, what was learnt at one pixel size is of little use at another.
+        self.windows, self.pixel_mm = common_windows(self.cases, self.config, max(finest_mm, self.pixel_mm))
+        self._slices = self._training_slices()
+        self._learner.change_plane(self.windows[0].plane)
+        self._predict_with_new_parts()
 
     def _choose_holdout(self) -> None:
-        """Renew the hold-out, in which no slice ever changes sides, and the streams of slices."""
-        training = self.config.training
-        holdout: set[SliceKey] = set()
-        for number, case in enumerate(self.cases):
-            chosen = choose_holdout(
-                case.annotation,
-                every=training.holdout_every,
-                minimum=training.holdout_minimum,
-                kept=[key.slice_index for key in self.holdout if key.case == number],
-                trained=[key.slice_index for key in self.trained if key.case == number],
-            )
-            holdout.update(SliceKey(number, index) for index in chosen)
-        if holdout != self.holdout:
-            # A score on other slices says nothing of this one.
-            self._best_dice = None
-        self.holdout = frozenset(holdout)
+        """Renew the hold-out and the streams of slices."""
+        self._referee.choose(self.cases)
         self._slices.restart_streams(self.holdout)
-        self.trained |= set(self._slices.labelled_keys)
+        self._referee.trained |= set(self._slices.labelled_keys)
 
-    def _validate(self) -> Validated:
-        """Measure the learning students on the held-out slices and adopt them if they are not worse."""
+    def _is_first_seen(self) -> bool:
+        """Tell whether somebody waits for the very first prediction."""
+        return self._steps == 1 and self._watched is not None
+
+    def _validation_interval(self) -> float:
+        """Return the progress from one validation to the next."""
+        interval = 1 / self.config.training.validations
+        if self.budget.seconds is None:
+            return interval
+        return min(interval, self.config.training.validate_every_s / self.budget.seconds)
+
+    def _validate(self) -> Validated | None:
+        """Measure the learning students on the held-out slices and adopt them if they are not worse.
+
+        Returns None if it was broken off.
+        """
         assert self.students is not None
-        with self._work():
-            dice = holdout_dice(self._candidates, self.cases, self.holdout)
-        worse = dice is not None and self._best_dice is not None and dice < self._best_dice - self._holdout_noise()
-        if not worse:
+        assert self._live is not None
+        try:
+            with self._work():
+                dice = self._referee.measure(self._candidates, self.cases)
+        except Interrupted:
+            return None
+        adopted = self._referee.adopt(dice)
+        if adopted:
             self.students.load_state_dict(self._learner.averaged.state_dict())
-            self._best_dice = dice if dice is None else max(dice, self._best_dice or 0.0)
-        return Validated(self._steps, dice, adopted=not worse)
-
-    def _holdout_noise(self) -> float:
-        """Return how far the score on so few slices may fall without meaning anything."""
-        return self.config.training.holdout_noise / math.sqrt(len(self.holdout))
+            self._live.outdate()
+        return Validated(self._steps, dice, adopted)
 
     @contextmanager
     def _work(self) -> Iterator[None]:
@@ -343,6 +451,29 @@ class TrainingSession:
             yield
         finally:
             self._seconds += time.monotonic() - started
+
+    def _training_slices(self) -> TrainingSlices:
+        return TrainingSlices(
+            self.cases,
+            self.windows,
+            self.config,
+            device=self.device,
+            seed=self.seed,
+            interruption=self._interruption,
+        )
+
+    def _predict_with_new_parts(self) -> None:
+        """Renew the predictors after the students, the planes or the classes were replaced."""
+        assert self.students is not None
+        self._predictors = self._predictors_of(self.students)
+        self._candidates = self._predictors_of(self._learner.averaged)
+        classes = self.cases[0].annotation.classes
+        if self._live is not None:
+            self._live.predict_with(self._predictors, classes)
+            return
+        self._live = LiveRefresh(self._predictors, classes, share=self.config.training.refresh_share)
+        if self._watched is not None:
+            self._watch(self._watched)
 
     def _predictors_of(self, students: Students) -> list[Predictor]:
         return [
@@ -357,30 +488,3 @@ class TrainingSession:
             )
             for case, window, planes in zip(self.cases, self.windows, self._slices.planes, strict=True)
         ]
-
-
-def _check_continuable(model: TrainedModel, annotation: Annotation, config: Config) -> None:
-    same = {
-        "classes": model.classes == annotation.classes,
-        "axis": model.axis == annotation.axis,
-        "settings of the students": model.config.students == config.students,
-        "neighbouring slices": model.config.plane.neighbours == config.plane.neighbours,
-    }
-    different = [what for what, agrees in same.items() if not agrees]
-    if different:
-        raise InputError(
-            f"The model to start from differs from this training in: {', '.join(different)}. "
-            "Start from a model trained alike, or train from scratch."
-        )
-
-
-def _check_together(cases: Sequence[Case]) -> None:
-    if not any(case.annotation.slices for case in cases):
-        raise InputError("No slice is annotated. Paint at least one slice of the structure, then train.")
-    first = cases[0].annotation
-    for case in cases:
-        if case.annotation.classes != first.classes or case.annotation.axis != first.axis:
-            raise InputError(
-                "The volumes are annotated with different classes or along different axes. "
-                "Give label files with the same classes, painted along the same axis."
-            )

@@ -26,6 +26,7 @@ from knowsam.training.step import Batch
 if TYPE_CHECKING:
     from knowsam.config import Config
     from knowsam.data.case import Case
+    from knowsam.training.interruption import Interruption
 
 
 def common_windows(cases: Sequence[Case], config: Config, pixel_mm: float | None = None) -> tuple[list[Window], float]:
@@ -70,6 +71,7 @@ class TrainingSlices:
     ----------
     windows : one for each case, all with the same plane.
     seed : of the order of the slices and of the augmentation.
+    interruption : breaks off the preparation of the planes.
     """
 
     def __init__(
@@ -80,10 +82,12 @@ class TrainingSlices:
         *,
         device: torch.device,
         seed: int,
+        interruption: Interruption | None = None,
     ) -> None:
         self.windows = tuple(windows)
+        check = None if interruption is None else interruption.check
         planes = [
-            network_planes(case.volume, case.annotation.axis, window, config.plane.clip_percent)
+            network_planes(case.volume, case.annotation.axis, window, config.plane.clip_percent, check=check)
             for case, window in zip(cases, windows, strict=True)
         ]
         self._all_planes = torch.cat(planes).to(device)
@@ -96,6 +100,11 @@ class TrainingSlices:
         self._order = np.random.default_rng(seed)
         self._generator = Generator(device).manual_seed(seed)
         self._labelled = self._unlabelled = SliceStream((), self._order)
+        self.relabel(cases)
+
+    def relabel(self, cases: Sequence[Case]) -> None:
+        """Take all labels anew from the cases; call `restart_streams` afterwards."""
+        self._labels.clear()
         for number, case in enumerate(cases):
             for label_slice in case.annotation.slices.values():
                 self.annotate(number, label_slice)

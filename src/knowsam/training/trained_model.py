@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -16,13 +16,15 @@ from safetensors.torch import save
 from knowsam.config import Config
 from knowsam.data.annotation import LabelClass
 from knowsam.data.window import Window, whole_slice_window
-from knowsam.errors import CheckpointError, ConfigError, OutputError
+from knowsam.errors import CheckpointError, ConfigError, InputError, OutputError
 from knowsam.io.atomic import written_whole
+from knowsam.models.class_heads import class_sources, students_with_classes, teacher_state_with_classes
 from knowsam.models.students import Students
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from knowsam.data.annotation import Annotation
     from knowsam.data.volume import Volume
 
 MODEL_FILE = "model.safetensors"
@@ -49,6 +51,37 @@ class TrainedModel:
     axis: int
     pixel_mm: float
     steps: int
+
+    def with_classes(self, classes: tuple[LabelClass, ...]) -> TrainedModel:
+        """Return the model for other classes; those with a known label value are seen as before."""
+        sources = class_sources([c.value for c in self.classes], [c.value for c in classes])
+        return replace(
+            self,
+            students=students_with_classes(self.students, sources),
+            teacher=MappingProxyType(teacher_state_with_classes(self.teacher, sources)),
+            classes=classes,
+        )
+
+    def require_continuable(self, annotation: Annotation, config: Config) -> None:
+        """Check that training can go on from this model.
+
+        Raises
+        ------
+        InputError
+            If classes, axis or networks differ.
+        """
+        same = {
+            "classes": self.classes == annotation.classes,
+            "axis": self.axis == annotation.axis,
+            "settings of the students": self.config.students == config.students,
+            "neighbouring slices": self.config.plane.neighbours == config.plane.neighbours,
+        }
+        different = [what for what, agrees in same.items() if not agrees]
+        if different:
+            raise InputError(
+                f"The model to start from differs from this training in: {', '.join(different)}. "
+                "Start from a model trained alike, or train from scratch."
+            )
 
     def window_for(self, volume: Volume) -> Window:
         """Return the window that covers a whole slice of another volume at the pixel size of training."""

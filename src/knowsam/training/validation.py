@@ -15,9 +15,12 @@ if TYPE_CHECKING:
     from knowsam.data.case import Case
     from knowsam.data.sampling import SliceKey
     from knowsam.inference.predictor import Predictor
+    from knowsam.training.interruption import Interruption
 
 
-def holdout_dice(predictors: Sequence[Predictor], cases: Sequence[Case], holdout: Collection[SliceKey]) -> float | None:
+def holdout_dice(
+    predictors: Sequence[Predictor], cases: Sequence[Case], holdout: Collection[SliceKey], interruption: Interruption
+) -> float | None:
     """Return the mean Dice over the painted classes, over the judged pixels of all held-out slices taken together.
 
     Parameters
@@ -27,11 +30,17 @@ def holdout_dice(predictors: Sequence[Predictor], cases: Sequence[Case], holdout
     Returns
     -------
     None if nothing is held out or nothing is painted there.
+
+    Raises
+    ------
+    Interrupted
+        If somebody asked for it.
     """
     found, painted = [], []
     for number, (predictor, case) in enumerate(zip(predictors, cases, strict=True)):
         indices = sorted(key.slice_index for key in holdout if key.case == number)
         for prediction in predictor.slices(indices):
+            interruption.check()
             labels = case.annotation.slices[prediction.index].labels
             judged = labels != IGNORE
             found.append(prediction.labels[judged])

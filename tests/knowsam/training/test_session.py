@@ -18,15 +18,17 @@ from knowsam.data.sampling import SliceKey
 from knowsam.data.volume import Grid, Volume
 from knowsam.errors import InputError, TrainingError
 from knowsam.inference.metrics import dice_score
+from knowsam.training import referee
 from knowsam.training import session as session_module
 from knowsam.training.events import (
     Event,
     Finished,
     Notice,
     Pause,
-    Paused,
     Resume,
     SliceAnnotated,
+    Stage,
+    StageChanged,
     StepDone,
     Stop,
     Validated,
@@ -217,7 +219,7 @@ def test_a_paused_run_stands_still_until_it_is_resumed(case: Case, quick_config:
     events = session.run()
     until(events, StepDone)
     session.submit(Pause())
-    assert isinstance(next(events), Paused)
+    assert next(events) == StageChanged(Stage.PAUSED)
     after: list[Event] = []
     waiting = threading.Thread(target=lambda: after.append(next(events)), daemon=True)
     waiting.start()
@@ -226,8 +228,10 @@ def test_a_paused_run_stands_still_until_it_is_resumed(case: Case, quick_config:
     assert len(batches) == 1
     session.submit(Resume())
     waiting.join(timeout=10)
-    assert isinstance(after[0], StepDone)
-    assert after[0].step == 2
+    assert after == [StageChanged(Stage.TRAINING)]
+    step = next(events)
+    assert isinstance(step, StepDone)
+    assert step.step == 2
 
 
 def test_waiting_takes_nothing_of_a_budget_in_seconds(
@@ -239,7 +243,7 @@ def test_waiting_takes_nothing_of_a_budget_in_seconds(
     events = session.run()
     until(events, StepDone)
     session.submit(Pause())
-    assert isinstance(next(events), Paused)
+    assert next(events) == StageChanged(Stage.PAUSED)
     clock.now += 3600.0
     session.submit(Resume())
     step = until(events, StepDone)
@@ -252,7 +256,7 @@ def test_a_paused_run_can_be_stopped(case: Case, quick_config: Config, batches: 
     for message in (Pause(), Pause(), Stop()):
         session.submit(message)
     events = list(session.run())
-    assert len(of_kind(events, Paused)) == 1
+    assert events.count(StageChanged(Stage.PAUSED)) == 1
     assert of_kind(events, StepDone) == []
 
 
@@ -330,7 +334,7 @@ def test_students_are_adopted_only_if_they_are_not_worse_on_the_held_out_slices(
     ball: Volume, ball_labels: LabelArray, quick_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = iter([0.5, 0.4, 0.5, 0.6])
-    monkeypatch.setattr(session_module, "holdout_dice", lambda *_: next(scores))
+    monkeypatch.setattr(referee, "holdout_dice", lambda *_: next(scores))
     config = quick_config.with_values(validations=4, holdout_noise=0.0)
     session = session_of(many_slices(ball, ball_labels), config=config, steps=4)
     adopted, weights = [], []
@@ -348,7 +352,7 @@ def test_small_falls_of_the_score_count_as_noise_but_do_not_add_up(
 ) -> None:
     """With one slice held out, 0.1 below the best score so far is the limit."""
     scores = iter([0.5, 0.45, 0.41, 0.39])
-    monkeypatch.setattr(session_module, "holdout_dice", lambda *_: next(scores))
+    monkeypatch.setattr(referee, "holdout_dice", lambda *_: next(scores))
     config = quick_config.with_values(validations=4, holdout_noise=0.1)
     events = list(session_of(many_slices(ball, ball_labels), config=config, steps=4).run())
     assert [event.adopted for event in of_kind(events, Validated)] == [True, True, True, False]
@@ -526,7 +530,7 @@ def test_a_model_that_is_worse_than_the_one_started_from_is_not_adopted(
     start = session_of(case, config=quick_config, steps=1)
     list(start.run())
     scores = iter([0.9, 0.5, 0.5])
-    monkeypatch.setattr(session_module, "holdout_dice", lambda *_: next(scores))
+    monkeypatch.setattr(referee, "holdout_dice", lambda *_: next(scores))
     again = session_of(case, config=quick_config, steps=2, start_from=start.model())
     assert {event.adopted for event in of_kind(list(again.run()), Validated)} == {False}
 

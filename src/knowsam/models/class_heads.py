@@ -1,0 +1,91 @@
+"""What a change of the classes means for trained networks: known classes keep their weights, a new one starts rare."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from knowsam.models.students import Students
+
+Sources = Sequence[int | None]
+"""For each class after the change its index before, or None if it is new."""
+
+_PER_CLASS = {
+    "unet.head.weight": 0,
+    "unet.head.bias": 0,
+    "vnet.head.weight": 0,
+    "vnet.head.bias": 0,
+    "fusion.agreement.0.weight": 1,
+    "fusion.evidence.0.weight": 1,
+    "fusion.head.3.weight": 0,
+    "fusion.head.3.bias": 0,
+}
+"""The dimension of each of the students' parameters that counts the classes."""
+
+_BOTH_STUDENTS = {"fusion.evidence.0.weight"}
+"""Parameters that count the classes twice, once for each student."""
+
+_RARE_LOGIT = -4.0
+"""Logit a new class starts with: about one pixel in fifty, so that it does not push itself into what is known."""
+
+_PROMPT_HEAD = re.compile(r"(prompt_heads\.heads\.)(\d+)(\..+)")
+
+
+def class_sources(before: Sequence[int], after: Sequence[int]) -> list[int | None]:
+    """Return where each class comes from, by the label values that classes keep for life.
+
+    >>> class_sources([0, 1, 5], [0, 5, 7])
+    [0, 2, None]
+    """
+    return [before.index(value) if value in before else None for value in after]
+
+
+def students_with_classes(students: Students, sources: Sources) -> Students:
+    """Return students for other classes, on the same device, that see the known ones exactly as before."""
+    changed = Students(len(sources), config=students.config).to(next(students.parameters()).device)
+    changed.load_state_dict({name: remapped(name, t, sources) for name, t in students.state_dict().items()})
+    return changed.train(students.training)
+
+
+def remapped(name: str, tensor: Tensor, sources: Sources, *, fresh: float | None = None) -> Tensor:
+    """Return one of the students' parameters, or anything of its shape, for other classes.
+
+    Parameters
+    ----------
+    name : of the parameter in the students' state.
+    fresh : value for a new class; by default zero weights and a low bias.
+    """
+    dim = _PER_CLASS.get(name)
+    if dim is None:
+        return tensor
+    blocks = 2 if name in _BOTH_STUDENTS else 1
+    parts = [
+        _remapped_block(block, dim, sources, _fresh(name) if fresh is None else fresh)
+        for block in tensor.chunk(blocks, dim)
+    ]
+    return torch.cat(parts, dim)
+
+
+def teacher_state_with_classes(state: Mapping[str, Tensor], sources: Sources) -> dict[str, Tensor]:
+    """Return a teacher's trained state for other classes; the prompt heads of new classes are left out."""
+    after = {before: index for index, before in enumerate(sources) if before is not None}
+    changed: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        head = _PROMPT_HEAD.fullmatch(name)
+        if head is None:
+            changed[name] = tensor
+        elif int(head[2]) in after:
+            changed[f"{head[1]}{after[int(head[2])]}{head[3]}"] = tensor
+    return changed
+
+
+def _remapped_block(block: Tensor, dim: int, sources: Sources, fresh: float) -> Tensor:
+    new = torch.full_like(block.narrow(dim, 0, 1), fresh)
+    return torch.cat([new if source is None else block.narrow(dim, source, 1) for source in sources], dim)
+
+
+def _fresh(name: str) -> float:
+    return _RARE_LOGIT if name.endswith("bias") else 0.0

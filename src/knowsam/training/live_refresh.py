@@ -1,0 +1,107 @@
+"""Predictions for somebody who watches: the slice on the screen first, the others in turn, at a share of the time."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from knowsam.training.events import PredictedSlice, PredictionReady
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from knowsam.data.annotation import LabelClass
+    from knowsam.inference.predictor import Predictor, SlicePrediction
+
+_NEAR = 2
+"""Slices on each side of the watched one that are refreshed along with it."""
+
+_PATIENCE_S = 0.2
+"""Predicting takes about this long at a stretch, so that it can be paused and stopped."""
+
+_LONGEST_S = 1.0
+"""Refreshing holds training up for no longer than about this, however long the step before it was."""
+
+
+class LiveRefresh:
+    """Keeps the predictions of one watched volume up to date while its students change.
+
+    A prediction is out of date when the students that made it have been replaced. Slices near the watched one come
+    first, then those with the oldest prediction or none; of equals the nearest.
+
+    Parameters
+    ----------
+    share : part of the time that refreshing may take beside training, in (0, 1).
+    """
+
+    def __init__(self, predictors: Sequence[Predictor], classes: tuple[LabelClass, ...], *, share: float) -> None:
+        self._share = share
+        self._case: int | None = None
+        self._index = 0
+        self._credit_s = 0.0
+        self._slice_s = _PATIENCE_S
+        self._students = 0
+        self._made_by = [np.zeros(predictor.volume_shape[predictor.axis], np.int64) for predictor in predictors]
+        self.predict_with(predictors, classes)
+
+    def predict_with(self, predictors: Sequence[Predictor], classes: tuple[LabelClass, ...]) -> None:
+        """Turn to other predictors of the same volumes."""
+        self._predictors = predictors
+        self._classes = classes
+        self.outdate()
+
+    def outdate(self) -> None:
+        """Note that the students were replaced."""
+        self._students += 1
+
+    def watch(self, case: int, index: int | None) -> None:
+        """Turn to a slice, or to none."""
+        self._case = None if index is None else case
+        if index is not None:
+            self._index = min(max(index, 0), len(self._made_by[case]) - 1)
+
+    @property
+    def outdated(self) -> int:
+        """How many slices of the watched volume wait for a new prediction."""
+        return 0 if self._case is None else int(np.count_nonzero(self._made_by[self._case] < self._students))
+
+    def beside(self, seconds: float) -> Iterator[PredictionReady]:
+        """Refresh as much as is due after training for some time; the watched slice is always due."""
+        earned = min(seconds * self._share / (1 - self._share), _LONGEST_S)
+        self._credit_s = min(self._credit_s, 0.0) + earned
+        while self.outdated and (self._credit_s > 0 or self.watched_is_outdated):
+            yield self.some()
+
+    def some(self) -> PredictionReady:
+        """Refresh the most urgent slices, as many as can be done in a moment."""
+        assert self._case is not None
+        started = time.monotonic()
+        limit = 1 if self.watched_is_outdated else max(1, int(_PATIENCE_S / self._slice_s))
+        chosen = self._most_urgent(limit)
+        predicted = tuple(_as_shown(prediction) for prediction in self._predictors[self._case].slices(chosen))
+        self._made_by[self._case][chosen] = self._students
+        seconds = time.monotonic() - started
+        self._slice_s = seconds / len(chosen)
+        self._credit_s -= seconds
+        return PredictionReady(self._case, predicted, self._classes, self.outdated)
+
+    @property
+    def watched_is_outdated(self) -> bool:
+        """Whether the slice on the screen waits for a new prediction."""
+        return self._case is not None and bool(self._made_by[self._case][self._index] < self._students)
+
+    def _most_urgent(self, limit: int) -> list[int]:
+        assert self._case is not None
+        made_by = self._made_by[self._case]
+        waiting = np.flatnonzero(made_by < self._students)
+        distance = np.abs(waiting - self._index)
+        age = np.where(distance <= _NEAR, -1, made_by[waiting])
+        order = np.lexsort((waiting, distance, age))[:limit]
+        return [int(index) for index in waiting[order]]
+
+
+def _as_shown(prediction: SlicePrediction) -> PredictedSlice:
+    percent = np.rint(prediction.entropy * 100).astype(np.uint8)
+    return PredictedSlice(prediction.index, prediction.labels, percent)

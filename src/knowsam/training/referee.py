@@ -1,0 +1,88 @@
+"""Who may predict: slices held out from training, the score on them, and whether it is good enough."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from knowsam.data.holdout import choose_holdout
+from knowsam.data.sampling import SliceKey
+from knowsam.training.validation import holdout_dice
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from knowsam.config import TrainingConfig
+    from knowsam.data.case import Case
+    from knowsam.inference.predictor import Predictor
+    from knowsam.training.interruption import Interruption
+
+
+class Referee:
+    """Holds annotated slices out, in which no slice ever changes sides, and judges students on them.
+
+    Parameters
+    ----------
+    holdout, trained : of an earlier session that is gone on with.
+
+    Attributes
+    ----------
+    holdout : slices kept for validation.
+    trained : slices whose labels training has seen.
+    """
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        interruption: Interruption,
+        *,
+        holdout: Collection[SliceKey] = (),
+        trained: Collection[SliceKey] = (),
+    ) -> None:
+        self.holdout = frozenset(holdout)
+        self.trained = frozenset(trained)
+        self._config = config
+        self._interruption = interruption
+        self._best_dice: float | None = None
+
+    def choose(self, cases: Sequence[Case]) -> None:
+        """Renew the hold-out after slices were painted."""
+        holdout: set[SliceKey] = set()
+        for number, case in enumerate(cases):
+            chosen = choose_holdout(
+                case.annotation,
+                every=self._config.holdout_every,
+                minimum=self._config.holdout_minimum,
+                kept=[key.slice_index for key in self.holdout if key.case == number],
+                trained=[key.slice_index for key in self.trained if key.case == number],
+            )
+            holdout.update(SliceKey(number, index) for index in chosen)
+        if holdout != self.holdout:
+            # A score on other slices says nothing of this one.
+            self.forget()
+        self.holdout = frozenset(holdout)
+
+    def forget(self) -> None:
+        """Forget the best score, which was measured on something else."""
+        self._best_dice = None
+
+    def measure(self, predictors: Sequence[Predictor], cases: Sequence[Case]) -> float | None:
+        """Return the Dice on the held-out slices, see `holdout_dice`.
+
+        Raises
+        ------
+        Interrupted
+            If somebody asked for it.
+        """
+        return holdout_dice(predictors, cases, self.holdout, self._interruption)
+
+    def adopt(self, dice: float | None) -> bool:
+        """Decide whether students of this score may predict, and if so, take it as the one to compare with."""
+        worse = dice is not None and self._best_dice is not None and dice < self._best_dice - self._noise()
+        if not worse:
+            self._best_dice = dice if dice is None else max(dice, self._best_dice or 0.0)
+        return not worse
+
+    def _noise(self) -> float:
+        """Return how far the score on so few slices may fall without meaning anything."""
+        return self._config.holdout_noise / math.sqrt(len(self.holdout))
