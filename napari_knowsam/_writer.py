@@ -1,0 +1,97 @@
+"""Save label values as NIfTI on the grid of the file they belong to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from napari.layers import Labels
+from napari.utils.notifications import show_warning
+
+from knowsam.data.annotation import BACKGROUND_CLASS
+from knowsam.data.volume import Volume
+from knowsam.errors import InputError
+from knowsam.io.nifti import is_nifti_name, write_nifti_labels
+from napari_knowsam.volume_layers import BACKGROUND_BRUSH_KEY, grid_of, has_known_orientation
+
+DEFAULT_SUFFIX = ".nii.gz"
+
+
+def write_labels(path: str, data: npt.NDArray[np.integer], meta: dict[str, Any]) -> list[str]:
+    """Save a labels layer from napari's own save dialog, which has asked before it replaces a file.
+
+    Parameters
+    ----------
+    data : (Z, Y, X).
+    meta : the attributes of the layer, as napari gives them.
+
+    Raises
+    ------
+    KnowSAMError
+        If the layer is no volume of labels or the file cannot be written.
+    """
+    layer = Labels(data, **meta)
+    target = with_nifti_suffix(Path(path))
+    labels = labels_of(layer)
+    save_labels(target, labels.array, labels, overwrite=True)
+    if not has_known_orientation(layer):
+        show_warning(
+            f"The labels {layer.name} do not say which image they belong to, so {target.name} was given the place they "
+            "have on the screen. If the image was tilted in the scanner, the file will not lie on it. "
+            "Choose File > IO Utilities > Export labels as NIfTI while the image is open."
+        )
+    return [str(target)]
+
+
+def save_labels(path: Path, values_zyx: npt.NDArray[np.integer], volume: Volume, *, overwrite: bool = False) -> None:
+    """Write label values in the shape, axis order and place of the file that a volume comes from.
+
+    Parameters
+    ----------
+    values_zyx : (Z, Y, X) in the working orientation.
+    volume : the image the labels belong to, or any other volume on its grid.
+    overwrite : replace an existing file.
+
+    Raises
+    ------
+    InputError
+        If a value is no label that a file can hold.
+    OutputError
+        If the file cannot be written.
+    """
+    low, high = int(values_zyx.min()), int(values_zyx.max())
+    if low < 0 or high > np.iinfo(np.int32).max:
+        raise InputError(
+            f"The labels hold values from {low} to {high}, but a file holds whole numbers from 0 to "
+            f"{np.iinfo(np.int32).max}. Paint with values in this range."
+        )
+    write_nifti_labels(path, values_zyx, volume.grid, overwrite=overwrite)
+
+
+def with_nifti_suffix(path: Path) -> Path:
+    """Return the path with an ending that says NIfTI.
+
+    >>> with_nifti_suffix(Path("mask")).name
+    'mask.nii.gz'
+    >>> with_nifti_suffix(Path("mask.nii")).name
+    'mask.nii'
+    """
+    return path if is_nifti_name(path) else path.with_name(path.name + DEFAULT_SUFFIX)
+
+
+def labels_of(layer: Labels) -> Volume:
+    """Return the label values of a layer, in which what was painted as known background is background.
+
+    Raises
+    ------
+    InputError
+        If the layer is not one 3D volume.
+    """
+    grid = grid_of(layer)
+    values = np.asarray(layer.data).reshape(grid.working_shape)
+    brush = layer.metadata.get(BACKGROUND_BRUSH_KEY)
+    if brush is not None:
+        values = np.where(values == brush, values.dtype.type(BACKGROUND_CLASS.value), values)
+    return Volume(values, grid, layer.name)

@@ -1,0 +1,76 @@
+"""A napari that keeps its settings in a temporary folder, and volumes and layers with known answers."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+# napari reads these once, when it is first imported.
+_home = tempfile.TemporaryDirectory(prefix="napari-knowsam-tests-", ignore_cleanup_errors=True)
+for _name in ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
+    os.environ[_name] = _home.name
+os.environ["NAPARI_CONFIG"] = str(Path(_home.name) / "settings.yaml")
+
+import nibabel as nib  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+from nibabel.affines import from_matvec  # noqa: E402
+from npe2 import PluginManager  # noqa: E402
+
+from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass  # noqa: E402
+from knowsam.data.volume import Grid, Volume  # noqa: E402
+from knowsam.io.nifti import read_nifti, read_nifti_labels  # noqa: E402
+from knowsam.io.sample import sample_folder  # noqa: E402
+
+
+def pytest_unconfigure() -> None:
+    """Remove the temporary settings."""
+    _home.cleanup()
+
+
+@pytest.fixture(scope="session")
+def phantom() -> Volume:
+    """The image of the sample: (32, 80, 96), its file oblique."""
+    return read_nifti(sample_folder() / "phantom.nii.gz")
+
+
+@pytest.fixture(scope="session")
+def phantom_labels() -> Volume:
+    """The labels of the sample: liver 1, kidneys 2, lesion 3."""
+    return read_nifti_labels(sample_folder() / "phantom_labels.nii.gz")
+
+
+@pytest.fixture
+def tiny() -> Volume:
+    """(6, 8, 10) voxels of 4 x 2 x 1.5 mm that count from 0; its file grows to the right, anterior and superior."""
+    grid = Grid((10, 8, 6), from_matvec(np.diag([1.5, 2.0, 4.0]), [-7.0, 5.0, 30.0]))
+    return Volume(np.arange(480, dtype=np.int16).reshape(6, 8, 10), grid, "tiny")
+
+
+@pytest.fixture
+def classes() -> tuple[LabelClass, ...]:
+    """Background, and two classes whose values are not their indices."""
+    return BACKGROUND_CLASS, LabelClass(2, "liver", (230, 75, 53)), LabelClass(5, "spleen", (77, 187, 213))
+
+
+@pytest.fixture
+def nifti_file(tmp_path: Path) -> Callable[..., Path]:
+    """Write an array (I, J, K) as a NIfTI file and return its path."""
+
+    def write(name: str, array_ijk: np.ndarray[Any, Any], affine: np.ndarray[Any, Any] | None = None) -> Path:
+        path = tmp_path / name
+        nib.Nifti1Image(array_ijk, np.eye(4) if affine is None else affine).to_filename(path)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def plugins() -> PluginManager:
+    """All installed plugins, which napari itself only looks for when its first window opens."""
+    manager = PluginManager.instance()
+    manager.discover()
+    return manager

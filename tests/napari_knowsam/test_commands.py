@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from napari._app_model import get_app_model
+from napari.layers import Image, Labels
+from napari.utils.notifications import notification_manager
+from qtpy.QtWidgets import QApplication, QFileDialog, QPushButton
+
+from knowsam.io.nifti import read_nifti_labels
+from knowsam.io.sample import sample_folder
+from napari_knowsam._commands import volumes_ml
+from napari_knowsam._writer import labels_of
+from napari_knowsam.volume_layers import image_layer_data, layer_kwargs, require_layers_match
+from napari_knowsam.volumes_dialog import VolumesDialog
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+    from knowsam.data.annotation import LabelClass
+    from knowsam.data.volume import Volume
+
+
+@pytest.fixture
+def viewer(make_napari_viewer: Callable[[], Viewer], tiny: Volume) -> Viewer:
+    """A window with the tiny image, selected."""
+    made = make_napari_viewer()
+    array, kwargs, _ = image_layer_data(tiny)
+    made.add_image(array, **kwargs)
+    return made
+
+
+def run(command: str) -> None:
+    """Do what a menu of napari does."""
+    get_app_model().commands.execute_command(f"napari-knowsam.{command}")
+
+
+def answer(monkeypatch: pytest.MonkeyPatch, dialog: str, path: Path | str) -> None:
+    monkeypatch.setattr(QFileDialog, dialog, lambda *_: (str(path), ""))
+
+
+def last_message() -> str:
+    return str(notification_manager.records[-1].message)
+
+
+def test_every_command_has_its_place_in_the_menus(viewer: Viewer) -> None:
+    menus = get_app_model().menus
+    titles = {
+        menu: [item.command.title for item in menus.get_menu(menu) if item.command.id.startswith("napari-knowsam")]
+        for menu in ("napari/layers/segment", "napari/layers/annotate", "napari/layers/measure")
+    }
+    assert titles == {
+        "napari/layers/segment": ["Segment from painted slices (KnowSAM)"],
+        "napari/layers/annotate": ["New labels for the selected image (KnowSAM)"],
+        "napari/layers/measure": ["Volume of each class in ml (KnowSAM)"],
+    }
+    utilities = [item.command.title for item in menus.get_menu("napari/file/io_utilities")]
+    expected = ["Open NIfTI image...", "Open DICOM series...", "Open mask as labels...", "Export labels as NIfTI..."]
+    assert {f"{title} (KnowSAM)" for title in expected} <= set(utilities)
+
+
+def test_new_labels_lie_on_the_selected_image(viewer: Viewer) -> None:
+    run("new_labels")
+    image, labels = viewer.layers
+    assert isinstance(labels, Labels)
+    assert labels.name == "tiny labels"
+    require_layers_match(image, labels)
+
+
+def test_new_labels_need_to_know_which_of_several_images(viewer: Viewer) -> None:
+    viewer.add_image(np.arange(60).reshape(3, 4, 5))
+    viewer.layers.selection.clear()
+    run("new_labels")
+    assert len(viewer.layers) == 2
+    assert "2 images are open and none is selected" in last_message()
+
+
+def test_new_labels_on_an_unusable_image_are_refused_with_its_sentence(viewer: Viewer) -> None:
+    viewer.add_image(np.arange(20).reshape(4, 5), name="flat")
+    run("new_labels")
+    assert len(viewer.layers) == 2
+    assert "flat has the shape (4, 5)" in last_message()
+
+
+def test_volumes_are_counted_for_known_and_unknown_values(tiny: Volume, classes: tuple[LabelClass, ...]) -> None:
+    values = np.zeros(tiny.shape, dtype=np.uint8)
+    values[0, 0, :5], values[1], values[2, 0, 0] = 2, 7, 254
+    layer = Labels(values, **layer_kwargs(tiny))
+    layer.metadata["knowsam_background_brush"] = 254
+    # A voxel of 4 x 2 x 1.5 mm fills 0.012 ml.
+    found = [(label_class.name, ml) for label_class, ml in volumes_ml(labels_of(layer), classes)]
+    assert found == [("liver", pytest.approx(0.06)), ("spleen", 0.0), ("class 7", pytest.approx(0.96))]
+
+
+def test_the_volumes_of_the_selected_labels_are_shown_and_can_be_copied(
+    viewer: Viewer, tiny: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[VolumesDialog] = []
+    monkeypatch.setattr(VolumesDialog, "exec", lambda dialog: shown.append(dialog))
+    viewer.add_labels(np.where(tiny.array < 250, 1, 0), **layer_kwargs(tiny) | {"name": "organ"})
+    run("show_volumes")
+    (dialog,) = shown
+    assert dialog.windowTitle() == "Volume of each class: organ"
+    (copy,) = [button for button in dialog.findChildren(QPushButton) if button.text() == "Copy"]
+    copy.click()
+    assert QApplication.clipboard().text() == "class\tvolume (ml)\nclass 1\t3.00"
+
+
+def test_volumes_need_selected_labels(viewer: Viewer) -> None:
+    run("show_volumes")
+    assert "No labels are selected" in last_message()
+
+
+def test_a_mask_opens_as_labels_whatever_its_name(
+    viewer: Viewer, nifti_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = nifti_file("scan.nii", np.eye(4, dtype=np.float32)[None] * np.ones((3, 1, 1)))
+    answer(monkeypatch, "getOpenFileName", path)
+    run("open_mask")
+    assert isinstance(viewer.layers[-1], Labels)
+    assert viewer.layers[-1].data.sum() == 12
+
+
+def test_an_image_opens_as_such_even_if_it_is_called_a_mask(
+    viewer: Viewer, nifti_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer(monkeypatch, "getOpenFileName", nifti_file("seg.nii", np.eye(4, dtype=np.uint8)[None]))
+    run("open_image")
+    assert isinstance(viewer.layers[-1], Image)
+    assert viewer.layers[-1].name == "seg"
+
+
+def test_a_dicom_series_opens_from_its_folder(viewer: Viewer, phantom: Volume, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(sample_folder() / "phantom_dicom"))
+    run("open_dicom")
+    assert np.array_equal(viewer.layers[-1].data, phantom.array)
+
+
+def test_a_folder_without_dicom_is_refused_with_its_sentence(
+    viewer: Viewer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
+    run("open_dicom")
+    assert len(viewer.layers) == 1
+    assert "holds 0 DICOM images" in last_message()
+
+
+def test_what_is_no_mask_is_refused_with_its_sentence(
+    viewer: Viewer, nifti_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = nifti_file("scan.nii", np.full((3, 4, 5), -2, dtype=np.int16))
+    answer(monkeypatch, "getOpenFileName", path)
+    run("open_mask")
+    assert len(viewer.layers) == 1
+    assert "values that are no labels" in last_message()
+
+
+@pytest.mark.parametrize(
+    ("command", "dialog"), [("open_mask", "getOpenFileName"), ("export_labels", "getSaveFileName")]
+)
+def test_a_dialog_that_was_closed_does_nothing(
+    command: str, dialog: str, viewer: Viewer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("new_labels")
+    answer(monkeypatch, dialog, "")
+    run(command)
+    assert len(viewer.layers) == 2
+
+
+def test_exported_labels_of_napari_itself_lie_on_the_file_of_the_image(
+    make_napari_viewer: Callable[[], Viewer], phantom: Volume, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer = make_napari_viewer()
+    array, kwargs, _ = image_layer_data(phantom)
+    image = viewer.add_image(array, **kwargs)
+    viewer._new_labels()
+    viewer.layers[-1].data[3, 4, 5] = 2
+    answer(monkeypatch, "getSaveFileName", tmp_path / "mask")
+    run("export_labels")
+    saved = read_nifti_labels(tmp_path / "mask.nii.gz")
+    assert isinstance(image, Image)
+    assert np.array_equal(saved.grid.affine, phantom.grid.affine)
+    assert np.argwhere(saved.array).tolist() == [[3, 4, 5]]
+    assert last_message() == "Saved mask.nii.gz."
+
+
+def test_a_file_the_dialog_could_not_ask_about_is_kept(
+    viewer: Viewer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mask.nii.gz").write_text("precious")
+    run("new_labels")
+    answer(monkeypatch, "getSaveFileName", tmp_path / "mask")
+    run("export_labels")
+    assert (tmp_path / "mask.nii.gz").read_text() == "precious"
+    assert "exists already" in last_message()
+
+
+def test_the_window_opens_files_and_saves_layers_as_nifti(viewer: Viewer, tmp_path: Path) -> None:
+    run("new_labels")
+    labels: Any = viewer.layers[-1]
+    labels.data[2, 3, 4] = 9
+    viewer.layers.selection = {labels}
+    assert viewer.layers.save(str(tmp_path / "mask.nii.gz"), selected=True) == [str(tmp_path / "mask.nii.gz")]
+    (opened,) = viewer.open(tmp_path / "mask.nii.gz", plugin="napari-knowsam")
+    assert np.array_equal(opened.data, labels.data)

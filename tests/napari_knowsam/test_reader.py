@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.utils.notifications import notification_manager
+
+from knowsam.io.sample import sample_folder
+from napari_knowsam._reader import get_reader, read_paths
+from napari_knowsam.volume_layers import has_known_orientation, volume_of
+
+if TYPE_CHECKING:
+    from knowsam.data.volume import Volume
+
+Writer = Callable[..., Path]
+GREY = np.arange(60, dtype=np.int16).reshape(3, 4, 5)
+MASK = (GREY > 20).astype(np.uint8)
+
+
+@pytest.mark.parametrize("name", ["scan.nii", "scan.nii.gz", "SCAN.NII.GZ", "scan.v1.2.nii.gz"])
+def test_nifti_files_are_accepted_by_their_names(name: str, nifti_file: Writer) -> None:
+    assert get_reader(str(nifti_file(name.lower(), GREY).with_name(name))) is read_paths
+
+
+def test_other_files_and_folders_without_dicom_are_left_to_other_readers(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("x" * 200)
+    assert get_reader(str(tmp_path)) is None
+    assert get_reader(str(tmp_path / "notes.txt")) is None
+    assert get_reader([str(tmp_path / "a.nii"), str(tmp_path / "notes.txt")]) is None
+
+
+def test_a_file_opens_as_an_image_on_its_grid(nifti_file: Writer) -> None:
+    (array, kwargs, kind), *rest = read_paths(str(nifti_file("scan.nii.gz", GREY, np.diag([1, 2, 3, 1]))))
+    assert (kind, rest) == ("image", [])
+    assert kwargs["name"] == "scan"
+    assert kwargs["scale"] == (3, 2, 1)
+    # From (i, j, k) growing to R, A, S to (z, y, x) growing to I, P, L.
+    assert np.array_equal(array, GREY.T[::-1, ::-1, ::-1])
+
+
+def test_a_dicom_folder_opens_as_the_volume_of_its_nifti_twin(phantom: Volume) -> None:
+    folder = str(sample_folder() / "phantom_dicom")
+    assert get_reader(folder) is read_paths
+    ((array, kwargs, kind),) = read_paths(folder)
+    assert kind == "image"
+    assert np.array_equal(array, phantom.array)
+    assert kwargs["scale"] == pytest.approx(phantom.spacing_mm, abs=1e-4)
+
+
+def test_several_files_open_as_one_layer_each(nifti_file: Writer) -> None:
+    paths = [str(nifti_file(name, GREY)) for name in ("a.nii", "b.nii")]
+    assert [kwargs["name"] for _, kwargs, _ in read_paths(paths)] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "kind"),
+    [
+        ("la_01_label.nii.gz", MASK, "labels"),
+        ("case-seg.nii", MASK, "labels"),
+        ("lesionMask.nii", MASK, "labels"),
+        ("SEGMENTATION.nii", MASK.astype(np.float32), "labels"),
+        ("scan.nii", MASK, "image"),
+        ("masked.nii", MASK, "image"),
+        ("ct_label.nii", GREY - 1000, "image"),
+        ("mask_probability.nii", (MASK / 2).astype(np.float32), "image"),
+        ("seg_source.nii", np.arange(300, dtype=np.int16).reshape(5, 6, 10), "image"),
+    ],
+)
+def test_what_is_called_a_mask_and_could_be_one_opens_as_labels(
+    name: str, array: np.ndarray, kind: str, nifti_file: Writer
+) -> None:
+    assert read_paths(str(nifti_file(name, array)))[0][2] == kind
+
+
+def test_labels_keep_their_values_and_get_classes(nifti_file: Writer) -> None:
+    ((array, kwargs, _),) = read_paths(str(nifti_file("seg.nii", MASK * 4)))
+    assert array.dtype == np.uint8
+    assert array.flags.writeable
+    assert [(c.value, c.name) for c in kwargs["metadata"]["knowsam_classes"]] == [(0, "background"), (4, "class 4")]
+
+
+@pytest.mark.usefixtures("plugins")
+def test_a_viewer_shows_the_sentence_of_an_error_and_no_layer(tmp_path: Path) -> None:
+    path = tmp_path / "broken_label.nii"
+    path.write_bytes(b"no header")
+    viewer = ViewerModel()
+    assert viewer.open(path, plugin="napari-knowsam") == []
+    shown = notification_manager.records[-1]
+    assert shown.severity.value == "error"
+    assert "broken_label.nii is not a readable NIfTI file" in shown.message
+
+
+@pytest.mark.usefixtures("plugins")
+def test_a_viewer_opens_what_the_reader_returns(nifti_file: Writer) -> None:
+    viewer = ViewerModel()
+    (layer,) = viewer.open(nifti_file("scan.nii", GREY), plugin="napari-knowsam")
+    assert has_known_orientation(layer)
+    assert volume_of(layer).name == "scan"
