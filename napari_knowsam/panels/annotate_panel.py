@@ -1,0 +1,144 @@
+"""Choose image, labels, axis and class; see and mark what is painted."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QMessageBox, QVBoxLayout, QWidget
+
+from napari_knowsam.panels.buttons import button
+from napari_knowsam.panels.choice_box import ChoiceBox
+from napari_knowsam.panels.class_table import ClassTable
+from napari_knowsam.panels.slice_marks import SliceMarks
+
+if TYPE_CHECKING:
+    from knowsam.data.annotation import LabelClass, SliceState
+
+_AXES = ("Axial (z)", "Coronal (y)", "Sagittal (x)")
+
+
+class AnnotatePanel(QWidget):
+    """What to paint, where, and what has been painted; its setters never emit signals."""
+
+    image_chosen = Signal(str)
+    labels_chosen = Signal(str)
+    new_labels_requested = Signal()
+    axis_chosen = Signal(int)
+    class_chosen = Signal(int)
+    class_added = Signal()
+    class_renamed = Signal(int, str)
+    class_recolored = Signal(int, object)
+    class_removed = Signal(int)
+    slice_requested = Signal(int)
+    mark_requested = Signal(object)
+    annotated_slice_requested = Signal(int)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._classes: tuple[LabelClass, ...] = ()
+        self._painted: frozenset[int] = frozenset()
+        self._images = ChoiceBox("The image to segment: a volume opened in napari.")
+        self._images.setPlaceholderText("Open an image first")
+        self._labels = ChoiceBox("The layer that holds what you paint; it must lie on the image voxel by voxel.")
+        self._labels.setPlaceholderText("None yet")
+        self._new_labels = button(
+            "New", "Make an empty labels layer for this image.", lambda: self.new_labels_requested.emit()
+        )
+        self._axes = ChoiceBox("The plane you paint in. All slices of one training lie in the same plane.")
+        self._axes.addItems(_AXES)
+        self._table = ClassTable()
+        self._add_class = button("Add class", "Add another structure to paint.", lambda: self.class_added.emit())
+        self._marks = SliceMarks()
+        self._message = QLabel()
+        self._message.setWordWrap(True)
+        self._message.hide()
+        self._arrange()
+        self._connect()
+
+    def set_images(self, names: Sequence[str], current: str | None) -> None:
+        """Offer the images; without a current one there is nothing to paint on."""
+        self._images.show_names(list(names), current)
+        for widget in (self._labels, self._new_labels, self._axes, self._table, self._add_class, self._marks):
+            widget.setEnabled(current is not None)
+
+    def set_labels(self, names: Sequence[str], current: str | None) -> None:
+        """Offer the labels layers that fit the image."""
+        self._labels.show_names(list(names), current)
+
+    def set_axis(self, axis: int) -> None:
+        """Show the working axis that the slices are stacked along: 0 axial, 1 coronal, 2 sagittal."""
+        self._axes.setCurrentIndex(axis)
+
+    def set_classes(self, classes: tuple[LabelClass, ...], brush_value: int, painted: frozenset[int]) -> None:
+        """Show the classes.
+
+        Parameters
+        ----------
+        classes : background first.
+        brush_value : the label value that paints known background.
+        painted : label values that occur in the labels; removing such a class is asked about first.
+        """
+        self._classes, self._painted = classes, painted
+        self._table.set_classes(classes, brush_value)
+
+    def select_class(self, value: int) -> None:
+        """Highlight the class that is being painted, by its label value."""
+        self._table.select_class(value)
+
+    def set_slices(self, states: Sequence[SliceState], corrected: Collection[int]) -> None:
+        """Show the state of every slice, and which were corrected."""
+        self._marks.set_slices(states, corrected)
+
+    def set_current_slice(self, index: int) -> None:
+        """Show which slice is on screen."""
+        self._marks.set_current_slice(index)
+
+    def set_message(self, text: str) -> None:
+        """Show a sentence under the panel; an empty one hides it."""
+        self._message.setText(text)
+        self._message.setVisible(bool(text))
+
+    def confirm_removal(self, label_class: LabelClass) -> bool:
+        """Ask whether a class that is painted may go."""
+        answer = QMessageBox.question(
+            self,
+            f"Remove {label_class.name}?",
+            f"“{label_class.name}” is painted in this volume. What is painted of it will be erased. Remove it?",
+            QMessageBox.StandardButton.Yes | QMessageBox.StandardButton.Cancel,
+            QMessageBox.StandardButton.Cancel,
+        )
+        return bool(answer == QMessageBox.StandardButton.Yes)
+
+    def _arrange(self) -> None:
+        labels_row = QHBoxLayout()
+        labels_row.addWidget(self._labels, 1)
+        labels_row.addWidget(self._new_labels)
+        form = QFormLayout()
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        form.addRow("Image", self._images)
+        form.addRow("Labels", labels_row)
+        form.addRow("Plane", self._axes)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(4, 4, 4, 4)
+        column.addLayout(form)
+        for widget in (self._table, self._add_class, self._marks, self._message):
+            column.addWidget(widget)
+
+    def _connect(self) -> None:
+        self._images.textActivated.connect(self.image_chosen)
+        self._labels.textActivated.connect(self.labels_chosen)
+        self._axes.activated.connect(self.axis_chosen)
+        self._table.class_chosen.connect(self.class_chosen)
+        self._table.class_renamed.connect(self.class_renamed)
+        self._table.class_recolored.connect(self.class_recolored)
+        self._table.removal_requested.connect(self._on_removal_requested)
+        self._marks.slice_requested.connect(self.slice_requested)
+        self._marks.mark_requested.connect(self.mark_requested)
+        self._marks.annotated_slice_requested.connect(self.annotated_slice_requested)
+
+    def _on_removal_requested(self, value: int) -> None:
+        label_class = next(one for one in self._classes if one.value == value)
+        if value not in self._painted or self.confirm_removal(label_class):
+            self.class_removed.emit(value)

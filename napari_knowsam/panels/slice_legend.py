@@ -1,0 +1,66 @@
+"""The words beside the bars of the slice strip."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QRectF, QSize, Qt
+from qtpy.QtGui import QFont, QFontMetrics, QPainter, QPaintEvent, QPalette
+from qtpy.QtWidgets import QSizePolicy, QWidget
+
+from knowsam.data.annotation import SliceState
+from napari_knowsam.panels.slice_looks import SLICE_LOOKS
+from napari_knowsam.panels.slice_strip import draw_correction
+
+_ENTRIES: tuple[tuple[SliceState | None, str], ...] = (
+    (SliceState.COMPLETE, "complete"),
+    (SliceState.PARTIAL, "partly painted"),
+    (SliceState.BACKGROUND_ONLY, "background"),
+    (None, "corrected"),
+)
+_BAR_PX = 5
+_GAP_PX = 4
+
+
+class SliceLegend(QWidget):
+    """One line: each bar of the strip in its colour and height, and its word."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+
+    def sizeHint(self) -> QSize:
+        """Return the preferred size."""
+        return QSize(200, QFontMetrics(self._small_font()).height() + 2)
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:
+        """Draw the entries from left to right, evenly spread."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setFont(self._small_font())
+        metrics = QFontMetrics(painter.font())
+        widths_px = [_BAR_PX + _GAP_PX + metrics.horizontalAdvance(word) for _, word in _ENTRIES]
+        space_px = min(max((self.width() - sum(widths_px)) / (len(_ENTRIES) - 1), _GAP_PX), 16)
+        left_px = 0.0
+        for (state, word), width_px in zip(_ENTRIES, widths_px, strict=True):
+            self._draw_entry(painter, left_px, state, word)
+            left_px += width_px + space_px
+        painter.end()
+
+    def _draw_entry(self, painter: QPainter, left_px: float, state: SliceState | None, word: str) -> None:
+        text_color = self.palette().color(QPalette.ColorRole.WindowText)
+        room_px = self.height() - 4
+        if state is None:
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(text_color)
+            draw_correction(painter, left_px + _BAR_PX / 2, self.height() / 2)
+        else:
+            look = SLICE_LOOKS[state]
+            height_px = look.height * room_px
+            painter.fillRect(QRectF(left_px, 2 + room_px - height_px, _BAR_PX, height_px), look.brush())
+        painter.setPen(text_color)
+        text_area = QRectF(left_px + _BAR_PX + _GAP_PX, 0, self.width(), self.height())
+        painter.drawText(text_area, int(Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft), word)
+
+    def _small_font(self) -> QFont:
+        font = QFont(self.font())
+        font.setPointSizeF(max(font.pointSizeF() * 0.85, 7.0))
+        return font

@@ -1,0 +1,103 @@
+"""What the slice on screen counts as, and how to say so."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from knowsam.data.annotation import SliceState
+from napari_knowsam.panels.buttons import button
+from napari_knowsam.panels.slice_legend import SliceLegend
+from napari_knowsam.panels.slice_looks import described
+from napari_knowsam.panels.slice_strip import SliceStrip
+
+_MARKS = (
+    (SliceState.COMPLETE, "Complete", "K", "Everything of the classes is painted here; the rest is background."),
+    (SliceState.PARTIAL, "Partly painted", "J", "Only some is painted here; unpainted pixels count as not judged."),
+    (SliceState.BACKGROUND_ONLY, "Background only", "G", "None of the classes is in this slice."),
+)
+
+
+class SliceMarks(QWidget):
+    """The slice strip, a sentence on the current slice, and buttons to mark it or to go to another annotated one."""
+
+    slice_requested = Signal(int)
+    mark_requested = Signal(object)
+    annotated_slice_requested = Signal(int)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._states: tuple[SliceState, ...] = ()
+        self._corrected: frozenset[int] = frozenset()
+        self._current = 0
+        self._strip = SliceStrip()
+        self._strip.slice_requested.connect(self.slice_requested)
+        self._sentence = QLabel()
+        self._sentence.setWordWrap(True)
+        self._previous = button(
+            "◀", "Previous annotated slice (Shift+N)", lambda: self.annotated_slice_requested.emit(-1)
+        )
+        self._next = button("▶", "Next annotated slice (N)", lambda: self.annotated_slice_requested.emit(1))
+        self._mark_buttons = {state: self._mark_button(state, *rest) for state, *rest in _MARKS}
+        self._arrange()
+        self._refresh()
+
+    def set_slices(self, states: Sequence[SliceState], corrected: Collection[int]) -> None:
+        """Show the state of every slice, and which were corrected."""
+        self._states, self._corrected = tuple(states), frozenset(corrected)
+        self._strip.set_slices(states, corrected)
+        self._refresh()
+
+    def set_current_slice(self, index: int) -> None:
+        """Show which slice is on screen."""
+        self._current = index
+        self._strip.set_current_slice(index)
+        self._refresh()
+
+    def _mark_button(self, state: SliceState, text: str, key: str, help_text: str) -> QPushButton:
+        made = button(text, f"{help_text} Click again to take the mark away. ({key})", lambda: self._on_clicked(state))
+        made.setCheckable(True)
+        return made
+
+    def _arrange(self) -> None:
+        walk = QHBoxLayout()
+        walk.addWidget(self._sentence, 1)
+        for step in (self._previous, self._next):
+            step.setFixedWidth(30)
+            walk.addWidget(step)
+        marks = QGridLayout()
+        marks.setSpacing(4)
+        for column, mark_button in enumerate(self._mark_buttons.values()):
+            marks.addWidget(mark_button, 0, column)
+        column_box = QVBoxLayout(self)
+        column_box.setContentsMargins(0, 0, 0, 0)
+        column_box.setSpacing(4)
+        column_box.addWidget(self._strip)
+        column_box.addWidget(SliceLegend())
+        column_box.addLayout(walk)
+        column_box.addLayout(marks)
+
+    def _state(self) -> SliceState | None:
+        """Return the state of the current slice, None if there is no such slice."""
+        return self._states[self._current] if 0 <= self._current < len(self._states) else None
+
+    def _on_clicked(self, state: SliceState) -> None:
+        before = self._state()
+        # The click has toggled the button already, but only the worksheet decides what the slice counts as.
+        self._refresh()
+        self.mark_requested.emit(None if state is before else state)
+
+    def _refresh(self) -> None:
+        state = self._state()
+        for own_state, mark_button in self._mark_buttons.items():
+            mark_button.setChecked(own_state is state)
+        annotated = sum(one is not SliceState.UNLABELLED for one in self._states)
+        for step in (self._previous, self._next):
+            step.setEnabled(annotated > 0)
+        if state is None:
+            self._sentence.setText("No slice is shown.")
+        else:
+            words = described(state, corrected=self._current in self._corrected)
+            self._sentence.setText(f"Slice {self._current} of {len(self._states)}: {words}")

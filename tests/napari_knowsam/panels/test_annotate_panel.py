@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from qtpy.QtCore import QSize
+from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QToolButton
+
+from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass, SliceState
+from napari_knowsam.panels.annotate_panel import AnnotatePanel
+from napari_knowsam.panels.class_table import ClassTable
+
+if TYPE_CHECKING:
+    from pytestqt.qtbot import QtBot
+
+LIVER, SPLEEN = LabelClass(2, "liver", (230, 75, 53)), LabelClass(5, "spleen", (77, 187, 213))
+CLASSES = (BACKGROUND_CLASS, LIVER, SPLEEN)
+STATES = [SliceState.UNLABELLED, SliceState.COMPLETE, SliceState.PARTIAL, SliceState.BACKGROUND_ONLY]
+SIGNALS = (
+    "image_chosen",
+    "labels_chosen",
+    "new_labels_requested",
+    "axis_chosen",
+    "class_chosen",
+    "class_added",
+    "class_renamed",
+    "class_recolored",
+    "class_removed",
+    "slice_requested",
+    "mark_requested",
+    "annotated_slice_requested",
+)
+
+
+@pytest.fixture
+def panel(qtbot: QtBot) -> AnnotatePanel:
+    made = AnnotatePanel()
+    qtbot.addWidget(made)
+    made.set_images(["CT", "MR"], "CT")
+    made.set_labels(["CT labels"], "CT labels")
+    made.set_classes(CLASSES, 255, frozenset({5}))
+    made.set_slices(STATES, {1})
+    return made
+
+
+def _button(panel: AnnotatePanel, text: str) -> QPushButton:
+    return next(one for one in panel.findChildren(QPushButton) if one.text() == text)
+
+
+def _checked(panel: AnnotatePanel) -> list[str]:
+    return [one.text() for one in panel.findChildren(QPushButton) if one.isChecked()]
+
+
+def _remove(panel: AnnotatePanel, row: int) -> None:
+    button = panel.findChild(ClassTable).cellWidget(row, 3)
+    assert isinstance(button, QToolButton)
+    button.click()
+
+
+def test_no_setter_emits_a_signal(panel: AnnotatePanel) -> None:
+    for name in SIGNALS:
+        getattr(panel, name).connect(lambda *_, name=name: pytest.fail(f"{name} was emitted"))
+    panel.set_images(["a", "b"], "b")
+    panel.set_images([], None)
+    panel.set_labels(["c"], None)
+    panel.set_labels(["c"], "c")
+    panel.set_axis(2)
+    panel.set_classes((BACKGROUND_CLASS, SPLEEN), 255, frozenset())
+    panel.select_class(5)
+    panel.select_class(255)
+    panel.set_slices(STATES, ())
+    panel.set_current_slice(2)
+    panel.set_message("Hello.")
+
+
+@pytest.mark.parametrize(
+    ("row", "text", "signal", "value"),
+    [
+        (0, "MR", "image_chosen", "MR"),
+        (1, "CT labels", "labels_chosen", "CT labels"),
+        (2, "Sagittal (x)", "axis_chosen", 2),
+    ],
+)
+def test_choosing_in_a_combo_box_is_told(
+    qtbot: QtBot, panel: AnnotatePanel, row: int, text: str, signal: str, value: object
+) -> None:
+    box = panel.findChildren(QComboBox)[row]
+    index = box.findText(text)
+    with qtbot.waitSignal(getattr(panel, signal)) as chosen:
+        box.activated.emit(index)
+        box.textActivated.emit(text)
+    assert chosen.args == [value]
+
+
+def test_without_an_image_nothing_can_be_painted_and_the_panel_says_why(panel: AnnotatePanel) -> None:
+    panel.set_images([], None)
+    assert panel.findChildren(QComboBox)[0].placeholderText() == "Open an image first"
+    assert not panel.findChild(ClassTable).isEnabled()
+    assert not _button(panel, "Complete").isEnabled()
+    panel.set_images(["CT"], "CT")
+    assert panel.findChild(ClassTable).isEnabled()
+
+
+@pytest.mark.parametrize(
+    ("index", "button", "sentence"),
+    [
+        (0, [], "Slice 0 of 4: not painted"),
+        (1, ["Complete"], "Slice 1 of 4: complete (corrected)"),
+        (2, ["Partly painted"], "Slice 2 of 4: partly painted"),
+        (3, ["Background only"], "Slice 3 of 4: background only"),
+        (9, [], "No slice is shown."),
+    ],
+)
+def test_the_current_slice_is_said_in_words_and_by_its_button(
+    panel: AnnotatePanel, index: int, button: list[str], sentence: str
+) -> None:
+    panel.set_current_slice(index)
+    assert _checked(panel) == button
+    assert sentence in [label.text() for label in panel.findChildren(QLabel)]
+
+
+@pytest.mark.parametrize(
+    ("index", "text", "wish"),
+    [
+        (0, "Complete", SliceState.COMPLETE),
+        (0, "Background only", SliceState.BACKGROUND_ONLY),
+        (1, "Partly painted", SliceState.PARTIAL),
+        (1, "Complete", None),
+    ],
+)
+def test_a_mark_is_a_wish_and_shows_only_once_it_is_granted(
+    qtbot: QtBot, panel: AnnotatePanel, index: int, text: str, wish: SliceState | None
+) -> None:
+    panel.set_current_slice(index)
+    before = _checked(panel)
+    with qtbot.waitSignal(panel.mark_requested) as asked:
+        _button(panel, text).click()
+    assert asked.args == [wish]
+    assert _checked(panel) == before
+
+
+@pytest.mark.parametrize(("text", "direction"), [("◀", -1), ("▶", 1)])
+def test_the_arrows_ask_for_the_annotated_slice_on_their_side(
+    qtbot: QtBot, panel: AnnotatePanel, text: str, direction: int
+) -> None:
+    with qtbot.waitSignal(panel.annotated_slice_requested) as asked:
+        _button(panel, text).click()
+    assert asked.args == [direction]
+
+
+def test_the_arrows_are_off_while_nothing_is_annotated(panel: AnnotatePanel) -> None:
+    panel.set_slices([SliceState.UNLABELLED] * 4, ())
+    assert not _button(panel, "▶").isEnabled()
+
+
+def test_an_unpainted_class_is_removed_without_a_question(
+    qtbot: QtBot, panel: AnnotatePanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(panel, "confirm_removal", lambda _one: pytest.fail("asked about an unpainted class"))
+    with qtbot.waitSignal(panel.class_removed) as removed:
+        _remove(panel, 1)
+    assert removed.args == [2]
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_a_painted_class_is_removed_only_if_the_person_says_so(
+    panel: AnnotatePanel, monkeypatch: pytest.MonkeyPatch, answer: bool
+) -> None:
+    asked: list[LabelClass] = []
+    removed: list[int] = []
+
+    def confirm(label_class: LabelClass) -> bool:
+        asked.append(label_class)
+        return answer
+
+    monkeypatch.setattr(panel, "confirm_removal", confirm)
+    panel.class_removed.connect(removed.append)
+    _remove(panel, 2)
+    assert asked == [SPLEEN]
+    assert removed == ([5] if answer else [])
+
+
+def test_add_class_and_new_labels_are_wishes(qtbot: QtBot, panel: AnnotatePanel) -> None:
+    with qtbot.waitSignals([panel.class_added, panel.new_labels_requested]):
+        _button(panel, "Add class").click()
+        _button(panel, "New").click()
+
+
+def test_every_control_has_a_tooltip_and_marks_name_their_key(panel: AnnotatePanel) -> None:
+    controls = [*panel.findChildren(QPushButton), *panel.findChildren(QComboBox), *panel.findChildren(QToolButton)]
+    assert [one for one in controls if not one.toolTip()] == []
+    for text, key in (("Complete", "(K)"), ("Partly painted", "(J)"), ("Background only", "(G)"), ("▶", "(N)")):
+        assert _button(panel, text).toolTip().endswith(key)
+
+
+def test_long_names_do_not_make_the_panel_wider_than_a_narrow_dock(panel: AnnotatePanel) -> None:
+    name = "a volume with a very long name " * 5
+    panel.set_images([name], name)
+    panel.set_classes((BACKGROUND_CLASS, LabelClass(1, name, (1, 2, 3))), 255, frozenset())
+    size = panel.minimumSizeHint()
+    assert isinstance(size, QSize)
+    assert size.width() <= 350

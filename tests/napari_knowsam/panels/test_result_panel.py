@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from qtpy.QtWidgets import QAbstractButton, QFileDialog, QSlider, QTableWidget
+
+from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass
+from napari_knowsam.panels import export_dialog
+from napari_knowsam.panels.result_panel import ResultPanel
+from napari_knowsam.panels.volume_table import volume_text
+
+if TYPE_CHECKING:
+    from pytestqt.qtbot import QtBot
+
+SIGNALS = (
+    "live_toggled",
+    "opacity_chosen",
+    "uncertainty_toggled",
+    "accept_slice_requested",
+    "accept_between_requested",
+    "accept_all_requested",
+    "undo_requested",
+    "redo_requested",
+    "export_requested",
+)
+
+
+@pytest.fixture
+def panel(qtbot: QtBot) -> ResultPanel:
+    made = ResultPanel()
+    qtbot.addWidget(made)
+    made.set_has_prediction(True)
+    return made
+
+
+def _button(panel: ResultPanel, text: str) -> QAbstractButton:
+    return next(one for one in panel.findChildren(QAbstractButton) if one.text() == text)
+
+
+def test_no_setter_emits_a_signal(panel: ResultPanel) -> None:
+    for name in SIGNALS:
+        getattr(panel, name).connect(lambda *_, name=name: pytest.fail(f"{name} was emitted"))
+    for value in (True, False):
+        panel.set_live(value)
+        panel.set_uncertainty(value)
+        panel.set_has_prediction(value)
+        panel.set_opacity(float(value))
+    panel.set_volumes([(LabelClass(1, "liver", (1, 2, 3)), 3.0)])
+    panel.set_history("accept slice 12", None)
+    panel.set_message("Saved.")
+    panel.set_suggested_name("mask.nii.gz")
+
+
+def test_without_a_prediction_only_the_history_can_be_used(panel: ResultPanel) -> None:
+    panel.set_history("painting of slice 3", None)
+    panel.set_has_prediction(False)
+    enabled = [one.text() for one in panel.findChildren(QAbstractButton) if one.isEnabled()]
+    assert enabled == ["Undo"]
+    assert not panel.findChild(QSlider).isEnabled()
+
+
+@pytest.mark.parametrize(
+    ("text", "signal"),
+    [
+        ("This slice", "accept_slice_requested"),
+        ("Between", "accept_between_requested"),
+        ("All slices", "accept_all_requested"),
+        ("Undo", "undo_requested"),
+        ("Redo", "redo_requested"),
+    ],
+)
+def test_each_button_is_its_wish(qtbot: QtBot, panel: ResultPanel, text: str, signal: str) -> None:
+    panel.set_history("a", "b")
+    with qtbot.waitSignal(getattr(panel, signal)):
+        _button(panel, text).click()
+
+
+@pytest.mark.parametrize(
+    ("text", "signal"),
+    [("Live segmentation", "live_toggled"), ("Uncertainty", "uncertainty_toggled")],
+)
+def test_a_switch_tells_its_new_position(qtbot: QtBot, panel: ResultPanel, text: str, signal: str) -> None:
+    box = _button(panel, text)
+    with qtbot.waitSignal(getattr(panel, signal)) as toggled:
+        box.click()
+    assert toggled.args == [box.isChecked()]
+
+
+def test_opacity_is_a_share_of_one(qtbot: QtBot, panel: ResultPanel) -> None:
+    panel.set_opacity(0.3)
+    slider = panel.findChild(QSlider)
+    assert slider.value() == 30
+    with qtbot.waitSignal(panel.opacity_chosen) as chosen:
+        slider.setValue(75)
+    assert chosen.args == [0.75]
+
+
+def test_the_history_is_named_in_the_tooltips_and_none_switches_off(panel: ResultPanel) -> None:
+    panel.set_history("accept slice 12", None)
+    undo, redo = _button(panel, "Undo"), _button(panel, "Redo")
+    assert (undo.toolTip(), undo.isEnabled()) == ("Undo accept slice 12 (Alt+Z)", True)
+    assert (redo.toolTip(), redo.isEnabled()) == ("Nothing to redo (Alt+Shift+Z)", False)
+
+
+def test_volumes_are_listed_without_background(panel: ResultPanel) -> None:
+    panel.set_volumes([(BACKGROUND_CLASS, 9e5), (LabelClass(2, "liver", (1, 2, 3)), 1532.44)])
+    table = panel.findChild(QTableWidget)
+    assert [[table.item(row, column).text() for column in (0, 1)] for row in range(table.rowCount())] == [
+        ["liver", "1532.4 ml"]
+    ]
+    panel.set_volumes([])
+    assert table.isHidden()
+
+
+@pytest.mark.parametrize(
+    ("volume_ml", "text"),
+    [(0.0, "0.000 ml"), (0.0321, "0.032 ml"), (2.345, "2.35 ml"), (23.456, "23.5 ml"), (1234.56, "1234.6 ml")],
+)
+def test_volumes_have_the_digits_that_matter(volume_ml: float, text: str) -> None:
+    assert volume_text(volume_ml) == text
+
+
+def test_export_tells_the_chosen_path_and_nothing_if_there_is_none(
+    qtbot: QtBot, panel: ResultPanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(panel, "ask_export_path", lambda: Path("/out/mask.nii.gz"))
+    with qtbot.waitSignal(panel.export_requested) as asked:
+        _button(panel, "Export as NIfTI…").click()
+    assert asked.args == [Path("/out/mask.nii.gz")]
+    monkeypatch.setattr(panel, "ask_export_path", lambda: None)
+    with qtbot.assertNotEmitted(panel.export_requested):
+        _button(panel, "Export as NIfTI…").click()
+
+
+@pytest.mark.parametrize(
+    ("typed", "written"),
+    [
+        ("mask.nii.gz", "mask.nii.gz"),
+        ("mask.NII", "mask.NII"),
+        ("mask", "mask.nii.gz"),
+        ("liver.v2", "liver.v2.nii.gz"),
+    ],
+)
+def test_the_dialog_starts_with_the_suggested_name_and_gives_a_nifti_name(
+    panel: ResultPanel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, typed: str, written: str
+) -> None:
+    suggested: list[str] = []
+
+    def ask(_parent: object, _title: str, name: str, _filter: str) -> tuple[str, str]:
+        suggested.append(name)
+        return str(tmp_path / typed), ""
+
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", ask)
+    panel.set_suggested_name("CT_mask.nii.gz")
+    assert panel.ask_export_path() == tmp_path / written
+    assert suggested == ["CT_mask.nii.gz"]
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_a_file_the_dialog_did_not_ask_about_is_asked_about(
+    panel: ResultPanel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answer: bool
+) -> None:
+    existing = tmp_path / "mask.nii.gz"
+    existing.touch()
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "mask"), ""))
+    monkeypatch.setattr(export_dialog, "confirm_overwrite", lambda *_: answer)
+    assert panel.ask_export_path() == (existing if answer else None)
+
+
+def test_a_cancelled_dialog_gives_no_path(panel: ResultPanel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: ("", ""))
+    assert panel.ask_export_path() is None
+
+
+def test_every_button_has_a_tooltip_and_the_panel_fits_a_narrow_dock(panel: ResultPanel) -> None:
+    assert [one.text() for one in panel.findChildren(QAbstractButton) if one.text() and not one.toolTip()] == []
+    panel.set_volumes([(LabelClass(1, "a class with a very long name " * 4, (1, 2, 3)), 1.0)])
+    assert panel.minimumSizeHint().width() <= 350

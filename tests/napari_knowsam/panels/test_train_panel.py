@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from qtpy.QtWidgets import QComboBox, QLineEdit, QProgressBar, QPushButton, QSpinBox
+from superqt import QCollapsible
+
+from knowsam.config import Config
+from knowsam.errors import ConfigError
+from knowsam.training.events import Stage
+from napari_knowsam.config_form import ConfigForm
+from napari_knowsam.panels.budget_choice import BudgetChoice
+from napari_knowsam.panels.teacher_choice import TeacherChoice
+from napari_knowsam.panels.train_panel import TrainPanel
+from napari_knowsam.panels.training_plot import TrainingPlot
+
+if TYPE_CHECKING:
+    from pytestqt.qtbot import QtBot
+
+
+@pytest.fixture
+def panel(qtbot: QtBot) -> TrainPanel:
+    made = TrainPanel()
+    qtbot.addWidget(made)
+    return made
+
+
+def _buttons(panel: TrainPanel) -> tuple[QPushButton, QPushButton, QPushButton]:
+    """Return the buttons that start, pause or resume, and stop."""
+    words = (("Train on my labels",), ("Pause", "Resume"), ("Stop",))
+    train, pause, stop = (next(one for one in panel.findChildren(QPushButton) if one.text() in word) for word in words)
+    return train, pause, stop
+
+
+def _choose(box: QComboBox, text: str) -> None:
+    box.setCurrentIndex(next(row for row in range(box.count()) if box.itemText(row).startswith(text)))
+    box.activated.emit(box.currentIndex())
+
+
+@pytest.mark.parametrize(
+    ("stage", "enabled", "pause_text"),
+    [
+        (None, (True, False, False), "Pause"),
+        (Stage.PREPARING, (False, True, True), "Pause"),
+        (Stage.TRAINING, (False, True, True), "Pause"),
+        (Stage.PAUSED, (False, True, True), "Resume"),
+        (Stage.REFRESHING, (False, False, True), "Pause"),
+    ],
+)
+def test_each_stage_offers_its_buttons(
+    panel: TrainPanel, stage: Stage | None, enabled: tuple[bool, ...], pause_text: str
+) -> None:
+    panel.set_stage(stage)
+    train, pause, stop = _buttons(panel)
+    assert (train.isEnabled(), pause.isEnabled(), stop.isEnabled()) == enabled
+    assert (train.text(), pause.text(), stop.text()) == ("Train on my labels", pause_text, "Stop")
+
+
+def test_the_buttons_are_wishes(qtbot: QtBot, panel: TrainPanel) -> None:
+    train, pause, stop = _buttons(panel)
+    with qtbot.waitSignal(panel.train_requested):
+        train.click()
+    panel.set_stage(Stage.TRAINING)
+    with qtbot.waitSignals([panel.pause_requested, panel.stop_requested]):
+        pause.click()
+        stop.click()
+    panel.set_stage(Stage.PAUSED)
+    with qtbot.assertNotEmitted(panel.pause_requested), qtbot.waitSignal(panel.resume_requested):
+        pause.click()
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("Quick", 60), ("Standard", 300), ("Thorough", 1800), ("Own", 420)])
+def test_the_budget_is_what_is_chosen(panel: TrainPanel, text: str, seconds: float) -> None:
+    choice = panel.findChild(BudgetChoice)
+    minutes = choice.findChild(QSpinBox)
+    minutes.setValue(7)
+    _choose(choice.findChild(QComboBox), text)
+    assert panel.budget().seconds == seconds
+    assert minutes.isHidden() is (text != "Own")
+
+
+def test_one_minute_with_the_compact_sam_on_the_fastest_device_is_the_default(panel: TrainPanel) -> None:
+    assert (panel.budget().seconds, panel.teacher(), panel.device()) == (60.0, "compact", "auto")
+    assert panel.config() == Config()
+
+
+@pytest.mark.parametrize(
+    ("text", "teacher"), [("SAM ViT-B", "vit_b"), ("SAM ViT-L", "vit_l"), ("SAM ViT-H", "vit_h"), ("None", "none")]
+)
+def test_the_teacher_is_part_of_the_configuration(panel: TrainPanel, text: str, teacher: str) -> None:
+    _choose(panel.findChild(TeacherChoice), text)
+    assert panel.teacher() == teacher
+    assert panel.config().teacher.variant == teacher
+
+
+def test_a_teacher_from_a_file_is_its_path(panel: TrainPanel, monkeypatch: pytest.MonkeyPatch) -> None:
+    choice = panel.findChild(TeacherChoice)
+    monkeypatch.setattr(choice, "ask_teacher_file", lambda: Path("/weights/medsam.pth"))
+    for _ in range(2):
+        _choose(choice, "From file")
+        assert panel.teacher() == str(Path("/weights/medsam.pth"))
+        assert choice.currentText() == "File medsam.pth"
+    assert choice.count() == 7
+    assert panel.config() == Config()
+
+
+def test_declining_a_file_keeps_the_teacher_chosen_before(panel: TrainPanel, monkeypatch: pytest.MonkeyPatch) -> None:
+    choice = panel.findChild(TeacherChoice)
+    monkeypatch.setattr(choice, "ask_teacher_file", lambda: None)
+    _choose(choice, "None")
+    _choose(choice, "From file")
+    assert panel.teacher() == "none"
+
+
+def test_only_devices_that_are_there_are_offered_and_the_chosen_one_stays(panel: TrainPanel) -> None:
+    device = panel.findChildren(QComboBox)[2]
+    assert [device.itemData(row) for row in range(device.count())] == ["auto", "cpu"]
+    _choose(device, "Processor")
+    panel.set_devices(["cuda", "cpu"])
+    assert [device.itemData(row) for row in range(device.count())] == ["auto", "cpu", "cuda"]
+    assert panel.device() == "cpu"
+
+
+def test_the_advanced_form_is_built_when_it_is_first_unfolded_and_then_counts(panel: TrainPanel) -> None:
+    assert panel.findChild(ConfigForm) is None
+    panel.findChild(QCollapsible).expand(animate=False)
+    form = panel.findChild(ConfigForm)
+    rate = next(one for one in form.findChildren(QLineEdit) if one.text() == "0.002")
+    rate.setText("3e-3")
+    assert panel.config() == Config().with_values(learning_rate=3e-3)
+    next(one for one in panel.findChildren(QPushButton) if one.text() == "Reset to defaults").click()
+    assert panel.config() == Config()
+
+
+def test_settings_that_do_not_hold_keep_the_train_button_off(panel: TrainPanel) -> None:
+    panel.findChild(QCollapsible).expand(animate=False)
+    rate = next(one for one in panel.findChild(ConfigForm).findChildren(QLineEdit) if one.text() == "0.002")
+    rate.setText("fast")
+    train = next(one for one in panel.findChildren(QPushButton) if one.text() == "Train on my labels")
+    assert not train.isEnabled()
+    with pytest.raises(ConfigError, match="Learning rate is “fast”"):
+        panel.config()
+    rate.setText("0,01")
+    assert train.isEnabled()
+    assert panel.config().training.learning_rate == 0.01
+
+
+def test_settings_can_be_locked_while_they_would_change_nothing(panel: TrainPanel) -> None:
+    panel.set_settings_enabled(False)
+    assert not any(box.isEnabled() for box in panel.findChildren(QComboBox))
+    panel.set_settings_enabled(True)
+    assert all(box.isEnabled() for box in panel.findChildren(QComboBox))
+
+
+@pytest.mark.parametrize(
+    ("seconds_left", "text"), [(None, "Step 7"), (42.4, "Step 7, 42 s left"), (200.0, "Step 7, 3 min left")]
+)
+def test_progress_is_said_in_words(panel: TrainPanel, seconds_left: float | None, text: str) -> None:
+    panel.set_progress(7, 0.25, seconds_left)
+    assert panel._progress.text() == text
+    assert panel.findChild(QProgressBar).value() == 25
+
+
+def test_the_curves_take_room_only_once_there_is_a_training(panel: TrainPanel) -> None:
+    plot = panel.findChild(TrainingPlot)
+    assert plot.isHidden()
+    panel.set_stage(Stage.PREPARING)
+    panel.set_stage(None)
+    assert not plot.isHidden()
+
+
+def test_it_fits_a_narrow_dock_with_everything_unfolded(panel: TrainPanel) -> None:
+    panel.set_stage(Stage.PAUSED)
+    panel.findChild(QCollapsible).expand(animate=False)
+    panel.set_message("A sentence that is much longer than the panel is wide. " * 4)
+    assert panel.minimumSizeHint().width() <= 350
