@@ -29,7 +29,9 @@ _BOTH_STUDENTS = {"fusion.evidence.0.weight"}
 """Parameters that count the classes twice, once for each student."""
 
 _RARE_LOGIT = -4.0
-"""Logit a new class starts with: about one pixel in fifty, so that it does not push itself into what is known."""
+"""Logit a new class starts with: about one pixel in fifty, so that it does not push itself into what is known; the
+lower it is, the less the fusion, which looks at the students' entropy, sees of it, and the longer it takes to learn.
+"""
 
 _PROMPT_HEAD = re.compile(r"(prompt_heads\.heads\.)(\d+)(\..+)")
 
@@ -44,8 +46,14 @@ def class_sources(before: Sequence[int], after: Sequence[int]) -> list[int | Non
 
 
 def students_with_classes(students: Students, sources: Sources) -> Students:
-    """Return students for other classes, on the same device, that see the known ones exactly as before."""
-    changed = Students(len(sources), config=students.config).to(next(students.parameters()).device)
+    """Return students for other classes, on the same device.
+
+    Each of the two sees the known classes exactly as before; the fusion, which looks at their entropy, nearly so.
+    """
+    # Building networks draws random numbers, which are all overwritten.
+    with torch.random.fork_rng(devices=[]):
+        changed = Students(len(sources), config=students.config)
+    changed.to(next(students.parameters()).device)
     changed.load_state_dict({name: remapped(name, t, sources) for name, t in students.state_dict().items()})
     return changed.train(students.training)
 

@@ -21,6 +21,9 @@ _NEAR = 2
 _PATIENCE_S = 0.2
 """Predicting takes about this long at a stretch, so that it can be paused and stopped."""
 
+_SHORTEST_S = 0.001
+"""No slice is expected to take less than this."""
+
 _LONGEST_S = 1.0
 """Refreshing holds training up for no longer than about this, however long the step before it was."""
 
@@ -51,6 +54,10 @@ class LiveRefresh:
         self._predictors = predictors
         self._classes = classes
         self.outdate()
+
+    def rename(self, classes: tuple[LabelClass, ...]) -> None:
+        """Call the classes by other names; their predictions stay as they are."""
+        self._classes = classes
 
     def outdate(self) -> None:
         """Note that the students were replaced."""
@@ -83,7 +90,8 @@ class LiveRefresh:
         predicted = tuple(_as_shown(prediction) for prediction in self._predictors[self._case].slices(chosen))
         self._made_by[self._case][chosen] = self._students
         seconds = time.monotonic() - started
-        self._slice_s = seconds / len(chosen)
+        # Clocks that tick slowly may show no time at all.
+        self._slice_s = max(seconds / len(chosen), _SHORTEST_S)
         self._credit_s -= seconds
         return PredictionReady(self._case, predicted, self._classes, self.outdated)
 

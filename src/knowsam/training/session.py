@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import queue
 import time
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -38,6 +37,7 @@ from knowsam.training.events import (
 from knowsam.training.interruption import Interrupted, Interruption
 from knowsam.training.learner import Learner
 from knowsam.training.live_refresh import LiveRefresh
+from knowsam.training.mailbox import Mailbox
 from knowsam.training.referee import Referee
 from knowsam.training.slices import TrainingSlices, common_windows
 from knowsam.training.trained_model import TrainedModel
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     from knowsam.data.annotation import LabelClass
     from knowsam.data.case import Case
+    from knowsam.data.window import Window
     from knowsam.models.students import Students
     from knowsam.training.schedule import Budget
     from knowsam.training.step import StepLosses
@@ -109,12 +110,14 @@ class TrainingSession:
         self.students: Students | None = None
         self._sam_weights = sam_weights
         self._start_from = start_from
-        self._mailbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._received: list[SliceAnnotated | ClassesChanged] = []
         self._watched: Watch | None = None
         self._interruption = Interruption()
+        self._mailbox = Mailbox(self._interruption)
         self._referee = Referee(self.config.training, self._interruption, holdout=holdout, trained=trained)
         self._live: LiveRefresh | None = None
+        self._stage = Stage.PREPARING
+        self._adopted = False
         self._stopping = False
         self._closing = False
         self._steps = 0
@@ -140,8 +143,6 @@ class TrainingSession:
     def submit(self, message: Message) -> None:
         """Leave a message for the session; from any thread, returns at once."""
         self._mailbox.put(message)
-        if isinstance(message, (Pause, Stop)):
-            self._interruption.request()
 
     def run(self) -> Iterator[Event]:
         """Train until the budget is used or a `Stop` is read.
@@ -165,14 +166,15 @@ class TrainingSession:
     def _run(self) -> Iterator[Event]:
         if self.students is not None:
             raise TrainingError("This session has run already. Make a new one that starts from its model.")
-        yield StageChanged(Stage.PREPARING)
+        yield self._enter(Stage.PREPARING)
         yield from self._until_done(self._prepare)
         if not self._stopping:
             yield from self._introduce()
-            yield StageChanged(Stage.TRAINING)
+            yield self._enter(Stage.TRAINING)
             yield from self._train()
+        stopped = self._stopping
         yield from self._finish()
-        yield Finished(self._steps, self._seconds, stopped=self._stopping)
+        yield Finished(self._steps, self._seconds, stopped=stopped)
 
     def _prepare(self) -> None:
         """Build networks and network planes: too slow for the constructor, which the GUI thread calls."""
@@ -186,23 +188,26 @@ class TrainingSession:
             sam_weights=self._sam_weights,
             start_from=self._start_from,
         )
-        self._slices = self._training_slices()
+        self._slices = self._training_slices(self.windows)
         self.students = copy.deepcopy(self._learner.averaged)
         self._predict_with_new_parts()
         self._choose_holdout()
         if self._start_from is not None:
             # What is not better than the model it started from is no progress.
+            self._adopted = True
             self._referee.adopt(self._referee.measure(self._predictors, self.cases))
 
     def _train(self) -> Iterator[Event]:
         validated_at = 0.0
-        if self._start_from is not None:
-            yield from self._refresh(0.0)
+        yield from self._obey()
+        yield from self._refresh(0.0)
         while (progress := self._progress()) < 1.0:
             yield from self._obey()
             if self._stopping:
                 break
             yield from self._take_in()
+            if self._stopping:
+                break
             if not self._slices.labelled_keys:
                 raise TrainingError("No annotated slice is left to learn from. Paint one, then train again.")
             started = self._seconds
@@ -216,7 +221,9 @@ class TrainingSession:
                 validated_at = progress
                 yield validated
             yield from self._refresh(self._seconds - started)
-        if self._steps and (validated := self._validate()) is not None:
+        if self._steps:
+            while (validated := self._validate()) is None:
+                yield from self._obey()
             yield validated
 
     def _finish(self) -> Iterator[Event]:
@@ -224,8 +231,8 @@ class TrainingSession:
         if self._live is None or not self._steps:
             return
         yield from self._take_in()
-        if self._live.outdated:
-            yield StageChanged(Stage.REFRESHING)
+        if self._live.outdated and not self._closing:
+            yield self._enter(Stage.REFRESHING)
         while self._live.outdated and not self._closing:
             yield self._live.some()
             yield from self._obey()
@@ -314,7 +321,7 @@ class TrainingSession:
 
     def _refresh(self, seconds: float) -> Iterator[Event]:
         """Send predictions to whoever watches, after training for some time."""
-        if self._live is not None:
+        if self._live is not None and self._adopted:
             for ready in self._live.beside(seconds):
                 yield ready
                 yield from self._obey()
@@ -323,28 +330,37 @@ class TrainingSession:
 
     def _obey(self) -> Iterator[Event]:
         """Read all messages: pause, stop and turn to another slice at once, keep the others for `_take_in`."""
-        self._interruption.clear()
+        self._mailbox.heed()
         paused = False
-        while paused or not self._mailbox.empty():
+        while paused or not self._mailbox.is_empty:
             match message := self._mailbox.get():
                 case Stop():
-                    self._closing = self._stopping or not message.refresh
+                    self._closing = self._stopping or self._stage is Stage.REFRESHING or not message.refresh
                     self._stopping = True
                     return
                 case Pause():
                     if not paused:
                         yield StageChanged(Stage.PAUSED)
                     paused = True
+                    yield from self._show_watched()
                 case Resume():
                     if paused:
-                        yield StageChanged(Stage.TRAINING if self._steps else Stage.PREPARING)
+                        yield StageChanged(self._stage)
                     paused = False
                 case Watch():
                     self._watch(message)
-                    if paused and self._live is not None and self._steps and self._live.watched_is_outdated:
-                        yield self._live.some()
+                    if paused:
+                        yield from self._show_watched()
                 case _:
                     self._received.append(message)
+
+    def _enter(self, stage: Stage) -> StageChanged:
+        self._stage = stage
+        return StageChanged(stage)
+
+    def _show_watched(self) -> Iterator[Event]:
+        if self._live is not None and self._adopted and self._live.watched_is_outdated:
+            yield self._live.some()
 
     def _watch(self, message: Watch) -> None:
         self._watched = message
@@ -374,6 +390,8 @@ class TrainingSession:
         sources = class_sources([c.value for c in before], [c.value for c in classes])
         self.cases = [replace(case, annotation=case.annotation.with_classes(classes)) for case in self.cases]
         if sources == list(range(len(before))):
+            if self._live is not None:
+                self._live.rename(classes)
             return
         self._learner.change_classes(sources)
         self.students = students_with_classes(self.students, sources)
@@ -397,14 +415,17 @@ class TrainingSession:
             yield Notice(
                 f"Slice {label_slice.index} is painted beyond the region that was trained on; the region grows."
             )
-            self._widen()
+            yield from self._until_done(self._widen)
 
     def _widen(self) -> None:
         """Train on the region round all that is painted by now; the networks keep what they have learnt."""
         _, finest_mm = common_windows(self.cases, self.config)
         # Never finer than so far, what was learnt at one pixel size is of little use at another.
-        self.windows, self.pixel_mm = common_windows(self.cases, self.config, max(finest_mm, self.pixel_mm))
-        self._slices = self._training_slices()
+        windows, pixel_mm = common_windows(self.cases, self.config, max(finest_mm, self.pixel_mm))
+        self._slices = self._training_slices(windows)
+        self.windows, self.pixel_mm = windows, pixel_mm
+        # A score in the old region says nothing of the new one.
+        self._referee.forget()
         self._learner.change_plane(self.windows[0].plane)
         self._predict_with_new_parts()
 
@@ -416,7 +437,7 @@ class TrainingSession:
 
     def _is_first_seen(self) -> bool:
         """Tell whether somebody waits for the very first prediction."""
-        return self._steps == 1 and self._watched is not None
+        return self._watched is not None and not self._adopted
 
     def _validation_interval(self) -> float:
         """Return the progress from one validation to the next."""
@@ -441,6 +462,7 @@ class TrainingSession:
         if adopted:
             self.students.load_state_dict(self._learner.averaged.state_dict())
             self._live.outdate()
+            self._adopted = True
         return Validated(self._steps, dice, adopted)
 
     @contextmanager
@@ -452,10 +474,10 @@ class TrainingSession:
         finally:
             self._seconds += time.monotonic() - started
 
-    def _training_slices(self) -> TrainingSlices:
+    def _training_slices(self, windows: Sequence[Window]) -> TrainingSlices:
         return TrainingSlices(
             self.cases,
-            self.windows,
+            windows,
             self.config,
             device=self.device,
             seed=self.seed,

@@ -199,3 +199,45 @@ def test_voxels_of_the_ignore_value_are_unjudged_and_no_class() -> None:
 def test_labels_that_no_byte_holds_are_refused_before_they_wrap(label: int) -> None:
     with pytest.raises(InputError, match="Number the classes from 1"):
         LabelSlice(0, 3, np.full((2, 2), label))
+
+
+LIVER, SPLEEN, KIDNEY = CLASSES[1], CLASSES[2], LabelClass(9, "kidney", (7, 8, 9))
+
+
+@pytest.mark.parametrize(
+    ("classes", "before", "after"),
+    [
+        (CLASSES, plane(0, 1, 2, 0), plane(0, 1, 2, 0)),
+        ((*CLASSES, KIDNEY), plane(0, 1, 2, 0), plane(0, 1, 2, 0)),
+        ((BACKGROUND_CLASS, SPLEEN, LIVER), plane(0, 1, 2, 0), plane(0, 2, 1, 0)),
+        ((BACKGROUND_CLASS, KIDNEY, SPLEEN), plane(0, 1, 2, 0), plane(0, 0, 2, 0)),
+        ((BACKGROUND_CLASS, SPLEEN), plane(0, 1, 2, IGNORE), plane(0, IGNORE, 1, IGNORE)),
+        ((BACKGROUND_CLASS, SPLEEN), plane(1), plane(0)),
+    ],
+    ids=["same", "added", "reordered", "replaced", "removed where partly painted", "removed where alone"],
+)
+def test_with_other_classes_labels_keep_their_meaning(
+    empty: Annotation, classes: tuple[LabelClass, ...], before: LabelArray, after: LabelArray
+) -> None:
+    changed = empty.with_slice(LabelSlice(0, 3, before)).with_classes(classes)
+    assert changed.classes == classes
+    np.testing.assert_array_equal(changed.slices[3].labels, after)
+
+
+def test_a_slice_in_which_nothing_judged_is_left_is_unlabelled_again(empty: Annotation) -> None:
+    painted = empty.with_slice(LabelSlice(0, 3, plane(1, IGNORE))).with_slice(LabelSlice(0, 4, plane(2, IGNORE)))
+    assert painted.with_classes((BACKGROUND_CLASS, SPLEEN)).annotated == (4,)
+
+
+def test_a_new_name_or_color_changes_no_label(empty: Annotation) -> None:
+    painted = empty.with_slice(LabelSlice(0, 3, plane(0, 1, 2, IGNORE)))
+    renamed = painted.with_classes((BACKGROUND_CLASS, LabelClass(7, "hepar", (9, 9, 9)), SPLEEN))
+    np.testing.assert_array_equal(renamed.slices[3].labels, painted.slices[3].labels)
+    assert renamed.classes[1].name == "hepar"
+
+
+def test_the_annotation_asked_for_other_classes_stays_as_it_was(empty: Annotation) -> None:
+    painted = empty.with_slice(LabelSlice(0, 3, plane(0, 1, 2, IGNORE)))
+    painted.with_classes((BACKGROUND_CLASS,))
+    assert painted.classes == CLASSES
+    np.testing.assert_array_equal(painted.slices[3].labels, plane(0, 1, 2, IGNORE))

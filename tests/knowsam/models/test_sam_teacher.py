@@ -184,3 +184,29 @@ def test_no_teacher_cannot_be_built() -> None:
 def test_a_large_variant_without_weights_is_refused() -> None:
     with pytest.raises(CheckpointError, match="Give the official weights of vit_b, or choose compact"):
         SamTeacher(2, PLANE, PRETRAINED)
+
+
+@torch.no_grad()
+def test_known_classes_are_seen_as_before_when_one_is_added() -> None:
+    teacher = SamTeacher(2, (64, 64), TeacherConfig()).eval()
+    x, fused = torch.rand(2, 3, 64, 64), torch.randn(2, 3, 64, 64)
+    before = teacher(x, fused[:, :2])
+    teacher.change_classes((0, 1, None))
+    after = teacher(x, fused)
+    assert after.shape == (2, 3, 64, 64)
+    torch.testing.assert_close(after[:, :2], before, rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_classes_change_places_in_the_teacher() -> None:
+    teacher = SamTeacher(3, (64, 64), TeacherConfig(), mask_prompts=False).eval()
+    x = torch.rand(1, 3, 64, 64)
+    before = teacher(x)
+    teacher.change_classes((0, 2, 1))
+    torch.testing.assert_close(teacher(x), before[:, [0, 2, 1]], rtol=1e-4, atol=1e-4)
+
+
+def test_a_teacher_without_learnable_prompts_takes_other_classes_too() -> None:
+    teacher = SamTeacher(2, (64, 64), TeacherConfig(), learnable_prompts=False)
+    teacher.change_classes((0, None, 1))
+    assert teacher(torch.rand(1, 3, 64, 64), torch.randn(1, 3, 64, 64)).shape == (1, 3, 64, 64)

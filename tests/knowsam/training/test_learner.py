@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +12,10 @@ import torch
 from torch import Tensor
 
 from knowsam.data.annotation import default_classes
+from knowsam.models.prompts import PromptHeads
 from knowsam.models.sam import SamVariant, build_sam
+from knowsam.models.students import Fusion
+from knowsam.training.interruption import Interrupted, Interruption
 from knowsam.training.learner import Learner
 from knowsam.training.step import Batch, StepLosses
 from knowsam.training.trained_model import TrainedModel
@@ -217,3 +222,246 @@ def test_frozen_weights_of_sam_do_not_belong_to_what_was_learnt(tiny_config: Con
 
 def test_without_a_teacher_its_state_is_empty(tiny_config: Config) -> None:
     assert learner(tiny_config.with_values(variant="none")).teacher_state() == {}
+
+
+ADDED = (0, 1, None)
+
+
+def after_steps(config: Config, batch: Batch, count: int = 2, **given: Any) -> Learner:
+    trained = learner(config, **given)
+    for number in range(count):
+        trained.step(batch, number, 0.5)
+    return trained
+
+
+def optimizer_state(optimizer: torch.optim.Optimizer | None, parameter: Tensor) -> dict[str, Tensor]:
+    assert optimizer is not None
+    state: dict[str, Tensor] = optimizer.state[parameter]
+    return state
+
+
+@pytest.mark.parametrize(("optimizer", "moment"), [("adamw", "exp_avg"), ("sgd", "momentum_buffer")])
+def test_with_a_new_class_the_optimiser_knows_what_it_knew_of_the_others(
+    tiny_config: Config, batch: Batch, optimizer: str, moment: str
+) -> None:
+    trained = after_steps(tiny_config.with_values(optimizer=optimizer, variant="none"), batch)
+    before = dict(trained.students.named_parameters())
+    known = {name: dict(optimizer_state(trained._student_optimizer, p)) for name, p in before.items()}
+    trained.change_classes(ADDED)
+    for name, parameter in trained.students.named_parameters():
+        state = optimizer_state(trained._student_optimizer, parameter)
+        assert state.keys() == known[name].keys()
+        assert state[moment].shape == parameter.shape
+        if parameter.shape == before[name].shape:
+            assert torch.equal(state[moment], known[name][moment]), name
+    head = optimizer_state(trained._student_optimizer, trained.students.unet.head.weight)[moment]
+    assert known["unet.head.weight"][moment].any()
+    assert torch.equal(head[:2], known["unet.head.weight"][moment])
+    assert not head[2].any()
+
+
+def test_steps_go_on_as_they_would_have_where_classes_only_stay(tiny_config: Config, batch: Batch) -> None:
+    config = tiny_config.with_values(variant="none")
+    changed, plain = after_steps(config, batch), after_steps(config, batch)
+    changed.change_classes((0, 1))
+    assert changed.step(batch, 2, 0.5) == plain.step(batch, 2, 0.5)
+    for name, tensor in state_of(plain).items():
+        torch.testing.assert_close(state_of(changed)[name], tensor)
+
+
+@pytest.mark.parametrize(
+    ("sources", "optimizer", "steps"),
+    [
+        (ADDED, "adamw", 0),
+        (ADDED, "sgd", 0),
+        (ADDED, "sgd", 1),
+        ((0, None), "adamw", 1),
+        ((1, 0), "sgd", 1),
+        ((0, None, 1, None), "adamw", 1),
+    ],
+)
+def test_a_step_can_be_taken_with_other_classes(
+    tiny_config: Config, batch: Batch, sources: tuple[int | None, ...], optimizer: str, steps: int
+) -> None:
+    trained = after_steps(tiny_config.with_values(optimizer=optimizer), batch, steps)
+    trained.change_classes(sources)
+    assert trained.step(batch, steps, 0.9).total > 0
+    assert trained.students.state_dict().keys() == trained.averaged.state_dict().keys()
+    assert trained.averaged.unet.head.out_channels == len(sources)
+
+
+def test_a_new_class_is_learnt_by_students_and_teacher(tiny_config: Config, batch: Batch) -> None:
+    trained = after_steps(tiny_config.with_values(mixing=False), batch)
+    trained.change_classes(ADDED)
+    weight = trained.students.unet.head.weight[2].clone()
+    assert trained.teacher is not None
+    assert trained.teacher.prompt_heads is not None
+    head = trained.teacher.prompt_heads.heads[2][-2].weight
+    prompt = head.clone()
+    batch.labels[:, 8:16] = 2
+    trained.step(batch, 2, 0.0)
+    assert not torch.equal(trained.students.unet.head.weight[2], weight)
+    assert not torch.equal(head, prompt)
+
+
+def test_with_a_new_class_the_averaged_students_stay_averaged_and_untrained(tiny_config: Config, batch: Batch) -> None:
+    trained = after_steps(tiny_config.with_values(variant="none"), batch)
+    before = trained.averaged.unet.head.weight.clone()
+    trained.change_classes(ADDED)
+    assert torch.equal(trained.averaged.unet.head.weight[:2], before)
+    assert not torch.equal(trained.students.unet.head.weight[:2], before)
+    assert not trained.averaged.training
+    assert not any(parameter.requires_grad for parameter in trained.averaged.parameters())
+
+
+def test_the_teacher_keeps_the_prompts_and_the_optimiser_of_known_classes(tiny_config: Config, batch: Batch) -> None:
+    trained = after_steps(tiny_config, batch)
+    assert trained.teacher is not None
+    assert trained.teacher.prompt_heads is not None
+    heads = list(trained.teacher.prompt_heads.heads)
+    known = {
+        name: copy.deepcopy(optimizer_state(trained._teacher_optimizer, p))
+        for name, p in trained.teacher.named_parameters()
+    }
+    trained.change_classes((1, None, 0))
+    changed = trained.teacher.prompt_heads.heads
+    assert (changed[0], changed[2]) == (heads[1], heads[0])
+    assert changed[1] not in heads
+    kept = 0
+    for name, parameter in trained.teacher.named_parameters():
+        if not name.startswith("prompt_heads"):
+            state = optimizer_state(trained._teacher_optimizer, parameter)
+            assert state.keys() == known[name].keys()
+            assert all(torch.equal(state[key], known[name][key]) for key in state), name
+            kept += bool(state)
+    assert kept
+    name = "prompt_heads.heads.1.10.weight"
+    moved = optimizer_state(trained._teacher_optimizer, changed[0][10].weight)
+    assert torch.equal(moved["exp_avg"], known[name]["exp_avg"])
+    assert optimizer_state(trained._teacher_optimizer, changed[1][10].weight) == {}
+
+
+def test_a_change_of_classes_leaves_the_random_numbers_of_others_alone(tiny_config: Config) -> None:
+    trained = learner(tiny_config)
+    before = torch.random.get_rng_state()
+    trained.change_classes(ADDED)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_on_another_plane_everything_that_fits_is_kept(tiny_config: Config, batch: Batch) -> None:
+    trained = after_steps(tiny_config, batch)
+    students, taught = state_of(trained), trained.teacher_state()
+    trained.change_plane((48, 32))
+    now = trained.teacher_state()
+    assert trained.teacher is not None
+    assert trained.teacher.plane == (48, 32)
+    assert now.keys() == taught.keys()
+    anew = {name for name in now if now[name].shape != taught[name].shape}
+    assert all("pos" in name or "_pe" in name for name in anew)
+    assert all(torch.equal(now[name], taught[name]) for name in now.keys() - anew)
+    assert all(torch.equal(state_of(trained)[name], tensor) for name, tensor in students.items())
+
+
+def test_a_step_can_be_taken_on_another_plane(tiny_config: Config, batch: Batch) -> None:
+    trained = after_steps(tiny_config, batch)
+    trained.change_plane((48, 32))
+    larger = Batch(*(torch.cat([tensor, tensor[..., :16, :]], dim=-2) for tensor in batch))
+    assert trained.step(larger, 2, 0.9).total > 0
+
+
+def test_on_another_plane_the_teacher_goes_on_with_its_present_classes(tiny_config: Config) -> None:
+    trained = learner(tiny_config)
+    trained.change_classes(ADDED)
+    trained.change_plane((48, 32))
+    assert trained.teacher is not None
+    assert trained.teacher.classes == 3
+
+
+def test_on_the_same_plane_the_teacher_stays_the_same(tiny_config: Config) -> None:
+    trained = learner(tiny_config)
+    teacher = trained.teacher
+    trained.change_plane(PLANE)
+    assert trained.teacher is teacher
+
+
+def test_a_frozen_sam_is_loaded_again_for_another_plane(tiny_config: Config) -> None:
+    small = SamVariant(32, 2, 2, global_attention=(1,), decoder_mlp_dim=32)
+    weights = build_sam(small, PLANE).state_dict()
+    trained = learner(tiny_config.with_values(variant="vit_b"), sam_weights=weights)
+    trained.change_plane((48, 32))
+    assert trained.teacher is not None
+    assert torch.equal(trained.teacher.sam.mask_decoder.iou_token.weight, weights["mask_decoder.iou_token.weight"])
+    assert not trained.teacher.sam.mask_decoder.iou_token.weight.requires_grad
+
+
+def test_without_a_teacher_classes_and_plane_can_change(tiny_config: Config, batch: Batch) -> None:
+    trained = after_steps(tiny_config.with_values(variant="none"), batch)
+    trained.change_plane((48, 32))
+    trained.change_classes(ADDED)
+    assert trained.teacher is None
+    assert trained.step(batch, 2, 0.9).total > 0
+
+
+def ask_in(
+    monkeypatch: pytest.MonkeyPatch, network: type[Fusion | PromptHeads], ask: Callable[[], None], way: str
+) -> None:
+    """Let a network ask for an interruption when it is reached on one of the two ways."""
+    forward = network.forward
+
+    def asking(self: Any, *args: Tensor) -> Tensor:
+        out: Tensor = forward(self, *args)
+        if way == "forward":
+            ask()
+        elif out.requires_grad:
+            out.register_hook(lambda _: ask())
+        return out
+
+    monkeypatch.setattr(network, "forward", asking)
+
+
+@pytest.mark.parametrize("way", ["forward", "back"])
+@pytest.mark.parametrize("network", [Fusion, PromptHeads], ids=["students", "teacher"])
+@pytest.mark.parametrize("changed", [False, True], ids=["from the start", "with a class added"])
+def test_a_step_that_is_broken_off_changes_no_weight_and_can_be_taken_again(
+    tiny_config: Config,
+    batch: Batch,
+    monkeypatch: pytest.MonkeyPatch,
+    way: str,
+    network: type[Fusion | PromptHeads],
+    changed: bool,
+) -> None:
+    """The students are looked at alone, or the teacher's layers would break the step off for them."""
+    interruption = Interruption()
+    config = tiny_config if network is PromptHeads else tiny_config.with_values(variant="none")
+    trained = after_steps(config, batch, 1, interruption=interruption)
+    if changed:
+        trained.change_classes(ADDED)
+    networks = [one for one in (trained.students, trained.averaged, trained.teacher) if one is not None]
+    before = [parameter.clone() for one in networks for parameter in one.parameters()]
+    averaged = {name: tensor.clone() for name, tensor in trained.averaged.state_dict().items()}
+    with monkeypatch.context() as patched:
+        ask_in(patched, network, interruption.request, way)
+        with pytest.raises(Interrupted):
+            trained.step(batch, 1, 0.9)
+    after = [parameter for one in networks for parameter in one.parameters()]
+    assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
+    assert all(torch.equal(trained.averaged.state_dict()[name], tensor) for name, tensor in averaged.items())
+    interruption.clear()
+    assert trained.step(batch, 1, 0.9).total > 0
+    assert any(not torch.equal(one, other) for one, other in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize("norm", ["group", "instance"])
+def test_a_step_that_was_broken_off_is_the_same_when_it_is_taken_again(
+    tiny_config: Config, batch: Batch, monkeypatch: pytest.MonkeyPatch, norm: str
+) -> None:
+    interruption = Interruption()
+    config = tiny_config.with_values(norm=norm)
+    broken_off, plain = learner(config, interruption=interruption), learner(config)
+    with monkeypatch.context() as patched:
+        ask_in(patched, Fusion, interruption.request, "back")
+        with pytest.raises(Interrupted):
+            broken_off.step(batch, 0, 0.9)
+    interruption.clear()
+    assert broken_off.step(batch, 0, 0.9) == plain.step(batch, 0, 0.9)
+    assert all(torch.equal(state_of(broken_off)[name], tensor) for name, tensor in state_of(plain).items())

@@ -1,0 +1,44 @@
+"""Where messages to a session wait, and how the urgent ones break off what is going on."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from typing import TYPE_CHECKING
+
+from knowsam.training.events import Message, Pause, Stop
+
+if TYPE_CHECKING:
+    from knowsam.training.interruption import Interruption
+
+
+class Mailbox:
+    """Messages in the order they were sent, from any thread; pause and stop are urgent."""
+
+    def __init__(self, interruption: Interruption) -> None:
+        self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._interruption = interruption
+        self._putting = threading.Lock()
+
+    def put(self, message: Message) -> None:
+        """Leave a message; returns at once."""
+        with self._putting:
+            self._messages.put(message)
+            if isinstance(message, (Pause, Stop)):
+                self._interruption.request()
+
+    def get(self) -> Message:
+        """Take the next message, wait for one if there is none."""
+        message = self._messages.get()
+        self.heed()
+        return message
+
+    def heed(self) -> None:
+        """Let work go on that was broken off: whatever was urgent lies in here by now."""
+        with self._putting:
+            self._interruption.clear()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to read."""
+        return self._messages.empty()
