@@ -8,8 +8,11 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip
 TORCH_ARGS := torch -c constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
 
+# Without a display, windows open on a virtual one (Debian: apt-get install xvfb).
+SCREEN := $(if $(DISPLAY)$(WAYLAND_DISPLAY)$(filter-out Linux,$(shell uname)),,xvfb-run -a -s "-screen 0 1600x1000x24")
+
 .DELETE_ON_ERROR:
-.PHONY: help setup test demo lint sample-data clean
+.PHONY: help setup test demo demo-cli lint sample-data pictures clean
 
 help:  ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -17,10 +20,16 @@ help:  ## show the targets
 setup: .venv/test.stamp  ## make .venv with everything needed to run and test
 
 test: .venv/test.stamp  ## run the tests
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(SCREEN) $(BIN)/python -m pytest -q -m "not slow"
 
-demo: .venv/test.stamp  ## segment the sample data, result in demo_output/
+demo: .venv/test.stamp  ## open napari with a sample that is ready to train; without a display, do it all and leave demo_output/
+	$(SCREEN) $(BIN)/python -m napari_knowsam.demo $(if $(SCREEN),--unattended demo_output)
+
+demo-cli: .venv/test.stamp  ## segment the sample data on the command line, result in demo_output/
 	$(BIN)/knowsam demo -o demo_output
+
+pictures: .venv/test.stamp  ## make the pictures of the documentation again
+	$(SCREEN) $(BIN)/python docs/make_pictures.py
 
 lint: .venv/dev.stamp  ## check style, types and structure
 	$(BIN)/ruff check

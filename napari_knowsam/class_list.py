@@ -1,0 +1,157 @@
+"""The classes of one worksheet: which values mean what, and which value the background brush paints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from knowsam.data.annotation import BACKGROUND_CLASS, IGNORE, LabelClass, default_classes
+from knowsam.errors import InputError
+
+MOST_CLASSES = IGNORE
+"""With background; class indices beyond could not be told from unjudged pixels."""
+
+
+def background_brush(values: Iterable[int], largest: int = 255) -> int:
+    """Return the value for known background: the largest one that is no label.
+
+    >>> background_brush([1, 2]), background_brush([1, 255]), background_brush([1], largest=127)
+    (255, 254, 127)
+    """
+    taken = set(values)
+    return next(value for value in range(largest, 0, -1) if value not in taken)
+
+
+class ClassList:
+    """Classes that can be added to, renamed, recoloured and taken away; background always comes first.
+
+    Parameters
+    ----------
+    classes : background first.
+    brush_value : reserved for known background; no class ever gets it.
+    """
+
+    def __init__(self, classes: tuple[LabelClass, ...], brush_value: int) -> None:
+        if classes[0].value != BACKGROUND_CLASS.value or brush_value in {label_class.value for label_class in classes}:
+            raise ValueError(f"Background first, and a brush value that is no class: {classes}, {brush_value}")
+        self.all = classes
+        self.brush_value = brush_value
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """Values of all classes, background first."""
+        return tuple(label_class.value for label_class in self.all)
+
+    @property
+    def dtype(self) -> np.dtype[np.integer]:
+        """The smallest type that holds every class value and the brush value."""
+        values = (*self.values, self.brush_value)
+        candidates: tuple[np.dtype[np.integer], ...] = (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.int32))
+        return next((dtype for dtype in candidates if _fit(values, dtype)), np.dtype(np.int64))
+
+    def require_known(self, values: npt.NDArray[np.integer]) -> None:
+        """Check that every value is a class or the brush.
+
+        Raises
+        ------
+        InputError
+            If one is neither.
+        """
+        unknown = np.setdiff1d(values, (*self.values, self.brush_value))
+        if unknown.size:
+            raise InputError(
+                f"The label {unknown[0]} was painted, but the classes are {', '.join(map(str, self.values))}. "
+                "Add the class first."
+            )
+
+    def add(self, name: str | None = None) -> LabelClass:
+        """Add a class with the next free value and colour.
+
+        Raises
+        ------
+        InputError
+            If no value is free.
+        """
+        value = self._free_value()
+        added = LabelClass(value, name or f"class {value}", self._free_color())
+        self._append(added)
+        return added
+
+    def ensure(self, values: Iterable[int]) -> tuple[LabelClass, ...]:
+        """Add a class for every value that has none, and return those.
+
+        Raises
+        ------
+        InputError
+            If there are more values than classes can be told apart.
+        """
+        new_values = sorted({int(value) for value in values} - {*self.values, self.brush_value})
+        before = self.all
+        try:
+            for value in new_values:
+                self._append(LabelClass(value, f"class {value}", self._free_color()))
+        except InputError:
+            self.all = before
+            raise
+        return self.all[len(before) :]
+
+    def change(self, value: int, *, name: str | None = None, color: tuple[int, int, int] | None = None) -> LabelClass:
+        """Give a class another name or colour, and return it."""
+        old = self.get(value)
+        new = replace(old, name=name or old.name, color=color or old.color)
+        self.all = tuple(new if label_class is old else label_class for label_class in self.all)
+        return new
+
+    def get(self, value: int) -> LabelClass:
+        """Return the class with a value."""
+        return self.all[self.values.index(value)]
+
+    def remove(self, value: int) -> int:
+        """Take a class away and return where it stood.
+
+        Raises
+        ------
+        InputError
+            If it is the only one besides background.
+        """
+        position = self.values.index(value, 1)
+        if len(self.all) == 2:
+            raise InputError(
+                f'"{self.all[1].name}" is the only class, but at least one is needed. Add another class first, '
+                "or give this one another name."
+            )
+        self.all = self.all[:position] + self.all[position + 1 :]
+        return position
+
+    def put_back(self, label_class: LabelClass, position: int) -> None:
+        """Bring a class back to where it stood, unless its value was given away meanwhile."""
+        if label_class.value not in self.values:
+            self.all = (*self.all[:position], label_class, *self.all[position:])
+
+    def _append(self, label_class: LabelClass) -> None:
+        if len(self.all) == MOST_CLASSES:
+            raise InputError(
+                f"There are {MOST_CLASSES - 1} classes already, and no more can be told apart. Remove a class first."
+            )
+        self.all = (*self.all, label_class)
+
+    def _free_value(self) -> int:
+        taken = {value for value in self.values if value < self.brush_value}
+        after = range(max(taken) + 1, self.brush_value)
+        gaps = (value for value in range(1, max(taken)) if value not in taken)
+        for value in (*after, *gaps):
+            return value
+        raise InputError("Every label value has its class already. Remove a class first.")
+
+    def _free_color(self) -> tuple[int, int, int]:
+        colors = [label_class.color for label_class in default_classes(range(1, MOST_CLASSES))[1:]]
+        used = {label_class.color for label_class in self.all}
+        return next((color for color in colors if color not in used), colors[len(self.all) % len(colors)])
+
+
+def _fit(values: Iterable[int], dtype: np.dtype[np.integer]) -> bool:
+    limits = np.iinfo(dtype)
+    return all(limits.min <= value <= limits.max for value in values)

@@ -1,0 +1,92 @@
+"""The dock widget: three panels in a column, and a workbench behind them."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
+
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtWidgets import QApplication, QLabel, QScrollArea, QVBoxLayout, QWidget
+
+from napari_knowsam.panels.annotate_panel import AnnotatePanel
+from napari_knowsam.panels.result_panel import ResultPanel
+from napari_knowsam.panels.section import Section
+from napari_knowsam.panels.train_panel import TrainPanel
+from napari_knowsam.workbench import Workbench
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+_MINIMUM_WIDTH_PX = 350
+
+_open: WeakValueDictionary[int, KnowSAMWidget] = WeakValueDictionary()
+"""The widgets by the identity of their viewer: two of them would fight over its layers."""
+
+
+class KnowSAMWidget(QWidget):
+    """Paint, train, look, correct, export: the whole plugin for one viewer.
+
+    A second one for the same viewer only says that there is one already.
+    """
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__()
+        self.setMinimumWidth(_MINIMUM_WIDTH_PX)
+        self.workbench: Workbench | None = None
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        if id(napari_viewer) in _open:
+            column.addWidget(_sentence("KnowSAM is open in this viewer already. Close this panel and use the other."))
+            return
+        _open[id(napari_viewer)] = self
+        self.annotate, self.train, self.result = AnnotatePanel(), TrainPanel(), ResultPanel()
+        column.addWidget(_scrolled(Annotate=self.annotate, Train=self.train, Result=self.result))
+        workbench = self.workbench = Workbench(napari_viewer, self.annotate, self.train, self.result)
+        # Not a method of this widget, which is no more when it is called.
+        self.destroyed.connect(lambda: workbench.close())
+        QApplication.instance().aboutToQuit.connect(workbench.close)
+        workbench.start()
+        threading.Thread(target=_load_torch, name="KnowSAM loading", daemon=True).start()
+
+    def close_workbench(self) -> None:
+        """End the training and let go of the viewer."""
+        if self.workbench is not None:
+            self.workbench.close()
+            self.workbench = None
+            for key in [key for key, widget in _open.items() if widget is self]:
+                del _open[key]
+
+    def event(self, event: QEvent) -> bool:
+        """Notice that napari has taken the widget out of its dock, which is all it does when the dock is closed."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.close_workbench()
+        return bool(super().event(event))
+
+
+def _scrolled(**panels: QWidget) -> QScrollArea:
+    inside = QWidget()
+    column = QVBoxLayout(inside)
+    column.setContentsMargins(2, 2, 2, 2)
+    for title, panel in panels.items():
+        column.addWidget(Section(title, panel, expanded=True))
+    column.addStretch(1)
+    area = QScrollArea()
+    area.setWidgetResizable(True)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setWidget(inside)
+    return area
+
+
+def _sentence(text: str) -> QLabel:
+    label = QLabel(text)
+    label.setWordWrap(True)
+    return label
+
+
+def _load_torch() -> None:
+    """Import what training needs while the person paints, so that it does not take seconds after the click."""
+    import knowsam.training.session  # noqa: F401
+    from knowsam.training.learner import load_ahead
+
+    load_ahead()

@@ -1,0 +1,148 @@
+"""What a person has said about one slice: strokes, a mark, a correction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from knowsam.data.annotation import BACKGROUND_CLASS, SliceState
+from knowsam.errors import InputError
+
+Values = npt.NDArray[np.integer[Any]]
+Mask = npt.NDArray[np.bool_]
+
+NOT_PAINTED = 0
+"""Value of a pixel of the user's labels that no stroke has touched."""
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """What a person has said about the pixels of a slice.
+
+    Parameters
+    ----------
+    values : (H, W), class values; meaningless where nothing was judged.
+    judged : (H, W).
+    """
+
+    values: Values
+    judged: Mask
+
+    @property
+    def state(self) -> SliceState:
+        """What it amounts to."""
+        if not self.judged.any():
+            return SliceState.UNLABELLED
+        if not self.judged.all():
+            return SliceState.PARTIAL
+        return SliceState.COMPLETE if (self.values != BACKGROUND_CLASS.value).any() else SliceState.BACKGROUND_ONLY
+
+
+@dataclass(frozen=True, eq=False)
+class SliceRecord:
+    """The slice as a person left it; arrays are never changed in place.
+
+    Parameters
+    ----------
+    painted : (H, W), class values, the brush value where background is known, `NOT_PAINTED` elsewhere; None if no
+        stroke is left.
+    mark : the state the person gave it, if any.
+    correction : (H, W), class values of the whole slice, as it was painted over a prediction.
+    """
+
+    painted: Values | None = None
+    mark: SliceState | None = None
+    correction: Values | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to keep."""
+        return self.painted is None and self.mark is None and self.correction is None
+
+    def judgement(self, plane_shape: tuple[int, int], brush_value: int, is_open: bool) -> Judgement:
+        """Return what is known of the pixels of a slice.
+
+        Parameters
+        ----------
+        plane_shape : (H, W).
+        brush_value : painted where background is known.
+        is_open : whether a person is painting it just now; without a mark, it then counts as partly painted.
+        """
+        everywhere = np.ones(plane_shape, dtype=np.bool_)
+        if self.correction is not None:
+            return Judgement(self.correction, everywhere)
+        if self.painted is None:
+            judged = everywhere if self.mark is SliceState.BACKGROUND_ONLY else ~everywhere
+            return Judgement(np.full(plane_shape, BACKGROUND_CLASS.value), judged)
+        partly = self.mark is SliceState.PARTIAL or (self.mark is None and is_open)
+        judged = self.painted != NOT_PAINTED if partly else everywhere
+        return Judgement(without_brush(self.painted, brush_value), judged)
+
+    def with_painting(self, painted: Values, brush_value: int) -> SliceRecord:
+        """Return the record after strokes; pixels they changed are changed in the correction too.
+
+        Parameters
+        ----------
+        painted : (H, W), the user's labels as they are now.
+        """
+        correction = self.correction
+        if correction is not None:
+            before = NOT_PAINTED if self.painted is None else self.painted
+            correction = np.where(painted != before, without_brush(painted, brush_value), correction)
+            correction = correction.astype(painted.dtype)
+        return replace(self, correction=correction)._with_strokes(painted)
+
+    def without_class(self, value: int) -> SliceRecord:
+        """Return the record with the pixels of a class unpainted, and background in the correction."""
+        correction = self.correction
+        if correction is not None:
+            correction = _replaced(correction, value, BACKGROUND_CLASS.value)
+        if self.painted is None:
+            return replace(self, correction=correction)
+        return replace(self, correction=correction)._with_strokes(_replaced(self.painted, value, NOT_PAINTED))
+
+    def require_markable(self, index: int, state: SliceState | None) -> None:
+        """Check that the slice, which has this index, can be given a state.
+
+        Raises
+        ------
+        InputError
+            If the state does not go with what is painted.
+        """
+        if self.correction is not None:
+            if state is not SliceState.COMPLETE:
+                raise InputError(
+                    f"Slice {index} is corrected, and a corrected slice is judged completely. "
+                    "Undo the correction to mark the slice otherwise."
+                )
+        elif self.painted is not None and state is SliceState.BACKGROUND_ONLY:
+            raise InputError(
+                f"Slice {index} is painted, but a slice of background only holds no paint. Erase it first."
+            )
+        elif self.painted is None and state is SliceState.COMPLETE:
+            raise InputError(
+                f"Nothing is painted in slice {index}, so it cannot be complete. If it shows none of the structures, "
+                'choose "Background only"; if its prediction is right, accept it.'
+            )
+
+    def _with_strokes(self, painted: Values) -> SliceRecord:
+        """Background round a stroke was judged before; a slice that was erased has no background to be sure of."""
+        if (painted != NOT_PAINTED).any():
+            was_judged = self.mark is SliceState.BACKGROUND_ONLY
+            return replace(self, painted=painted, mark=SliceState.COMPLETE if was_judged else self.mark)
+        is_erased = self.mark is SliceState.COMPLETE
+        return replace(self, painted=None, mark=None if is_erased else self.mark)
+
+
+def without_brush(values: Values, brush_value: int) -> Values:
+    """Return values (H, W) with the background brush turned into background."""
+    return _replaced(values, brush_value, BACKGROUND_CLASS.value)
+
+
+def _replaced(values: Values, old: int, new: int) -> Values:
+    replaced = values.copy()
+    replaced[values == old] = new
+    return replaced

@@ -1,0 +1,99 @@
+"""The background thread a training runs in: at low priority, so that the window stays smooth, and never in the way."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from knowsam.errors import KnowSAMError
+
+if TYPE_CHECKING:
+    from knowsam.training.events import Event, Message
+    from knowsam.training.session import TrainingSession
+
+logger = logging.getLogger(__name__)
+
+SessionMaker = Callable[[], "TrainingSession"]
+
+_NICENESS = 10
+"""Chosen by `benchmarks/gui_latency.py`: what makes a window stutter is competition for cores, not the GIL."""
+
+
+class TrainingWorker:
+    """Runs one training session in a thread; what comes of it is fetched with `take`.
+
+    It knows no Qt: an object of Qt that is deleted while another thread emits its signal takes the program with it.
+
+    Parameters
+    ----------
+    make_session : called in the thread, since it imports torch and may load or download weights.
+    """
+
+    def __init__(self, make_session: SessionMaker) -> None:
+        self.session: TrainingSession | None = None
+        self._make_session = make_session
+        self._outcomes: queue.SimpleQueue[Event | Exception] = queue.SimpleQueue()
+        self._waiting: list[Message] = []
+        self._lock = threading.Lock()
+        # A daemon: whatever it does, it never keeps a closed napari alive.
+        self._thread = threading.Thread(target=self._run, name="KnowSAM training", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def submit(self, message: Message) -> None:
+        """Leave a message for the session, also before there is one; returns at once."""
+        with self._lock:
+            if self.session is None:
+                self._waiting.append(message)
+            else:
+                self.session.submit(message)
+
+    def take(self) -> Iterator[Event | Exception]:
+        """Yield what has happened since the last call: events, and last of all the error that ended the session."""
+        while not self._outcomes.empty():
+            yield self._outcomes.get()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the thread has ended; what is to be taken after that is all there is."""
+        return not self._thread.is_alive()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the thread to end; return whether it has."""
+        if self._thread.ident is not None:
+            self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        lower_priority()
+        try:
+            session = self._open_session()
+            for event in session.run():
+                self._outcomes.put(event)
+        except KnowSAMError as error:
+            self._outcomes.put(error)
+        except Exception as error:  # whatever it is, the person is told
+            logger.exception("Training ended with an unexpected error.")
+            self._outcomes.put(error)
+
+    def _open_session(self) -> TrainingSession:
+        session = self._make_session()
+        with self._lock:
+            self.session = session
+            for message in self._waiting:
+                session.submit(message)
+        return session
+
+
+def lower_priority() -> None:
+    """Let the thread that calls, and the threads torch starts from it, give way to all others where the system can."""
+    if sys.platform == "linux":
+        # On Linux, each thread has a niceness of its own; elsewhere this would slow down the window too.
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

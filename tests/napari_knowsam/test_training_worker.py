@@ -1,0 +1,113 @@
+"""The thread a training runs in: it tells everything, ends when it is told to, and swallows no error."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from knowsam.errors import TrainingError
+from knowsam.training.events import Event, Finished, Message, Notice, Stop
+from napari_knowsam.training_worker import TrainingWorker, lower_priority
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class FakeSession:
+    """Yields what it is given; notes what it is told; goes on until a Stop if it is `endless`."""
+
+    def __init__(self, *events: Event, endless: bool = False, error: Exception | None = None) -> None:
+        self.events, self.endless, self.error = events, endless, error
+        self.received: list[Message] = []
+        self.stopped = threading.Event()
+        self.thread: threading.Thread | None = None
+
+    def submit(self, message: Message) -> None:
+        self.received.append(message)
+        if isinstance(message, Stop):
+            self.stopped.set()
+
+    def run(self) -> Iterator[Event]:
+        self.thread = threading.current_thread()
+        yield from self.events
+        if self.error is not None:
+            raise self.error
+        if self.endless:
+            self.stopped.wait(10)
+        yield Finished(1, 1.0, stopped=self.endless)
+
+
+def worker_of(session: FakeSession) -> TrainingWorker:
+    return TrainingWorker(lambda: session)  # type: ignore[arg-type, return-value]
+
+
+def outcomes_of(worker: TrainingWorker) -> list[Event | Exception]:
+    worker.start()
+    assert worker.wait(5.0)
+    assert worker.is_done
+    return list(worker.take())
+
+
+def test_every_event_arrives_in_order_from_another_thread() -> None:
+    session = FakeSession(*(Notice(str(number)) for number in range(50)))
+    assert outcomes_of(worker_of(session)) == [*session.events, Finished(1, 1.0, stopped=False)]
+    assert session.thread is not threading.current_thread()
+
+
+@pytest.mark.parametrize("error", [TrainingError("no memory"), RuntimeError("shape"), ValueError("anything")])
+def test_an_error_is_told_of_whatever_its_type(error: Exception) -> None:
+    """Thread workers of napari and superqt lose a RuntimeError, which torch raises for most things."""
+    assert outcomes_of(worker_of(FakeSession(Notice("begun"), error=error))) == [Notice("begun"), error]
+
+
+def test_an_error_while_the_session_is_made_is_told_of() -> None:
+    error = TrainingError("no weights")
+
+    def fail() -> None:
+        raise error
+
+    assert outcomes_of(TrainingWorker(fail)) == [error]  # type: ignore[arg-type]
+
+
+def test_messages_left_before_there_is_a_session_reach_it_in_order() -> None:
+    session, gate = FakeSession(), threading.Event()
+
+    def make() -> FakeSession:
+        gate.wait(5)
+        return session
+
+    worker = TrainingWorker(make)  # type: ignore[arg-type]
+    worker.start()
+    messages = [Stop(), Stop(refresh=False)]
+    for message in messages:
+        worker.submit(message)
+    gate.set()
+    assert worker.wait(5.0)
+    assert session.received == messages
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only on Linux a thread has a niceness of its own")
+def test_the_thread_gives_way_and_the_window_does_not() -> None:
+    inside: list[int] = []
+
+    def look() -> None:
+        lower_priority()
+        inside.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert inside == [10]
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
+
+
+def test_the_worker_needs_no_torch_to_be_imported() -> None:
+    words = "import sys, napari_knowsam.training_controller; print('torch' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"
