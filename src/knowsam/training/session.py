@@ -16,8 +16,8 @@ from knowsam.data.case import require_same_kind
 from knowsam.data.sampling import SliceKey
 from knowsam.errors import InputError, TrainingError
 from knowsam.inference.device import is_out_of_memory, resolve_device
-from knowsam.inference.predictor import Predictor
-from knowsam.models.class_heads import class_sources, students_with_classes
+from knowsam.models.class_heads import class_sources
+from knowsam.training.adopted import AdoptedStudents
 from knowsam.training.events import (
     ClassesChanged,
     Event,
@@ -36,7 +36,6 @@ from knowsam.training.events import (
 )
 from knowsam.training.interruption import Interrupted, Interruption
 from knowsam.training.learner import Learner
-from knowsam.training.live_refresh import LiveRefresh
 from knowsam.training.mailbox import Mailbox
 from knowsam.training.referee import Referee
 from knowsam.training.slices import TrainingSlices, common_windows
@@ -48,6 +47,7 @@ if TYPE_CHECKING:
     from knowsam.data.annotation import LabelClass
     from knowsam.data.case import Case
     from knowsam.data.window import Window
+    from knowsam.inference.predictor import Predictor
     from knowsam.models.students import Students
     from knowsam.training.schedule import Budget
     from knowsam.training.step import StepLosses
@@ -70,10 +70,6 @@ class TrainingSession:
     sam_weights : official SAM weights, where the configured teacher is not the compact one.
     start_from : an earlier model to go on training.
     holdout, trained : of the earlier session, so that no slice changes sides when training goes on in a new one.
-
-    Attributes
-    ----------
-    students : the adopted students, in evaluation mode; None before training.
 
     Raises
     ------
@@ -107,7 +103,6 @@ class TrainingSession:
         self.windows, self.pixel_mm = common_windows(
             cases, self.config, start_from.pixel_mm if start_from is not None else None
         )
-        self.students: Students | None = None
         self._sam_weights = sam_weights
         self._start_from = start_from
         self._received: list[SliceAnnotated | ClassesChanged] = []
@@ -115,15 +110,19 @@ class TrainingSession:
         self._interruption = Interruption()
         self._mailbox = Mailbox(self._interruption)
         self._referee = Referee(self.config.training, self._interruption, holdout=holdout, trained=trained)
-        self._live: LiveRefresh | None = None
+        self._adopted: AdoptedStudents | None = None
         self._stage = Stage.PREPARING
-        self._adopted = False
         self._stopping = False
         self._closing = False
         self._steps = 0
         self._seconds = 0.0
         self._labelled_batch = self.config.training.labelled_batch
         self._unlabelled_batch = self.config.training.unlabelled_batch
+
+    @property
+    def students(self) -> Students | None:
+        """The students adopted last, in evaluation mode; None before training."""
+        return None if self._adopted is None else self._adopted.students
 
     @property
     def holdout(self) -> frozenset[SliceKey]:
@@ -189,13 +188,15 @@ class TrainingSession:
             start_from=self._start_from,
         )
         self._slices = self._training_slices(self.windows)
-        self.students = copy.deepcopy(self._learner.averaged)
-        self._predict_with_new_parts()
         self._choose_holdout()
+        adopted = AdoptedStudents(
+            self._learner, self._referee, self.cases, self._slices, config=self.config, device=self.device
+        )
         if self._start_from is not None:
-            # What is not better than the model it started from is no progress.
-            self._adopted = True
-            self._referee.adopt(self._referee.measure(self._predictors, self.cases))
+            adopted.start_from_here(self.cases)
+        self._adopted = adopted
+        if self._watched is not None:
+            self._watch(self._watched)
 
     def _train(self) -> Iterator[Event]:
         validated_at = 0.0
@@ -228,13 +229,14 @@ class TrainingSession:
 
     def _finish(self) -> Iterator[Event]:
         """Bring all predictions up to date for whoever watches."""
-        if self._live is None or not self._steps:
+        if self._adopted is None or not self._steps:
             return
         yield from self._take_in()
-        if self._live.outdated and not self._closing:
+        live = self._adopted.live
+        if live.outdated and not self._closing:
             yield self._enter(Stage.REFRESHING)
-        while self._live.outdated and not self._closing:
-            yield self._live.some()
+        while live.outdated and not self._closing:
+            yield live.some()
             yield from self._obey()
             yield from self._take_in()
 
@@ -268,9 +270,9 @@ class TrainingSession:
         TrainingError
             If training has not begun.
         """
-        if self.students is None:
+        if self._adopted is None:
             raise TrainingError("There is nothing to predict with yet. Train first.")
-        return self._predictors[case]
+        return self._adopted.predictors[case]
 
     def _progress(self) -> float:
         return self.budget.progress(steps=self._steps, seconds=self._seconds)
@@ -321,8 +323,8 @@ class TrainingSession:
 
     def _refresh(self, seconds: float) -> Iterator[Event]:
         """Send predictions to whoever watches, after training for some time."""
-        if self._live is not None and self._adopted:
-            for ready in self._live.beside(seconds):
+        if self._adopted is not None and self._adopted.have_learnt:
+            for ready in self._adopted.live.beside(seconds):
                 yield ready
                 yield from self._obey()
                 if self._stopping:
@@ -359,13 +361,14 @@ class TrainingSession:
         return StageChanged(stage)
 
     def _show_watched(self) -> Iterator[Event]:
-        if self._live is not None and self._adopted and self._live.watched_is_outdated:
-            yield self._live.some()
+        adopted = self._adopted
+        if adopted is not None and adopted.have_learnt and adopted.live.watched_is_outdated:
+            yield adopted.live.some()
 
     def _watch(self, message: Watch) -> None:
         self._watched = message
-        if self._live is not None and 0 <= message.case < len(self.cases):
-            self._live.watch(message.case, message.index)
+        if self._adopted is not None and 0 <= message.case < len(self.cases):
+            self._adopted.live.watch(message.case, message.index)
 
     def _take_in(self) -> Iterator[Event]:
         """Let training know of all that was painted and of all changes of the classes."""
@@ -385,19 +388,16 @@ class TrainingSession:
 
     def _change_classes(self, classes: tuple[LabelClass, ...]) -> None:
         """Let the networks go on with other classes: known ones keep what was learnt of them."""
-        assert self.students is not None
+        assert self._adopted is not None
         before = self.cases[0].annotation.classes
         sources = class_sources([c.value for c in before], [c.value for c in classes])
         self.cases = [replace(case, annotation=case.annotation.with_classes(classes)) for case in self.cases]
         if sources == list(range(len(before))):
-            if self._live is not None:
-                self._live.rename(classes)
+            self._adopted.live.rename(classes)
             return
         self._learner.change_classes(sources)
-        self.students = students_with_classes(self.students, sources)
         self._slices.relabel(self.cases)
-        self._referee.forget()
-        self._predict_with_new_parts()
+        self._adopted.change_classes(self.cases, self._slices, sources)
 
     def _annotate(self, message: SliceAnnotated) -> Iterator[Event]:
         if not 0 <= message.case < len(self.cases):
@@ -419,15 +419,14 @@ class TrainingSession:
 
     def _widen(self) -> None:
         """Train on the region round all that is painted by now; the networks keep what they have learnt."""
+        assert self._adopted is not None
         _, finest_mm = common_windows(self.cases, self.config)
         # Never finer than so far, what was learnt at one pixel size is of little use at another.
         windows, pixel_mm = common_windows(self.cases, self.config, max(finest_mm, self.pixel_mm))
         self._slices = self._training_slices(windows)
         self.windows, self.pixel_mm = windows, pixel_mm
-        # A score in the old region says nothing of the new one.
-        self._referee.forget()
-        self._learner.change_plane(self.windows[0].plane)
-        self._predict_with_new_parts()
+        self._learner.change_plane(windows[0].plane)
+        self._adopted.change_planes(self.cases, self._slices)
 
     def _choose_holdout(self) -> None:
         """Renew the hold-out and the streams of slices."""
@@ -437,7 +436,7 @@ class TrainingSession:
 
     def _is_first_seen(self) -> bool:
         """Tell whether somebody waits for the very first prediction."""
-        return self._watched is not None and not self._adopted
+        return self._watched is not None and self._adopted is not None and not self._adopted.have_learnt
 
     def _validation_interval(self) -> float:
         """Return the progress from one validation to the next."""
@@ -447,23 +446,13 @@ class TrainingSession:
         return min(interval, self.config.training.validate_every_s / self.budget.seconds)
 
     def _validate(self) -> Validated | None:
-        """Measure the learning students on the held-out slices and adopt them if they are not worse.
-
-        Returns None if it was broken off.
-        """
-        assert self.students is not None
-        assert self._live is not None
+        """Let the referee judge the learning students; None if that was broken off."""
+        assert self._adopted is not None
         try:
             with self._work():
-                dice = self._referee.measure(self._candidates, self.cases)
+                return self._adopted.judge(self.cases, self._steps)
         except Interrupted:
             return None
-        adopted = self._referee.adopt(dice)
-        if adopted:
-            self.students.load_state_dict(self._learner.averaged.state_dict())
-            self._live.outdate()
-            self._adopted = True
-        return Validated(self._steps, dice, adopted)
 
     @contextmanager
     def _work(self) -> Iterator[None]:
@@ -483,30 +472,3 @@ class TrainingSession:
             seed=self.seed,
             interruption=self._interruption,
         )
-
-    def _predict_with_new_parts(self) -> None:
-        """Renew the predictors after the students, the planes or the classes were replaced."""
-        assert self.students is not None
-        self._predictors = self._predictors_of(self.students)
-        self._candidates = self._predictors_of(self._learner.averaged)
-        classes = self.cases[0].annotation.classes
-        if self._live is not None:
-            self._live.predict_with(self._predictors, classes)
-            return
-        self._live = LiveRefresh(self._predictors, classes, share=self.config.training.refresh_share)
-        if self._watched is not None:
-            self._watch(self._watched)
-
-    def _predictors_of(self, students: Students) -> list[Predictor]:
-        return [
-            Predictor(
-                students,
-                case.volume,
-                axis=case.annotation.axis,
-                window=window,
-                config=self.config,
-                device=self.device,
-                planes=planes,
-            )
-            for case, window, planes in zip(self.cases, self.windows, self._slices.planes, strict=True)
-        ]
