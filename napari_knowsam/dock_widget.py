@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from typing import TYPE_CHECKING
-from weakref import WeakValueDictionary
+from weakref import WeakSet
 
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import QApplication, QLabel, QScrollArea, QVBoxLayout, QWidget
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 _MINIMUM_WIDTH_PX = 350
 
-_open: WeakValueDictionary[int, KnowSAMWidget] = WeakValueDictionary()
-"""The widgets by the identity of their viewer: two of them would fight over its layers."""
+_widgets: WeakSet[KnowSAMWidget] = WeakSet()
+"""All there are: two of them for one viewer would fight over its layers."""
 
 
 class KnowSAMWidget(QWidget):
@@ -36,13 +36,15 @@ class KnowSAMWidget(QWidget):
         self.workbench: Workbench | None = None
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        if id(napari_viewer) in _open:
+        # napari hands out a proxy that makes new objects of the layers at each access, so that none is itself again.
+        self._viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        if any(other.works_for(self._viewer) for other in _widgets):
             column.addWidget(_sentence("KnowSAM is open in this viewer already. Close this panel and use the other."))
             return
-        _open[id(napari_viewer)] = self
+        _widgets.add(self)
         self.annotate, self.train, self.result = AnnotatePanel(), TrainPanel(), ResultPanel()
         column.addWidget(_scrolled(Annotate=self.annotate, Train=self.train, Result=self.result))
-        workbench = self.workbench = Workbench(napari_viewer, self.annotate, self.train, self.result)
+        workbench = self.workbench = Workbench(self._viewer, self.annotate, self.train, self.result)
         # Not a method of this widget, which is no more when it is called.
         self.destroyed.connect(lambda: workbench.close())
         QApplication.instance().aboutToQuit.connect(workbench.close)
@@ -54,8 +56,10 @@ class KnowSAMWidget(QWidget):
         if self.workbench is not None:
             self.workbench.close()
             self.workbench = None
-            for key in [key for key, widget in _open.items() if widget is self]:
-                del _open[key]
+
+    def works_for(self, viewer: Viewer) -> bool:
+        """Tell whether this is the widget at work in a viewer."""
+        return self.workbench is not None and not self.workbench.is_closed and self._viewer is viewer
 
     def event(self, event: QEvent) -> bool:
         """Notice that napari has taken the widget out of its dock, which is all it does when the dock is closed."""

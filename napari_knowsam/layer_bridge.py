@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from napari_knowsam.layer_group import LayerGroup, Prediction
+    from napari_knowsam.snapshot import Snapshot
     from napari_knowsam.worksheet import Worksheet
 
 _OPACITY = 0.5
@@ -230,6 +231,10 @@ class LayerBridge(QObject):
         """Repeat what was taken back last."""
         self._change(lambda sheet: sheet.redo())
 
+    def restore(self, snapshot: Snapshot) -> None:
+        """Bring back what was painted when a snapshot was taken."""
+        self._change(lambda sheet: sheet.restore(snapshot))
+
     def go_to(self, index: int) -> None:
         """Bring a slice on the screen."""
         if self._group is not None:
@@ -337,6 +342,7 @@ class LayerBridge(QObject):
             group.is_training = self._is_training
             group.commit_all()
             self._shown_index = group.view.index
+            group.view.come_into_view()
         self._emit_names()
         self.worksheet_changed.emit()
         self.class_selected.emit(group.selected_value)

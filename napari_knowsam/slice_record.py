@@ -62,6 +62,11 @@ class SliceRecord:
         """Whether there is nothing to keep."""
         return self.painted is None and self.mark is None and self.correction is None
 
+    def astype(self, dtype: np.dtype[np.integer]) -> SliceRecord:
+        """Return the record with its arrays of another type."""
+        painted, correction = (v if v is None else v.astype(dtype) for v in (self.painted, self.correction))
+        return replace(self, painted=painted, correction=correction)
+
     def judgement(self, plane_shape: tuple[int, int], brush_value: int, is_open: bool) -> Judgement:
         """Return what is known of the pixels of a slice.
 
@@ -103,6 +108,10 @@ class SliceRecord:
         if self.painted is None:
             return replace(self, correction=correction)
         return replace(self, correction=correction)._with_strokes(_replaced(self.painted, value, NOT_PAINTED))
+
+    def with_brush(self, old: int, new: int) -> SliceRecord:
+        """Return the record with known background painted with another value."""
+        return self if self.painted is None else replace(self, painted=_replaced(self.painted, old, new))
 
     def require_markable(self, index: int, state: SliceState | None) -> None:
         """Check that the slice, which has this index, can be given a state.

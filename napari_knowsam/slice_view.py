@@ -45,6 +45,13 @@ class SliceView:
         """Whether any of the slice is on the screen."""
         return self.is_across or index == self.index
 
+    def come_into_view(self) -> None:
+        """Bring the nearest slice on the screen where the viewer stands beside the image."""
+        point = self._viewer.dims.point[-self._image.ndim :]
+        position = self._image.world_to_data(point)[self._layer_axis]
+        if not -0.5 <= position <= self._image.data.shape[self._layer_axis] - 0.5:
+            self.go_to(self.index)
+
     def go_to(self, index: int) -> None:
         """Bring a slice on the screen."""
         data_point = np.zeros(self._image.ndim)

@@ -15,6 +15,7 @@ from knowsam.errors import InputError, KnowSAMError
 from knowsam.training.events import ClassesChanged, SliceAnnotated, Stage, Watch
 from napari_knowsam import narration
 from napari_knowsam._writer import save_labels
+from napari_knowsam.autosave import Autosave
 from napari_knowsam.keys import Keys
 from napari_knowsam.layer_bridge import LayerBridge
 from napari_knowsam.orientation_letters import OrientationLetters
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from napari_knowsam.panels.annotate_panel import AnnotatePanel
     from napari_knowsam.panels.result_panel import ResultPanel
     from napari_knowsam.panels.train_panel import TrainPanel
+    from napari_knowsam.snapshot import Snapshot
     from napari_knowsam.worksheet import Worksheet
 
 _COALESCE_MS = 100
@@ -46,6 +48,7 @@ class Workbench(QObject):
         self._annotate, self._train, self._result = annotate, train, result
         self.bridge = LayerBridge(viewer)
         self.controller = TrainingController()
+        self.autosave = Autosave(parent=self)
         self._letters = OrientationLetters(viewer)
         self._keys = Keys(viewer, self._key_actions())
         self._in_training: Worksheet | None = None
@@ -64,6 +67,12 @@ class Workbench(QObject):
         self._connect_result()
         self._connect_bridge()
         self._connect_controller()
+        self._connect_autosave()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it has let go of its viewer."""
+        return self._closed
 
     def start(self) -> None:
         """Choose the first image and show what there is."""
@@ -71,12 +80,14 @@ class Workbench(QObject):
         self._say(narration.READY)
 
     def close(self) -> None:
-        """End the training, let go of the viewer; what was painted stays in its layers."""
+        """End the training, save, let go of the viewer; what was painted stays in its layers."""
         if self._closed:
             return
         self._closed = True
         self._panels_due.stop()
         self.controller.close()
+        self.bridge.flush()
+        self.autosave.close()
         self._keys.close()
         self._letters.close()
         self.bridge.close()
@@ -95,6 +106,9 @@ class Workbench(QObject):
         panel.slice_requested.connect(bridge.go_to)
         panel.mark_requested.connect(self._guarded(bridge.mark))
         panel.annotated_slice_requested.connect(bridge.go_to_annotated)
+
+        panel.restore_requested.connect(self._guarded(self._restore))
+        panel.offer_declined.connect(self.autosave.settle)
 
     def _connect_train(self) -> None:
         self._train.train_requested.connect(self._on_train_requested)
@@ -122,7 +136,7 @@ class Workbench(QObject):
             "K": self._guarded(partial(bridge.mark, SliceState.COMPLETE)),
             "J": self._guarded(partial(bridge.mark, SliceState.PARTIAL)),
             "G": self._guarded(partial(bridge.mark, SliceState.BACKGROUND_ONLY)),
-            "Y": self._guarded(bridge.accept_slice),
+            "U": self._guarded(bridge.accept_slice),
             "Alt-Z": self._guarded(bridge.undo),
             "Alt-Shift-Z": self._guarded(bridge.redo),
         }
@@ -153,6 +167,32 @@ class Workbench(QObject):
             self._guarded(self.bridge.choose_axis)(axis)
         if self.bridge.worksheet is not None:
             self._annotate.set_axis(self.bridge.worksheet.axis)
+
+    def _restore(self) -> None:
+        """Bring back what is offered, in the plane it was painted in."""
+        self.bridge.flush()
+        offer, worksheet = self.autosave.offer, self.bridge.worksheet
+        if offer is None or worksheet is None:
+            return
+        if offer.axis != worksheet.axis:
+            if worksheet.annotated:
+                raise InputError(
+                    "The slices to restore were painted in another plane than those you have painted now. "
+                    "Make new labels (New), and restore the slices into them."
+                )
+            self._on_axis_chosen(offer.axis)
+            worksheet = self.bridge.worksheet
+        if worksheet is not None and worksheet.axis == offer.axis:
+            self._take_back(worksheet, offer)
+
+    def _take_back(self, worksheet: Worksheet, offer: Snapshot) -> None:
+        self.bridge.restore(offer)
+        if not worksheet.snapshot().holds(offer):
+            return
+        self.autosave.settle()
+        if worksheet.corrected:
+            # Corrections are seen in the prediction layer alone.
+            self.bridge.set_live_visible(self._live)
 
     def _on_train_requested(self) -> None:
         if self.controller.is_running:
@@ -223,6 +263,7 @@ class Workbench(QObject):
         if self.controller.is_running and not self._holds_trained_image():
             self.controller.close()
             self._say("The image was removed, so its training was ended. Open it again to go on.")
+        self.autosave.watch(worksheet)
         self._watch()
         self._show_worksheet()
 
@@ -257,7 +298,7 @@ class Workbench(QObject):
         return self._in_training is not None and self.bridge.worksheet is self._in_training
 
     def _show_worksheet_soon(self, *_: object) -> None:
-        if not self._panels_due.isActive():
+        if not self._closed and not self._panels_due.isActive():
             self._panels_due.start()
 
     def _show_worksheet(self) -> None:
@@ -269,6 +310,10 @@ class Workbench(QObject):
         self._result.set_has_prediction(bool(worksheet.predicted or worksheet.annotated))
         self._result.set_volumes(worksheet.volumes_ml())
         self._result.set_history(worksheet.undo_name, worksheet.redo_name)
+
+    def _connect_autosave(self) -> None:
+        self.autosave.offered.connect(self._annotate.set_offer)
+        self.autosave.problem.connect(self._annotate.set_message)
 
     def _connect_controller(self) -> None:
         controller = self.controller

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -20,10 +21,12 @@ from knowsam.data.annotation import (
     SliceState,
     label_values,
 )
+from knowsam.errors import InputError
 from napari_knowsam.class_list import ClassList, background_brush
 from napari_knowsam.history import ClassPresence, History, Step
 from napari_knowsam.predicted_slices import PercentArray, PredictedSlices
 from napari_knowsam.slice_record import NOT_PAINTED, Judgement, SliceRecord, Values, without_brush
+from napari_knowsam.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from knowsam.data.volume import Volume
@@ -309,6 +312,35 @@ class Worksheet:
         """Repeat the action taken back last, and return the indices of the slices it changed."""
         return self._go(self._history.redo(self._here))
 
+    def snapshot(self) -> Snapshot:
+        """Return all that a person has said, as it is now; no predictions."""
+        records = MappingProxyType(dict(self._records))
+        return Snapshot(datetime.now(), self.volume.shape, self.axis, self.classes, self.brush_value, records)
+
+    def restore(self, snapshot: Snapshot) -> tuple[int, ...]:
+        """Take slices as they were when a snapshot was taken, and return their indices; all others stay.
+
+        It can be undone, but its classes, which get the names and colours they had, are there to stay.
+
+        Raises
+        ------
+        InputError
+            If its classes do not go with what is painted; nothing is changed then.
+        """
+        if snapshot.axis != self.axis or snapshot.shape != self.volume.shape:
+            raise ValueError(
+                f"A snapshot of {snapshot.shape} along {snapshot.axis} in {self.volume.shape}, {self.axis}."
+            )
+        self._make_way_for(snapshot.classes, snapshot.brush_value)
+        self._classes.ensure(label_class.value for label_class in snapshot.classes)
+        for label_class in snapshot.classes[1:]:
+            self._classes.change(label_class.value, name=label_class.name, color=label_class.color)
+        records = snapshot.with_brush(self.brush_value).records
+        self._history.record(Step("restored painting", {index: self._record(index) for index in records}))
+        for index, record in records.items():
+            self._put(index, record.astype(self.dtype))
+        return tuple(records)
+
     def predict(self, index: int, labels: LabelArray, uncertainty: PercentArray) -> None:
         """Take the prediction of a slice.
 
@@ -364,6 +396,17 @@ class Worksheet:
         for index in painted:
             self._put(index, self._record(index).without_class(value))
         return tuple({*painted, *self._drop_predicted(value)})
+
+    def _make_way_for(self, classes: tuple[LabelClass, ...], brush_value: int) -> None:
+        """Take another brush value if the present one is a class; only while no pixel can have been painted with it."""
+        if self.brush_value not in {label_class.value for label_class in classes}:
+            return
+        if self._records or brush_value in self._classes.values:
+            raise InputError(
+                f"The painting to restore has a class with the value {self.brush_value}, which paints known background "
+                "in these labels. Make new labels, and restore it into them."
+            )
+        self._classes = ClassList(self.classes, brush_value)
 
     def _here(self, step: Step) -> Step:
         presence = step.presence

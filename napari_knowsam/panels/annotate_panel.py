@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QMessageBox, QVBoxL
 from napari_knowsam.panels.buttons import button
 from napari_knowsam.panels.choice_box import ChoiceBox
 from napari_knowsam.panels.class_table import ClassTable
+from napari_knowsam.panels.restore_offer import RestoreOffer
 from napari_knowsam.panels.slice_marks import SliceMarks
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class AnnotatePanel(QWidget):
     slice_requested = Signal(int)
     mark_requested = Signal(object)
     annotated_slice_requested = Signal(int)
+    restore_requested = Signal()
+    offer_declined = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -51,6 +54,7 @@ class AnnotatePanel(QWidget):
         self._table = ClassTable()
         self._add_class = button("Add class", "Add another structure to paint.", lambda: self.class_added.emit())
         self._marks = SliceMarks()
+        self._offer = RestoreOffer()
         self._message = QLabel()
         self._message.setWordWrap(True)
         self._message.hide()
@@ -95,6 +99,10 @@ class AnnotatePanel(QWidget):
         """Show which slice is on screen."""
         self._marks.set_current_slice(index)
 
+    def set_offer(self, sentence: str) -> None:
+        """Offer to restore what was painted before; an empty sentence takes the offer back."""
+        self._offer.set_sentence(sentence)
+
     def set_message(self, text: str) -> None:
         """Show a sentence under the panel; an empty one hides it."""
         self._message.setText(text)
@@ -123,7 +131,7 @@ class AnnotatePanel(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(4, 4, 4, 4)
         column.addLayout(form)
-        for widget in (self._table, self._add_class, self._marks, self._message):
+        for widget in (self._offer, self._table, self._add_class, self._marks, self._message):
             column.addWidget(widget)
 
     def _connect(self) -> None:
@@ -134,6 +142,8 @@ class AnnotatePanel(QWidget):
         self._table.class_renamed.connect(self.class_renamed)
         self._table.class_recolored.connect(self.class_recolored)
         self._table.removal_requested.connect(self._on_removal_requested)
+        self._offer.accepted.connect(self.restore_requested)
+        self._offer.declined.connect(self.offer_declined)
         self._marks.slice_requested.connect(self.slice_requested)
         self._marks.mark_requested.connect(self.mark_requested)
         self._marks.annotated_slice_requested.connect(self.annotated_slice_requested)

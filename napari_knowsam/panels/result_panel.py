@@ -105,7 +105,7 @@ class ResultPanel(QWidget):
         return (
             button(
                 "This slice",
-                "Take this slice over into your labels (Y).",
+                "Take this slice over into your labels (U, for use).",
                 self.accept_slice_requested.emit,
             ),
             button(

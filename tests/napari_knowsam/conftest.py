@@ -31,6 +31,14 @@ def pytest_unconfigure() -> None:
     _home.cleanup()
 
 
+@pytest.fixture(autouse=True)
+def autosave_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Save and look for what was painted in a folder of the test's own."""
+    folder = tmp_path / "autosave"
+    monkeypatch.setattr("napari_knowsam.autosave.default_folder", lambda: folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def phantom() -> Volume:
     """The image of the sample: (32, 80, 96), its file oblique."""

@@ -1,0 +1,233 @@
+"""What a person painted, kept safe while they work, and offered again when the same image is opened."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING
+from weakref import ReferenceType, WeakKeyDictionary, ref
+
+import numpy as np
+from platformdirs import user_data_path
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from knowsam.errors import InputError
+from napari_knowsam.snapshot import Snapshot, read_snapshot, write_snapshot
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from knowsam.data.volume import Volume
+    from napari_knowsam.worksheet import Worksheet
+
+logger = logging.getLogger(__name__)
+
+INTERVAL_MS = 15_000
+KEPT_DAYS = 60
+
+_SAMPLES_PER_AXIS = 64
+_DIGEST_BYTES = 16
+_OURS = re.compile(rf"[0-9a-f]{{{2 * _DIGEST_BYTES}}}(\.previous|\.damaged)?\.npz")
+_SECONDS_PER_DAY = 86_400
+# Not from the locale: everything round the name of the month is English.
+_MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
+
+
+class Autosave(QObject):
+    """Keeps the work on one volume after the other in a folder, one file for each, and finds it there again.
+
+    The files hold label values, marks, classes and times, but nothing of the image and nothing that names a patient,
+    unless the user has named a class so. They are written in a thread. A file that cannot be read is never overwritten.
+
+    Parameters
+    ----------
+    folder : made when it is needed; by default that of `default_folder`.
+    """
+
+    offered = Signal(str)
+    """A sentence about painting that can be restored; an empty one if there is none."""
+
+    problem = Signal(str)
+    """Why nothing can be saved; said once."""
+
+    def __init__(self, folder: Path | None = None, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._folder = default_folder() if folder is None else folder
+        self._sheet: Worksheet | None = None
+        self._offer: Snapshot | None = None
+        self._offers: WeakKeyDictionary[Volume, list[Snapshot]] = WeakKeyDictionary()
+        self._saved: WeakKeyDictionary[Worksheet, Snapshot] = WeakKeyDictionary()
+        self._paths: WeakKeyDictionary[Volume, Path] = WeakKeyDictionary()
+        self._authors: dict[Path, ReferenceType[Worksheet]] = {}
+        self._writing: Future[None] | None = None
+        self._has_failed = False
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="KnowSAM autosave")
+        self._due = QTimer(self)
+        self._due.setInterval(INTERVAL_MS)
+        self._due.timeout.connect(self._on_due)
+        self._due.start()
+
+    @property
+    def offer(self) -> Snapshot | None:
+        """What can be restored."""
+        return self._offer
+
+    def watch(self, sheet: Worksheet | None) -> None:
+        """Save the work that was watched until now, watch another one, and offer what is lacking in it."""
+        if sheet is not self._sheet:
+            self.save()
+            self._sheet = sheet
+        if sheet is not None:
+            self._saved.setdefault(sheet, sheet.snapshot())
+            if sheet.volume not in self._offers:
+                self._wait()
+                self._offers[sheet.volume] = list(self._kept(sheet.volume))
+        self._make_offer()
+
+    def settle(self) -> None:
+        """Take the offer back, for it was accepted or declined, and make the next one, if any."""
+        if self._sheet is not None and self._offer is not None:
+            self._offers[self._sheet.volume].remove(self._offer)
+            self._make_offer()
+
+    def save(self) -> None:
+        """Begin to write what has changed since the last time, once that is written."""
+        self._wait()
+        sheet = self._sheet
+        if sheet is None:
+            return
+        snapshot = sheet.snapshot()
+        # What was there before everything was erased may still be wanted.
+        before = self._saved.get(sheet)
+        if not snapshot.records or (before is not None and before.is_unchanged_in(snapshot)):
+            return
+        self._saved[sheet] = snapshot
+        path, author = self._path(sheet.volume), ref(sheet)
+        by_another, self._authors[path] = self._authors.get(path) != author, author
+        self._writing = self._thread.submit(_keep, path, snapshot, set_aside=by_another)
+
+    def close(self) -> None:
+        """Save, and wait for it."""
+        self._due.stop()
+        self.save()
+        self._wait()
+        self._sheet = None
+        self._thread.shutdown()
+
+    def _on_due(self) -> None:
+        if self._writing is None or self._writing.done():
+            self.save()
+
+    def _wait(self) -> None:
+        """Wait for what is being written, and tell of a failure."""
+        writing, self._writing = self._writing, None
+        error = None if writing is None else writing.exception()
+        if error is None:
+            return
+        if not isinstance(error, OSError):
+            raise error
+        # It is tried again as if nothing had ever been saved.
+        self._saved.clear()
+        self._authors.clear()
+        if not self._has_failed:
+            self._has_failed = True
+            logger.warning("The painting cannot be saved: %s", error)
+            self.problem.emit(
+                f"What you paint should be saved in {self._folder} while you work, but that failed "
+                f"({error.strerror or error}). You can go on; export or save the labels from time to time."
+            )
+
+    def _make_offer(self) -> None:
+        self._offer = None if self._sheet is None else self._lacking(self._sheet)
+        self.offered.emit("" if self._offer is None else offer_sentence(len(self._offer.judged), self._offer.taken_at))
+
+    def _lacking(self, sheet: Worksheet) -> Snapshot | None:
+        here = sheet.snapshot()
+        return next((kept for kept in self._offers[sheet.volume] if not here.holds(kept)), None)
+
+    def _kept(self, volume: Volume) -> Iterator[Snapshot]:
+        path = self._path(volume)
+        for candidate in (path, _beside(path, "previous")):
+            try:
+                yield read_snapshot(candidate, volume.shape)
+            except FileNotFoundError:
+                continue
+            except (OSError, InputError) as error:
+                logger.warning("Saved painting is passed over: %s", error)
+
+    def _path(self, volume: Volume) -> Path:
+        if volume not in self._paths:
+            self._paths[volume] = self._folder / f"{fingerprint(volume)}.npz"
+        return self._paths[volume]
+
+
+def default_folder() -> Path:
+    """Return where the system keeps data of applications of this user."""
+    return user_data_path("napari-knowsam") / "autosave"
+
+
+def fingerprint(volume: Volume) -> str:
+    """Return letters and digits that differ for different images, from the geometry and a sample of the voxels."""
+    sample = volume.array[tuple(slice(None, None, -(-count // _SAMPLES_PER_AXIS)) for count in volume.shape)]
+    # Zero is added because a negative one has other bytes.
+    affine = np.round(volume.affine, 4) + 0.0
+    digest = blake2b(repr((volume.shape, volume.array.dtype.str)).encode(), digest_size=_DIGEST_BYTES)
+    digest.update(affine.tobytes())
+    digest.update(sample.tobytes())
+    return digest.hexdigest()
+
+
+def offer_sentence(slices: int, when: datetime) -> str:
+    """Say what can be restored.
+
+    >>> from datetime import datetime
+    >>> offer_sentence(7, datetime(2026, 11, 20, 14, 5))
+    'You painted 7 slices of this image on 20 November, 14:05.'
+    """
+    painted = "one slice" if slices == 1 else f"{slices} slices"
+    return f"You painted {painted} of this image on {when.day} {_MONTHS[when.month - 1]}, {when:%H:%M}."
+
+
+def _keep(path: Path, snapshot: Snapshot, *, set_aside: bool) -> None:
+    """Write a snapshot, and keep what another worksheet has left there and this one lacks."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if set_aside:
+        _set_aside(path, snapshot)
+    write_snapshot(path, snapshot)
+    _delete_old(path)
+
+
+def _set_aside(path: Path, snapshot: Snapshot) -> None:
+    try:
+        if not snapshot.holds(read_snapshot(path, snapshot.shape)):
+            os.replace(path, _beside(path, "previous"))
+    except FileNotFoundError:
+        return
+    except InputError:
+        os.replace(path, _beside(path, "damaged"))
+
+
+def _delete_old(written: Path) -> None:
+    """Delete files of other volumes that nobody has come back to for a long time."""
+    oldest = time.time() - KEPT_DAYS * _SECONDS_PER_DAY
+    for path in written.parent.iterdir():
+        if _OURS.fullmatch(path.name) is None or path.name.startswith(written.stem):
+            continue
+        # It may be gone already, or not ours to delete; the next time will do.
+        with suppress(OSError):
+            if path.stat().st_mtime < oldest:
+                path.unlink()
+
+
+def _beside(path: Path, what: str) -> Path:
+    return path.with_suffix(f".{what}{path.suffix}")

@@ -1,0 +1,51 @@
+"""What is going on is said in one sentence."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from knowsam.training.events import Finished, Stage, StepDone
+from napari_knowsam import narration
+
+LOSSES: Any = SimpleNamespace(total=1.0)
+
+
+@pytest.mark.parametrize(
+    ("stage", "beginning"),
+    [
+        (None, "Paint a few slices"),
+        (Stage.PREPARING, "Getting ready"),
+        (Stage.TRAINING, "Learning from what you painted"),
+        (Stage.PAUSED, "Paused."),
+        (Stage.REFRESHING, "Training is done."),
+    ],
+)
+def test_every_stage_has_a_sentence(stage: Stage | None, beginning: str) -> None:
+    assert narration.stage_sentence(stage).startswith(beginning)
+
+
+@pytest.mark.parametrize(("annotated", "slices"), [(1, "one slice of yours"), (3, "3 slices of yours")])
+def test_a_step_names_the_slices_it_learns_from(annotated: int, slices: str) -> None:
+    sentence = narration.training_sentence(StepDone(12, 0.1, 3.0, LOSSES), annotated, None)
+    assert sentence.startswith("Step 12: ")
+    assert slices in sentence
+    assert "Dice" not in sentence
+
+
+def test_a_step_names_the_score_where_there_is_one() -> None:
+    sentence = narration.training_sentence(StepDone(12, 0.1, 3.0, LOSSES), 6, 0.876)
+    assert "Dice is 0.88." in sentence
+
+
+@pytest.mark.parametrize(("stopped", "how"), [(True, "Training stopped after 7 steps"), (False, "Training finished")])
+def test_the_end_says_how_it_came_and_what_comes_next(stopped: bool, how: str) -> None:
+    sentence = narration.finished_sentence(Finished(7, 2.0, stopped=stopped))
+    assert sentence.startswith(how)
+    assert "export" in sentence
+
+
+def test_an_end_before_the_first_step_claims_nothing_was_learnt() -> None:
+    assert "nothing was learnt" in narration.finished_sentence(Finished(0, 0.0, stopped=True))

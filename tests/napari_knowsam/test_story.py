@@ -1,0 +1,278 @@
+"""From the first stroke to the file, as a person does it: with the mouse, the keys and the buttons, and with torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import nibabel as nib
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+from story import Desk, plane_of, wait_for_threads
+
+from knowsam.data.annotation import IGNORE, SliceState
+from knowsam.io.nifti import read_nifti, read_nifti_labels
+from knowsam.io.sample import sample_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari.viewer import Viewer
+    from pytestqt.qtbot import QtBot
+
+LIVER, KIDNEYS, LESION = 1, 2, 3
+ACCEPT = Qt.Key.Key_U
+ALT = Qt.KeyboardModifier.AltModifier
+SHIFT = Qt.KeyboardModifier.ShiftModifier
+
+
+@pytest.fixture
+def desk(make_napari_viewer: Callable[..., Viewer], qtbot: QtBot) -> Iterator[Desk]:
+    desk = Desk(make_napari_viewer, qtbot)
+    yield desk
+    desk.widget.close_workbench()
+    wait_for_threads(qtbot, 5.0)
+
+
+def test_from_the_first_stroke_to_the_file(
+    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, tmp_path: Path
+) -> None:
+    desk = Desk(make_napari_viewer, qtbot, "phantom")
+    _paint_two_slices(desk)
+    desk.train()
+    _see_the_prediction_change_twice(desk)
+    corrected = _correct(desk, 13)
+    _accept_and_take_back(desk, 13, corrected)
+    desk.stop()
+    assert "stopped after" in desk.train_message
+    _export(desk, tmp_path / "mask.nii.gz")
+    desk.widget.close_workbench()
+    wait_for_threads(qtbot)
+
+
+def _paint_two_slices(desk: Desk) -> None:
+    for index in (10, 16):
+        desk.look_at(index)
+        desk.paint(desk.labels, LIVER, [(index, 25, 25), (index, 45, 35), (index, 25, 40)], size=9)
+    desk.wait_until(lambda: desk.sheet.annotated == (10, 16))
+    assert (plane_of(desk.labels, 10) == LIVER).sum() > 100
+    assert desk.sheet.state(10) is SliceState.COMPLETE
+
+
+def _see_the_prediction_change_twice(desk: Desk) -> None:
+    desk.look_at(13)
+    seen: set[bytes] = set()
+
+    def is_new() -> bool:
+        seen.add(plane_of(desk.prediction, 13).tobytes())
+        return len(seen) >= 3
+
+    desk.wait_until(is_new)
+    assert desk.is_running
+
+
+def _correct(desk: Desk, index: int) -> bytes:
+    """Paint over the prediction and see that training takes it in and that no later prediction takes it away."""
+    desk.paint(desk.prediction, LIVER, [(index, 60, 60), (index, 60, 75)], size=6)
+    desk.wait_until(lambda: index in desk.sheet.corrected)
+    corrected = plane_of(desk.prediction, index)
+    assert (corrected[58:63, 60:75] == LIVER).all()
+    desk.wait_until(lambda: index in desk.session.cases[0].annotation.slices)
+    learnt = desk.session.cases[0].annotation.slices[index].labels
+    assert np.array_equal(learnt, corrected)
+    elsewhere = plane_of(desk.prediction, index + 1)
+    desk.wait_until(lambda: not np.array_equal(plane_of(desk.prediction, index + 1), elsewhere))
+    assert np.array_equal(plane_of(desk.prediction, index), corrected)
+    return corrected.tobytes()
+
+
+def _accept_and_take_back(desk: Desk, index: int, corrected: bytes) -> None:
+    desk.press(ACCEPT)
+    assert desk.sheet.corrected == ()
+    assert plane_of(desk.labels, index).tobytes() == corrected
+    assert desk.sheet.state(index) is SliceState.COMPLETE
+    desk.click(desk.widget.result, "Between")
+    assert desk.sheet.annotated == tuple(range(10, 17))
+    desk.look_at(11)
+    desk.press(Qt.Key.Key_Z, ALT)
+    assert desk.sheet.annotated == (10, index, 16)
+    assert not plane_of(desk.labels, 12).any()
+    desk.press(Qt.Key.Key_Z, ALT)
+    assert desk.sheet.corrected == (index,)
+    assert not plane_of(desk.labels, index).any()
+    assert plane_of(desk.prediction, index).tobytes() == corrected
+    desk.look_at(20)
+    desk.press(Qt.Key.Key_Z, ALT | SHIFT)
+    desk.press(Qt.Key.Key_Z, ALT | SHIFT)
+    assert desk.sheet.annotated == tuple(range(10, 17))
+    assert desk.sheet.corrected == ()
+    desk.wait_until(lambda: set(desk.session.cases[0].annotation.slices) == set(range(10, 17)))
+
+
+def _export(desk: Desk, path: Path) -> None:
+    desk.widget.result.ask_export_path = lambda: path  # type: ignore[method-assign]
+    desk.click(desk.widget.result, "Export as NIfTI…")
+    assert desk.result_message.startswith("Saved mask.nii.gz")
+    exported, sample = nib.load(path), nib.load(sample_folder() / "phantom.nii.gz")
+    assert exported.shape == sample.shape
+    assert np.allclose(exported.affine, sample.affine)
+    read = read_nifti_labels(path)
+    assert np.array_equal(read.array, desk.prediction.data)
+    assert set(np.unique(np.asarray(exported.dataobj))) == {0, LIVER}
+    image = read_nifti(sample_folder() / "phantom.nii.gz")
+    assert np.array_equal(image.array, desk.image.data)
+
+
+def test_the_painted_sample_is_trained_with_the_compact_sam(desk: Desk) -> None:
+    painted = desk.labels.data.copy()
+    desk.settings(desk.widget.train.budget(), teacher="compact")
+    desk.train()
+    desk.stop()
+    assert np.array_equal(desk.labels.data, painted)
+    assert len(desk.sheet.predicted) == desk.sheet.slice_count
+
+
+def test_a_class_added_while_training_is_learnt_without_a_restart(desk: Desk) -> None:
+    desk.train()
+    session = desk.session
+    desk.click(desk.widget.annotate, "Add class")
+    assert desk.labels.selected_label == 4
+    desk.look_at(14)
+    desk.paint(desk.labels, 4, [(14, 40, 40), (14, 40, 55)])
+    desk.wait_until(lambda: session.classes == 5)
+    desk.wait_until(lambda: 14 in session.cases[0].annotation.slices)
+    learnt = session.cases[0].annotation.slices[14].labels
+    assert {4} <= set(np.unique(learnt)) <= {4, IGNORE}
+    desk.look_at(15)
+    desk.wait_until(lambda: 0 in session.cases[0].annotation.slices[14].labels)
+    assert desk.is_running
+    assert desk.session is session
+
+
+def test_a_class_removed_while_training_is_gone_everywhere(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desk.widget.annotate, "confirm_removal", lambda _: True)
+    desk.train()
+    session = desk.session
+    painted = desk.labels.data.copy()
+    desk.widget.annotate._table.removal_requested.emit(KIDNEYS)
+    desk.wait_until(lambda: [c.value for c in session.cases[0].annotation.classes] == [0, LIVER, LESION])
+    assert np.array_equal(desk.labels.data, np.where(painted == KIDNEYS, 0, painted))
+    before = session._steps
+    desk.wait_until(lambda: session._steps > before + 2)
+    assert KIDNEYS not in desk.prediction.data
+    assert desk.is_running
+    desk.press(Qt.Key.Key_Z, ALT)
+    assert np.array_equal(desk.labels.data, painted)
+    desk.wait_until(lambda: [c.value for c in session.cases[0].annotation.classes] == [0, LIVER, KIDNEYS, LESION])
+
+
+def test_the_slice_under_the_brush_counts_as_partly_painted_until_it_is_left(desk: Desk) -> None:
+    desk.train()
+    desk.look_at(14)
+    desk.paint(desk.labels, LIVER, [(14, 40, 40), (14, 40, 55)])
+    desk.wait_until(lambda: desk.sheet.state(14) is SliceState.PARTIAL)
+    desk.look_at(15)
+    assert desk.sheet.state(14) is SliceState.COMPLETE
+    session = desk.session
+    desk.wait_until(lambda: 14 in session.cases[0].annotation.slices)
+    desk.wait_until(lambda: IGNORE not in session.cases[0].annotation.slices[14].labels)
+
+
+def test_a_prediction_waits_for_the_end_of_a_stroke(desk: Desk) -> None:
+    desk.train()
+    desk.look_at(14)
+    desk.take_brush(desk.prediction, LESION, size=5)
+    before = desk.workbench.controller._worker
+    desk.press_mouse(desk.prediction, (14, 60, 60))
+    under_the_brush = plane_of(desk.prediction, 14)
+    other = plane_of(desk.prediction, 13)
+    desk.wait_until(lambda: not np.array_equal(plane_of(desk.prediction, 13), other))
+    assert np.array_equal(plane_of(desk.prediction, 14), under_the_brush)
+    desk.move_mouse(desk.prediction, (14, 60, 70))
+    desk.release_mouse(desk.prediction, (14, 60, 70))
+    desk.wait_until(lambda: desk.sheet.corrected == (14,))
+    assert (plane_of(desk.prediction, 14)[60, 60:71] == LESION).all()
+    assert desk.workbench.controller._worker is before
+
+
+def test_a_paused_training_stands_still_and_goes_on(desk: Desk, qtbot: QtBot) -> None:
+    desk.train()
+    session = desk.session
+    desk.click(desk.widget.train, "Pause")
+    desk.wait_until(lambda: desk.train_message.startswith("Paused."))
+    steps = session._steps
+    qtbot.wait(200)
+    assert session._steps == steps
+    desk.click(desk.widget.train, "Resume")
+    desk.wait_until(lambda: session._steps > steps)
+
+
+def test_a_second_training_goes_on_where_the_first_one_ended(desk: Desk) -> None:
+    desk.train()
+    desk.stop()
+    trained = desk.workbench.controller._trained
+    assert trained is not None
+    desk.click(desk.widget.train, "Train on my labels")
+    desk.wait_until(lambda: desk.is_running and desk.workbench.controller._worker.session is not None)
+    assert desk.session._start_from is not None
+    assert desk.session._start_from.steps == trained.model.steps
+
+
+def test_a_key_says_how_much_of_a_slice_is_painted(desk: Desk) -> None:
+    index = desk.sheet.annotated[0]
+    desk.look_at(index)
+    for key, state in ((Qt.Key.Key_J, SliceState.PARTIAL), (Qt.Key.Key_K, SliceState.COMPLETE)):
+        desk.press(key)
+        assert desk.sheet.mark_of(index) is state
+        assert desk.sheet.state(index) is state
+
+
+def test_a_key_marks_an_empty_slice_as_background_only(desk: Desk) -> None:
+    desk.look_at(1)
+    desk.press(Qt.Key.Key_G)
+    assert desk.sheet.state(1) is SliceState.BACKGROUND_ONLY
+    desk.press(Qt.Key.Key_Z, ALT)
+    assert desk.sheet.state(1) is SliceState.UNLABELLED
+    desk.press(Qt.Key.Key_Z, ALT | SHIFT)
+    assert desk.sheet.state(1) is SliceState.BACKGROUND_ONLY
+
+
+@pytest.mark.parametrize("selected", ["image", "labels"])
+def test_a_slice_is_accepted_by_its_key_whatever_layer_is_selected(desk: Desk, selected: str) -> None:
+    desk.train()
+    desk.stop()
+    desk.look_at(12)
+    desk.viewer.layers.selection.active = getattr(desk, selected)
+    desk.press(ACCEPT)
+    assert desk.sheet.annotated == (10, 12, 15, 22)
+
+
+def test_a_mark_that_cannot_be_is_refused_with_a_sentence(desk: Desk) -> None:
+    desk.look_at(1)
+    desk.press(Qt.Key.Key_K)
+    assert desk.sheet.state(1) is SliceState.UNLABELLED
+    assert desk.annotate_message.startswith("Nothing is painted in slice 1")
+
+
+def test_alt_and_a_number_choose_a_class(desk: Desk) -> None:
+    for key, value in ((Qt.Key.Key_3, LESION), (Qt.Key.Key_2, KIDNEYS), (Qt.Key.Key_1, LIVER)):
+        desk.press(key, ALT)
+        assert desk.labels.selected_label == value
+        assert desk.widget.annotate._table.chosen_value() == value
+
+
+def test_a_number_without_a_class_chooses_nothing(desk: Desk) -> None:
+    desk.press(Qt.Key.Key_2, ALT)
+    desk.press(Qt.Key.Key_9, ALT)
+    assert desk.labels.selected_label == 2
+
+
+def test_n_goes_from_one_annotated_slice_to_the_next_and_back(desk: Desk) -> None:
+    first, second, third = desk.sheet.annotated
+    desk.look_at(first)
+    visited = []
+    for modifier in (Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.NoModifier, SHIFT, SHIFT, SHIFT):
+        desk.press(Qt.Key.Key_N, modifier)
+        visited.append(desk.workbench.bridge.current_index)
+    assert visited == [second, third, second, first, first]

@@ -1,0 +1,394 @@
+"""Every wish of a panel ends where it belongs, and every fact is shown; with a session that needs no torch."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from napari.layers import Image
+from qtpy.QtWidgets import QLabel, QWidget
+
+from knowsam.data.annotation import IGNORE, LabelClass, SliceState
+from knowsam.training.events import (
+    ClassesChanged,
+    Event,
+    Finished,
+    Message,
+    Notice,
+    Pause,
+    PredictedSlice,
+    PredictionReady,
+    Resume,
+    SliceAnnotated,
+    Stage,
+    StageChanged,
+    StepDone,
+    Stop,
+    Validated,
+    Watch,
+)
+from napari_knowsam import training_controller
+from napari_knowsam.panels.annotate_panel import AnnotatePanel
+from napari_knowsam.panels.result_panel import ResultPanel
+from napari_knowsam.panels.train_panel import TrainPanel
+from napari_knowsam.volume_layers import image_layer_data, labels_layer_data
+from napari_knowsam.workbench import Workbench
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari.viewer import Viewer
+    from pytestqt.qtbot import QtBot
+
+    from knowsam.data.volume import Volume
+
+LIVER, SPLEEN = 2, 5
+
+
+@dataclass(frozen=True)
+class Losses:
+    supervised: float = 0.5
+    total: float = 0.5
+
+
+class FakeSession:
+    """Tells what it is given, until it is told to stop."""
+
+    holdout = trained = frozenset[Any]()
+    students = object()
+
+    def __init__(self) -> None:
+        self.received: list[Message] = []
+        self.happens: queue.SimpleQueue[Event | Exception | None] = queue.SimpleQueue()
+
+    def submit(self, message: Message) -> None:
+        self.received.append(message)
+        if isinstance(message, Stop):
+            self.happens.put(None)
+
+    def run(self) -> Iterator[Event]:
+        while (event := self.happens.get(timeout=10)) is not None:
+            if isinstance(event, Exception):
+                raise event
+            yield event
+        yield Finished(3, 1.5, stopped=True)
+
+    def model(self) -> Any:
+        return SimpleNamespace(steps=3)
+
+    def of(self, kind: type[Message]) -> list[Any]:
+        return [message for message in self.received if isinstance(message, kind)]
+
+
+class Bench:
+    """A workbench with its panels, on an image of which one slice is painted."""
+
+    def __init__(
+        self, viewer: Viewer, qtbot: QtBot, volume: Volume, classes: tuple[LabelClass, ...], session: FakeSession
+    ) -> None:
+        self.viewer, self.qtbot, self.session = viewer, qtbot, session
+        data, kwargs, _ = image_layer_data(volume)
+        self.image = viewer.add_image(data, **kwargs)
+        values = type(volume)(np.zeros(volume.shape, np.uint8), volume.grid, "mine")
+        data, kwargs, _ = labels_layer_data(values, classes)
+        data[3, 2:5, 2:6] = LIVER
+        self.labels = viewer.add_labels(data, **kwargs)
+        self.annotate, self.train, self.result = AnnotatePanel(), TrainPanel(), ResultPanel()
+        self.workbench = Workbench(viewer, self.annotate, self.train, self.result)
+        self.workbench.start()
+        self.bridge = self.workbench.bridge
+        self.bridge.go_to(3)
+
+    @property
+    def sheet(self) -> Any:
+        return self.bridge.worksheet
+
+    def start(self) -> None:
+        """Begin a training."""
+        self.train.train_requested.emit()
+        self.qtbot.waitUntil(lambda: bool(self.session.of(Watch)), timeout=3000)
+
+    def tell(self, *events: Event | Exception) -> None:
+        """Let the session tell events."""
+        for event in events:
+            self.session.happens.put(event)
+
+    def predict(self, index: int, class_index: int, classes: tuple[LabelClass, ...] | None = None) -> None:
+        labels = np.full(self.sheet.plane_shape, class_index, np.uint8)
+        one = PredictedSlice(index, labels, np.full_like(labels, 40))
+        self.tell(PredictionReady(0, (one,), classes or self.sheet.classes, 0))
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        self.qtbot.waitUntil(condition, timeout=3000)
+
+    @property
+    def train_message(self) -> str:
+        return self.train._message.text()
+
+    @property
+    def annotate_message(self) -> str:
+        return self.annotate._message.text()
+
+
+@pytest.fixture
+def session(monkeypatch: pytest.MonkeyPatch) -> FakeSession:
+    session = FakeSession()
+    monkeypatch.setattr(training_controller, "_make_session", lambda *_: session)
+    return session
+
+
+@pytest.fixture
+def bench(
+    make_napari_viewer: Callable[[], Viewer],
+    qtbot: QtBot,
+    tiny: Volume,
+    classes: tuple[LabelClass, ...],
+    session: FakeSession,
+) -> Iterator[Bench]:
+    bench = Bench(make_napari_viewer(), qtbot, tiny, classes, session)
+    yield bench
+    bench.workbench.close()
+    for panel in (bench.annotate, bench.train, bench.result):
+        panel.deleteLater()
+
+
+@pytest.fixture
+def training(bench: Bench) -> Bench:
+    bench.start()
+    bench.tell(StageChanged(Stage.TRAINING))
+    bench.wait_until(lambda: bench.train_message.startswith("Learning"))
+    return bench
+
+
+def test_the_panels_show_what_there_is(bench: Bench) -> None:
+    assert bench.annotate._images.currentText() == "tiny"
+    assert bench.annotate._labels.currentText() == "mine"
+    assert bench.annotate._axes.currentIndex() == 0
+    assert bench.annotate._marks._current == 3
+    assert bench.annotate._marks._states[3] is SliceState.COMPLETE
+    assert bench.result._suggested_name == "tiny_mask.nii.gz"
+    assert bench.result._export.isEnabled()
+
+
+def test_training_gets_the_painted_slices_and_the_slice_that_is_looked_at(training: Bench) -> None:
+    assert training.session.of(Watch)[-1] == Watch(3)
+    training.bridge.go_to(1)
+    assert training.session.of(Watch)[-1] == Watch(1)
+    training.result.live_toggled.emit(False)
+    assert training.session.of(Watch)[-1] == Watch(None)
+    training.result.live_toggled.emit(True)
+    assert training.session.of(Watch)[-1] == Watch(1)
+
+
+def test_a_second_click_on_train_starts_nothing(training: Bench) -> None:
+    worker = training.workbench.controller._worker
+    training.train.train_requested.emit()
+    assert training.workbench.controller._worker is worker
+
+
+def test_pause_resume_and_stop_reach_the_session(training: Bench) -> None:
+    training.train.pause_requested.emit()
+    training.train.resume_requested.emit()
+    training.train.stop_requested.emit()
+    assert [m for m in training.session.received if isinstance(m, (Pause, Resume, Stop))] == [Pause(), Resume(), Stop()]
+    training.wait_until(lambda: not training.workbench.controller.is_running)
+    assert training.train_message.startswith("Training stopped after 3 steps")
+
+
+def test_the_settings_cannot_change_while_training(training: Bench) -> None:
+    assert not training.train._settings.isEnabled()
+    training.train.stop_requested.emit()
+    training.wait_until(lambda: training.train._settings.isEnabled())
+
+
+def test_a_step_moves_the_progress_and_says_how_it_stands(training: Bench) -> None:
+    training.tell(Validated(1, 0.75, adopted=True), StepDone(12, 0.5, 20.0, Losses()))  # type: ignore[arg-type]
+    training.wait_until(lambda: training.train_message.startswith("Step 12"))
+    assert "Dice is 0.75" in training.train_message
+    assert training.train._bar.value() == 50
+
+
+def test_a_score_that_was_not_adopted_is_not_claimed(training: Bench) -> None:
+    training.tell(Validated(1, 0.75, adopted=False), StepDone(12, 0.5, 20.0, Losses()))  # type: ignore[arg-type]
+    training.wait_until(lambda: training.train_message.startswith("Step 12"))
+    assert "Dice" not in training.train_message
+
+
+def test_a_notice_stays_under_the_sentence(training: Bench) -> None:
+    training.tell(Notice("Memory ran out."), StepDone(12, 0.5, 20.0, Losses()))  # type: ignore[arg-type]
+    training.wait_until(lambda: training.train_message.startswith("Step 12"))
+    assert training.train_message.endswith("\nMemory ran out.")
+
+
+def test_an_error_is_told_and_training_can_begin_again(training: Bench) -> None:
+    training.tell(ValueError("no such thing"))
+    training.wait_until(lambda: not training.workbench.controller.is_running)
+    assert "no such thing" in training.train_message
+    assert training.train._train.isEnabled()
+
+
+def test_a_prediction_is_shown_and_counted(training: Bench) -> None:
+    training.predict(1, 2)
+    training.wait_until(lambda: 1 in training.sheet.predicted)
+    layer = training.viewer.layers["tiny prediction"]
+    assert (layer.data[1] == SPLEEN).all()
+    training.wait_until(lambda: training.result._accept_buttons[0].isEnabled())
+
+
+def test_a_prediction_of_other_classes_is_not_shown(training: Bench) -> None:
+    before = training.sheet.classes
+    training.bridge.remove_class(SPLEEN)
+    training.predict(1, 2, before)
+    training.tell(Notice("afterwards"))
+    training.wait_until(lambda: "afterwards" in training.train_message)
+    assert not training.sheet.predicted
+
+
+def test_what_is_painted_while_training_reaches_the_session(training: Bench) -> None:
+    training.labels.data[1, 1:3, 1:3] = SPLEEN
+    training.bridge.flush()
+    heard = training.session.of(SliceAnnotated)[-1].label_slice
+    assert heard.index == 1
+    assert (heard.labels[1:3, 1:3] == 2).all()
+    assert heard.labels[0, 0] == 0
+
+
+def test_a_mark_reaches_the_session(training: Bench) -> None:
+    training.annotate.mark_requested.emit(SliceState.PARTIAL)
+    heard = training.session.of(SliceAnnotated)[-1].label_slice
+    assert (heard.index, heard.labels[0, 0]) == (3, IGNORE)
+    training.annotate.mark_requested.emit(None)
+    assert training.session.of(SliceAnnotated)[-1].label_slice.labels[0, 0] == 0
+
+
+def test_changes_of_the_classes_reach_the_session_and_the_table(training: Bench) -> None:
+    training.annotate.class_added.emit()
+    added = training.sheet.classes[-1]
+    training.annotate.class_renamed.emit(added.value, "vessel")
+    training.annotate.class_recolored.emit(added.value, (1, 2, 3))
+    expected = LabelClass(added.value, "vessel", (1, 2, 3))
+    assert training.session.of(ClassesChanged)[-1].classes[-1] == expected
+    assert training.annotate._classes[-1] == expected
+    assert np.allclose(training.labels.get_color(added.value)[:3], np.array([1, 2, 3]) / 255, atol=0.01)
+    training.annotate.class_removed.emit(added.value)
+    assert expected not in training.session.of(ClassesChanged)[-1].classes
+    assert len(training.annotate._classes) == 3
+
+
+def test_the_last_class_cannot_be_removed(bench: Bench) -> None:
+    bench.annotate.class_removed.emit(SPLEEN)
+    bench.annotate.class_removed.emit(LIVER)
+    assert [c.value for c in bench.sheet.classes] == [0, LIVER]
+    assert bench.annotate_message
+
+
+def test_the_plane_changes_only_while_nothing_is_trained(training: Bench) -> None:
+    training.annotate._axes.setCurrentIndex(1)
+    training.annotate.axis_chosen.emit(1)
+    assert training.sheet.axis == 0
+    assert training.annotate._axes.currentIndex() == 0
+    assert "Stop the training first" in training.annotate_message
+    training.train.stop_requested.emit()
+    training.wait_until(lambda: not training.workbench.controller.is_running)
+    training.annotate.axis_chosen.emit(1)
+    assert training.sheet.axis == 1
+    assert training.sheet.annotated == (2, 3, 4)
+
+
+def test_a_class_is_chosen_in_the_table_and_in_napari(bench: Bench) -> None:
+    bench.annotate.class_chosen.emit(SPLEEN)
+    assert bench.labels.selected_label == SPLEEN
+    bench.labels.selected_label = LIVER
+    assert bench.annotate._table.chosen_value() == LIVER
+
+
+def test_the_strip_and_the_arrows_move_the_viewer(bench: Bench) -> None:
+    bench.annotate.slice_requested.emit(5)
+    assert bench.bridge.current_index == 5
+    bench.annotate.annotated_slice_requested.emit(-1)
+    assert bench.bridge.current_index == 3
+
+
+def test_new_labels_are_made_and_chosen_and_the_others_are_a_choice_away(bench: Bench) -> None:
+    bench.annotate.new_labels_requested.emit()
+    assert bench.sheet.annotated == ()
+    assert bench.annotate._labels.count() == 2
+    bench.annotate.labels_chosen.emit("mine")
+    assert bench.sheet.annotated == (3,)
+
+
+def test_what_is_seen_of_the_result_follows_the_panel(training: Bench) -> None:
+    training.predict(1, 1)
+    training.wait_until(lambda: 1 in training.sheet.predicted)
+    prediction = training.viewer.layers["tiny prediction"]
+    training.result.opacity_chosen.emit(0.25)
+    assert prediction.opacity == 0.25
+    training.result.live_toggled.emit(False)
+    assert not prediction.visible
+    training.result.live_toggled.emit(True)
+    assert prediction.visible
+    training.result.uncertainty_toggled.emit(True)
+    uncertainty = training.viewer.layers["tiny uncertainty"]
+    assert isinstance(uncertainty, Image)
+    assert (uncertainty.data[1] == 40).all()
+    training.result.uncertainty_toggled.emit(False)
+    assert not uncertainty.visible
+
+
+def test_slices_are_accepted_undone_and_redone_from_the_panel(training: Bench) -> None:
+    for index in range(6):
+        training.predict(index, 1)
+    training.wait_until(lambda: len(training.sheet.predicted) == 6)
+    training.bridge.go_to(4)
+    training.result.accept_slice_requested.emit()
+    assert training.sheet.annotated == (3, 4)
+    training.result.accept_all_requested.emit()
+    assert training.sheet.annotated == tuple(range(6))
+    training.result.undo_requested.emit()
+    assert training.sheet.annotated == (3, 4)
+    training.result.redo_requested.emit()
+    assert training.sheet.annotated == tuple(range(6))
+    training.wait_until(lambda: training.result._undo.isEnabled())
+    assert not training.result._redo.isEnabled()
+
+
+def test_what_cannot_be_accepted_is_told(bench: Bench) -> None:
+    bench.bridge.go_to(1)
+    bench.result.accept_slice_requested.emit()
+    assert "holds nothing to accept" in bench.annotate_message
+    bench.result.accept_all_requested.emit()
+    assert "There is no prediction to accept" in bench.annotate_message
+
+
+def test_the_volumes_follow_what_is_painted(bench: Bench, tiny: Volume) -> None:
+    rows = dict(bench.sheet.volumes_ml())
+    assert rows[bench.sheet.classes[1]] == pytest.approx(12 * tiny.voxel_volume_ml)
+    assert "tiny" in bench.result._suggested_name
+
+
+def test_a_mask_is_written_without_any_training(bench: Bench, tmp_path: Path) -> None:
+    bench.result.export_requested.emit(tmp_path / "mask.nii.gz")
+    assert (tmp_path / "mask.nii.gz").is_file()
+    assert "Saved mask.nii.gz, on the grid of tiny." in _said(bench.result)
+
+
+def test_after_it_is_closed_it_hears_and_shows_nothing(training: Bench, qtbot: QtBot) -> None:
+    training.labels.data[1, 1:3, 1:3] = SPLEEN
+    training.workbench.close()
+    training.workbench.close()
+    before = len(training.session.received)
+    training.annotate.class_added.emit()
+    training.bridge.flush()
+    qtbot.wait(200)
+    assert len(training.session.received) == before
+    assert not training.workbench.controller.is_running
+    assert training.bridge.worksheet is None
+
+
+def _said(widget: QWidget) -> str:
+    return "\n".join(label.text() for label in widget.findChildren(QLabel))
