@@ -8,6 +8,7 @@ import queue
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from knowsam.errors import KnowSAMError
@@ -15,6 +16,7 @@ from knowsam.errors import KnowSAMError
 if TYPE_CHECKING:
     from knowsam.training.events import Event, Message
     from knowsam.training.session import TrainingSession
+    from knowsam.training.trained_model import TrainedModel
 
 logger = logging.getLogger(__name__)
 
@@ -32,10 +34,16 @@ class TrainingWorker:
     Parameters
     ----------
     make_session : called in the thread, since it imports torch and may load or download weights.
+
+    Attributes
+    ----------
+    session : once it is made.
+    model : what was learnt, once the thread has ended, however it ended; None if that is nothing.
     """
 
     def __init__(self, make_session: SessionMaker) -> None:
         self.session: TrainingSession | None = None
+        self.model: TrainedModel | None = None
         self._make_session = make_session
         self._outcomes: queue.SimpleQueue[Event | Exception] = queue.SimpleQueue()
         self._waiting: list[Message] = []
@@ -57,7 +65,8 @@ class TrainingWorker:
 
     def take(self) -> Iterator[Event | Exception]:
         """Yield what has happened since the last call: events, and last of all the error that ended the session."""
-        while not self._outcomes.empty():
+        # No more than there are now: a fast training would never let the window go.
+        for _ in range(self._outcomes.qsize()):
             yield self._outcomes.get()
 
     @property
@@ -72,8 +81,8 @@ class TrainingWorker:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        lower_priority()
         try:
+            lower_priority()
             session = self._open_session()
             for event in session.run():
                 self._outcomes.put(event)
@@ -82,6 +91,19 @@ class TrainingWorker:
         except Exception as error:  # whatever it is, the person is told
             logger.exception("Training ended with an unexpected error.")
             self._outcomes.put(error)
+        finally:
+            self._keep_model()
+
+    def _keep_model(self) -> None:
+        """Copy what was learnt here, since it would hold up the window there."""
+        if self.session is None or self.session.students is None:
+            return
+        try:
+            model = self.session.model()
+        except Exception:  # a device that has failed keeps its weights
+            logger.exception("What was learnt could not be kept.")
+        else:
+            self.model = model if model.steps else None
 
     def _open_session(self) -> TrainingSession:
         session = self._make_session()
@@ -96,4 +118,16 @@ def lower_priority() -> None:
     """Let the thread that calls, and the threads torch starts from it, give way to all others where the system can."""
     if sys.platform == "linux":
         # On Linux, each thread has a niceness of its own; elsewhere this would slow down the window too.
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        thread = threading.get_native_id()
+        with suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, thread, max(_NICENESS, os.getpriority(os.PRIO_PROCESS, thread)))
+
+
+def leave_a_core() -> None:
+    """Let torch compute on all processors but one in the thread that calls: the last one is the window's.
+
+    Layers as small as these gain little from the last processor, and wait for it wherever something else has it.
+    """
+    import torch
+
+    torch.set_num_threads(max(1, min(torch.get_num_threads(), (os.cpu_count() or 2) - 1)))

@@ -14,6 +14,7 @@ def choose_holdout(
     minimum: int,
     kept: Collection[int] = (),
     trained: Collection[int] = (),
+    machine_made: Collection[int] = (),
 ) -> tuple[int, ...]:
     """Choose the annotated slices that training never sees.
 
@@ -25,12 +26,14 @@ def choose_holdout(
     ----------
     kept : slices held out so far.
     trained : slices that training has already seen.
+    machine_made : slices whose labels are accepted or corrected predictions, on which any score would flatter. They are
+        not counted, and leave the hold-out, so that training learns from a correction.
 
     Returns
     -------
     Indices of the held-out slices, ascending.
     """
-    annotated = annotation.annotated
+    annotated = [index for index in annotation.annotated if index not in machine_made]
     holdout = sorted(set(kept) & set(annotated))
     wanted = len(annotated) // every if len(annotated) >= minimum else 0
     candidates = [

@@ -70,6 +70,7 @@ class TrainingSession:
     sam_weights : official SAM weights, where the configured teacher is not the compact one.
     start_from : an earlier model to go on training.
     holdout, trained : of the earlier session, so that no slice changes sides when training goes on in a new one.
+    machine_made : slices whose labels are accepted or corrected predictions; never held out.
 
     Raises
     ------
@@ -91,6 +92,7 @@ class TrainingSession:
         start_from: TrainedModel | None = None,
         holdout: Collection[SliceKey] = (),
         trained: Collection[SliceKey] = (),
+        machine_made: Collection[SliceKey] = (),
     ) -> None:
         require_same_kind(cases)
         if start_from is not None:
@@ -109,7 +111,9 @@ class TrainingSession:
         self._watched: Watch | None = None
         self._interruption = Interruption()
         self._mailbox = Mailbox(self._interruption)
-        self._referee = Referee(self.config.training, self._interruption, holdout=holdout, trained=trained)
+        self._referee = Referee(
+            self.config.training, self._interruption, holdout=holdout, trained=trained, machine_made=machine_made
+        )
         self._adopted: AdoptedStudents | None = None
         self._stage = Stage.PREPARING
         self._stopping = False
@@ -407,9 +411,7 @@ class TrainingSession:
         case, label_slice = self.cases[message.case], message.label_slice
         self.cases[message.case] = replace(case, annotation=case.annotation.with_slice(label_slice))
         self._slices.annotate(message.case, label_slice)
-        if SliceKey(message.case, label_slice.index) in self.holdout:
-            # A score against the old labels says nothing of the new ones.
-            self._referee.forget()
+        self._referee.note_origin(SliceKey(message.case, label_slice.index), by_hand=message.by_hand)
         painted = (label_slice.labels != BACKGROUND) & (label_slice.labels != IGNORE)
         if self.windows[message.case].leaves_out(painted):
             yield Notice(
@@ -432,7 +434,7 @@ class TrainingSession:
         """Renew the hold-out and the streams of slices."""
         self._referee.choose(self.cases)
         self._slices.restart_streams(self.holdout)
-        self._referee.trained |= set(self._slices.labelled_keys)
+        self._referee.note_trained(self._slices.labelled_keys)
 
     def _is_first_seen(self) -> bool:
         """Tell whether somebody waits for the very first prediction."""

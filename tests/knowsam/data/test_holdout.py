@@ -63,3 +63,13 @@ def test_only_complete_slices_are_held_out() -> None:
 def test_the_same_slices_give_the_same_holdout() -> None:
     annotation = annotated(range(0, 60, 3))
     assert choose_holdout(annotation, every=4, minimum=5) == choose_holdout(annotation, every=4, minimum=5)
+
+
+def test_slices_whose_labels_a_machine_made_are_neither_counted_nor_held_out() -> None:
+    annotation = annotated(range(20))
+    assert choose_holdout(annotation, every=5, minimum=5, machine_made=range(16)) == ()
+    assert choose_holdout(annotation, every=5, minimum=5, machine_made=range(10)) == (13, 17)
+
+
+def test_a_held_out_slice_that_was_corrected_is_learnt_from() -> None:
+    assert choose_holdout(annotated(range(10)), every=5, minimum=5, kept=[4, 7], machine_made=[4]) == (7,)

@@ -546,3 +546,28 @@ def test_a_model_of_another_kind_is_not_started_from(
     list(session.run())
     with pytest.raises(InputError, match=named):
         session_of(case, config=quick_config.with_values(**changed), start_from=session.model())
+
+
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_a_held_out_slice_that_is_corrected_on_a_prediction_is_learnt_from(
+    ball: Volume, ball_labels: LabelArray, quick_config: Config, batches: list[Batch], by_hand: bool
+) -> None:
+    case = many_slices(ball, ball_labels)
+    session = session_of(case, config=quick_config)
+    events = session.run()
+    until(events, StepDone)
+    (held_out,) = session.holdout
+    session.submit(SliceAnnotated(case.annotation.slices[held_out.slice_index], by_hand=by_hand))
+    list(events)
+    assert (held_out in session.holdout) == by_hand
+    assert (held_out in session.trained) != by_hand
+
+
+def test_slices_of_accepted_predictions_are_never_held_out(
+    ball: Volume, ball_labels: LabelArray, quick_config: Config, batches: list[Batch]
+) -> None:
+    case = many_slices(ball, ball_labels)
+    made = [SliceKey(0, index) for index in case.annotation.annotated]
+    session = session_of(case, config=quick_config, machine_made=made)
+    list(session.run())
+    assert session.holdout == frozenset()
