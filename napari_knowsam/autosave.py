@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from hashlib import blake2b
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import ReferenceType, WeakKeyDictionary, ref
@@ -34,7 +35,8 @@ KEPT_DAYS = 60
 
 _SAMPLES_PER_AXIS = 64
 _DIGEST_BYTES = 16
-_OURS = re.compile(rf"[0-9a-f]{{{2 * _DIGEST_BYTES}}}(\.previous|\.damaged)?\.npz")
+_OURS = re.compile(rf"[0-9a-f]{{{2 * _DIGEST_BYTES}}}(\.(previous|damaged)(-\d+)?)?\.npz")
+_KEPT = re.compile(rf"[0-9a-f]{{{2 * _DIGEST_BYTES}}}(\.previous(-\d+)?)?\.npz")
 _SECONDS_PER_DAY = 86_400
 # Not from the locale: everything round the name of the month is English.
 _MONTHS = (
@@ -91,7 +93,8 @@ class Autosave(QObject):
             self._saved.setdefault(sheet, sheet.snapshot())
             if sheet.volume not in self._offers:
                 self._wait()
-                self._offers[sheet.volume] = list(self._kept(sheet.volume))
+                kept = sorted(self._kept(sheet.volume), key=lambda snapshot: snapshot.taken_at, reverse=True)
+                self._offers[sheet.volume] = kept
         self._make_offer()
 
     def settle(self) -> None:
@@ -157,11 +160,11 @@ class Autosave(QObject):
 
     def _kept(self, volume: Volume) -> Iterator[Snapshot]:
         path = self._path(volume)
-        for candidate in (path, _beside(path, "previous")):
+        for candidate in path.parent.glob(f"{path.stem}*"):
+            if _KEPT.fullmatch(candidate.name) is None:
+                continue
             try:
                 yield read_snapshot(candidate, volume.shape)
-            except FileNotFoundError:
-                continue
             except (OSError, InputError) as error:
                 logger.warning("Saved painting is passed over: %s", error)
 
@@ -209,12 +212,24 @@ def _keep(path: Path, snapshot: Snapshot, *, set_aside: bool) -> None:
 
 def _set_aside(path: Path, snapshot: Snapshot) -> None:
     try:
-        if not snapshot.holds(read_snapshot(path, snapshot.shape)):
-            os.replace(path, _beside(path, "previous"))
+        before = read_snapshot(path, snapshot.shape)
     except FileNotFoundError:
         return
     except InputError:
-        os.replace(path, _beside(path, "damaged"))
+        os.replace(path, next(aside for aside in _beside(path, "damaged") if not aside.exists()))
+        return
+    if not snapshot.holds(before):
+        os.replace(path, next(aside for aside in _beside(path, "previous") if _may_replace(aside, before)))
+
+
+def _may_replace(path: Path, snapshot: Snapshot) -> bool:
+    """Whether nothing is lost where a snapshot takes the place of a file."""
+    try:
+        return snapshot.holds(read_snapshot(path, snapshot.shape))
+    except FileNotFoundError:
+        return True
+    except (OSError, InputError):
+        return False
 
 
 def _delete_old(written: Path) -> None:
@@ -229,5 +244,7 @@ def _delete_old(written: Path) -> None:
                 path.unlink()
 
 
-def _beside(path: Path, what: str) -> Path:
-    return path.with_suffix(f".{what}{path.suffix}")
+def _beside(path: Path, what: str) -> Iterator[Path]:
+    """Return `.previous`, `.previous-2`, `.previous-3` and so on."""
+    for number in count(1):
+        yield path.with_suffix(f".{what}{'' if number == 1 else f'-{number}'}{path.suffix}")

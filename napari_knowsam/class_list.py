@@ -18,11 +18,22 @@ MOST_CLASSES = IGNORE
 def background_brush(values: Iterable[int], largest: int = 255) -> int:
     """Return the value for known background: the largest one that is no label.
 
+    Raises
+    ------
+    InputError
+        If every value is a label.
+
     >>> background_brush([1, 2]), background_brush([1, 255]), background_brush([1], largest=127)
     (255, 254, 127)
     """
     taken = set(values)
-    return next(value for value in range(largest, 0, -1) if value not in taken)
+    for value in range(largest, 0, -1):
+        if value not in taken:
+            return value
+    raise InputError(
+        f"The labels hold every value from 1 to {largest}, but one must be left for known background. "
+        "Choose other labels, or make new ones."
+    )
 
 
 class ClassList:
@@ -39,6 +50,8 @@ class ClassList:
             raise ValueError(f"Background first, and a brush value that is no class: {classes}, {brush_value}")
         self.all = classes
         self.brush_value = brush_value
+        # What is undone brings pixels of a removed class back, which must not come back as another one.
+        self._removed_values: set[int] = set()
 
     @property
     def values(self) -> tuple[int, ...]:
@@ -68,7 +81,7 @@ class ClassList:
             )
 
     def add(self, name: str | None = None) -> LabelClass:
-        """Add a class with the next free value and colour.
+        """Add a class with the next free colour, and the next value that no class ever had while there is one.
 
         Raises
         ------
@@ -124,6 +137,7 @@ class ClassList:
                 "or give this one another name."
             )
         self.all = self.all[:position] + self.all[position + 1 :]
+        self._removed_values.add(value)
         return position
 
     def put_back(self, label_class: LabelClass, position: int) -> None:
@@ -139,10 +153,11 @@ class ClassList:
         self.all = (*self.all, label_class)
 
     def _free_value(self) -> int:
-        taken = {value for value in self.values if value < self.brush_value}
-        after = range(max(taken) + 1, self.brush_value)
-        gaps = (value for value in range(1, max(taken)) if value not in taken)
-        for value in (*after, *gaps):
+        ever = {value for value in {*self.values, *self._removed_values} if value < self.brush_value}
+        after = range(max(ever) + 1, self.brush_value)
+        gaps = (value for value in range(1, max(ever)) if value not in ever)
+        removed = sorted(ever.difference(self.values))
+        for value in (*after, *gaps, *removed):
             return value
         raise InputError("Every label value has its class already. Remove a class first.")
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QApplication, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from napari_knowsam.panels.annotate_panel import AnnotatePanel
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 _MINIMUM_WIDTH_PX = 350
+_FIRST_PAINT_MS = 300
+_LOOKING_MS = 500
 
 _widgets: WeakSet[KnowSAMWidget] = WeakSet()
 """All there are: two of them for one viewer would fight over its layers."""
@@ -46,10 +49,19 @@ class KnowSAMWidget(QWidget):
         column.addWidget(_scrolled(Annotate=self.annotate, Train=self.train, Result=self.result))
         workbench = self.workbench = Workbench(self._viewer, self.annotate, self.train, self.result)
         # Not a method of this widget, which is no more when it is called.
-        self.destroyed.connect(lambda: workbench.close())
+        self.destroyed.connect(lambda: workbench.end())
         QApplication.instance().aboutToQuit.connect(workbench.close)
         workbench.start()
-        threading.Thread(target=_load_torch, name="KnowSAM loading", daemon=True).start()
+        self._settled = QTimer(self)
+        self._settled.setSingleShot(True)
+        self._settled.setInterval(_FIRST_PAINT_MS)
+        self._settled.timeout.connect(self._on_settled)
+        self._settled.start()
+        # A thread must not emit a signal of an object that Qt may delete meanwhile.
+        self._devices: SimpleQueue[tuple[str, ...]] = SimpleQueue()
+        self._looking = QTimer(self)
+        self._looking.setInterval(_LOOKING_MS)
+        self._looking.timeout.connect(self._on_looked)
 
     def close_workbench(self) -> None:
         """End the training and let go of the viewer."""
@@ -60,6 +72,20 @@ class KnowSAMWidget(QWidget):
     def works_for(self, viewer: Viewer) -> bool:
         """Tell whether this is the widget at work in a viewer."""
         return self.workbench is not None and not self.workbench.is_closed and self._viewer is viewer
+
+    def _on_settled(self) -> None:
+        """Do what would have held up the first paint."""
+        if self.workbench is not None:
+            self.workbench.show_letters()
+            load = threading.Thread(target=_load_torch, args=(self._devices,), name="KnowSAM loading", daemon=True)
+            load.start()
+            self._looking.start()
+
+    def _on_looked(self) -> None:
+        """Offer the devices as soon as they are known."""
+        if not self._devices.empty():
+            self._looking.stop()
+            self.train.set_devices(self._devices.get())
 
     def event(self, event: QEvent) -> bool:
         """Notice that napari has taken the widget out of its dock, which is all it does when the dock is closed."""
@@ -88,9 +114,13 @@ def _sentence(text: str) -> QLabel:
     return label
 
 
-def _load_torch() -> None:
-    """Import what training needs while the person paints, so that it does not take seconds after the click."""
+def _load_torch(devices: SimpleQueue[tuple[str, ...]]) -> None:
+    """Import what training needs while the person paints, and find out where it can compute."""
+    import torch
+
     import knowsam.training.session  # noqa: F401
     from knowsam.training.learner import load_ahead
 
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    devices.put(tuple(name for name, is_there in there.items() if is_there))
     load_ahead()

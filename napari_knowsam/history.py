@@ -117,11 +117,12 @@ class _PackedRecord:
     painted: _PackedValues | None
     mark: SliceState | None
     correction: _PackedValues | None
+    from_prediction: bool
 
     @classmethod
     def of(cls, record: SliceRecord) -> _PackedRecord:
         painted, correction = (v if v is None else _PackedValues.of(v) for v in (record.painted, record.correction))
-        return cls(painted, record.mark, correction)
+        return cls(painted, record.mark, correction, record.from_prediction)
 
     @property
     def size_bytes(self) -> int:
@@ -129,7 +130,7 @@ class _PackedRecord:
 
     def unpacked(self) -> SliceRecord:
         painted, correction = (p if p is None else p.unpacked() for p in (self.painted, self.correction))
-        return SliceRecord(painted, self.mark, correction)
+        return SliceRecord(painted, self.mark, correction, self.from_prediction)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from knowsam.data.annotation import SliceState
 from knowsam.errors import InputError
 from napari_knowsam.layer_groups import LayerGroups
 from napari_knowsam.volume_layers import has_known_orientation
@@ -16,18 +15,22 @@ from napari_knowsam.volume_layers import has_known_orientation
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
+    from knowsam.data.annotation import SliceState
     from napari_knowsam.layer_group import LayerGroup, Prediction
     from napari_knowsam.snapshot import Snapshot
     from napari_knowsam.worksheet import Worksheet
 
 _OPACITY = 0.5
+_PLANES = ("axial", "coronal", "sagittal")
+"""The slices along each working axis."""
 
 
 class LayerBridge(QObject):
-    """The one door to the layers: what people do to them comes out as signals, what is to be shown goes in.
+    """Chooses the layers to work on: what people do to them comes out as signals, what is to be shown goes in.
 
-    Layers are known as objects, whatever they are called. The work on an image is kept until the image is removed, also
-    while another one is chosen or other layers are gone.
+    Which voxels are written is up to the `LayerGroup` of each image. Layers are known as objects, whatever they are
+    called. The work on an image is kept until the image is removed, also while another one is chosen or other layers
+    are gone.
     """
 
     images_changed = Signal(object, object)
@@ -37,7 +40,7 @@ class LayerBridge(QObject):
     """The names of the labels layers, and the name of the chosen one or None."""
 
     worksheet_changed = Signal()
-    """Another image, other labels or another axis: everything is to be read anew."""
+    """Another image, other labels or another axis, or an image is gone: everything is to be read anew."""
 
     slice_annotated = Signal(object)
     """A `LabelSlice` that a person judged otherwise than before."""
@@ -68,6 +71,7 @@ class LayerBridge(QObject):
         self._shown_index = 0
         self._opacity = _OPACITY
         self._is_live = True
+        self._is_uncertainty_visible = False
         self._is_training = False
         # A layer that is removed may be one of many, and one that is added may be followed by its labels.
         self._choice_due = QTimer(self)
@@ -119,14 +123,16 @@ class LayerBridge(QObject):
 
         Labels that lie on its voxels are taken along; where there are none, an empty layer is made.
         """
+        reasons = []
         for image in self._groups.candidates(Image) if name is None else (self._viewer.layers[name],):
             try:
                 self._show_group(self._groups.of_image(image))
                 return
             except InputError as error:
-                if name is not None:
-                    self.problem.emit(str(error))
+                reasons.append(str(error))
         self._emit_names()
+        if reasons:
+            self.problem.emit(reasons[0])
 
     def choose_labels(self, name: str) -> None:
         """Paint on another labels layer."""
@@ -163,19 +169,23 @@ class LayerBridge(QObject):
             self.worksheet_changed.emit()
 
     def choose_axis(self, axis: int) -> None:
-        """Annotate along another axis; what is painted is read anew along it, and predictions are dropped."""
+        """Annotate along another axis while nothing was annotated along the present one; predictions are dropped."""
         group = self._group
         if group is None or group.worksheet.axis == axis:
             return
         self.flush()
-        refusal = _axis_refusal(group.worksheet)
-        if refusal is None and group.labels is None:
-            refusal = "The labels layer was removed. Restore it before you change the plane."
-        if refusal is not None:
-            self.problem.emit(refusal)
-            return
-        self._show_group(self._groups.begin(group.image, group.labels, group.worksheet.volume, axis))
-        self._groups.end(group)
+        sheet = group.worksheet
+        if sheet.annotated:
+            self.problem.emit(
+                f"What you painted was painted in {_PLANES[sheet.axis]} slices. "
+                'Make new labels ("New") to paint in another plane.'
+            )
+        elif group.labels is None:
+            self.problem.emit('The labels layer was removed. Press "New" to get it back before you change the plane.')
+        else:
+            self._show_group(self._groups.begin(group.image, group.labels, sheet.volume, axis))
+            self._groups.end(group)
+            self.worksheet_changed.emit()
 
     def select_class(self, value: int) -> None:
         """Let the brush paint a class, or known background."""
@@ -250,17 +260,19 @@ class LayerBridge(QObject):
         if ahead:
             self.go_to(min(ahead, key=lambda index: abs(index - here)))
 
-    def apply_predictions(self, predictions: Iterable[Prediction]) -> None:
-        """Show predictions of the chosen image: index, (H, W) class indices and (H, W) uncertainty in percent."""
-        if self._group is None:
-            return
-        self._group.apply(predictions)
-        if self._group.prediction is None:
-            self._add_prediction(self._group)
+    def apply_predictions(self, predictions: Iterable[Prediction], worksheet: Worksheet) -> None:
+        """Take predictions into a worksheet, whether its image is chosen or not; one that is gone takes none.
 
-    def show_prediction(self) -> None:
-        """Show the prediction layer, and bring it back where it was removed."""
-        self.set_live_visible(True)
+        Parameters
+        ----------
+        predictions : index, (H, W) indices of the classes of the worksheet, (H, W) uncertainty in percent.
+        """
+        group = next((group for group in self._groups if group.worksheet is worksheet), None)
+        if group is None:
+            return
+        group.apply(predictions)
+        if group is self._group and group.prediction is None:
+            self._add_prediction(group)
 
     def set_live_visible(self, visible: bool) -> None:
         """Show or hide the prediction layer."""
@@ -280,6 +292,7 @@ class LayerBridge(QObject):
 
     def set_uncertainty_visible(self, visible: bool) -> None:
         """Show or hide how sure the prediction is."""
+        self._is_uncertainty_visible = visible
         if self._group is None:
             return
         if self._group.uncertainty is not None:
@@ -317,6 +330,7 @@ class LayerBridge(QObject):
         if group is None:
             return
         group.commit()
+        group.apply_held()
         classes = group.worksheet.classes
         try:
             indices = action(group.worksheet)
@@ -324,7 +338,7 @@ class LayerBridge(QObject):
             self.problem.emit(str(error))
             return
         if group.worksheet.classes != classes:
-            group.show_classes()
+            group.follow_classes(classes)
             self.classes_changed.emit(group.worksheet.classes)
         group.show_changes(indices)
 
@@ -340,7 +354,8 @@ class LayerBridge(QObject):
                 before.hand_over(group)
             self._listen(group)
             group.is_training = self._is_training
-            group.commit_all()
+            group.come_back()
+            self._show_looks(group)
             self._shown_index = group.view.index
             group.view.come_into_view()
         self._emit_names()
@@ -362,6 +377,7 @@ class LayerBridge(QObject):
             return
         group.end_open_slice()
         group.is_training = False
+        group.is_chosen = False
         self._group = None
         for signal in (
             group.slices_changed,
@@ -371,6 +387,15 @@ class LayerBridge(QObject):
             group.problem,
         ):
             signal.disconnect()
+
+    def _show_looks(self, group: LayerGroup) -> None:
+        """Let the results of a group look as those of the one that was chosen before."""
+        if group.prediction is not None:
+            group.prediction.opacity = self._opacity
+        # Of an image without results, there is nothing to be seen yet.
+        if group.prediction is not None or group.worksheet.predicted:
+            self.set_live_visible(self._is_live)
+            self.set_uncertainty_visible(self._is_uncertainty_visible)
 
     def _add_prediction(self, group: LayerGroup) -> None:
         group.add_prediction(opacity=self._opacity, visible=self._is_live)
@@ -412,6 +437,7 @@ class LayerBridge(QObject):
 
     def _on_layer_removed(self, event: Any) -> None:
         layer = event.value
+        has_ended = False
         for group in (group for group in self._groups if layer in group.layers):
             group.commit()
             was_labels = layer is group.labels
@@ -420,10 +446,12 @@ class LayerBridge(QObject):
                 if group is self._group:
                     self._let_go()
                 self._groups.end(group)
+                has_ended = True
             elif was_labels and group is self._group:
                 self.problem.emit(_labels_are_gone(group))
-        if self._group is None:
+        if has_ended:
             self.worksheet_changed.emit()
+        if self._group is None:
             self._choice_due.start()
         self._emit_names()
 
@@ -443,22 +471,5 @@ def _nothing(_: object) -> tuple[int, ...]:
 def _labels_are_gone(group: LayerGroup) -> str:
     return (
         f"The labels layer of {group.image.name} was removed. What was painted on it is still used. "
-        "Make new labels to get it back, or choose other labels."
+        'Press "New" to get it back, or choose other labels.'
     )
-
-
-def _axis_refusal(sheet: Worksheet) -> str | None:
-    """Say why the work along the present axis would be lost, if there is any that the labels layer does not hold."""
-    if sheet.corrected:
-        return (
-            f"Slice {sheet.corrected[0]} is corrected, and in another plane the correction would be lost. "
-            "Accept the corrected slices first."
-        )
-    # A completely painted slice is that without its mark too.
-    marked = [index for index in sheet.marked if sheet.mark_of(index) is not SliceState.COMPLETE]
-    if marked:
-        return (
-            f"Slice {marked[0]} is marked, and in another plane its mark would be lost. "
-            "Take the marks away first, or make new labels for the other plane."
-        )
-    return None

@@ -74,18 +74,22 @@ class LayerGroup(QObject):
         self.prediction: Labels | None = None
         self.uncertainty: Image | None = None
         self.is_training = False
+        self.is_chosen = False
+        self._unreported: set[int] = set()
         self._edits: dict[Labels, LayerEdits] = {}
         self._held: dict[int, Prediction] = {}
         self.selected_value = BACKGROUND_CLASS.value
+        painted = np.asarray(labels.data)
         if axis is None:
-            axis = annotated_axis(labels.data, volume.spacing_mm)
-        self.worksheet = Worksheet(volume, axis, *_classes_of(labels))
-        self.worksheet.load(labels.data)
+            axis = annotated_axis(painted, volume.spacing_mm)
+        self.worksheet = Worksheet(volume, axis, *_classes_of(labels, painted))
+        self.worksheet.load(painted)
         self.view = SliceView(viewer, image, axis)
         self._refresh_3d = QTimer(self)
         self._refresh_3d.setSingleShot(True)
         self._refresh_3d.setInterval(_REFRESH_3D_MS)
         self._refresh_3d.timeout.connect(self._on_refresh_3d)
+        _make_paintable(labels)
         self.take_labels(labels)
 
     @property
@@ -172,8 +176,26 @@ class LayerGroup(QObject):
             with self._edits[layer].own_changes():
                 self._fit_dtype(layer)
                 color_classes(layer, sheet.classes, sheet.brush_value)
-        if self.labels is not None:
-            self.labels.metadata.update({CLASSES_KEY: sheet.classes, BACKGROUND_BRUSH_KEY: sheet.brush_value})
+            layer.metadata.update({CLASSES_KEY: sheet.classes, BACKGROUND_BRUSH_KEY: sheet.brush_value})
+
+    def follow_classes(self, before: tuple[LabelClass, ...]) -> None:
+        """Show the classes after there were others, and let the brush paint one that is left."""
+        self.show_classes()
+        values = [label_class.value for label_class in self.worksheet.classes]
+        if values[: len(before)] != [label_class.value for label_class in before]:
+            # They tell of classes by index.
+            self._held.clear()
+        if self.selected_value not in (*values, self.worksheet.brush_value):
+            self.select_class(values[1])
+
+    def come_back(self) -> None:
+        """Work on this group again, beginning with what was painted on its layers meanwhile."""
+        self.is_chosen = True
+        self.follow_classes(self.worksheet.classes)
+        self.commit_all()
+        missed, self._unreported = self._unreported, set()
+        if missed:
+            self.slices_annotated.emit(sorted(missed))
 
     def select_class(self, value: int) -> None:
         """Let both layers paint a class, or the background brush."""
@@ -209,7 +231,7 @@ class LayerGroup(QObject):
         index, self.worksheet.open_index = self.worksheet.open_index, None
         if index is not None:
             self.show_slices((index,))
-            self.slices_annotated.emit((index,))
+            self._report((index,))
 
     def apply(self, predictions: Iterable[Prediction]) -> None:
         """Take predictions of slices, and show them where nobody has judged otherwise.
@@ -252,7 +274,7 @@ class LayerGroup(QObject):
         indices = tuple(indices)
         self.show_painting(indices)
         self.show_slices(indices)
-        self.slices_annotated.emit(indices)
+        self._report(indices)
 
     def _commit_layer(self, layer: Labels, indices: Iterable[int]) -> None:
         sheet = self.worksheet
@@ -274,7 +296,14 @@ class LayerGroup(QObject):
             return
         self.show_slices(changed)
         if judged:
-            self.slices_annotated.emit(judged)
+            self._report(judged)
+
+    def _report(self, indices: Iterable[int]) -> None:
+        """Tell at once, or when somebody listens again."""
+        if self.is_chosen:
+            self.slices_annotated.emit(indices)
+        else:
+            self._unreported.update(indices)
 
     def _learn_classes(self, planes: Mapping[int, Values]) -> None:
         values = set().union(*(np.unique(plane).tolist() for plane in planes.values()))
@@ -329,6 +358,9 @@ class LayerGroup(QObject):
         edits.deleteLater()
 
     def _on_edits_due(self) -> None:
+        # Strokes on labels that two images share are those of the chosen one until the other comes back.
+        if not self.is_chosen:
+            return
         self.commit()
         self.apply_held()
 
@@ -370,12 +402,18 @@ def insert_quietly(viewer: Viewer, layer: Layer, position: int) -> None:
         selection.active = active
 
 
-def _classes_of(labels: Labels) -> tuple[tuple[LabelClass, ...], int]:
+def _make_paintable(labels: Labels) -> None:
+    """Replace an array that cannot be painted on, because it is read-only or not in memory, by a copy."""
+    if not isinstance(labels.data, np.ndarray) or not labels.data.flags.writeable:
+        labels.data = np.array(labels.data)
+
+
+def _classes_of(labels: Labels, painted: Values) -> tuple[tuple[LabelClass, ...], int]:
     """Return the classes and the brush value of a layer, from its metadata as far as they are there."""
     known: tuple[LabelClass, ...] = labels.metadata.get(CLASSES_KEY, ())
     taken = {label_class.value for label_class in known}
     brush_value = labels.metadata.get(BACKGROUND_BRUSH_KEY)
-    values = set(np.unique(labels.data[labels.data != BACKGROUND_CLASS.value]).tolist()) - {brush_value}
+    values = set(np.unique(painted[painted != BACKGROUND_CLASS.value]).tolist()) - {brush_value}
     if brush_value is None or brush_value in taken:
         brush_value = background_brush(taken | values)
     if len(known) < 2:
@@ -388,5 +426,5 @@ def _classes_of(labels: Labels) -> tuple[tuple[LabelClass, ...], int]:
 def _other_shape(layer: Labels, volume: Volume) -> str:
     return (
         f"The layer {layer.name} has got the shape {tuple(layer.data.shape)}, but the image has {volume.shape}. "
-        "It is not used any more. Choose labels that belong to this image, or restore the labels."
+        'It is not used any more. Choose labels that belong to this image, or press "New" to get those painted back.'
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import QObject
 
@@ -85,7 +84,6 @@ class LayerGroups(QObject):
                 "Choose other labels, or make new ones."
             )
         require_layers_match(image, labels)
-        _make_paintable(labels)
         group = LayerGroup(self._viewer, image, volume, labels, axis, self)
         self._groups.append(group)
         return group
@@ -116,9 +114,3 @@ class LayerGroups(QObject):
         """Return the names of all layers a person can choose; not those that show the results of a group."""
         results = {layer for group in self._groups for layer in (group.prediction, group.uncertainty)}
         return [layer.name for layer in self._viewer.layers if isinstance(layer, kind) and layer not in results]
-
-
-def _make_paintable(labels: Labels) -> None:
-    """Replace an array that cannot be painted on, because it is read-only or not in memory, by a copy."""
-    if not isinstance(labels.data, np.ndarray) or not labels.data.flags.writeable:
-        labels.data = np.array(labels.data)

@@ -19,9 +19,9 @@ _STAGES = {
 }
 
 
-def stage_sentence(stage: Stage | None) -> str:
-    """Say what a stage means; None stands for nothing going on."""
-    return READY if stage is None else _STAGES[stage]
+def stage_sentence(stage: Stage) -> str:
+    """Say what a stage means."""
+    return _STAGES[stage]
 
 
 def training_sentence(step: StepDone, annotated: int, dice: float | None) -> str:
@@ -34,12 +34,33 @@ def training_sentence(step: StepDone, annotated: int, dice: float | None) -> str
     """
     slices = "one slice" if annotated == 1 else f"{annotated} slices"
     score = "" if dice is None else f" On painted slices it never learnt from, Dice is {dice:.2f}."
-    return f"Step {step.step}: learning from {slices} of yours and all the others.{score}"
+    return f"Step {step.step}: learning from what you painted in {slices} and from all the others.{score}"
 
 
 def refreshing_sentence(outdated: int) -> str:
-    """Say how much of the last refresh is to be done."""
+    """Say how much of the last refresh is to be done.
+
+    Parameters
+    ----------
+    outdated : slices that still wait for their prediction.
+    """
     return f"{_STAGES[Stage.REFRESHING]} {outdated} left." if outdated else _STAGES[Stage.REFRESHING]
+
+
+def saved_sentence(name: str, image_name: str, empty_slices: int) -> str:
+    """Say what was exported, and what it lacks.
+
+    Parameters
+    ----------
+    name, image_name : of the file, and of the image whose grid it has.
+    empty_slices : slices that are neither painted nor predicted, though others are predicted.
+    """
+    saved = f"Saved {name}, on the grid of {image_name}."
+    if not empty_slices:
+        return saved
+    empty = "One slice has" if empty_slices == 1 else f"{empty_slices} slices have"
+    rest = "is empty" if empty_slices == 1 else "are empty"
+    return f"{saved} {empty} no prediction yet and {rest}."
 
 
 def finished_sentence(finished: Finished) -> str:

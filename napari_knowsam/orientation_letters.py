@@ -36,12 +36,13 @@ def edge_letters(row_axis: int, column_axis: int, *, rows_grow_down: bool, colum
 class OrientationLetters:
     """Keeps the letters of a viewer true to the plane it shows; in 3D there are none.
 
-    They stand on dark boxes, so that they can be read on any image, and change only with the plane.
+    They stand on dark boxes, so that they can be read on any image, and change only with the plane. They are hidden
+    until they are asked for, since their first drawing takes a while.
     """
 
     def __init__(self, viewer: napari.Viewer) -> None:
         self._viewer = viewer
-        self._wanted = True
+        self._wanted = False
         self._overlays = {
             f"knowsam_{position}": TextOverlay(
                 position=position, color="white", font_size=14, box=True, box_color=(0.0, 0.0, 0.0, 0.6)

@@ -51,16 +51,23 @@ class SliceRecord:
         stroke is left.
     mark : the state the person gave it, if any.
     correction : (H, W), class values of the whole slice, as it was painted over a prediction.
+    from_prediction : whether some of what was judged was not drawn but taken from a prediction.
     """
 
     painted: Values | None = None
     mark: SliceState | None = None
     correction: Values | None = None
+    from_prediction: bool = False
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to keep."""
         return self.painted is None and self.mark is None and self.correction is None
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether anything was judged, be it that there is nothing but background."""
+        return not (self.painted is None and self.correction is None) or self.mark is SliceState.BACKGROUND_ONLY
 
     def astype(self, dtype: np.dtype[np.integer]) -> SliceRecord:
         """Return the record with its arrays of another type."""

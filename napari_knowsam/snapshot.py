@@ -153,6 +153,7 @@ def _packed(snapshot: Snapshot) -> dict[str, npt.NDArray[Any]]:
         "classes": [(one.value, one.name, one.color) for one in snapshot.classes],
         "brush_value": snapshot.brush_value,
         "slices": [(index, None if one.mark is None else one.mark.value) for index, one in records.items()],
+        "from_prediction": [index for index, one in records.items() if one.from_prediction],
         # A damaged list of contents may lack some of them.
         "arrays": sorted([*painted, *corrected]),
     }
@@ -174,7 +175,8 @@ def _unpacked(entries: dict[str, npt.NDArray[Any]], shape: tuple[int, int, int])
     records = {}
     for index, mark in about["slices"]:
         state = None if mark is None else SliceState(mark)
-        records[int(index)] = SliceRecord(entries.get(f"painted_{index}"), state, entries.get(f"correction_{index}"))
+        painted, correction = (entries.get(f"{what}_{index}") for what in ("painted", "correction"))
+        records[int(index)] = SliceRecord(painted, state, correction, index in about["from_prediction"])
     snapshot = Snapshot(
         datetime.fromisoformat(about["taken_at"]),
         shape,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from knowsam.data.sampling import SliceKey
 from knowsam.errors import KnowSAMError
 from knowsam.training.events import (
     Event,
@@ -22,21 +25,22 @@ from knowsam.training.events import (
     Stop,
     Validated,
 )
-from napari_knowsam.training_worker import TrainingWorker
+from napari_knowsam.training_worker import TrainingWorker, leave_a_core
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from knowsam.config import Config
     from knowsam.data.case import Case
-    from knowsam.data.sampling import SliceKey
     from knowsam.training.events import Message
     from knowsam.training.schedule import Budget
     from knowsam.training.session import TrainingSession
     from knowsam.training.trained_model import TrainedModel
+    from napari_knowsam.worksheet import Worksheet
 
 _CLOSING_S = 1.0
 _LISTENING_MS = 20
+_DOUBLE_CLICK_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class TrainingSettings:
     ----------
     teacher : ``none``, ``compact``, the name of a SAM variant or a file of its weights, see `choose_teacher`.
     device : see `resolve_device`.
-    continued : go on from the model of the last training of the same volume, if there is one.
+    continued : go on from the model of the last training of the same work, if there is one.
     """
 
     budget: Budget
@@ -59,15 +63,16 @@ class TrainingSettings:
 
 @dataclass(frozen=True)
 class _Trained:
-    """What a finished training leaves to the next one of the same volume."""
+    """What a finished training leaves to the next one of the same work."""
 
-    case: Case
     model: TrainedModel
     holdout: Collection[SliceKey]
     trained: Collection[SliceKey]
 
-    def continues(self, case: Case) -> bool:
-        return self.case.volume is case.volume and self.case.annotation.axis == case.annotation.axis
+    def fits(self, config: Config) -> bool:
+        """Tell whether the networks of today are those of then, and see the slices as those did."""
+        before = self.model.config
+        return before.students == config.students and before.plane == config.plane
 
 
 class TrainingController(QObject):
@@ -97,9 +102,11 @@ class TrainingController(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._worker: TrainingWorker | None = None
-        self._case: Case | None = None
+        self._work: Worksheet | None = None
         self._budget: Budget | None = None
-        self._trained: _Trained | None = None
+        self._stage: Stage | None = None
+        self._stopped_at_s: float | None = None
+        self._trained: WeakKeyDictionary[Worksheet, _Trained] = WeakKeyDictionary()
         self._listening = QTimer(self)
         self._listening.setInterval(_LISTENING_MS)
         self._listening.timeout.connect(self._listen)
@@ -109,18 +116,31 @@ class TrainingController(QObject):
         """Whether a training goes on, be it paused."""
         return self._worker is not None
 
-    def train(self, case: Case, settings: TrainingSettings) -> None:
-        """Start a training; it goes on warm where the last one of the same volume ended."""
+    def can_continue(self, work: Worksheet) -> bool:
+        """Tell whether a training of this work can go on where an earlier one ended."""
+        return work in self._trained
+
+    def train(
+        self, case: Case, settings: TrainingSettings, work: Worksheet, machine_made: Collection[int] = ()
+    ) -> None:
+        """Start a training; it goes on warm where the last one of the same work ended.
+
+        Parameters
+        ----------
+        work : what the case was taken from.
+        machine_made : slices whose labels are accepted or corrected predictions; never held out.
+        """
         if self.is_running:
             raise RuntimeError("A training is going on already.")
-        self._case, self._budget = case, settings.budget
-        last = self._trained if settings.continued and self._trained is not None else None
-        if last is not None and not last.continues(case):
-            last = None
-        self._worker = TrainingWorker(partial(_make_session, case, settings, last))
+        self._work, self._budget, self._stopped_at_s = work, settings.budget, None
+        last = self._trained.get(work) if settings.continued else None
+        keys = [SliceKey(0, index) for index in machine_made]
+        self._worker = TrainingWorker(partial(_make_session, case, settings, last, keys))
         self._worker.start()
         self._listening.start()
-        self.stage_changed.emit(Stage.PREPARING)
+        self._enter(Stage.PREPARING)
+        if last is not None and not last.fits(settings.config):
+            self.noticed.emit("The settings of the plane or the networks have changed: training begins from scratch.")
 
     def submit(self, message: Message) -> None:
         """Tell the session something; nothing happens where none is going on."""
@@ -136,12 +156,20 @@ class TrainingController(QObject):
         self.submit(Resume())
 
     def stop(self) -> None:
-        """End training and keep what was learnt; pressed again, end the last refresh of the predictions too."""
+        """End training and keep what was learnt; once the predictions are refreshed for the last time, end that too."""
         if self._worker is not None and self._worker.session is None:
             # Importing torch and loading weights cannot be broken off, only left alone.
+            self.finished.emit(Finished(0, 0.0, stopped=True))
             self._let_go()
-            self.noticed.emit("Training was stopped before it began.")
-        self.submit(Stop())
+        elif self._may_stop():
+            self._stopped_at_s = time.monotonic()
+            self.submit(Stop())
+
+    def _may_stop(self) -> bool:
+        """Tell whether a press is meant: a second one, which throws the last refresh away, may be a double click."""
+        if self._stopped_at_s is None:
+            return True
+        return self._stage is Stage.REFRESHING and time.monotonic() - self._stopped_at_s > _DOUBLE_CLICK_S
 
     def close(self) -> None:
         """End everything; waits a moment for the thread."""
@@ -150,6 +178,11 @@ class TrainingController(QObject):
         if worker is not None:
             worker.wait(_CLOSING_S)
 
+    def abandon(self) -> None:
+        """Let the thread end by itself; needs nothing of Qt."""
+        if self._worker is not None:
+            self._worker.submit(Stop(refresh=False))
+
     def _let_go(self) -> None:
         if self._worker is None:
             return
@@ -157,9 +190,13 @@ class TrainingController(QObject):
         self._end()
 
     def _end(self) -> None:
-        self._worker = None
+        self._worker = self._work = None
         self._listening.stop()
-        self.stage_changed.emit(None)
+        self._enter(None)
+
+    def _enter(self, stage: Stage | None) -> None:
+        self._stage = stage
+        self.stage_changed.emit(stage)
 
     def _listen(self) -> None:
         """Pass on what has happened in the thread."""
@@ -176,12 +213,13 @@ class TrainingController(QObject):
             else:
                 self._on_happened(outcome)
         if done:
+            self._keep_model(worker)
             self._end()
 
     def _on_happened(self, event: Event) -> None:
         match event:
             case StageChanged():
-                self.stage_changed.emit(event.stage)
+                self._enter(event.stage)
             case StepDone():
                 self.stepped.emit(event, self._seconds_left(event))
             case Validated():
@@ -191,7 +229,6 @@ class TrainingController(QObject):
             case Notice():
                 self.noticed.emit(event.text)
             case Finished():
-                self._keep_model()
                 self.finished.emit(event)
 
     def _seconds_left(self, event: StepDone) -> float | None:
@@ -199,24 +236,22 @@ class TrainingController(QObject):
         return None if seconds is None else max(seconds - event.seconds, 0.0)
 
     def _on_failed(self, error: Exception) -> None:
-        self._keep_model()
         known = isinstance(error, KnowSAMError)
         self.failed.emit(str(error) if known else f"Training ended with an unexpected error: {error!r}. Train again.")
 
-    def _keep_model(self) -> None:
-        session = self._worker.session if self._worker is not None else None
-        if session is None or session.students is None or self._case is None:
-            return
-        model = session.model()
-        if model.steps:
-            self._trained = _Trained(self._case, model, session.holdout, session.trained)
+    def _keep_model(self, worker: TrainingWorker) -> None:
+        if worker.session is not None and worker.model is not None and self._work is not None:
+            self._trained[self._work] = _Trained(worker.model, worker.session.holdout, worker.session.trained)
 
 
-def _make_session(case: Case, settings: TrainingSettings, last: _Trained | None) -> TrainingSession:
+def _make_session(
+    case: Case, settings: TrainingSettings, last: _Trained | None, machine_made: Collection[SliceKey]
+) -> TrainingSession:
     """Build the session, in the thread it will run in: only here is torch needed."""
     from knowsam.jobs import choose_teacher
     from knowsam.training.session import TrainingSession
 
+    leave_a_core()
     teacher = choose_teacher(settings.teacher)
     config = settings.config.with_values(variant=teacher.variant)
     return TrainingSession(
@@ -225,15 +260,14 @@ def _make_session(case: Case, settings: TrainingSettings, last: _Trained | None)
         config=config,
         device=settings.device,
         sam_weights=teacher.weights,
-        start_from=None if last is None else _warm_start(last.model, case, config),
+        start_from=None if last is None or not last.fits(config) else _warm_start(last.model, case, config),
         # Even where training starts from scratch, scores stay comparable on the same slices.
         holdout=() if last is None else last.holdout,
         trained=() if last is None else last.trained,
+        machine_made=machine_made,
     )
 
 
-def _warm_start(model: TrainedModel, case: Case, config: Config) -> TrainedModel | None:
-    """Return the model to go on from, fitted to the classes and settings of today, or None if it cannot be."""
-    fitted = replace(model.with_classes(case.annotation.classes), config=config)
-    alike = model.config.students == config.students and model.config.plane.neighbours == config.plane.neighbours
-    return fitted if alike else None
+def _warm_start(model: TrainedModel, case: Case, config: Config) -> TrainedModel:
+    """Return the model to go on from, fitted to the classes and settings of today."""
+    return replace(model.with_classes(case.annotation.classes), config=config)

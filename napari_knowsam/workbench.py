@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from qtpy.QtCore import QObject, QTimer
 from knowsam.data.annotation import BACKGROUND, IGNORE, SliceState
 from knowsam.data.case import Case
 from knowsam.errors import InputError, KnowSAMError
-from knowsam.training.events import ClassesChanged, SliceAnnotated, Stage, Watch
+from knowsam.training.events import ClassesChanged, SliceAnnotated, Watch
 from napari_knowsam import narration
 from napari_knowsam._writer import save_labels
 from napari_knowsam.autosave import Autosave
@@ -20,6 +19,7 @@ from napari_knowsam.keys import Keys
 from napari_knowsam.layer_bridge import LayerBridge
 from napari_knowsam.orientation_letters import OrientationLetters
 from napari_knowsam.training_controller import TrainingController, TrainingSettings
+from napari_knowsam.training_display import TrainingDisplay
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,14 +27,16 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from knowsam.data.annotation import Annotation, LabelArray, LabelClass, LabelSlice
-    from knowsam.training.events import Finished, PredictionReady, StepDone, Validated
+    from knowsam.training.events import PredictionReady, Stage
     from napari_knowsam.panels.annotate_panel import AnnotatePanel
     from napari_knowsam.panels.result_panel import ResultPanel
     from napari_knowsam.panels.train_panel import TrainPanel
     from napari_knowsam.snapshot import Snapshot
     from napari_knowsam.worksheet import Worksheet
 
-_COALESCE_MS = 100
+_SOON_MS = 100
+_PREDICTIONS_MS = 500
+"""Predictions arrive many a second; the panels follow twice a second, since every repaint delays the brush."""
 
 
 class Workbench(QObject):
@@ -53,14 +55,11 @@ class Workbench(QObject):
         self._keys = Keys(viewer, self._key_actions())
         self._in_training: Worksheet | None = None
         self._live = True
-        self._dice: float | None = None
-        self._notice = ""
-        self._sentence = narration.READY
         self._closed = False
-        # Predictions arrive many a second; the panels follow a few times a second.
+        self._letters_shown = False
+        self._display = TrainingDisplay(train, self.controller, self)
         self._panels_due = QTimer(self)
         self._panels_due.setSingleShot(True)
-        self._panels_due.setInterval(_COALESCE_MS)
         self._panels_due.timeout.connect(self._show_worksheet)
         self._connect_annotate()
         self._connect_train()
@@ -77,7 +76,19 @@ class Workbench(QObject):
     def start(self) -> None:
         """Choose the first image and show what there is."""
         self.bridge.choose_image(None)
-        self._say(narration.READY)
+        self._display.say(narration.READY)
+
+    def show_letters(self) -> None:
+        """Show the letters of orientation, whose first drawing takes a while."""
+        self._letters_shown = True
+        self._letters.set_visible(self.bridge.worksheet is not None and self.bridge.has_known_orientation)
+
+    def end(self) -> None:
+        """Close, as far as Qt still lets us: where the program ends without closing its window, not very far."""
+        try:
+            self.close()
+        except RuntimeError:
+            self.controller.abandon()
 
     def close(self) -> None:
         """End the training, save, let go of the viewer; what was painted stays in its layers."""
@@ -86,6 +97,7 @@ class Workbench(QObject):
         self._closed = True
         self._panels_due.stop()
         self.controller.close()
+        self._display.close()
         self.bridge.flush()
         self.autosave.close()
         self._keys.close()
@@ -114,7 +126,7 @@ class Workbench(QObject):
         self._train.train_requested.connect(self._on_train_requested)
         self._train.pause_requested.connect(self.controller.pause)
         self._train.resume_requested.connect(self.controller.resume)
-        self._train.stop_requested.connect(self._on_stop_requested)
+        self._train.stop_requested.connect(self.controller.stop)
 
     def _connect_result(self) -> None:
         panel, bridge = self._result, self.bridge
@@ -200,7 +212,7 @@ class Workbench(QObject):
         try:
             self._start_training()
         except KnowSAMError as error:
-            self._say(str(error))
+            self._display.say(str(error))
 
     def _start_training(self) -> None:
         self.bridge.flush()
@@ -210,21 +222,18 @@ class Workbench(QObject):
         worksheet.open_index = None
         annotation = worksheet.annotation()
         _require_trainable(annotation)
+        train = self._train
         settings = TrainingSettings(
-            self._train.budget(), self._train.config(), self._train.teacher(), self._train.device()
+            train.budget(), train.config(), train.teacher(), train.device(), continued=train.continues()
         )
-        self._dice, self._notice, self._in_training = None, "", worksheet
-        self._train.clear_plot()
-        self.controller.train(Case(worksheet.volume, annotation), settings)
+        self._in_training = worksheet
+        self._display.begin(worksheet)
+        self.controller.train(Case(worksheet.volume, annotation), settings, worksheet, worksheet.machine_made)
         self._watch()
-
-    def _on_stop_requested(self) -> None:
-        self.controller.stop()
 
     def _on_live_toggled(self, live: bool) -> None:
         self._live = live
         self.bridge.set_live_visible(live)
-        self._watch()
 
     def _on_export_requested(self, path: Path) -> None:
         self.bridge.flush()
@@ -236,44 +245,54 @@ class Workbench(QObject):
         except KnowSAMError as error:
             self._result.set_message(str(error))
         else:
-            self._result.set_message(f"Saved {path.name}, on the grid of {worksheet.volume.name}.")
+            empty_slices = worksheet.unpredicted if worksheet.predicted else 0
+            self._result.set_message(narration.saved_sentence(path.name, worksheet.volume.name, empty_slices))
 
     def _connect_bridge(self) -> None:
         bridge = self.bridge
-        bridge.images_changed.connect(self._annotate.set_images)
+        bridge.images_changed.connect(self._on_images_changed)
         bridge.labels_changed.connect(self._annotate.set_labels)
         bridge.worksheet_changed.connect(self._on_worksheet_changed)
         bridge.slice_annotated.connect(self._on_slice_annotated)
         bridge.classes_changed.connect(self._on_classes_changed)
-        bridge.slices_changed.connect(self._show_worksheet_soon)
+        bridge.slices_changed.connect(self._on_slices_changed)
         bridge.history_changed.connect(self._show_worksheet_soon)
         bridge.looked_at.connect(self._on_looked_at)
         bridge.class_selected.connect(self._annotate.select_class)
         bridge.problem.connect(self._annotate.set_message)
 
+    def _on_images_changed(self, names: list[str], chosen: str | None) -> None:
+        self._annotate.set_images(names, chosen)
+        trained = self._in_training
+        if trained is not None and not self.bridge.holds(trained):
+            self.controller.close()
+            self._display.say(
+                "The image was removed, so its training was ended, and what was learnt is gone. "
+                "What you painted was kept: open the image again to get it back."
+            )
+
     def _on_worksheet_changed(self) -> None:
         worksheet = self.bridge.worksheet
         known = worksheet is not None and self.bridge.has_known_orientation
-        self._letters.set_visible(known)
+        self._letters.set_visible(known and self._letters_shown)
         if worksheet is not None:
             self._annotate.set_axis(worksheet.axis)
             self._annotate.set_classes(worksheet.classes, worksheet.brush_value, worksheet.painted_values())
             self._annotate.set_current_slice(self.bridge.current_index)
             self._result.set_suggested_name(f"{worksheet.volume.name}_mask.nii.gz")
-        if self.controller.is_running and not self._holds_trained_image():
-            self.controller.close()
-            self._say("The image was removed, so its training was ended. Open it again to go on.")
         self.autosave.watch(worksheet)
         self._watch()
         self._show_worksheet()
 
-    def _holds_trained_image(self) -> bool:
-        return self._in_training is None or self.bridge.holds(self._in_training)
-
     def _on_slice_annotated(self, label_slice: LabelSlice) -> None:
-        if self._is_current():
-            self.controller.submit(SliceAnnotated(label_slice))
+        trained = self._in_training
+        if trained is not None and self._is_current():
+            self.controller.submit(SliceAnnotated(label_slice, by_hand=trained.by_hand(label_slice.index)))
         self._show_worksheet_soon()
+
+    def _on_slices_changed(self) -> None:
+        """Follow the predictions; what a person does comes by other signals too, and is shown sooner."""
+        self._show_worksheet_within(_PREDICTIONS_MS)
 
     def _on_classes_changed(self, classes: tuple[LabelClass, ...]) -> None:
         worksheet = self.bridge.worksheet
@@ -289,78 +308,66 @@ class Workbench(QObject):
         self._watch()
 
     def _watch(self) -> None:
-        """Tell the session which slice is on the screen, or that nobody looks."""
-        looking = self._live and self._is_current()
-        self.controller.submit(Watch(self.bridge.current_index if looking else None))
+        """Tell the session which slice is on the screen.
+
+        It goes on to predict while another volume is there or nothing is to be seen: what is exported must be complete.
+        """
+        if self._is_current():
+            self.controller.submit(Watch(self.bridge.current_index))
 
     def _is_current(self) -> bool:
         """Whether the volume on the screen is the one that is trained on."""
         return self._in_training is not None and self.bridge.worksheet is self._in_training
 
-    def _show_worksheet_soon(self, *_: object) -> None:
-        if not self._closed and not self._panels_due.isActive():
-            self._panels_due.start()
+    def _show_worksheet_soon(self) -> None:
+        self._show_worksheet_within(_SOON_MS)
+
+    def _show_worksheet_within(self, milliseconds: int) -> None:
+        due = self._panels_due
+        if not self._closed and (not due.isActive() or due.remainingTime() > milliseconds):
+            due.start(milliseconds)
 
     def _show_worksheet(self) -> None:
         worksheet = self.bridge.worksheet
         if worksheet is None:
-            self._result.set_has_prediction(False)
+            self._show_nothing()
             return
-        self._annotate.set_slices(worksheet.states(), worksheet.corrected)
+        marks = {index: mark for index in worksheet.marked if (mark := worksheet.mark_of(index)) is not None}
+        self._annotate.set_slices(worksheet.states(), worksheet.corrected, marks)
+        self._annotate.set_painted(worksheet.painted_values())
+        self._train.set_can_continue(self.controller.can_continue(worksheet))
         self._result.set_has_prediction(bool(worksheet.predicted or worksheet.annotated))
         self._result.set_volumes(worksheet.volumes_ml())
         self._result.set_history(worksheet.undo_name, worksheet.redo_name)
+
+    def _show_nothing(self) -> None:
+        self._annotate.set_slices((), (), {})
+        self._annotate.set_painted(frozenset())
+        self._train.set_can_continue(False)
+        self._result.set_has_prediction(False)
+        self._result.set_volumes(())
+        self._result.set_history(None, None)
 
     def _connect_autosave(self) -> None:
         self.autosave.offered.connect(self._annotate.set_offer)
         self.autosave.problem.connect(self._annotate.set_message)
 
     def _connect_controller(self) -> None:
-        controller = self.controller
-        controller.stage_changed.connect(self._on_stage_changed)
-        controller.stepped.connect(self._on_stepped)
-        controller.validated.connect(self._on_validated)
-        controller.predicted.connect(self._on_predicted)
-        controller.noticed.connect(self._on_noticed)
-        controller.failed.connect(self._say)
-        controller.finished.connect(self._on_finished)
+        self.controller.stage_changed.connect(self._on_stage_changed)
+        self.controller.predicted.connect(self._on_predicted)
 
     def _on_stage_changed(self, stage: Stage | None) -> None:
-        self._train.set_stage(stage)
-        self._train.set_settings_enabled(stage is None)
         self.bridge.set_training(stage is not None)
-        if stage is not None:
-            self._say(narration.stage_sentence(stage))
-
-    def _on_stepped(self, step: StepDone, seconds_left: float | None) -> None:
-        self._train.set_progress(step.step, step.progress, seconds_left)
-        self._train.add_losses(step.step, asdict(step.losses) | {"total": step.losses.total})
-        if self._in_training is not None:
-            self._say(narration.training_sentence(step, len(self._in_training.annotated), self._dice))
-
-    def _on_validated(self, validated: Validated) -> None:
-        if validated.adopted:
-            self._dice = validated.dice
-        self._train.add_dice(validated.step, validated.dice, validated.adopted)
+        if stage is None:
+            self._in_training = None
+            self._show_worksheet_soon()
 
     def _on_predicted(self, ready: PredictionReady) -> None:
-        worksheet = self.bridge.worksheet
+        worksheet = self._in_training
         # A prediction made before a class went away counts its classes otherwise; a new one is on its way.
-        if worksheet is None or not self._is_current() or _values(ready.classes) != _values(worksheet.classes):
-            return
-        self.bridge.apply_predictions((one.index, one.labels, one.uncertainty_percent) for one in ready.slices)
-
-    def _on_noticed(self, notice: str) -> None:
-        self._notice = notice
-        self._say(self._sentence)
-
-    def _on_finished(self, finished: Finished) -> None:
-        self._notice = ""
-        self._say(narration.finished_sentence(finished))
-
-    def _say(self, sentence: str) -> None:
-        self._sentence = sentence
-        self._train.set_message(f"{sentence}\n{self._notice}".strip())
+        if worksheet is not None and _values(ready.classes) == _values(worksheet.classes):
+            slices = ((one.index, one.labels, one.uncertainty_percent) for one in ready.slices)
+            self.bridge.apply_predictions(slices, worksheet)
 
 
 def _values(classes: tuple[LabelClass, ...]) -> list[int]:

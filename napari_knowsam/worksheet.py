@@ -119,6 +119,16 @@ class Worksheet:
         return tuple(sorted(self._predictions.indices))
 
     @property
+    def machine_made(self) -> tuple[int, ...]:
+        """Indices of all judged slices whose labels came from accepting or correcting a prediction, ascending."""
+        return tuple(index for index in self.annotated if self._records[index].from_prediction)
+
+    @property
+    def unpredicted(self) -> int:
+        """Number of slices that were neither judged nor predicted."""
+        return self.slice_count - len(self._predictions.indices.union(self.annotated))
+
+    @property
     def has_results(self) -> bool:
         """Whether anything is painted, predicted or marked."""
         return bool(self._records or self._predictions.indices)
@@ -165,6 +175,10 @@ class Worksheet:
     def state(self, index: int) -> SliceState:
         """Return how much of a slice was judged."""
         return self._facts_of(index).state
+
+    def by_hand(self, index: int) -> bool:
+        """Return whether a slice was judged, and no label of it came from a prediction."""
+        return self.state(index) is not SliceState.UNLABELLED and not self._record(index).from_prediction
 
     def mark_of(self, index: int) -> SliceState | None:
         """Return the state a person has given a slice, if any."""
@@ -254,9 +268,7 @@ class Worksheet:
         changed = {i: v for i, v in clean.items() if not np.array_equal(v, self.shown(i))}
         self._remember("correction of", changed)
         for index, values in changed.items():
-            self._put(index, replace(self._record(index), correction=None))
-            if not np.array_equal(values, self.shown(index)):
-                self._put(index, replace(self._record(index), correction=values))
+            self._correct(index, values)
         return tuple(changed)
 
     def mark(self, index: int, state: SliceState | None) -> bool:
@@ -286,7 +298,8 @@ class Worksheet:
             shown = self.shown(index)
             has_structure = bool((shown != BACKGROUND_CLASS.value).any())
             mark = SliceState.COMPLETE if has_structure else SliceState.BACKGROUND_ONLY
-            self._put(index, SliceRecord(shown if has_structure else None, mark))
+            from_prediction = self._record(index).from_prediction or self._shows_prediction(index)
+            self._put(index, SliceRecord(shown if has_structure else None, mark, None, from_prediction))
         return changed
 
     def between(self) -> tuple[int, ...]:
@@ -353,7 +366,7 @@ class Worksheet:
         self._facts.pop(index, None)
 
     def add_class(self, name: str | None = None) -> LabelClass:
-        """Add a class with the next free value and colour, and return it.
+        """Add a class with a free value and colour, and return it.
 
         Raises
         ------
@@ -397,6 +410,16 @@ class Worksheet:
             self._put(index, self._record(index).without_class(value))
         return tuple({*painted, *self._drop_predicted(value)})
 
+    def _correct(self, index: int, values: Values) -> None:
+        was_from_prediction = self._record(index).from_prediction
+        self._put(index, replace(self._record(index), correction=None))
+        # Where the whole slice is judged without its correction, it is not the correction that took a prediction over.
+        from_prediction = self._shows_prediction(index) or was_from_prediction
+        if not np.array_equal(values, self.shown(index)):
+            self._put(index, replace(self._record(index), correction=values, from_prediction=from_prediction))
+        elif self._shows_prediction(index):
+            self._put(index, replace(self._record(index), from_prediction=False))
+
     def _make_way_for(self, classes: tuple[LabelClass, ...], brush_value: int) -> None:
         """Take another brush value if the present one is a class; only while no pixel can have been painted with it."""
         if self.brush_value not in {label_class.value for label_class in classes}:
@@ -406,7 +429,7 @@ class Worksheet:
                 f"The painting to restore has a class with the value {self.brush_value}, which paints known background "
                 "in these labels. Make new labels, and restore it into them."
             )
-        self._classes = ClassList(self.classes, brush_value)
+        self._classes.brush_value = brush_value
 
     def _here(self, step: Step) -> Step:
         presence = step.presence
@@ -447,6 +470,8 @@ class Worksheet:
         self._facts.pop(index, None)
         if record.is_empty:
             self._records.pop(index, None)
+        elif record.from_prediction and not record.is_judged:
+            self._records[index] = replace(record, from_prediction=False)
         else:
             self._records[index] = record
 
@@ -474,4 +499,7 @@ class Worksheet:
         record = self._record(index)
         if record.correction is not None:
             return True
+        return self._shows_prediction(index)
+
+    def _shows_prediction(self, index: int) -> bool:
         return index in self._predictions.indices and not self._judgement(index).judged.all()

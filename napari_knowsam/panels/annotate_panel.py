@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
@@ -87,13 +87,19 @@ class AnnotatePanel(QWidget):
         self._classes, self._painted = classes, painted
         self._table.set_classes(classes, brush_value)
 
+    def set_painted(self, values: frozenset[int]) -> None:
+        """Take note which label values occur in the labels; removing such a class is asked about first."""
+        self._painted = values
+
     def select_class(self, value: int) -> None:
         """Highlight the class that is being painted, by its label value."""
         self._table.select_class(value)
 
-    def set_slices(self, states: Sequence[SliceState], corrected: Collection[int]) -> None:
-        """Show the state of every slice, and which were corrected."""
-        self._marks.set_slices(states, corrected)
+    def set_slices(
+        self, states: Sequence[SliceState], corrected: Collection[int], marks: Mapping[int, SliceState]
+    ) -> None:
+        """Show the state of every slice, which were corrected, and which states are marks a person has set."""
+        self._marks.set_slices(states, corrected, marks)
 
     def set_current_slice(self, index: int) -> None:
         """Show which slice is on screen."""

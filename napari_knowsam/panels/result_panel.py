@@ -34,7 +34,9 @@ class ResultPanel(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._suggested_name = "segmentation.nii.gz"
-        self._live = _check_box("Live segmentation", "Show the prediction and keep it up to date while training.")
+        self._live = _check_box(
+            "Live segmentation", "Show the prediction; it is kept up to date while training, shown or not."
+        )
         self._uncertainty = _check_box("Uncertainty", "Show where the networks are unsure.")
         self._opacity = OpacitySlider()
         self._accept_buttons = self._make_accept_buttons()

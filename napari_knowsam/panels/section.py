@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QIcon
+from qtpy.QtGui import QIcon, QPixmap
 from superqt import QCollapsible
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ class Section(QCollapsible):
     """
 
     def __init__(self, title: str, content: QWidget | None = None, *, expanded: bool = False) -> None:
-        super().__init__(title, expandedIcon=QIcon(), collapsedIcon=QIcon())
+        super().__init__(title, expandedIcon=_no_icon(), collapsedIcon=_no_icon())
         self._title = title
         layout = self.layout()
         assert layout is not None
@@ -36,3 +36,10 @@ class Section(QCollapsible):
 
     def _on_toggled(self, is_expanded: bool) -> None:
         self.setText(f"{'▾' if is_expanded else '▸'} {self._title}")
+
+
+def _no_icon() -> QIcon:
+    """Return an icon that shows nothing; one that holds nothing either is passed over where Qt comes with PySide6."""
+    blank = QPixmap(1, 1)
+    blank.fill(Qt.GlobalColor.transparent)
+    return QIcon(blank)

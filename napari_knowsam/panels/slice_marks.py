@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
@@ -31,6 +31,7 @@ class SliceMarks(QWidget):
         super().__init__(parent)
         self._states: tuple[SliceState, ...] = ()
         self._corrected: frozenset[int] = frozenset()
+        self._marks: dict[int, SliceState] = {}
         self._current = 0
         self._strip = SliceStrip()
         self._strip.slice_requested.connect(self.slice_requested)
@@ -44,9 +45,11 @@ class SliceMarks(QWidget):
         self._arrange()
         self._refresh()
 
-    def set_slices(self, states: Sequence[SliceState], corrected: Collection[int]) -> None:
-        """Show the state of every slice, and which were corrected."""
-        self._states, self._corrected = tuple(states), frozenset(corrected)
+    def set_slices(
+        self, states: Sequence[SliceState], corrected: Collection[int], marks: Mapping[int, SliceState]
+    ) -> None:
+        """Show the state of every slice, which were corrected, and which states are marks a person has set."""
+        self._states, self._corrected, self._marks = tuple(states), frozenset(corrected), dict(marks)
         self._strip.set_slices(states, corrected)
         self._refresh()
 
@@ -84,10 +87,9 @@ class SliceMarks(QWidget):
         return self._states[self._current] if 0 <= self._current < len(self._states) else None
 
     def _on_clicked(self, state: SliceState) -> None:
-        before = self._state()
         # The click has toggled the button already, but only the worksheet decides what the slice counts as.
         self._refresh()
-        self.mark_requested.emit(None if state is before else state)
+        self.mark_requested.emit(None if self._marks.get(self._current) is state else state)
 
     def _refresh(self) -> None:
         state = self._state()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QCheckBox, QFormLayout, QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
 
 from knowsam.config import Config
 from knowsam.training.events import Stage
@@ -41,6 +41,11 @@ class TrainPanel(QWidget):
         self._teacher = TeacherChoice()
         self._device = ChoiceBox("Where to compute.")
         self.set_devices(())
+        self._continued = QCheckBox("Go on from the last training")
+        self._continued.setToolTip("Keep what was learnt from this volume; otherwise, training begins from scratch.")
+        self._continued.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self._continued.setChecked(True)
+        self._continued.setEnabled(False)
         self._advanced = Section("Advanced")
         self._advanced.toggleButton().setToolTip("Every setting of the method.")
         self._advanced.toggled.connect(self._on_advanced_toggled)
@@ -84,6 +89,14 @@ class TrainPanel(QWidget):
         config = Config() if self._form is None else self._form.value()
         known = ("none", "compact", "vit_b", "vit_l", "vit_h")
         return config.with_values(variant=self.teacher()) if self.teacher() in known else config
+
+    def continues(self) -> bool:
+        """Return whether to go on from the last training, where there is one."""
+        return self._continued.isChecked()
+
+    def set_can_continue(self, can_continue: bool) -> None:
+        """Show whether there is a training to go on from."""
+        self._continued.setEnabled(can_continue)
 
     def set_devices(self, names: Sequence[str]) -> None:
         """Offer these devices beside the processor, keeping the chosen one if it is still there."""
@@ -157,6 +170,7 @@ class TrainPanel(QWidget):
         form.addRow("Time", self._budget)
         form.addRow("Teacher", self._teacher)
         form.addRow("Device", self._device)
+        form.addRow(self._continued)
         settings = QVBoxLayout(self._settings)
         settings.setContentsMargins(0, 0, 0, 0)
         settings.addLayout(form)

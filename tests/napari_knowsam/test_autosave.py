@@ -99,12 +99,15 @@ def files(folder: Path) -> list[str]:
 
 def test_a_snapshot_comes_back_from_its_file_as_it_was(sheet: Worksheet, tmp_path: Path) -> None:
     fill(sheet)
+    sheet.predict(0, np.ones((8, 10), np.uint8), np.zeros((8, 10), np.uint8))
+    sheet.accept((0,))
     before = sheet.snapshot()
     write_snapshot(tmp_path / "kept.npz", before)
     after = read_snapshot(tmp_path / "kept.npz", sheet.volume.shape)
     assert (after.axis, after.classes, after.brush_value) == (AXIAL, sheet.classes, 255)
     assert after.taken_at == before.taken_at
-    assert sorted(after.records) == [1, 3, 4, 5]
+    assert sorted(after.records) == [0, 1, 3, 4, 5]
+    assert [index for index, record in after.records.items() if record.from_prediction] == [0]
     for index, record in before.records.items():
         assert after.records[index].mark is record.mark
         np.testing.assert_array_equal(after.records[index].painted, record.painted)
@@ -302,6 +305,41 @@ def test_an_unanswered_offer_survives_new_work_on_the_image(sheet: Worksheet, fo
     kept.close()
 
 
+def test_offers_that_are_never_answered_are_all_kept(sheet: Worksheet, folder: Path) -> None:
+    save(folder, sheet)
+    for index in (0, 2):
+        save(folder, again(sheet), lambda new, index=index: new.paint({index: square(1)}))
+    name = fingerprint(sheet.volume)
+    assert files(folder) == [f"{name}.npz", f"{name}.previous-2.npz", f"{name}.previous.npz"]
+    kept = session(folder, again(sheet))
+    offers = []
+    while kept.offer is not None:
+        offers.append(kept.offer.judged)
+        kept.settle()
+    assert offers == [(2,), (0,), (1, 3, 4, 5)]
+    kept.close()
+
+
+def test_work_that_holds_what_was_set_aside_takes_its_place(sheet: Worksheet, folder: Path) -> None:
+    save(folder, again(sheet), lambda new: new.paint({0: square(1)}))
+    save(folder, again(sheet), lambda new: new.paint({2: square(1)}))
+    save(folder, again(sheet), lambda new: new.paint({0: square(1), 2: square(1)}))
+    save(folder, again(sheet), lambda new: new.paint({4: square(1)}))
+    name = fingerprint(sheet.volume)
+    assert files(folder) == [f"{name}.npz", f"{name}.previous.npz"]
+    assert read_snapshot(folder / f"{name}.previous.npz", sheet.volume.shape).judged == (0, 2)
+
+
+def test_a_second_damaged_file_does_not_replace_the_first(sheet: Worksheet, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    path = folder / f"{fingerprint(sheet.volume)}.npz"
+    for content in (b"one", b"two"):
+        path.write_bytes(content)
+        save(folder, again(sheet), lambda new: new.paint({0: square(1)}))
+    assert path.with_suffix(".damaged.npz").read_bytes() == b"one"
+    assert path.with_suffix(".damaged-2.npz").read_bytes() == b"two"
+
+
 def test_work_from_which_everything_was_erased_leaves_what_was_saved(sheet: Worksheet, folder: Path) -> None:
     kept = session(folder, sheet)
     sheet.paint({1: square(LIVER)})
@@ -388,7 +426,8 @@ def test_files_nobody_came_back_to_for_two_months_go_when_one_is_written(sheet: 
     old, young = time.time() - 61 * 86_400, time.time() - 59 * 86_400
     own = f"{fingerprint(sheet.volume)}.previous.npz"
     stays = {f"{'b' * 32}.npz": young, "thesis.npz": old, own: old}
-    for name, changed in (stays | {f"{'a' * 32}.npz": old, f"{'c' * 32}.previous.npz": old}).items():
+    goes = [f"{'a' * 32}.npz", f"{'c' * 32}.previous.npz", f"{'c' * 32}.previous-2.npz", f"{'d' * 32}.damaged-3.npz"]
+    for name, changed in (stays | dict.fromkeys(goes, old)).items():
         (folder / name).touch()
         os.utime(folder / name, (changed, changed))
     save(folder, sheet)

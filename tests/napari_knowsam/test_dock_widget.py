@@ -13,6 +13,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QScrollBar
 from story import PLUGIN, Desk, sentences
 
+from napari_knowsam import dock_widget
 from napari_knowsam.dock_widget import KnowSAMWidget
 
 if TYPE_CHECKING:
@@ -87,6 +88,18 @@ def test_keys_are_free_again_after_it_was_closed(desk: Desk) -> None:
     desk.press(Qt.Key.Key_G)
     assert 1 not in sheet.annotated
     assert not [key for key in map(str, desk.viewer.keymap) if key in {"N", "K", "J", "G", "U", "Alt+Z"}]
+
+
+def test_the_devices_are_offered_once_torch_knows_them(
+    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dock_widget, "_load_torch", lambda devices: devices.put(("mps",)))
+    desk = Desk(make_napari_viewer, qtbot)
+    box = desk.widget.train._device
+    desk.wait_until(lambda: box.findData("mps") >= 0)
+    assert [box.itemData(row) for row in range(box.count())] == ["auto", "cpu", "mps"]
+    assert not desk.widget._looking.isActive()
+    desk.widget.close_workbench()
 
 
 def test_floating_the_dock_leaves_the_work_alone(desk: Desk) -> None:

@@ -14,7 +14,8 @@ from napari.layers import Image, Labels
 
 from knowsam.data.annotation import IGNORE, LabelClass, LabelSlice, SliceState
 from napari_knowsam.layer_bridge import LayerBridge
-from napari_knowsam.volume_layers import image_layer_data, layer_kwargs
+from napari_knowsam.layer_edits import DEBOUNCE_MS
+from napari_knowsam.volume_layers import BACKGROUND_BRUSH_KEY, CLASSES_KEY, image_layer_data, layer_kwargs
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -76,8 +77,13 @@ class Desk:
     def prediction(self) -> Labels:
         return self.viewer.layers["tiny prediction"]
 
+    def prediction_of(self, index: int) -> Labels:
+        """The prediction layer, after a slice was predicted."""
+        self.predict(index, 1)
+        return self.prediction
+
     def predict(self, index: int, class_index: int, percent: int = 40) -> None:
-        self.bridge.apply_predictions([(index, plane(class_index), plane(percent))])
+        self.bridge.apply_predictions([(index, plane(class_index), plane(percent))], self.sheet)
 
 
 @pytest.fixture
@@ -97,6 +103,32 @@ def stroke(layer: Labels, value: int, z: int, y: int = 4, x: int = 5) -> None:
     layer.brush_size = 1
     layer.n_edit_dimensions = 2
     layer.paint((z, y, x), value)
+
+
+def add_other(desk: Desk, tiny: Volume) -> Image:
+    """Add a second image on the voxels of the first one."""
+    return desk.viewer.add_image(np.array(tiny.array), **layer_kwargs(tiny) | {"name": "other"})
+
+
+class Mouse:
+    """The event of a drag, as napari hands it to a layer."""
+
+    type = "mouse_press"
+
+
+def begin_drag(layer: Labels) -> Callable[[], None]:
+    """Press the mouse on a layer, and return what releases it."""
+    mouse = Mouse()
+    (press,) = [callback for callback in layer.mouse_drag_callbacks if callback.__name__ == "_on_drag"]
+    drag = press(layer, mouse)
+    next(drag)
+
+    def release() -> None:
+        mouse.type = "mouse_release"
+        with pytest.raises(StopIteration):
+            next(drag)
+
+    return release
 
 
 def test_the_first_image_and_the_labels_on_its_voxels_are_chosen(desk: Desk) -> None:
@@ -314,26 +346,35 @@ def test_a_stroke_that_nobody_was_told_of_outlives_a_prediction(desk: Desk, inde
     assert desk.sheet.corrected == (index,)
 
 
-class Mouse:
-    """The event of a drag, as napari hands it to a layer."""
-
-    type = "mouse_press"
-
-
 def test_during_a_stroke_the_slice_under_it_stays_as_it_is(desk: Desk, qtbot: QtBot) -> None:
     desk.predict(3, 1)
-    mouse = Mouse()
-    (press,) = [callback for callback in desk.prediction.mouse_drag_callbacks if callback.__name__ == "_on_drag"]
-    drag = press(desk.prediction, mouse)
-    next(drag)
+    release = begin_drag(desk.prediction)
     desk.predict(3, 2)
     desk.predict(1, 2)
     assert np.array_equal(desk.prediction.data[3], plane(LIVER))
     assert np.array_equal(desk.prediction.data[1], plane(SPLEEN))
-    mouse.type = "mouse_release"
-    with pytest.raises(StopIteration):
-        next(drag)
+    release()
     qtbot.waitUntil(lambda: np.array_equal(desk.prediction.data[3], plane(SPLEEN)))
+
+
+def test_a_prediction_that_waits_for_the_end_of_a_stroke_does_not_outlive_its_classes(desk: Desk, qtbot: QtBot) -> None:
+    desk.bridge.add_class()
+    desk.predict(3, 1)
+    release = begin_drag(desk.prediction)
+    desk.predict(3, 2)
+    desk.bridge.remove_class(SPLEEN)
+    release()
+    qtbot.wait(2 * DEBOUNCE_MS)
+    assert np.array_equal(desk.prediction.data[3], plane(LIVER))
+
+
+def test_what_came_during_a_stroke_is_shown_before_the_next_action(desk: Desk) -> None:
+    desk.predict(3, 1)
+    release = begin_drag(desk.prediction)
+    desk.predict(3, 2)
+    release()
+    desk.bridge.accept_slice()
+    assert np.array_equal(desk.labels.data[3], plane(SPLEEN))
 
 
 def test_the_background_brush_on_a_prediction_makes_background(desk: Desk) -> None:
@@ -488,7 +529,7 @@ def test_a_removed_prediction_comes_back_with_all_corrections(desk: Desk) -> Non
     stroke(desk.prediction, SPLEEN, 3)
     desk.viewer.layers.remove(desk.prediction)
     assert desk.sheet.corrected == (3,)
-    desk.bridge.show_prediction()
+    desk.bridge.set_live_visible(True)
     assert desk.prediction.data[3, 4, 5] == SPLEEN
     desk.viewer.layers.remove(desk.prediction)
     desk.predict(1, 1)
@@ -499,7 +540,7 @@ def test_a_removed_prediction_comes_back_with_all_corrections(desk: Desk) -> Non
 def test_removed_labels_stay_annotations_and_can_be_restored(desk: Desk) -> None:
     stroke(desk.labels, LIVER, 3)
     desk.viewer.layers.remove(desk.labels)
-    assert "Make new labels to get it back" in desk.heard.problems[-1]
+    assert 'Press "New" to get it back' in desk.heard.problems[-1]
     assert desk.sheet.annotated == (3,)
     assert desk.heard.labels[-1] == ([], None)
     desk.bridge.restore_labels()
@@ -542,7 +583,7 @@ def test_names_of_layers_mean_nothing(desk: Desk) -> None:
     desk.image.name, desk.labels.name, desk.prediction.name = "a", "b", "c"
     assert desk.heard.images[-1] == (["a"], "a")
     assert desk.heard.labels[-1] == (["b"], "b")
-    desk.bridge.apply_predictions([(3, plane(2), plane(0))])
+    desk.bridge.apply_predictions([(3, plane(2), plane(0))], desk.sheet)
     assert np.array_equal(desk.viewer.layers["c"].data[3], plane(SPLEEN))
     assert len(desk.viewer.layers) == 3
 
@@ -617,31 +658,46 @@ def test_a_narrow_type_is_widened_for_the_background_brush(desk: Desk) -> None:
     assert desk.sheet.state(3) is SliceState.BACKGROUND_ONLY
 
 
-def test_the_plane_changes_with_what_is_painted(desk: Desk) -> None:
-    desk.labels.data[:, 4, 5] = LIVER
+def test_the_plane_changes_while_nothing_is_annotated(desk: Desk) -> None:
+    desk.predict(3, 1)
+    sheet = desk.sheet
     desk.bridge.choose_axis(1)
     assert desk.sheet.axis == 1
-    assert desk.sheet.annotated == (4,)
+    assert desk.sheet.predicted == ()
+    assert not desk.bridge.holds(sheet)
     desk.bridge.go_to(6)
     assert desk.viewer.dims.current_step[1] == 6
     assert desk.bridge.current_index == 6
 
 
-def test_the_plane_stays_while_something_would_be_lost(desk: Desk) -> None:
+@pytest.mark.parametrize(
+    "annotate",
+    [
+        lambda desk: stroke(desk.labels, LIVER, 3),
+        lambda desk: desk.labels.data.fill(LIVER),
+        lambda desk: stroke(desk.prediction, SPLEEN, 3),
+        lambda desk: desk.bridge.mark(SliceState.BACKGROUND_ONLY),
+    ],
+)
+def test_the_plane_stays_once_something_is_annotated(desk: Desk, annotate: Callable[[Desk], None]) -> None:
     desk.predict(3, 1)
-    stroke(desk.prediction, SPLEEN, 3)
+    annotate(desk)
     desk.bridge.choose_axis(1)
-    assert "Accept the corrected slices first" in desk.heard.problems[-1]
+    assert desk.heard.problems == [
+        'What you painted was painted in axial slices. Make new labels ("New") to paint in another plane.'
+    ]
     assert desk.sheet.axis == 0
-    desk.bridge.accept_slice()
-    desk.bridge.go_to(1)
-    desk.bridge.mark(SliceState.BACKGROUND_ONLY)
-    desk.bridge.choose_axis(1)
-    assert "Slice 1 is marked" in desk.heard.problems[-1]
-    desk.bridge.mark(None)
+    desk.bridge.new_labels()
     desk.bridge.choose_axis(1)
     assert desk.sheet.axis == 1
-    assert desk.sheet.annotated == tuple(range(8))
+    assert desk.sheet.annotated == ()
+
+
+def test_the_plane_stays_while_the_labels_are_gone(desk: Desk) -> None:
+    desk.viewer.layers.remove(desk.labels)
+    desk.bridge.choose_axis(1)
+    assert 'Press "New" to get it back before' in desk.heard.problems[-1]
+    assert desk.sheet.axis == 0
 
 
 def test_live_opacity_and_uncertainty_are_remembered_until_there_is_a_layer(desk: Desk) -> None:
@@ -707,17 +763,131 @@ def test_choosing_another_image_completes_the_open_slice(desk: Desk) -> None:
     assert desk.heard.slices[-1].state is SliceState.COMPLETE
 
 
-def test_two_images_can_share_their_labels(desk: Desk, tiny: Volume) -> None:
-    desk.viewer.add_image(np.array(tiny.array), **layer_kwargs(tiny) | {"name": "other"})
+def test_two_images_can_share_their_labels(desk: Desk, tiny: Volume, qtbot: QtBot) -> None:
+    add_other(desk, tiny)
     sheet = desk.sheet
     desk.bridge.choose_image("other")
     desk.bridge.choose_labels("mine")
     assert desk.sheet is not sheet
-    stroke(desk.labels, LIVER, 2)
-    desk.bridge.flush()
+    with qtbot.waitSignal(desk.bridge.slice_annotated):
+        stroke(desk.labels, LIVER, 2)
+    qtbot.wait(DEBOUNCE_MS)
+    assert sheet.annotated == ()
+    desk.heard.slices.clear()
     desk.bridge.choose_image("tiny")
     assert desk.sheet is sheet
     assert sheet.annotated == (2,)
+    assert [one.index for one in desk.heard.slices] == [2]
+
+
+def test_predictions_reach_their_worksheet_while_another_image_is_chosen(desk: Desk, tiny: Volume) -> None:
+    add_other(desk, tiny)
+    sheet, mine = desk.sheet, desk.prediction_of(3)
+    desk.bridge.choose_image("other")
+    desk.bridge.apply_predictions([(2, plane(2), plane(40))], sheet)
+    assert sheet.predicted == (2, 3)
+    assert np.array_equal(mine.data[2], plane(SPLEEN))
+    assert desk.sheet.predicted == ()
+    assert "other prediction" not in desk.viewer.layers
+    desk.bridge.choose_image("tiny")
+    assert sheet.annotated == ()
+
+
+def test_a_correction_of_the_hidden_image_is_told_of_when_it_comes_back(desk: Desk, tiny: Volume) -> None:
+    add_other(desk, tiny)
+    sheet, mine = desk.sheet, desk.prediction_of(3)
+    desk.bridge.choose_image("other")
+    mine.data[3, 4, 5] = SPLEEN
+    desk.bridge.apply_predictions([(3, plane(0), plane(40))], sheet)
+    assert desk.heard.slices == []
+    desk.bridge.choose_image("tiny")
+    assert sheet.corrected == (3,)
+    assert [one.index for one in desk.heard.slices] == [3]
+
+
+def test_predictions_for_a_worksheet_that_is_gone_are_dropped(desk: Desk) -> None:
+    sheet = desk.sheet
+    desk.bridge.choose_axis(1)
+    desk.bridge.apply_predictions([(3, plane(1), plane(40))], sheet)
+    assert sheet.predicted == desk.sheet.predicted == ()
+
+
+def test_the_removal_of_an_image_that_is_not_shown_is_told(desk: Desk, tiny: Volume) -> None:
+    add_other(desk, tiny)
+    sheet = desk.sheet
+    desk.bridge.choose_image("other")
+    desk.heard.worksheets.clear()
+    desk.viewer.layers.remove(desk.image)
+    assert desk.heard.worksheets == [desk.sheet]
+    assert not desk.bridge.holds(sheet)
+
+
+def test_the_results_of_another_image_look_as_the_panel_says(desk: Desk, tiny: Volume) -> None:
+    add_other(desk, tiny)
+    mine, sheet = desk.prediction_of(3), desk.sheet
+    desk.bridge.set_uncertainty_visible(True)
+    desk.bridge.choose_image("other")
+    desk.bridge.set_live_visible(False)
+    desk.bridge.set_opacity(0.3)
+    desk.bridge.set_uncertainty_visible(False)
+    desk.bridge.choose_image("tiny")
+    assert not mine.visible
+    assert mine.opacity == 0.3
+    assert not desk.viewer.layers["tiny uncertainty"].visible
+    desk.bridge.choose_image("other")
+    desk.bridge.set_live_visible(True)
+    desk.viewer.layers.remove(mine)
+    desk.bridge.apply_predictions([(2, plane(2), plane(40))], sheet)
+    desk.bridge.choose_image("tiny")
+    assert np.array_equal(desk.prediction.data, sheet.mask())
+
+
+def test_a_removed_class_does_not_come_back_with_the_next_stroke(desk: Desk) -> None:
+    desk.bridge.select_class(SPLEEN)
+    desk.bridge.remove_class(SPLEEN)
+    assert desk.labels.selected_label == LIVER
+    assert desk.heard.selected[-1] == LIVER
+    desk.bridge.undo()
+    desk.bridge.select_class(SPLEEN)
+    desk.bridge.redo()
+    assert desk.labels.selected_label == LIVER
+    stroke(desk.labels, desk.labels.selected_label, 3)
+    desk.bridge.flush()
+    assert [c.value for c in desk.sheet.classes] == [0, LIVER]
+
+
+def test_the_background_brush_stays_chosen_when_a_class_goes(desk: Desk) -> None:
+    desk.bridge.select_class(BRUSH)
+    desk.bridge.remove_class(SPLEEN)
+    assert desk.labels.selected_label == BRUSH
+
+
+def test_the_prediction_layer_says_what_it_holds(desk: Desk) -> None:
+    desk.predict(3, 1)
+    desk.bridge.rename_class(LIVER, "Leber")
+    assert desk.prediction.metadata[CLASSES_KEY] == desk.sheet.classes
+    assert desk.prediction.metadata[BACKGROUND_BRUSH_KEY] == BRUSH
+
+
+def test_why_the_only_image_cannot_be_used_is_said(make_napari_viewer: Callable[[], Viewer]) -> None:
+    viewer = make_napari_viewer()
+    viewer.add_image(np.arange(12.0).reshape(3, 4), name="flat")
+    bridge = LayerBridge(viewer)
+    heard = Heard(bridge)
+    bridge.choose_image(None)
+    assert len(heard.problems) == 1
+    assert "flat" in heard.problems[0]
+    assert heard.images[-1] == (["flat"], None)
+    bridge.close()
+
+
+def test_labels_that_are_refused_are_left_as_they_are(desk: Desk) -> None:
+    painted = np.arange(480, dtype=np.int32).reshape(SHAPE)
+    painted.setflags(write=False)
+    desk.viewer.add_labels(painted, **layer_kwargs(desk.sheet.volume) | {"name": "too many"})
+    desk.bridge.choose_labels("too many")
+    assert "The labels hold every value from 1 to 255" in desk.heard.problems[-1]
+    assert desk.viewer.layers["too many"].data is painted
 
 
 def test_an_image_in_other_units_with_a_single_frame_is_overlaid_exactly(
@@ -733,7 +903,8 @@ def test_an_image_in_other_units_with_a_single_frame_is_overlaid_exactly(
     bridge.go_to(4)
     assert bridge.current_index == 4
     assert viewer.dims.current_step[1] == 4
-    bridge.apply_predictions([(4, plane(1), plane(9))])
+    assert bridge.worksheet is not None
+    bridge.apply_predictions([(4, plane(1), plane(9))], bridge.worksheet)
     assert np.allclose(viewer.layers["frame prediction"].extent.world, labels.extent.world)
     assert not bridge.has_known_orientation
     bridge.close()
@@ -741,12 +912,11 @@ def test_an_image_in_other_units_with_a_single_frame_is_overlaid_exactly(
 
 def test_the_prediction_layer_stays_when_the_plane_changes(desk: Desk) -> None:
     desk.predict(3, 1)
-    desk.labels.data[:, 4, 5] = LIVER
     prediction = desk.prediction
     desk.bridge.choose_axis(2)
     assert desk.prediction is prediction
     assert np.array_equal(prediction.data, desk.sheet.mask())
-    desk.bridge.apply_predictions([(1, np.full((6, 8), 2, np.uint8), np.full((6, 8), 9, np.uint8))])
+    desk.bridge.apply_predictions([(1, np.full((6, 8), 2, np.uint8), np.full((6, 8), 9, np.uint8))], desk.sheet)
     assert (prediction.data[:, :, 1] == SPLEEN).all()
     prediction.data[0, 0, 1] = LIVER
     desk.bridge.flush()
@@ -754,14 +924,9 @@ def test_the_prediction_layer_stays_when_the_plane_changes(desk: Desk) -> None:
 
 
 def test_a_stroke_during_which_the_bridge_closes_ends_in_peace(desk: Desk) -> None:
-    mouse = Mouse()
-    (press,) = [callback for callback in desk.labels.mouse_drag_callbacks if callback.__name__ == "_on_drag"]
-    drag = press(desk.labels, mouse)
-    next(drag)
+    release = begin_drag(desk.labels)
     desk.bridge.close()
-    mouse.type = "mouse_release"
-    with pytest.raises(StopIteration):
-        next(drag)
+    release()
     assert not any(callback.__name__ == "_on_drag" for callback in desk.labels.mouse_drag_callbacks)
 
 

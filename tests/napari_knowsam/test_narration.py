@@ -16,18 +16,17 @@ LOSSES: Any = SimpleNamespace(total=1.0)
 @pytest.mark.parametrize(
     ("stage", "beginning"),
     [
-        (None, "Paint a few slices"),
         (Stage.PREPARING, "Getting ready"),
         (Stage.TRAINING, "Learning from what you painted"),
         (Stage.PAUSED, "Paused."),
         (Stage.REFRESHING, "Training is done."),
     ],
 )
-def test_every_stage_has_a_sentence(stage: Stage | None, beginning: str) -> None:
+def test_every_stage_has_a_sentence(stage: Stage, beginning: str) -> None:
     assert narration.stage_sentence(stage).startswith(beginning)
 
 
-@pytest.mark.parametrize(("annotated", "slices"), [(1, "one slice of yours"), (3, "3 slices of yours")])
+@pytest.mark.parametrize(("annotated", "slices"), [(1, "painted in one slice "), (3, "painted in 3 slices ")])
 def test_a_step_names_the_slices_it_learns_from(annotated: int, slices: str) -> None:
     sentence = narration.training_sentence(StepDone(12, 0.1, 3.0, LOSSES), annotated, None)
     assert sentence.startswith("Step 12: ")
@@ -38,6 +37,25 @@ def test_a_step_names_the_slices_it_learns_from(annotated: int, slices: str) -> 
 def test_a_step_names_the_score_where_there_is_one() -> None:
     sentence = narration.training_sentence(StepDone(12, 0.1, 3.0, LOSSES), 6, 0.876)
     assert "Dice is 0.88." in sentence
+
+
+def test_the_last_refresh_counts_down() -> None:
+    assert narration.refreshing_sentence(12).endswith(" 12 left.")
+    assert narration.refreshing_sentence(0) == narration.stage_sentence(Stage.REFRESHING)
+
+
+@pytest.mark.parametrize(
+    ("empty_slices", "ending"),
+    [
+        (0, "grid of MR."),
+        (1, "One slice has no prediction yet and is empty."),
+        (12, "12 slices have no prediction yet and are empty."),
+    ],
+)
+def test_an_export_says_what_it_lacks(empty_slices: int, ending: str) -> None:
+    sentence = narration.saved_sentence("mask.nii.gz", "MR", empty_slices)
+    assert sentence.startswith("Saved mask.nii.gz")
+    assert sentence.endswith(ending)
 
 
 @pytest.mark.parametrize(("stopped", "how"), [(True, "Training stopped after 7 steps"), (False, "Training finished")])

@@ -23,6 +23,7 @@ def viewer(tiny: Any) -> ViewerModel:
 @pytest.fixture
 def letters(viewer: ViewerModel) -> Iterator[OrientationLetters]:
     made = OrientationLetters(viewer)
+    made.set_visible(True)
     yield made
     made.close()
 
@@ -119,6 +120,7 @@ def test_letters_are_drawn_on_the_canvas(make_napari_viewer: Any, tiny: Any) -> 
     viewer.scene.camera.zoom = 1
     empty = viewer.screenshot(canvas_only=True, flash=False)
     letters = OrientationLetters(viewer)
+    letters.set_visible(True)
     lettered = viewer.screenshot(canvas_only=True, flash=False)
     rows, columns = np.nonzero((empty != lettered).any(axis=-1))
     height, width = empty.shape[:2]

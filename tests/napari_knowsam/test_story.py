@@ -12,6 +12,7 @@ from qtpy.QtCore import Qt
 from story import Desk, plane_of, wait_for_threads
 
 from knowsam.data.annotation import IGNORE, SliceState
+from knowsam.data.sampling import SliceKey
 from knowsam.io.nifti import read_nifti, read_nifti_labels
 from knowsam.io.sample import sample_folder
 
@@ -211,12 +212,15 @@ def test_a_paused_training_stands_still_and_goes_on(desk: Desk, qtbot: QtBot) ->
 def test_a_second_training_goes_on_where_the_first_one_ended(desk: Desk) -> None:
     desk.train()
     desk.stop()
-    trained = desk.workbench.controller._trained
+    desk.look_at(12)
+    desk.press(ACCEPT)
+    trained = desk.workbench.controller._trained.get(desk.sheet)
     assert trained is not None
     desk.click(desk.widget.train, "Train on my labels")
     desk.wait_until(lambda: desk.is_running and desk.workbench.controller._worker.session is not None)
     assert desk.session._start_from is not None
     assert desk.session._start_from.steps == trained.model.steps
+    assert desk.session._referee._machine_made == {SliceKey(0, 12)}
 
 
 def test_a_key_says_how_much_of_a_slice_is_painted(desk: Desk) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import pytest
 from knowsam.config import Config
 from knowsam.data.annotation import Annotation
 from knowsam.data.case import Case
+from knowsam.data.sampling import SliceKey
 from knowsam.errors import TrainingError
 from knowsam.training.events import (
     Event,
@@ -33,9 +35,10 @@ from knowsam.training.events import (
 from knowsam.training.schedule import Budget
 from napari_knowsam import training_controller
 from napari_knowsam.training_controller import TrainingController, TrainingSettings
+from napari_knowsam.worksheet import Worksheet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator, Sequence
 
     from pytestqt.qtbot import QtBot
 
@@ -51,10 +54,12 @@ class FakeSession:
     holdout = trained = frozenset[Any]()
     students = object()
 
-    def __init__(self, error: Exception | None = None) -> None:
+    def __init__(self, error: Exception | None = None, config: Config | None = None) -> None:
+        self.config = config or Config()
         self.received: list[Message] = []
         self.running, self.stopped = threading.Event(), threading.Event()
         self.error = error
+        self.after_stop: list[tuple[Event, threading.Event]] = []
 
     def submit(self, message: Message) -> None:
         self.received.append(message)
@@ -71,10 +76,13 @@ class FakeSession:
         if self.error is not None:
             raise self.error
         self.stopped.wait(10)
+        for event, until in self.after_stop:
+            yield event
+            until.wait(10)
         yield Finished(1, 20.0, stopped=True)
 
     def model(self) -> Any:
-        return SimpleNamespace(steps=1)
+        return SimpleNamespace(steps=1, config=self.config)
 
 
 @pytest.fixture
@@ -82,6 +90,11 @@ def case(tiny: Volume) -> Case:
     labels = np.zeros(tiny.shape, np.uint8)
     labels[2, 2:5, 2:5] = 1
     return Case(tiny, Annotation.from_labels(labels, axis=0))
+
+
+@pytest.fixture
+def work(case: Case) -> Worksheet:
+    return Worksheet(case.volume, 0, case.annotation.classes)
 
 
 Controlled = tuple[TrainingController, FakeSession, list[tuple[str, Any]]]
@@ -99,9 +112,9 @@ def controlled(qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> Iterator[Contro
     controller.close()
 
 
-def test_every_event_becomes_its_signal(qtbot: QtBot, controlled: Controlled, case: Case) -> None:
+def test_every_event_becomes_its_signal(qtbot: QtBot, controlled: Controlled, case: Case, work: Worksheet) -> None:
     controller, _, heard = controlled
-    controller.train(case, SETTINGS)
+    controller.train(case, SETTINGS, work)
     qtbot.waitUntil(lambda: ("noticed", "half way") in heard, timeout=5000)
     assert heard == [
         ("stage_changed", Stage.PREPARING),
@@ -114,23 +127,25 @@ def test_every_event_becomes_its_signal(qtbot: QtBot, controlled: Controlled, ca
 
 
 def test_a_stopped_training_ends_idle_and_can_be_started_again(
-    qtbot: QtBot, controlled: Controlled, case: Case
+    qtbot: QtBot, controlled: Controlled, case: Case, work: Worksheet
 ) -> None:
     controller, session, heard = controlled
-    controller.train(case, SETTINGS)
+    controller.train(case, SETTINGS, work)
     qtbot.waitUntil(session.running.is_set, timeout=5000)
     qtbot.waitUntil(lambda: ("noticed", "half way") in heard, timeout=5000)
     controller.stop()
     qtbot.waitUntil(lambda: not controller.is_running, timeout=5000)
     assert heard[-2:] == [("finished", Finished(1, 20.0, stopped=True)), ("stage_changed", None)]
-    controller.train(case, SETTINGS)
+    controller.train(case, SETTINGS, work)
     assert controller.is_running
 
 
-def test_what_the_window_says_reaches_the_session(qtbot: QtBot, controlled: Controlled, case: Case) -> None:
+def test_what_the_window_says_reaches_the_session(
+    qtbot: QtBot, controlled: Controlled, case: Case, work: Worksheet
+) -> None:
     controller, session, _ = controlled
     controller.submit(Watch(1))
-    controller.train(case, SETTINGS)
+    controller.train(case, SETTINGS, work)
     controller.submit(Watch(2))
     controller.pause()
     controller.resume()
@@ -138,11 +153,11 @@ def test_what_the_window_says_reaches_the_session(qtbot: QtBot, controlled: Cont
     assert session.received == [Watch(2), Pause(), Resume()]
 
 
-def test_a_second_training_beside_the_first_is_refused(controlled: Controlled, case: Case) -> None:
+def test_a_second_training_beside_the_first_is_refused(controlled: Controlled, case: Case, work: Worksheet) -> None:
     controller, _, _ = controlled
-    controller.train(case, SETTINGS)
+    controller.train(case, SETTINGS, work)
     with pytest.raises(RuntimeError, match="going on already"):
-        controller.train(case, SETTINGS)
+        controller.train(case, SETTINGS, work)
 
 
 @pytest.mark.parametrize(
@@ -153,17 +168,17 @@ def test_a_second_training_beside_the_first_is_refused(controlled: Controlled, c
     ],
 )
 def test_an_error_is_said_in_a_sentence_and_leaves_nothing_running(
-    qtbot: QtBot, controlled: Controlled, case: Case, error: Exception, said: str
+    qtbot: QtBot, controlled: Controlled, case: Case, work: Worksheet, error: Exception, said: str
 ) -> None:
     controller, session, heard = controlled
     session.error = error
-    controller.train(case, SETTINGS)
+    controller.train(case, SETTINGS, work)
     qtbot.waitUntil(lambda: not controller.is_running, timeout=5000)
     assert heard[-2:] == [("failed", said), ("stage_changed", None)]
 
 
 def test_stop_while_torch_loads_is_obeyed_at_once(
-    qtbot: QtBot, controlled: Controlled, case: Case, monkeypatch: pytest.MonkeyPatch
+    qtbot: QtBot, controlled: Controlled, case: Case, work: Worksheet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     controller, session, heard = controlled
     loading = threading.Event()
@@ -173,31 +188,57 @@ def test_stop_while_torch_loads_is_obeyed_at_once(
         return session
 
     monkeypatch.setattr(training_controller, "_make_session", load)
-    controller.train(case, SETTINGS)
+    controller.train(case, SETTINGS, work)
     controller.stop()
     assert not controller.is_running
-    assert ("stage_changed", None) in heard
+    assert heard[-2:] == [("finished", Finished(0, 0.0, stopped=True)), ("stage_changed", None)]
     loading.set()
     qtbot.waitUntil(session.stopped.is_set, timeout=5000)
     qtbot.wait(50)
     assert ("stage_changed", Stage.TRAINING) not in heard
 
 
-def test_closing_ends_the_thread_within_a_second(qtbot: QtBot, controlled: Controlled, case: Case) -> None:
+def test_closing_ends_the_thread_within_a_second(
+    qtbot: QtBot, controlled: Controlled, case: Case, work: Worksheet
+) -> None:
     controller, session, _ = controlled
-    controller.train(case, SETTINGS)
+    controller.train(case, SETTINGS, work)
     qtbot.waitUntil(session.running.is_set, timeout=5000)
     controller.close()
     assert not any(thread.name == "KnowSAM training" for thread in threading.enumerate())
     assert session.received[-1] == Stop(refresh=False)
 
 
-def _last_given(controller: TrainingController, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    given: list[Any] = []
+def test_a_second_stop_ends_the_refresh_but_a_double_click_does_not(
+    qtbot: QtBot, controlled: Controlled, case: Case, work: Worksheet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    controller, session, heard = controlled
+    refresh = threading.Event()
+    session.after_stop.append((StageChanged(Stage.REFRESHING), refresh))
+    controller.train(case, SETTINGS, work)
+    qtbot.waitUntil(lambda: ("noticed", "half way") in heard, timeout=5000)
+    controller.stop()
+    controller.stop()
+    qtbot.waitUntil(lambda: ("stage_changed", Stage.REFRESHING) in heard, timeout=5000)
+    controller.stop()
+    assert session.received == [Stop()]
+    monkeypatch.setattr(training_controller, "_DOUBLE_CLICK_S", 0.0)
+    controller.stop()
+    assert session.received == [Stop(), Stop()]
+    refresh.set()
 
-    def make(_case: Case, _settings: TrainingSettings, last: Any) -> FakeSession:
-        given.append(last)
-        session = FakeSession()
+
+Given = list[tuple[Any, "Sequence[SliceKey]"]]
+
+
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> Given:
+    """What each session is made from, which ends at once."""
+    given: Given = []
+
+    def make(_case: Case, settings: TrainingSettings, last: Any, machine_made: Sequence[SliceKey]) -> FakeSession:
+        given.append((last, machine_made))
+        session = FakeSession(config=settings.config)
         session.submit(Stop())
         return session
 
@@ -205,29 +246,67 @@ def _last_given(controller: TrainingController, monkeypatch: pytest.MonkeyPatch)
     return given
 
 
-def test_training_goes_on_from_the_last_model_of_the_same_volume_only(
-    qtbot: QtBot, controlled: Controlled, case: Case, monkeypatch: pytest.MonkeyPatch
+def _run(qtbot: QtBot, controller: TrainingController, case: Case, settings: TrainingSettings, work: Worksheet) -> None:
+    controller.train(case, settings, work)
+    qtbot.waitUntil(lambda: not controller.is_running, timeout=5000)
+
+
+def test_training_goes_on_from_the_last_model_of_the_same_work_only(
+    qtbot: QtBot, case: Case, work: Worksheet, given: Given
 ) -> None:
-    controller, _, _ = controlled
-    given = _last_given(controller, monkeypatch)
-    another = Case(type(case.volume)(case.volume.array, case.volume.grid, "another"), case.annotation)
-    run: Callable[[Case, TrainingSettings], None] = lambda one, settings: (  # noqa: E731
-        controller.train(one, settings),
-        qtbot.waitUntil(lambda: not controller.is_running, timeout=5000),
-    )[0]
-    from_scratch = TrainingSettings(SETTINGS.budget, SETTINGS.config, continued=False)
-    for one, settings in ((case, SETTINGS), (case, SETTINGS), (case, from_scratch), (another, SETTINGS)):
-        run(one, settings)
-    first, second, scratch, other = given
-    assert (first, scratch, other) == (None, None, None)
-    assert second.model.steps == 1
+    controller = TrainingController()
+    other = Worksheet(case.volume, 0, case.annotation.classes)
+    from_scratch = replace(SETTINGS, continued=False)
+    for settings, one in ((SETTINGS, work), (from_scratch, work), (SETTINGS, other), (SETTINGS, work)):
+        assert controller.can_continue(one) is bool(given and one is work)
+        _run(qtbot, controller, case, settings, one)
+    first, scratch, of_other, again = (last for last, _ in given)
+    assert (first, scratch, of_other) == (None, None, None)
+    assert again.model.steps == 1
 
 
-def test_a_closed_controller_is_forgotten(qtbot: QtBot, case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_learnt_goes_with_the_work_it_was_learnt_from(
+    qtbot: QtBot, case: Case, work: Worksheet, given: Given
+) -> None:
+    controller = TrainingController()
+    passing = Worksheet(case.volume, 0, case.annotation.classes)
+    _run(qtbot, controller, case, SETTINGS, passing)
+    assert controller.can_continue(passing)
+    gone = weakref.ref(passing)
+    del passing
+    gc.collect()
+    assert gone() is None
+
+
+def test_another_plane_is_learnt_from_scratch_and_that_is_said(
+    qtbot: QtBot, case: Case, work: Worksheet, given: Given
+) -> None:
+    controller, said = TrainingController(), list[str]()
+    controller.noticed.connect(said.append)
+    _run(qtbot, controller, case, SETTINGS, work)
+    smaller = replace(SETTINGS, config=Config().with_values(max_side_px=64))
+    _run(qtbot, controller, case, smaller, work)
+    assert given[1][0].fits(SETTINGS.config)
+    assert not given[1][0].fits(smaller.config)
+    assert sum("begins from scratch" in text for text in said) == 1
+
+
+def test_slices_made_by_the_machine_are_named_to_the_session(
+    qtbot: QtBot, case: Case, work: Worksheet, given: Given
+) -> None:
+    controller = TrainingController()
+    controller.train(case, SETTINGS, work, frozenset({4}))
+    qtbot.waitUntil(lambda: not controller.is_running, timeout=5000)
+    assert given[0][1] == [SliceKey(0, 4)]
+
+
+def test_a_closed_controller_is_forgotten(
+    qtbot: QtBot, case: Case, work: Worksheet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     session = FakeSession()
     monkeypatch.setattr(training_controller, "_make_session", lambda *_: session)
     controller = TrainingController()
-    controller.train(case, SETTINGS)
+    controller.train(case, SETTINGS, work)
     qtbot.waitUntil(session.running.is_set, timeout=5000)
     controller.close()
     gone = weakref.ref(controller)

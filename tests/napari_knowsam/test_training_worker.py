@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,6 +27,7 @@ class FakeSession:
         self.received: list[Message] = []
         self.stopped = threading.Event()
         self.thread: threading.Thread | None = None
+        self.students: object | None = None
 
     def submit(self, message: Message) -> None:
         self.received.append(message)
@@ -111,3 +113,26 @@ def test_the_worker_needs_no_torch_to_be_imported() -> None:
     words = "import sys, napari_knowsam.training_controller; print('torch' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "False"
+
+
+def test_what_was_learnt_is_kept_in_the_thread_also_after_an_error() -> None:
+    session = FakeSession(error=TrainingError("no memory"))
+    session.students = object()
+    session.model = lambda: SimpleNamespace(steps=3)  # type: ignore[attr-defined]
+    worker = worker_of(session)
+    outcomes_of(worker)
+    assert worker.model is not None
+    assert worker.model.steps == 3
+
+
+def test_a_model_that_cannot_be_copied_is_none_and_no_error() -> None:
+    session = FakeSession()
+    session.students = object()
+
+    def fail() -> None:
+        raise RuntimeError("the device is gone")
+
+    session.model = fail  # type: ignore[attr-defined]
+    worker = worker_of(session)
+    assert outcomes_of(worker) == [Finished(1, 1.0, stopped=False)]
+    assert worker.model is None

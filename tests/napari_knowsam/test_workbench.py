@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import queue
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -13,6 +15,7 @@ import pytest
 from napari.layers import Image
 from qtpy.QtWidgets import QLabel, QWidget
 
+from knowsam.config import Config
 from knowsam.data.annotation import IGNORE, LabelClass, SliceState
 from knowsam.training.events import (
     ClassesChanged,
@@ -79,7 +82,7 @@ class FakeSession:
         yield Finished(3, 1.5, stopped=True)
 
     def model(self) -> Any:
-        return SimpleNamespace(steps=3)
+        return SimpleNamespace(steps=3, config=Config())
 
     def of(self, kind: type[Message]) -> list[Any]:
         return [message for message in self.received if isinstance(message, kind)]
@@ -179,10 +182,49 @@ def test_training_gets_the_painted_slices_and_the_slice_that_is_looked_at(traini
     assert training.session.of(Watch)[-1] == Watch(3)
     training.bridge.go_to(1)
     assert training.session.of(Watch)[-1] == Watch(1)
+
+
+def test_predictions_are_taken_in_while_they_are_hidden(training: Bench) -> None:
     training.result.live_toggled.emit(False)
-    assert training.session.of(Watch)[-1] == Watch(None)
-    training.result.live_toggled.emit(True)
-    assert training.session.of(Watch)[-1] == Watch(1)
+    assert training.session.of(Watch)[-1] == Watch(3)
+    training.predict(1, 2)
+    training.wait_until(lambda: 1 in training.sheet.predicted)
+    assert not training.viewer.layers["tiny prediction"].visible
+    assert (training.sheet.mask()[1] == SPLEEN).all()
+
+
+def test_predictions_are_taken_in_while_another_image_is_looked_at(training: Bench) -> None:
+    trained = training.sheet
+    training.viewer.add_image(np.random.default_rng(0).random(trained.volume.shape), name="other")
+    training.bridge.choose_image("other")
+    training.bridge.go_to(5)
+    assert training.sheet is not trained
+    training.predict(1, 2, trained.classes)
+    training.wait_until(lambda: 1 in trained.predicted)
+    assert training.session.of(Watch)[-1] == Watch(3)
+    assert not training.sheet.predicted
+
+
+def test_a_second_training_goes_on_unless_the_box_is_unticked(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    lasts: list[Any] = []
+    sessions = [bench.session, FakeSession(), FakeSession()]
+
+    def make(_case: Any, _settings: Any, last: Any, _machine_made: Any) -> FakeSession:
+        lasts.append(last)
+        return sessions[len(lasts) - 1]
+
+    monkeypatch.setattr(training_controller, "_make_session", make)
+    box = bench.train._continued
+    assert not box.isEnabled()
+    for session in sessions:
+        bench.session = session
+        if session is sessions[2]:
+            box.click()
+        bench.start()
+        bench.train.stop_requested.emit()
+        bench.wait_until(lambda: not bench.workbench.controller.is_running)
+        bench.wait_until(box.isEnabled)
+    assert [last is None for last in lasts] == [True, False, True]
 
 
 def test_a_second_click_on_train_starts_nothing(training: Bench) -> None:
@@ -217,6 +259,22 @@ def test_a_score_that_was_not_adopted_is_not_claimed(training: Bench) -> None:
     training.tell(Validated(1, 0.75, adopted=False), StepDone(12, 0.5, 20.0, Losses()))  # type: ignore[arg-type]
     training.wait_until(lambda: training.train_message.startswith("Step 12"))
     assert "Dice" not in training.train_message
+
+
+def test_steps_are_shown_together_and_the_last_one_is_said(training: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn, said = list[int](), list[str]()
+    monkeypatch.setattr(training.train, "add_losses", lambda step, _: drawn.append(step))
+    monkeypatch.setattr(training.train, "set_message", said.append)
+    training.tell(*(StepDone(step, 0.5, 20.0, Losses()) for step in range(1, 21)))  # type: ignore[arg-type]
+    training.wait_until(lambda: bool(drawn))
+    assert drawn == list(range(1, 21))
+    assert len(said) == 1
+    assert said[0].startswith("Step 20")
+
+
+def test_the_last_refresh_says_how_much_is_left(training: Bench) -> None:
+    training.tell(StageChanged(Stage.REFRESHING), PredictionReady(0, (), training.sheet.classes, 12))
+    training.wait_until(lambda: training.train_message.endswith(" 12 left."))
 
 
 def test_a_notice_stays_under_the_sentence(training: Bench) -> None:
@@ -258,6 +316,19 @@ def test_what_is_painted_while_training_reaches_the_session(training: Bench) -> 
     assert heard.labels[0, 0] == 0
 
 
+def test_the_session_hears_who_made_the_labels(training: Bench) -> None:
+    training.predict(1, 2)
+    training.wait_until(lambda: 1 in training.sheet.predicted)
+    training.bridge.go_to(1)
+    training.result.accept_slice_requested.emit()
+    heard = training.session.of(SliceAnnotated)[-1]
+    assert (heard.label_slice.index, heard.by_hand) == (1, False)
+    training.labels.data[2, 1:3, 1:3] = SPLEEN
+    training.bridge.flush()
+    heard = training.session.of(SliceAnnotated)[-1]
+    assert (heard.label_slice.index, heard.by_hand) == (2, True)
+
+
 def test_a_mark_reaches_the_session(training: Bench) -> None:
     training.annotate.mark_requested.emit(SliceState.PARTIAL)
     heard = training.session.of(SliceAnnotated)[-1].label_slice
@@ -295,9 +366,18 @@ def test_the_plane_changes_only_while_nothing_is_trained(training: Bench) -> Non
     assert "Stop the training first" in training.annotate_message
     training.train.stop_requested.emit()
     training.wait_until(lambda: not training.workbench.controller.is_running)
+    training.annotate.new_labels_requested.emit()
     training.annotate.axis_chosen.emit(1)
     assert training.sheet.axis == 1
-    assert training.sheet.annotated == (2, 3, 4)
+    assert training.annotate._axes.currentIndex() == 1
+
+
+def test_the_plane_does_not_change_under_what_is_painted(bench: Bench) -> None:
+    bench.annotate._axes.setCurrentIndex(1)
+    bench.annotate.axis_chosen.emit(1)
+    assert bench.sheet.annotated == (3,)
+    assert bench.annotate._axes.currentIndex() == 0
+    assert "painted in axial slices" in bench.annotate_message
 
 
 def test_a_class_is_chosen_in_the_table_and_in_napari(bench: Bench) -> None:
@@ -375,6 +455,67 @@ def test_a_mask_is_written_without_any_training(bench: Bench, tmp_path: Path) ->
     bench.result.export_requested.emit(tmp_path / "mask.nii.gz")
     assert (tmp_path / "mask.nii.gz").is_file()
     assert "Saved mask.nii.gz, on the grid of tiny." in _said(bench.result)
+    assert "no prediction" not in _said(bench.result)
+
+
+def test_an_export_that_lacks_predictions_says_so(training: Bench, tmp_path: Path) -> None:
+    training.predict(1, 2)
+    training.wait_until(lambda: 1 in training.sheet.predicted)
+    training.result.export_requested.emit(tmp_path / "mask.nii.gz")
+    assert "4 slices have no prediction yet and are empty." in _said(training.result)
+
+
+def test_without_an_image_nothing_of_the_last_one_is_shown(training: Bench) -> None:
+    training.predict(1, 2)
+    training.wait_until(lambda: training.result._accept_buttons[0].isEnabled())
+    training.annotate.mark_requested.emit(SliceState.PARTIAL)
+    training.viewer.layers.clear()
+    assert training.annotate._marks._states == ()
+    assert not training.result._undo.isEnabled()
+    assert training.result._volumes.rowCount() == 0
+    assert "The image was removed" in training.train_message
+
+
+def test_nothing_holds_on_to_an_image_that_was_removed_while_it_was_trained_on(training: Bench) -> None:
+    gone = weakref.ref(training.sheet)
+    training.viewer.layers.remove(training.image)
+    training.qtbot.wait(100)
+    gc.collect()
+    assert training.workbench._in_training is None
+    assert training.workbench.controller._work is None
+    assert training.workbench._display._sheet is None
+    assert gone() is None
+
+
+def test_training_ends_when_its_image_is_removed_while_another_is_looked_at(training: Bench) -> None:
+    training.viewer.add_image(np.random.default_rng(0).random((6, 7, 8)), name="other")
+    training.bridge.choose_image("other")
+    training.viewer.layers.remove(training.image)
+    assert not training.workbench.controller.is_running
+    assert "The image was removed" in training.train_message
+    assert training.sheet is not None
+
+
+def test_a_class_painted_just_now_is_not_removed_without_a_question(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[LabelClass] = []
+    monkeypatch.setattr(bench.annotate, "confirm_removal", lambda one: asked.append(one))
+    bench.labels.data_setitem((np.array([1]), np.array([1]), np.array([1])), SPLEEN)
+    bench.wait_until(lambda: 1 in bench.sheet.annotated)
+    bench.wait_until(lambda: SPLEEN in bench.annotate._painted)
+    bench.annotate._table.removal_requested.emit(SPLEEN)
+    assert [one.value for one in asked] == [SPLEEN]
+    assert SPLEEN in [one.value for one in bench.sheet.classes]
+
+
+def test_a_slice_that_is_complete_by_painting_can_be_marked_and_unmarked(bench: Bench) -> None:
+    complete = bench.annotate._marks._mark_buttons[SliceState.COMPLETE]
+    complete.click()
+    assert bench.sheet.mark_of(3) is SliceState.COMPLETE
+    bench.wait_until(lambda: bool(bench.annotate._marks._marks))
+    complete.click()
+    assert bench.sheet.mark_of(3) is None
 
 
 def test_after_it_is_closed_it_hears_and_shows_nothing(training: Bench, qtbot: QtBot) -> None:

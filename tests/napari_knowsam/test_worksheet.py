@@ -264,6 +264,70 @@ def test_an_accepted_slice_no_longer_follows_predictions(sheet: Worksheet) -> No
     assert first(sheet.shown(SLICE), 1) == [LIVER]
 
 
+def test_a_slice_is_by_hand_unless_its_labels_came_from_a_prediction(sheet: Worksheet) -> None:
+    for index in (1, 2, 3, 4):
+        predict(sheet, index, 1)
+    sheet.paint({0: plane(LIVER), 3: plane(LIVER), 4: plane(LIVER)})
+    sheet.mark(4, SliceState.PARTIAL)
+    sheet.accept((1,))
+    sheet.correct({index: plane(SPLEEN) for index in (0, 2, 3, 4)})
+    assert [index for index in range(6) if sheet.by_hand(index)] == [0, 3]
+    assert sheet.machine_made == (1, 2, 4)
+    sheet.accept(range(6))
+    assert [index for index in range(6) if sheet.by_hand(index)] == [0, 3]
+
+
+def test_painting_on_an_accepted_slice_does_not_make_it_one_by_hand(sheet: Worksheet) -> None:
+    predict(sheet, SLICE, 1)
+    sheet.accept((SLICE,))
+    sheet.paint({SLICE: plane(SPLEEN)})
+    assert not sheet.by_hand(SLICE)
+    sheet.paint({SLICE: plane()})
+    assert sheet.machine_made == ()
+    sheet.paint({SLICE: plane(SPLEEN)})
+    assert sheet.by_hand(SLICE)
+
+
+def test_an_accepted_slice_of_background_that_is_marked_anew_is_by_hand(sheet: Worksheet) -> None:
+    predict(sheet, SLICE, 0)
+    sheet.accept((SLICE,))
+    assert sheet.machine_made == (SLICE,)
+    sheet.mark(SLICE, SliceState.PARTIAL)
+    sheet.mark(SLICE, SliceState.BACKGROUND_ONLY)
+    assert sheet.by_hand(SLICE)
+
+
+def test_a_correction_that_was_rubbed_out_leaves_strokes_by_hand(sheet: Worksheet) -> None:
+    predict(sheet, SLICE, 1)
+    sheet.paint({SLICE: plane(SPLEEN)})
+    sheet.mark(SLICE, SliceState.PARTIAL)
+    shown = sheet.shown(SLICE)
+    sheet.correct({SLICE: full(SPLEEN)})
+    assert not sheet.by_hand(SLICE)
+    sheet.correct({SLICE: shown})
+    assert sheet.by_hand(SLICE)
+
+
+def test_undo_and_redo_know_which_slices_are_by_hand(sheet: Worksheet) -> None:
+    predict(sheet, SLICE, 1)
+    sheet.accept((SLICE,))
+    sheet.undo()
+    assert sheet.machine_made == ()
+    sheet.redo()
+    assert sheet.machine_made == (SLICE,)
+    sheet.paint({SLICE: plane()})
+    sheet.undo()
+    assert sheet.machine_made == (SLICE,)
+
+
+def test_slices_neither_judged_nor_predicted_are_counted(sheet: Worksheet) -> None:
+    assert sheet.unpredicted == 6
+    predict(sheet, SLICE, 1)
+    sheet.paint({SLICE: plane(LIVER), OTHER: plane(LIVER)})
+    sheet.mark(0, SliceState.PARTIAL)
+    assert sheet.unpredicted == 4
+
+
 def test_between_reaches_from_the_first_to_the_last_annotated_slice(sheet: Worksheet) -> None:
     assert sheet.between() == ()
     sheet.mark(1, SliceState.BACKGROUND_ONLY)
@@ -286,6 +350,21 @@ def test_the_brush_value_is_never_given_to_a_class(tiny: Volume) -> None:
     assert sheet.brush_value == 254
     assert sheet.add_class().value == 1
     assert sheet.ensure_classes([254, 255]) == ()
+
+
+def test_the_value_of_a_removed_class_is_not_given_to_another_one(sheet: Worksheet) -> None:
+    sheet.paint({SLICE: plane(SPLEEN)})
+    sheet.remove_class(SPLEEN)
+    assert sheet.add_class("vessel").value == 6
+    sheet.undo()
+    names = {label_class.value: label_class.name for label_class in sheet.classes}
+    assert names[first(sheet.painted(SLICE))[0]] == "spleen"
+
+
+def test_a_removed_value_is_given_again_when_no_other_one_is_left(tiny: Volume) -> None:
+    sheet = Worksheet(tiny, 0, (BACKGROUND_CLASS, *(LabelClass(n, str(n), (n, 2, 3)) for n in (1, 2, 3))), 4)
+    sheet.remove_class(2)
+    assert sheet.add_class().value == 2
 
 
 def test_large_values_are_held_as_they_are(sheet: Worksheet) -> None:

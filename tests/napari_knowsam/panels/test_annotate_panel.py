@@ -39,7 +39,7 @@ def panel(qtbot: QtBot) -> AnnotatePanel:
     made.set_images(["CT", "MR"], "CT")
     made.set_labels(["CT labels"], "CT labels")
     made.set_classes(CLASSES, 255, frozenset({5}))
-    made.set_slices(STATES, {1})
+    made.set_slices(STATES, {1}, {3: SliceState.BACKGROUND_ONLY})
     return made
 
 
@@ -68,7 +68,7 @@ def test_no_setter_emits_a_signal(panel: AnnotatePanel) -> None:
     panel.set_classes((BACKGROUND_CLASS, SPLEEN), 255, frozenset())
     panel.select_class(5)
     panel.select_class(255)
-    panel.set_slices(STATES, ())
+    panel.set_slices(STATES, (), {})
     panel.set_current_slice(2)
     panel.set_message("Hello.")
 
@@ -125,7 +125,8 @@ def test_the_current_slice_is_said_in_words_and_by_its_button(
         (0, "Complete", SliceState.COMPLETE),
         (0, "Background only", SliceState.BACKGROUND_ONLY),
         (1, "Partly painted", SliceState.PARTIAL),
-        (1, "Complete", None),
+        (1, "Complete", SliceState.COMPLETE),
+        (3, "Background only", None),
     ],
 )
 def test_a_mark_is_a_wish_and_shows_only_once_it_is_granted(
@@ -149,7 +150,7 @@ def test_the_arrows_ask_for_the_annotated_slice_on_their_side(
 
 
 def test_the_arrows_are_off_while_nothing_is_annotated(panel: AnnotatePanel) -> None:
-    panel.set_slices([SliceState.UNLABELLED] * 4, ())
+    panel.set_slices([SliceState.UNLABELLED] * 4, (), {})
     assert not _button(panel, "▶").isEnabled()
 
 
@@ -178,6 +179,16 @@ def test_a_painted_class_is_removed_only_if_the_person_says_so(
     _remove(panel, 2)
     assert asked == [SPLEEN]
     assert removed == ([5] if answer else [])
+
+
+def test_a_class_painted_since_the_classes_changed_is_asked_about_too(
+    panel: AnnotatePanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[LabelClass] = []
+    monkeypatch.setattr(panel, "confirm_removal", lambda one: asked.append(one))
+    panel.set_painted(frozenset({2}))
+    _remove(panel, 1)
+    assert asked == [LIVER]
 
 
 def test_add_class_and_new_labels_are_wishes(qtbot: QtBot, panel: AnnotatePanel) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from qtpy.QtWidgets import QComboBox, QLineEdit, QProgressBar, QPushButton, QSpinBox
+from qtpy.QtWidgets import QCheckBox, QComboBox, QLineEdit, QProgressBar, QPushButton, QSpinBox
 from superqt import QCollapsible
 
 from knowsam.config import Config
@@ -121,6 +121,15 @@ def test_only_devices_that_are_there_are_offered_and_the_chosen_one_stays(panel:
     panel.set_devices(["cuda", "cpu"])
     assert [device.itemData(row) for row in range(device.count())] == ["auto", "cpu", "cuda"]
     assert panel.device() == "cpu"
+
+
+def test_going_on_from_the_last_training_is_the_default_and_offered_only_if_there_is_one(panel: TrainPanel) -> None:
+    box = panel.findChild(QCheckBox)
+    assert panel.continues()
+    assert not box.isEnabled()
+    panel.set_can_continue(True)
+    box.click()
+    assert not panel.continues()
 
 
 def test_the_advanced_form_is_built_when_it_is_first_unfolded_and_then_counts(panel: TrainPanel) -> None:

@@ -1,0 +1,117 @@
+"""What the Train panel shows of a training: how far it is, how well it does, and what is going on."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject, QTimer
+
+from knowsam.training.events import Stage
+from napari_knowsam import narration
+
+if TYPE_CHECKING:
+    from knowsam.training.events import Finished, PredictionReady, StepDone, Validated
+    from napari_knowsam.panels.train_panel import TrainPanel
+    from napari_knowsam.training_controller import TrainingController
+    from napari_knowsam.worksheet import Worksheet
+
+_INTERVAL_MS = 1000
+"""Steps end many a second, but every repaint of the panel delays the brush."""
+
+
+class TrainingDisplay(QObject):
+    """Tells in the Train panel what comes of the training; steps are collected and shown once a second."""
+
+    def __init__(self, panel: TrainPanel, controller: TrainingController, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._panel = panel
+        self._sheet: Worksheet | None = None
+        self._stage: Stage | None = None
+        self._dice: float | None = None
+        self._notice = ""
+        self._sentence = narration.READY
+        self._steps: list[tuple[StepDone, float | None]] = []
+        self._outdated: int | None = None
+        self._due = QTimer(self)
+        self._due.setSingleShot(True)
+        self._due.setInterval(_INTERVAL_MS)
+        self._due.timeout.connect(self._show_steps)
+        controller.stage_changed.connect(self._on_stage_changed)
+        controller.stepped.connect(self._on_stepped)
+        controller.validated.connect(self._on_validated)
+        controller.predicted.connect(self._on_predicted)
+        controller.noticed.connect(self._on_noticed)
+        controller.failed.connect(self._on_failed)
+        controller.finished.connect(self._on_finished)
+
+    def begin(self, worksheet: Worksheet) -> None:
+        """Forget the training before; this worksheet is trained on now."""
+        self._sheet, self._dice, self._notice = worksheet, None, ""
+        self._panel.clear_plot()
+
+    def say(self, sentence: str) -> None:
+        """Say in a sentence what is going on."""
+        self._sentence = sentence
+        self._panel.set_message(f"{sentence}\n{self._notice}".strip())
+
+    def close(self) -> None:
+        """Show nothing any more."""
+        self._due.stop()
+        self._steps.clear()
+
+    def _show_soon(self) -> None:
+        if not self._due.isActive():
+            self._due.start()
+
+    def _show_steps(self) -> None:
+        """Show what has come in since the last time."""
+        self._due.stop()
+        steps, self._steps = self._steps, []
+        for step, _ in steps:
+            self._panel.add_losses(step.step, asdict(step.losses) | {"total": step.losses.total})
+        if steps and self._sheet is not None:
+            latest, seconds_left = steps[-1]
+            self._panel.set_progress(latest.step, latest.progress, seconds_left)
+            if self._stage is Stage.TRAINING:
+                self.say(narration.training_sentence(latest, len(self._sheet.annotated), self._dice))
+        if self._stage is Stage.REFRESHING and self._outdated is not None:
+            self.say(narration.refreshing_sentence(self._outdated))
+
+    def _on_stage_changed(self, stage: Stage | None) -> None:
+        self._show_steps()
+        self._stage, self._outdated = stage, None
+        self._panel.set_stage(stage)
+        self._panel.set_settings_enabled(stage is None)
+        if stage is None:
+            self._sheet = None
+        else:
+            self.say(narration.stage_sentence(stage))
+
+    def _on_stepped(self, step: StepDone, seconds_left: float | None) -> None:
+        self._steps.append((step, seconds_left))
+        self._show_soon()
+
+    def _on_validated(self, validated: Validated) -> None:
+        if validated.adopted:
+            self._dice = validated.dice
+        self._panel.add_dice(validated.step, validated.dice, validated.adopted)
+
+    def _on_predicted(self, ready: PredictionReady) -> None:
+        self._outdated = ready.outdated
+        if self._stage is Stage.REFRESHING:
+            self._show_soon()
+
+    def _on_noticed(self, notice: str) -> None:
+        self._notice = notice
+        self.say(self._sentence)
+
+    def _on_failed(self, sentence: str) -> None:
+        self._show_steps()
+        self._outdated = None
+        self.say(sentence)
+
+    def _on_finished(self, finished: Finished) -> None:
+        self._show_steps()
+        self._outdated, self._notice = None, ""
+        self.say(narration.finished_sentence(finished))
