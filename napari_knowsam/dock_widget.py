@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
@@ -118,9 +119,11 @@ def _load_torch(devices: SimpleQueue[tuple[str, ...]]) -> None:
     """Import what training needs while the person paints, and find out where it can compute."""
     import torch
 
-    import knowsam.training.session  # noqa: F401
+    import knowsam.jobs  # noqa: F401
     from knowsam.training.learner import load_ahead
 
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     devices.put(tuple(name for name, is_there in there.items() if is_there))
     load_ahead()
+    # So much that is new makes Python look through everything once, which holds the window up: better now than later.
+    gc.collect()
