@@ -1,0 +1,69 @@
+"""Make the pictures of the README and the guide from the running program: `make pictures`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QScrollArea
+
+from napari_knowsam.demo import let_live, open_demo, wait_until
+
+if TYPE_CHECKING:
+    from knowsam.training.events import StepDone
+
+FOLDER = Path(__file__).parent / "pictures"
+CORRECTED_SLICE = 18
+
+
+def main() -> None:
+    """Drive the demonstration from the painted slices to a corrected result and take a picture of each step."""
+    viewer, widget = open_demo()
+    workbench = widget.workbench
+    assert workbench is not None
+    worksheet = workbench.bridge.worksheet
+    assert worksheet is not None
+
+    progress = 0.0
+
+    def note(step: StepDone, _seconds_left: float | None) -> None:
+        nonlocal progress
+        progress = step.progress
+
+    workbench.controller.stepped.connect(note)
+
+    def picture(name: str) -> None:
+        workbench.bridge.flush()
+        let_live(1.0)
+        viewer.window.screenshot(str(FOLDER / f"{name}.png"), flash=False)
+        sys.stdout.write(f"{FOLDER / name}.png\n")
+
+    picture("painted")
+
+    widget.train.train_requested.emit()
+    workbench.bridge.go_to(CORRECTED_SLICE)
+    wait_until(lambda: CORRECTED_SLICE in worksheet.predicted)
+    wait_until(lambda: progress > 0.6)
+    picture("training")
+
+    prediction = viewer.layers["phantom prediction"]
+    viewer.layers.selection.active = prediction
+    prediction.selected_label, prediction.brush_size, prediction.mode = 1, 9, "paint"
+    for column in range(20, 27):
+        prediction.paint((CORRECTED_SLICE, 36, column), 1)
+    workbench.bridge.flush()
+    picture("corrected")
+
+    wait_until(lambda: not workbench.controller.is_running)
+    widget.result.uncertainty_toggled.emit(True)
+    widget.findChild(QScrollArea).ensureWidgetVisible(widget.result)
+    picture("result")
+    widget.result.uncertainty_toggled.emit(False)
+    viewer.theme = "light"
+    picture("light")
+    viewer.close()
+
+
+if __name__ == "__main__":
+    main()
