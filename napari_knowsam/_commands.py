@@ -14,8 +14,8 @@ from knowsam.data.annotation import BACKGROUND_CLASS, default_classes
 from knowsam.data.volume import Volume
 from knowsam.errors import InputError
 from knowsam.io.image import read_volume
-from knowsam.io.nifti import read_nifti_labels
-from napari_knowsam._writer import labels_of, save_labels, with_nifti_suffix
+from knowsam.io.nifti import read_nifti_labels, with_nifti_suffix
+from napari_knowsam._writer import labels_of, save_labels
 from napari_knowsam.error_messages import errors_shown
 from napari_knowsam.volume_layers import (
     CLASSES_KEY,

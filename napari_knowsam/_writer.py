@@ -13,10 +13,8 @@ from napari.utils.notifications import show_warning
 from knowsam.data.annotation import BACKGROUND_CLASS
 from knowsam.data.volume import Volume
 from knowsam.errors import InputError
-from knowsam.io.nifti import is_nifti_name, write_nifti_labels
+from knowsam.io.nifti import with_nifti_suffix, write_nifti_labels
 from napari_knowsam.volume_layers import BACKGROUND_BRUSH_KEY, grid_of, has_known_orientation
-
-DEFAULT_SUFFIX = ".nii.gz"
 
 
 def write_labels(path: str, data: npt.NDArray[np.integer], meta: dict[str, Any]) -> list[str]:
@@ -68,17 +66,6 @@ def save_labels(path: Path, values_zyx: npt.NDArray[np.integer], volume: Volume,
             f"{np.iinfo(np.int32).max}. Paint with values in this range."
         )
     write_nifti_labels(path, values_zyx, volume.grid, overwrite=overwrite)
-
-
-def with_nifti_suffix(path: Path) -> Path:
-    """Return the path with an ending that says NIfTI.
-
-    >>> with_nifti_suffix(Path("mask")).name
-    'mask.nii.gz'
-    >>> with_nifti_suffix(Path("mask.nii")).name
-    'mask.nii'
-    """
-    return path if is_nifti_name(path) else path.with_name(path.name + DEFAULT_SUFFIX)
 
 
 def labels_of(layer: Labels) -> Volume:

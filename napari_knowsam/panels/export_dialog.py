@@ -6,16 +6,7 @@ from pathlib import Path
 
 from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
 
-_SUFFIXES = (".nii.gz", ".nii")
-
-
-def with_nifti_suffix(path: Path) -> Path:
-    """Return the path as a NIfTI file name; a dot in a name is no suffix.
-
-    >>> with_nifti_suffix(Path("liver.v2")).name, with_nifti_suffix(Path("liver.nii")).name
-    ('liver.v2.nii.gz', 'liver.nii')
-    """
-    return path if path.name.lower().endswith(_SUFFIXES) else path.with_name(path.name + ".nii.gz")
+from knowsam.io.nifti import with_nifti_suffix
 
 
 def ask_nifti_path(parent: QWidget, suggested_name: str) -> Path | None:

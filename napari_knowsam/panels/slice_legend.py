@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QRectF, QSize, Qt
-from qtpy.QtGui import QFont, QFontMetrics, QPainter, QPaintEvent, QPalette
+from qtpy.QtGui import QFontMetrics, QPainter, QPaintEvent, QPalette
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from knowsam.data.annotation import SliceState
 from napari_knowsam.panels.slice_looks import SLICE_LOOKS
 from napari_knowsam.panels.slice_strip import draw_correction
+from napari_knowsam.panels.small_font import small_font
 
 _ENTRIES: tuple[tuple[SliceState | None, str], ...] = (
     (SliceState.COMPLETE, "complete"),
@@ -29,13 +30,13 @@ class SliceLegend(QWidget):
 
     def sizeHint(self) -> QSize:
         """Return the preferred size."""
-        return QSize(200, QFontMetrics(self._small_font()).height() + 2)
+        return QSize(200, QFontMetrics(small_font(self)).height() + 2)
 
     def paintEvent(self, event: QPaintEvent | None) -> None:
         """Draw the entries from left to right, evenly spread."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setFont(self._small_font())
+        painter.setFont(small_font(self))
         metrics = QFontMetrics(painter.font())
         widths_px = [_BAR_PX + _GAP_PX + metrics.horizontalAdvance(word) for _, word in _ENTRIES]
         space_px = min(max((self.width() - sum(widths_px)) / (len(_ENTRIES) - 1), _GAP_PX), 16)
@@ -59,8 +60,3 @@ class SliceLegend(QWidget):
         painter.setPen(text_color)
         text_area = QRectF(left_px + _BAR_PX + _GAP_PX, 0, self.width(), self.height())
         painter.drawText(text_area, int(Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft), word)
-
-    def _small_font(self) -> QFont:
-        font = QFont(self.font())
-        font.setPointSizeF(max(font.pointSizeF() * 0.85, 7.0))
-        return font

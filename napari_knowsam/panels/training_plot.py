@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from qtpy.QtCore import QPointF, QRectF, QSize, Qt
-from qtpy.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPaintEvent, QPalette, QPen, QPolygonF
+from qtpy.QtGui import QColor, QFontMetricsF, QPainter, QPaintEvent, QPalette, QPen, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from napari_knowsam.panels.curve import Curve
+from napari_knowsam.panels.small_font import small_font
 
 _HEIGHT_PX = 112
 _LOSS_COLOR = (64, 140, 240)
@@ -91,7 +92,7 @@ class TrainingPlot(QWidget):
         """Draw both plots in the colours of the theme."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setFont(self._small_font())
+        painter.setFont(small_font(self))
         half_px = (self.width() - 8) / 2
         self._draw_loss(painter, QRectF(0, 0, half_px, self.height()))
         self._draw_dice(painter, QRectF(half_px + 8, 0, half_px, self.height()))
@@ -157,11 +158,6 @@ class TrainingPlot(QWidget):
 
     def _text_color(self) -> QColor:
         return QColor(self.palette().color(QPalette.ColorRole.WindowText))
-
-    def _small_font(self) -> QFont:
-        font = QFont(self.font())
-        font.setPointSizeF(max(font.pointSizeF() * 0.85, 7.0))
-        return font
 
 
 def _widened(low: float, high: float) -> tuple[float, float]:

@@ -35,6 +35,15 @@ def is_nifti_name(path: Path) -> bool:
     return path.name.lower().endswith(NIFTI_SUFFIXES)
 
 
+def with_nifti_suffix(path: Path) -> Path:
+    """Return the path as a NIfTI file name; a dot in a name is no suffix.
+
+    >>> with_nifti_suffix(Path("liver.v2")).name, with_nifti_suffix(Path("liver.nii")).name
+    ('liver.v2.nii.gz', 'liver.nii')
+    """
+    return path if is_nifti_name(path) else path.with_name(path.name + ".nii.gz")
+
+
 def read_nifti(path: Path) -> Volume:
     """Read an image: integers keep their type where the file scales nothing, all else becomes float32.
 
