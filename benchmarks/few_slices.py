@@ -1,194 +1,250 @@
 """How well are the slices segmented that nobody annotated, from k annotated slices of one volume?
 
-Every volume is trained on its own. The annotated slices lie evenly between the first and the last slice that holds the
-structure; scores are taken on all other slices of the volume, those beyond the two ends included.
+Every volume is trained on its own. The annotated slices lie evenly between the first and the last slice that holds any
+structure, both of these included. Dice is the mean over the classes, on the slices that were not annotated; beyond the
+two end slices everything is background in every row.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from interpolation import interpolate
+from ledger import Ledger
+from pieces import add_run_options, budget_of, checked, in_words, side_by_side
+from pixel_classifier import classify, classify_with_position
 from provenance import provenance
-from scipy import ndimage
+from random_walker import walk
+from rival import Effort, Outcome, Rival
+from tables import mean, over_seeds, table
+from tasks import DataSet, Task, find_data_set
+from unet_rivals import mean_teacher, supervised
+from variants import BUILD_UP, PUBLISHED, VARIANTS, ours, published
 
 from knowsam import jobs
-from knowsam.commands.inputs import read_cases
-from knowsam.config import Config
-from knowsam.inference.metrics import dice_score, evaluate_masks
-from knowsam.io.nifti import read_nifti_labels
+from knowsam.data.annotation import class_indices
 from knowsam.training.events import Event, StepDone
-from knowsam.training.schedule import Budget
 
 if TYPE_CHECKING:
-    from knowsam.data.case import Case
+    from knowsam.config import Config
     from knowsam.training.session import TrainingSession
 
-VARIANTS: dict[str, dict[str, Any]] = {
-    "default": {},
-    "supervised": {"cotraining": False, "mixing": False, "variant": "none"},
-    "+MC": {"mixing": False, "variant": "none"},
-    "+SKD": {"mixing": False, "learnable_prompts": False},
-    "+LPS": {"mixing": False},
-    "+UGDA": {},
-    "without MC": {"cotraining": False},
-    "without SKD": {"variant": "none"},
-    "without learnable prompts": {"learnable_prompts": False},
-    "without mask prompts": {"mask_prompts": False},
-    "without neighbours": {"neighbours": False},
-    "without averaging": {"averaging": 0.0},
-    "without hold-out": {"holdout_minimum": 1000},
-    "hold-out without noise": {"holdout_noise": 0.0},
-    "plane of 64 px": {"max_side_px": 64},
-    "plane of 128 px": {"max_side_px": 128},
-    "SGD as published": {"optimizer": "sgd", "learning_rate": 1e-2},
-    "learning rate 5e-4": {"learning_rate": 5e-4},
-    "learning rate 8e-3": {"learning_rate": 8e-3},
-    "batch 4 + 4": {"labelled_batch": 4, "unlabelled_batch": 4},
-    "compact SAM at 2e-3": {"scratch_learning_rate": 2e-3},
-    "with flips": {"flip": 0.5},
-    "elastic annotated slices": {"elastic": 0.03},
-    "group norm": {"norm": "group"},
-    "no dropout": {"dropout": 0.0},
-    "entropy weight 0.1": {"entropy_weight": 0.1},
-    "margin of half": {"margin": 0.5},
-}
-"""Rows of the table; "+..." adds a part to the row before, any other changes one thing of the default."""
+INTERPOLATION = "interpolation"
+
+NO_BUDGET = ""
+"""Budget of the rows that do not train for a time or a number of steps."""
 
 
-@dataclass(frozen=True)
-class Result:
-    """Scores of one variant on one volume: Dice on slices that were not annotated, HD95 on the whole mask."""
-
-    variant: str
-    volume: str
-    dice: float
-    hd95_mm: float
-    dice_between: float
-    steps: int
-    seconds: float
-
-
-def main() -> None:
-    """Run the chosen rows on all volumes and print the table."""
-    options = _parse()
-    results: list[Result] = []
-    volumes = [path for path in sorted(options.data.glob("la_??.nii.gz")) if path.name[:5] in options.volumes]
-    if not volumes:
-        sys.exit(f"There is no la_*.nii.gz in {options.data}.")
-    for image in volumes:
-        labels = image.with_name(image.name.replace(".nii.gz", "_label.nii.gz"))
-        case, reference = _annotate(image, labels, options.annotated)
-        name = image.name.removesuffix(".nii.gz")
-        for variant in options.variants:
-            run = _interpolate if variant == "interpolation" else _train
-            results.append(run(variant, name, case, reference, options))
-            print(results[-1], file=sys.stderr, flush=True)
-    print(_table(results, options))
-    if options.json is not None:
-        options.json.write_text(json.dumps([asdict(result) for result in results], indent=1) + "\n")
-
-
-def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with la_NN.nii.gz and la_NN_label.nii.gz")
-    parser.add_argument("--volumes", nargs="+", default=["la_01", "la_02", "la_03", "la_04"], metavar="NAME")
-    parser.add_argument("-k", "--annotated", type=int, default=5, help="annotated slices (default: 5)")
-    parser.add_argument("--budget", default="60s", help="training time of each run (default: 60s)")
-    parser.add_argument("--steps", type=int, help="training steps of each run, instead of a time")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path, help="write every single result")
-    names = ["interpolation", *VARIANTS]
-    parser.add_argument(
-        "--variants",
-        nargs="+",
-        choices=names,
-        default=["interpolation", "default"],
-        metavar="ROW",
-        help=f"rows: {', '.join(names)}",
-    )
-    return parser.parse_args()
-
-
-def _annotate(image: Path, labels: Path, count: int) -> tuple[Case, np.ndarray]:
-    """Return the case with evenly spaced annotated slices along the third axis of the file, and the whole truth."""
-    painted = read_nifti_labels(labels)
-    held = np.flatnonzero(painted.array.any(axis=(1, 2)))
-    chosen = sorted({round(index) for index in np.linspace(held[0], held[-1], count)})
-    # Slices of these files run from inferior to superior along the third axis, working slices the other way round.
-    in_file = [painted.shape[0] - 1 - index for index in chosen]
-    (case,) = read_cases([image], [labels], axis=2, annotated_slices=in_file)
-    return case, painted.array
-
-
-def _train(variant: str, volume: str, case: Case, reference: np.ndarray, options: argparse.Namespace) -> Result:
-    config = Config().with_values(**VARIANTS[variant])
-    budget = Budget(steps=options.steps) if options.steps else Budget.parse(options.budget)
+def _knowsam(config: Config, task: Task, effort: Effort) -> Outcome:
     steps = 0
 
     def count(_: TrainingSession, event: Event) -> None:
         nonlocal steps
         steps = event.step if isinstance(event, StepDone) else steps
 
-    started = time.monotonic()
-    teacher = jobs.Teacher(config.teacher.variant)
+    case, between = task.case, config.with_values(beyond_ends=False)
     result = jobs.segment(
-        case.volume, case.annotation, budget=budget, config=config, teacher=teacher, seed=options.seed, listener=count
+        case.volume, case.annotation, budget=effort.budget, config=between, seed=effort.seed, listener=count
     )
-    return _score(variant, volume, result.labels, case, reference, steps, time.monotonic() - started)
+    return Outcome(task.slices_first(class_indices(result.labels, case.annotation.classes)), steps)
 
 
-def _interpolate(variant: str, volume: str, case: Case, reference: np.ndarray, _: argparse.Namespace) -> Result:
-    """Interpolate signed distances linearly between the annotated slices; nothing beyond the two end slices."""
+def _ours(**changes: Any) -> Rival:
+    return Rival(lambda task, effort: _knowsam(ours(changes), task, effort))
+
+
+def _published(**changes: Any) -> Rival:
+    return Rival(lambda task, effort: _knowsam(published(PUBLISHED | changes), task, effort))
+
+
+COMPARED: dict[str, Rival] = {
+    INTERPOLATION: Rival(interpolate, trains=False, is_random=False),
+    "random walker": Rival(walk, trains=False, is_random=False),
+    "random forest": Rival(classify, trains=False),
+    "random forest with position": Rival(classify_with_position, trains=False),
+    "UNet": Rival(supervised),
+    "mean teacher": Rival(mean_teacher),
+    "KnowSAM as published": _published(),
+    "KnowSAM as published, 96 px": _published(max_side_px=96),
+    "ours": _ours(),
+}
+"""Rows that are run unless others are asked for. "As published" means what `PUBLISHED` leaves of it."""
+
+ROWS: dict[str, Rival] = {
+    **COMPARED,
+    **{f"ours {name}": _ours(**changes) for name, changes in VARIANTS.items()},
+    **{name: _ours(**changes) for name, changes in BUILD_UP.items()},
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """Scores of one row on one volume; without a budget where the row does not train."""
+
+    data: str
+    volume: str
+    k: int
+    row: str
+    seed: int
+    budget: str
+    dice: float
+    dice_by_class: tuple[float, ...]
+    hd95_mm: float | None
+    seconds: float
+    steps: int
+    threads: int
+
+    @property
+    def key(self) -> tuple[str, str, int, str, int, str]:
+        """The conditions of the run."""
+        return self.data, self.volume, self.k, self.row, self.seed, self.budget
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One run: a row on a volume with k annotated slices."""
+
+    folder: Path
+    data: DataSet
+    volume: str
+    k: int
+    row: str
+    seed: int
+
+    def key(self, budget: str) -> tuple[str, str, int, str, int, str]:
+        """Return the key of its result."""
+        used = budget if ROWS[self.row].trains else NO_BUDGET
+        return self.data.name, self.volume, self.k, self.row, self.seed, used
+
+    @property
+    def arguments(self) -> list[str]:
+        """The options that ask for this run alone."""
+        chosen = {"--data": self.folder, "--volumes": self.volume, "-k": self.k, "--rows": self.row}
+        return [str(word) for pair in (chosen | {"--seeds": self.seed}).items() for word in pair]
+
+
+def main() -> None:
+    """Run the chosen rows and print the tables of all results there are."""
+    options = _parse()
+    ledger = Ledger(options.json, Result)
+    if not options.table:
+        budget = in_words(budget_of(options))
+        pieces = [p for p in _pieces(options) if not (options.missing and p.key(budget) in ledger)]
+        if options.jobs > 1:
+            side_by_side(options, [piece.arguments for piece in pieces])
+        else:
+            for piece in pieces:
+                ledger.add(_run(piece, options))
+    print("\n".join([*provenance("seeds as in each run"), *_tables(ledger.results)]))
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--data",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FOLDER",
+        help="folders with la_NN.nii.gz and la_NN_label.nii.gz (left atrium) or images/ and labels/ (hippocampus)",
+    )
+    parser.add_argument(
+        "--volumes", nargs="+", metavar="NAME", help="default: all of the left atrium, the first 8 of the hippocampus"
+    )
+    parser.add_argument("-k", type=int, nargs="+", default=[3, 5, 7, 10], help="annotated slices (default: 3 5 7 10)")
+    parser.add_argument(
+        "--rows",
+        nargs="+",
+        choices=list(ROWS),
+        default=list(COMPARED),
+        metavar="ROW",
+        help=f"default: {', '.join(COMPARED)}; others: {', '.join(row for row in ROWS if row not in COMPARED)}",
+    )
+    add_run_options(parser, budget="60s")
+    options = checked(parser)
+    if not options.table and not options.data:
+        parser.error("--data is needed to run anything.")
+    return options
+
+
+def _pieces(options: argparse.Namespace) -> Iterator[Piece]:
+    found = False
+    for folder in options.data:
+        data = find_data_set(folder)
+        chosen = options.volumes or data.volumes[:8]
+        for volume in (volume for volume in data.volumes if volume in chosen):
+            found = True
+            for k, row in product(options.k, options.rows):
+                for seed in options.seeds if ROWS[row].is_random else [0]:
+                    yield Piece(folder, data, volume, k, row, seed)
+    if not found:
+        sys.exit(f"None of the volumes {options.volumes} is in {', '.join(map(str, options.data))}.")
+
+
+def _run(piece: Piece, options: argparse.Namespace) -> Result:
+    task = piece.data.truth(piece.volume).task(piece.k)
+    budget = budget_of(options)
     started = time.monotonic()
-    annotated = case.annotation.annotated
-    distances = {index: _signed_distance(case.annotation.slices[index].labels > 0) for index in annotated}
-    labels = np.zeros(case.volume.shape, np.uint8)
-    for index in range(annotated[0], annotated[-1] + 1):
-        after = next(i for i in annotated if i >= index)
-        before = next(i for i in reversed(annotated) if i <= index)
-        share = 0.0 if after == before else (index - before) / (after - before)
-        labels[index] = (1 - share) * distances[before] + share * distances[after] > 0
-    return _score(variant, volume, labels, case, reference, 0, time.monotonic() - started)
+    outcome = ROWS[piece.row].fill(task, Effort(budget, piece.seed, options.threads))
+    seconds = time.monotonic() - started
+    scores = task.scores(outcome.labels)
+    result = Result(
+        *piece.key(in_words(budget)),
+        dice=scores.dice,
+        dice_by_class=scores.dice_by_class,
+        hd95_mm=scores.hd95_mm,
+        seconds=round(seconds, 2),
+        steps=outcome.steps,
+        threads=options.threads,
+    )
+    print(result, file=sys.stderr, flush=True)
+    return result
 
 
-def _signed_distance(mask: np.ndarray) -> np.ndarray:
-    return ndimage.distance_transform_edt(mask) - ndimage.distance_transform_edt(~mask)
+def _tables(results: Sequence[Result]) -> Iterator[str]:
+    """Yield one block for each data set, k and budget; rows without a budget stand in every block."""
+    budgets = {r.budget for r in results} - {NO_BUDGET} or {NO_BUDGET}
+    for data, k, budget in product(
+        sorted({r.data for r in results}, reverse=True), sorted({r.k for r in results}), sorted(budgets)
+    ):
+        block = [r for r in results if (r.data, r.k) == (data, k) and r.budget in (budget, NO_BUDGET)]
+        if block:
+            threads = ", ".join(map(str, sorted({r.threads for r in block})))
+            yield f"**{data}, k = {k}**, budget {budget or 'none'}, threads of each run: {threads}\n"
+            yield _table(block) + "\n"
 
 
-def _score(
-    variant: str, volume: str, labels: np.ndarray, case: Case, reference: np.ndarray, steps: int, seconds: float
-) -> Result:
-    annotated = case.annotation.annotated
-    hidden = [index for index in range(len(labels)) if index not in annotated]
-    between = [index for index in hidden if annotated[0] < index < annotated[-1]]
-    # Distances need the whole volume: without the annotated slices their neighbours would move together.
-    (whole,) = evaluate_masks(labels, reference, case.volume.spacing_mm, [1])
-    dice, inner = (float(dice_score(labels[part], reference[part], 1)) for part in (hidden, between))
-    return Result(variant, volume, dice, whole.hd95_mm, inner, steps, seconds)
+def _table(block: Sequence[Result]) -> str:
+    base = {r.volume: r.dice for r in block if r.row == INTERPOLATION}
+    names = [row for row in ROWS if any(r.row == row for r in block)]
+    header = ["row", "volumes x seeds", "Dice mean", "worst volume", "error of interpolation gone"]
+    return table(
+        [*header, "HD95 mm", "seconds", "steps"],
+        [_cells(row, [r for r in block if r.row == row], base) for row in names],
+    )
 
 
-def _table(results: list[Result], options: argparse.Namespace) -> str:
-    lines = [
-        *provenance(f"seed {options.seed}"),
-        "| row | Dice mean | Dice worst volume | Dice between the ends | HD95 mm, whole mask | steps | seconds |",
-        "|---|---|---|---|---|---|---|",
+def _cells(row: str, own: Sequence[Result], base: dict[str, float]) -> list[str]:
+    dice, worst = over_seeds((r.seed, r.volume, r.dice) for r in own)
+    gone = [1 - (1 - r.dice) / (1 - base[r.volume]) for r in own if r.volume in base]
+    return [
+        row,
+        f"{len({r.volume for r in own})} x {len({r.seed for r in own})}",
+        dice,
+        worst,
+        f"{np.mean(gone):+.0%}" if len(gone) == len(own) else "-",
+        mean((r.hd95_mm for r in own), 1),
+        mean((r.seconds for r in own), 1),
+        mean((r.steps for r in own), 0),
     ]
-    for variant in dict.fromkeys(result.variant for result in results):
-        own = [result for result in results if result.variant == variant]
-        dice, between = [r.dice for r in own], [r.dice_between for r in own]
-        lines.append(
-            f"| {variant} | {np.mean(dice):.3f} | {np.min(dice):.3f} | {np.mean(between):.3f} "
-            f"| {np.mean([r.hd95_mm for r in own]):.1f} | {np.mean([r.steps for r in own]):.0f} "
-            f"| {np.mean([r.seconds for r in own]):.0f} |"
-        )
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,50 @@
+"""Rival: random walker (Grady 2006) with the annotated slices as seeds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from rival import Effort, Outcome
+from skimage import segmentation
+
+from knowsam.config import Config
+from knowsam.data.intensity import intensity_range, to_unit_range
+
+if TYPE_CHECKING:
+    from tasks import Task
+
+BETA = 130
+PROBABILITY_TOLERANCE = 0.05
+"""Probabilities are only compared with each other, so that they may be as imprecise as their solver leaves them."""
+
+
+def walk(task: Task, _: Effort) -> Outcome:
+    """Let the walkers go between neighbouring annotated slices, in the region round what was annotated."""
+    labels = np.zeros(task.truth.shape, np.uint8)
+    rows, columns = task.region
+    images = _standardised(task.images[:, rows, columns])
+    for before, after in task.gaps():
+        gap = (slice(before, after + 1), rows, columns)
+        seeds = np.zeros(labels[gap].shape, np.int32)
+        # Zero means unknown to the walker, so every class moves up by one.
+        seeds[0] = task.labels_of(before)[rows, columns].astype(np.int32) + 1
+        seeds[-1] = task.labels_of(after)[rows, columns].astype(np.int32) + 1
+        found = segmentation.random_walker(
+            images[before : after + 1],
+            seeds,
+            beta=BETA,
+            mode="cg_j",
+            prob_tol=PROBABILITY_TOLERANCE,
+            spacing=task.spacing_mm,
+        )
+        labels[gap] = found - 1
+    return Outcome(labels)
+
+
+def _standardised(images: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Return grey values of mean 0 and deviation 1, the extremes clipped: beta has no meaning in the scanner's units."""
+    clipped = to_unit_range(images, *intensity_range(images, Config().plane.clip_percent)).astype(np.float64)
+    standardised: npt.NDArray[np.float64] = (clipped - clipped.mean()) / clipped.std()
+    return standardised

@@ -1,0 +1,194 @@
+"""The tasks: volumes of which only some slices are annotated, and how a mask of the other slices is scored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from knowsam.config import Config
+from knowsam.data.annotation import BACKGROUND, Annotation, LabelArray, class_indices, default_classes
+from knowsam.data.case import Case
+from knowsam.data.orientation import working_axis
+from knowsam.data.volume import require_same_grid
+from knowsam.data.window import annotated_box, with_margin
+from knowsam.inference.metrics import evaluate_masks
+from knowsam.io.image import read_image
+from knowsam.io.nifti import read_nifti_labels
+
+if TYPE_CHECKING:
+    from knowsam.data.volume import Volume
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Volumes of one kind and the voxel axis of their files that slices are annotated along."""
+
+    name: str
+    file_axis: int
+    images: tuple[Path, ...]
+    labels: tuple[Path, ...]
+
+    @property
+    def volumes(self) -> tuple[str, ...]:
+        """Names of all volumes."""
+        return tuple(path.name.removesuffix(".nii.gz") for path in self.images)
+
+    def truth(self, volume: str) -> Truth:
+        """Read a volume and all its labels."""
+        number = self.volumes.index(volume)
+        image, labels = read_image(self.images[number]), read_nifti_labels(self.labels[number])
+        require_same_grid(image, labels)
+        classes = default_classes(int(value) for value in np.unique(labels.array))
+        axis = working_axis(labels.grid, self.file_axis)
+        whole = Annotation.from_labels(labels.array, axis, range(labels.shape[axis]), classes)
+        indices = class_indices(np.moveaxis(labels.array, axis, 0), classes)
+        return Truth(self.name, volume, image, whole, indices)
+
+
+def find_data_set(folder: Path) -> DataSet:
+    """Tell the hippocampus (``images/`` and ``labels/``) from the left atrium (``la_*.nii.gz``), and list its volumes.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds neither.
+    """
+    if images := sorted((folder / "images").glob("*.nii.gz")):
+        return DataSet("hippocampus", 1, tuple(images), tuple(folder / "labels" / image.name for image in images))
+    if labels := sorted(folder.glob("la_*_label.nii.gz")):
+        images = [path.with_name(path.name.replace("_label", "")) for path in labels]
+        return DataSet("left atrium", 2, tuple(images), tuple(labels))
+    raise ValueError(f"{folder} has neither images/*.nii.gz with labels/ nor la_*.nii.gz with la_*_label.nii.gz.")
+
+
+@dataclass(frozen=True)
+class Truth:
+    """A volume with all its slices annotated.
+
+    Parameters
+    ----------
+    annotation : of every slice.
+    indices : (N, H, W), class indices, slices first.
+    """
+
+    data: str
+    name: str
+    volume: Volume
+    annotation: Annotation
+    indices: LabelArray
+
+    @property
+    def case(self) -> Case:
+        """The volume with every slice annotated."""
+        return Case(self.volume, self.annotation)
+
+    @property
+    def held(self) -> npt.NDArray[np.intp]:
+        """Slices that hold any structure."""
+        return np.flatnonzero(self.indices.any(axis=(1, 2)))
+
+    def task(self, count: int) -> Task:
+        """Annotate `count` slices, evenly between the first and the last one that hold any structure."""
+        chosen = sorted({round(index) for index in np.linspace(self.held[0], self.held[-1], count)})
+        annotation = Annotation(self.volume.shape, self.annotation.axis, self.annotation.classes)
+        for index in chosen:
+            annotation = annotation.with_slice(self.annotation.slices[index])
+        return Task(self.data, self.name, Case(self.volume, annotation), self.indices)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Agreement with the truth; the mean over the classes and each of them.
+
+    Parameters
+    ----------
+    dice : on the slices that were not annotated.
+    hd95_mm : of the whole mask; None where a class was missed altogether.
+    """
+
+    dice: float
+    dice_by_class: tuple[float, ...]
+    hd95_mm: float | None
+
+
+@dataclass(frozen=True)
+class Task:
+    """A volume of which some slices are annotated.
+
+    Parameters
+    ----------
+    truth : (N, H, W), class indices, slices first.
+    """
+
+    data: str
+    name: str
+    case: Case
+    truth: LabelArray
+
+    @property
+    def images(self) -> npt.NDArray[Any]:
+        """(N, H, W), the slices."""
+        return np.moveaxis(self.case.volume.array, self.case.annotation.axis, 0)
+
+    @property
+    def annotated(self) -> tuple[int, ...]:
+        """Indices of the annotated slices, ascending."""
+        return self.case.annotation.annotated
+
+    @property
+    def classes(self) -> int:
+        """C, background included."""
+        return len(self.case.annotation.classes)
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Distance of slices, rows and columns."""
+        spacing = list(self.case.volume.spacing_mm)
+        slices = spacing.pop(self.case.annotation.axis)
+        return slices, spacing[0], spacing[1]
+
+    @property
+    def region(self) -> tuple[slice, slice]:
+        """Rows and columns round all that is annotated, with the margin that training takes."""
+        shape = self.case.annotation.plane_shape
+        start, stop = with_margin(annotated_box(self.case.annotation), shape, Config().plane)
+        return slice(start[0], stop[0]), slice(start[1], stop[1])
+
+    def labels_of(self, index: int) -> LabelArray:
+        """(H, W), what was annotated in a slice."""
+        return self.case.annotation.slices[index].labels
+
+    def gaps(self) -> Iterator[tuple[int, int]]:
+        """Yield each annotated slice and the next one."""
+        yield from zip(self.annotated, self.annotated[1:], strict=False)
+
+    def slices_first(self, indices: LabelArray) -> LabelArray:
+        """Turn class indices (Z, Y, X) to (N, H, W)."""
+        return np.moveaxis(indices, self.case.annotation.axis, 0)
+
+    def scores(self, labels: LabelArray) -> Scores:
+        """Score class indices (N, H, W), with background beyond the two outermost annotated slices."""
+        first, last = self.annotated[0], self.annotated[-1]
+        mask = np.full_like(labels, BACKGROUND)
+        mask[first : last + 1] = labels[first : last + 1]
+        for index in self.annotated:
+            mask[index] = self.labels_of(index)
+        hidden = [index for index in range(len(mask)) if index not in self.annotated]
+        return scores(mask, self.truth, self.spacing_mm, self.classes, hidden)
+
+
+def scores(
+    mask: LabelArray, truth: LabelArray, spacing_mm: tuple[float, float, float], classes: int, hidden: Sequence[int]
+) -> Scores:
+    """Score class indices (N, H, W): Dice on the `hidden` slices, HD95 on all, since distances need neighbours."""
+    values = range(1, classes)
+    overlaps = evaluate_masks(mask[hidden], truth[hidden], spacing_mm, values)
+    distances_mm = [score.hd95_mm for score in evaluate_masks(mask, truth, spacing_mm, values)]
+    dice = tuple(float(score.dice) for score in overlaps)
+    hd95_mm = float(np.mean(distances_mm))
+    return Scores(float(np.mean(dice)), dice, None if np.isnan(hd95_mm) else hd95_mm)
