@@ -1,7 +1,7 @@
 """How do time and memory grow with the slices of a volume, the network plane and the classes?
 
-Volumes are synthetic: nested ellipsoids and noise. Each point runs in a process of its own, so that its peak memory is its
-own. A step is the median of the second half of the run, in which everything that training does takes part.
+Volumes are synthetic: nested ellipsoids and noise. Each point runs in a process of its own, so that its peak memory is
+its own. A step is the median of the second half of the run, in which everything that training does takes part.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from knowsam.config import Config
 from knowsam.data.annotation import Annotation, LabelSlice, default_classes
 from knowsam.data.case import Case
 from knowsam.data.volume import Grid, Volume
+from knowsam.inference.device import resolve_device
 from knowsam.report import peak_memory_mib
 from knowsam.training.events import Stage, StageChanged, StepDone
 from knowsam.training.schedule import Budget
@@ -114,7 +115,13 @@ def main() -> None:
     """Measure the chosen series, each point in a process of its own, and print the tables."""
     options = _parse()
     if options.point is not None:
-        print(json.dumps(asdict(_measure(Point(**json.loads(options.point)), options.threads, options.device))))
+        print(
+            json.dumps(
+                asdict(
+                    _measure(Point(**json.loads(options.point)), options.threads, str(resolve_device(options.device)))
+                )
+            )
+        )
         return
     ledger = Ledger(options.json, Result)
     if not options.table:
@@ -144,7 +151,7 @@ def _chosen(options: argparse.Namespace) -> Iterator[Point]:
 
 
 def _in_own_process(point: Point, options: argparse.Namespace) -> Result:
-    command = [sys.executable, Path(sys.argv[0]).resolve(), "--point", json.dumps(asdict(point))]
+    command = [sys.executable, str(Path(sys.argv[0]).resolve()), "--point", json.dumps(asdict(point))]
     command += ["--threads", str(options.threads), "--device", options.device]
     run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     found = json.loads(run.stdout.splitlines()[-1])
@@ -194,7 +201,7 @@ def _case(point: Point) -> Case:
     array = np.empty((point.slices, point.height, point.width), np.int16)
     for index in range(point.slices):
         noise = random.normal(0, 30, array.shape[1:])
-        array[index] = 100 + 300 * _labels(point, index) / point.foreground + noise
+        array[index] = 100 + 300.0 * _labels(point, index) / point.foreground + noise
     grid = Grid((point.width, point.height, point.slices), np.diag([-1.0, -1.0, -1.0, 1.0]))
     annotation = Annotation(array.shape, 0, default_classes(range(1, point.foreground + 1)))
     for index in np.linspace(0.15, 0.85, ANNOTATED) * point.slices:
