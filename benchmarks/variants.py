@@ -13,7 +13,7 @@ BUILD_UP: dict[str, dict[str, Any]] = {
     "+LPS": {"mixing": False},
     "+UGDA": {},
 }
-"""Each row adds a part of KnowSAM to the row before.
+"""Each row adds a part of KnowSAM to the row before; the last one is ours.
 
 SKD alone prompts SAM with the students' masks, since without any prompt it could not tell the classes apart.
 """
