@@ -4,8 +4,8 @@ Every volume is trained on its own. The annotated slices lie evenly between the 
 structure, both of these included. Dice is the mean over the classes, on the slices that were not annotated; beyond the
 two end slices everything is background in every row. HD95 is that of the whole mask, the annotated slices in it.
 
-"KnowSAM as published" has the settings of the publication, but for its teacher, a compact SAM trained from scratch since
-there are no pretrained weights, and for its batches of 2 + 2 slices instead of 12 + 12.
+"KnowSAM as published" has the settings of the publication, but for its teacher, a compact SAM trained from scratch
+since there are no pretrained weights, and for its batches of 2 + 2 slices instead of 12 + 12.
 """
 
 from __future__ import annotations
@@ -214,12 +214,10 @@ def _run(piece: Piece, options: argparse.Namespace) -> Result:
 
 def _tables(results: Sequence[Result]) -> Iterator[str]:
     """Yield one block for each data set, k and budget; rows without a budget stand in every block."""
-    budgets = {r.budget for r in results} - {NO_BUDGET} or {NO_BUDGET}
-    for data, k, budget in product(
-        sorted({r.data for r in results}, reverse=True), sorted({r.k for r in results}), sorted(budgets)
-    ):
-        block = [r for r in results if (r.data, r.k) == (data, k) and r.budget in (budget, NO_BUDGET)]
-        if block:
+    for data, k in product(sorted({r.data for r in results}, reverse=True), sorted({r.k for r in results})):
+        own = [r for r in results if (r.data, r.k) == (data, k)]
+        for budget in sorted({r.budget for r in own} - {NO_BUDGET}) or sorted({r.budget for r in own}):
+            block = [r for r in own if r.budget in (budget, NO_BUDGET)]
             threads = ", ".join(map(str, sorted({r.threads for r in block})))
             yield f"**{data}, k = {k}**, budget {budget or 'none'}, threads of each run: {threads}\n"
             yield _table(block) + "\n"
@@ -227,7 +225,8 @@ def _tables(results: Sequence[Result]) -> Iterator[str]:
 
 def _table(block: Sequence[Result]) -> str:
     base = {r.volume: r.dice for r in block if r.row == INTERPOLATION}
-    names = [row for row in ROWS if any(r.row == row for r in block)]
+    there = {r.row for r in block}
+    names = [row for row in ROWS if row in there] + sorted(there - set(ROWS))
     header = ["row", "volumes x seeds", "Dice mean", "worst volume", "error of interpolation gone"]
     return table(
         [*header, "HD95 mm", "seconds", "steps"],
