@@ -55,7 +55,7 @@ def test_untouched_adapters_leave_sam_exactly_as_it_was(weights: dict[str, Tenso
     teacher = SamTeacher(2, (64, 64), PRETRAINED, weights=weights)
     x = torch.rand(2, 3, 64, 64)
     expected = sam.image_encoder(torch.stack([sam.preprocess(image) for image in 255 * x]))
-    assert torch.equal(teacher.encode(x), expected)
+    assert torch.equal(teacher.embed(teacher.trunk(x)), expected)
 
 
 @torch.no_grad()
@@ -69,7 +69,7 @@ def test_one_batch_equals_one_call_of_the_package_for_each_image_and_class(with_
     sparse = torch.randn(b, classes, 2, 256) if with_tokens else None
     masks = 5 * torch.randn(b, classes, *PLANE) if with_masks else None
 
-    logits = teacher.decode(embedding, sparse, masks)
+    logits = teacher.upsampled(teacher.decode(embedding, sparse, masks))
 
     for i, c in product(range(b), range(classes)):
         mask = None if masks is None else F.interpolate(masks[i, c][None, None], (4 * h, 4 * w), mode="bilinear")

@@ -9,19 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from knowsam.data.annotation import default_classes
 from knowsam.models.prompts import PromptHeads
 from knowsam.models.sam import SamVariant, build_sam
 from knowsam.models.students import Fusion
+from knowsam.training.batch import Batch, Origin
 from knowsam.training.interruption import Interrupted, Interruption
 from knowsam.training.learner import Learner
-from knowsam.training.step import Batch, StepLosses
 from knowsam.training.trained_model import TrainedModel
 
 if TYPE_CHECKING:
     from knowsam.config import Config
+    from knowsam.training.step import StepLosses
 
 pytestmark = pytest.mark.usefixtures("small_sam")
 
@@ -36,7 +38,14 @@ def batch() -> Batch:
     labels[:, 8:24, 8:24] = 1
     images = torch.rand(4, 3, *PLANE, generator=generator)
     images[:, :, 8:24, 8:24] += 1
-    return Batch(images[:2] / 2, labels, images[2:] / 2)
+    images = images / 2
+    origin = Origin((3, 7, 4, 6), (images,), images, labels, still_grid(*PLANE))
+    return Batch(images[:2], labels, images[2:], origin)
+
+
+def still_grid(height: int, width: int) -> Tensor:
+    """Return the sampling grid of a batch that is not augmented."""
+    return F.affine_grid(torch.eye(2, 3).expand(4, -1, -1), [4, 1, height, width], align_corners=False)
 
 
 def learner(config: Config, seed: int = 0, classes: int = 2, **given: Any) -> Learner:
@@ -365,7 +374,11 @@ def test_on_another_plane_everything_that_fits_is_kept(tiny_config: Config, batc
 def test_a_step_can_be_taken_on_another_plane(tiny_config: Config, batch: Batch) -> None:
     trained = after_steps(tiny_config, batch)
     trained.change_plane((48, 32))
-    larger = Batch(*(torch.cat([tensor, tensor[..., :16, :]], dim=-2) for tensor in batch))
+    images, labels, unlabelled, origin = batch
+    images, labels, unlabelled = (torch.cat([t, t[..., :16, :]], dim=-2) for t in (images, labels, unlabelled))
+    plain = torch.cat([images, unlabelled])
+    assert origin is not None
+    larger = Batch(images, labels, unlabelled, Origin(origin.rows, (plain,), plain, labels, still_grid(48, 32)))
     assert trained.step(larger, 2, 0.9).total > 0
 
 

@@ -14,6 +14,7 @@ from knowsam.config import Config
 from knowsam.data.annotation import IGNORE
 from knowsam.models.sam_teacher import SamTeacher
 from knowsam.models.students import StudentLogits, Students
+from knowsam.training.batch import Batch
 from knowsam.training.losses import (
     consistency_loss,
     consistency_weight,
@@ -22,7 +23,8 @@ from knowsam.training.losses import (
     supervised_loss,
 )
 from knowsam.training.mixing import mix
-from knowsam.training.step import Batch, StepLosses, step_losses, uses_unlabelled
+from knowsam.training.step import StepLosses, step_losses, uses_unlabelled
+from knowsam.training.teaching import AtEveryImage
 
 TERMS = [term.name for term in fields(StepLosses)]
 CONFIG = Config().with_values(grid=2, cells=1)
@@ -88,7 +90,8 @@ def terms_of(
 ) -> dict[str, Tensor]:
     """Return the weighted terms by name."""
     config = CONFIG.with_values(**values)
-    terms = step_losses(students, teacher, batch, progress, config, torch.float32)  # type: ignore[arg-type]
+    teaching = None if teacher is None else AtEveryImage(teacher)
+    terms = step_losses(students, teaching, batch, progress, config, torch.float32)  # type: ignore[arg-type]
     return dict(zip(TERMS, terms, strict=True))
 
 
@@ -141,7 +144,7 @@ def test_the_mixed_phase_is_that_of_the_method(students: PixelStudents, teacher:
     images = torch.cat([batch.labelled, batch.unlabelled])
     p_fused = students(images).fused.softmax(1)
     pseudo = teacher(images, students(images).fused)[2:].argmax(1)
-    mixed = mix(*batch, p_fused[:2], p_fused[2:], pseudo, grid=2, cells=1)
+    mixed = mix(*batch[:3], p_fused[:2], p_fused[2:], pseudo, grid=2, cells=1)
     labels = torch.cat([mixed.labels_into_labelled, mixed.labels_into_unlabelled])
     z = students(torch.cat([mixed.into_labelled, mixed.into_unlabelled]))
     sup_u, sup_v, sup_f = (supervised_loss(logits, labels) for logits in z)
@@ -207,7 +210,7 @@ def test_in_a_whole_step_every_part_of_the_students_learns_and_the_teacher_by_it
 ) -> None:
     students = Students(classes, config=tiny_config.students).train()
     teacher = SamTeacher(classes, (32, 32), tiny_config.teacher).train()
-    terms = step_losses(students, teacher, batch, LATE, tiny_config, torch.float32)
+    terms = step_losses(students, AtEveryImage(teacher), batch, LATE, tiny_config, torch.float32)
     own = torch.autograd.grad(
         terms[TERMS.index("teacher")], teacher.trainable_parameters(), retain_graph=True, allow_unused=True
     )
@@ -222,7 +225,7 @@ def test_losses_in_bfloat16_arithmetic_are_float32_and_close(
     students: PixelStudents, teacher: PixelTeacher, batch: Batch
 ) -> None:
     exact, reduced = (
-        step_losses(students, teacher, batch, 0.1, CONFIG, dtype)  # type: ignore[arg-type]
+        step_losses(students, AtEveryImage(teacher), batch, 0.1, CONFIG, dtype)  # type: ignore[arg-type]
         for dtype in (torch.float32, torch.bfloat16)
     )
     assert reduced.dtype == torch.float32
