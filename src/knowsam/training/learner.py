@@ -142,7 +142,9 @@ class Learner:
         if self.teacher is not None:
             with _seeded(self._seed, self.device):
                 self.teacher.change_classes(sources)
-            self._begin_teaching()
+            self._renew_teacher_optimizer()
+        if self._teaching is not None:
+            self._teaching.change_classes(self.averaged)
 
     def change_plane(self, plane: tuple[int, int]) -> None:
         """Go on with network planes of another size; what the teacher saw on others it forgets by itself."""
@@ -155,9 +157,18 @@ class Learner:
         self._begin_teaching()
 
     def _begin_teaching(self) -> None:
-        """Make the teacher ready, and its optimiser, which keeps what it knows of parameters that stayed."""
+        """Make a new teacher ready."""
         if self.teacher is None:
             return
+        self._renew_teacher_optimizer()
+        if self.config.teacher.teacher_in_turn:
+            self._teaching = InTurn(self.teacher, self.averaged, self.config)
+        else:
+            self._teaching = AtEveryImage(self.teacher)
+
+    def _renew_teacher_optimizer(self) -> None:
+        """Make an optimiser for the present parameters; it keeps what is known of those that stayed."""
+        assert self.teacher is not None
         known = self._teacher_optimizer.state if self._teacher_optimizer is not None else {}
         parameters = self.teacher.to(self.device).trainable_parameters()
         self._teacher_optimizer = torch.optim.Adam(
@@ -165,10 +176,6 @@ class Learner:
         )
         self._teacher_optimizer.state.update({p: known[p] for p in parameters if p in known})
         self._interruption.watch(self.teacher)
-        if self.config.teacher.teacher_in_turn:
-            self._teaching = InTurn(self.teacher, self.averaged, self.config)
-        else:
-            self._teaching = AtEveryImage(self.teacher)
 
     def _take_over(self, model: TrainedModel) -> None:
         self.students.load_state_dict(model.students.state_dict())

@@ -17,7 +17,8 @@ class _Entry(NamedTuple):
 class TeacherBank:
     """The teacher's logits of slices at its own low resolution, in bfloat16 on the device, by the row of the slice.
 
-    What is stored in a step can be looked up at once, but is forgotten unless the step comes to its end. Which slices it holds, and since which step, is known on the host, so that asking never waits for the device.
+    What is stored in a step can be looked up at once, but is forgotten unless the step comes to its end. Which slices
+    it holds, and since which step, is known on the host, so that asking never waits for the device.
     """
 
     def __init__(self) -> None:

@@ -50,6 +50,9 @@ class Teaching(Protocol):
     def end_step(self) -> None:
         """Note that the step has come to its end; one that is broken off leaves nothing behind."""
 
+    def change_classes(self, students: Students) -> None:
+        """Go on with a teacher of other classes, and with averaged students of these."""
+
 
 class AtEveryImage:
     """The published way: the teacher sees every augmented image; only the annotated ones carry gradient."""
@@ -71,6 +74,9 @@ class AtEveryImage:
 
     def end_step(self) -> None:
         """Note that the step has come to its end; nothing is kept from one to the next."""
+
+    def change_classes(self, students: Students) -> None:
+        """Go on with a teacher of other classes, and with averaged students of these."""
 
 
 class InTurn:
@@ -106,6 +112,11 @@ class InTurn:
     def end_step(self) -> None:
         """Keep what the teacher saw in this step."""
         self._bank.end_step()
+
+    def change_classes(self, students: Students) -> None:
+        """Go on with a teacher of other classes; what it saw of the old ones is void, its frozen part sees the same."""
+        self._students = students
+        self._bank.clear()
 
     def _as_they_are(self, batch: Batch, origin: Origin, learnt: int) -> Taught:
         refreshed = self._due(batch, learnt)
