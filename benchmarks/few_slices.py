@@ -27,6 +27,8 @@ from knowsam.training.events import Event, StepDone
 from knowsam.training.schedule import Budget
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from knowsam.data.case import Case
     from knowsam.training.session import TrainingSession
 
@@ -89,7 +91,7 @@ def main() -> None:
         sys.exit(f"There is no la_*.nii.gz in {options.data}.")
     for image in volumes:
         labels = image.with_name(image.name.replace(".nii.gz", "_label.nii.gz"))
-        case, reference = _annotate(image, labels, options.annotated)
+        case, reference = annotate(image, labels, options.annotated)
         name = image.name.removesuffix(".nii.gz")
         for variant in options.variants:
             run = _interpolate if variant == "interpolation" else _train
@@ -121,7 +123,7 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _annotate(image: Path, labels: Path, count: int) -> tuple[Case, np.ndarray]:
+def annotate(image: Path, labels: Path, count: int) -> tuple[Case, np.ndarray]:
     """Return the case with evenly spaced annotated slices along the third axis of the file, and the whole truth."""
     painted = read_nifti_labels(labels)
     held = np.flatnonzero(painted.array.any(axis=(1, 2)))
@@ -171,12 +173,17 @@ def _score(
     variant: str, volume: str, labels: np.ndarray, case: Case, reference: np.ndarray, steps: int, seconds: float
 ) -> Result:
     annotated = case.annotation.annotated
-    hidden = [index for index in range(len(labels)) if index not in annotated]
-    between = [index for index in hidden if annotated[0] < index < annotated[-1]]
+    between = [index for index in range(annotated[0], annotated[-1]) if index not in annotated]
     # Distances need the whole volume: without the annotated slices their neighbours would move together.
     (whole,) = evaluate_masks(labels, reference, case.volume.spacing_mm, [1])
-    dice, inner = (float(dice_score(labels[part], reference[part], 1)) for part in (hidden, between))
+    dice, inner = hidden_dice(labels, reference, annotated), float(dice_score(labels[between], reference[between], 1))
     return Result(variant, volume, dice, whole.hd95_mm, inner, steps, seconds)
+
+
+def hidden_dice(labels: np.ndarray, reference: np.ndarray, annotated: Sequence[int]) -> float:
+    """Return the Dice on the slices that were not annotated."""
+    hidden = [index for index in range(len(labels)) if index not in annotated]
+    return float(dice_score(labels[hidden], reference[hidden], 1))
 
 
 def _table(results: list[Result], options: argparse.Namespace) -> str:

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from knowsam.data.annotation import default_classes
+from knowsam.errors import TrainingError
 from knowsam.models.prompts import PromptHeads
 from knowsam.models.sam import SamVariant, build_sam
 from knowsam.models.students import Fusion
@@ -478,3 +479,68 @@ def test_a_step_that_was_broken_off_is_the_same_when_it_is_taken_again(
     interruption.clear()
     assert broken_off.step(batch, 0, 0.9) == plain.step(batch, 0, 0.9)
     assert all(torch.equal(state_of(broken_off)[name], tensor) for name, tensor in state_of(plain).items())
+
+
+def test_losses_that_come_late_are_those_of_the_step_before_and_the_weights_the_same(
+    tiny_config: Config, batch: Batch
+) -> None:
+    at_once, late = learner(tiny_config), learner(tiny_config, late=True)
+    losses = [[trained.step(batch, number, 0.5) for number in range(3)] for trained in (at_once, late)]
+    assert losses[1][1].total == pytest.approx(losses[0][0].total)
+    assert losses[1][2].total == pytest.approx(losses[0][1].total, rel=1e-4)
+    for name, tensor in state_of(at_once).items():
+        torch.testing.assert_close(state_of(late)[name], tensor, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_loss_that_is_not_finite_never_reaches_a_weight_or_the_average(
+    tiny_config: Config, batch: Batch, late: bool
+) -> None:
+    trained = learner(tiny_config.with_values(norm="group"), late=late)
+    trained.step(batch, 0, 0.5)
+    before = [copy.deepcopy(network.state_dict()) for network in (trained.students, trained.averaged)]
+    broken = batch._replace(labelled=torch.full_like(batch.labelled, torch.nan))
+    with pytest.raises(TrainingError, match="The loss of step 2 is nan"):
+        for number in (1, 2):
+            trained.step(broken, number, 0.5)
+    for network, known in zip((trained.students, trained.averaged), before, strict=True):
+        assert all(torch.equal(tensor, known[name]) for name, tensor in network.state_dict().items())
+
+
+@pytest.mark.parametrize("norm", ["batch", "group"])
+def test_students_with_batch_normalisation_are_laid_out_channels_last(
+    tiny_config: Config, batch: Batch, norm: str
+) -> None:
+    trained = learner(tiny_config.with_values(norm=norm, variant="none"))
+    trained.change_classes(ADDED)
+    for students in (trained.students, trained.averaged):
+        weight = students.unet.down[1][0].weight
+        assert weight.is_contiguous(memory_format=torch.channels_last) == (norm == "batch")
+
+
+@pytest.mark.parametrize("in_turn", [True, False])
+def test_the_teacher_can_work_in_turn_or_at_every_image(tiny_config: Config, batch: Batch, in_turn: bool) -> None:
+    trained = learner(tiny_config.with_values(teacher_in_turn=in_turn, teacher_refresh_after=1))
+    assert trained.teacher is not None
+    sizes: list[int] = []
+    trained.teacher.sam.image_encoder.patch_embed.register_forward_pre_hook(
+        lambda _, given: sizes.append(len(given[0]))
+    )
+    for number in range(2):
+        assert trained.step(batch, number, 0.5).distillation > 0
+    assert sizes == ([1, 1] if in_turn else [2, 2]) * 2
+
+
+def test_a_pretrained_teacher_learns_in_turn_from_its_cached_trunk(tiny_config: Config, batch: Batch) -> None:
+    small = SamVariant(32, 2, 2, global_attention=(1,), decoder_mlp_dim=32)
+    config = tiny_config.with_values(variant="vit_b", adapted_blocks=1, teacher_refresh_after=1, mixing=False)
+    trained = learner(config, sam_weights=build_sam(small, PLANE).state_dict())
+    assert trained.teacher is not None
+    passes: list[int] = []
+    trained.teacher.sam.image_encoder.blocks[0].register_forward_pre_hook(lambda _, x: passes.append(len(x[0])))
+    losses = [trained.step(batch, number, 0.0) for number in range(12)]
+    assert sum(passes) == 4
+    assert losses[-1].teacher < losses[0].teacher
+    trained.change_classes(ADDED)
+    assert trained.step(batch, 12, 0.0).distillation > 0
+    assert sum(passes) == 4

@@ -24,7 +24,7 @@ from knowsam.training.losses import (
 )
 from knowsam.training.mixing import mix
 from knowsam.training.step import StepLosses, step_losses, uses_unlabelled
-from knowsam.training.teaching import AtEveryImage
+from knowsam.training.teaching import AtEveryImage, Taught
 
 TERMS = [term.name for term in fields(StepLosses)]
 CONFIG = Config().with_values(grid=2, cells=1)
@@ -192,6 +192,51 @@ def test_unlabelled_slices_do_not_enter_supervision(
     for term in ("supervised", "teacher"):
         torch.testing.assert_close(with_them[term], without[term])
     assert without["mixing"] == 0
+
+
+@pytest.mark.parametrize(("every", "mixed"), [(1, [0, 1, 2, 3, 4]), (2, [0, 2, 4]), (3, [0, 3])])
+def test_mixing_can_be_left_out_of_some_steps(
+    students: PixelStudents, batch: Batch, every: int, mixed: list[int]
+) -> None:
+    config = CONFIG.with_values(mix_every=every)
+    terms = [
+        step_losses(students, None, batch, LATE, config, torch.float32, number=number)  # type: ignore[arg-type]
+        for number in range(5)
+    ]
+    assert [number for number in range(5) if terms[number][TERMS.index("mixing")] > 0] == mixed
+
+
+class SomeTeaching(AtEveryImage):
+    """Knows some slices of a batch only, and what it says of the others is nonsense."""
+
+    def __init__(self, teacher: PixelTeacher, known: list[float]) -> None:
+        super().__init__(teacher)
+        self.known = torch.tensor(known)
+
+    def __call__(self, batch: Batch, fused: Tensor) -> Taught:
+        taught = super().__call__(batch, fused)
+        nonsense = torch.where(self.known.view(-1, 1, 1, 1) > 0, taught.logits, -100 * fused)
+        return taught._replace(logits=nonsense, known=self.known)
+
+
+def test_of_slices_the_teacher_has_not_seen_it_distils_nothing_and_the_fused_prediction_labels_the_mix(
+    students: PixelStudents, teacher: PixelTeacher, batch: Batch
+) -> None:
+    def terms(teaching: AtEveryImage | None) -> Tensor:
+        return step_losses(students, teaching, batch, LATE, CONFIG, torch.float32)  # type: ignore[arg-type]
+
+    distillation, mixing = TERMS.index("distillation"), TERMS.index("mixing")
+    nobody, alone, everybody = terms(SomeTeaching(teacher, [0] * 5)), terms(None), terms(AtEveryImage(teacher))
+    assert nobody[distillation] == 0
+    torch.testing.assert_close(nobody[mixing], alone[mixing])
+    annotated = terms(SomeTeaching(teacher, [1, 1, 0, 0, 0]))
+    torch.testing.assert_close(annotated[mixing], alone[mixing])
+    assert annotated[distillation] > 0
+    unlabelled = terms(SomeTeaching(teacher, [0, 0, 1, 1, 1]))
+    torch.testing.assert_close(unlabelled[mixing], everybody[mixing])
+    torch.testing.assert_close(
+        2 / 5 * annotated[distillation] + 3 / 5 * unlabelled[distillation], everybody[distillation]
+    )
 
 
 def test_without_a_teacher_nothing_is_distilled_and_the_fused_prediction_labels_the_mix(
