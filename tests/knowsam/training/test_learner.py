@@ -237,10 +237,14 @@ def test_without_a_teacher_its_state_is_empty(tiny_config: Config) -> None:
 ADDED = (0, 1, None)
 
 
+def steps(trained: Learner, batch: Batch, *numbers: int) -> None:
+    for number in numbers:
+        trained.step(batch, number, 0.5)
+
+
 def after_steps(config: Config, batch: Batch, count: int = 2, **given: Any) -> Learner:
     trained = learner(config, **given)
-    for number in range(count):
-        trained.step(batch, number, 0.5)
+    steps(trained, batch, *range(count))
     return trained
 
 
@@ -484,12 +488,14 @@ def test_a_step_that_was_broken_off_is_the_same_when_it_is_taken_again(
 def test_losses_that_come_late_are_those_of_the_step_before_and_the_weights_the_same(
     tiny_config: Config, batch: Batch
 ) -> None:
-    at_once, late = learner(tiny_config), learner(tiny_config, late=True)
+    # Where a gradient is nearly zero, AdamW makes much of how it was rounded.
+    config = tiny_config.with_values(optimizer="sgd", variant="none")
+    at_once, late = learner(config), learner(config, late=True)
     losses = [[trained.step(batch, number, 0.5) for number in range(3)] for trained in (at_once, late)]
     assert losses[1][1].total == pytest.approx(losses[0][0].total)
     assert losses[1][2].total == pytest.approx(losses[0][1].total, rel=1e-4)
     for name, tensor in state_of(at_once).items():
-        torch.testing.assert_close(state_of(late)[name], tensor, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(state_of(late)[name], tensor, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("late", [False, True])
@@ -501,8 +507,7 @@ def test_a_loss_that_is_not_finite_never_reaches_a_weight_or_the_average(
     before = [copy.deepcopy(network.state_dict()) for network in (trained.students, trained.averaged)]
     broken = batch._replace(labelled=torch.full_like(batch.labelled, torch.nan))
     with pytest.raises(TrainingError, match="The loss of step 2 is nan"):
-        for number in (1, 2):
-            trained.step(broken, number, 0.5)
+        steps(trained, broken, 1, 2)
     for network, known in zip((trained.students, trained.averaged), before, strict=True):
         assert all(torch.equal(tensor, known[name]) for name, tensor in network.state_dict().items())
 
