@@ -2,8 +2,8 @@
 
 A ViT-B SAM of random weights in the official layout, taken for pretrained and so frozen: it teaches nothing, but costs
 what the official one costs. The mixed phase is on. Rows are cumulative, each runs in a process of its own. The floor is
-the arithmetic of a step, counted, divided by the rate of a large matrix product measured in the same process. Ratios are
-of seconds on the processor, which other programs do not lengthen by taking turns with this one.
+the arithmetic of a step, counted, divided by the rate of a large matrix product measured in the same process. Ratios
+are of seconds on the processor, which other programs do not lengthen by taking turns with this one.
 
 With `--dice`, both ends of the table are trained for the same number of steps on real volumes instead.
 """

@@ -549,3 +549,29 @@ def test_a_pretrained_teacher_learns_in_turn_from_its_cached_trunk(tiny_config: 
     trained.change_classes(ADDED)
     assert trained.step(batch, 12, 0.0).distillation > 0
     assert sum(passes) == 4
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("in_turn", [True, False])
+@pytest.mark.parametrize("variant", ["compact", "vit_b"])
+def test_on_cuda_a_step_does_not_wait_for_the_device(
+    tiny_config: Config, batch: Batch, variant: str, in_turn: bool
+) -> None:
+    small = SamVariant(32, 2, 2, global_attention=(1,), decoder_mlp_dim=32)
+    config = tiny_config.with_values(variant=variant, adapted_blocks=1, teacher_in_turn=in_turn)
+    weights = None if variant == "compact" else build_sam(small, PLANE).state_dict()
+    cuda = torch.device("cuda")
+    trained = Learner(2, PLANE, config, device=cuda, seed=0, sam_weights=weights)
+    assert batch.origin is not None
+    origin = Origin(
+        batch.origin.rows,
+        tuple(planes.to(cuda) for planes in batch.origin.planes),
+        *(tensor.to(cuda) for tensor in batch.origin[2:5] if tensor is not None),
+    )
+    there = Batch(*(tensor.to(cuda) for tensor in batch[:3]), origin)
+    steps(trained, there, 0, 1, 2, 3)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        trained.step(there, 4, 0.5)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
