@@ -60,9 +60,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no dropout": {"dropout": 0.0},
     "entropy weight 0.1": {"entropy_weight": 0.1},
     "margin of half": {"margin": 0.5},
-    "teacher at every image": {"teacher_in_turn": False},
-    "teacher learns from two": {"teacher_slices": 2},
-    "teacher refreshes two": {"teacher_refreshes": 2},
+    "teacher in turn": {"teacher_in_turn": "always"},
+    "teacher in turn, learns from two": {"teacher_in_turn": "always", "teacher_slices": 2},
     "mixing every second step": {"mix_every": 2},
     "channels first": {"channels_last": False},
 }

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 PUBLISHED: dict[str, Any] = {
     "adapted_blocks": 0,
     "cache_trunk": False,
-    "teacher_in_turn": False,
+    "teacher_in_turn": "never",
     "channels_last": False,
     "precision": "float32",
 }
@@ -71,7 +71,7 @@ ROWS = {
     "bfloat16": Row({"precision": "bfloat16"}),
     "channels last": Row({"channels_last": True}),
     "adapters in the last blocks": Row({"adapted_blocks": Config().teacher.adapted_blocks}),
-    "teacher in turn": Row({"teacher_in_turn": True}),
+    "teacher in turn": Row({"teacher_in_turn": "always"}),
     "frozen blocks once a slice": Row({"cache_trunk": True}),
     "mixing every second step": Row({"mix_every": 2}),
 }
@@ -265,12 +265,12 @@ def _fill_trunk(learner: Learner, slices: TrainingSlices) -> None:
     done: set[int] = set()
     for batch in _until_all_drawn(slices):
         assert batch.origin is not None
-        if learner.config.teacher.teacher_in_turn:
+        if learner.config.teacher.teacher_in_turn == "always":
             teaching._turn_to(batch.origin)
         if getattr(teaching, "_trunk", None) is None:
             return
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            teaching._tokens(batch.origin, range(len(batch.origin.rows)))
+            teaching._seen(batch.origin, range(len(batch.origin.rows)))
         done.update(batch.origin.rows)
     print(f"{(time.perf_counter() - started) / len(done):.3f} s for each slice, once", file=sys.stderr, flush=True)
 

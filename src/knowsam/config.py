@@ -141,8 +141,11 @@ class TeacherConfig(Section):
         low=0,
         high=1 << 20,
     )
-    teacher_in_turn: bool = setting(
-        True, "Let the teacher look at a few slices in each step and remember what it saw, instead of at every image."
+    teacher_in_turn: str = setting(
+        "pretrained",
+        "Which SAM looks at a few slices in each step and is remembered, instead of looking at every image.",
+        choices=("pretrained", "always", "never"),
+        source="measured",
     )
     teacher_slices: int = setting(1, "Annotated slices that the teacher learns from in a step.", low=1, high=64)
     teacher_refreshes: int = setting(
@@ -341,7 +344,7 @@ class Config:
             learning_rate=1e-2,
             variant="vit_b",
             adapted_blocks=0,
-            teacher_in_turn=False,
+            teacher_in_turn="never",
             channels_last=False,
             averaging=0.0,
             gradient_norm=1e6,

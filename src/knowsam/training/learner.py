@@ -71,7 +71,7 @@ class Learner:
             self._take_over(start_from)
         self.students = _laid_out(self.students.to(device), config)
         self.averaged = copy.deepcopy(self.students).requires_grad_(False).eval()
-        self._student_optimizer = _student_optimizer(self.students, config, fused=late)
+        self._student_optimizer = _student_optimizer(self.students, config, fused=_is_fused(device))
         self._interruption.watch(self.students)
         self._teacher_optimizer: torch.optim.Optimizer | None = None
         self._teaching: Teaching | None = None
@@ -132,7 +132,7 @@ class Learner:
         before, optimizer = self.students, self._student_optimizer
         self.students = _laid_out(students_with_classes(before, sources), self.config)
         self.averaged = _laid_out(students_with_classes(self.averaged, sources), self.config).requires_grad_(False)
-        self._student_optimizer = _student_optimizer(self.students, self.config, fused=self._update.fused)
+        self._student_optimizer = _student_optimizer(self.students, self.config, fused=_is_fused(self.device))
         for (name, old), new in zip(before.named_parameters(), self.students.parameters(), strict=True):
             self._student_optimizer.state[new] = {
                 key: remapped(name, value, sources, fresh=0.0) if value.shape == old.shape else value
@@ -161,7 +161,8 @@ class Learner:
         if self.teacher is None:
             return
         self._renew_teacher_optimizer()
-        if self.config.teacher.teacher_in_turn:
+        in_turn = self.config.teacher.teacher_in_turn
+        if in_turn == "always" or (in_turn == "pretrained" and self.teacher.provenance.pretrained):
             self._teaching = InTurn(self.teacher, self.averaged, self.config)
         else:
             self._teaching = AtEveryImage(self.teacher)
@@ -172,7 +173,7 @@ class Learner:
         known = self._teacher_optimizer.state if self._teacher_optimizer is not None else {}
         parameters = self.teacher.to(self.device).trainable_parameters()
         self._teacher_optimizer = torch.optim.Adam(
-            parameters, lr=_teacher_learning_rate(self.teacher, self.config), fused=self._update.fused
+            parameters, lr=_teacher_learning_rate(self.teacher, self.config), fused=_is_fused(self.device)
         )
         self._teacher_optimizer.state.update({p: known[p] for p in parameters if p in known})
         self._interruption.watch(self.teacher)
@@ -234,6 +235,11 @@ def _laid_out(students: Students, config: Config) -> Students:
     """Lay the students' convolutions out as is fastest."""
     fast = config.training.channels_last and config.students.norm == "batch"
     return students.to(memory_format=torch.channels_last) if fast else students  # type: ignore[call-overload]
+
+
+def _is_fused(device: torch.device) -> bool:
+    """Whether the optimisers go through the weights once, which is faster, and what `LateUpdate` needs."""
+    return device.type in ("cpu", "cuda")
 
 
 def _student_optimizer(students: Students, config: Config, *, fused: bool) -> torch.optim.Optimizer:

@@ -82,9 +82,6 @@ class AtEveryImage:
 class InTurn:
     """In each step the teacher learns from a few annotated slices and looks at a few others, longest unseen first.
 
-    The annotated slices are those of the batch: augmented as the students see them where all of the teacher learns anew
-    each time, as they are where its frozen part is kept.
-
     Parameters
     ----------
     students : that make the mask prompts, in evaluation mode.
@@ -105,9 +102,16 @@ class InTurn:
         self._turn_to(batch.origin)
         self._bank.begin_step()
         learnt = min(self._config.teacher_slices, len(batch.labelled))
-        if self._trunk is None:
-            return self._beside_augmented(batch, batch.origin, fused, learnt)
-        return self._as_they_are(batch, batch.origin, learnt)
+        refreshed = self._due(batch, learnt)
+        tokens, prompts = self._seen(batch.origin, [*range(learnt), *refreshed])
+        masks = self._teacher.masks(tokens[:learnt], _part(prompts, slice(learnt)))
+        loss = supervised_loss(self._teacher.upsampled(masks), batch.origin.labels[:learnt])
+        self._remember(batch.origin, range(learnt), masks)
+        if refreshed:
+            with torch.no_grad():
+                shown = self._teacher.masks(tokens[learnt:], _part(prompts, slice(learnt, None)))
+            self._remember(batch.origin, refreshed, shown)
+        return Taught(*self._remembered(batch.origin), loss)
 
     def end_step(self) -> None:
         """Keep what the teacher saw in this step."""
@@ -117,32 +121,6 @@ class InTurn:
         """Go on with a teacher of other classes; what it saw of the old ones is void, its frozen part sees the same."""
         self._students = students
         self._bank.clear()
-
-    def _as_they_are(self, batch: Batch, origin: Origin, learnt: int) -> Taught:
-        refreshed = self._due(batch, learnt)
-        positions = [*range(learnt), *refreshed]
-        tokens, prompts = self._tokens(origin, positions), self._prompts(origin, positions)
-        masks = self._teacher.masks(tokens[:learnt], _part(prompts, slice(learnt)))
-        loss = supervised_loss(self._teacher.upsampled(masks), origin.labels[:learnt])
-        self._remember(origin, range(learnt), masks)
-        if refreshed:
-            with torch.no_grad():
-                shown = self._teacher.masks(tokens[learnt:], _part(prompts, slice(learnt, None)))
-            self._remember(origin, refreshed, shown)
-        return Taught(*self._remembered(origin), loss)
-
-    def _beside_augmented(self, batch: Batch, origin: Origin, fused: Tensor, learnt: int) -> Taught:
-        taught = self._teacher(batch.labelled[:learnt], fused[:learnt].detach())
-        loss = supervised_loss(taught, batch.labels[:learnt])
-        refreshed = self._due(batch, learnt)
-        if refreshed:
-            with torch.no_grad():
-                images = torch.stack([origin.images[position] for position in refreshed])
-                shown = self._teacher.masks(self._teacher.trunk(images), self._prompts(origin, refreshed))
-            self._remember(origin, refreshed, shown)
-        logits, known = self._remembered(origin)
-        logits = torch.cat([taught.detach().float(), logits[learnt:]])
-        return Taught(logits, torch.cat([torch.ones_like(known[:learnt]), known[learnt:]]), loss)
 
     def _turn_to(self, origin: Origin) -> None:
         """Forget everything if these are not the planes of the step before."""
@@ -169,10 +147,14 @@ class InTurn:
         due = self._bank.due(places, count, self._config.teacher_refresh_after)
         return [places[row] for row in due]
 
-    def _tokens(self, origin: Origin, positions: Sequence[int]) -> Tensor:
-        assert self._trunk is not None
-        rows, images = [origin.rows[p] for p in positions], [origin.images[p] for p in positions]
-        return self._trunk.tokens(rows, images, self._teacher.trunk)
+    def _seen(self, origin: Origin, positions: Sequence[int]) -> tuple[Tensor, Tensor | None]:
+        """Return what the teacher is shown of some slices as they are: tokens (K, h, w, E) and mask prompts."""
+        images = [origin.images[position] for position in positions]
+        if self._trunk is None:
+            tokens = self._teacher.trunk(torch.stack(images))
+        else:
+            tokens = self._trunk.tokens([origin.rows[p] for p in positions], images, self._teacher.trunk)
+        return tokens, self._prompts(origin, positions)
 
     @torch.no_grad()
     def _prompts(self, origin: Origin, positions: Sequence[int]) -> Tensor | None:

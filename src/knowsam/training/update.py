@@ -55,8 +55,6 @@ class Update(Protocol):
 class ExactUpdate:
     """Looks at the loss before anything is done with it, and so waits for the device."""
 
-    fused = False
-
     def __call__(
         self,
         terms: Tensor,
@@ -83,8 +81,6 @@ class LateUpdate:
     The optimisers have to be fused ones, which leave all weights and moments as they are where `found_inf` is one. What
     was not finite is told of in the next step.
     """
-
-    fused = True
 
     def __init__(self) -> None:
         self._reading: _Reading | None = None

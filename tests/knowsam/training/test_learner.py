@@ -57,6 +57,13 @@ def first_step(config: Config, batch: Batch, progress: float = 0.9) -> StepLosse
     return learner(config).step(batch, 0, progress)
 
 
+def small_weights() -> dict[str, Tensor]:
+    """Return weights to begin with for the SAM of `small_sam`."""
+    small = SamVariant(32, 2, 2, global_attention=(1,), decoder_mlp_dim=32)
+    weights: dict[str, Tensor] = build_sam(small, PLANE).state_dict()
+    return weights
+
+
 def model_of(trained: Learner) -> TrainedModel:
     return TrainedModel(
         students=trained.students,
@@ -523,9 +530,21 @@ def test_students_with_batch_normalisation_are_laid_out_channels_last(
         assert weight.is_contiguous(memory_format=torch.channels_last) == (norm == "batch")
 
 
-@pytest.mark.parametrize("in_turn", [True, False])
-def test_the_teacher_can_work_in_turn_or_at_every_image(tiny_config: Config, batch: Batch, in_turn: bool) -> None:
-    trained = learner(tiny_config.with_values(teacher_in_turn=in_turn, teacher_refresh_after=1))
+@pytest.mark.parametrize(
+    ("variant", "in_turn", "expected"),
+    [
+        ("compact", "pretrained", [2, 2]),
+        ("compact", "always", [2]),
+        ("vit_b", "pretrained", [2]),
+        ("vit_b", "always", [2]),
+        ("vit_b", "never", [2, 2]),
+    ],
+)
+def test_the_teacher_works_in_turn_or_looks_at_every_image(
+    tiny_config: Config, batch: Batch, variant: str, in_turn: str, expected: list[int]
+) -> None:
+    config = tiny_config.with_values(variant=variant, teacher_in_turn=in_turn, teacher_refresh_after=1)
+    trained = learner(config, sam_weights=None if variant == "compact" else small_weights())
     assert trained.teacher is not None
     sizes: list[int] = []
     trained.teacher.sam.image_encoder.patch_embed.register_forward_pre_hook(
@@ -533,13 +552,12 @@ def test_the_teacher_can_work_in_turn_or_at_every_image(tiny_config: Config, bat
     )
     for number in range(2):
         assert trained.step(batch, number, 0.5).distillation > 0
-    assert sizes == ([1, 1] if in_turn else [2, 2]) * 2
+    assert sizes == expected * 2
 
 
 def test_a_pretrained_teacher_learns_in_turn_from_its_cached_trunk(tiny_config: Config, batch: Batch) -> None:
-    small = SamVariant(32, 2, 2, global_attention=(1,), decoder_mlp_dim=32)
     config = tiny_config.with_values(variant="vit_b", adapted_blocks=1, teacher_refresh_after=1, mixing=False)
-    trained = learner(config, sam_weights=build_sam(small, PLANE).state_dict())
+    trained = learner(config, sam_weights=small_weights())
     assert trained.teacher is not None
     passes: list[int] = []
     trained.teacher.sam.image_encoder.blocks[0].register_forward_pre_hook(lambda _, x: passes.append(len(x[0])))
@@ -552,14 +570,13 @@ def test_a_pretrained_teacher_learns_in_turn_from_its_cached_trunk(tiny_config: 
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-@pytest.mark.parametrize("in_turn", [True, False])
+@pytest.mark.parametrize("in_turn", ["always", "never"])
 @pytest.mark.parametrize("variant", ["compact", "vit_b"])
 def test_on_cuda_a_step_does_not_wait_for_the_device(
-    tiny_config: Config, batch: Batch, variant: str, in_turn: bool
+    tiny_config: Config, batch: Batch, variant: str, in_turn: str
 ) -> None:
-    small = SamVariant(32, 2, 2, global_attention=(1,), decoder_mlp_dim=32)
     config = tiny_config.with_values(variant=variant, adapted_blocks=1, teacher_in_turn=in_turn)
-    weights = None if variant == "compact" else build_sam(small, PLANE).state_dict()
+    weights = None if variant == "compact" else small_weights()
     cuda = torch.device("cuda")
     trained = Learner(2, PLANE, config, device=cuda, seed=0, sam_weights=weights)
     assert batch.origin is not None

@@ -38,7 +38,7 @@ def test_both_ways_lead_to_the_same_weights(kind: str, longest: float) -> None:
     values = []
     for update in (ExactUpdate(), LateUpdate()):
         weights = Weights()
-        optimizer = optimizer_of(weights, kind, update.fused)
+        optimizer = optimizer_of(weights, kind, isinstance(update, LateUpdate))
         for number in range(3):
             optimizer.zero_grad()
             update(weights.terms(), [weights], [optimizer], longest, number)
@@ -50,7 +50,7 @@ def test_both_ways_lead_to_the_same_weights(kind: str, longest: float) -> None:
 def test_losses_come_at_once_or_a_step_late() -> None:
     for update, expected in ((ExactUpdate(), [6.5, 13, 26]), (LateUpdate(), [6.5, 6.5, 13])):
         weights = Weights()
-        optimizer = torch.optim.SGD(weights.parameters(), lr=0.0, fused=update.fused)
+        optimizer = torch.optim.SGD(weights.parameters(), lr=0.0, fused=isinstance(update, LateUpdate))
         found = [
             update(weights.terms(factor), [weights], [optimizer], 1.0, number).losses.total
             for number, factor in enumerate((1.0, 2.0, 4.0))
@@ -97,7 +97,7 @@ def take_two_steps(weights: Weights, update: Update, optimizer: torch.optim.Opti
 def test_a_gradient_that_is_not_finite_changes_nothing_either() -> None:
     for update, error in ((ExactUpdate(), RuntimeError), (LateUpdate(), TrainingError)):
         weights = Weights()
-        optimizer = torch.optim.SGD(weights.parameters(), lr=0.1, fused=update.fused)
+        optimizer = torch.optim.SGD(weights.parameters(), lr=0.1, fused=isinstance(update, LateUpdate))
         weights.a.register_hook(lambda gradient: gradient * float("inf"))
         with pytest.raises(error, match=r"not finite|non-finite"):
             take_two_steps(weights, update, optimizer)
