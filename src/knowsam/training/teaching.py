@@ -130,13 +130,14 @@ class InTurn:
         self._bank.clear()
         self._trunk = None
         if self._config.cache_trunk and self._teacher.frozen_blocks:
-            self._trunk = TrunkCache(sum(map(len, origin.planes)), self._config, lambda: self._signature(origin))
+            self._trunk = TrunkCache(sum(map(len, origin.planes)), self._config, self._signature)
 
-    def _signature(self, origin: Origin) -> str:
-        arithmetic = torch.get_autocast_dtype(origin.images.device.type) if torch.is_autocast_enabled() else None
-        return signature(
-            origin.planes, self._teacher.frozen_state(), self._config.variant, self._neighbours, arithmetic
-        )
+    def _signature(self) -> str:
+        assert self._planes is not None
+        device = self._planes[0].device.type
+        arithmetic = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
+        state = self._teacher.frozen_state()
+        return signature(self._planes, state, self._config.variant, self._neighbours, arithmetic)
 
     def _due(self, batch: Batch, learnt: int) -> list[int]:
         """Return positions in the batch of the slices to look at, besides the ones learnt from."""
