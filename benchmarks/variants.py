@@ -42,6 +42,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "with plane of 128 px": {"max_side_px": 128},
     "with entropy weight 0.1": {"entropy_weight": 0.1},
     "with margin of half": {"margin": 0.5},
+    "with teacher in turn": {"teacher_in_turn": "always"},
+    "with teacher in turn, learning from two": {"teacher_in_turn": "always", "teacher_slices": 2},
+    "with mixing in every second step": {"mix_every": 2},
+    "with channels first": {"channels_last": False},
 }
 """Each row changes one thing of the default settings."""
 

@@ -125,6 +125,35 @@ class TeacherConfig(Section):
     )
     mlp_adapter_scale: float = setting(0.5, "Weight of the adapter beside the MLP.", low=0.0, high=2.0, source="paper")
     prompt_tokens: int = setting(2, "Learnable prompt tokens for each class.", low=1, high=16, source="paper")
+    adapted_blocks: int = setting(
+        4, "Last encoder blocks of a pretrained SAM that get adapters; 0 stands for all of them.", low=0, high=32
+    )
+    cache_trunk: bool = setting(
+        True, "Run the frozen blocks before the first adapted one once for each slice and keep what they give."
+    )
+    trunk_memory_mib: int = setting(
+        1024, "What the frozen blocks gave is kept in memory up to this size.", unit="MiB", low=0, high=1 << 20
+    )
+    trunk_disk_mib: int = setting(
+        8192,
+        "What the memory does not hold is kept in files in the user's cache folder, up to this size; 0 keeps none.",
+        unit="MiB",
+        low=0,
+        high=1 << 20,
+    )
+    teacher_in_turn: str = setting(
+        "pretrained",
+        "Which SAM looks at a few slices in each step and is remembered, instead of looking at every image.",
+        choices=("pretrained", "always", "never"),
+        source="measured",
+    )
+    teacher_slices: int = setting(1, "Annotated slices that the teacher learns from in a step.", low=1, high=64)
+    teacher_refreshes: int = setting(
+        1, "Slices of a batch that the teacher looks at anew in a step, longest unseen first.", low=1, high=64
+    )
+    teacher_refresh_after: int = setting(
+        16, "Steps after which the teacher looks at a slice anew.", unit="steps", low=1, high=100_000
+    )
 
 
 @dataclass(frozen=True)
@@ -147,6 +176,13 @@ class MixingConfig(Section):
     start: float = setting(0.24, "Training progress at which mixing begins.", low=0.0, high=1.0, source="paper")
     grid: int = setting(4, "Cells along each side of the plane.", low=2, high=16, source="paper")
     cells: int = setting(5, "Confident cells swapped in each slice.", low=1, high=64, source="paper")
+    mix_every: int = setting(
+        1,
+        "Mix in one of this many steps; the students see the mixed slices once more, which takes its time.",
+        low=1,
+        high=100,
+        source="paper",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -200,6 +236,9 @@ class TrainingConfig(Section):
     )
     precision: str = setting(
         "auto", "Arithmetic; auto takes bfloat16 where the processor has it.", choices=("auto", "float32", "bfloat16")
+    )
+    channels_last: bool = setting(
+        True, "Lay the students out channels last, which is faster with batch normalisation.", source="measured"
     )
     holdout_every: int = setting(
         5, "One in this many annotated slices is kept for validation.", low=2, high=100, source="docs/method.md"
@@ -304,6 +343,9 @@ class Config:
             optimizer="sgd",
             learning_rate=1e-2,
             variant="vit_b",
+            adapted_blocks=0,
+            teacher_in_turn="never",
+            channels_last=False,
             averaging=0.0,
             gradient_norm=1e6,
             precision="float32",

@@ -103,6 +103,7 @@ def test_a_stored_setting_this_version_does_not_know_is_refused() -> None:
 def test_the_settings_of_the_paper_differ_from_the_defaults() -> None:
     paper = Config.paper()
     assert (paper.plane.max_side_px, paper.training.labelled_batch, paper.training.optimizer) == (256, 12, "sgd")
+    assert (paper.teacher.adapted_blocks, paper.teacher.teacher_in_turn) == (0, "never")
     assert paper != Config()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from knowsam.errors import ConfigError
 
@@ -37,6 +38,13 @@ def _best_available() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Bring a tensor from the CPU to a device, without waiting for work that CUDA has still to do."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

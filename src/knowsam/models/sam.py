@@ -40,6 +40,22 @@ def _import_sam_networks() -> ModuleType:
 _sam_networks = _import_sam_networks()
 
 
+def relative_positions(queries: int, keys: int, table: Tensor) -> Tensor:
+    """Look up the relative positions (queries, keys, head width) in a table of them.
+
+    The package does this with indices on the CPU, for which CUDA would be waited for in every block.
+    """
+    if queries != keys or len(table) != 2 * keys - 1:
+        looked_up: Tensor = _package_relative_positions(queries, keys, table)
+        return looked_up
+    place = torch.arange(keys, device=table.device)
+    return table[place[:, None] - place[None, :] + keys - 1]
+
+
+_package_relative_positions = _sam_networks.image_encoder.get_rel_pos
+_sam_networks.image_encoder.get_rel_pos = relative_positions
+
+
 @dataclass(frozen=True)
 class SamVariant:
     """The dimensions in which SAM's variants differ.

@@ -14,7 +14,7 @@ from knowsam.models.prompts import PromptHeads
 from knowsam.models.sam import EMBED_DIM, VARIANTS, build_sam, load_resized
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from knowsam.config import TeacherConfig
 
@@ -89,9 +89,9 @@ class AdaptedMLP(nn.Module):
         return out
 
 
-def add_adapters(encoder: Any, config: TeacherConfig) -> None:
-    """Put two adapters into each block of an image encoder, in place."""
-    for block in encoder.blocks:
+def add_adapters(blocks: Iterable[Any], config: TeacherConfig) -> None:
+    """Put two adapters into each of some blocks of an image encoder, in place."""
+    for block in blocks:
         width = block.mlp.lin1.in_features
         block.attn = AdaptedAttention(block.attn, Adapter(width, config.adapter_ratio))
         block.mlp = AdaptedMLP(block.mlp, Adapter(width, config.adapter_ratio), config.mlp_adapter_scale)
@@ -114,6 +114,7 @@ class SamTeacher(nn.Module):
     Attributes
     ----------
     provenance : where the parameters come from.
+    frozen_blocks : encoder blocks before the first that learns; what they give for an image never changes.
 
     Raises
     ------
@@ -144,7 +145,11 @@ class SamTeacher(nn.Module):
         if weights is not None:
             resized = load_resized(self.sam, weights)
             self.sam.requires_grad_(False)
-        add_adapters(self.sam.image_encoder, config)
+        blocks = self.sam.image_encoder.blocks
+        # A SAM that learns from scratch learns in every block.
+        everywhere = weights is None or config.adapted_blocks == 0
+        self.frozen_blocks = 0 if everywhere else max(len(blocks) - config.adapted_blocks, 0)
+        add_adapters(blocks[self.frozen_blocks :], config)
         self.prompt_heads = PromptHeads(classes, config.prompt_tokens, EMBED_DIM) if learnable_prompts else None
         self.register_buffer("image_pe", self.sam.prompt_encoder.get_dense_pe(), persistent=False)
         self.provenance = SamProvenance(
@@ -156,6 +161,12 @@ class SamTeacher(nn.Module):
             resized=resized,
             added=tuple(name for name, p in self.named_parameters() if p not in official),
         )
+
+    @property
+    def mask_size(self) -> tuple[int, int]:
+        """Height and width of the small masks, 4h and 4w."""
+        height, width = self.sam.prompt_encoder.mask_input_size
+        return height, width
 
     def trainable_parameters(self) -> list[nn.Parameter]:
         """Return the parameters for the optimiser."""
@@ -180,17 +191,43 @@ class SamTeacher(nn.Module):
         -------
         Logits (B, C, H, W).
         """
+        return self.upsampled(self.masks(self.trunk(x), fused_logits))
+
+    def masks(self, tokens: Tensor, fused_logits: Tensor | None = None) -> Tensor:
+        """Do what `forward` does from the output of `trunk` on, up to the small masks (B, C, 4h, 4w)."""
         if self.prompt_heads is None and fused_logits is None:
             raise ValueError("fused_logits are the only prompts of this teacher, but none are given")
-        embedding = self.encode(x)
+        embedding = self.embed(tokens)
         sparse = None if self.prompt_heads is None else self.prompt_heads(embedding)
         mask_logits = fused_logits.detach() if self.mask_prompts and fused_logits is not None else None
         return self.decode(embedding, sparse, mask_logits)
 
-    def encode(self, x: Tensor) -> Tensor:
-        """Map images (B, 3, H, W) in [0, 1] to embeddings (B, 256, h, w)."""
-        embedding: Tensor = self.sam.image_encoder((255 * x - self.sam.pixel_mean) / self.sam.pixel_std)
+    def upsampled(self, masks: Tensor) -> Tensor:
+        """Bring small masks (B, C, 4h, 4w) to the plane: (B, C, H, W)."""
+        return F.interpolate(masks, size=self.plane, mode="bilinear", align_corners=False)
+
+    def trunk(self, x: Tensor) -> Tensor:
+        """Map images (B, 3, H, W) in [0, 1] to tokens (B, h, w, E), as the first block that learns gets them."""
+        encoder = self.sam.image_encoder
+        tokens: Tensor = encoder.patch_embed((255 * x - self.sam.pixel_mean) / self.sam.pixel_std) + encoder.pos_embed
+        for block in encoder.blocks[: self.frozen_blocks]:
+            tokens = block(tokens)
+        return tokens
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Map tokens (B, h, w, E) of `trunk` to embeddings (B, 256, h, w)."""
+        encoder = self.sam.image_encoder
+        for block in encoder.blocks[self.frozen_blocks :]:
+            tokens = block(tokens)
+        embedding: Tensor = encoder.neck(tokens.permute(0, 3, 1, 2))
         return embedding
+
+    def frozen_state(self) -> dict[str, Tensor]:
+        """Return all that `trunk` depends on, by name."""
+        parts = ("image_encoder.patch_embed.", "image_encoder.pos_embed", "pixel_")
+        blocks = tuple(f"image_encoder.blocks.{index}." for index in range(self.frozen_blocks))
+        state = {"pixel_mean": self.sam.pixel_mean, "pixel_std": self.sam.pixel_std} | dict(self.sam.state_dict())
+        return {name: tensor for name, tensor in state.items() if name.startswith(parts + blocks)}
 
     def decode(self, embedding: Tensor, sparse: Tensor | None, mask_logits: Tensor | None) -> Tensor:
         """Run SAM's mask decoder once for all classes of all images.
@@ -206,7 +243,7 @@ class SamTeacher(nn.Module):
 
         Returns
         -------
-        Logits (B, C, H, W).
+        Logits (B, C, 4h, 4w).
         """
         decoder = self.sam.mask_decoder
         b, _, h, w = embedding.shape
@@ -221,8 +258,7 @@ class SamTeacher(nn.Module):
         features = decoder.output_upscaling(image.transpose(1, 2).reshape(n, EMBED_DIM, h, w))
         # Token 0 is SAM's quality estimate, token 1 its single mask.
         kernel = decoder.output_hypernetworks_mlps[0](tokens[:, 1])
-        masks = torch.einsum("nf,nfhw->nhw", kernel, features).view(b, self.classes, 4 * h, 4 * w)
-        return F.interpolate(masks, size=self.plane, mode="bilinear", align_corners=False)
+        return torch.einsum("nf,nfhw->nhw", kernel, features).view(b, self.classes, 4 * h, 4 * w)
 
     def _dense_prompt(self, mask_logits: Tensor | None) -> Tensor:
         """Return the mask embedding (B * C, 256, h, w), or the (1, 256, h, w) that stands for no mask."""

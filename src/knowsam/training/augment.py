@@ -1,6 +1,7 @@
 """Random changes of whole batches of slices: weak for annotated slices, strong for unlabelled ones.
 
-Image and labels are warped by one sampling grid; what comes in from outside the plane is IGNORE.
+Each returns the sampling grid it used, so that whatever belongs to a slice can be warped along: labels by
+`warp_labels`, other maps of any resolution by `warp`.
 """
 
 from __future__ import annotations
@@ -20,25 +21,52 @@ if TYPE_CHECKING:
 _ELASTIC_NODES = 6
 
 
-def augment_weakly(
-    images: Tensor, labels: Tensor, config: AugmentConfig, generator: Generator
-) -> tuple[Tensor, Tensor]:
+def augment_weakly(images: Tensor, config: AugmentConfig, generator: Generator) -> tuple[Tensor, Tensor]:
     """Flip, shift, scale, rotate, bend a little and change brightness and contrast.
 
     Parameters
     ----------
     images : (B, 3, H, W) in [0, 1].
-    labels : (B, H, W), uint8.
     generator : on the device of the images.
+
+    Returns
+    -------
+    Images (B, 3, H, W) and the sampling grid (B, H, W, 2) that warped them.
     """
-    grid = _affine_grid(images, config, generator) + _elastic_offsets(images, config.elastic, generator)
-    return _change_intensity(_warp(images, grid), config, generator), _warp_labels(labels, grid)
+    grid = _sampling_grid(images, config, config.elastic, generator)
+    return _change_intensity(warp(images, grid), config, generator), grid
 
 
-def augment_strongly(images: Tensor, config: AugmentConfig, generator: Generator) -> Tensor:
-    """Do what `augment_weakly` does to unlabelled images (B, 3, H, W), bend them and cut a square out."""
-    grid = _affine_grid(images, config, generator) + _elastic_offsets(images, config.strong_elastic, generator)
-    return _cut_out(_change_intensity(_warp(images, grid), config, generator), config, generator)
+def augment_strongly(images: Tensor, config: AugmentConfig, generator: Generator) -> tuple[Tensor, Tensor]:
+    """Do what `augment_weakly` does, bend more and cut a square out, which the grid does not tell of."""
+    grid = _sampling_grid(images, config, config.strong_elastic, generator)
+    return _cut_out(_change_intensity(warp(images, grid), config, generator), config, generator), grid
+
+
+def warp(maps: Tensor, grid: Tensor) -> Tensor:
+    """Sample maps (B, K, h, w) bilinearly; beyond the plane its edge goes on.
+
+    Parameters
+    ----------
+    grid : sampling positions (B, H, W, 2), x before y, in [-1, 1] from side to side.
+
+    Returns
+    -------
+    (B, K, H, W), whatever the resolution of the maps.
+    """
+    return F.grid_sample(maps, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def warp_labels(labels: Tensor, grid: Tensor) -> Tensor:
+    """Sample labels (B, H, W), uint8, at the nearest pixel; beyond the plane is IGNORE."""
+    # Zero padding must come out as IGNORE, so every label moves up by one for the time of the warp.
+    shifted = ((labels.int() + 1) % (IGNORE + 1)).float().unsqueeze(1)
+    warped = F.grid_sample(shifted, grid, mode="nearest", padding_mode="zeros", align_corners=False)
+    return ((warped[:, 0].round().int() + IGNORE) % (IGNORE + 1)).to(torch.uint8)
+
+
+def _sampling_grid(images: Tensor, config: AugmentConfig, elastic: float, generator: Generator) -> Tensor:
+    return _affine_grid(images, config, generator) + _elastic_offsets(images, elastic, generator)
 
 
 def _uniform(shape: tuple[int, ...], limit: float, generator: Generator) -> Tensor:
@@ -66,17 +94,6 @@ def _elastic_offsets(images: Tensor, limit: float, generator: Generator) -> Tens
     nodes = _uniform((len(images), 2, _ELASTIC_NODES, _ELASTIC_NODES), 2 * limit, generator)
     smooth = F.interpolate(nodes, size=images.shape[-2:], mode="bicubic", align_corners=True)
     return smooth.movedim(1, -1)
-
-
-def _warp(images: Tensor, grid: Tensor) -> Tensor:
-    return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
-
-
-def _warp_labels(labels: Tensor, grid: Tensor) -> Tensor:
-    # Zero padding must come out as IGNORE, so every label moves up by one for the time of the warp.
-    shifted = ((labels.int() + 1) % (IGNORE + 1)).float().unsqueeze(1)
-    warped = F.grid_sample(shifted, grid, mode="nearest", padding_mode="zeros", align_corners=False)
-    return ((warped[:, 0].round().int() + IGNORE) % (IGNORE + 1)).to(torch.uint8)
 
 
 def _change_intensity(images: Tensor, config: AugmentConfig, generator: Generator) -> Tensor:

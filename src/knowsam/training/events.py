@@ -98,6 +98,7 @@ class StepDone:
     step : number of the step, from 1.
     progress : share of the budget that is used, in [0, 1].
     seconds : time since the start, without pauses.
+    losses : of the step; on CUDA, which is not waited for, of the step before.
     """
 
     step: int

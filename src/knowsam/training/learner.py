@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from knowsam.errors import TrainingError
 from knowsam.inference.device import resolve_dtype
 from knowsam.models.class_heads import remapped, students_with_classes
 from knowsam.models.sam_teacher import SamTeacher
 from knowsam.models.students import Students
 from knowsam.training.interruption import Interruption
 from knowsam.training.schedule import decayed
-from knowsam.training.step import Batch, StepLosses, step_losses, uses_unlabelled
+from knowsam.training.step import StepLosses, step_losses, uses_unlabelled
+from knowsam.training.teaching import AtEveryImage, InTurn, Teaching
+from knowsam.training.update import ExactUpdate, LateUpdate
 
 if TYPE_CHECKING:
     from knowsam.config import Config
+    from knowsam.training.batch import Batch
     from knowsam.training.trained_model import TrainedModel
 
 
@@ -34,6 +35,7 @@ class Learner:
     interruption : breaks off a step.
     sam_weights : official SAM weights for the variant of the configuration; None trains the compact SAM from scratch.
     start_from : an earlier model whose weights are taken over.
+    late : whether losses come a step late, so that the device is never waited for; by default on CUDA.
 
     Attributes
     ----------
@@ -52,23 +54,27 @@ class Learner:
         interruption: Interruption | None = None,
         sam_weights: Mapping[str, Tensor] | None = None,
         start_from: TrainedModel | None = None,
+        late: bool | None = None,
     ) -> None:
         self.config = config
         self.device = device
         self._seed = seed
         self._sam_weights = sam_weights
         self._interruption = interruption or Interruption()
+        late = device.type == "cuda" if late is None else late
+        self._update: ExactUpdate | LateUpdate = LateUpdate() if late else ExactUpdate()
         self._dtype = resolve_dtype(config.training.precision, device)
         with _seeded(seed, device):
             self.students = Students(classes, config=config.students)
             self.teacher = _build_teacher(classes, plane, config, sam_weights)
         if start_from is not None:
             self._take_over(start_from)
-        self.students.to(device)
+        self.students = _laid_out(self.students.to(device), config)
         self.averaged = copy.deepcopy(self.students).requires_grad_(False).eval()
-        self._student_optimizer = _student_optimizer(self.students, config)
+        self._student_optimizer = _student_optimizer(self.students, config, fused=_is_fused(device))
         self._interruption.watch(self.students)
         self._teacher_optimizer: torch.optim.Optimizer | None = None
+        self._teaching: Teaching | None = None
         self._begin_teaching()
 
     @property
@@ -87,7 +93,7 @@ class Learner:
         Raises
         ------
         TrainingError
-            If the loss is not finite; no weight has changed then.
+            If the loss or a gradient is not finite; no weight has changed by it.
         Interrupted
             If somebody asked for it; no weight has changed then.
         """
@@ -96,25 +102,15 @@ class Learner:
             self.teacher.train()
         self._set_learning_rates(progress)
         with _seeded(self._seed + number, self.device):
-            terms = step_losses(self.students, self.teacher, batch, progress, self.config, self._dtype)
-        for optimizer in self._optimizers():
+            terms = step_losses(self.students, self._teaching, batch, progress, self.config, self._dtype, number=number)
+        optimizers = list(self._optimizers())
+        for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
-        losses = StepLosses(*terms.tolist())
-        if not math.isfinite(losses.total):
-            raise TrainingError(
-                f"The loss of step {number + 1} is {losses.total}. Train again with a lower --learning-rate or with "
-                "--precision float32."
-            )
-        terms.sum().backward()
-        for network in (self.students, self.teacher):
-            if network is not None:
-                # A gradient that is not finite ends the training before it reaches a weight.
-                nn.utils.clip_grad_norm_(
-                    network.parameters(), self.config.training.gradient_norm, error_if_nonfinite=True
-                )
-        for optimizer in self._optimizers():
-            optimizer.step()
-        self._average(number)
+        networks = [network for network in (self.students, self.teacher) if network is not None]
+        losses, applied = self._update(terms, networks, optimizers, self.config.training.gradient_norm, number)
+        self._average(number, applied)
+        if self._teaching is not None:
+            self._teaching.end_step()
         return losses
 
     def forget_step(self) -> None:
@@ -134,9 +130,9 @@ class Learner:
     def change_classes(self, sources: Sequence[int | None]) -> None:
         """Go on with other classes: for each its index so far, or None for a new one."""
         before, optimizer = self.students, self._student_optimizer
-        self.students = students_with_classes(before, sources)
-        self.averaged = students_with_classes(self.averaged, sources).requires_grad_(False)
-        self._student_optimizer = _student_optimizer(self.students, self.config)
+        self.students = _laid_out(students_with_classes(before, sources), self.config)
+        self.averaged = _laid_out(students_with_classes(self.averaged, sources), self.config).requires_grad_(False)
+        self._student_optimizer = _student_optimizer(self.students, self.config, fused=_is_fused(self.device))
         for (name, old), new in zip(before.named_parameters(), self.students.parameters(), strict=True):
             self._student_optimizer.state[new] = {
                 key: remapped(name, value, sources, fresh=0.0) if value.shape == old.shape else value
@@ -146,10 +142,12 @@ class Learner:
         if self.teacher is not None:
             with _seeded(self._seed, self.device):
                 self.teacher.change_classes(sources)
-            self._begin_teaching()
+            self._renew_teacher_optimizer()
+        if self._teaching is not None:
+            self._teaching.change_classes(self.averaged)
 
     def change_plane(self, plane: tuple[int, int]) -> None:
-        """Go on with network planes of another size."""
+        """Go on with network planes of another size; what the teacher saw on others it forgets by itself."""
         if self.teacher is None or self.teacher.plane == plane:
             return
         state = self.teacher_state()
@@ -159,12 +157,24 @@ class Learner:
         self._begin_teaching()
 
     def _begin_teaching(self) -> None:
-        """Make the teacher ready, and its optimiser, which keeps what it knows of parameters that stayed."""
+        """Make a new teacher ready."""
         if self.teacher is None:
             return
+        self._renew_teacher_optimizer()
+        in_turn = self.config.teacher.teacher_in_turn
+        if in_turn == "always" or (in_turn == "pretrained" and self.teacher.provenance.pretrained):
+            self._teaching = InTurn(self.teacher, self.averaged, self.config)
+        else:
+            self._teaching = AtEveryImage(self.teacher)
+
+    def _renew_teacher_optimizer(self) -> None:
+        """Make an optimiser for the present parameters; it keeps what is known of those that stayed."""
+        assert self.teacher is not None
         known = self._teacher_optimizer.state if self._teacher_optimizer is not None else {}
         parameters = self.teacher.to(self.device).trainable_parameters()
-        self._teacher_optimizer = torch.optim.Adam(parameters, lr=_teacher_learning_rate(self.teacher, self.config))
+        self._teacher_optimizer = torch.optim.Adam(
+            parameters, lr=_teacher_learning_rate(self.teacher, self.config), fused=_is_fused(self.device)
+        )
         self._teacher_optimizer.state.update({p: known[p] for p in parameters if p in known})
         self._interruption.watch(self.teacher)
 
@@ -182,15 +192,13 @@ class Learner:
         self.teacher.load_state_dict(fitting, strict=False)
 
     @torch.no_grad()
-    def _average(self, number: int) -> None:
-        """Let the averaged students follow: fast at first, then as slowly as configured."""
+    def _average(self, number: int, applied: Tensor | None) -> None:
+        """Let the averaged students follow: fast at first, then as slowly as configured, if the step was `applied`."""
         keep = min(self.config.training.averaging, (number + 1) / (number + 10))
         state = self.students.state_dict()
         for name, average in self.averaged.state_dict().items():
-            if average.is_floating_point():
-                average.lerp_(state[name], 1 - keep)
-            else:
-                average.copy_(state[name])
+            followed = average.lerp(state[name], 1 - keep) if average.is_floating_point() else state[name]
+            average.copy_(followed if applied is None else torch.where(applied, followed, average))
 
     def _optimizers(self) -> Iterator[torch.optim.Optimizer]:
         yield self._student_optimizer
@@ -223,11 +231,22 @@ def _build_teacher(
     )
 
 
-def _student_optimizer(students: Students, config: Config) -> torch.optim.Optimizer:
+def _laid_out(students: Students, config: Config) -> Students:
+    """Lay the students' convolutions out as is fastest."""
+    fast = config.training.channels_last and config.students.norm == "batch"
+    return students.to(memory_format=torch.channels_last) if fast else students  # type: ignore[call-overload]
+
+
+def _is_fused(device: torch.device) -> bool:
+    """Whether the optimisers go through the weights once, which is faster, and what `LateUpdate` needs."""
+    return device.type in ("cpu", "cuda")
+
+
+def _student_optimizer(students: Students, config: Config, *, fused: bool) -> torch.optim.Optimizer:
     rate, decay = config.training.learning_rate, config.training.weight_decay
     if config.training.optimizer == "sgd":
-        return torch.optim.SGD(students.parameters(), lr=rate, momentum=0.9, weight_decay=decay)
-    return torch.optim.AdamW(students.parameters(), lr=rate, weight_decay=decay)
+        return torch.optim.SGD(students.parameters(), lr=rate, momentum=0.9, weight_decay=decay, fused=fused)
+    return torch.optim.AdamW(students.parameters(), lr=rate, weight_decay=decay, fused=fused)
 
 
 def _teacher_learning_rate(teacher: SamTeacher, config: Config) -> float:

@@ -56,12 +56,19 @@ def consistency_loss(logits: Tensor, q: Tensor) -> Tensor:
     return -(q * (z - log_sum) + (1 - q) * log_others).mean()
 
 
-def distillation_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """L_kd: T^2 KL(teacher || student) of the logits softened by T, mean over pixels; the teacher gets no gradient."""
+def distillation_loss(student: Tensor, teacher: Tensor, temperature: float, weight: Tensor | None = None) -> Tensor:
+    """L_kd: T^2 KL(teacher || student) of the logits softened by T, mean over pixels; the teacher gets no gradient.
+
+    Parameters
+    ----------
+    weight : (B,), of each slice in the mean; zero where the teacher has said nothing. By default all weigh the same.
+    """
     log_student = F.log_softmax(student.float() / temperature, dim=1)
     log_teacher = F.log_softmax(teacher.detach().float() / temperature, dim=1)
     divergence = F.kl_div(log_student, log_teacher, reduction="none", log_target=True).sum(dim=1)
-    return temperature**2 * divergence.mean()
+    if weight is None:
+        return temperature**2 * divergence.mean()
+    return temperature**2 * (divergence.mean(dim=(1, 2)) * weight).sum() / weight.sum().clamp(min=1)
 
 
 def consistency_weight(progress: float, *, peak: float, steepness: float) -> float:

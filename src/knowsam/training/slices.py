@@ -19,9 +19,10 @@ from knowsam.data.window import (
     window_at,
     with_margin,
 )
+from knowsam.inference.device import to_device
 from knowsam.inference.planes import network_labels, network_planes
-from knowsam.training.augment import augment_strongly, augment_weakly
-from knowsam.training.step import Batch
+from knowsam.training.augment import augment_strongly, augment_weakly, warp_labels
+from knowsam.training.batch import Batch, Origin
 
 if TYPE_CHECKING:
     from knowsam.config import Config
@@ -115,7 +116,7 @@ class TrainingSlices:
         if label_slice.state is SliceState.UNLABELLED:
             self._labels.pop(key, None)
         else:
-            self._labels[key] = network_labels(label_slice.labels, self.windows[case])
+            self._labels[key] = network_labels(label_slice.labels, self.windows[case]).to(self._device)
 
     def restart_streams(self, holdout: Collection[SliceKey]) -> None:
         """Sort all slices anew into the two streams; held-out ones enter neither."""
@@ -133,19 +134,28 @@ class TrainingSlices:
 
     def batch(self, labelled: int, unlabelled: int) -> Batch:
         """Draw and augment a batch of `labelled` + `unlabelled` slices."""
-        labelled_keys, unlabelled_keys = self._labelled.draw(labelled), self._unlabelled.draw(unlabelled)
-        labels = torch.stack([self._labels[key] for key in labelled_keys]).to(self._device)
+        keys = self._labelled.draw(labelled)
+        labels = torch.stack([self._labels[key] for key in keys])
+        n = len(keys)
+        keys += self._unlabelled.draw(unlabelled)
+        plain = self._images(keys)
         augment, generator = self._config.augment, self._generator
-        images, labels = augment_weakly(self._images(labelled_keys), labels, augment, generator)
-        if not unlabelled_keys:
-            return Batch(images, labels, images[:0])
-        return Batch(images, labels, augment_strongly(self._images(unlabelled_keys), augment, generator))
+        images, grid = augment_weakly(plain[:n], augment, generator)
+        bent, grid_bent = plain[n:], grid[:0]
+        if len(bent):
+            bent, grid_bent = augment_strongly(bent, augment, generator)
+        origin = Origin(self._rows(keys), self.planes, plain, labels, torch.cat([grid, grid_bent]))
+        return Batch(images, warp_labels(labels, grid), bent, origin)
+
+    def _rows(self, keys: Sequence[SliceKey]) -> tuple[int, ...]:
+        """Number the slices of all volumes in one row."""
+        return tuple(int(self._first_row[key.case]) + key.slice_index for key in keys)
 
     def _images(self, keys: Sequence[SliceKey]) -> Tensor:
         """Gather slices (B, 3, H, W) with their neighbours in their own volume."""
         cases = np.array([key.case for key in keys])
-        rows = self._first_row[cases] + np.array([key.slice_index for key in keys])
+        rows = np.array(self._rows(keys))
         offsets = np.array([-1, 0, 1]) * int(self._config.plane.neighbours)
         first, last = self._first_row[cases], self._first_row[cases + 1] - 1
         wanted = np.clip(rows[:, None] + offsets, first[:, None], last[:, None])
-        return self._all_planes[torch.from_numpy(wanted).to(self._device)]
+        return self._all_planes[to_device(torch.from_numpy(wanted), self._device)]

@@ -7,7 +7,7 @@ consistency and distillation, and consistency is symmetric.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -24,15 +24,8 @@ from knowsam.training.mixing import MixedBatch, mix
 
 if TYPE_CHECKING:
     from knowsam.config import Config
-    from knowsam.models.sam_teacher import SamTeacher
-
-
-class Batch(NamedTuple):
-    """Augmented slices of both streams: (B, 3, H, W) with labels (B, H, W), and (U, 3, H, W)."""
-
-    labelled: Tensor
-    labels: Tensor
-    unlabelled: Tensor
+    from knowsam.training.batch import Batch
+    from knowsam.training.teaching import Taught, Teaching
 
 
 @dataclass(frozen=True)
@@ -53,15 +46,23 @@ class StepLosses:
 
 
 def step_losses(
-    students: Students, teacher: SamTeacher | None, batch: Batch, progress: float, config: Config, dtype: torch.dtype
+    students: Students,
+    teaching: Teaching | None,
+    batch: Batch,
+    progress: float,
+    config: Config,
+    dtype: torch.dtype,
+    *,
+    number: int = 0,
 ) -> Tensor:
     """Run students and teacher on a batch and return the weighted terms of `StepLosses`; their sum is to be minimised.
 
     Parameters
     ----------
-    teacher : None switches distillation off.
+    teaching : None switches distillation off.
     progress : share of the training that is done, in [0, 1].
     dtype : arithmetic of the networks; the losses are float32.
+    number : of the step.
 
     Returns
     -------
@@ -71,21 +72,21 @@ def step_losses(
     images = torch.cat([batch.labelled, batch.unlabelled])
     with _arithmetic(images.device, dtype):
         logits = students(images)
-        z_sam = _teach(teacher, images, logits.fused.detach(), n) if teacher is not None else None
+        taught = teaching(batch, logits.fused.detach()) if teaching is not None else None
 
     weight = consistency_weight(progress, peak=config.loss.consistency_peak, steepness=config.loss.ramp_steepness)
     supervised = _supervised(_rows(logits, slice(n)), batch.labels)
-    consistency = entropy = distillation = mixing = taught = torch.zeros_like(supervised)
+    consistency = entropy = distillation = mixing = teacher = torch.zeros_like(supervised)
     if config.method.cotraining:
         consistency = weight * _consistency(logits)
         entropy = config.loss.entropy_weight * _entropy(logits)
-    if z_sam is not None:
-        distillation = config.loss.distillation_weight * _distillation(logits, z_sam, config.loss.temperature)
-        taught = supervised_loss(z_sam[:n], batch.labels)
-    if config.method.mixing and progress >= config.mixing.start and len(batch.unlabelled):
-        mixed = _mix(batch, logits, z_sam, config)
+    if taught is not None:
+        distillation = config.loss.distillation_weight * _distillation(logits, taught, config.loss.temperature)
+        teacher = taught.loss
+    if _is_mixed(config, progress, number) and len(batch.unlabelled):
+        mixed = _mix(batch, logits, taught, config)
         mixing = _mixed(students, mixed, weight, config, dtype)
-    return torch.stack([supervised, consistency, entropy, distillation, mixing, taught])
+    return torch.stack([supervised, consistency, entropy, distillation, mixing, teacher])
 
 
 def uses_unlabelled(config: Config) -> bool:
@@ -97,15 +98,8 @@ def _arithmetic(device: torch.device, dtype: torch.dtype) -> torch.autocast:
     return torch.autocast(device.type, dtype=dtype, enabled=dtype is not torch.float32)
 
 
-def _teach(teacher: SamTeacher, images: Tensor, fused: Tensor, labelled: int) -> Tensor:
-    """Return the teacher's logits for all images; only the labelled ones, which come first, carry gradient."""
-    taught: Tensor = teacher(images[:labelled], fused[:labelled])
-    if labelled == len(images):
-        return taught
-    # In this order: weights that autocast has cast without gradient would serve the labelled images too.
-    with torch.no_grad():
-        shown = teacher(images[labelled:], fused[labelled:])
-    return torch.cat([taught, shown])
+def _is_mixed(config: Config, progress: float, number: int) -> bool:
+    return config.method.mixing and progress >= config.mixing.start and number % config.mixing.mix_every == 0
 
 
 def _rows(logits: StudentLogits, rows: slice) -> StudentLogits:
@@ -126,23 +120,26 @@ def _entropy(logits: StudentLogits) -> Tensor:
     return (entropy_loss(logits.unet.float().softmax(1)) + entropy_loss(logits.vnet.float().softmax(1))) / 2
 
 
-def _distillation(logits: StudentLogits, z_sam: Tensor, temperature: float) -> Tensor:
-    unet = distillation_loss(logits.unet, z_sam, temperature)
-    return (unet + distillation_loss(logits.vnet, z_sam, temperature)) / 2
+def _distillation(logits: StudentLogits, taught: Taught, temperature: float) -> Tensor:
+    unet = distillation_loss(logits.unet, taught.logits, temperature, taught.known)
+    return (unet + distillation_loss(logits.vnet, taught.logits, temperature, taught.known)) / 2
 
 
-def _mix(batch: Batch, logits: StudentLogits, z_sam: Tensor | None, config: Config) -> MixedBatch:
+def _mix(batch: Batch, logits: StudentLogits, taught: Taught | None, config: Config) -> MixedBatch:
     n = len(batch.labelled)
     p_fused = logits.fused.detach().float().softmax(1)
-    # Without a teacher the students' own fused prediction is the pseudo-label.
-    pseudo_logits = logits.fused if z_sam is None else z_sam
+    # Where no teacher has seen a slice, the students' own fused prediction is the pseudo-label.
+    pseudo_labels = p_fused[n:].argmax(1)
+    if taught is not None:
+        seen = taught.known[n:].view(-1, 1, 1) > 0
+        pseudo_labels = torch.where(seen, taught.logits[n:].argmax(1), pseudo_labels)
     return mix(
         batch.labelled,
         batch.labels,
         batch.unlabelled,
         p_fused[:n],
         p_fused[n:],
-        pseudo_logits[n:].detach().argmax(1),
+        pseudo_labels,
         grid=config.mixing.grid,
         cells=config.mixing.cells,
     )

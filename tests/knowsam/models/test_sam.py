@@ -8,7 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from knowsam.errors import CheckpointError
-from knowsam.models.sam import VARIANTS, SamVariant, build_sam, load_resized
+from knowsam.models.sam import (
+    VARIANTS,
+    SamVariant,
+    _package_relative_positions,
+    build_sam,
+    load_resized,
+    relative_positions,
+)
 
 SMALL = SamVariant(32, 2, 2, global_attention=(1,), decoder_mlp_dim=32)
 
@@ -102,3 +109,9 @@ def test_weights_of_another_layout_are_refused_and_nothing_is_loaded(damage: Any
 def test_position_frequencies_do_not_depend_on_the_random_state() -> None:
     first, second = build_sam(SMALL, (64, 64)), build_sam(SMALL, (64, 64))
     assert torch.equal(first.prompt_encoder.get_dense_pe(), second.prompt_encoder.get_dense_pe())
+
+
+@pytest.mark.parametrize(("queries", "keys", "length"), [(4, 4, 7), (14, 14, 27), (1, 1, 1), (4, 4, 27), (4, 8, 15)])
+def test_relative_positions_are_those_of_the_package(queries: int, keys: int, length: int) -> None:
+    table = torch.randn(length, 8)
+    assert torch.equal(relative_positions(queries, keys, table), _package_relative_positions(queries, keys, table))

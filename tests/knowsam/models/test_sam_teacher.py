@@ -55,7 +55,7 @@ def test_untouched_adapters_leave_sam_exactly_as_it_was(weights: dict[str, Tenso
     teacher = SamTeacher(2, (64, 64), PRETRAINED, weights=weights)
     x = torch.rand(2, 3, 64, 64)
     expected = sam.image_encoder(torch.stack([sam.preprocess(image) for image in 255 * x]))
-    assert torch.equal(teacher.encode(x), expected)
+    assert torch.equal(teacher.embed(teacher.trunk(x)), expected)
 
 
 @torch.no_grad()
@@ -69,7 +69,7 @@ def test_one_batch_equals_one_call_of_the_package_for_each_image_and_class(with_
     sparse = torch.randn(b, classes, 2, 256) if with_tokens else None
     masks = 5 * torch.randn(b, classes, *PLANE) if with_masks else None
 
-    logits = teacher.decode(embedding, sparse, masks)
+    logits = teacher.upsampled(teacher.decode(embedding, sparse, masks))
 
     for i, c in product(range(b), range(classes)):
         mask = None if masks is None else F.interpolate(masks[i, c][None, None], (4 * h, 4 * w), mode="bilinear")
@@ -210,3 +210,47 @@ def test_a_teacher_without_learnable_prompts_takes_other_classes_too() -> None:
     teacher = SamTeacher(2, (64, 64), TeacherConfig(), learnable_prompts=False)
     teacher.change_classes((0, None, 1))
     assert teacher(torch.rand(1, 3, 64, 64), torch.randn(1, 3, 64, 64)).shape == (1, 3, 64, 64)
+
+
+@pytest.mark.parametrize(("adapted", "frozen"), [(0, 0), (1, 1), (2, 0), (9, 0)])
+def test_only_the_last_blocks_of_a_pretrained_sam_get_adapters(
+    weights: dict[str, Tensor], adapted: int, frozen: int
+) -> None:
+    teacher = SamTeacher(2, PLANE, TeacherConfig(variant="vit_b", adapted_blocks=adapted), weights=weights)
+    assert teacher.frozen_blocks == frozen
+    with_adapters = {name.split(".")[3] for name in teacher.provenance.added if "adapter" in name}
+    assert with_adapters == {str(index) for index in range(frozen, 2)}
+    taught = {name for name, parameter in teacher.named_parameters() if parameter.requires_grad}
+    assert taught == set(teacher.provenance.added)
+
+
+def test_a_sam_from_scratch_is_adapted_and_learns_everywhere() -> None:
+    teacher = SamTeacher(2, PLANE, TeacherConfig(adapted_blocks=1))
+    assert teacher.frozen_blocks == 0
+    assert sum("0.attn.adapter" in name for name in teacher.provenance.added) == 4
+
+
+@torch.no_grad()
+def test_a_pass_can_be_taken_up_behind_the_frozen_blocks(weights: dict[str, Tensor]) -> None:
+    teacher = SamTeacher(2, PLANE, TeacherConfig(variant="vit_b", adapted_blocks=1), weights=weights)
+    x, fused = torch.rand(2, 3, *PLANE), torch.randn(2, 2, *PLANE)
+    masks = teacher.masks(teacher.trunk(x), fused)
+    assert masks.shape == (2, 2, *teacher.mask_size)
+    assert torch.equal(teacher.upsampled(masks), teacher(x, fused))
+
+
+@torch.no_grad()
+def test_the_trunk_depends_on_its_frozen_state_and_on_nothing_else(weights: dict[str, Tensor]) -> None:
+    teacher = SamTeacher(2, PLANE, TeacherConfig(variant="vit_b", adapted_blocks=1), weights=weights)
+    x, frozen = torch.rand(1, 3, *PLANE), teacher.frozen_state()
+    before = teacher.trunk(x)
+    for name, parameter in teacher.sam.named_parameters():
+        if name not in frozen:
+            parameter.normal_()
+    assert torch.equal(teacher.trunk(x), before)
+    for name in frozen:
+        tensor = teacher.sam.get_buffer(name) if name.startswith("pixel") else teacher.sam.get_parameter(name)
+        kept = tensor.clone()
+        tensor.copy_(torch.randn_like(tensor) + tensor)
+        assert not torch.equal(teacher.trunk(x), before), name
+        tensor.copy_(kept)

@@ -9,19 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from knowsam.data.annotation import default_classes
+from knowsam.errors import TrainingError
 from knowsam.models.prompts import PromptHeads
 from knowsam.models.sam import SamVariant, build_sam
 from knowsam.models.students import Fusion
+from knowsam.training.batch import Batch, Origin
 from knowsam.training.interruption import Interrupted, Interruption
 from knowsam.training.learner import Learner
-from knowsam.training.step import Batch, StepLosses
 from knowsam.training.trained_model import TrainedModel
 
 if TYPE_CHECKING:
     from knowsam.config import Config
+    from knowsam.training.step import StepLosses
 
 pytestmark = pytest.mark.usefixtures("small_sam")
 
@@ -36,7 +39,14 @@ def batch() -> Batch:
     labels[:, 8:24, 8:24] = 1
     images = torch.rand(4, 3, *PLANE, generator=generator)
     images[:, :, 8:24, 8:24] += 1
-    return Batch(images[:2] / 2, labels, images[2:] / 2)
+    images = images / 2
+    origin = Origin((3, 7, 4, 6), (images,), images, labels, still_grid(*PLANE))
+    return Batch(images[:2], labels, images[2:], origin)
+
+
+def still_grid(height: int, width: int) -> Tensor:
+    """Return the sampling grid of a batch that is not augmented."""
+    return F.affine_grid(torch.eye(2, 3).expand(4, -1, -1), [4, 1, height, width], align_corners=False)
 
 
 def learner(config: Config, seed: int = 0, classes: int = 2, **given: Any) -> Learner:
@@ -45,6 +55,13 @@ def learner(config: Config, seed: int = 0, classes: int = 2, **given: Any) -> Le
 
 def first_step(config: Config, batch: Batch, progress: float = 0.9) -> StepLosses:
     return learner(config).step(batch, 0, progress)
+
+
+def small_weights() -> dict[str, Tensor]:
+    """Return weights to begin with for the SAM of `small_sam`."""
+    small = SamVariant(32, 2, 2, global_attention=(1,), decoder_mlp_dim=32)
+    weights: dict[str, Tensor] = build_sam(small, PLANE).state_dict()
+    return weights
 
 
 def model_of(trained: Learner) -> TrainedModel:
@@ -227,10 +244,14 @@ def test_without_a_teacher_its_state_is_empty(tiny_config: Config) -> None:
 ADDED = (0, 1, None)
 
 
+def steps(trained: Learner, batch: Batch, *numbers: int) -> None:
+    for number in numbers:
+        trained.step(batch, number, 0.5)
+
+
 def after_steps(config: Config, batch: Batch, count: int = 2, **given: Any) -> Learner:
     trained = learner(config, **given)
-    for number in range(count):
-        trained.step(batch, number, 0.5)
+    steps(trained, batch, *range(count))
     return trained
 
 
@@ -365,7 +386,11 @@ def test_on_another_plane_everything_that_fits_is_kept(tiny_config: Config, batc
 def test_a_step_can_be_taken_on_another_plane(tiny_config: Config, batch: Batch) -> None:
     trained = after_steps(tiny_config, batch)
     trained.change_plane((48, 32))
-    larger = Batch(*(torch.cat([tensor, tensor[..., :16, :]], dim=-2) for tensor in batch))
+    images, labels, unlabelled, origin = batch
+    images, labels, unlabelled = (torch.cat([t, t[..., :16, :]], dim=-2) for t in (images, labels, unlabelled))
+    plain = torch.cat([images, unlabelled])
+    assert origin is not None
+    larger = Batch(images, labels, unlabelled, Origin(origin.rows, (plain,), plain, labels, still_grid(48, 32)))
     assert trained.step(larger, 2, 0.9).total > 0
 
 
@@ -465,3 +490,105 @@ def test_a_step_that_was_broken_off_is_the_same_when_it_is_taken_again(
     interruption.clear()
     assert broken_off.step(batch, 0, 0.9) == plain.step(batch, 0, 0.9)
     assert all(torch.equal(state_of(broken_off)[name], tensor) for name, tensor in state_of(plain).items())
+
+
+def test_losses_that_come_late_are_those_of_the_step_before_and_the_weights_the_same(
+    tiny_config: Config, batch: Batch
+) -> None:
+    # Where a gradient is nearly zero, AdamW makes much of how it was rounded.
+    config = tiny_config.with_values(optimizer="sgd", variant="none")
+    at_once, late = learner(config), learner(config, late=True)
+    losses = [[trained.step(batch, number, 0.5) for number in range(3)] for trained in (at_once, late)]
+    assert losses[1][1].total == pytest.approx(losses[0][0].total)
+    assert losses[1][2].total == pytest.approx(losses[0][1].total, rel=1e-4)
+    for name, tensor in state_of(at_once).items():
+        torch.testing.assert_close(state_of(late)[name], tensor, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_loss_that_is_not_finite_never_reaches_a_weight_or_the_average(
+    tiny_config: Config, batch: Batch, late: bool
+) -> None:
+    trained = learner(tiny_config.with_values(norm="group"), late=late)
+    trained.step(batch, 0, 0.5)
+    before = [copy.deepcopy(network.state_dict()) for network in (trained.students, trained.averaged)]
+    broken = batch._replace(labelled=torch.full_like(batch.labelled, torch.nan))
+    with pytest.raises(TrainingError, match="The loss of step 2 is nan"):
+        steps(trained, broken, 1, 2)
+    for network, known in zip((trained.students, trained.averaged), before, strict=True):
+        assert all(torch.equal(tensor, known[name]) for name, tensor in network.state_dict().items())
+
+
+@pytest.mark.parametrize("norm", ["batch", "group"])
+def test_students_with_batch_normalisation_are_laid_out_channels_last(
+    tiny_config: Config, batch: Batch, norm: str
+) -> None:
+    trained = learner(tiny_config.with_values(norm=norm, variant="none"))
+    trained.change_classes(ADDED)
+    for students in (trained.students, trained.averaged):
+        weight = students.unet.down[1][0].weight
+        assert weight.is_contiguous(memory_format=torch.channels_last) == (norm == "batch")
+
+
+@pytest.mark.parametrize(
+    ("variant", "in_turn", "expected"),
+    [
+        ("compact", "pretrained", [2, 2]),
+        ("compact", "always", [2]),
+        ("vit_b", "pretrained", [2]),
+        ("vit_b", "always", [2]),
+        ("vit_b", "never", [2, 2]),
+    ],
+)
+def test_the_teacher_works_in_turn_or_looks_at_every_image(
+    tiny_config: Config, batch: Batch, variant: str, in_turn: str, expected: list[int]
+) -> None:
+    config = tiny_config.with_values(variant=variant, teacher_in_turn=in_turn, teacher_refresh_after=1)
+    trained = learner(config, sam_weights=None if variant == "compact" else small_weights())
+    assert trained.teacher is not None
+    sizes: list[int] = []
+    trained.teacher.sam.image_encoder.patch_embed.register_forward_pre_hook(
+        lambda _, given: sizes.append(len(given[0]))
+    )
+    for number in range(2):
+        assert trained.step(batch, number, 0.5).distillation > 0
+    assert sizes == expected * 2
+
+
+def test_a_pretrained_teacher_learns_in_turn_from_its_cached_trunk(tiny_config: Config, batch: Batch) -> None:
+    config = tiny_config.with_values(variant="vit_b", adapted_blocks=1, teacher_refresh_after=1, mixing=False)
+    trained = learner(config, sam_weights=small_weights())
+    assert trained.teacher is not None
+    passes: list[int] = []
+    trained.teacher.sam.image_encoder.blocks[0].register_forward_pre_hook(lambda _, x: passes.append(len(x[0])))
+    losses = [trained.step(batch, number, 0.0) for number in range(12)]
+    assert sum(passes) == 4
+    assert losses[-1].teacher < losses[0].teacher
+    trained.change_classes(ADDED)
+    assert trained.step(batch, 12, 0.0).distillation > 0
+    assert sum(passes) == 4
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("in_turn", ["always", "never"])
+@pytest.mark.parametrize("variant", ["compact", "vit_b"])
+def test_on_cuda_a_step_does_not_wait_for_the_device(
+    tiny_config: Config, batch: Batch, variant: str, in_turn: str
+) -> None:
+    config = tiny_config.with_values(variant=variant, adapted_blocks=1, teacher_in_turn=in_turn)
+    weights = None if variant == "compact" else small_weights()
+    cuda = torch.device("cuda")
+    trained = Learner(2, PLANE, config, device=cuda, seed=0, sam_weights=weights)
+    assert batch.origin is not None
+    origin = Origin(
+        batch.origin.rows,
+        tuple(planes.to(cuda) for planes in batch.origin.planes),
+        *(tensor.to(cuda) for tensor in batch.origin[2:5] if tensor is not None),
+    )
+    there = Batch(*(tensor.to(cuda) for tensor in batch[:3]), origin)
+    steps(trained, there, 0, 1, 2, 3)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        trained.step(there, 4, 0.5)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")

@@ -191,3 +191,13 @@ def test_losses_of_half_precision_logits_are_float32() -> None:
     p = logits.softmax(1)
     losses = [supervised_loss(logits, labels), entropy_loss(p), consistency_loss(logits, p)]
     assert {loss.dtype for loss in [*losses, distillation_loss(logits, logits, 10.0)]} == {torch.float32}
+
+
+def test_slices_the_teacher_knows_nothing_of_take_no_part_in_the_distillation() -> None:
+    student, teacher = torch.randn(3, 2, 4, 4), torch.randn(3, 2, 4, 4)
+    known = torch.tensor([1.0, 0.0, 1.0])
+    expected = distillation_loss(student[[0, 2]], teacher[[0, 2]], 2.0)
+    torch.testing.assert_close(distillation_loss(student, teacher, 2.0, known), expected)
+    all_known = distillation_loss(student, teacher, 2.0, torch.ones(3))
+    torch.testing.assert_close(all_known, distillation_loss(student, teacher, 2.0))
+    assert distillation_loss(student, teacher, 2.0, torch.zeros(3)) == 0

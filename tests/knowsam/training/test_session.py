@@ -36,10 +36,11 @@ from knowsam.training.events import (
 from knowsam.training.learner import Learner
 from knowsam.training.schedule import Budget
 from knowsam.training.session import TrainingSession
-from knowsam.training.step import Batch, StepLosses
+from knowsam.training.step import StepLosses
 
 if TYPE_CHECKING:
     from knowsam.config import Config
+    from knowsam.training.batch import Batch
 
 
 @pytest.fixture

@@ -39,10 +39,11 @@ from knowsam.training.events import (
 from knowsam.training.learner import Learner
 from knowsam.training.schedule import Budget
 from knowsam.training.session import TrainingSession
-from knowsam.training.step import Batch, StepLosses
+from knowsam.training.step import StepLosses
 
 if TYPE_CHECKING:
     from knowsam.config import Config
+    from knowsam.training.batch import Batch
 
 BALL, CYST = LabelClass(1, "ball", (1, 2, 3)), LabelClass(2, "cyst", (4, 5, 6))
 NO_LOSSES = StepLosses(1.0, 0.0, 0.0, 0.0, 0.0, 0.0)

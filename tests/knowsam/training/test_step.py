@@ -14,6 +14,7 @@ from knowsam.config import Config
 from knowsam.data.annotation import IGNORE
 from knowsam.models.sam_teacher import SamTeacher
 from knowsam.models.students import StudentLogits, Students
+from knowsam.training.batch import Batch
 from knowsam.training.losses import (
     consistency_loss,
     consistency_weight,
@@ -22,7 +23,8 @@ from knowsam.training.losses import (
     supervised_loss,
 )
 from knowsam.training.mixing import mix
-from knowsam.training.step import Batch, StepLosses, step_losses, uses_unlabelled
+from knowsam.training.step import StepLosses, step_losses, uses_unlabelled
+from knowsam.training.teaching import AtEveryImage, Taught
 
 TERMS = [term.name for term in fields(StepLosses)]
 CONFIG = Config().with_values(grid=2, cells=1)
@@ -88,7 +90,8 @@ def terms_of(
 ) -> dict[str, Tensor]:
     """Return the weighted terms by name."""
     config = CONFIG.with_values(**values)
-    terms = step_losses(students, teacher, batch, progress, config, torch.float32)  # type: ignore[arg-type]
+    teaching = None if teacher is None else AtEveryImage(teacher)
+    terms = step_losses(students, teaching, batch, progress, config, torch.float32)  # type: ignore[arg-type]
     return dict(zip(TERMS, terms, strict=True))
 
 
@@ -141,7 +144,7 @@ def test_the_mixed_phase_is_that_of_the_method(students: PixelStudents, teacher:
     images = torch.cat([batch.labelled, batch.unlabelled])
     p_fused = students(images).fused.softmax(1)
     pseudo = teacher(images, students(images).fused)[2:].argmax(1)
-    mixed = mix(*batch, p_fused[:2], p_fused[2:], pseudo, grid=2, cells=1)
+    mixed = mix(*batch[:3], p_fused[:2], p_fused[2:], pseudo, grid=2, cells=1)
     labels = torch.cat([mixed.labels_into_labelled, mixed.labels_into_unlabelled])
     z = students(torch.cat([mixed.into_labelled, mixed.into_unlabelled]))
     sup_u, sup_v, sup_f = (supervised_loss(logits, labels) for logits in z)
@@ -191,6 +194,51 @@ def test_unlabelled_slices_do_not_enter_supervision(
     assert without["mixing"] == 0
 
 
+@pytest.mark.parametrize(("every", "mixed"), [(1, [0, 1, 2, 3, 4]), (2, [0, 2, 4]), (3, [0, 3])])
+def test_mixing_can_be_left_out_of_some_steps(
+    students: PixelStudents, batch: Batch, every: int, mixed: list[int]
+) -> None:
+    config = CONFIG.with_values(mix_every=every)
+    terms = [
+        step_losses(students, None, batch, LATE, config, torch.float32, number=number)  # type: ignore[arg-type]
+        for number in range(5)
+    ]
+    assert [number for number in range(5) if terms[number][TERMS.index("mixing")] > 0] == mixed
+
+
+class SomeTeaching(AtEveryImage):
+    """Knows some slices of a batch only, and what it says of the others is nonsense."""
+
+    def __init__(self, teacher: PixelTeacher, known: list[float]) -> None:
+        super().__init__(teacher)
+        self.known = torch.tensor(known)
+
+    def __call__(self, batch: Batch, fused: Tensor) -> Taught:
+        taught = super().__call__(batch, fused)
+        nonsense = torch.where(self.known.view(-1, 1, 1, 1) > 0, taught.logits, -100 * fused)
+        return taught._replace(logits=nonsense, known=self.known)
+
+
+def test_of_slices_the_teacher_has_not_seen_it_distils_nothing_and_the_fused_prediction_labels_the_mix(
+    students: PixelStudents, teacher: PixelTeacher, batch: Batch
+) -> None:
+    def terms(teaching: AtEveryImage | None) -> Tensor:
+        return step_losses(students, teaching, batch, LATE, CONFIG, torch.float32)  # type: ignore[arg-type]
+
+    distillation, mixing = TERMS.index("distillation"), TERMS.index("mixing")
+    nobody, alone, everybody = terms(SomeTeaching(teacher, [0] * 5)), terms(None), terms(AtEveryImage(teacher))
+    assert nobody[distillation] == 0
+    torch.testing.assert_close(nobody[mixing], alone[mixing])
+    annotated = terms(SomeTeaching(teacher, [1, 1, 0, 0, 0]))
+    torch.testing.assert_close(annotated[mixing], alone[mixing])
+    assert annotated[distillation] > 0
+    unlabelled = terms(SomeTeaching(teacher, [0, 0, 1, 1, 1]))
+    torch.testing.assert_close(unlabelled[mixing], everybody[mixing])
+    torch.testing.assert_close(
+        2 / 5 * annotated[distillation] + 3 / 5 * unlabelled[distillation], everybody[distillation]
+    )
+
+
 def test_without_a_teacher_nothing_is_distilled_and_the_fused_prediction_labels_the_mix(
     students: PixelStudents, teacher: PixelTeacher, batch: Batch
 ) -> None:
@@ -207,7 +255,7 @@ def test_in_a_whole_step_every_part_of_the_students_learns_and_the_teacher_by_it
 ) -> None:
     students = Students(classes, config=tiny_config.students).train()
     teacher = SamTeacher(classes, (32, 32), tiny_config.teacher).train()
-    terms = step_losses(students, teacher, batch, LATE, tiny_config, torch.float32)
+    terms = step_losses(students, AtEveryImage(teacher), batch, LATE, tiny_config, torch.float32)
     own = torch.autograd.grad(
         terms[TERMS.index("teacher")], teacher.trainable_parameters(), retain_graph=True, allow_unused=True
     )
@@ -222,7 +270,7 @@ def test_losses_in_bfloat16_arithmetic_are_float32_and_close(
     students: PixelStudents, teacher: PixelTeacher, batch: Batch
 ) -> None:
     exact, reduced = (
-        step_losses(students, teacher, batch, 0.1, CONFIG, dtype)  # type: ignore[arg-type]
+        step_losses(students, AtEveryImage(teacher), batch, 0.1, CONFIG, dtype)  # type: ignore[arg-type]
         for dtype in (torch.float32, torch.bfloat16)
     )
     assert reduced.dtype == torch.float32

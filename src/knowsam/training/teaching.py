@@ -1,0 +1,185 @@
+"""How the teacher learns and teaches: at every image of every step as published, or at a few slices in turn.
+
+In turn, the teacher looks at slices as they are. What it saw is kept, and warped along with the image whenever the
+slice is drawn; the frozen part of a pretrained SAM sees each slice once and for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from knowsam.training.augment import warp
+from knowsam.training.losses import supervised_loss
+from knowsam.training.teacher_bank import TeacherBank
+from knowsam.training.trunk_cache import TrunkCache, signature
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from knowsam.config import Config
+    from knowsam.models.sam_teacher import SamTeacher
+    from knowsam.models.students import Students
+    from knowsam.training.batch import Batch, Origin
+
+
+class Taught(NamedTuple):
+    """What the teacher has to say of a batch.
+
+    Parameters
+    ----------
+    logits : (B + U, C, H, W), without gradient.
+    known : (B + U,), 1 where the teacher has seen the slice, 0 where its logits mean nothing.
+    loss : L_sup of the teacher itself, with gradient.
+    """
+
+    logits: Tensor
+    known: Tensor
+    loss: Tensor
+
+
+class Teaching(Protocol):
+    """A way to teach."""
+
+    def __call__(self, batch: Batch, fused: Tensor) -> Taught:
+        """Teach a batch; `fused` (B + U, C, H, W) are the students' logits, no gradient flows into them."""
+
+    def end_step(self) -> None:
+        """Note that the step has come to its end; one that is broken off leaves nothing behind."""
+
+    def change_classes(self, students: Students) -> None:
+        """Go on with a teacher of other classes, and with averaged students of these."""
+
+
+class AtEveryImage:
+    """The published way: the teacher sees every augmented image; only the annotated ones carry gradient."""
+
+    def __init__(self, teacher: Callable[[Tensor, Tensor], Tensor]) -> None:
+        self._teacher = teacher
+
+    def __call__(self, batch: Batch, fused: Tensor) -> Taught:
+        """Teach a batch; `fused` (B + U, C, H, W) are the students' logits, no gradient flows into them."""
+        n = len(batch.labelled)
+        fused = fused.detach()
+        taught = self._teacher(batch.labelled, fused[:n])
+        logits = taught.detach()
+        if len(batch.unlabelled):
+            # In this order: weights that autocast has cast without gradient would serve the labelled images too.
+            with torch.no_grad():
+                logits = torch.cat([logits, self._teacher(batch.unlabelled, fused[n:])])
+        return Taught(logits, torch.ones(len(logits), device=logits.device), supervised_loss(taught, batch.labels))
+
+    def end_step(self) -> None:
+        """Note that the step has come to its end; nothing is kept from one to the next."""
+
+    def change_classes(self, students: Students) -> None:
+        """Go on with a teacher of other classes, and with averaged students of these."""
+
+
+class InTurn:
+    """In each step the teacher learns from a few annotated slices and looks at a few others, longest unseen first.
+
+    Parameters
+    ----------
+    students : that make the mask prompts, in evaluation mode.
+    """
+
+    def __init__(self, teacher: SamTeacher, students: Students, config: Config) -> None:
+        self._teacher, self._students = teacher, students
+        self._config = config.teacher
+        self._neighbours = config.plane.neighbours
+        self._bank = TeacherBank()
+        self._trunk: TrunkCache | None = None
+        self._planes: tuple[Tensor, ...] | None = None
+
+    def __call__(self, batch: Batch, fused: Tensor) -> Taught:
+        """Teach a batch; `fused` (B + U, C, H, W) are the students' logits, no gradient flows into them."""
+        if batch.origin is None:
+            raise ValueError("a teacher that works in turn needs to know where the images of a batch come from")
+        self._turn_to(batch.origin)
+        self._bank.begin_step()
+        learnt = min(self._config.teacher_slices, len(batch.labelled))
+        refreshed = self._due(batch, learnt)
+        tokens, prompts = self._seen(batch.origin, [*range(learnt), *refreshed])
+        masks = self._teacher.masks(tokens[:learnt], _part(prompts, slice(learnt)))
+        loss = supervised_loss(self._teacher.upsampled(masks), batch.origin.labels[:learnt])
+        self._remember(batch.origin, range(learnt), masks)
+        if refreshed:
+            with torch.no_grad():
+                shown = self._teacher.masks(tokens[learnt:], _part(prompts, slice(learnt, None)))
+            self._remember(batch.origin, refreshed, shown)
+        return Taught(*self._remembered(batch.origin), loss)
+
+    def end_step(self) -> None:
+        """Keep what the teacher saw in this step."""
+        self._bank.end_step()
+
+    def change_classes(self, students: Students) -> None:
+        """Go on with a teacher of other classes; what it saw of the old ones is void, its frozen part sees the same."""
+        self._students = students
+        self._bank.clear()
+
+    def _turn_to(self, origin: Origin) -> None:
+        """Forget everything if these are not the planes of the step before."""
+        if origin.planes is self._planes:
+            return
+        self._planes = origin.planes
+        self._bank.clear()
+        self._trunk = None
+        if self._config.cache_trunk and self._teacher.frozen_blocks:
+            self._trunk = TrunkCache(sum(map(len, origin.planes)), self._config, self._signature)
+
+    def _signature(self) -> str:
+        assert self._planes is not None
+        device = self._planes[0].device.type
+        arithmetic = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
+        state = self._teacher.frozen_state()
+        return signature(self._planes, state, self._config.variant, self._neighbours, arithmetic)
+
+    def _due(self, batch: Batch, learnt: int) -> list[int]:
+        """Return positions in the batch of the slices to look at, besides the ones learnt from."""
+        assert batch.origin is not None
+        rows = batch.origin.rows
+        places = {row: position for position, row in enumerate(rows) if row not in rows[:learnt]}
+        count = min(self._config.teacher_refreshes, len(batch.unlabelled))
+        due = self._bank.due(places, count, self._config.teacher_refresh_after)
+        return [places[row] for row in due]
+
+    def _seen(self, origin: Origin, positions: Sequence[int]) -> tuple[Tensor, Tensor | None]:
+        """Return what the teacher is shown of some slices as they are: tokens (K, h, w, E) and mask prompts."""
+        images = [origin.images[position] for position in positions]
+        if self._trunk is None:
+            tokens = self._teacher.trunk(torch.stack(images))
+        else:
+            tokens = self._trunk.tokens([origin.rows[p] for p in positions], images, self._teacher.trunk)
+        return tokens, self._prompts(origin, positions)
+
+    @torch.no_grad()
+    def _prompts(self, origin: Origin, positions: Sequence[int]) -> Tensor | None:
+        """Return the mask prompts (K, C, H, W) of some slices as they are, None where the teacher needs none."""
+        if not self._teacher.mask_prompts:
+            return None
+        fused: Tensor = self._students(torch.stack([origin.images[position] for position in positions])).fused
+        first = origin.mask_prompts
+        if first is None:
+            return fused
+        unseen = [origin.rows[position] not in self._bank for position in positions]
+        return torch.stack(
+            [first[position] if new else own for position, new, own in zip(positions, unseen, fused, strict=True)]
+        )
+
+    def _remember(self, origin: Origin, positions: Sequence[int], masks: Tensor) -> None:
+        self._bank.store([origin.rows[position] for position in positions], masks)
+
+    def _remembered(self, origin: Origin) -> tuple[Tensor, Tensor]:
+        """Return what the teacher saw of the slices, warped as their images were, and which of them it saw at all."""
+        blank = torch.zeros(self._teacher.classes, *self._teacher.mask_size, device=origin.grid.device)
+        logits, known = self._bank.look_up(origin.rows, blank)
+        return warp(logits, origin.grid), known
+
+
+def _part(prompts: Tensor | None, rows: slice) -> Tensor | None:
+    return None if prompts is None else prompts[rows]
