@@ -78,7 +78,7 @@ ROWS = {
 OURS = "frozen blocks once a slice"
 """The row with all defaults of the package; the one after it changes the method."""
 
-SLICES, ANNOTATED = 40, (8, 14, 20, 26, 32)
+SLICES, ANNOTATED = 16, (3, 5, 8, 10, 12)
 
 
 @dataclass(frozen=True)
@@ -178,9 +178,9 @@ def _step_time(options: argparse.Namespace) -> None:
         answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         results.append(Result(**json.loads(answer.stdout)))
         print(results[-1], file=sys.stderr, flush=True)
+        if options.json is not None:
+            options.json.write_text(json.dumps([asdict(result) for result in results], indent=1) + "\n")
     print(_table(results, options))
-    if options.json is not None:
-        options.json.write_text(json.dumps([asdict(result) for result in results], indent=1) + "\n")
 
 
 def _table(results: list[Result], options: argparse.Namespace) -> str:
