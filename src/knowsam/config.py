@@ -78,6 +78,20 @@ class MethodConfig(Section):
         True, "Feed the students' fused prediction back to SAM as a mask prompt (LPS).", source="paper"
     )
     mixing: bool = setting(True, "Swap confident cells between labelled and unlabelled slices (UGDA).", source="paper")
+    thorough_from_s: float = setting(
+        240.0,
+        "Shortest budget of time in which a SAM trained from scratch teaches and slices are mixed; in less they cost more "
+        "than they bring. 0 uses both in any.",
+        unit="s",
+        low=0.0,
+        high=1e6,
+        source="measured",
+    )
+    shape_prior: bool = setting(
+        True,
+        "Carry the painted shapes to the slices between them: shown at once, and to the students.",
+        source="measured",
+    )
 
 
 @dataclass(frozen=True)
@@ -97,6 +111,46 @@ class PlaneConfig(Section):
     )
     clip_percent: float = setting(
         0.5, "Darkest and brightest share of the voxels that is clipped.", unit="%", low=0.0, high=10.0
+    )
+
+
+@dataclass(frozen=True)
+class PriorConfig(Section):
+    """How painted shapes are carried to other slices, and how far the students trust and are trusted.
+
+    Lengths are relative to the side of a square as large as the network plane, which follows the size of the structure.
+    """
+
+    registration: bool = setting(
+        True,
+        "Carry shapes along the tissue, by registration of neighbouring slices; off, interpolate them.",
+        source="measured",
+    )
+    reach: float = setting(
+        0.04, "Radius of the neighbourhood that moves together.", low=0.005, high=0.5, source="measured"
+    )
+    softness: float = setting(
+        0.04, "Distance over which a carried shape fades into the next.", low=0.005, high=0.5, source="measured"
+    )
+    fade: float = setting(
+        1.0, "How fast a shape shrinks beyond the outermost painted slice, in mm for each mm.", low=0.0, high=10.0
+    )
+    pseudo_label_weight: float = setting(
+        0.3, "Weight of carried shapes as labels of unlabelled slices.", low=0.0, high=10.0, source="measured"
+    )
+    whole_doubt: float = setting(
+        0.15, "Share of annotated slices shown with nothing but what is carried to them.", low=0.0, high=1.0
+    )
+    prior_dropout: float = setting(
+        0.1, "Share of slices shown to the students without carried shapes.", low=0.0, high=1.0
+    )
+    trust_slices: float = setting(
+        6.0,
+        "Distance from the nearest painted slice at which students and carried shapes count alike.",
+        unit="slices",
+        low=0.0,
+        high=100.0,
+        source="measured",
     )
 
 
@@ -244,7 +298,7 @@ class TrainingConfig(Section):
         5, "One in this many annotated slices is kept for validation.", low=2, high=100, source="docs/method.md"
     )
     holdout_minimum: int = setting(
-        5, "Annotated slices needed before any is kept for validation.", low=2, high=1000, source="docs/method.md"
+        8, "Annotated slices needed before any is kept for validation.", low=2, high=1000, source="measured"
     )
     holdout_noise: float = setting(
         0.1,
@@ -280,6 +334,7 @@ class Config:
 
     method: MethodConfig = field(default_factory=MethodConfig)
     plane: PlaneConfig = field(default_factory=PlaneConfig)
+    prior: PriorConfig = field(default_factory=PriorConfig)
     students: StudentConfig = field(default_factory=StudentConfig)
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
     loss: LossConfig = field(default_factory=LossConfig)
@@ -335,6 +390,8 @@ class Config:
     def paper(cls) -> Config:
         """Return the settings of the publication: 256 px planes, 12 + 12 slices a step, SGD."""
         return cls().with_values(
+            shape_prior=False,
+            thorough_from_s=0.0,
             neighbours=False,
             max_side_px=256,
             flip=0.5,

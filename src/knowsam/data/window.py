@@ -40,6 +40,11 @@ class Window:
         """Rows and columns of the box, in voxels of the slice."""
         return self.stop[0] - self.start[0], self.stop[1] - self.start[1]
 
+    def pixel_mm(self, spacing_mm: tuple[float, float]) -> float:
+        """Return the side of a network pixel, the mean of both, in a slice of a given spacing of rows and columns."""
+        sides = [self.extent[i] * spacing_mm[i] / self.plane[i] for i in range(2)]
+        return (sides[0] + sides[1]) / 2
+
     def crop(self, planes: npt.NDArray[Any], fill: int | None = None) -> npt.NDArray[Any]:
         """Cut the box out of `planes` (..., H, W); outside, the edge goes on, or `fill` stands."""
         top, left, bottom, right = self._inside(planes.shape[-2:])

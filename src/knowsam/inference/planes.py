@@ -10,8 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from knowsam.data.annotation import IGNORE, LabelArray
+from knowsam.data.annotation import BACKGROUND, IGNORE, LabelArray
+from knowsam.data.distances import signed_distances_mm
 from knowsam.data.intensity import intensity_range, to_unit_range
+from knowsam.prior.carried import Shape
 
 if TYPE_CHECKING:
     from knowsam.data.volume import Volume
@@ -51,6 +53,22 @@ def network_labels(labels: LabelArray, window: Window) -> Tensor:
     """Return the labels of one slice (rows, columns) on the network plane: (H, W), uint8, IGNORE outside the slice."""
     crop = torch.from_numpy(window.crop(labels, fill=IGNORE).copy())
     return F.interpolate(crop[None, None].float(), size=window.plane, mode="nearest-exact")[0, 0].to(torch.uint8)
+
+
+def network_shape(
+    labels: LabelArray, classes: int, window: Window, spacing_mm: tuple[float, float], pixel_mm: float
+) -> Shape:
+    """Return the outlines of a completely annotated slice (rows, columns) on the network plane.
+
+    Parameters
+    ----------
+    classes : C, background included.
+    spacing_mm : of rows and columns. pixel_mm : side of a network pixel.
+    """
+    crop = window.crop(labels, fill=BACKGROUND)
+    distances_px = torch.from_numpy(signed_distances_mm(crop, classes, spacing_mm) / np.float32(pixel_mm))
+    present = np.isin(np.arange(classes), crop)
+    return Shape(_resize(distances_px, window.plane), torch.from_numpy(present), is_empty=not present[1:].any())
 
 
 def with_neighbours(planes: Tensor, indices: Tensor, *, neighbours: bool) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,8 +23,12 @@ if TYPE_CHECKING:
     from knowsam.data.volume import Volume
     from knowsam.data.window import Window
     from knowsam.models.students import Students
+    from knowsam.prior.carried import Carried
 
 FloatArray = npt.NDArray[np.float32]
+
+Prior = Callable[[Sequence[int]], "Carried | None"]
+"""Tells what annotated slices say of some slices; None where they say nothing."""
 
 _BATCH_SLICES = 8
 
@@ -83,6 +87,12 @@ class Predictor:
     axis : working axis the slices are stacked along.
     window : the part of each slice to predict.
     planes : (N, H, W) as `network_planes` returns them, if they are there already.
+    prior : what annotated slices say of slices, None where they say nothing.
+    student_share : how much the students are listened to where there is a prior, in [0, 1].
+
+    Attributes
+    ----------
+    student_share : may be changed at any time; at 0 what is carried is the prediction, and no network is run.
     """
 
     def __init__(
@@ -95,8 +105,13 @@ class Predictor:
         config: Config,
         device: torch.device,
         planes: Tensor | None = None,
+        prior: Prior | None = None,
+        student_share: float = 1.0,
     ) -> None:
         self.students = students
+        self.student_share = student_share
+        self._prior = prior
+        self._trust_slices = config.prior.trust_slices
         self.volume_shape = volume.shape
         self.axis = axis
         self.window = window
@@ -119,7 +134,7 @@ class Predictor:
         while done < len(indices):
             chosen = indices[done : done + self._batch_slices]
             try:
-                probabilities, disagreement = self._predict(torch.tensor(chosen, device=self._planes.device))
+                probabilities, disagreement = self._predict(chosen)
             except (RuntimeError, MemoryError) as exc:
                 if not is_out_of_memory(exc) or self._batch_slices == 1:
                     raise PredictionError(f"Slice {chosen[0]} cannot be predicted: {exc}.") from exc
@@ -162,20 +177,37 @@ class Predictor:
         return first, second
 
     @torch.inference_mode()
-    def _predict(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+    def _predict(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Return probabilities (B, C, h, w) and disagreement (B, 1, h, w) on the window's box, on the CPU."""
-        self.students.eval()
-        images = with_neighbours(self._planes, indices, neighbours=self._neighbours)
-        with torch.autocast(images.device.type, dtype=self._dtype, enabled=self._dtype is not torch.float32):
-            logits = self.students(images)
-        unet, vnet, fused = (z.float().softmax(dim=1) for z in logits)
-        disagreement = (unet - vnet).abs().sum(dim=1, keepdim=True) / 2
+        carried = None if self._prior is None else self._prior(indices)
+        if carried is not None and self.student_share == 0:
+            probabilities = carried.probabilities
+            disagreement = torch.zeros_like(probabilities[:, :1])
+        else:
+            probabilities, disagreement = self._asked(indices, carried)
+        if carried is not None and self.student_share > 0:
+            near = carried.nearest_slices / (carried.nearest_slices + self._trust_slices).clamp_min(1e-6)
+            share = self.student_share * near
+            probabilities, disagreement = carried.probabilities.lerp(probabilities, share), disagreement * share
         size = self.window.extent
         resized = [
             F.interpolate(maps, size=size, mode="bilinear", align_corners=False) if maps.shape[-2:] != size else maps
-            for maps in (fused, disagreement)
+            for maps in (probabilities, disagreement)
         ]
         return resized[0].cpu(), resized[1].cpu()
+
+    def _asked(self, indices: Sequence[int], carried: Carried | None) -> tuple[Tensor, Tensor]:
+        """Return what the students say: probabilities (B, C, H, W) and disagreement (B, 1, H, W) on network planes."""
+        self.students.eval()
+        rows = torch.tensor(indices, device=self._planes.device)
+        images = with_neighbours(self._planes, rows, neighbours=self._neighbours)
+        if self.students.prior_channels:
+            shape = (len(images), self.students.prior_channels, *images.shape[-2:])
+            images = torch.cat([images, images.new_zeros(shape) if carried is None else carried.channels], dim=1)
+        with torch.autocast(images.device.type, dtype=self._dtype, enabled=self._dtype is not torch.float32):
+            logits = self.students(images)
+        unet, vnet, fused = (z.float().softmax(dim=1) for z in logits)
+        return fused, (unet - vnet).abs().sum(dim=1, keepdim=True) / 2
 
     def _on_slice(self, patch: FloatArray, *, outside: FloatArray) -> FloatArray:
         """Put maps (K, h, w) on the whole slice, (K, H, W), with the value `outside` (K,) round them."""

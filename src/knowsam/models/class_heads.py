@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from knowsam.models.students import Students
+from knowsam.models.students import PRIOR_MAPS, Students
 
 Sources = Sequence[int | None]
 """For each class after the change its index before, or None if it is new."""
 
 _PER_CLASS = {
+    "prior.weight": 1,
     "unet.head.weight": 0,
     "unet.head.bias": 0,
     "vnet.head.weight": 0,
@@ -25,8 +26,8 @@ _PER_CLASS = {
 }
 """The dimension of each of the students' parameters that counts the classes."""
 
-_BOTH_STUDENTS = {"fusion.evidence.0.weight"}
-"""Parameters that count the classes twice, once for each student."""
+_BLOCKS = {"prior.weight": PRIOR_MAPS, "fusion.evidence.0.weight": 2}
+"""Parameters that count the classes several times: once for each map of the prior, once for each student."""
 
 _RARE_LOGIT = -4.0
 """Logit a new class starts with: about one pixel in fifty, so that it does not push itself into what is known; the
@@ -52,7 +53,7 @@ def students_with_classes(students: Students, sources: Sources) -> Students:
     """
     # Building networks draws random numbers, which are all overwritten.
     with torch.random.fork_rng(devices=[]):
-        changed = Students(len(sources), config=students.config)
+        changed = Students(len(sources), config=students.config, prior=students.prior is not None)
     changed.to(next(students.parameters()).device)
     changed.load_state_dict({name: remapped(name, t, sources) for name, t in students.state_dict().items()})
     return changed.train(students.training)
@@ -69,7 +70,7 @@ def remapped(name: str, tensor: Tensor, sources: Sources, *, fresh: float | None
     dim = _PER_CLASS.get(name)
     if dim is None:
         return tensor
-    blocks = 2 if name in _BOTH_STUDENTS else 1
+    blocks = _BLOCKS.get(name, 1)
     parts = [
         _remapped_block(block, dim, sources, _fresh(name) if fresh is None else fresh)
         for block in tensor.chunk(blocks, dim)

@@ -69,6 +69,15 @@ def _conv_norm_act(in_channels: int, out_channels: int, kernel: int, norm: str) 
     )
 
 
+IMAGE_CHANNELS = 3
+"""Channels of a slice that are grey values; any further ones are carried shapes."""
+
+PRIOR_MAPS = 4
+"""Maps of each class that tell of carried shapes, see `knowsam.prior.carried.Carried.channels`."""
+
+_PRIOR_FEATURES = 8
+
+
 class Students(nn.Module):
     """UNet and VNet on the same slice, and their fusion.
 
@@ -77,22 +86,37 @@ class Students(nn.Module):
     classes : C, background included.
     in_channels : channels of the image.
     config : width, normalisation and dropout of the students.
+    prior : whether they are shown carried shapes too.
     """
 
-    def __init__(self, classes: int, in_channels: int = 3, *, config: StudentConfig) -> None:
+    def __init__(
+        self, classes: int, in_channels: int = IMAGE_CHANNELS, *, config: StudentConfig, prior: bool = False
+    ) -> None:
         super().__init__()
         self.config = config
+        self.image_channels = in_channels
+        # All that depends on the number of classes goes through here, so that the networks behind it need not.
+        self.prior = nn.Conv2d(PRIOR_MAPS * classes, _PRIOR_FEATURES, kernel_size=1, bias=False) if prior else None
+        in_channels += _PRIOR_FEATURES if prior else 0
         self.unet = UNet(in_channels, classes, config.width, config.norm, config.dropout)
         self.vnet = VNet(in_channels, classes, config.width, config.norm, config.dropout)
         self.fusion = Fusion(classes, config.norm)
+
+    @property
+    def prior_channels(self) -> int:
+        """Channels behind those of the image that tell of carried shapes."""
+        return 0 if self.prior is None else self.prior.in_channels
 
     def forward(self, x: Tensor) -> StudentLogits:
         """Segment a batch of slices.
 
         Parameters
         ----------
-        x : (B, in_channels, H, W), in [0, 1]; H and W multiples of 16.
+        x : (B, in_channels, H, W), in [0, 1]; H and W multiples of 16. Students that know carried shapes are given
+            (B, in_channels + 4 C, H, W), the shapes in [-1, 1], and zeros where nothing is carried.
         """
-        centred = 2 * x - 1
+        centred = 2 * x[:, : self.image_channels] - 1
+        if self.prior is not None:
+            centred = torch.cat([centred, self.prior(x[:, self.image_channels :])], dim=1)
         unet, vnet = self.unet(centred), self.vnet(centred)
         return StudentLogits(unet, vnet, self.fusion(unet, vnet))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from knowsam.config import Config
     from knowsam.data.case import Case
+    from knowsam.inference.predictor import Prior
     from knowsam.models.class_heads import Sources
     from knowsam.models.students import Students
     from knowsam.training.learner import Learner
@@ -24,8 +25,15 @@ if TYPE_CHECKING:
     from knowsam.training.slices import TrainingSlices
 
 
+_RIPE = 0.5
+"""Training progress from which on students count in full beside carried shapes; before, in proportion."""
+
+
 class AdoptedStudents:
-    """Students good enough to predict with, and what they are asked for.
+    """Students good enough to predict with, what annotated slices say beside them, and what both are asked for.
+
+    Where shapes are carried to a slice, these are the prediction until the students are found to add to them, on slices
+    that have no part in what is carried: the held-out ones, or the annotated ones in turn while none is held out.
 
     Attributes
     ----------
@@ -47,10 +55,19 @@ class AdoptedStudents:
     ) -> None:
         self.students = copy.deepcopy(learner.averaged)
         self.have_learnt = False
+        self._share = 0.0
         self._learner, self._referee = learner, referee
         self._config, self._device = config, device
         self._point_at(cases, slices)
         self.live = LiveRefresh(self.predictors, cases[0].annotation.classes, share=config.training.refresh_share)
+        for number, prior in enumerate(slices.priors):
+            if prior is not None and prior.says_something:
+                self.live.outdate_slices(number, range(len(slices.planes[number])))
+
+    def can_predict(self, case: int) -> bool:
+        """Tell whether there is anything to show of a volume."""
+        prior = self._priors[case]
+        return self.have_learnt or (prior is not None and prior.says_something)
 
     def change_classes(self, cases: Sequence[Case], slices: TrainingSlices, sources: Sources) -> None:
         """Predict other classes from now on, with what was learnt of the known ones."""
@@ -71,11 +88,17 @@ class AdoptedStudents:
         Interrupted
             If somebody asked for it.
         """
-        self._referee.adopt(self._referee.measure(self.predictors, cases))
+        dice = self._referee.measure(self._candidates, cases)
+        self._referee.adopt(dice)
         self.have_learnt = True
+        self._listen(1.0 if self._add_to_prior(cases, dice) else 0.0)
 
-    def judge(self, cases: Sequence[Case], step: int) -> Validated:
+    def judge(self, cases: Sequence[Case], step: int, progress: float) -> Validated:
         """Measure the learning students on the held-out slices and adopt them if they are not worse.
+
+        Parameters
+        ----------
+        progress : share of the training that is done, in [0, 1].
 
         Raises
         ------
@@ -83,27 +106,67 @@ class AdoptedStudents:
             If somebody asked for it; nothing has changed then.
         """
         dice = self._referee.measure(self._candidates, cases)
+        ripe = max(min(progress / _RIPE, 1.0), self._share)
+        share = ripe if self._add_to_prior(cases, dice) else 0.0
         adopted = self._referee.adopt(dice)
         if adopted:
             self.students.load_state_dict(self._learner.averaged.state_dict())
             self.have_learnt = True
+            self._listen(share)
             self.live.outdate()
         return Validated(step, dice, adopted)
 
-    def _point_at(self, cases: Sequence[Case], slices: TrainingSlices) -> None:
-        self.predictors = self._predictors_of(self.students, cases, slices)
-        self._candidates = self._predictors_of(self._learner.averaged, cases, slices)
+    def _add_to_prior(self, cases: Sequence[Case], dice: float | None) -> bool:
+        """Tell whether the learning students make carried shapes better where these can be judged.
 
-    def _predictors_of(self, students: Students, cases: Sequence[Case], slices: TrainingSlices) -> list[Predictor]:
-        return [
-            Predictor(
-                students,
-                case.volume,
-                axis=case.annotation.axis,
-                window=window,
-                config=self._config,
-                device=self._device,
-                planes=planes,
+        Parameters
+        ----------
+        dice : theirs on the held-out slices, None if there are none.
+        """
+        if not any(prior is not None and prior.says_something for prior in self._priors):
+            return True
+        if dice is None:
+            dice = self._referee.measure_seen(self._candidates, cases)
+        for candidate in self._candidates:
+            candidate.student_share = 0.0
+        try:
+            alone = (
+                self._referee.measure(self._candidates, cases)
+                if self._referee.holdout
+                else self._referee.measure_seen(self._candidates, cases)
             )
-            for case, window, planes in zip(cases, slices.windows, slices.planes, strict=True)
+        finally:
+            for candidate in self._candidates:
+                candidate.student_share = 1.0
+        return dice is None or alone is None or dice >= alone
+
+    def _listen(self, share: float) -> None:
+        self._share = share
+        for predictor in self.predictors:
+            predictor.student_share = share
+
+    def _point_at(self, cases: Sequence[Case], slices: TrainingSlices) -> None:
+        self._priors = slices.priors
+        self.predictors = [
+            self._predictor(self.students, case, slices, number, None if prior is None else prior.shown)
+            for number, (case, prior) in enumerate(zip(cases, slices.priors, strict=True))
         ]
+        self._candidates = [
+            self._predictor(self._learner.averaged, case, slices, number, None if prior is None else prior.learnt)
+            for number, (case, prior) in enumerate(zip(cases, slices.priors, strict=True))
+        ]
+        self._listen(self._share)
+
+    def _predictor(
+        self, students: Students, case: Case, slices: TrainingSlices, number: int, prior: Prior | None
+    ) -> Predictor:
+        return Predictor(
+            students,
+            case.volume,
+            axis=case.annotation.axis,
+            window=slices.windows[number],
+            config=self._config,
+            device=self._device,
+            planes=slices.planes[number],
+            prior=prior,
+        )

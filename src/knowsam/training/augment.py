@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from knowsam.data.annotation import IGNORE
+from knowsam.models.students import IMAGE_CHANNELS
 
 if TYPE_CHECKING:
     from knowsam.config import AugmentConfig
@@ -26,12 +27,12 @@ def augment_weakly(images: Tensor, config: AugmentConfig, generator: Generator) 
 
     Parameters
     ----------
-    images : (B, 3, H, W) in [0, 1].
+    images : (B, 3 + K, H, W), grey values in [0, 1], and maps of other kinds that are only warped.
     generator : on the device of the images.
 
     Returns
     -------
-    Images (B, 3, H, W) and the sampling grid (B, H, W, 2) that warped them.
+    Images (B, 3 + K, H, W) and the sampling grid (B, H, W, 2) that warped them.
     """
     grid = _sampling_grid(images, config, config.elastic, generator)
     return _change_intensity(warp(images, grid), config, generator), grid
@@ -100,7 +101,7 @@ def _change_intensity(images: Tensor, config: AugmentConfig, generator: Generato
     shape = (len(images), 1, 1, 1)
     contrast = 1 + _uniform(shape, config.intensity, generator)
     brightness = _uniform(shape, config.intensity / 2, generator)
-    return ((images - 0.5) * contrast + 0.5 + brightness).clamp(0, 1)
+    return _with_grey(images, ((_grey(images) - 0.5) * contrast + 0.5 + brightness).clamp(0, 1))
 
 
 def _cut_out(images: Tensor, config: AugmentConfig, generator: Generator) -> Tensor:
@@ -111,4 +112,13 @@ def _cut_out(images: Tensor, config: AugmentConfig, generator: Generator) -> Ten
     x = torch.linspace(0, 1, width, device=images.device).view(1, 1, width)
     half = config.strong_cutout / 2
     inside = ((y - center[:, 0]).abs() < half) & ((x - center[:, 1]).abs() < half)
-    return torch.where(inside.unsqueeze(1), images.mean(dim=(1, 2, 3), keepdim=True), images)
+    grey = _grey(images)
+    return _with_grey(images, torch.where(inside.unsqueeze(1), grey.mean(dim=(1, 2, 3), keepdim=True), grey))
+
+
+def _grey(images: Tensor) -> Tensor:
+    return images[:, :IMAGE_CHANNELS]
+
+
+def _with_grey(images: Tensor, grey: Tensor) -> Tensor:
+    return torch.cat([grey, images[:, IMAGE_CHANNELS:]], dim=1)

@@ -15,7 +15,7 @@ class Origin(NamedTuple):
     ----------
     rows : numbers of the slices, counted through all volumes.
     planes : all slices of each volume, (N, H, W); always the same object while the network planes stay the same.
-    images : the slices as they are, (B + U, 3, H, W).
+    images : the slices as they are, (B + U, 3 + K, H, W).
     labels : of the annotated ones as they are, (B, H, W).
     grid : sampling positions (B + U, H, W, 2) that made the augmented images, see `knowsam.training.augment.warp`.
     mask_prompts : logits (B + U, C, H, W), the mask prompts of slices that the teacher has not seen yet; by default it
@@ -30,10 +30,27 @@ class Origin(NamedTuple):
     mask_prompts: Tensor | None = None
 
 
+class PseudoLabels(NamedTuple):
+    """What carried shapes say of the unlabelled slices of a batch, augmented as these are.
+
+    Parameters
+    ----------
+    probabilities : (U, C, H, W).
+    confidence : (U, 1, H, W), in [0, 1]; 0 where nothing is carried.
+    """
+
+    probabilities: Tensor
+    confidence: Tensor
+
+
 class Batch(NamedTuple):
-    """Augmented slices of both streams: (B, 3, H, W) with labels (B, H, W), and (U, 3, H, W)."""
+    """Augmented slices of both streams: (B, 3 + K, H, W) with labels (B, H, W), and (U, 3 + K, H, W).
+
+    The first three channels are grey values, the others carried shapes, zero where nothing is carried.
+    """
 
     labelled: Tensor
     labels: Tensor
     unlabelled: Tensor
     origin: Origin | None = None
+    carried: PseudoLabels | None = None

@@ -65,7 +65,7 @@ class Learner:
         self._update: ExactUpdate | LateUpdate = LateUpdate() if late else ExactUpdate()
         self._dtype = resolve_dtype(config.training.precision, device)
         with _seeded(seed, device):
-            self.students = Students(classes, config=config.students)
+            self.students = Students(classes, config=config.students, prior=config.method.shape_prior)
             self.teacher = _build_teacher(classes, plane, config, sam_weights)
         if start_from is not None:
             self._take_over(start_from)

@@ -63,6 +63,15 @@ class LiveRefresh:
         """Note that the students were replaced."""
         self._students += 1
 
+    def outdate_slices(self, case: int, indices: Sequence[int]) -> None:
+        """Note that other shapes are carried to some slices; they are as urgent as if they had never been predicted."""
+        self._made_by[case][list(indices)] = -1
+
+    @property
+    def carried_anew(self) -> bool:
+        """Whether slices of the watched volume wait for other shapes than they show."""
+        return self._case is not None and bool((self._made_by[self._case] < 0).any())
+
     def watch(self, case: int, index: int | None) -> None:
         """Turn to a slice, or to none."""
         self._case = None if index is None else case

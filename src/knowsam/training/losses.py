@@ -41,6 +41,17 @@ def dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
     return (1 - (2 * overlap + _SMOOTH) / (size + _SMOOTH)).mean()
 
 
+def carried_loss(logits: Tensor, probabilities: Tensor, confidence: Tensor) -> Tensor:
+    """Cross-entropy against carried shapes, mean over pixels weighted by how confident these are.
+
+    Parameters
+    ----------
+    probabilities, confidence : (B, C, H, W) and (B, 1, H, W), see `knowsam.training.batch.PseudoLabels`.
+    """
+    cross_entropy = -(probabilities * logits.float().log_softmax(dim=1)).sum(dim=1, keepdim=True)
+    return (confidence * cross_entropy).sum() / confidence.sum().clamp_min(1.0)
+
+
 def entropy_loss(p: Tensor) -> Tensor:
     """L_ent: mean entropy relative to its maximum log C."""
     return entropy(p.float()).mean() / math.log(p.shape[1])

@@ -38,6 +38,7 @@ from knowsam.training.interruption import Interrupted, Interruption
 from knowsam.training.learner import Learner
 from knowsam.training.mailbox import Mailbox
 from knowsam.training.referee import Referee
+from knowsam.training.schedule import suited_to
 from knowsam.training.slices import TrainingSlices, common_windows
 from knowsam.training.trained_model import TrainedModel
 
@@ -184,7 +185,7 @@ class TrainingSession:
         self._learner = Learner(
             self.classes,
             self.windows[0].plane,
-            self.config,
+            suited_to(self.budget, self.config, pretrained=self._sam_weights is not None),
             device=self.device,
             seed=self.seed,
             interruption=self._interruption,
@@ -205,12 +206,13 @@ class TrainingSession:
     def _train(self) -> Iterator[Event]:
         validated_at = 0.0
         yield from self._obey()
-        yield from self._refresh(0.0)
+        yield from self._show_carried()
         while (progress := self._progress()) < 1.0:
             yield from self._obey()
             if self._stopping:
                 break
             yield from self._take_in()
+            yield from self._show_carried()
             if self._stopping:
                 break
             if not self._slices.labelled_keys:
@@ -327,12 +329,41 @@ class TrainingSession:
 
     def _refresh(self, seconds: float) -> Iterator[Event]:
         """Send predictions to whoever watches, after training for some time."""
-        if self._adopted is not None and self._adopted.have_learnt:
+        if self._can_show:
+            assert self._adopted is not None
             for ready in self._adopted.live.beside(seconds):
                 yield ready
                 yield from self._obey()
                 if self._stopping:
                     break
+
+    def _preview(self, message: SliceAnnotated) -> Iterator[Event]:
+        """Show while training stands still what a correction changes beside it; `_take_in` comes later."""
+        if self._adopted is None or not self._can_show:
+            return
+        try:
+            self.cases[message.case].annotation.with_slice(message.label_slice)
+        except (InputError, IndexError):
+            return
+        changed = self._slices.annotate(message.case, message.label_slice)
+        self._adopted.live.outdate_slices(message.case, changed)
+        while self._adopted.live.carried_anew and self._mailbox.is_empty:
+            yield self._adopted.live.some()
+
+    def _show_carried(self) -> Iterator[Event]:
+        """Send slices that other shapes are carried to at once: it takes no training to know better."""
+        while self._can_show and self._adopted is not None and self._adopted.live.carried_anew and not self._stopping:
+            yield self._adopted.live.some()
+            yield from self._obey()
+
+    @property
+    def _can_show(self) -> bool:
+        return (
+            self._adopted is not None
+            and self._watched is not None
+            and self._watched.case < len(self.cases)
+            and self._adopted.can_predict(self._watched.case)
+        )
 
     def _obey(self) -> Iterator[Event]:
         """Read all messages: pause, stop and turn to another slice at once, keep the others for `_take_in`."""
@@ -359,15 +390,16 @@ class TrainingSession:
                         yield from self._show_watched()
                 case _:
                     self._received.append(message)
+                    if paused and isinstance(message, SliceAnnotated):
+                        yield from self._preview(message)
 
     def _enter(self, stage: Stage) -> StageChanged:
         self._stage = stage
         return StageChanged(stage)
 
     def _show_watched(self) -> Iterator[Event]:
-        adopted = self._adopted
-        if adopted is not None and adopted.have_learnt and adopted.live.watched_is_outdated:
-            yield adopted.live.some()
+        if self._can_show and self._adopted is not None and self._adopted.live.watched_is_outdated:
+            yield self._adopted.live.some()
 
     def _watch(self, message: Watch) -> None:
         self._watched = message
@@ -410,7 +442,9 @@ class TrainingSession:
             )
         case, label_slice = self.cases[message.case], message.label_slice
         self.cases[message.case] = replace(case, annotation=case.annotation.with_slice(label_slice))
-        self._slices.annotate(message.case, label_slice)
+        changed = self._slices.annotate(message.case, label_slice)
+        if self._adopted is not None:
+            self._adopted.live.outdate_slices(message.case, changed)
         self._referee.note_origin(SliceKey(message.case, label_slice.index), by_hand=message.by_hand)
         painted = (label_slice.labels != BACKGROUND) & (label_slice.labels != IGNORE)
         if self.windows[message.case].leaves_out(painted):
@@ -452,7 +486,7 @@ class TrainingSession:
         assert self._adopted is not None
         try:
             with self._work():
-                return self._adopted.judge(self.cases, self._steps)
+                return self._adopted.judge(self.cases, self._steps, self._progress())
         except Interrupted:
             return None
 

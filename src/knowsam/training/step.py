@@ -14,6 +14,7 @@ from torch import Tensor
 
 from knowsam.models.students import StudentLogits, Students
 from knowsam.training.losses import (
+    carried_loss,
     consistency_loss,
     consistency_weight,
     distillation_loss,
@@ -24,7 +25,7 @@ from knowsam.training.mixing import MixedBatch, mix
 
 if TYPE_CHECKING:
     from knowsam.config import Config
-    from knowsam.training.batch import Batch
+    from knowsam.training.batch import Batch, PseudoLabels
     from knowsam.training.teaching import Taught, Teaching
 
 
@@ -38,11 +39,20 @@ class StepLosses:
     distillation: float
     mixing: float
     teacher: float
+    carried: float = 0.0
 
     @property
     def total(self) -> float:
         """What the step minimised."""
-        return self.supervised + self.consistency + self.entropy + self.distillation + self.mixing + self.teacher
+        return (
+            self.supervised
+            + self.consistency
+            + self.entropy
+            + self.distillation
+            + self.mixing
+            + self.teacher
+            + self.carried
+        )
 
 
 def step_losses(
@@ -66,7 +76,7 @@ def step_losses(
 
     Returns
     -------
-    (6,), with gradient.
+    (7,), with gradient.
     """
     n = len(batch.labelled)
     images = torch.cat([batch.labelled, batch.unlabelled])
@@ -76,22 +86,25 @@ def step_losses(
 
     weight = consistency_weight(progress, peak=config.loss.consistency_peak, steepness=config.loss.ramp_steepness)
     supervised = _supervised(_rows(logits, slice(n)), batch.labels)
-    consistency = entropy = distillation = mixing = teacher = torch.zeros_like(supervised)
+    consistency = entropy = distillation = mixing = teacher = carried = torch.zeros_like(supervised)
     if config.method.cotraining:
         consistency = weight * _consistency(logits)
         entropy = config.loss.entropy_weight * _entropy(logits)
     if taught is not None:
         distillation = config.loss.distillation_weight * _distillation(logits, taught, config.loss.temperature)
         teacher = taught.loss
+    if batch.carried is not None:
+        carried = config.prior.pseudo_label_weight * _carried(_rows(logits, slice(n, None)), batch.carried)
     if _is_mixed(config, progress, number) and len(batch.unlabelled):
         mixed = _mix(batch, logits, taught, config)
         mixing = _mixed(students, mixed, weight, config, dtype)
-    return torch.stack([supervised, consistency, entropy, distillation, mixing, teacher])
+    return torch.stack([supervised, consistency, entropy, distillation, mixing, teacher, carried])
 
 
 def uses_unlabelled(config: Config) -> bool:
     """Tell whether any term looks at unlabelled slices."""
-    return config.method.cotraining or config.method.distillation or config.method.mixing
+    method = config.method
+    return method.cotraining or method.distillation or method.mixing or method.shape_prior
 
 
 def _arithmetic(device: torch.device, dtype: torch.dtype) -> torch.autocast:
@@ -109,6 +122,11 @@ def _rows(logits: StudentLogits, rows: slice) -> StudentLogits:
 def _supervised(logits: StudentLogits, labels: Tensor) -> Tensor:
     students = supervised_loss(logits.unet, labels) + supervised_loss(logits.vnet, labels)
     return students / 2 + supervised_loss(logits.fused, labels)
+
+
+def _carried(logits: StudentLogits, carried: PseudoLabels) -> Tensor:
+    unet, vnet, fused = (carried_loss(z, *carried) for z in logits)
+    return (unet + vnet) / 2 + fused
 
 
 def _consistency(logits: StudentLogits) -> Tensor:

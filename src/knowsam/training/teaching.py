@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from knowsam.models.students import IMAGE_CHANNELS
 from knowsam.training.augment import warp
 from knowsam.training.losses import supervised_loss
 from knowsam.training.teacher_bank import TeacherBank
@@ -64,12 +65,12 @@ class AtEveryImage:
         """Teach a batch; `fused` (B + U, C, H, W) are the students' logits, no gradient flows into them."""
         n = len(batch.labelled)
         fused = fused.detach()
-        taught = self._teacher(batch.labelled, fused[:n])
+        taught = self._teacher(batch.labelled[:, :IMAGE_CHANNELS], fused[:n])
         logits = taught.detach()
         if len(batch.unlabelled):
             # In this order: weights that autocast has cast without gradient would serve the labelled images too.
             with torch.no_grad():
-                logits = torch.cat([logits, self._teacher(batch.unlabelled, fused[n:])])
+                logits = torch.cat([logits, self._teacher(batch.unlabelled[:, :IMAGE_CHANNELS], fused[n:])])
         return Taught(logits, torch.ones(len(logits), device=logits.device), supervised_loss(taught, batch.labels))
 
     def end_step(self) -> None:
@@ -150,7 +151,7 @@ class InTurn:
 
     def _seen(self, origin: Origin, positions: Sequence[int]) -> tuple[Tensor, Tensor | None]:
         """Return what the teacher is shown of some slices as they are: tokens (K, h, w, E) and mask prompts."""
-        images = [origin.images[position] for position in positions]
+        images = [origin.images[position, :IMAGE_CHANNELS] for position in positions]
         if self._trunk is None:
             tokens = self._teacher.trunk(torch.stack(images))
         else:

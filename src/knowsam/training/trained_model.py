@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from knowsam.data.volume import Volume
 
 MODEL_FILE = "model.safetensors"
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,7 @@ class TrainedModel:
             "axis": self.axis == annotation.axis,
             "settings of the students": self.config.students == config.students,
             "neighbouring slices": self.config.plane.neighbours == config.plane.neighbours,
+            "shape prior": self.config.method.shape_prior == config.method.shape_prior,
         }
         different = [what for what, agrees in same.items() if not agrees]
         if different:
@@ -166,7 +167,7 @@ def _rebuild(description: dict[str, Any], tensors: dict[str, Tensor]) -> Trained
     if axis not in (0, 1, 2) or not 0 < pixel_mm < math.inf or len(classes) < 2:
         raise ValueError(f"axis {axis}, pixel size {pixel_mm} mm, {len(classes)} classes")
     config = Config.from_dict(description["config"])
-    students = Students(len(classes), config=config.students)
+    students = Students(len(classes), config=config.students, prior=config.method.shape_prior)
     students.load_state_dict(_with_prefix(tensors, "students."))
     return TrainedModel(
         students=students.eval(),

@@ -1,0 +1,118 @@
+"""What the annotated slices of one volume say of its other slices, for showing and for honest judging."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from knowsam.data.annotation import SliceState
+from knowsam.inference.planes import network_shape
+from knowsam.prior.carried import Carried, CarriedPrior, Shape
+from knowsam.prior.slice_flows import SliceFlows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from torch import Tensor
+
+    from knowsam.config import PriorConfig
+    from knowsam.data.annotation import LabelSlice
+    from knowsam.data.case import Case
+    from knowsam.data.window import Window
+
+_CAP = 0.25
+"""Relative distance beyond which nothing is further away; see `knowsam.config.PriorConfig` for the unit."""
+
+
+class VolumePrior:
+    """Two carried priors of one volume: one of all its annotated slices, one of those training may see.
+
+    What is shown comes from all of them. The students are trained and judged with what the held-out slices have no part
+    in. Slices that are partly annotated have no outline, so they are not carried, and where every slice is annotated
+    there is nothing to be carried to.
+
+    Parameters
+    ----------
+    planes : (N, H, W), the slices on the device.
+    check : called now and then; what it raises breaks the registration off.
+    """
+
+    def __init__(
+        self, case: Case, planes: Tensor, window: Window, config: PriorConfig, check: Callable[[], None] | None = None
+    ) -> None:
+        self._spacing_mm = case.plane_spacing_mm
+        self._pixel_mm = window.pixel_mm(self._spacing_mm)
+        self._window, self._device = window, planes.device
+        self._slices = len(planes)
+        side_px = math.sqrt(planes.shape[1] * planes.shape[2])
+        flows = SliceFlows(planes, config.reach * side_px if config.registration else 0.0, check)
+        self._full, self._seen = (
+            CarriedPrior(
+                flows,
+                slice_px=case.volume.spacing_mm[case.annotation.axis] / self._pixel_mm,
+                softness_px=config.softness * side_px,
+                cap_px=_CAP * side_px,
+                fade=config.fade,
+            )
+            for _ in range(2)
+        )
+        self._shapes: dict[int, Shape] = {}
+        self._holdout: frozenset[int] = frozenset()
+
+    def relabel(self, case: Case) -> None:
+        """Take all shapes anew."""
+        classes = len(case.annotation.classes)
+        self._shapes = {}
+        for label_slice in case.annotation.slices.values():
+            self._take(label_slice, classes)
+        self._update()
+
+    def annotate(self, label_slice: LabelSlice, classes: int) -> list[int]:
+        """Take in one painted slice; return the slices whose prior it changes, ascending."""
+        self._take(label_slice, classes)
+        return self._update()
+
+    def hold_out(self, indices: Collection[int]) -> None:
+        """Keep the students from what these slices say."""
+        self._holdout = frozenset(indices)
+        self._update()
+
+    @property
+    def says_something(self) -> bool:
+        """Whether anything is known of slices that nobody has painted."""
+        return _can_be_asked(self._full)
+
+    def shown(self, indices: Sequence[int]) -> Carried | None:
+        """Return what is known of slices, an annotated one's own shape included; None if nothing is."""
+        return self._full.at(indices, own=True) if self.says_something else None
+
+    def learnt(self, indices: Sequence[int]) -> Carried | None:
+        """Return what slices that training may see say of any others; None if nothing is said."""
+        return self._seen.at(indices) if _can_be_asked(self._seen) else None
+
+    def own(self, indices: Sequence[int]) -> Tensor | None:
+        """Return the signed distances (B, C, H, W) in annotated slices; None if one of them is not carried."""
+        if not all(index in self._shapes for index in indices):
+            return None
+        return self._full.own(indices)
+
+    def lies_between(self, index: int) -> bool:
+        """Tell whether there are slices on both sides to say something of this one to training."""
+        annotated = self._seen.annotated
+        return bool(annotated) and annotated[0] < index < annotated[-1]
+
+    def _take(self, label_slice: LabelSlice, classes: int) -> None:
+        self._shapes.pop(label_slice.index, None)
+        if label_slice.state in (SliceState.COMPLETE, SliceState.BACKGROUND_ONLY):
+            shape = network_shape(label_slice.labels, classes, self._window, self._spacing_mm, self._pixel_mm)
+            self._shapes[label_slice.index] = shape.to(self._device)
+
+    def _update(self) -> list[int]:
+        carried = self._shapes if len(self._shapes) < self._slices else {}
+        self._seen.update({index: shape for index, shape in carried.items() if index not in self._holdout})
+        return self._full.update(carried)
+
+
+def _can_be_asked(prior: CarriedPrior) -> bool:
+    """Tell whether there is something to be carried, and to an annotated slice too, from which students learn."""
+    return prior.says_something and len(prior.annotated) > 1
