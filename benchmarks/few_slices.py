@@ -34,11 +34,12 @@ from variants import BUILD_UP, PUBLISHED, VARIANTS, ours, published
 
 from knowsam import jobs
 from knowsam.data.annotation import class_indices
-from knowsam.training.events import Event, StepDone
+from knowsam.training.events import Event, Stage, StageChanged, StepDone, Validated
+from knowsam.training.schedule import Budget
+from knowsam.training.session import TrainingSession
 
 if TYPE_CHECKING:
     from knowsam.config import Config
-    from knowsam.training.session import TrainingSession
 
 INTERPOLATION = "interpolation"
 
@@ -48,16 +49,31 @@ NO_BUDGET = ""
 
 def _knowsam(config: Config, task: Task, effort: Effort) -> Outcome:
     steps = 0
+    live: list[float] = []
 
-    def count(_: TrainingSession, event: Event) -> None:
+    def count(session: TrainingSession, event: Event) -> None:
         nonlocal steps
         steps = event.step if isinstance(event, StepDone) else steps
+        has_begun = isinstance(event, StageChanged) and event.stage is Stage.TRAINING
+        # The time of whoever listens is not taken from the budget.
+        if config.method.shape_prior and (has_begun or isinstance(event, Validated)):
+            live.append(task.dice(task.slices_first(session.predictor().volume().labels)))
 
     case, between = task.case, config.with_values(beyond_ends=False)
     result = jobs.segment(
         case.volume, case.annotation, budget=effort.budget, config=between, seed=effort.seed, listener=count
     )
-    return Outcome(task.slices_first(class_indices(result.labels, case.annotation.classes)), steps)
+    labels = task.slices_first(class_indices(result.labels, case.annotation.classes))
+    return Outcome(labels, steps, tuple(round(dice, 4) for dice in live))
+
+
+def _carried(task: Task, _: Effort) -> Outcome:
+    """Show what a session shows before its first step."""
+    session = TrainingSession([task.case], budget=Budget(steps=1))
+    for event in session.run():
+        if isinstance(event, StageChanged) and event.stage is Stage.TRAINING:
+            break
+    return Outcome(task.slices_first(session.predictor().volume().labels))
 
 
 def _ours(**changes: Any) -> Rival:
@@ -77,6 +93,7 @@ COMPARED: dict[str, Rival] = {
     "mean teacher": Rival(mean_teacher),
     "KnowSAM as published": _published(),
     "KnowSAM as published at 96 px": _published(max_side_px=96),
+    "carried prior": Rival(_carried, trains=False, is_random=False),
     "ours": _ours(),
 }
 """Rows that are run unless others are asked for."""
@@ -104,6 +121,7 @@ class Result:
     seconds: float
     steps: int
     threads: int
+    live: tuple[float, ...] = ()
 
     @property
     def key(self) -> tuple[str, str, int, str, int, str]:
@@ -207,6 +225,7 @@ def _run(piece: Piece, options: argparse.Namespace) -> Result:
         seconds=round(seconds, 2),
         steps=outcome.steps,
         threads=options.threads,
+        live=outcome.live,
     )
     print(result, file=sys.stderr, flush=True)
     return result
@@ -229,7 +248,7 @@ def _table(block: Sequence[Result]) -> str:
     names = [row for row in ROWS if row in there] + sorted(there - set(ROWS))
     header = ["row", "volumes x seeds", "Dice mean", "worst volume", "error of interpolation gone"]
     return table(
-        [*header, "HD95 mm", "seconds", "steps"],
+        [*header, "HD95 mm", "seconds", "steps", "worst live prediction"],
         [_cells(row, [r for r in block if r.row == row], base) for row in names],
     )
 
@@ -246,6 +265,8 @@ def _cells(row: str, own: Sequence[Result], base: dict[str, float]) -> list[str]
         mean((r.hd95_mm for r in own), 1),
         mean((r.seconds for r in own), 1),
         mean((r.steps for r in own), 0),
+        # Against what is shown before the first step.
+        f"{min(min(r.live) - r.live[0] for r in own):+.3f}" if all(r.live for r in own) else "-",
     ]
 
 

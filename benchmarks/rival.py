@@ -24,10 +24,16 @@ class Effort:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Class indices (N, H, W), slices first, and the training steps behind them."""
+    """Class indices (N, H, W), slices first, and the training steps behind them.
+
+    Parameters
+    ----------
+    live : Dice of what was shown while it trained, the first before any training.
+    """
 
     labels: LabelArray
     steps: int = 0
+    live: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from knowsam.data.case import Case
 from knowsam.data.orientation import working_axis
 from knowsam.data.volume import require_same_grid
 from knowsam.data.window import annotated_box, with_margin
-from knowsam.inference.metrics import evaluate_masks
+from knowsam.inference.metrics import dice_score, evaluate_masks
 from knowsam.io.image import read_image
 from knowsam.io.nifti import read_nifti_labels
 
@@ -170,6 +170,13 @@ class Task:
     def slices_first(self, indices: LabelArray) -> LabelArray:
         """Turn class indices (Z, Y, X) to (N, H, W)."""
         return np.moveaxis(indices, self.case.annotation.axis, 0)
+
+    def dice(self, labels: LabelArray) -> float:
+        """Return the mean Dice of class indices (N, H, W) on the slices between annotated ones."""
+        hidden = [index for index in range(self.annotated[0], self.annotated[-1]) if index not in self.annotated]
+        outside = [i for i in range(len(labels)) if not self.annotated[0] <= i <= self.annotated[-1]]
+        found, truth = np.concatenate([labels[hidden], 0 * labels[outside]]), self.truth[[*hidden, *outside]]
+        return float(np.mean([dice_score(found, truth, value) for value in range(1, self.classes)]))
 
     def scores(self, labels: LabelArray) -> Scores:
         """Score class indices (N, H, W), with background beyond the two outermost annotated slices."""

@@ -80,8 +80,8 @@ class MethodConfig(Section):
     mixing: bool = setting(True, "Swap confident cells between labelled and unlabelled slices (UGDA).", source="paper")
     thorough_from_s: float = setting(
         240.0,
-        "Shortest budget of time in which a SAM trained from scratch teaches and slices are mixed; in less they cost more "
-        "than they bring. 0 uses both in any.",
+        "Shortest budget of time in which a SAM trained from scratch teaches and slices are mixed; in less they cost "
+        "more than they bring. 0 uses both in any.",
         unit="s",
         low=0.0,
         high=1e6,
@@ -324,6 +324,9 @@ class PredictionConfig(Section):
     fill_holes: bool = setting(False, "Fill holes enclosed by one class.")
     beyond_ends: bool = setting(
         True, "Predict beyond the outermost annotated slices too; switch it off where the structure ends with them."
+    )
+    whole_plane: bool = setting(
+        False, "Predict what lies outside the region round what was painted too, by the students alone."
     )
     keep_annotations: bool = setting(True, "Keep what was painted exactly as painted in the resulting mask.")
 

@@ -19,6 +19,7 @@ import numpy as np
 from knowsam.config import Config, PredictionConfig
 from knowsam.data.annotation import BACKGROUND, IGNORE, Annotation, LabelArray, label_values
 from knowsam.data.case import Case
+from knowsam.data.window import whole_slice_window
 from knowsam.errors import ConfigError, TrainingError
 from knowsam.inference.device import resolve_device
 from knowsam.inference.postprocess import fill_holes, keep_largest_component
@@ -141,8 +142,12 @@ def segment(
     with timer.phase("prediction"):
         prediction = session.predictor().volume()
     with timer.phase("clean-up"):
-        indices = clean_up(prediction.labels, session.config.prediction)
-        if session.windows[0].is_touched(np.moveaxis(indices, annotation.axis, 0) != BACKGROUND):
+        indices = prediction.labels
+        if session.config.prediction.whole_plane:
+            indices = with_surroundings(indices, session)
+        indices = clean_up(indices, session.config.prediction)
+        whole_plane = session.config.prediction.whole_plane
+        if not whole_plane and session.windows[0].is_touched(np.moveaxis(indices, annotation.axis, 0) != BACKGROUND):
             logger.warning(
                 "The mask reaches the edge of the region round what was painted, where prediction ends. "
                 "Paint a slice in which the structure reaches further, or widen the region with --margin."
@@ -210,6 +215,25 @@ def predict(model: TrainedModel, volume: Volume, *, device: str = "auto") -> tup
     prediction = predictor.volume()
     indices = clean_up(prediction.labels, model.config.prediction)
     return label_values(indices, model.classes), prediction
+
+
+def with_surroundings(indices: LabelArray, session: TrainingSession) -> LabelArray:
+    """Return class indices (Z, Y, X) of the first volume with what the students see outside the trained region."""
+    case, window = session.cases[0], session.windows[0]
+    if session.students is None:
+        raise TrainingError("There is nothing to predict with yet. Train first.")
+    predictor = Predictor(
+        session.students,
+        case.volume,
+        axis=case.annotation.axis,
+        window=whole_slice_window(case.annotation.plane_shape, case.plane_spacing_mm, session.pixel_mm),
+        config=session.config,
+        device=session.device,
+    )
+    result = np.array(predictor.volume().labels)
+    inside = window.crop(np.moveaxis(indices, case.annotation.axis, 0), fill=BACKGROUND)
+    window.paste(inside, into=np.moveaxis(result, case.annotation.axis, 0))
+    return result
 
 
 def clean_up(indices: LabelArray, config: PredictionConfig) -> LabelArray:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from knowsam.data.annotation import LabelArray
+if TYPE_CHECKING:
+    from knowsam.data.annotation import LabelArray
 
 
 def signed_distances_mm(labels: LabelArray, classes: int, spacing_mm: tuple[float, float]) -> npt.NDArray[np.float32]:

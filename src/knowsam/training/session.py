@@ -285,12 +285,19 @@ class TrainingSession:
 
     def _introduce(self) -> Iterator[Event]:
         teacher = self._learner.teacher
-        yield Notice("No teacher: the students learn alone." if teacher is None else str(teacher.provenance))
+        yield Notice(self._no_teacher if teacher is None else str(teacher.provenance))
         labelled, held_out = len(self._slices.labelled_keys), len(self.holdout)
         yield Notice(
             f"Training on {labelled} annotated slices"
             + (f", validating on {held_out} more." if held_out else "; too few to keep any for validation.")
         )
+
+    @property
+    def _no_teacher(self) -> str:
+        if self.config.method.distillation and self.config.teacher.variant != "none":
+            least_s = self.config.method.thorough_from_s
+            return f"SAM does not teach in less than {least_s:.0f} s, where it costs more than it brings."
+        return "No teacher: the students learn alone."
 
     def _step(self, progress: float) -> Generator[Event, None, StepLosses | None]:
         """Take one step, with ever smaller batches if memory runs out; return its losses, None if it was broken off."""
