@@ -144,12 +144,26 @@ class PriorConfig(Section):
     prior_dropout: float = setting(
         0.1, "Share of slices shown to the students without carried shapes.", low=0.0, high=1.0
     )
+    student_share: float = setting(
+        0.3,
+        "Largest share the students have in a prediction beside carried shapes.",
+        low=0.0,
+        high=1.0,
+        source="measured",
+    )
     trust_slices: float = setting(
-        12.0,
-        "Distance from the nearest painted slice at which students and carried shapes count alike.",
+        2.0,
+        "Distance from the nearest painted slice at which the students have half of their share.",
         unit="slices",
         low=0.0,
         high=100.0,
+        source="measured",
+    )
+    caution: float = setting(
+        3.0,
+        "How much more the students' error weighs than that of carried shapes, both as far as they can be guessed.",
+        low=0.0,
+        high=1000.0,
         source="measured",
     )
 

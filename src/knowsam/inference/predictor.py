@@ -19,7 +19,7 @@ from knowsam.inference.device import is_out_of_memory, resolve_dtype
 from knowsam.inference.planes import network_planes, with_neighbours
 
 if TYPE_CHECKING:
-    from knowsam.config import Config
+    from knowsam.config import Config, PriorConfig
     from knowsam.data.volume import Volume
     from knowsam.data.window import Window
     from knowsam.models.students import Students
@@ -88,11 +88,13 @@ class Predictor:
     window : the part of each slice to predict.
     planes : (N, H, W) as `network_planes` returns them, if they are there already.
     prior : what annotated slices say of slices, None where they say nothing.
-    student_share : how much the students are listened to where there is a prior, in [0, 1].
+    student_error : how wrong the students are, in 1 - Dice, where there is a prior to weigh them against; None leaves
+        them unheard: what is carried is the prediction, and no network is run.
+    listening : by default the configured way, see `knowsam.prior.carried.Carried.student_share`.
 
     Attributes
     ----------
-    student_share : may be changed at any time; at 0 what is carried is the prediction, and no network is run.
+    student_error : may be changed at any time.
     """
 
     def __init__(
@@ -106,12 +108,13 @@ class Predictor:
         device: torch.device,
         planes: Tensor | None = None,
         prior: Prior | None = None,
-        student_share: float = 1.0,
+        student_error: float | None = None,
+        listening: PriorConfig | None = None,
     ) -> None:
         self.students = students
-        self.student_share = student_share
+        self.student_error = student_error
         self._prior = prior
-        self._trust_slices = config.prior.trust_slices
+        self._listening = config.prior if listening is None else listening
         self.volume_shape = volume.shape
         self.axis = axis
         self.window = window
@@ -180,14 +183,19 @@ class Predictor:
     def _predict(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Return probabilities (B, C, h, w) and disagreement (B, 1, h, w) on the window's box, on the CPU."""
         carried = None if self._prior is None else self._prior(indices)
-        if carried is not None and self.student_share == 0:
+        if carried is None:
+            probabilities, disagreement = self._asked(indices, None)
+        elif self.student_error is None:
             probabilities = carried.probabilities
             disagreement = torch.zeros_like(probabilities[:, :1])
         else:
             probabilities, disagreement = self._asked(indices, carried)
-        if carried is not None and self.student_share > 0:
-            near = carried.nearest_slices / (carried.nearest_slices + self._trust_slices).clamp_min(1e-6)
-            share = self.student_share * near
+            share = carried.student_share(
+                self.student_error,
+                most=self._listening.student_share,
+                trust_slices=self._listening.trust_slices,
+                caution=self._listening.caution,
+            )
             probabilities, disagreement = carried.probabilities.lerp(probabilities, share), disagreement * share
         size = self.window.extent
         resized = [

@@ -7,6 +7,7 @@ position. No network is trained for it. `benchmarks/README.md` compares it with 
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 _FAR_SLICES = 10.0
 """Distance to the nearest annotated slice at which the students are told that it is far."""
+
+_LEAST_DOUBT = 1e-8
+"""Lets students without any error be heard where both sides agree."""
 
 _UP, _DOWN = 1, -1
 
@@ -77,6 +81,35 @@ class Carried(NamedTuple):
         sides = [torch.tanh(side / self.softness_px) for side in (self.lower, self.upper)]
         far = torch.tanh(self.nearest_slices / _FAR_SLICES).expand_as(self.lower)
         return torch.cat([*sides, 2 * self.probabilities - 1, far], dim=1)
+
+    @property
+    def expected_error(self) -> Tensor:
+        """(B, 1, 1, 1), how wrong the blend probably is, in 1 - Dice; 1 beyond the outermost annotated slice.
+
+        Were the errors of both sides independent and proportional to their distance, their disagreement would tell.
+        """
+        disagreement = 1 - _dice(self.lower.argmax(dim=1), self.upper.argmax(dim=1), self.lower.shape[1])
+        near, far = self.share, 1 - self.share
+        expected = disagreement.view(-1, 1, 1, 1) * math.sqrt(2) * near * far / (near**2 + far**2).sqrt()
+        is_one_sided = (self.share == 0) & (self.nearest_slices > 0)
+        return torch.where(is_one_sided, torch.ones_like(expected), expected)
+
+    def student_share(self, student_error: float, *, most: float, trust_slices: float, caution: float) -> Tensor:
+        """Return how much the students are to be listened to, (B, 1, 1, 1), in [0, most].
+
+        The errors of both are weighed as variances are; but near an annotated slice nobody knows better than its shape.
+
+        Parameters
+        ----------
+        student_error : theirs, in 1 - Dice.
+        most : their share far from any annotated slice.
+        trust_slices : distance at which they have half of it.
+        caution : how much more their error weighs.
+        """
+        doubt = self.expected_error**2 + _LEAST_DOUBT
+        by_error = doubt / (doubt + caution * student_error**2)
+        by_distance = most * self.nearest_slices / (self.nearest_slices + trust_slices).clamp_min(1e-12)
+        return torch.minimum(by_error, by_distance)
 
     def nearer(self, own: Tensor, doubt: Tensor) -> Carried:
         """Return what the slices would say if they lay nearer to the annotated ones.
@@ -217,6 +250,17 @@ class CarriedPrior:
             [source for source, _ in missing], [source + side * lengths[source, side] for source, side in missing]
         )
         self._chains |= dict(zip(missing, found, strict=True))
+
+
+def _dice(one: Tensor, other: Tensor, classes: int) -> Tensor:
+    """Return the Dice of class indices (B, H, W), mean over the classes that either holds; (B,), 1 where none does."""
+    total, held = torch.zeros(len(one), device=one.device), torch.zeros(len(one), device=one.device)
+    for index in range(1, classes):
+        here, there = one == index, other == index
+        size = (here.sum(dim=(1, 2)) + there.sum(dim=(1, 2))).float()
+        total = total + torch.where(size > 0, 2 * (here & there).sum(dim=(1, 2)) / size.clamp_min(1), 0.0)
+        held = held + (size > 0)
+    return torch.where(held > 0, total / held.clamp_min(1), 1.0)
 
 
 def _lengths(annotated: Sequence[int], slices: int) -> dict[tuple[int, int], int]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING
 
+from knowsam.config import PriorConfig
 from knowsam.inference.predictor import Predictor
 from knowsam.models.class_heads import students_with_classes
 from knowsam.training.events import Validated
 from knowsam.training.live_refresh import LiveRefresh
+from knowsam.training.validation import agreement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,20 +22,24 @@ if TYPE_CHECKING:
     from knowsam.inference.predictor import Prior
     from knowsam.models.class_heads import Sources
     from knowsam.models.students import Students
+    from knowsam.training.interruption import Interruption
     from knowsam.training.learner import Learner
     from knowsam.training.referee import Referee
     from knowsam.training.slices import TrainingSlices
 
 
-_RIPE = 0.5
-"""Training progress from which on students count in full beside carried shapes; before, in proportion."""
+_STUDENTS_ALONE = PriorConfig(student_share=1.0, trust_slices=0.0, caution=0.0)
+
+_JUDGED_SLICES = 8
+"""Slices beside annotated ones on which the students' error is measured."""
 
 
 class AdoptedStudents:
     """Students good enough to predict with, what annotated slices say beside them, and what both are asked for.
 
-    Where shapes are carried to a slice, these are the prediction until the students are found to add to them, on slices
-    that have no part in what is carried: the held-out ones, or the annotated ones in turn while none is held out.
+    Where shapes are carried to a slice, these are the prediction at first. The students are listened to as far as they
+    agree with what is carried to slices right beside annotated ones, where that is nearly exact, and not at all while
+    they make it worse on held-out slices, which have no part in it then.
 
     Attributes
     ----------
@@ -52,12 +58,13 @@ class AdoptedStudents:
         *,
         config: Config,
         device: torch.device,
+        interruption: Interruption,
     ) -> None:
         self.students = copy.deepcopy(learner.averaged)
         self.have_learnt = False
-        self._share = 0.0
+        self._student_error: float | None = None
         self._learner, self._referee = learner, referee
-        self._config, self._device = config, device
+        self._config, self._device, self._interruption = config, device, interruption
         self._point_at(cases, slices)
         self.live = LiveRefresh(self.predictors, cases[0].annotation.classes, share=config.training.refresh_share)
         for number, prior in enumerate(slices.priors):
@@ -88,46 +95,53 @@ class AdoptedStudents:
         Interrupted
             If somebody asked for it.
         """
+        error = self._measure_error()
         dice = self._referee.measure(self._candidates, cases)
         self._referee.adopt(dice)
         self.have_learnt = True
-        self._listen(1.0 if self._add_to_prior(cases) else 0.0)
+        self._listen(None if self._is_worse_than_prior(cases, dice) else error)
 
-    def judge(self, cases: Sequence[Case], step: int, progress: float) -> Validated:
+    def judge(self, cases: Sequence[Case], step: int) -> Validated:
         """Measure the learning students on the held-out slices and adopt them if they are not worse.
-
-        Parameters
-        ----------
-        progress : share of the training that is done, in [0, 1].
 
         Raises
         ------
         Interrupted
             If somebody asked for it; nothing has changed then.
         """
+        error = self._measure_error()
         dice = self._referee.measure(self._candidates, cases)
-        ripe = max(min(progress / _RIPE, 1.0), self._share)
-        share = ripe if self._add_to_prior(cases) else 0.0
+        worse_than_prior = self._is_worse_than_prior(cases, dice)
         adopted = self._referee.adopt(dice)
         if adopted:
             self.students.load_state_dict(self._learner.averaged.state_dict())
             self.have_learnt = True
-            self._listen(share)
+            self._listen(None if worse_than_prior else error)
             self.live.outdate()
-        return Validated(step, dice, adopted and share > 0)
+        return Validated(step, dice, adopted and not worse_than_prior)
 
-    def _add_to_prior(self, cases: Sequence[Case]) -> bool:
-        """Tell whether the learning students make carried shapes better, or at least not worse, where that is known."""
-        if not any(prior is not None and prior.says_something for prior in self._priors):
-            return True
-        measure = self._referee.measure if self._referee.holdout else self._referee.measure_seen
-        together, alone = measure(self._candidates, cases), measure(self._carried_alone, cases)
-        return together is None or alone is None or together >= alone
+    def _measure_error(self) -> float:
+        """Return how wrong the learning students are beside annotated slices, and let the candidates know."""
+        beside = [[] if prior is None else prior.next_to_annotated(_JUDGED_SLICES) for prior in self._priors]
+        found = agreement(self._students_alone, self._carried_alone, beside, self._interruption)
+        error = 0.0 if found is None else 1 - found
+        for candidate in self._candidates:
+            candidate.student_error = error
+        return error
 
-    def _listen(self, share: float) -> None:
-        self._share = share
+    def _is_worse_than_prior(self, cases: Sequence[Case], dice: float | None) -> bool:
+        """Tell whether the learning students, of this `dice` on held-out slices, make what is carried to them worse."""
+        alone = self._referee.measure(self._carried_alone, cases) if self._carries else None
+        return dice is not None and alone is not None and dice < alone
+
+    @property
+    def _carries(self) -> bool:
+        return any(prior is not None and prior.says_something for prior in self._priors)
+
+    def _listen(self, student_error: float | None) -> None:
+        self._student_error = student_error
         for predictor in self.predictors:
-            predictor.student_share = share
+            predictor.student_error = student_error
 
     def _point_at(self, cases: Sequence[Case], slices: TrainingSlices) -> None:
         self._priors = slices.priors
@@ -135,8 +149,11 @@ class AdoptedStudents:
         learnt = [None if prior is None else prior.learnt for prior in slices.priors]
         self.predictors = self._predictors(self.students, cases, slices, shown)
         self._candidates = self._predictors(self._learner.averaged, cases, slices, learnt)
-        self._carried_alone = self._predictors(self._learner.averaged, cases, slices, learnt, student_share=0.0)
-        self._listen(self._share)
+        self._carried_alone = self._predictors(self._learner.averaged, cases, slices, learnt)
+        self._students_alone = self._predictors(self._learner.averaged, cases, slices, learnt, _STUDENTS_ALONE)
+        for predictor in self._students_alone:
+            predictor.student_error = 0.0
+        self._listen(self._student_error)
 
     def _predictors(
         self,
@@ -144,7 +161,7 @@ class AdoptedStudents:
         cases: Sequence[Case],
         slices: TrainingSlices,
         priors: Sequence[Prior | None],
-        student_share: float = 1.0,
+        listening: PriorConfig | None = None,
     ) -> list[Predictor]:
         return [
             Predictor(
@@ -156,7 +173,7 @@ class AdoptedStudents:
                 device=self._device,
                 planes=planes,
                 prior=prior,
-                student_share=student_share,
+                listening=listening,
             )
             for case, window, planes, prior in zip(cases, slices.windows, slices.planes, priors, strict=True)
         ]

@@ -91,21 +91,6 @@ class Referee:
         """
         return holdout_dice(predictors, cases, self.holdout, self._interruption)
 
-    def measure_seen(self, predictors: Sequence[Predictor], cases: Sequence[Case]) -> float | None:
-        """Return the Dice on slices that training sees, but for the outermost, which nothing is carried to from beyond.
-
-        It flatters whoever has learnt them.
-
-        Raises
-        ------
-        Interrupted
-            If somebody asked for it.
-        """
-        inner = {
-            SliceKey(number, index) for number, case in enumerate(cases) for index in case.annotation.annotated[1:-1]
-        }
-        return holdout_dice(predictors, cases, inner & self.trained, self._interruption)
-
     def adopt(self, dice: float | None) -> bool:
         """Decide whether students of this score may predict, and if so, take it as the one to compare with."""
         worse = dice is not None and self._best_dice is not None and dice < self._best_dice - self._noise()

@@ -195,7 +195,13 @@ class TrainingSession:
         self._slices = self._training_slices(self.windows)
         self._choose_holdout()
         adopted = AdoptedStudents(
-            self._learner, self._referee, self.cases, self._slices, config=self.config, device=self.device
+            self._learner,
+            self._referee,
+            self.cases,
+            self._slices,
+            config=self.config,
+            device=self.device,
+            interruption=self._interruption,
         )
         if self._start_from is not None:
             adopted.start_from_here(self.cases)
@@ -493,7 +499,7 @@ class TrainingSession:
         assert self._adopted is not None
         try:
             with self._work():
-                return self._adopted.judge(self.cases, self._steps, self._progress())
+                return self._adopted.judge(self.cases, self._steps)
         except Interrupted:
             return None
 

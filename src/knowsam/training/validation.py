@@ -12,6 +12,7 @@ from knowsam.inference.metrics import dice_score
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from knowsam.data.annotation import LabelArray
     from knowsam.data.case import Case
     from knowsam.data.sampling import SliceKey
     from knowsam.inference.predictor import Predictor
@@ -45,8 +46,45 @@ def holdout_dice(
             judged = labels != IGNORE
             found.append(prediction.labels[judged])
             painted.append(labels[judged])
+    return _mean_dice(found, painted)
+
+
+def agreement(
+    predictors: Sequence[Predictor],
+    others: Sequence[Predictor],
+    slices: Sequence[Sequence[int]],
+    interruption: Interruption,
+) -> float | None:
+    """Return the Dice between two predictions of the same slices, mean over the classes and over the slices.
+
+    Each slice counts alike: at the ends of a structure, where it is small, students go wrong first.
+
+    Parameters
+    ----------
+    predictors, others : one for each case; classes are those that the others predict.
+    slices : for each case.
+
+    Returns
+    -------
+    None if there is no slice in which the others predict anything.
+
+    Raises
+    ------
+    Interrupted
+        If somebody asked for it.
+    """
+    scores = []
+    for predictor, other, indices in zip(predictors, others, slices, strict=True):
+        for prediction, reference in zip(predictor.slices(indices), other.slices(indices), strict=True):
+            interruption.check()
+            scores.append(_mean_dice([prediction.labels], [reference.labels]))
+    known = [score for score in scores if score is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _mean_dice(found: Sequence[LabelArray], expected: Sequence[LabelArray]) -> float | None:
     if not found:
         return None
-    predicted, reference = np.concatenate(found), np.concatenate(painted)
+    predicted, reference = np.concatenate(found), np.concatenate(expected)
     scores = [dice_score(predicted, reference, value) for value in np.unique(reference) if value != BACKGROUND]
     return float(np.mean(scores)) if scores else None

@@ -96,6 +96,12 @@ class VolumePrior:
             return None
         return self._full.own(indices)
 
+    def next_to_annotated(self, most: int) -> list[int]:
+        """Return unannotated slices that training sees an annotation right beside, between the ends, `most` of them."""
+        beside = sorted({other for index in self._seen.annotated for other in (index - 1, index + 1)})
+        known = [index for index in beside if index not in self._shapes and self.lies_between(index)]
+        return known[:: -(-len(known) // most)] if known else []
+
     def lies_between(self, index: int) -> bool:
         """Tell whether there are slices on both sides to say something of this one to training."""
         annotated = self._seen.annotated
