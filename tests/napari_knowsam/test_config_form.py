@@ -146,7 +146,7 @@ def test_what_does_not_hold_is_a_sentence_in_the_form_until_it_is_mended(
 
 def test_one_section_is_shown_at_a_time(form: ConfigForm[Config]) -> None:
     choice = form.findChild(QComboBox)
-    assert [choice.itemText(row) for row in range(3)] == ["Method", "Plane", "Students"]
+    assert [choice.itemText(row) for row in range(3)] == ["Method", "Plane", "Prior"]
     for row in (0, 7):
         choice.setCurrentIndex(row)
         assert [index for index, page in enumerate(form._pages) if not page.isHidden()] == [row]
