@@ -14,6 +14,7 @@ from knowsam.config import Config, Section, Setting, setting_of
 from knowsam.errors import ConfigError
 from napari_knowsam.panels.choice_box import ChoiceBox
 from napari_knowsam.panels.wheel_guard import WheelGuard
+from napari_knowsam.panels.wrapped_label import WrappedLabel
 
 if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
@@ -169,9 +170,7 @@ def _entry(config_field: Field[Any], value: Any) -> ValueWidget[Any]:
 
 def _about(section: Section) -> QLabel:
     """Return what a section is about, and in which units, as it says of itself."""
-    label = QLabel(" ".join((type(section).__doc__ or "").split()))
-    label.setWordWrap(True)
-    return label
+    return WrappedLabel(" ".join((type(section).__doc__ or "").split()))
 
 
 def _row_label(config_field: Field[Any]) -> QLabel:

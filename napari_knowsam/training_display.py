@@ -108,9 +108,12 @@ class TrainingDisplay(QObject):
 
     def _on_validated(self, validated: Validated) -> None:
         self._was_judged = True
+        self._see_what_is_shown()
         if validated.adopted:
             self._dice = validated.dice
-            self._see_what_is_shown()
+        elif self._shown is Shown.NOT_BETTER:
+            # The score is that of networks which have no part in what is shown.
+            self._dice = None
         self._panel.add_dice(validated.step, validated.dice, validated.adopted)
 
     def _on_predicted(self, ready: PredictionReady) -> None:

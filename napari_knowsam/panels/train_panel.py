@@ -19,6 +19,7 @@ from napari_knowsam.panels.choice_box import ChoiceBox
 from napari_knowsam.panels.section import Section
 from napari_knowsam.panels.teacher_choice import TeacherChoice
 from napari_knowsam.panels.training_plot import TrainingPlot
+from napari_knowsam.panels.wrapped_label import WrappedLabel
 
 if TYPE_CHECKING:
     from knowsam.training.schedule import Budget
@@ -44,8 +45,7 @@ class TrainPanel(QWidget):
         self._form: ConfigForm[Config] | None = None
         self._budget = BudgetChoice()
         self._teacher = TeacherChoice()
-        self._hint = QLabel()
-        self._hint.setWordWrap(True)
+        self._hint = WrappedLabel()
         self._hint.setAccessibleName("What the time is too short for")
         self._budget.changed.connect(self._refresh_hint)
         self._teacher.currentIndexChanged.connect(self._refresh_hint)
@@ -69,8 +69,7 @@ class TrainPanel(QWidget):
         self._bar.setTextVisible(False)
         self._bar.setToolTip("How much of the training time is used.")
         self._progress = QLabel()
-        self._message = QLabel()
-        self._message.setWordWrap(True)
+        self._message = WrappedLabel()
         self._plot = TrainingPlot()
         self._arrange()
         self._show_course(False)
@@ -185,7 +184,7 @@ class TrainPanel(QWidget):
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
         form.addRow("Time", self._budget)
         form.addRow("Teacher", self._teacher)
-        form.addRow("", self._hint)
+        form.addRow(self._hint)
         form.addRow("Device", self._device)
         form.addRow(self._continued)
         settings = QVBoxLayout(self._settings)

@@ -11,7 +11,9 @@ from knowsam.config import Config
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize(("page", "sentence"), [("docs/guide.md", "From {} on"), ("README.md", "From {} painted slices")])
+@pytest.mark.parametrize(
+    ("page", "sentence"), [("docs/guide.md", "From {} on"), ("README.md", "From {} painted slices")]
+)
 def test_the_texts_name_the_number_of_slices_from_which_there_is_a_score(page: str, sentence: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     assert sentence.format(Config().training.holdout_minimum) in text
