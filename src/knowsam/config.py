@@ -145,7 +145,7 @@ class PriorConfig(Section):
         0.1, "Share of slices shown to the students without carried shapes.", low=0.0, high=1.0
     )
     trust_slices: float = setting(
-        6.0,
+        12.0,
         "Distance from the nearest painted slice at which students and carried shapes count alike.",
         unit="slices",
         low=0.0,

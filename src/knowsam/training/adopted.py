@@ -91,7 +91,7 @@ class AdoptedStudents:
         dice = self._referee.measure(self._candidates, cases)
         self._referee.adopt(dice)
         self.have_learnt = True
-        self._listen(1.0 if self._add_to_prior(cases, dice) else 0.0)
+        self._listen(1.0 if self._add_to_prior(cases) else 0.0)
 
     def judge(self, cases: Sequence[Case], step: int, progress: float) -> Validated:
         """Measure the learning students on the held-out slices and adopt them if they are not worse.
@@ -107,38 +107,22 @@ class AdoptedStudents:
         """
         dice = self._referee.measure(self._candidates, cases)
         ripe = max(min(progress / _RIPE, 1.0), self._share)
-        share = ripe if self._add_to_prior(cases, dice) else 0.0
+        share = ripe if self._add_to_prior(cases) else 0.0
         adopted = self._referee.adopt(dice)
         if adopted:
             self.students.load_state_dict(self._learner.averaged.state_dict())
             self.have_learnt = True
             self._listen(share)
             self.live.outdate()
-        return Validated(step, dice, adopted)
+        return Validated(step, dice, adopted and share > 0)
 
-    def _add_to_prior(self, cases: Sequence[Case], dice: float | None) -> bool:
-        """Tell whether the learning students make carried shapes better where these can be judged.
-
-        Parameters
-        ----------
-        dice : theirs on the held-out slices, None if there are none.
-        """
+    def _add_to_prior(self, cases: Sequence[Case]) -> bool:
+        """Tell whether the learning students make carried shapes better, or at least not worse, where that is known."""
         if not any(prior is not None and prior.says_something for prior in self._priors):
             return True
-        if dice is None:
-            dice = self._referee.measure_seen(self._candidates, cases)
-        for candidate in self._candidates:
-            candidate.student_share = 0.0
-        try:
-            alone = (
-                self._referee.measure(self._candidates, cases)
-                if self._referee.holdout
-                else self._referee.measure_seen(self._candidates, cases)
-            )
-        finally:
-            for candidate in self._candidates:
-                candidate.student_share = 1.0
-        return dice is None or alone is None or dice >= alone
+        measure = self._referee.measure if self._referee.holdout else self._referee.measure_seen
+        together, alone = measure(self._candidates, cases), measure(self._carried_alone, cases)
+        return together is None or alone is None or together >= alone
 
     def _listen(self, share: float) -> None:
         self._share = share
@@ -147,26 +131,32 @@ class AdoptedStudents:
 
     def _point_at(self, cases: Sequence[Case], slices: TrainingSlices) -> None:
         self._priors = slices.priors
-        self.predictors = [
-            self._predictor(self.students, case, slices, number, None if prior is None else prior.shown)
-            for number, (case, prior) in enumerate(zip(cases, slices.priors, strict=True))
-        ]
-        self._candidates = [
-            self._predictor(self._learner.averaged, case, slices, number, None if prior is None else prior.learnt)
-            for number, (case, prior) in enumerate(zip(cases, slices.priors, strict=True))
-        ]
+        shown = [None if prior is None else prior.shown for prior in slices.priors]
+        learnt = [None if prior is None else prior.learnt for prior in slices.priors]
+        self.predictors = self._predictors(self.students, cases, slices, shown)
+        self._candidates = self._predictors(self._learner.averaged, cases, slices, learnt)
+        self._carried_alone = self._predictors(self._learner.averaged, cases, slices, learnt, student_share=0.0)
         self._listen(self._share)
 
-    def _predictor(
-        self, students: Students, case: Case, slices: TrainingSlices, number: int, prior: Prior | None
-    ) -> Predictor:
-        return Predictor(
-            students,
-            case.volume,
-            axis=case.annotation.axis,
-            window=slices.windows[number],
-            config=self._config,
-            device=self._device,
-            planes=slices.planes[number],
-            prior=prior,
-        )
+    def _predictors(
+        self,
+        students: Students,
+        cases: Sequence[Case],
+        slices: TrainingSlices,
+        priors: Sequence[Prior | None],
+        student_share: float = 1.0,
+    ) -> list[Predictor]:
+        return [
+            Predictor(
+                students,
+                case.volume,
+                axis=case.annotation.axis,
+                window=window,
+                config=self._config,
+                device=self._device,
+                planes=planes,
+                prior=prior,
+                student_share=student_share,
+            )
+            for case, window, planes, prior in zip(cases, slices.windows, slices.planes, priors, strict=True)
+        ]

@@ -21,15 +21,14 @@ from knowsam.data.window import (
 )
 from knowsam.inference.device import to_device
 from knowsam.inference.planes import network_labels, network_planes
-from knowsam.models.students import PRIOR_MAPS
 from knowsam.training.augment import augment_strongly, augment_weakly, warp, warp_labels
 from knowsam.training.batch import Batch, Origin, PseudoLabels
+from knowsam.training.carried_batch import CarriedBatch, carried_to
 from knowsam.training.volume_prior import VolumePrior
 
 if TYPE_CHECKING:
     from knowsam.config import Config
     from knowsam.data.case import Case
-    from knowsam.prior.carried import Carried
     from knowsam.training.interruption import Interruption
 
 
@@ -163,69 +162,34 @@ class TrainingSlices:
         labels = torch.stack([self._labels[key] for key in keys])
         n = len(keys)
         keys += self._unlabelled.draw(unlabelled)
-        plain, pseudo_labels = self._images(keys), None
+        plain, carried = self._images(keys), None
         if self._config.method.shape_prior:
-            channels, pseudo_labels = self._carried(keys, n)
-            plain = torch.cat([plain, channels], dim=1)
+            carried = self._carried_to(keys, n)
+            plain = torch.cat([plain, carried.channels], dim=1)
         augment, generator = self._config.augment, self._generator
         images, grid = augment_weakly(plain[:n], augment, generator)
         bent, grid_bent = plain[n:], grid[:0]
         if len(bent):
             bent, grid_bent = augment_strongly(bent, augment, generator)
-        origin = Origin(self._rows(keys), self.planes, plain, labels, torch.cat([grid, grid_bent]))
-        if pseudo_labels is not None:
+        prompts = None if carried is None else carried.mask_prompts
+        origin = Origin(self._rows(keys), self.planes, plain, labels, torch.cat([grid, grid_bent]), prompts)
+        pseudo_labels = None
+        if carried is not None and len(bent):
             pseudo_labels = PseudoLabels(
-                warp(pseudo_labels.probabilities, grid_bent), warp(pseudo_labels.confidence, grid_bent)
+                warp(carried.probabilities[n:], grid_bent), warp(carried.confidence[n:], grid_bent)
             )
         return Batch(images, warp_labels(labels, grid), bent, origin, pseudo_labels)
 
-    def _carried(self, keys: Sequence[SliceKey], labelled: int) -> tuple[Tensor, PseudoLabels]:
-        """Return what is carried to slices: channels (B + U, 4 C, H, W), and labels of those that have none.
-
-        What an annotated slice is shown lies between its own shape, as if its neighbours were near, and what is carried
-        to it from twice as far as to any other: only so do the students learn how far to trust it.
-        """
-        h, w = self._all_planes.shape[-2:]
-        nothing = self._all_planes.new_zeros((PRIOR_MAPS * self._classes, h, w))
-        channels = [nothing] * len(keys)
-        probabilities = [nothing[: self._classes]] * len(keys)
-        confident = [nothing[:1]] * len(keys)
-        for number in sorted({key.case for key in keys}):
-            places = [place for place, key in enumerate(keys) if key.case == number]
-            indices = [keys[place].slice_index for place in places]
-            prior = self.priors[number]
-            carried = None if prior is None else prior.learnt(indices)
-            if prior is None or carried is None:
-                continue
-            shown = carried.nearer(*self._own(prior, carried, indices, [place < labelled for place in places]))
-            sure = (carried.probabilities.amax(1, keepdim=True) * self._classes - 1) / (self._classes - 1)
-            for row, place in enumerate(places):
-                channels[place] = shown.channels[row]
-                if prior.lies_between(indices[row]):
-                    probabilities[place], confident[place] = carried.probabilities[row], sure[row]
-        kept = self._random(len(keys)) >= self._config.prior.prior_dropout
-        pseudo_labels = PseudoLabels(
-            torch.stack(probabilities[labelled:] or [nothing[: self._classes]])[: len(keys) - labelled],
-            torch.stack(confident[labelled:] or [nothing[:1]])[: len(keys) - labelled],
+    def _carried_to(self, keys: Sequence[SliceKey], labelled: int) -> CarriedBatch:
+        return carried_to(
+            keys,
+            labelled,
+            self.priors,
+            classes=self._classes,
+            plane=self.windows[0].plane,
+            config=self._config.prior,
+            generator=self._generator,
         )
-        return torch.stack(channels) * kept, pseudo_labels
-
-    def _own(
-        self, prior: VolumePrior, carried: Carried, indices: Sequence[int], labelled: Sequence[bool]
-    ) -> tuple[Tensor, Tensor]:
-        """Return the own shapes of slices (B, C, H, W), and how much each is doubted (B, 1, 1, 1)."""
-        own, doubt = [], []
-        whole = self._random(len(indices)) < self._config.prior.whole_doubt
-        some = torch.where(whole, torch.ones_like(whole, dtype=torch.float32), self._random(len(indices)))
-        for row, index in enumerate(indices):
-            shape = prior.own([index]) if labelled[row] else None
-            own.append(carried.lower[row] if shape is None else shape[0])
-            doubt.append(torch.ones_like(some[row]) if shape is None else some[row])
-        return torch.stack(own), torch.stack(doubt)
-
-    def _random(self, count: int) -> Tensor:
-        """Draw (count, 1, 1, 1) from [0, 1)."""
-        return torch.rand((count, 1, 1, 1), generator=self._generator, device=self._device)
 
     def _rows(self, keys: Sequence[SliceKey]) -> tuple[int, ...]:
         """Number the slices of all volumes in one row."""

@@ -60,11 +60,13 @@ class AtEveryImage:
 
     def __init__(self, teacher: Callable[[Tensor, Tensor], Tensor]) -> None:
         self._teacher = teacher
+        self._seen: set[int] = set()
+        self._shown: tuple[int, ...] = ()
 
     def __call__(self, batch: Batch, fused: Tensor) -> Taught:
         """Teach a batch; `fused` (B + U, C, H, W) are the students' logits, no gradient flows into them."""
         n = len(batch.labelled)
-        fused = fused.detach()
+        fused = self._prompts(batch.origin, fused.detach())
         taught = self._teacher(batch.labelled[:, :IMAGE_CHANNELS], fused[:n])
         logits = taught.detach()
         if len(batch.unlabelled):
@@ -73,8 +75,18 @@ class AtEveryImage:
                 logits = torch.cat([logits, self._teacher(batch.unlabelled[:, :IMAGE_CHANNELS], fused[n:])])
         return Taught(logits, torch.ones(len(logits), device=logits.device), supervised_loss(taught, batch.labels))
 
+    def _prompts(self, origin: Origin | None, fused: Tensor) -> Tensor:
+        """Return mask prompts (B + U, C, H, W): for slices never seen before what is carried to them, if any."""
+        if origin is None or origin.mask_prompts is None:
+            return fused
+        self._shown = origin.rows
+        first = warp(origin.mask_prompts, origin.grid).to(fused.dtype)
+        rows = zip(origin.rows, fused, first, strict=True)
+        return torch.stack([own if row in self._seen else carried for row, own, carried in rows])
+
     def end_step(self) -> None:
-        """Note that the step has come to its end; nothing is kept from one to the next."""
+        """Note that the step has come to its end, and which slices were seen in it."""
+        self._seen.update(self._shown)
 
     def change_classes(self, students: Students) -> None:
         """Go on with a teacher of other classes, and with averaged students of these."""
