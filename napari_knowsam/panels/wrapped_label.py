@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QEvent
-from qtpy.QtGui import QResizeEvent
+from typing import TYPE_CHECKING
+
 from qtpy.QtWidgets import QLabel, QWidget
+
+if TYPE_CHECKING:
+    from qtpy.QtCore import QEvent
+    from qtpy.QtGui import QResizeEvent
 
 
 class WrappedLabel(QLabel):
