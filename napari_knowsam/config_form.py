@@ -14,13 +14,14 @@ from knowsam.config import Config, Section, Setting, setting_of
 from knowsam.errors import ConfigError
 from napari_knowsam.panels.choice_box import ChoiceBox
 from napari_knowsam.panels.wheel_guard import WheelGuard
+from napari_knowsam.panels.wrapped_label import WrappedLabel
 
 if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
 
 ConfigT = TypeVar("ConfigT", bound=Config | Section)
 
-_UNIT_WORDS = {"px": "px", "%": "percent", "degrees": "deg", "s": "s", "mm": "mm"}
+_UNIT_WORDS = {"px": "px", "%": "percent", "degrees": "deg", "s": "s", "mm": "mm", "slices": "slices", "MiB": "mib"}
 """The word at the end of a setting's name that says its unit."""
 
 
@@ -100,17 +101,20 @@ class ConfigForm(QWidget, Generic[ConfigT]):
         self._on_changed()
 
     def _add_page(self, name: str, section: Section, hidden: Collection[str]) -> None:
+        shown = [config_field for config_field in fields(section) if config_field.name not in hidden]  # type: ignore[arg-type]
+        entries = self._entries.setdefault(name, {})
+        if not shown:
+            return
         page = QWidget()
         form = QFormLayout(page)
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        entries = self._entries.setdefault(name, {})
-        for config_field in fields(section):  # type: ignore[arg-type]
-            if config_field.name not in hidden:
-                entry = _entry(config_field, getattr(section, config_field.name))
-                entry.changed.connect(self._on_changed)
-                entries[config_field.name] = entry
-                form.addRow(_row_label(config_field), entry.native)
+        form.addRow(_about(section))
+        for config_field in shown:
+            entry = _entry(config_field, getattr(section, config_field.name))
+            entry.changed.connect(self._on_changed)
+            entries[config_field.name] = entry
+            form.addRow(_row_label(config_field), entry.native)
         self._pages.append(page)
         self._column.addWidget(page)
         with QSignalBlocker(self._choice):
@@ -162,6 +166,11 @@ def _entry(config_field: Field[Any], value: Any) -> ValueWidget[Any]:
     entry.native.setToolTip(entry.tooltip)
     WheelGuard(entry.native)
     return entry
+
+
+def _about(section: Section) -> QLabel:
+    """Return what a section is about, and in which units, as it says of itself."""
+    return WrappedLabel(" ".join((type(section).__doc__ or "").split()))
 
 
 def _row_label(config_field: Field[Any]) -> QLabel:

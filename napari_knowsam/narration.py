@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from knowsam.training.events import Stage
@@ -11,12 +12,25 @@ if TYPE_CHECKING:
 
 READY = "Paint a few slices of the structure, then train. Slices you do not paint are used too."
 
+
+class Shown(Enum):
+    """Where that comes from which is shown of slices nobody has painted, in words."""
+
+    NOTHING = ""
+    CARRIED = "shapes carried from your slices; training adds to them as soon as it is found to make them better."
+    NOT_BETTER = "shapes carried from your slices; training has not made them better so far, so it adds nothing yet."
+    BOTH = "shapes carried from your slices, and what training adds to them, most where your slices are far."
+    LEARNT = "what training has learnt."
+
+
 _STAGES = {
-    Stage.PREPARING: "Getting ready: loading PyTorch, building the networks, reading the slices.",
+    Stage.PREPARING: "Getting ready: loading PyTorch, building the networks, carrying your shapes to the other slices.",
     Stage.TRAINING: "Learning from what you painted and from all other slices.",
     Stage.PAUSED: "Paused. You can go on painting; training takes it in when it goes on.",
     Stage.REFRESHING: "Training is done. Bringing the prediction up to date in all slices.",
 }
+
+_KEPT = " It did not make the shapes carried from your slices better, so these are shown as they are."
 
 
 def stage_sentence(stage: Stage) -> str:
@@ -24,8 +38,23 @@ def stage_sentence(stage: Stage) -> str:
     return _STAGES[stage]
 
 
-def training_sentence(step: StepDone, annotated: int, dice: float | None) -> str:
-    """Say how training stands.
+def shown_sentence(shown: Shown) -> str:
+    """Say where what is on the screen comes from; nothing if nothing is."""
+    return f"Shown: {shown.value}" if shown.value else ""
+
+
+def paused_sentence(shown: Shown) -> str:
+    """Say what can be done while training stands still."""
+    if shown in (Shown.NOTHING, Shown.LEARNT):
+        return _STAGES[Stage.PAUSED]
+    return (
+        "Paused. You can go on painting: what you paint or correct changes the slices beside it at once. "
+        "Training takes it in when it goes on."
+    )
+
+
+def training_sentence(step: StepDone, annotated: int, dice: float | None, shown: Shown = Shown.NOTHING) -> str:
+    """Say how training stands, and what is shown of it.
 
     Parameters
     ----------
@@ -34,7 +63,8 @@ def training_sentence(step: StepDone, annotated: int, dice: float | None) -> str
     """
     slices = "one slice" if annotated == 1 else f"{annotated} slices"
     score = "" if dice is None else f" On painted slices it never learnt from, Dice is {dice:.2f}."
-    return f"Step {step.step}: learning from what you painted in {slices} and from all the others.{score}"
+    doing = f"Step {step.step}: learning from what you painted in {slices} and from all the others.{score}"
+    return f"{doing} {shown_sentence(shown)}".strip()
 
 
 def refreshing_sentence(outdated: int) -> str:
@@ -63,12 +93,14 @@ def saved_sentence(name: str, image_name: str, empty_slices: int) -> str:
     return f"{saved} {empty} no prediction yet and {rest}."
 
 
-def finished_sentence(finished: Finished) -> str:
-    """Say how training ended and what comes next."""
+def finished_sentence(finished: Finished, shown: Shown = Shown.NOTHING) -> str:
+    """Say how training ended, what is shown, and what comes next."""
     if not finished.steps:
-        return "Training ended before its first step, so nothing was learnt. Train again."
+        ended = "Training ended before its first step, so nothing was learnt. Train again."
+        return f"{ended} {shown_sentence(Shown.CARRIED)}" if shown is Shown.CARRIED else ended
     how = "stopped" if finished.stopped else "finished"
+    kept = "" if shown not in (Shown.CARRIED, Shown.NOT_BETTER) else _KEPT
     return (
-        f"Training {how} after {finished.steps} steps. Look through the slices, correct what is wrong and train again: "
-        "it goes on from here. Or accept and export."
+        f"Training {how} after {finished.steps} steps.{kept} Look through the slices, correct what is wrong and train "
+        "again: it goes on from here. Or accept and export."
     )

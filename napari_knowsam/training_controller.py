@@ -70,9 +70,13 @@ class _Trained:
     trained: Collection[SliceKey]
 
     def fits(self, config: Config) -> bool:
-        """Tell whether the networks of today are those of then, and see the slices as those did."""
+        """Tell whether the networks of today are those of then, and are shown of the slices what those were."""
         before = self.model.config
-        return before.students == config.students and before.plane == config.plane
+        return (
+            before.students == config.students
+            and before.plane == config.plane
+            and before.method.shape_prior == config.method.shape_prior
+        )
 
 
 class TrainingController(QObject):
@@ -116,6 +120,13 @@ class TrainingController(QObject):
         """Whether a training goes on, be it paused."""
         return self._worker is not None
 
+    @property
+    def student_share(self) -> float:
+        """How much of what is shown, where shapes are carried to, comes from the networks, in [0, 1]."""
+        session = None if self._worker is None else self._worker.session
+        # A plain number, which can be read from any thread.
+        return 0.0 if session is None or session.students is None else session.predictor().student_share
+
     def can_continue(self, work: Worksheet) -> bool:
         """Tell whether a training of this work can go on where an earlier one ended."""
         return work in self._trained
@@ -140,7 +151,10 @@ class TrainingController(QObject):
         self._listening.start()
         self._enter(Stage.PREPARING)
         if last is not None and not last.fits(settings.config):
-            self.noticed.emit("The settings of the plane or the networks have changed: training begins from scratch.")
+            self.noticed.emit(
+                "The settings of the plane, of the networks or of what they are shown have changed: "
+                "training begins from scratch."
+            )
 
     def submit(self, message: Message) -> None:
         """Tell the session something; nothing happens where none is going on."""

@@ -8,8 +8,10 @@ from qtpy.QtCore import QObject, QTimer
 
 from knowsam.training.events import Stage
 from napari_knowsam import narration
+from napari_knowsam.narration import Shown
 
 if TYPE_CHECKING:
+    from knowsam.config import Config
     from knowsam.training.events import Finished, PredictionReady, StepDone, Validated
     from napari_knowsam.panels.train_panel import TrainPanel
     from napari_knowsam.training_controller import TrainingController
@@ -24,11 +26,14 @@ class TrainingDisplay(QObject):
 
     def __init__(self, panel: TrainPanel, controller: TrainingController, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._panel = panel
+        self._panel, self._controller = panel, controller
         self._sheet: Worksheet | None = None
         self._stage: Stage | None = None
         self._dice: float | None = None
-        self._notice = ""
+        self._shown = Shown.NOTHING
+        self._was_judged = False
+        self._carries = False
+        self._notices: list[str] = []
         self._sentence = narration.READY
         self._steps: list[tuple[StepDone, float | None]] = []
         self._outdated: int | None = None
@@ -44,15 +49,17 @@ class TrainingDisplay(QObject):
         controller.failed.connect(self._on_failed)
         controller.finished.connect(self._on_finished)
 
-    def begin(self, worksheet: Worksheet) -> None:
-        """Forget the training before; this worksheet is trained on now."""
-        self._sheet, self._dice, self._notice = worksheet, None, ""
-        self._panel.clear_plot()
+    def begin(self, worksheet: Worksheet, config: Config) -> None:
+        """Forget the training before; this worksheet is trained on now, with these settings."""
+        self._carries = config.method.shape_prior
+        self._sheet, self._dice, self._notices = worksheet, None, []
+        self._shown, self._was_judged = Shown.NOTHING, False
+        self._panel.clear_plot(config.training.holdout_minimum)
 
     def say(self, sentence: str) -> None:
         """Say in a sentence what is going on."""
         self._sentence = sentence
-        self._panel.set_message(f"{sentence}\n{self._notice}".strip())
+        self._panel.set_message(f"{sentence}\n{' '.join(self._notices)}".strip())
 
     def close(self) -> None:
         """Show nothing any more."""
@@ -74,7 +81,8 @@ class TrainingDisplay(QObject):
             latest, seconds_left = steps[-1]
             self._panel.set_progress(latest.step, latest.progress, seconds_left)
             if self._stage is Stage.TRAINING:
-                self.say(narration.training_sentence(latest, len(self._sheet.annotated), self._dice))
+                annotated = len(self._sheet.annotated)
+                self.say(narration.training_sentence(latest, annotated, self._dice, self._shown))
         if self._stage is Stage.REFRESHING and self._outdated is not None:
             self.say(narration.refreshing_sentence(self._outdated))
 
@@ -86,6 +94,12 @@ class TrainingDisplay(QObject):
         if stage is None:
             self._sheet = None
         else:
+            self._say_stage(stage)
+
+    def _say_stage(self, stage: Stage) -> None:
+        if stage is Stage.PAUSED:
+            self.say(narration.paused_sentence(self._shown))
+        else:
             self.say(narration.stage_sentence(stage))
 
     def _on_stepped(self, step: StepDone, seconds_left: float | None) -> None:
@@ -93,17 +107,38 @@ class TrainingDisplay(QObject):
         self._show_soon()
 
     def _on_validated(self, validated: Validated) -> None:
+        self._was_judged = True
+        self._see_what_is_shown()
         if validated.adopted:
             self._dice = validated.dice
+        elif self._shown is Shown.NOT_BETTER:
+            # The score is that of networks which have no part in what is shown.
+            self._dice = None
         self._panel.add_dice(validated.step, validated.dice, validated.adopted)
 
     def _on_predicted(self, ready: PredictionReady) -> None:
         self._outdated = ready.outdated
+        if self._shown is Shown.NOTHING:
+            self._see_what_is_shown()
+            if self._stage is Stage.TRAINING:
+                self.say(narration.shown_sentence(self._shown))
+            elif self._stage is Stage.PAUSED:
+                self._say_stage(self._stage)
         if self._stage is Stage.REFRESHING:
             self._show_soon()
 
+    def _see_what_is_shown(self) -> None:
+        """Find out where the predictions come from: before anything is learnt, there are none but carried ones."""
+        if self._controller.student_share == 0:
+            self._shown = Shown.NOT_BETTER if self._was_judged else Shown.CARRIED
+        elif self._carries and self._sheet is not None and len(self._sheet.outlined) > 1:
+            self._shown = Shown.BOTH
+        else:
+            self._shown = Shown.LEARNT
+
     def _on_noticed(self, notice: str) -> None:
-        self._notice = notice
+        # What is said before training begins belongs together; later, only the latest is news.
+        self._notices = [*self._notices, notice] if self._stage is Stage.PREPARING else [notice]
         self.say(self._sentence)
 
     def _on_failed(self, sentence: str) -> None:
@@ -113,5 +148,5 @@ class TrainingDisplay(QObject):
 
     def _on_finished(self, finished: Finished) -> None:
         self._show_steps()
-        self._outdated, self._notice = None, ""
-        self.say(narration.finished_sentence(finished))
+        self._outdated, self._notices = None, []
+        self.say(narration.finished_sentence(finished, self._shown))

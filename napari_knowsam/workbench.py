@@ -227,7 +227,7 @@ class Workbench(QObject):
             train.budget(), train.config(), train.teacher(), train.device(), continued=train.continues()
         )
         self._in_training = worksheet
-        self._display.begin(worksheet)
+        self._display.begin(worksheet, settings.config)
         self.controller.train(Case(worksheet.volume, annotation), settings, worksheet, worksheet.machine_made)
         self._watch()
 

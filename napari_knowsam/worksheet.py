@@ -104,6 +104,11 @@ class Worksheet:
         return tuple(i for i in sorted(self._records) if self.state(i) is not SliceState.UNLABELLED)
 
     @property
+    def outlined(self) -> tuple[int, ...]:
+        """Indices of all slices that were judged completely, whose shapes can be carried to others, ascending."""
+        return tuple(i for i in self.annotated if self.state(i) is not SliceState.PARTIAL)
+
+    @property
     def corrected(self) -> tuple[int, ...]:
         """Indices of all slices in which a person has painted over the prediction, ascending."""
         return tuple(i for i in sorted(self._records) if self._records[i].correction is not None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QSpinBox, QWidget
 
 from knowsam.training.schedule import Budget
@@ -13,6 +14,8 @@ _BUDGETS_MIN = (("Quick (1 minute)", 1), ("Standard (5 minutes)", 5), ("Thorough
 
 class BudgetChoice(QWidget):
     """A combo box of durations; an own one is typed in minutes."""
+
+    changed = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -30,6 +33,7 @@ class BudgetChoice(QWidget):
         row.addWidget(self._choice, 1)
         row.addWidget(self._minutes)
         self._choice.currentIndexChanged.connect(self._on_index_changed)
+        self._minutes.valueChanged.connect(self._on_minutes_changed)
         self._on_index_changed(0)
 
     def budget(self) -> Budget:
@@ -39,3 +43,8 @@ class BudgetChoice(QWidget):
 
     def _on_index_changed(self, _row: int) -> None:
         self._minutes.setVisible(self._choice.currentData() is None)
+        self.changed.emit()
+
+    def _on_minutes_changed(self) -> None:
+        if self._choice.currentData() is None:
+            self.changed.emit()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QFormLayout, QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
 
-from knowsam.config import Config
+from knowsam.config import Config, PredictionConfig
 from knowsam.training.events import Stage
+from knowsam.training.schedule import suited_to
 from napari_knowsam.config_form import ConfigForm
 from napari_knowsam.panels.budget_choice import BudgetChoice
 from napari_knowsam.panels.buttons import button
@@ -17,11 +19,15 @@ from napari_knowsam.panels.choice_box import ChoiceBox
 from napari_knowsam.panels.section import Section
 from napari_knowsam.panels.teacher_choice import TeacherChoice
 from napari_knowsam.panels.training_plot import TrainingPlot
+from napari_knowsam.panels.wrapped_label import WrappedLabel
 
 if TYPE_CHECKING:
     from knowsam.training.schedule import Budget
 
 _DEVICES = {"auto": "Automatic (the fastest)", "cpu": "Processor", "cuda": "Graphics card (CUDA)", "mps": "Apple GPU"}
+_FROM_SCRATCH = ("compact", "none")
+_CHOSEN_ELSEWHERE = ("variant", *(one.name for one in fields(PredictionConfig)))
+"""The teacher has a combo box of its own, and what is made of predictions is shown and accepted, not cleaned up."""
 _RUNNING = (Stage.PREPARING, Stage.TRAINING, Stage.PAUSED)
 
 
@@ -39,6 +45,10 @@ class TrainPanel(QWidget):
         self._form: ConfigForm[Config] | None = None
         self._budget = BudgetChoice()
         self._teacher = TeacherChoice()
+        self._hint = WrappedLabel()
+        self._hint.setAccessibleName("What the time is too short for")
+        self._budget.changed.connect(self._refresh_hint)
+        self._teacher.currentIndexChanged.connect(self._refresh_hint)
         self._device = ChoiceBox("Where to compute.")
         self.set_devices(())
         self._continued = QCheckBox("Go on from the last training")
@@ -59,12 +69,12 @@ class TrainPanel(QWidget):
         self._bar.setTextVisible(False)
         self._bar.setToolTip("How much of the training time is used.")
         self._progress = QLabel()
-        self._message = QLabel()
-        self._message.setWordWrap(True)
+        self._message = WrappedLabel()
         self._plot = TrainingPlot()
         self._arrange()
         self._show_course(False)
         self.set_stage(None)
+        self._refresh_hint()
 
     def budget(self) -> Budget:
         """Return how long to train."""
@@ -138,9 +148,14 @@ class TrainPanel(QWidget):
         """Append one validation to the plot; `dice` is None if no slice is held out."""
         self._plot.add_dice(step, dice, adopted)
 
-    def clear_plot(self) -> None:
-        """Forget the curves and the progress of the training before."""
-        self._plot.clear()
+    def clear_plot(self, holdout_minimum: int) -> None:
+        """Forget the curves and the progress of the training before.
+
+        Parameters
+        ----------
+        holdout_minimum : annotated slices from which on there is a score.
+        """
+        self._plot.clear(holdout_minimum)
         self._bar.setValue(0)
         self._progress.clear()
 
@@ -158,9 +173,9 @@ class TrainPanel(QWidget):
             self._build_advanced()
 
     def _build_advanced(self) -> None:
-        # The teacher has a combo box of its own.
-        self._form = ConfigForm(Config(), hidden=("variant",))
+        self._form = ConfigForm(Config(), hidden=_CHOSEN_ELSEWHERE)
         self._form.changed.connect(self._refresh_train_button)
+        self._form.changed.connect(self._refresh_hint)
         self._advanced.addWidget(self._form)
         self._advanced.addWidget(button("Reset to defaults", "Set all advanced settings back.", self._form.reset))
 
@@ -169,6 +184,7 @@ class TrainPanel(QWidget):
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
         form.addRow("Time", self._budget)
         form.addRow("Teacher", self._teacher)
+        form.addRow(self._hint)
         form.addRow("Device", self._device)
         form.addRow(self._continued)
         settings = QVBoxLayout(self._settings)
@@ -190,6 +206,15 @@ class TrainPanel(QWidget):
         is_valid = self._form is None or not self._form.problem()
         self._train.setEnabled(self._stage is None and is_valid)
 
+    def _refresh_hint(self) -> None:
+        """Say what the chosen time is too short for, instead of leaving it out in silence."""
+        if self._form is not None and self._form.problem():
+            return
+        config = self.config()
+        hint = _left_out(config, suited_to(self.budget(), config, pretrained=self.teacher() not in _FROM_SCRATCH))
+        self._hint.setText(hint)
+        self._hint.setVisible(bool(hint))
+
     def _show_course(self, shown: bool) -> None:
         """Show how training goes, or leave the room to the rest as long as nothing was trained."""
         for widget in (self._bar, self._progress, self._plot):
@@ -198,6 +223,19 @@ class TrainPanel(QWidget):
     def _on_pause_clicked(self) -> None:
         wish = self.resume_requested if self._stage is Stage.PAUSED else self.pause_requested
         wish.emit()
+
+
+def _left_out(chosen: Config, suited: Config) -> str:
+    """Return in a sentence which parts of the method take no part in so short a training; empty if all of them do."""
+    parts = []
+    if chosen.teacher.variant != "none" and chosen.method.distillation > suited.method.distillation:
+        parts.append("SAM does not teach")
+    if chosen.method.mixing > suited.method.mixing:
+        parts.append("slices are not mixed")
+    if not parts:
+        return ""
+    shortest = _duration(chosen.method.thorough_from_s)
+    return f"In less than {shortest}, {' and '.join(parts)}: it would cost more than it brings."
 
 
 def _duration(seconds: float) -> str:

@@ -10,13 +10,14 @@ from qtpy.QtCore import QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QFontMetricsF, QPainter, QPaintEvent, QPalette, QPen, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
+from knowsam.config import Config
 from napari_knowsam.panels.curve import Curve
 from napari_knowsam.panels.small_font import small_font
 
 _HEIGHT_PX = 112
 _LOSS_COLOR = (64, 140, 240)
 _DICE_COLOR = (226, 150, 20)
-_NO_DICE = "Dice: annotate 5 or more slices to see a score"
+_MINIMUM = Config().training.holdout_minimum
 _DOT_PX = 2.5
 _AXIS_PX = 32
 
@@ -42,11 +43,17 @@ class TrainingPlot(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.clear()
 
-    def clear(self) -> None:
-        """Forget all curves."""
+    def clear(self, holdout_minimum: int = _MINIMUM) -> None:
+        """Forget all curves.
+
+        Parameters
+        ----------
+        holdout_minimum : annotated slices from which on there is a Dice.
+        """
         self._loss = Curve()
         self._scores: list[_Score] = []
         self._dice_note = ""
+        self._holdout_minimum = holdout_minimum
         self.setToolTip("Left: what training minimises. Right: agreement with slices kept for validation.")
         self.update()
 
@@ -73,7 +80,7 @@ class TrainingPlot(QWidget):
         adopted : whether predictions come from this model from now on.
         """
         if dice is None:
-            self._dice_note = _NO_DICE
+            self._dice_note = f"Dice: annotate {self._holdout_minimum} or more slices to see a score"
         else:
             self._scores.append(_Score(step, dice, adopted))
             if len(self._scores) > 500:

@@ -41,8 +41,13 @@ TINY = Config().with_values(
     validations=1000,
     validate_every_s=0.1,
     refresh_share=0.9,
+    thorough_from_s=0.0,
+    shape_prior=False,
 )
 """Learns little, but fast: a step takes hundredths of a second, and predictions follow each of them."""
+
+CARRYING = TINY.with_values(shape_prior=True)
+"""The same with shapes carried from the painted slices, which are shown at once."""
 
 _WINDOW_PX = (1400, 950)
 _STEPS_OF_A_STROKE = 6

@@ -8,7 +8,7 @@ from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QAbstractSpinBox, QApplication, QComboBox, QLabel
 
-from knowsam.config import Config, MixingConfig, TrainingConfig, setting_of
+from knowsam.config import Config, MixingConfig, PriorConfig, TrainingConfig, setting_of
 from knowsam.errors import ConfigError
 from napari_knowsam.config_form import ConfigForm, label_of
 
@@ -69,10 +69,29 @@ def test_every_setting_has_an_entry_with_its_help(form: ConfigForm[Config]) -> N
         ("validate_every_s", "s", "Validate every (s)"),
         ("learning_rate", "", "Learning rate"),
         ("distance", "mm", "Distance (mm)"),
+        ("trust_slices", "slices", "Trust (slices)"),
+        ("trunk_memory_mib", "MiB", "Trunk memory (MiB)"),
     ],
 )
 def test_labels_are_words_with_a_unit(name: str, unit: str, label: str) -> None:
     assert label_of(name, unit) == label
+
+
+def test_every_page_says_what_it_is_about(form: ConfigForm[Config]) -> None:
+    said = [label.text() for label in form.findChildren(QLabel)]
+    assert any(text.startswith("How painted shapes are carried to other slices") for text in said)
+    assert sum(text in said for text in (_about(section) for _, section in Config().sections())) == len(form._pages)
+
+
+def _about(section: Any) -> str:
+    return " ".join(type(section).__doc__.split())
+
+
+def test_a_section_of_which_everything_is_chosen_elsewhere_has_no_page(qtbot: QtBot) -> None:
+    form = ConfigForm(Config(), hidden=[one.name for one in fields(PriorConfig)])
+    qtbot.addWidget(form)
+    assert "Prior" not in [form._choice.itemText(row) for row in range(form._choice.count())]
+    assert form.value() == Config()
 
 
 @pytest.mark.parametrize(
@@ -127,7 +146,7 @@ def test_what_does_not_hold_is_a_sentence_in_the_form_until_it_is_mended(
 
 def test_one_section_is_shown_at_a_time(form: ConfigForm[Config]) -> None:
     choice = form.findChild(QComboBox)
-    assert [choice.itemText(row) for row in range(3)] == ["Method", "Plane", "Students"]
+    assert [choice.itemText(row) for row in range(3)] == ["Method", "Plane", "Prior"]
     for row in (0, 7):
         choice.setCurrentIndex(row)
         assert [index for index, page in enumerate(form._pages) if not page.isHidden()] == [row]

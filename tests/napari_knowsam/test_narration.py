@@ -39,6 +39,12 @@ def test_a_step_names_the_score_where_there_is_one() -> None:
     assert "Dice is 0.88." in sentence
 
 
+@pytest.mark.parametrize("shown", list(narration.Shown))
+def test_a_step_says_what_is_shown(shown: narration.Shown) -> None:
+    sentence = narration.training_sentence(StepDone(12, 0.1, 3.0, LOSSES), 3, None, shown)
+    assert sentence.endswith(f" Shown: {shown.value}" if shown.value else "from all the others.")
+
+
 def test_the_last_refresh_counts_down() -> None:
     assert narration.refreshing_sentence(12).endswith(" 12 left.")
     assert narration.refreshing_sentence(0) == narration.stage_sentence(Stage.REFRESHING)
@@ -65,5 +71,14 @@ def test_the_end_says_how_it_came_and_what_comes_next(stopped: bool, how: str) -
     assert "export" in sentence
 
 
+@pytest.mark.parametrize("shown", [narration.Shown.CARRIED, narration.Shown.NOT_BETTER])
+def test_an_end_without_gain_says_that_the_carried_shapes_are_shown(shown: narration.Shown) -> None:
+    kept = "did not make the shapes carried from your slices better"
+    assert kept in narration.finished_sentence(Finished(7, 2.0, stopped=False), shown)
+    assert kept not in narration.finished_sentence(Finished(7, 2.0, stopped=False), narration.Shown.BOTH)
+
+
 def test_an_end_before_the_first_step_claims_nothing_was_learnt() -> None:
     assert "nothing was learnt" in narration.finished_sentence(Finished(0, 0.0, stopped=True))
+    sentence = narration.finished_sentence(Finished(0, 0.0, stopped=True), narration.Shown.CARRIED)
+    assert sentence.endswith(narration.shown_sentence(narration.Shown.CARRIED))

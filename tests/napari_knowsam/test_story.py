@@ -9,18 +9,23 @@ import nibabel as nib
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
-from story import Desk, plane_of, wait_for_threads
+from story import CARRYING, Desk, plane_of, wait_for_threads
 
 from knowsam.data.annotation import IGNORE, SliceState
 from knowsam.data.sampling import SliceKey
 from knowsam.io.nifti import read_nifti, read_nifti_labels
 from knowsam.io.sample import sample_folder
+from knowsam.training.schedule import Budget
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from napari.viewer import Viewer
     from pytestqt.qtbot import QtBot
+    from story import Values
+
+    from knowsam.training.events import PredictionReady
 
 LIVER, KIDNEYS, LESION = 1, 2, 3
 ACCEPT = Qt.Key.Key_U
@@ -132,6 +137,70 @@ def test_the_painted_sample_is_trained_with_the_compact_sam(desk: Desk) -> None:
     desk.stop()
     assert np.array_equal(desk.labels.data, painted)
     assert len(desk.sheet.predicted) == desk.sheet.slice_count
+
+
+@pytest.fixture
+def carrying(desk: Desk) -> Desk:
+    """Sample slices 10, 15 and 22 are painted, and their shapes will be carried."""
+    desk.settings(Budget(seconds=120.0), CARRYING)
+    return desk
+
+
+def test_carried_shapes_are_in_all_slices_before_the_first_step(carrying: Desk) -> None:
+    predicted, stepped = list[int](), list[int]()
+    said: list[str] = []
+    carrying.workbench.controller.stepped.connect(lambda step, _: stepped.append(step.step))
+
+    def note(ready: PredictionReady) -> None:
+        if not stepped:
+            predicted.extend(one.index for one in ready.slices)
+            said.append(carrying.train_message)
+
+    carrying.workbench.controller.predicted.connect(note)
+    carrying.look_at(13)
+    carrying.click(carrying.widget.train, "Train on my labels")
+    carrying.wait_until(lambda: bool(stepped))
+    assert predicted[0] == 13
+    assert sorted(predicted) == list(range(32))
+    assert said[0].startswith("Shown: shapes carried from your slices")
+    between = [plane_of(carrying.prediction, index) == LIVER for index in (10, 13, 15)]
+    assert between[1].sum() > 0.5 * min(between[0].sum(), between[2].sum()) > 0
+
+
+def test_a_correction_changes_the_slices_beside_it_while_training_is_paused(carrying: Desk) -> None:
+    _pause(carrying)
+    carrying.look_at(12)
+    before = {index: plane_of(carrying.prediction, index) for index in range(32)}
+    steps = carrying.session._steps
+    carrying.paint(carrying.prediction, LESION, [(12, 60, 55), (12, 60, 75)], size=12)
+    carrying.wait_until(lambda: _changed(carrying, before) >= {11, 12, 13})
+    assert _changed(carrying, before) <= set(range(10, 16))
+    assert carrying.session._steps == steps
+    assert "changes the slices beside it at once" in carrying.train_message
+
+
+def test_a_slice_painted_while_training_is_paused_changes_those_beside_it_once_it_is_complete(carrying: Desk) -> None:
+    _pause(carrying)
+    carrying.look_at(18)
+    before = {index: plane_of(carrying.prediction, index) for index in range(32)}
+    carrying.paint(carrying.labels, LESION, [(18, 60, 55), (18, 60, 75)], size=12)
+    carrying.wait_until(lambda: carrying.sheet.state(18) is SliceState.PARTIAL)
+    assert _changed(carrying, before) == {18}
+    carrying.press(Qt.Key.Key_K)
+    carrying.wait_until(lambda: _changed(carrying, before) >= {17, 18, 19})
+    assert _changed(carrying, before) <= set(range(15, 23))
+
+
+def _pause(desk: Desk) -> None:
+    """Train until all carried shapes are there, and pause."""
+    desk.train()
+    desk.wait_until(lambda: len(desk.sheet.predicted) == desk.sheet.slice_count)
+    desk.click(desk.widget.train, "Pause")
+    desk.wait_until(lambda: desk.train_message.startswith("Paused."))
+
+
+def _changed(desk: Desk, before: Mapping[int, Values]) -> set[int]:
+    return {index for index, plane in before.items() if not np.array_equal(plane_of(desk.prediction, index), plane)}
 
 
 def test_a_class_added_while_training_is_learnt_without_a_restart(desk: Desk) -> None:

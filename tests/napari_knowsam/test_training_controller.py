@@ -53,6 +53,7 @@ class FakeSession:
 
     holdout = trained = frozenset[Any]()
     students = object()
+    student_share = 1.0
 
     def __init__(self, error: Exception | None = None, config: Config | None = None) -> None:
         self.config = config or Config()
@@ -80,6 +81,9 @@ class FakeSession:
             yield event
             until.wait(10)
         yield Finished(1, 20.0, stopped=True)
+
+    def predictor(self) -> Any:
+        return SimpleNamespace(student_share=self.student_share)
 
     def model(self) -> Any:
         return SimpleNamespace(steps=1, config=self.config)
@@ -278,16 +282,17 @@ def test_what_was_learnt_goes_with_the_work_it_was_learnt_from(
     assert gone() is None
 
 
-def test_another_plane_is_learnt_from_scratch_and_that_is_said(
-    qtbot: QtBot, case: Case, work: Worksheet, given: Given
+@pytest.mark.parametrize("changed", [{"max_side_px": 64}, {"width": 8}, {"shape_prior": False}])
+def test_what_networks_cannot_go_on_with_is_learnt_from_scratch_and_that_is_said(
+    qtbot: QtBot, case: Case, work: Worksheet, given: Given, changed: dict[str, Any]
 ) -> None:
     controller, said = TrainingController(), list[str]()
     controller.noticed.connect(said.append)
     _run(qtbot, controller, case, SETTINGS, work)
-    smaller = replace(SETTINGS, config=Config().with_values(max_side_px=64))
-    _run(qtbot, controller, case, smaller, work)
+    other = replace(SETTINGS, config=Config().with_values(**changed))
+    _run(qtbot, controller, case, other, work)
     assert given[1][0].fits(SETTINGS.config)
-    assert not given[1][0].fits(smaller.config)
+    assert not given[1][0].fits(other.config)
     assert sum("begins from scratch" in text for text in said) == 1
 
 

@@ -35,7 +35,8 @@ from knowsam.training.events import (
     Validated,
     Watch,
 )
-from napari_knowsam import training_controller
+from napari_knowsam import narration, training_controller
+from napari_knowsam.narration import Shown
 from napari_knowsam.panels.annotate_panel import AnnotatePanel
 from napari_knowsam.panels.result_panel import ResultPanel
 from napari_knowsam.panels.train_panel import TrainPanel
@@ -64,6 +65,7 @@ class FakeSession:
 
     holdout = trained = frozenset[Any]()
     students = object()
+    student_share = 1.0
 
     def __init__(self) -> None:
         self.received: list[Message] = []
@@ -80,6 +82,9 @@ class FakeSession:
                 raise event
             yield event
         yield Finished(3, 1.5, stopped=True)
+
+    def predictor(self) -> Any:
+        return SimpleNamespace(student_share=self.student_share)
 
     def model(self) -> Any:
         return SimpleNamespace(steps=3, config=Config())
@@ -281,6 +286,54 @@ def test_a_notice_stays_under_the_sentence(training: Bench) -> None:
     training.tell(Notice("Memory ran out."), StepDone(12, 0.5, 20.0, Losses()))  # type: ignore[arg-type]
     training.wait_until(lambda: training.train_message.startswith("Step 12"))
     assert training.train_message.endswith("\nMemory ran out.")
+
+
+def test_what_is_said_before_training_begins_is_kept_until_there_is_news(bench: Bench) -> None:
+    bench.start()
+    bench.tell(Notice("SAM does not teach."), Notice("Training on 5 slices."), StageChanged(Stage.TRAINING))
+    bench.wait_until(lambda: bench.train_message.startswith("Learning"))
+    assert bench.train_message.endswith("\nSAM does not teach. Training on 5 slices.")
+    bench.tell(Notice("Memory ran out."))
+    bench.wait_until(lambda: bench.train_message.endswith("\nMemory ran out."))
+
+
+def _judge(bench: Bench, student_share: float) -> None:
+    """Let training be found to add something to the carried shapes, or nothing, and take a step."""
+    bench.session.student_share = student_share
+    bench.tell(Validated(12, None, adopted=True), StepDone(12, 0.5, 20.0, Losses()))  # type: ignore[arg-type]
+    bench.wait_until(lambda: bench.train_message.startswith("Step 12"))
+
+
+def test_carried_shapes_are_called_so_as_soon_as_they_are_shown(training: Bench) -> None:
+    training.session.student_share = 0.0
+    training.predict(1, 2)
+    training.wait_until(lambda: training.train_message.startswith("Shown: shapes carried from your slices"))
+    training.tell(StepDone(12, 0.5, 20.0, Losses()))  # type: ignore[arg-type]
+    training.wait_until(lambda: training.train_message.startswith("Step 12"))
+    assert narration.shown_sentence(Shown.CARRIED) in training.train_message
+    training.tell(StageChanged(Stage.PAUSED))
+    training.wait_until(lambda: training.train_message.startswith("Paused."))
+    assert "slices beside it at once" in training.train_message
+
+
+def test_training_that_does_not_make_carried_shapes_better_says_so_to_the_end(training: Bench) -> None:
+    _judge(training, student_share=0.0)
+    assert narration.shown_sentence(Shown.NOT_BETTER) in training.train_message
+    training.train.stop_requested.emit()
+    training.wait_until(lambda: training.train_message.startswith("Training stopped"))
+    assert "did not make the shapes carried from your slices better" in training.train_message
+
+
+def test_training_that_adds_to_carried_shapes_says_so(training: Bench) -> None:
+    training.labels.data[1, 2:5, 2:6] = LIVER
+    training.bridge.flush()
+    _judge(training, student_share=0.4)
+    assert narration.shown_sentence(Shown.BOTH) in training.train_message
+
+
+def test_where_nothing_can_be_carried_only_what_was_learnt_is_claimed(training: Bench) -> None:
+    _judge(training, student_share=0.4)
+    assert narration.shown_sentence(Shown.LEARNT) in training.train_message
 
 
 def test_an_error_is_told_and_training_can_begin_again(training: Bench) -> None:

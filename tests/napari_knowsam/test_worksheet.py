@@ -139,6 +139,14 @@ def test_painting_the_same_again_changes_nothing(sheet: Worksheet) -> None:
     assert sheet.undo() == ()
 
 
+def test_only_slices_judged_completely_have_outlines(sheet: Worksheet) -> None:
+    sheet.paint({1: plane(LIVER), 2: plane(LIVER), 4: plane(SPLEEN)})
+    sheet.mark(2, SliceState.PARTIAL)
+    sheet.mark(5, SliceState.BACKGROUND_ONLY)
+    assert sheet.annotated == (1, 2, 4, 5)
+    assert sheet.outlined == (1, 4, 5)
+
+
 def test_the_worksheet_keeps_its_own_copy_of_a_layer(sheet: Worksheet) -> None:
     layer = plane(LIVER)
     sheet.paint({SLICE: layer})

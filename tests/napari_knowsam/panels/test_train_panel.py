@@ -156,6 +156,43 @@ def test_settings_that_do_not_hold_keep_the_train_button_off(panel: TrainPanel) 
     assert panel.config().training.learning_rate == 0.01
 
 
+@pytest.mark.parametrize(
+    ("budget", "teacher", "hint"),
+    [
+        ("Quick", "Compact SAM", "In less than 4 min, SAM does not teach and slices are not mixed: "),
+        ("Quick", "None", "In less than 4 min, slices are not mixed: "),
+        ("Quick", "SAM ViT-B", ""),
+        ("Standard", "Compact SAM", ""),
+    ],
+)
+def test_a_time_too_short_for_a_part_of_the_method_says_what_it_leaves_out(
+    panel: TrainPanel, budget: str, teacher: str, hint: str
+) -> None:
+    _choose(panel.findChild(BudgetChoice).findChild(QComboBox), budget)
+    _choose(panel.findChild(TeacherChoice), teacher)
+    assert panel._hint.text().startswith(hint)
+    assert panel._hint.isHidden() is not bool(hint)
+
+
+def test_own_minutes_and_the_advanced_settings_decide_what_is_left_out(panel: TrainPanel) -> None:
+    choice = panel.findChild(BudgetChoice)
+    _choose(choice.findChild(QComboBox), "Own")
+    for minutes, is_hidden in ((3, False), (4, True), (2, False)):
+        choice.findChild(QSpinBox).setValue(minutes)
+        assert panel._hint.isHidden() is is_hidden
+    panel.findChild(QCollapsible).expand(animate=False)
+    panel._form._entries["method"]["thorough_from_s"].value = "0"  # type: ignore[union-attr]
+    assert panel._hint.isHidden()
+
+
+def test_the_advanced_form_offers_nothing_that_changes_nothing_in_the_window(panel: TrainPanel) -> None:
+    panel.findChild(QCollapsible).expand(animate=False)
+    sections = panel.findChild(ConfigForm)._choice
+    assert "Prediction" not in [sections.itemText(row) for row in range(sections.count())]
+    assert "Prior" in [sections.itemText(row) for row in range(sections.count())]
+    assert panel.config() == Config()
+
+
 def test_settings_can_be_locked_while_they_would_change_nothing(panel: TrainPanel) -> None:
     panel.set_settings_enabled(False)
     assert not any(box.isEnabled() for box in panel.findChildren(QComboBox))

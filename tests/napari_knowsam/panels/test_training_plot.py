@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 from qtpy.QtGui import QColor
 
+from knowsam.config import Config
 from napari_knowsam.panels.curve import Curve
 from napari_knowsam.panels.training_plot import TrainingPlot
 
@@ -100,10 +101,17 @@ def test_a_model_that_was_not_adopted_has_a_hollow_dot(plot: TrainingPlot) -> No
 def test_without_held_out_slices_the_plot_says_how_to_get_a_score(plot: TrainingPlot) -> None:
     before = plot.grab().toImage()
     plot.add_dice(1, None, adopted=True)
-    assert plot._dice_note == "Dice: annotate 5 or more slices to see a score"
+    minimum = Config().training.holdout_minimum
+    assert plot._dice_note == f"Dice: annotate {minimum} or more slices to see a score"
     assert plot.grab().toImage() != before
     plot.clear()
     assert plot.grab().toImage() == before
+
+
+def test_the_number_of_slices_a_score_needs_is_that_of_the_training(plot: TrainingPlot) -> None:
+    plot.clear(holdout_minimum=3)
+    plot.add_dice(1, None, adopted=True)
+    assert plot._dice_note == "Dice: annotate 3 or more slices to see a score"
 
 
 def test_a_long_training_draws_at_most_500_scores(plot: TrainingPlot) -> None:

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QPushButton, QScrollArea, QVBoxLayout, QWidget
+
+from napari_knowsam.panels.wrapped_label import WrappedLabel
+
+if TYPE_CHECKING:
+    from pytestqt.qtbot import QtBot
+
+
+def test_a_long_sentence_cuts_off_neither_itself_nor_its_neighbours(qtbot: QtBot) -> None:
+    inside, label, beside = QWidget(), WrappedLabel(), QPushButton("Train")
+    column = QVBoxLayout(inside)
+    column.addWidget(label)
+    column.addWidget(beside)
+    area = QScrollArea()
+    area.setWidgetResizable(True)
+    area.setWidget(inside)
+    qtbot.addWidget(area)
+    area.resize(200, 60)
+    with qtbot.waitExposed(area):
+        area.show()
+    for text in ("Short.", "A sentence of many words that needs more than a few lines. " * 5, "Short."):
+        label.setText(text)
+        qtbot.waitUntil(lambda: label.height() >= label.heightForWidth(label.width()))
+        assert beside.height() >= beside.minimumSizeHint().height()

@@ -1,0 +1,24 @@
+"""What the guide and the README say of numbers is what the settings say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from knowsam.config import Config
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("page", "sentence"), [("docs/guide.md", "From {} on"), ("README.md", "From {} painted slices")]
+)
+def test_the_texts_name_the_number_of_slices_from_which_there_is_a_score(page: str, sentence: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert sentence.format(Config().training.holdout_minimum) in text
+
+
+def test_the_guide_names_the_time_from_which_sam_teaches() -> None:
+    assert Config().method.thorough_from_s == 240.0
+    assert "In less than four minutes the compact SAM does not teach" in (ROOT / "docs/guide.md").read_text("utf-8")
