@@ -1,0 +1,193 @@
+"""The ball, annotated in some of its slices, and who is told what of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from knowsam.data.annotation import IGNORE, Annotation, LabelArray, LabelSlice, default_classes
+from knowsam.data.case import Case
+from knowsam.inference.metrics import dice_score
+from knowsam.inference.planes import network_labels, network_planes
+from knowsam.training.slices import common_windows
+from knowsam.training.volume_prior import VolumePrior
+
+if TYPE_CHECKING:
+    from knowsam.config import Config
+    from knowsam.data.volume import Volume
+
+EMPTY = np.zeros((32, 32), np.uint8)
+UNJUDGED = np.full((32, 32), IGNORE, np.uint8)
+SQUARE = np.pad(np.ones((8, 8), np.uint8), 12)
+PARTIAL = np.where(SQUARE == 1, SQUARE, np.uint8(IGNORE))
+
+
+def painted(ball: Volume, labels: LabelArray, *indices: int, axis: int = 0) -> Case:
+    return Case(ball, Annotation.from_labels(labels, axis=axis, indices=indices))
+
+
+def prior_of(case: Case, config: Config) -> VolumePrior:
+    (window,), _ = common_windows([case], config)
+    planes = network_planes(case.volume, case.annotation.axis, window, config.plane.clip_percent)
+    prior = VolumePrior(case, planes, window, config.prior)
+    prior.relabel(case)
+    return prior
+
+
+def shown_labels(prior: VolumePrior, index: int) -> LabelArray:
+    carried = prior.shown([index])
+    assert carried is not None
+    labels: LabelArray = carried.probabilities.argmax(1)[0].numpy().astype(np.uint8)
+    return labels
+
+
+def probabilities(prior: VolumePrior) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return what is shown and what is learnt of all twelve slices."""
+    shown, learnt = prior.shown(range(12)), prior.learnt(range(12))
+    assert shown is not None
+    assert learnt is not None
+    return shown.probabilities, learnt.probabilities
+
+
+def differing(one: torch.Tensor, other: torch.Tensor) -> list[int]:
+    return [index for index in range(len(one)) if not torch.equal(one[index], other[index])]
+
+
+@pytest.mark.parametrize("registration", [True, False])
+@pytest.mark.parametrize(("axis", "indices"), [(0, (2, 4, 6, 9)), (1, (8, 12, 18, 23)), (2, (8, 12, 18, 23))])
+def test_the_structure_is_carried_along_any_axis(
+    ball: Volume, ball_labels: LabelArray, tiny_config: Config, axis: int, indices: tuple[int, ...], registration: bool
+) -> None:
+    case = painted(ball, ball_labels, *indices, axis=axis)
+    config = tiny_config.with_values(registration=registration)
+    prior = prior_of(case, config)
+    (window,), _ = common_windows([case], config)
+    for index in range(indices[1], indices[2] + 1):
+        truth = network_labels(np.take(ball_labels, index, axis=axis), window).numpy()
+        judged = truth != IGNORE
+        assert dice_score(shown_labels(prior, index)[judged], truth[judged], 1) > 0.85, index
+
+
+def test_an_annotated_slice_is_shown_as_it_was_painted(case: Case, ball_labels: LabelArray, tiny_config: Config) -> None:
+    prior = prior_of(case, tiny_config)
+    for index in (4, 7):
+        np.testing.assert_array_equal(shown_labels(prior, index), ball_labels[index])
+
+
+@pytest.mark.parametrize(("fade", "shrunk_px"), [(1.0, 2.0), (0.5, 1.0), (0.0, 0.0)])
+def test_beyond_the_ends_shapes_shrink_by_millimetres(
+    case: Case, tiny_config: Config, fade: float, shrunk_px: float
+) -> None:
+    """Slices lie 2 mm apart, and a pixel is 1 mm wide."""
+    prior = prior_of(case, tiny_config.with_values(fade=fade, registration=False))
+    own = prior.own([7])
+    assert own is not None
+    np.testing.assert_array_equal(shown_labels(prior, 8), (own[0, 1] > shrunk_px).numpy())
+
+
+def test_held_out_slices_are_shown_but_not_learnt_from(
+    ball: Volume, ball_labels: LabelArray, tiny_config: Config
+) -> None:
+    prior = prior_of(painted(ball, ball_labels, 3, 5, 8), tiny_config)
+    prior.hold_out([5])
+    shown, learnt = probabilities(prior)
+    assert prior.annotate(LabelSlice(0, 5, SQUARE), 2) == list(range(3, 9))
+    shown_now, learnt_now = probabilities(prior)
+    assert differing(shown, shown_now) == [4, 5, 6, 7]
+    assert differing(learnt, learnt_now) == []
+    prior.hold_out([])
+    assert differing(learnt, probabilities(prior)[1]) == [3, 4, 6, 7, 8]
+
+
+def test_a_slice_that_is_learnt_from_says_nothing_of_itself(
+    ball: Volume, ball_labels: LabelArray, tiny_config: Config
+) -> None:
+    prior = prior_of(painted(ball, ball_labels, 3, 5, 8), tiny_config)
+    _, learnt = probabilities(prior)
+    prior.annotate(LabelSlice(0, 5, SQUARE), 2)
+    assert 5 not in differing(learnt, probabilities(prior)[1])
+
+
+@pytest.mark.parametrize("index", [4, 6])
+def test_a_partly_annotated_slice_is_not_carried(
+    ball: Volume, ball_labels: LabelArray, tiny_config: Config, index: int
+) -> None:
+    """Neither a new one nor one that was complete before; then those beside it are carried past it."""
+    case = painted(ball, ball_labels, 2, 4, 8)
+    prior = prior_of(case, tiny_config)
+    changed = prior.annotate(LabelSlice(0, index, PARTIAL), 2)
+    assert changed == ([] if index == 6 else list(range(2, 9)))
+    assert prior.own([index]) is None
+    without = prior_of(painted(ball, ball_labels, *{2, 4, 8} - {index}), tiny_config)
+    for now, expected in zip(probabilities(prior), probabilities(without), strict=True):
+        torch.testing.assert_close(now, expected, atol=1e-4, rtol=0.0)
+
+
+def test_where_every_slice_is_annotated_nothing_is_carried(
+    ball: Volume, ball_labels: LabelArray, tiny_config: Config
+) -> None:
+    prior = prior_of(painted(ball, ball_labels, *range(12)), tiny_config)
+    assert not prior.says_something
+    assert prior.shown([3]) is None
+    assert prior.learnt([3]) is None
+    assert prior.annotate(LabelSlice(0, 3, UNJUDGED), 2) == list(range(12))
+    assert prior.says_something
+    assert shown_labels(prior, 3).any()
+
+
+def test_one_annotated_slice_says_nothing(ball: Volume, ball_labels: LabelArray, tiny_config: Config) -> None:
+    prior = prior_of(painted(ball, ball_labels, 5), tiny_config)
+    assert not prior.says_something
+    assert prior.shown([4]) is None
+
+
+def test_training_is_told_nothing_where_all_but_one_slice_are_held_out(case: Case, tiny_config: Config) -> None:
+    prior = prior_of(case, tiny_config)
+    prior.hold_out([7])
+    assert prior.learnt([5]) is None
+    assert prior.shown([5]) is not None
+    assert not prior.lies_between(5)
+
+
+def test_slices_of_background_alone_say_nothing(case: Case, tiny_config: Config) -> None:
+    prior = prior_of(case, tiny_config)
+    for index in (4, 7):
+        prior.annotate(LabelSlice(0, index, EMPTY), 2)
+    assert not prior.says_something
+    prior.annotate(LabelSlice(0, 2, SQUARE), 2)
+    assert prior.says_something
+
+
+def test_a_slice_lies_between_where_others_that_are_learnt_from_lie_on_both_sides(
+    ball: Volume, ball_labels: LabelArray, tiny_config: Config
+) -> None:
+    prior = prior_of(painted(ball, ball_labels, 3, 5, 8), tiny_config)
+    assert [index for index in range(12) if prior.lies_between(index)] == [4, 5, 6, 7]
+    prior.hold_out([8])
+    assert [index for index in range(12) if prior.lies_between(index)] == [4]
+
+
+def test_other_classes_are_carried_from_then_on(case: Case, tiny_config: Config) -> None:
+    prior = prior_of(case, tiny_config)
+    more = replace(case, annotation=case.annotation.with_classes(default_classes([1, 2])))
+    prior.relabel(more)
+    before, after = (one.learnt([5, 9]) for one in (prior_of(case, tiny_config), prior))
+    assert before is not None
+    assert after is not None
+    assert after.channels.shape == (2, 12, 32, 32)
+    torch.testing.assert_close(after.probabilities[:, :2], before.probabilities, atol=1e-3, rtol=0.0)
+    prior.annotate(LabelSlice(0, 7, 2 * SQUARE), 3)
+    assert set(np.unique(shown_labels(prior, 7))) == {0, 2}
+
+
+def test_registration_is_broken_off_by_what_the_check_raises(case: Case, tiny_config: Config) -> None:
+    def check() -> None:
+        raise InterruptedError
+
+    (window,), _ = common_windows([case], tiny_config)
+    with pytest.raises(InterruptedError):
+        VolumePrior(case, torch.rand(12, 32, 32), window, tiny_config.with_values(registration=True).prior, check)
