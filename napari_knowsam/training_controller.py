@@ -121,11 +121,11 @@ class TrainingController(QObject):
         return self._worker is not None
 
     @property
-    def student_share(self) -> float:
-        """How much of what is shown, where shapes are carried to, comes from the networks, in [0, 1]."""
+    def students_are_heard(self) -> bool:
+        """Whether the networks have a part in what is shown."""
         session = None if self._worker is None else self._worker.session
         # A plain number, which can be read from any thread.
-        return 0.0 if session is None or session.students is None else session.predictor().student_share
+        return session is not None and session.students is not None and session.predictor().student_error is not None
 
     def can_continue(self, work: Worksheet) -> bool:
         """Tell whether a training of this work can go on where an earlier one ended."""

@@ -129,7 +129,7 @@ class TrainingDisplay(QObject):
 
     def _see_what_is_shown(self) -> None:
         """Find out where the predictions come from: before anything is learnt, there are none but carried ones."""
-        if self._controller.student_share == 0:
+        if not self._controller.students_are_heard:
             self._shown = Shown.NOT_BETTER if self._was_judged else Shown.CARRIED
         elif self._carries and self._sheet is not None and len(self._sheet.outlined) > 1:
             self._shown = Shown.BOTH
