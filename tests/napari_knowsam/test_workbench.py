@@ -65,7 +65,7 @@ class FakeSession:
 
     holdout = trained = frozenset[Any]()
     students = object()
-    student_share = 1.0
+    student_error: float | None = 0.0
 
     def __init__(self) -> None:
         self.received: list[Message] = []
@@ -84,7 +84,7 @@ class FakeSession:
         yield Finished(3, 1.5, stopped=True)
 
     def predictor(self) -> Any:
-        return SimpleNamespace(student_share=self.student_share)
+        return SimpleNamespace(student_error=self.student_error)
 
     def model(self) -> Any:
         return SimpleNamespace(steps=3, config=Config())
@@ -297,15 +297,15 @@ def test_what_is_said_before_training_begins_is_kept_until_there_is_news(bench: 
     bench.wait_until(lambda: bench.train_message.endswith("\nMemory ran out."))
 
 
-def _judge(bench: Bench, student_share: float) -> None:
+def _judge(bench: Bench, student_error: float | None) -> None:
     """Let training be found to add something to the carried shapes, or nothing, and take a step."""
-    bench.session.student_share = student_share
+    bench.session.student_error = student_error
     bench.tell(Validated(12, None, adopted=True), StepDone(12, 0.5, 20.0, Losses()))  # type: ignore[arg-type]
     bench.wait_until(lambda: bench.train_message.startswith("Step 12"))
 
 
 def test_carried_shapes_are_called_so_as_soon_as_they_are_shown(training: Bench) -> None:
-    training.session.student_share = 0.0
+    training.session.student_error = None
     training.predict(1, 2)
     training.wait_until(lambda: training.train_message.startswith("Shown: shapes carried from your slices"))
     training.tell(StepDone(12, 0.5, 20.0, Losses()))  # type: ignore[arg-type]
@@ -317,7 +317,7 @@ def test_carried_shapes_are_called_so_as_soon_as_they_are_shown(training: Bench)
 
 
 def test_training_that_does_not_make_carried_shapes_better_says_so_to_the_end(training: Bench) -> None:
-    _judge(training, student_share=0.0)
+    _judge(training, student_error=None)
     assert narration.shown_sentence(Shown.NOT_BETTER) in training.train_message
     training.train.stop_requested.emit()
     training.wait_until(lambda: training.train_message.startswith("Training stopped"))
@@ -327,12 +327,12 @@ def test_training_that_does_not_make_carried_shapes_better_says_so_to_the_end(tr
 def test_training_that_adds_to_carried_shapes_says_so(training: Bench) -> None:
     training.labels.data[1, 2:5, 2:6] = LIVER
     training.bridge.flush()
-    _judge(training, student_share=0.4)
+    _judge(training, student_error=0.1)
     assert narration.shown_sentence(Shown.BOTH) in training.train_message
 
 
 def test_where_nothing_can_be_carried_only_what_was_learnt_is_claimed(training: Bench) -> None:
-    _judge(training, student_share=0.4)
+    _judge(training, student_error=0.1)
     assert narration.shown_sentence(Shown.LEARNT) in training.train_message
 
 
