@@ -29,7 +29,8 @@ class WrappedLabel(QLabel):
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         """Need other room at another width."""
         super().resizeEvent(event)
-        self._insist()
+        if event is not None and event.oldSize().width() != event.size().width():
+            self._insist()
 
     def changeEvent(self, event: QEvent | None) -> None:
         """Need other room in another font."""
@@ -37,6 +38,7 @@ class WrappedLabel(QLabel):
         self._insist()
 
     def _insist(self) -> None:
-        needed_px = self.heightForWidth(self.width()) if self.text() else 0
-        if needed_px != self.minimumHeight():
-            self.setMinimumHeight(max(needed_px, 0))
+        # Qt takes no less for needed than what was insisted on before.
+        self.setMinimumHeight(0)
+        if self.text():
+            self.setMinimumHeight(max(self.heightForWidth(self.width()), 0))

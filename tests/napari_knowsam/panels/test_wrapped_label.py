@@ -22,7 +22,10 @@ def test_a_long_sentence_cuts_off_neither_itself_nor_its_neighbours(qtbot: QtBot
     area.resize(200, 60)
     with qtbot.waitExposed(area):
         area.show()
+    needed_px: list[int] = []
     for text in ("Short.", "A sentence of many words that needs more than a few lines. " * 5, "Short."):
         label.setText(text)
         qtbot.waitUntil(lambda: label.height() >= label.heightForWidth(label.width()))
         assert beside.height() >= beside.minimumSizeHint().height()
+        needed_px.append(label.minimumHeight())
+    assert needed_px[0] == needed_px[2] < needed_px[1]
