@@ -20,8 +20,8 @@ _LARGEST_STEP_PX = 2.0
 _FLATNESS = 0.01
 """Where the image, of unit variance, changes less than this, nothing moves."""
 
-_SLICE_SMOOTHINGS = 3
-"""How often the evidence of a slice is smoothed with that of its two neighbours, which move alike."""
+_SIGMA_SLICES = 1.2
+"""Radius in which slices, which move alike, lend each other evidence."""
 
 
 def register(fixed: Tensor, moving: Tensor, sigma_px: float, check: Callable[[], None] | None = None) -> Tensor:
@@ -104,7 +104,4 @@ def _gradient(images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _over_slices(evidence: Tensor) -> Tensor:
-    for _ in range(_SLICE_SMOOTHINGS):
-        more = torch.cat([evidence[:1], evidence, evidence[-1:]])
-        evidence = (more[:-2] + 2 * more[1:-1] + more[2:]) / 4
-    return evidence
+    return torch.tensordot(_smoothing(len(evidence), _SIGMA_SLICES, evidence), evidence, dims=1)

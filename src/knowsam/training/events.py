@@ -114,7 +114,8 @@ class Validated:
     Parameters
     ----------
     dice : mean over the foreground classes that occur in the held-out slices; None if nothing is held out.
-    adopted : whether predictions come from these students from now on.
+    adopted : whether these students have a part in predictions from now on; where shapes are carried, they have none
+        while they make these worse.
     """
 
     step: int

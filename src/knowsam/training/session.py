@@ -301,8 +301,8 @@ class TrainingSession:
     @property
     def _no_teacher(self) -> str:
         if self.config.method.distillation and self.config.teacher.variant != "none":
-            least_s = self.config.method.thorough_from_s
-            return f"SAM does not teach in less than {least_s:.0f} s, where it costs more than it brings."
+            least_min = self.config.method.thorough_from_s / 60
+            return f"SAM does not teach in less than {least_min:g} min, where it costs more than it brings."
         return "No teacher: the students learn alone."
 
     def _step(self, progress: float) -> Generator[Event, None, StepLosses | None]:
