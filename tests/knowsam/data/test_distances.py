@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 
-from knowsam.data.annotation import LabelArray
 from knowsam.data.distances import signed_distances_mm
+
+if TYPE_CHECKING:
+    from knowsam.data.annotation import LabelArray
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from knowsam.data.window import Window
 from knowsam.errors import PredictionError
 from knowsam.inference.predictor import Predictor, SlicePrediction, outward
 from knowsam.models.students import StudentLogits, Students
+from knowsam.prior.carried import Carried
 
 if TYPE_CHECKING:
     from knowsam.data.volume import Volume
@@ -28,6 +29,8 @@ CENTRE = Window((4, 10), (20, 26), (16, 16))
 
 class KnownStudents(nn.Module):
     """Gives every pixel the same logits, and counts the slices it has seen."""
+
+    prior_channels = 0
 
     def __init__(self, unet: Sequence[float], vnet: Sequence[float], fused: Sequence[float]) -> None:
         super().__init__()
@@ -41,6 +44,8 @@ class KnownStudents(nn.Module):
 
 class Threshold(nn.Module):
     """Fused logits that say class 1 where the slice itself, the middle channel, is bright."""
+
+    prior_channels = 0
 
     def forward(self, x: Tensor) -> StudentLogits:
         logits = 100 * (x[:, 1:2] - 0.5)
@@ -189,3 +194,83 @@ def test_where_memory_is_short_smaller_batches_give_the_same_answer(ball: Volume
 def test_a_slice_that_fits_into_no_memory_is_a_prediction_error(ball: Volume, config: Config) -> None:
     with pytest.raises(PredictionError, match="Slice 6 cannot be predicted"):
         predictor(ShortOfMemory(0), ball, config).volume()
+
+
+class Shapes:
+    """Says that columns 8 to 23 are class 1, and how far the annotation is."""
+
+    def __init__(self, nearest_slices: float) -> None:
+        self.nearest_slices = nearest_slices
+
+    def __call__(self, indices: Sequence[int]) -> Carried:
+        inside = 8.0 - (torch.arange(32.0) - 15.5).abs().expand(len(indices), 1, 32, 32)
+        shapes = torch.cat([-inside, inside], dim=1)
+        nearest = torch.full((len(indices), 1, 1, 1), self.nearest_slices)
+        return Carried(shapes, shapes, torch.zeros_like(nearest), nearest, softness_px=0.1)
+
+
+STRIPE = np.tile((np.abs(np.arange(32) - 15.5) < 8).astype(np.uint8), (32, 1))
+
+
+def with_shapes(students: nn.Module, volume: Volume, config: Config, nearest: float, share: float) -> Predictor:
+    return Predictor(
+        students,  # type: ignore[arg-type]
+        volume,
+        axis=0,
+        window=WHOLE,
+        config=config,
+        device=CPU,
+        prior=Shapes(nearest),
+        student_share=share,
+    )
+
+
+@pytest.mark.parametrize("nearest", [0.0, 3.0, 1000.0])
+def test_students_without_a_share_are_not_asked_where_shapes_are_carried(
+    ball: Volume, config: Config, nearest: float
+) -> None:
+    students = KnownStudents(SURE, OPPOSITE, SURE)
+    for prediction in with_shapes(students, ball, config, nearest, 0.0).slices([3, 8]):
+        np.testing.assert_array_equal(prediction.labels, STRIPE)
+        assert not prediction.disagreement.any()
+    assert students.batches == []
+
+
+def test_at_an_annotated_slice_its_own_shape_is_the_prediction(ball: Volume, config: Config) -> None:
+    (prediction,) = with_shapes(KnownStudents(SURE, OPPOSITE, SURE), ball, config, 0.0, 1.0).slices([5])
+    np.testing.assert_array_equal(prediction.labels, STRIPE)
+
+
+def test_far_from_annotated_slices_students_are_the_prediction(ball: Volume, config: Config) -> None:
+    (prediction,) = with_shapes(KnownStudents(SURE, OPPOSITE, SURE), ball, config, 1e6, 1.0).slices([5])
+    np.testing.assert_allclose(prediction.probabilities[1], 1.0, atol=1e-3)
+    np.testing.assert_allclose(prediction.disagreement, 1.0, atol=1e-3)
+
+
+def test_students_count_the_more_the_farther_annotated_slices_are(ball: Volume, config: Config) -> None:
+    """The corner, which the shapes leave out, is class 1 for the students."""
+    students = KnownStudents(SURE, SURE, SURE)
+    corner = [
+        next(with_shapes(students, ball, config, nearest, 1.0).slices([5])).probabilities[1, 0, 0]
+        for nearest in (0.0, 1.0, 4.0, 16.0, 64.0)
+    ]
+    assert corner == sorted(set(corner))
+
+
+def test_the_share_of_the_students_may_change_at_any_time(ball: Volume, config: Config) -> None:
+    predictor = with_shapes(KnownStudents(SURE, SURE, SURE), ball, config, 1e6, 1.0)
+    for share, area in ((1.0, 32 * 32), (0.0, 32 * 16), (1.0, 32 * 32)):
+        predictor.student_share = share
+        (prediction,) = predictor.slices([5])
+        assert prediction.labels.sum() == area
+
+
+def test_students_are_shown_what_is_carried_and_zeros_where_nothing_is(ball: Volume, tiny_config: Config) -> None:
+    students = Students(2, config=tiny_config.students, prior=True)
+    seen: list[Tensor] = []
+    students.register_forward_pre_hook(lambda _, args: seen.append(args[0][:, 3:]))
+    list(with_shapes(students, ball, tiny_config, 3.0, 1.0).slices([5, 6]))
+    list(predictor(students, ball, tiny_config).slices([5, 6]))
+    torch.testing.assert_close(seen[0], Shapes(3.0)([5, 6]).channels)
+    assert seen[1].shape == (2, 8, 32, 32)
+    assert not seen[1].any()

@@ -156,3 +156,41 @@ def test_prompt_heads_move_with_their_classes_and_the_rest_of_a_teacher_stays() 
         "prompt_heads.heads.3.8.weight": 2.0,
         "sam.iou_token.weight": 99.0,
     }
+
+
+def shapes_of(classes: int) -> Tensor:
+    """Return maps (2, 4, C, 32, 32) of carried shapes; those of a class do not depend on how many there are."""
+    return torch.stack(
+        [torch.sin(torch.arange(8.0 * 1024) * (index + 1)).view(2, 4, 32, 32) for index in range(classes)], 2
+    )
+
+
+def with_shapes(images: Tensor, shapes: Tensor) -> Tensor:
+    return torch.cat([images, shapes.flatten(1, 2)], dim=1)
+
+
+@pytest.mark.parametrize("sources", [(0, 1, None), (0, None, 1), (0, 1)], ids=["added", "added between", "same"])
+def test_both_students_see_known_classes_and_their_carried_shapes_as_before(
+    tiny_config: Config, images: Tensor, sources: tuple[int | None, ...]
+) -> None:
+    students = Students(2, config=tiny_config.students, prior=True).eval()
+    changed = students_with_classes(students, sources)
+    assert changed.prior_channels == 4 * len(sources)
+    shapes = shapes_of(2)
+    # Whatever is carried of a new class, nothing is known of it yet.
+    moved = torch.stack([torch.rand(2, 4, 32, 32) if s is None else shapes[:, :, s] for s in sources], 2)
+    before, after = seen_by(students, with_shapes(images, shapes)), seen_by(changed, with_shapes(images, moved))
+    kept = [index for index, source in enumerate(sources) if source is not None]
+    close(after.unet[:, kept], before.unet)
+    close(after.vnet[:, kept], before.vnet)
+
+
+def test_carried_shapes_of_a_removed_class_are_not_seen_any_more(tiny_config: Config, images: Tensor) -> None:
+    students = Students(3, config=tiny_config.students, prior=True).eval()
+    changed = students_with_classes(students, (0, 2))
+    shapes = shapes_of(3)
+    shapes[:, :, 1] = 0.0
+    before = seen_by(students, with_shapes(images, shapes))
+    after = seen_by(changed, with_shapes(images, shapes[:, :, [0, 2]]))
+    close(after.unet, before.unet[:, [0, 2]])
+    close(after.vnet, before.vnet[:, [0, 2]])

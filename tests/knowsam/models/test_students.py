@@ -67,3 +67,23 @@ def test_the_gradient_of_entropy_is_finite_where_a_class_is_certain() -> None:
     logits = nn.Parameter(torch.tensor([200.0, -200.0]).view(1, 2, 1, 1))
     entropy(logits.softmax(dim=1)).sum().backward()
     assert logits.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_students_that_know_carried_shapes_are_given_four_maps_of_each_class(classes: int) -> None:
+    students = Students(classes, config=StudentConfig(width=4), prior=True).eval()
+    assert students.prior_channels == 4 * classes
+    assert {z.shape for z in students(torch.rand(2, 3 + 4 * classes, 32, 48))} == {(2, classes, 32, 48)}
+    assert Students(classes, config=StudentConfig(width=4)).prior_channels == 0
+
+
+def test_students_see_the_carried_shapes_beside_the_centred_image() -> None:
+    students = Students(2, config=StudentConfig(width=4), prior=True).eval()
+    seen: list[Tensor] = []
+    students.unet.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    image, shapes = torch.ones(1, 3, 32, 32), torch.rand(1, 8, 32, 32)
+    for given in (shapes, torch.zeros_like(shapes)):
+        students(torch.cat([image, given], dim=1))
+    assert all(torch.equal(x[:, :3], image) for x in seen)
+    assert seen[0][:, 3:].any()
+    assert not seen[1][:, 3:].any()

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from knowsam.data.annotation import LabelArray
 from knowsam.data.distances import signed_distances_mm
 from knowsam.inference.metrics import dice_score
 from knowsam.prior.carried import Carried, CarriedPrior, Shape
 from knowsam.prior.slice_flows import SliceFlows
+
+if TYPE_CHECKING:
+    from knowsam.data.annotation import LabelArray
 
 SIZE = 32
 SLICES = 12

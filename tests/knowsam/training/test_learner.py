@@ -17,7 +17,7 @@ from knowsam.errors import TrainingError
 from knowsam.models.prompts import PromptHeads
 from knowsam.models.sam import SamVariant, build_sam
 from knowsam.models.students import Fusion
-from knowsam.training.batch import Batch, Origin
+from knowsam.training.batch import Batch, Origin, PseudoLabels
 from knowsam.training.interruption import Interrupted, Interruption
 from knowsam.training.learner import Learner
 from knowsam.training.trained_model import TrainedModel
@@ -33,6 +33,17 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
+def tiny_config(tiny_config: Config) -> Config:
+    """Without carried shapes, which depend on the classes; tests that are about them use `carrying`."""
+    return tiny_config.with_values(shape_prior=False)
+
+
+@pytest.fixture
+def carrying_config(tiny_config: Config) -> Config:
+    return tiny_config.with_values(shape_prior=True)
+
+
+@pytest.fixture
 def batch() -> Batch:
     generator = torch.Generator().manual_seed(0)
     labels = torch.zeros(2, *PLANE, dtype=torch.uint8)
@@ -42,6 +53,19 @@ def batch() -> Batch:
     images = images / 2
     origin = Origin((3, 7, 4, 6), (images,), images, labels, still_grid(*PLANE))
     return Batch(images[:2], labels, images[2:], origin)
+
+
+def carrying(batch: Batch, classes: int = 2) -> Batch:
+    """Return the batch with shapes carried to its slices, which say that the bright square is the last class."""
+    channels = torch.linspace(-1, 1, 4 * classes).view(1, -1, 1, 1).expand(2, -1, *PLANE)
+    probabilities = torch.zeros(2, classes, *PLANE)
+    probabilities[:, 0] = 1.0
+    probabilities[:, :, 8:24, 8:24] = torch.eye(classes)[-1].view(-1, 1, 1)
+    return batch._replace(
+        labelled=torch.cat([batch.labelled, channels], dim=1),
+        unlabelled=torch.cat([batch.unlabelled, channels], dim=1),
+        carried=PseudoLabels(probabilities, torch.ones(2, 1, *PLANE)),
+    )
 
 
 def still_grid(height: int, width: int) -> Tensor:
@@ -80,8 +104,33 @@ def state_of(trained: Learner) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in trained.students.state_dict().items()}
 
 
-def test_with_all_parts_every_term_counts(tiny_config: Config, batch: Batch) -> None:
-    assert min(asdict(first_step(tiny_config, batch)).values()) > 0
+def test_with_all_parts_every_term_counts(carrying_config: Config, batch: Batch) -> None:
+    assert min(asdict(first_step(carrying_config, carrying(batch))).values()) > 0
+
+
+def test_without_weight_carried_shapes_are_no_labels(carrying_config: Config, batch: Batch) -> None:
+    full = first_step(carrying_config, carrying(batch))
+    reduced = first_step(carrying_config.with_values(pseudo_label_weight=0.0), carrying(batch))
+    assert reduced.carried == 0
+    assert full.total == pytest.approx(reduced.total + full.carried)
+
+
+def test_carried_shapes_are_learnt_as_labels_of_unlabelled_slices(carrying_config: Config, batch: Batch) -> None:
+    config = carrying_config.with_values(
+        learning_rate=0.01, dropout=0.0, variant="none", mixing=False, cotraining=False
+    )
+    trained = learner(config)
+    losses = [trained.step(carrying(batch), number, 0.0).carried for number in range(8)]
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_with_a_new_class_carried_shapes_are_seen_and_learnt_from(carrying_config: Config, batch: Batch) -> None:
+    trained = learner(carrying_config)
+    trained.step(carrying(batch), 0, 0.5)
+    trained.change_classes((0, 1, None))
+    trained.step(carrying(batch, classes=3), 1, 0.5)
+    assert trained.students.prior is not None
+    assert trained.students.prior.weight[:, 2::3].any()
 
 
 @pytest.mark.parametrize(
@@ -93,10 +142,10 @@ def test_with_all_parts_every_term_counts(tiny_config: Config, batch: Batch) -> 
     ],
 )
 def test_a_switch_removes_its_own_terms_and_no_other(
-    tiny_config: Config, batch: Batch, switch: str, gone: set[str]
+    carrying_config: Config, batch: Batch, switch: str, gone: set[str]
 ) -> None:
-    full = asdict(first_step(tiny_config, batch))
-    reduced = asdict(first_step(tiny_config.with_values(**{switch: False}), batch))
+    full = asdict(first_step(carrying_config, carrying(batch)))
+    reduced = asdict(first_step(carrying_config.with_values(**{switch: False}), carrying(batch)))
     assert {term for term, value in reduced.items() if value == 0} == gone
     for term in full.keys() - gone - {"mixing"}:
         assert reduced[term] == pytest.approx(full[term], rel=1e-6), term
@@ -126,9 +175,9 @@ def test_supervision_alone_needs_no_unlabelled_slice(tiny_config: Config, batch:
     assert losses.total == losses.supervised > 0
 
 
-def test_four_classes_are_learnt_as_two_are(tiny_config: Config, batch: Batch) -> None:
+def test_four_classes_are_learnt_as_two_are(carrying_config: Config, batch: Batch) -> None:
     batch.labels[:, 8:16, 8:16], batch.labels[:, 16:24, 16:24] = 2, 3
-    losses = learner(tiny_config, classes=4).step(batch, 0, 0.9)
+    losses = learner(carrying_config, classes=4).step(carrying(batch, classes=4), 0, 0.9)
     assert min(asdict(losses).values()) > 0
 
 
@@ -386,7 +435,7 @@ def test_on_another_plane_everything_that_fits_is_kept(tiny_config: Config, batc
 def test_a_step_can_be_taken_on_another_plane(tiny_config: Config, batch: Batch) -> None:
     trained = after_steps(tiny_config, batch)
     trained.change_plane((48, 32))
-    images, labels, unlabelled, origin = batch
+    images, labels, unlabelled, origin = batch[:4]
     images, labels, unlabelled = (torch.cat([t, t[..., :16, :]], dim=-2) for t in (images, labels, unlabelled))
     plain = torch.cat([images, unlabelled])
     assert origin is not None

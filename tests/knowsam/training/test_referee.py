@@ -71,7 +71,7 @@ def test_a_forgotten_score_is_not_compared_with(tiny_config: Config) -> None:
 
 
 def test_a_new_holdout_makes_the_old_score_void(tiny_config: Config, ball: Volume, ball_labels: LabelArray) -> None:
-    referee = referee_of(tiny_config)
+    referee = referee_of(tiny_config.with_values(holdout_minimum=5))
     referee.choose([painted(ball, ball_labels, 2, 3, 4, 5, 6)])
     assert referee.adopt(0.9)
     referee.choose([painted(ball, ball_labels, *range(2, 10)), painted(ball, ball_labels, *range(2, 10))])
@@ -80,7 +80,7 @@ def test_a_new_holdout_makes_the_old_score_void(tiny_config: Config, ball: Volum
 
 
 def test_the_same_holdout_keeps_its_score(tiny_config: Config, ball: Volume, ball_labels: LabelArray) -> None:
-    referee = referee_of(tiny_config)
+    referee = referee_of(tiny_config.with_values(holdout_minimum=5))
     for indices in ((2, 3, 4, 5, 6), (2, 3, 4, 5, 6, 7)):
         referee.choose([painted(ball, ball_labels, *indices)])
         assert len(referee.holdout) == 1

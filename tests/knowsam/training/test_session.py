@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def quick_config(still_config: Config) -> Config:
     """Students alone, two validations."""
-    return still_config.with_values(variant="none", validations=2)
+    return still_config.with_values(variant="none", shape_prior=False, validations=2)
 
 
 @pytest.fixture
@@ -318,7 +318,7 @@ def test_no_slice_changes_sides_when_more_are_painted(
     ball: Volume, ball_labels: LabelArray, quick_config: Config, batches: list[Batch]
 ) -> None:
     case = Case(ball, Annotation.from_labels(ball_labels, axis=0, indices=[2, 3, 4, 5, 6]))
-    session = session_of(case, config=quick_config.with_values(holdout_every=3), steps=6)
+    session = session_of(case, config=quick_config.with_values(holdout_every=3, holdout_minimum=5), steps=6)
     events = session.run()
     until(events, StepDone)
     before = session.holdout
@@ -518,7 +518,11 @@ def test_a_new_session_keeps_to_the_sides_the_slices_were_on(
     assert first.trained == {SliceKey(0, index) for index in (2, 4, 6, 9)}
     more = Case(ball, Annotation.from_labels(ball_labels, axis=0, indices=[2, 4, 5, 6, 9]))
     again = session_of(
-        more, config=quick_config, start_from=first.model(), holdout=first.holdout, trained=first.trained
+        more,
+        config=quick_config.with_values(holdout_minimum=5),
+        start_from=first.model(),
+        holdout=first.holdout,
+        trained=first.trained,
     )
     list(again.run())
     assert again.holdout == {SliceKey(0, 5)}
@@ -538,7 +542,11 @@ def test_a_model_that_is_worse_than_the_one_started_from_is_not_adopted(
 
 @pytest.mark.parametrize(
     ("changed", "named"),
-    [({"width": 8}, "settings of the students"), ({"neighbours": False}, "neighbouring slices")],
+    [
+        ({"width": 8}, "settings of the students"),
+        ({"neighbours": False}, "neighbouring slices"),
+        ({"shape_prior": True}, "shape prior"),
+    ],
 )
 def test_a_model_of_another_kind_is_not_started_from(
     case: Case, quick_config: Config, changed: dict[str, Any], named: str

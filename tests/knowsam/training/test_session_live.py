@@ -53,7 +53,7 @@ PAUSED, TRAINING, REFRESHING = (StageChanged(stage) for stage in (Stage.PAUSED, 
 @pytest.fixture
 def quick_config(still_config: Config) -> Config:
     """Students alone; but for the first and the last, no validation within fewer than a hundred steps."""
-    return still_config.with_values(variant="none", validations=1)
+    return still_config.with_values(variant="none", shape_prior=False, validations=1)
 
 
 @pytest.fixture

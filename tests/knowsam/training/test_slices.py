@@ -17,6 +17,11 @@ from knowsam.training.slices import TrainingSlices, common_windows
 
 if TYPE_CHECKING:
     from knowsam.config import Config
+    from knowsam.prior.carried import Carried
+    from knowsam.training.batch import Batch
+
+CHANNELS = 8
+"""Four of carried shapes for each of two classes."""
 
 
 def slices_of(cases: list[Case], config: Config, holdout: Collection[SliceKey] = (), seed: int = 0) -> TrainingSlices:
@@ -84,8 +89,8 @@ def test_an_earlier_model_keeps_its_pixel_size(case: Case, tiny_config: Config) 
 def test_a_batch_holds_slices_with_their_own_labels(case: Case, ball_labels: LabelArray, still_config: Config) -> None:
     slices = slices_of([case], still_config)
     batch = slices.batch(2, 3)
-    assert batch.labelled.shape == (2, 3, 32, 32)
-    assert batch.unlabelled.shape == (3, 3, 32, 32)
+    assert batch.labelled.shape == (2, 3 + CHANNELS, 32, 32)
+    assert batch.unlabelled.shape == (3, 3 + CHANNELS, 32, 32)
     for image, labels in zip(batch.labelled, batch.labels, strict=True):
         (index,) = drawn_indices(slices, image.unsqueeze(0))
         np.testing.assert_array_equal(labels.numpy(), ball_labels[index])
@@ -117,7 +122,7 @@ def test_where_everything_is_annotated_the_images_serve_as_unlabelled_ones(
 
 
 def test_no_unlabelled_slice_is_drawn_where_none_is_asked_for(case: Case, tiny_config: Config) -> None:
-    assert slices_of([case], tiny_config).batch(2, 0).unlabelled.shape == (0, 3, 32, 32)
+    assert slices_of([case], tiny_config).batch(2, 0).unlabelled.shape == (0, 3 + CHANNELS, 32, 32)
 
 
 def test_a_slice_painted_later_is_drawn_with_its_labels(case: Case, still_config: Config) -> None:
@@ -154,7 +159,7 @@ def test_a_batch_tells_where_its_images_come_from(case: Case, ball_labels: Label
     rows, planes, images, labels, grid, prompts = batch.origin
     assert planes is slices.planes
     assert (grid.shape, prompts) == ((5, 32, 32, 2), None)
-    assert images.shape == (5, 3, 32, 32)
+    assert images.shape == (5, 3 + CHANNELS, 32, 32)
     for row, image in zip(rows, images, strict=True):
         assert torch.equal(image[1], slices.planes[row // 12][row % 12])
     for row, own in zip(rows[:2], labels, strict=True):
@@ -176,3 +181,113 @@ def test_the_same_seed_gives_the_same_batches(case: Case, tiny_config: Config) -
     for one, same in zip(batches[0], batches[1], strict=True):
         assert all(torch.equal(a, b) for a, b in zip(one[:3], same[:3], strict=True))
     assert not torch.equal(batches[0][0].labelled, batches[2][0].labelled)
+
+
+def carrying(config: Config, **values: float) -> Config:
+    """Without dropout, and annotated slices are shown nothing but what is carried to them."""
+    return config.with_values(**{"shape_prior": True, "prior_dropout": 0.0, "whole_doubt": 1.0} | values)
+
+
+def rows_of(batch: Batch) -> tuple[int, ...]:
+    assert batch.origin is not None
+    return batch.origin.rows
+
+
+def learnt_by(slices: TrainingSlices, rows: Collection[int]) -> Carried:
+    """Return what is carried to slices of the first volume."""
+    assert slices.priors[0] is not None
+    carried = slices.priors[0].learnt(list(rows))
+    assert carried is not None
+    return carried
+
+
+def test_every_slice_of_a_batch_comes_with_what_the_others_say_of_it(case: Case, still_config: Config) -> None:
+    slices = slices_of([case], carrying(still_config))
+    batch = slices.batch(2, 5)
+    given = torch.cat([batch.labelled, batch.unlabelled])[:, 3:]
+    torch.testing.assert_close(given, learnt_by(slices, rows_of(batch)).channels, atol=1e-3, rtol=0.0)
+
+
+def test_an_annotated_slice_is_mostly_shown_something_nearer_to_its_own_shape(case: Case, still_config: Config) -> None:
+    slices = slices_of([case], carrying(still_config, whole_doubt=0.0))
+    batch = slices.batch(2, 0)
+    far = batch.labelled[:, -1, 0, 0]
+    carried = learnt_by(slices, rows_of(batch)).channels
+    assert (far < carried[:, -1, 0, 0]).all()
+    assert (far > 0).all()
+
+
+def test_carried_shapes_are_labels_of_unlabelled_slices_between_annotated_ones(
+    case: Case, still_config: Config
+) -> None:
+    slices = slices_of([case], carrying(still_config))
+    batch = slices.batch(2, 10)
+    assert batch.carried is not None
+    rows = rows_of(batch)[2:]
+    expected = learnt_by(slices, rows).probabilities
+    for row, probabilities, confidence, own in zip(rows, *batch.carried, expected, strict=True):
+        if 4 < row < 7:
+            torch.testing.assert_close(probabilities, own, atol=1e-3, rtol=0.0)
+            torch.testing.assert_close(confidence[0], 2 * own.amax(0) - 1, atol=2e-3, rtol=0.0)
+        else:
+            assert not confidence.any()
+
+
+def test_carried_shapes_are_warped_with_the_image(case: Case, tiny_config: Config) -> None:
+    slices = slices_of([case], carrying(tiny_config))
+    batch = slices.batch(2, 10)
+    assert batch.origin is not None
+    assert batch.carried is not None
+    plain = learnt_by(slices, rows_of(batch))
+    warped = warp(plain.channels, batch.origin.grid)
+    given = torch.cat([batch.labelled, batch.unlabelled])[:, 3:]
+    torch.testing.assert_close(given, warped, atol=1e-4, rtol=0.0)
+    assert not torch.allclose(warped, plain.channels, atol=1e-2)
+    between = [place for place, row in enumerate(rows_of(batch)[2:]) if 4 < row < 7]
+    assert between
+    torch.testing.assert_close(
+        batch.carried.probabilities[between],
+        warp(plain.probabilities, batch.origin.grid)[2:][between],
+        atol=1e-4,
+        rtol=0.0,
+    )
+
+
+def test_a_volume_without_annotation_is_shown_without_carried_shapes(case: Case, still_config: Config) -> None:
+    bare = Case(case.volume, Annotation(case.volume.shape, 0, case.annotation.classes))
+    batch = slices_of([case, bare], carrying(still_config)).batch(2, 22)
+    assert batch.carried is not None
+    of_bare = [place for place, row in enumerate(rows_of(batch)[2:]) if row >= 12]
+    assert of_bare
+    assert not batch.unlabelled[of_bare, 3:].any()
+    assert not batch.carried.confidence[of_bare].any()
+    others = [place for place, row in enumerate(rows_of(batch)[2:]) if row < 12]
+    assert batch.unlabelled[others, 3:].flatten(1).any(1).all()
+
+
+def test_slices_are_shown_without_carried_shapes_at_random_but_keep_them_as_labels(
+    case: Case, still_config: Config
+) -> None:
+    batch = slices_of([case], carrying(still_config, prior_dropout=1.0)).batch(2, 10)
+    assert batch.carried is not None
+    assert not batch.labelled[:, 3:].any()
+    assert not batch.unlabelled[:, 3:].any()
+    assert batch.carried.confidence.any()
+    some = slices_of([case], carrying(still_config, prior_dropout=0.5)).batch(2, 30).unlabelled[:, 3:]
+    assert 5 < some.flatten(1).any(1).sum() < 25
+
+
+def test_held_out_slices_have_no_part_in_what_is_shown_to_the_students(
+    ball: Volume, ball_labels: LabelArray, still_config: Config
+) -> None:
+    case, without = (Case(ball, Annotation.from_labels(ball_labels, axis=0, indices=i)) for i in ([3, 5, 8], [3, 8]))
+    slices = slices_of([case], carrying(still_config), holdout={SliceKey(0, 5)})
+    batch = slices.batch(2, 6)
+    expected = learnt_by(slices_of([without], carrying(still_config)), rows_of(batch)).channels
+    given = torch.cat([batch.labelled, batch.unlabelled])[:, 3:]
+    torch.testing.assert_close(given, expected, atol=1e-2, rtol=0.0)
+
+
+def test_without_carried_shapes_a_batch_holds_grey_values_only(case: Case, still_config: Config) -> None:
+    batch = slices_of([case], still_config.with_values(shape_prior=False)).batch(2, 3)
+    assert (batch.labelled.shape[1], batch.unlabelled.shape[1], batch.carried) == (3, 3, None)

@@ -277,12 +277,12 @@ def test_losses_in_bfloat16_arithmetic_are_float32_and_close(
     torch.testing.assert_close(reduced, exact, rtol=0.05, atol=0.01)
 
 
-@pytest.mark.parametrize("switch", ["cotraining", "distillation", "mixing"])
+@pytest.mark.parametrize("switch", ["cotraining", "distillation", "mixing", "shape_prior"])
 def test_any_single_part_beyond_supervision_looks_at_unlabelled_slices(switch: str) -> None:
-    nothing = CONFIG.with_values(cotraining=False, distillation=False, mixing=False)
+    nothing = CONFIG.with_values(cotraining=False, distillation=False, mixing=False, shape_prior=False)
     assert not uses_unlabelled(nothing)
     assert uses_unlabelled(nothing.with_values(**{switch: True}))
 
 
 def test_the_total_is_the_sum_of_all_terms() -> None:
-    assert StepLosses(1, 2, 4, 8, 16, 32).total == 63
+    assert StepLosses(1, 2, 4, 8, 16, 32, 64).total == 127

@@ -31,9 +31,9 @@ CLASSES = (BACKGROUND_CLASS, LabelClass(7, "left atrium", (1, 2, 3)))
 def model(tiny_config: Config) -> TrainedModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        students = Students(2, config=tiny_config.students)
+        students = Students(2, config=tiny_config.students, prior=tiny_config.method.shape_prior)
         # One pass in training mode, so that the running statistics are not those of a new network.
-        students.train()(torch.rand(2, 3, 32, 32))
+        students.train()(torch.rand(2, 3 + students.prior_channels, 32, 32))
     return TrainedModel(
         students=students.eval(),
         teacher={"prompt": torch.arange(6.0).view(2, 3).T},
@@ -159,7 +159,7 @@ def test_weights_of_something_else_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"format": 2},
+        {"format": 99},
         {"config": {"students": {"width": 8}}},
         {"config": {"students": {"width": 3}}},
         {"config": {"students": {"of_the_future": 1}}},
@@ -222,7 +222,10 @@ def test_with_another_class_the_students_see_the_known_ones_as_before(model: Tra
     images = torch.rand(1, 3, 32, 32)
     changed = model.with_classes(WITH_MYOCARDIUM)
     with torch.no_grad():
-        before, after = model.students(images), changed.students(images)
+        before, after = (
+            students(torch.cat([images, torch.zeros(1, students.prior_channels, 32, 32)], dim=1))
+            for students in (model.students, changed.students)
+        )
     assert changed.classes == WITH_MYOCARDIUM
     torch.testing.assert_close(after.unet[:, :2], before.unet, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(after.vnet[:, :2], before.vnet, rtol=1e-5, atol=1e-6)

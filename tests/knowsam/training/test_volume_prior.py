@@ -72,7 +72,9 @@ def test_the_structure_is_carried_along_any_axis(
         assert dice_score(shown_labels(prior, index)[judged], truth[judged], 1) > 0.85, index
 
 
-def test_an_annotated_slice_is_shown_as_it_was_painted(case: Case, ball_labels: LabelArray, tiny_config: Config) -> None:
+def test_an_annotated_slice_is_shown_as_it_was_painted(
+    case: Case, ball_labels: LabelArray, tiny_config: Config
+) -> None:
     prior = prior_of(case, tiny_config)
     for index in (4, 7):
         np.testing.assert_array_equal(shown_labels(prior, index), ball_labels[index])
@@ -143,6 +145,14 @@ def test_one_annotated_slice_says_nothing(ball: Volume, ball_labels: LabelArray,
     prior = prior_of(painted(ball, ball_labels, 5), tiny_config)
     assert not prior.says_something
     assert prior.shown([4]) is None
+
+
+@pytest.mark.xfail(reason="only the slices beside the second one are named, though nothing was said of any before")
+def test_the_second_annotated_slice_changes_what_is_said_of_every_slice(
+    ball: Volume, ball_labels: LabelArray, tiny_config: Config
+) -> None:
+    prior = prior_of(painted(ball, ball_labels, 4), tiny_config)
+    assert prior.annotate(LabelSlice(0, 7, ball_labels[7]), 2) == list(range(12))
 
 
 def test_training_is_told_nothing_where_all_but_one_slice_are_held_out(case: Case, tiny_config: Config) -> None:
