@@ -63,6 +63,7 @@ class AdoptedStudents:
         self.students = copy.deepcopy(learner.averaged)
         self.have_learnt = False
         self._student_error: float | None = None
+        self._last_error = 1.0
         self._learner, self._referee = learner, referee
         self._config, self._device, self._interruption = config, device, interruption
         self._point_at(cases, slices)
@@ -95,6 +96,7 @@ class AdoptedStudents:
         Interrupted
             If somebody asked for it.
         """
+        self._last_error = 0.0
         error = self._measure_error()
         dice = self._referee.measure(self._candidates, cases)
         self._referee.adopt(dice)
@@ -121,10 +123,14 @@ class AdoptedStudents:
         return Validated(step, dice, adopted and not worse_than_prior)
 
     def _measure_error(self) -> float:
-        """Return how wrong the learning students are beside annotated slices, and let the candidates know."""
+        """Return how wrong the learning students are beside annotated slices, and let the candidates know.
+
+        Of the last two measurements the worse one counts: on a few slices students can look good by chance.
+        """
         beside = [[] if prior is None else prior.next_to_annotated(_JUDGED_SLICES) for prior in self._priors]
         found = agreement(self._students_alone, self._carried_alone, beside, self._interruption)
-        error = 0.0 if found is None else 1 - found
+        measured = 0.0 if found is None else 1 - found
+        error, self._last_error = max(measured, self._last_error), measured
         for candidate in self._candidates:
             candidate.student_error = error
         return error

@@ -116,7 +116,10 @@ class VolumePrior:
     def _update(self) -> list[int]:
         carried = self._shapes if len(self._shapes) < self._slices else {}
         self._seen.update({index: shape for index, shape in carried.items() if index not in self._holdout})
-        return self._full.update(carried)
+        said_something = self.says_something
+        changed = self._full.update(carried)
+        # With the second annotated slice there is something to say of all others, and without it nothing.
+        return changed if self.says_something == said_something else list(range(self._slices))
 
 
 def _can_be_asked(prior: CarriedPrior) -> bool:

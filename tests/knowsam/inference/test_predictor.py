@@ -212,55 +212,65 @@ class Shapes:
 STRIPE = np.tile((np.abs(np.arange(32) - 15.5) < 8).astype(np.uint8), (32, 1))
 
 
-def with_shapes(students: nn.Module, volume: Volume, config: Config, nearest: float, share: float) -> Predictor:
+def with_shapes(
+    students: nn.Module, volume: Volume, config: Config, nearest: float, error: float | None, most: float = 1.0
+) -> Predictor:
     return Predictor(
         students,  # type: ignore[arg-type]
         volume,
         axis=0,
         window=WHOLE,
-        config=config,
+        config=config.with_values(student_share=most),
         device=CPU,
         prior=Shapes(nearest),
-        student_share=share,
+        student_error=error,
     )
 
 
 @pytest.mark.parametrize("nearest", [0.0, 3.0, 1000.0])
-def test_students_without_a_share_are_not_asked_where_shapes_are_carried(
+def test_students_whose_error_is_not_known_are_not_asked_where_shapes_are_carried(
     ball: Volume, config: Config, nearest: float
 ) -> None:
     students = KnownStudents(SURE, OPPOSITE, SURE)
-    for prediction in with_shapes(students, ball, config, nearest, 0.0).slices([3, 8]):
+    for prediction in with_shapes(students, ball, config, nearest, None).slices([3, 8]):
         np.testing.assert_array_equal(prediction.labels, STRIPE)
         assert not prediction.disagreement.any()
     assert students.batches == []
 
 
 def test_at_an_annotated_slice_its_own_shape_is_the_prediction(ball: Volume, config: Config) -> None:
-    (prediction,) = with_shapes(KnownStudents(SURE, OPPOSITE, SURE), ball, config, 0.0, 1.0).slices([5])
+    (prediction,) = with_shapes(KnownStudents(SURE, OPPOSITE, SURE), ball, config, 0.0, 0.0).slices([5])
     np.testing.assert_array_equal(prediction.labels, STRIPE)
 
 
-def test_far_from_annotated_slices_students_are_the_prediction(ball: Volume, config: Config) -> None:
-    (prediction,) = with_shapes(KnownStudents(SURE, OPPOSITE, SURE), ball, config, 1e6, 1.0).slices([5])
-    np.testing.assert_allclose(prediction.probabilities[1], 1.0, atol=1e-3)
-    np.testing.assert_allclose(prediction.disagreement, 1.0, atol=1e-3)
-
-
-def test_students_count_the_more_the_farther_annotated_slices_are(ball: Volume, config: Config) -> None:
+@pytest.mark.parametrize("most", [1.0, 0.4])
+def test_far_from_annotated_slices_students_have_their_whole_share(ball: Volume, config: Config, most: float) -> None:
     """The corner, which the shapes leave out, is class 1 for the students."""
+    students = KnownStudents(SURE, OPPOSITE, SURE)
+    (prediction,) = with_shapes(students, ball, config, 1e6, 0.0, most).slices([5])
+    assert prediction.probabilities[1, 0, 0] == pytest.approx(most, abs=1e-3)
+    np.testing.assert_allclose(prediction.disagreement, most, atol=1e-3)
+
+
+def test_students_count_the_more_the_farther_annotated_slices_are_and_the_less_they_err(
+    ball: Volume, config: Config
+) -> None:
     students = KnownStudents(SURE, SURE, SURE)
-    corner = [
-        next(with_shapes(students, ball, config, nearest, 1.0).slices([5])).probabilities[1, 0, 0]
-        for nearest in (0.0, 1.0, 4.0, 16.0, 64.0)
-    ]
-    assert corner == sorted(set(corner))
+
+    def corner(nearest: float, error: float) -> float:
+        (prediction,) = with_shapes(students, ball, config, nearest, error).slices([5])
+        return float(prediction.probabilities[1, 0, 0])
+
+    by_distance = [corner(nearest, 0.0) for nearest in (0.0, 1.0, 4.0, 16.0, 64.0)]
+    by_error = [corner(1e6, error) for error in (1.0, 0.5, 0.2, 0.0)]
+    assert by_distance == sorted(set(by_distance))
+    assert by_error == sorted(set(by_error))
 
 
-def test_the_share_of_the_students_may_change_at_any_time(ball: Volume, config: Config) -> None:
-    predictor = with_shapes(KnownStudents(SURE, SURE, SURE), ball, config, 1e6, 1.0)
-    for share, area in ((1.0, 32 * 32), (0.0, 32 * 16), (1.0, 32 * 32)):
-        predictor.student_share = share
+def test_the_error_of_the_students_may_change_at_any_time(ball: Volume, config: Config) -> None:
+    predictor = with_shapes(KnownStudents(SURE, SURE, SURE), ball, config, 1e6, 0.0)
+    for error, area in ((0.0, 32 * 32), (None, 32 * 16), (0.0, 32 * 32)):
+        predictor.student_error = error
         (prediction,) = predictor.slices([5])
         assert prediction.labels.sum() == area
 
@@ -269,7 +279,7 @@ def test_students_are_shown_what_is_carried_and_zeros_where_nothing_is(ball: Vol
     students = Students(2, config=tiny_config.students, prior=True)
     seen: list[Tensor] = []
     students.register_forward_pre_hook(lambda _, args: seen.append(args[0][:, 3:]))
-    list(with_shapes(students, ball, tiny_config, 3.0, 1.0).slices([5, 6]))
+    list(with_shapes(students, ball, tiny_config, 3.0, 0.0).slices([5, 6]))
     list(predictor(students, ball, tiny_config).slices([5, 6]))
     torch.testing.assert_close(seen[0], Shapes(3.0)([5, 6]).channels)
     assert seen[1].shape == (2, 8, 32, 32)

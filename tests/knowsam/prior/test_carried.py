@@ -253,3 +253,35 @@ def test_the_own_shape_is_no_deeper_than_the_cap() -> None:
     assert own.shape == (2, 2, SIZE, SIZE)
     assert own.abs().max() == 5.0
     np.testing.assert_array_equal(own[1, 1] > 0, disc(12))
+
+
+def test_where_both_sides_agree_no_error_is_expected_and_where_they_are_apart_half_of_it_at_the_middle() -> None:
+    left, right = disc(5, (16.0, 8.0)), disc(5, (16.0, 24.0))
+    same = prior_of({2: disc(6), 8: disc(6)}).at([3, 5]).expected_error.flatten()
+    apart = prior_of({2: left, 8: right}).at([3, 5, 7]).expected_error.flatten()
+    torch.testing.assert_close(same, torch.zeros(2))
+    assert apart[1].item() == pytest.approx(0.5)
+    assert apart[0].item() == pytest.approx(apart[2].item())
+    assert apart[0] < apart[1]
+
+
+def test_beyond_the_outermost_annotated_slice_everything_may_be_wrong() -> None:
+    assert prior_of({2: disc(6), 6: disc(6)}).at([0, 9]).expected_error.flatten().tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("student_error", "caution", "most", "share"),
+    [(0.5, 1.0, 1.0, 0.5), (0.5, 3.0, 1.0, 0.25), (0.0, 3.0, 1.0, 1.0), (0.0, 3.0, 0.3, 0.3), (1.0, 1.0, 1.0, 0.2)],
+)
+def test_students_and_shapes_are_weighed_by_the_squares_of_their_errors(
+    student_error: float, caution: float, most: float, share: float
+) -> None:
+    carried = prior_of({2: disc(5, (16.0, 8.0)), 8: disc(5, (16.0, 24.0))}).at([5])
+    found = carried.student_share(student_error, most=most, trust_slices=0.0, caution=caution)
+    assert found.item() == pytest.approx(share, abs=1e-4)
+
+
+def test_beside_an_annotated_slice_students_have_little_to_say() -> None:
+    carried = prior_of({2: disc(5, (16.0, 8.0)), 8: disc(5, (16.0, 24.0))}).at([2, 3, 5], own=True)
+    shares = carried.student_share(0.0, most=0.6, trust_slices=2.0, caution=1.0).flatten()
+    torch.testing.assert_close(shares, torch.tensor([0.0, 0.2, 0.36]))
