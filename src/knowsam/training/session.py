@@ -213,6 +213,7 @@ class TrainingSession:
         validated_at = 0.0
         yield from self._obey()
         yield from self._show_carried()
+        yield from self._refresh(0.0)
         while (progress := self._progress()) < 1.0:
             yield from self._obey()
             if self._stopping:

@@ -158,7 +158,9 @@ def test_a_batch_tells_where_its_images_come_from(case: Case, ball_labels: Label
     assert batch.origin is not None
     rows, planes, images, labels, grid, prompts = batch.origin
     assert planes is slices.planes
-    assert (grid.shape, prompts) == ((5, 32, 32, 2), None)
+    assert grid.shape == (5, 32, 32, 2)
+    assert prompts is not None
+    assert prompts.shape == (5, 2, 32, 32)
     assert images.shape == (5, 3 + CHANNELS, 32, 32)
     for row, image in zip(rows, images, strict=True):
         assert torch.equal(image[1], slices.planes[row // 12][row % 12])

@@ -147,7 +147,6 @@ def test_one_annotated_slice_says_nothing(ball: Volume, ball_labels: LabelArray,
     assert prior.shown([4]) is None
 
 
-@pytest.mark.xfail(reason="only the slices beside the second one are named, though nothing was said of any before")
 def test_the_second_annotated_slice_changes_what_is_said_of_every_slice(
     ball: Volume, ball_labels: LabelArray, tiny_config: Config
 ) -> None:
