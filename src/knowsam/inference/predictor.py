@@ -94,7 +94,7 @@ class Predictor:
 
     Attributes
     ----------
-    student_error : may be changed at any time.
+    student_error, listening : may be changed at any time.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class Predictor:
         self.students = students
         self.student_error = student_error
         self._prior = prior
-        self._listening = config.prior if listening is None else listening
+        self.listening = config.prior if listening is None else listening
         self.volume_shape = volume.shape
         self.axis = axis
         self.window = window
@@ -192,9 +192,9 @@ class Predictor:
             probabilities, disagreement = self._asked(indices, carried)
             share = carried.student_share(
                 self.student_error,
-                most=self._listening.student_share,
-                trust_slices=self._listening.trust_slices,
-                caution=self._listening.caution,
+                most=self.listening.student_share,
+                trust_slices=self.listening.trust_slices,
+                caution=self.listening.caution,
             )
             probabilities, disagreement = carried.probabilities.lerp(probabilities, share), disagreement * share
         size = self.window.extent

@@ -104,4 +104,5 @@ def _gradient(images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _over_slices(evidence: Tensor) -> Tensor:
-    return torch.tensordot(_smoothing(len(evidence), _SIGMA_SLICES, evidence), evidence, dims=1)
+    smoothed: Tensor = torch.tensordot(_smoothing(len(evidence), _SIGMA_SLICES, evidence), evidence, dims=1)
+    return smoothed

@@ -1,0 +1,104 @@
+"""How are students and carried shapes weighed best?
+
+Students are trained for a number of steps; at some of these every rule is tried on the very same students. Dice as in
+few_slices.py, mean over the volumes; `worst` is the largest loss against what is carried, of any volume.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from provenance import provenance
+from tables import table
+from tasks import Task, find_data_set
+
+from knowsam.config import Config
+from knowsam.training.events import StepDone, Validated
+from knowsam.training.schedule import Budget
+from knowsam.training.session import TrainingSession
+
+RULES: dict[str, tuple[float, float, float]] = {
+    "students alone": (1.0, 0.0, 0.0),
+    "half and half": (0.5, 0.0, 0.0),
+    "d / (d + 3)": (1.0, 3.0, 0.0),
+    "d / (d + 12)": (1.0, 12.0, 0.0),
+    "d / (d + 12), errors": (1.0, 12.0, 3.0),
+    "0.3 d / (d + 2)": (0.3, 2.0, 0.0),
+    "0.3 d / (d + 2), errors (default)": (0.3, 2.0, 3.0),
+    "0.3 d / (d + 2), errors x 2": (0.3, 2.0, 6.0),
+}
+"""Values of `student_share`, `trust_slices` and `caution`."""
+
+
+def dices(task: Task, steps: int, looks: int) -> list[dict[str, float]]:
+    """Return at each look the Dice of every rule, and of what is carried alone."""
+    config = Config().with_values(thorough_from_s=0.0, variant="none", mixing=False, validations=looks)
+    session = TrainingSession([task.case], budget=Budget(steps=steps), config=config)
+    found = []
+    due = {round(steps * (look + 1) / looks) for look in range(looks)}
+    for event in session.run():
+        last = isinstance(event, Validated) and event.step == steps
+        if (isinstance(event, StepDone) and event.step in due - {steps}) or last:
+            found.append(_by_rule(task, session))
+    return found
+
+
+def _by_rule(task: Task, session: TrainingSession) -> dict[str, float]:
+    predictor = session.predictor()
+    error = predictor.student_error
+    own = predictor.listening
+
+    def dice() -> float:
+        return task.dice(task.slices_first(predictor.volume().labels))
+
+    predictor.student_error = None
+    found = {"carried alone": dice()}
+    predictor.student_error = 0.0 if error is None else error
+    for name, (most, trust_slices, caution) in RULES.items():
+        predictor.listening = Config().with_values(student_share=most, trust_slices=trust_slices, caution=caution).prior
+        found[name] = dice()
+    predictor.student_error, predictor.listening = error, own
+    return found
+
+
+def main() -> None:
+    """Print one table for each data set and number of annotated slices."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="FOLDER", help="as for few_slices.py")
+    parser.add_argument("-k", type=int, nargs="+", default=[3, 5, 10], help="annotated slices (default: 3 5 10)")
+    parser.add_argument("--volumes", type=int, default=4, help="volumes of each folder, at most (default: 4)")
+    parser.add_argument("--steps", type=int, default=240, help="training steps (default: 240)")
+    parser.add_argument("--looks", type=int, default=2, help="how often all rules are tried (default: 2)")
+    options = parser.parse_args()
+    lines = provenance("seed 0")
+    for data in map(find_data_set, options.data):
+        for k in options.k:
+            runs = [
+                dices(data.truth(name).task(k), options.steps, options.looks)
+                for name in data.volumes[: options.volumes]
+            ]
+            lines += ["", f"{data.name}, k = {k}", "", _table(runs, options.steps)]
+    print("\n".join(lines))
+
+
+def _table(runs: list[list[dict[str, float]]], steps: int) -> str:
+    looks = len(runs[0])
+    at = [round(steps * (look + 1) / looks) for look in range(looks)]
+    header = ["rule", *(f"after {step} steps" for step in at), "worst"]
+    return table(
+        header,
+        [
+            [
+                name,
+                *(f"{np.mean([run[look][name] for run in runs]):.4f}" for look in range(looks)),
+                f"{min(found[name] - found['carried alone'] for run in runs for found in run):+.4f}",
+            ]
+            for name in ("carried alone", *RULES)
+        ],
+    )
+
+
+if __name__ == "__main__":
+    main()
