@@ -1,7 +1,7 @@
 """What is carried to slices that nobody annotated, before anything is trained: by which settings is it best?
 
-Every row changes one setting of the default. Dice as in few_slices.py, mean over the volumes; one column for each number
-of annotated slices.
+Every row changes one setting of the default. Dice as in few_slices.py, mean over the volumes, with one column for each
+number of annotated slices.
 """
 
 from __future__ import annotations
