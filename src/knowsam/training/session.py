@@ -353,11 +353,12 @@ class TrainingSession:
 
     def _preview(self, message: SliceAnnotated) -> Iterator[Event]:
         """Show while training stands still what a correction changes beside it; `_take_in` comes later."""
-        if self._adopted is None or not self._can_show:
+        waits_for_classes = any(isinstance(other, ClassesChanged) for other in self._received)
+        if self._adopted is None or not self._can_show or waits_for_classes or message.case not in range(len(self.cases)):
             return
         try:
             self.cases[message.case].annotation.with_slice(message.label_slice)
-        except (InputError, IndexError):
+        except InputError:
             return
         changed = self._slices.annotate(message.case, message.label_slice)
         self._adopted.live.outdate_slices(message.case, changed)
