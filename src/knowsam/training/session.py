@@ -354,7 +354,8 @@ class TrainingSession:
     def _preview(self, message: SliceAnnotated) -> Iterator[Event]:
         """Show while training stands still what a correction changes beside it; `_take_in` comes later."""
         waits_for_classes = any(isinstance(other, ClassesChanged) for other in self._received)
-        if self._adopted is None or not self._can_show or waits_for_classes or message.case not in range(len(self.cases)):
+        is_known = 0 <= message.case < len(self.cases)
+        if self._adopted is None or not self._can_show or waits_for_classes or not is_known:
             return
         try:
             self.cases[message.case].annotation.with_slice(message.label_slice)
