@@ -19,12 +19,11 @@ from rival import Effort, Outcome
 from torch import Tensor
 
 from knowsam.config import Config
-from knowsam.data.annotation import IGNORE
 from knowsam.data.sampling import SliceKey, SliceStream
 from knowsam.inference.device import resolve_device, resolve_dtype
 from knowsam.inference.planes import network_labels, network_planes, with_neighbours
 from knowsam.models.unet import UNet
-from knowsam.training.augment import augment_weakly
+from knowsam.training.augment import augment_weakly, warp_labels
 from knowsam.training.losses import consistency_weight, supervised_loss
 from knowsam.training.schedule import decayed
 from knowsam.training.slices import common_windows
@@ -103,7 +102,8 @@ class _UNetTraining:
     def _loss(self, progress: float, *, with_teacher: bool) -> Tensor:
         keys = self._streams.labelled.draw(self._config.training.labelled_batch)
         labels = torch.stack([self._labels[key.slice_index] for key in keys])
-        images, labels = augment_weakly(self._images(keys), labels, self._config.augment, self._generator)
+        images, grid = augment_weakly(self._images(keys), self._config.augment, self._generator)
+        labels = warp_labels(labels, grid)
         if not with_teacher:
             return supervised_loss(self._logits(self._net, images), labels)
         unlabelled = self._unlabelled()
@@ -118,8 +118,7 @@ class _UNetTraining:
     def _unlabelled(self) -> Tensor:
         """Draw unlabelled slices, augmented weakly as the annotated ones are."""
         images = self._images(self._streams.unlabelled.draw(self._config.training.unlabelled_batch))
-        unjudged = torch.full_like(images[:, 0], IGNORE, dtype=torch.uint8)
-        return augment_weakly(images, unjudged, self._config.augment, self._generator)[0]
+        return augment_weakly(images, self._config.augment, self._generator)[0]
 
     def _images(self, keys: Sequence[SliceKey]) -> Tensor:
         rows = torch.tensor([key.slice_index for key in keys], device=self._device)
