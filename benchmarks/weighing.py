@@ -15,7 +15,7 @@ from tables import table
 from tasks import Task, find_data_set
 
 from knowsam.config import Config
-from knowsam.training.events import StepDone, Validated
+from knowsam.training.events import Validated
 from knowsam.training.schedule import Budget
 from knowsam.training.session import TrainingSession
 
@@ -31,16 +31,18 @@ RULES: dict[str, tuple[float, float, float]] = {
 }
 """Values of `student_share`, `trust_slices` and `caution`."""
 
+_VALIDATIONS_A_LOOK = 4
+"""The students' error, the worse of the last two measurements, has to be known when the rules are tried."""
+
 
 def dices(task: Task, steps: int, looks: int) -> list[dict[str, float]]:
     """Return at each look the Dice of every rule, and of what is carried alone."""
-    config = Config().with_values(thorough_from_s=0.0, variant="none", mixing=False, validations=looks)
+    config = Config().with_values(variant="none", mixing=False, validations=_VALIDATIONS_A_LOOK * looks)
     session = TrainingSession([task.case], budget=Budget(steps=steps), config=config)
     found = []
     due = {round(steps * (look + 1) / looks) for look in range(looks)}
     for event in session.run():
-        last = isinstance(event, Validated) and event.step == steps
-        if (isinstance(event, StepDone) and event.step in due - {steps}) or last:
+        if isinstance(event, Validated) and event.step in due:
             found.append(_by_rule(task, session))
     return found
 
