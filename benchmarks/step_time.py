@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from few_slices import annotate, hidden_dice
 from provenance import provenance
+from tasks import find_data_set
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -308,18 +308,16 @@ def _dice(options: argparse.Namespace) -> None:
         dice: list[float] = []
         started = time.perf_counter()
         for volume in options.volumes:
-            case, reference = annotate(
-                options.data / f"{volume}.nii.gz", options.data / f"{volume}_label.nii.gz", options.annotated
-            )
+            task = find_data_set(options.data).truth(volume).task(options.annotated)
             result = jobs.segment(
-                case.volume,
-                case.annotation,
+                task.case.volume,
+                task.case.annotation,
                 budget=Budget(steps=options.dice),
                 config=config,
                 teacher=teacher,
                 seed=options.seed,
             )
-            dice.append(hidden_dice(result.labels, reference, case.annotation.annotated))
+            dice.append(task.dice(task.slices_first(result.prediction.labels)))
         step_s = (time.perf_counter() - started) / options.dice / len(dice)
         scores = " | ".join(f"{score:.3f}" for score in dice)
         lines.append(f"| {name} | {scores} | {statistics.mean(dice):.3f} | {step_s:.2f} |")
