@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from carried_prior import carried
 from interpolation import interpolate
 from ledger import Ledger
 from pieces import add_run_options, budget_of, checked, in_words, side_by_side
@@ -33,13 +34,12 @@ from unet_rivals import mean_teacher, supervised
 from variants import BUILD_UP, PUBLISHED, VARIANTS, ours, published
 
 from knowsam import jobs
+from knowsam.config import Config
 from knowsam.data.annotation import class_indices
 from knowsam.training.events import Event, Stage, StageChanged, StepDone, Validated
-from knowsam.training.schedule import Budget
-from knowsam.training.session import TrainingSession
 
 if TYPE_CHECKING:
-    from knowsam.config import Config
+    from knowsam.training.session import TrainingSession
 
 INTERPOLATION = "interpolation"
 
@@ -67,15 +67,6 @@ def _knowsam(config: Config, task: Task, effort: Effort) -> Outcome:
     return Outcome(labels, steps, tuple(round(dice, 4) for dice in live))
 
 
-def _carried(task: Task, _: Effort) -> Outcome:
-    """Show what a session shows before its first step."""
-    session = TrainingSession([task.case], budget=Budget(steps=1))
-    for event in session.run():
-        if isinstance(event, StageChanged) and event.stage is Stage.TRAINING:
-            break
-    return Outcome(task.slices_first(session.predictor().volume().labels))
-
-
 def _ours(**changes: Any) -> Rival:
     return Rival(lambda task, effort: _knowsam(ours(changes), task, effort))
 
@@ -93,7 +84,7 @@ COMPARED: dict[str, Rival] = {
     "mean teacher": Rival(mean_teacher),
     "KnowSAM as published": _published(),
     "KnowSAM as published at 96 px": _published(max_side_px=96),
-    "carried prior": Rival(_carried, trains=False, is_random=False),
+    "carried prior": Rival(lambda task, _: Outcome(carried(task, Config())), trains=False, is_random=False),
     "ours": _ours(),
 }
 """Rows that are run unless others are asked for."""

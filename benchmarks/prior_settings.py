@@ -12,14 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from carried_prior import carried
 from provenance import provenance
 from tables import table
 from tasks import Task, find_data_set
 
 from knowsam.config import Config
-from knowsam.training.events import Stage, StageChanged
-from knowsam.training.schedule import Budget
-from knowsam.training.session import TrainingSession
 
 ROWS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -36,12 +34,7 @@ ROWS: dict[str, dict[str, Any]] = {
 
 def carried_dice(task: Task, changes: dict[str, Any]) -> float:
     """Return the Dice of what a session shows before its first step."""
-    config = Config().with_values(variant="none", **changes)
-    session = TrainingSession([task.case], budget=Budget(steps=1), config=config)
-    for event in session.run():
-        if isinstance(event, StageChanged) and event.stage is Stage.TRAINING:
-            break
-    return task.dice(task.slices_first(session.predictor().volume().labels))
+    return task.dice(carried(task, Config().with_values(variant="none", **changes)))
 
 
 def main() -> None:

@@ -1,0 +1,24 @@
+"""What a session shows before its first step: the shapes of annotated slices, carried to the others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from knowsam.training.events import Stage, StageChanged
+from knowsam.training.schedule import Budget
+from knowsam.training.session import TrainingSession
+
+if TYPE_CHECKING:
+    from tasks import Task
+
+    from knowsam.config import Config
+    from knowsam.data.annotation import LabelArray
+
+
+def carried(task: Task, config: Config) -> LabelArray:
+    """Return class indices (N, H, W), slices first."""
+    session = TrainingSession([task.case], budget=Budget(steps=1), config=config)
+    for event in session.run():
+        if isinstance(event, StageChanged) and event.stage is Stage.TRAINING:
+            break
+    return task.slices_first(session.predictor().volume().labels)
