@@ -31,8 +31,9 @@ _LONGEST_S = 1.0
 class LiveRefresh:
     """Keeps the predictions of one watched volume up to date while its students change.
 
-    A prediction is out of date when the students that made it have been replaced. Slices near the watched one come
-    first, then those with the oldest prediction or none; of equals the nearest.
+    A prediction is out of date when other shapes are carried to its slice, and when the students that made it have been
+    replaced. The former come first and by themselves; of the latter those near the watched slice, then the oldest; of
+    equals the nearest.
 
     Parameters
     ----------
@@ -112,7 +113,7 @@ class LiveRefresh:
     def _most_urgent(self, limit: int) -> list[int]:
         assert self._case is not None
         made_by = self._made_by[self._case]
-        waiting = np.flatnonzero(made_by < self._students)
+        waiting = np.flatnonzero(made_by < (0 if self.carried_anew else self._students))
         distance = np.abs(waiting - self._index)
         age = np.where(distance <= _NEAR, -1, made_by[waiting])
         order = np.lexsort((waiting, distance, age))[:limit]

@@ -172,6 +172,18 @@ def test_of_the_slices_farther_off_the_oldest_predictions_come_first(clock: Simp
     assert list(chain(*map(indices, until_done(live)))) == [0, 1, 2, 7, 8, 9, 10, 11, 3, 4, 5, 6]
 
 
+def test_slices_that_other_shapes_are_carried_to_come_first_and_by_themselves(clock: SimpleNamespace) -> None:
+    live = watching(clock, 5)
+    until_done(live)
+    live.outdate()
+    live.outdate_slices(0, [1, 2, 9])
+    shown = []
+    while live.carried_anew:
+        shown += indices(live.some())
+    assert sorted(shown) == [1, 2, 9]
+    assert live.outdated == 9
+
+
 def test_new_students_make_every_slice_outdated(clock: SimpleNamespace) -> None:
     live = watching(clock, 5)
     until_done(live)
