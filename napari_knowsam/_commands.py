@@ -14,9 +14,10 @@ from knowsam.data.annotation import BACKGROUND_CLASS, default_classes
 from knowsam.data.volume import Volume
 from knowsam.errors import InputError
 from knowsam.io.image import read_volume
-from knowsam.io.nifti import read_nifti_labels, with_nifti_suffix
+from knowsam.io.labels import read_labels
+from knowsam.io.nifti import with_nifti_suffix
 from napari_knowsam._writer import labels_of, save_labels
-from napari_knowsam.error_messages import errors_shown
+from napari_knowsam.error_messages import errors_shown, told
 from napari_knowsam.volume_layers import (
     CLASSES_KEY,
     empty_labels_layer_data,
@@ -73,7 +74,7 @@ def open_mask(viewer: napari.viewer.Viewer) -> None:
     chosen, _ = QFileDialog.getOpenFileName(QApplication.activeWindow(), "Open mask as labels", "", _NIFTI_FILTER)
     if chosen:
         with errors_shown():
-            data, kwargs, _ = labels_layer_data(read_nifti_labels(Path(chosen)))
+            data, kwargs, _ = labels_layer_data(told(read_labels(Path(chosen))))
             viewer.add_labels(data, **kwargs)
 
 
@@ -107,7 +108,7 @@ def volumes_ml(labels: Volume, classes: tuple[LabelClass, ...]) -> list[tuple[La
 
 def _open_image(viewer: napari.viewer.Viewer, path: Path) -> None:
     with errors_shown():
-        data, kwargs, _ = image_layer_data(read_volume(path))
+        data, kwargs, _ = image_layer_data(told(read_volume(path)))
         viewer.add_image(data, **kwargs)
 
 

@@ -12,8 +12,9 @@ from pydicom.misc import is_dicom
 
 from knowsam.errors import InputError
 from knowsam.io.image import read_volume
-from knowsam.io.nifti import is_nifti_name, read_nifti_labels
-from napari_knowsam.error_messages import errors_shown
+from knowsam.io.labels import read_labels
+from knowsam.io.nifti import is_nifti_name
+from napari_knowsam.error_messages import errors_shown, told
 from napari_knowsam.volume_layers import LayerData, image_layer_data, labels_layer_data
 
 Paths = str | Sequence[str]
@@ -51,11 +52,11 @@ def read_layer_data(path: Path) -> LayerData:
     """
     if is_nifti_name(path) and _is_called_mask(path):
         try:
-            return labels_layer_data(read_nifti_labels(path))
+            return labels_layer_data(told(read_labels(path)))
         except InputError:
             # Not label values, whatever its name says; what is wrong with a damaged file shows below.
             pass
-    return image_layer_data(read_volume(path))
+    return image_layer_data(told(read_volume(path)))
 
 
 def _listed(path: Paths) -> list[Path]:

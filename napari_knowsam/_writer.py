@@ -13,7 +13,8 @@ from napari.utils.notifications import show_warning
 from knowsam.data.annotation import BACKGROUND_CLASS
 from knowsam.data.volume import Volume
 from knowsam.errors import InputError
-from knowsam.io.nifti import with_nifti_suffix, write_nifti_labels
+from knowsam.io.labels import write_labels as write_label_file
+from knowsam.io.nifti import with_nifti_suffix
 from napari_knowsam.volume_layers import BACKGROUND_BRUSH_KEY, grid_of, has_known_orientation
 
 
@@ -49,7 +50,7 @@ def save_labels(path: Path, values_zyx: npt.NDArray[np.integer], volume: Volume,
     Parameters
     ----------
     values_zyx : (Z, Y, X) in the working orientation.
-    volume : the image the labels belong to, or any other volume on its grid.
+    volume : labels with their classes, or any other volume on the grid of the image.
     overwrite : replace an existing file.
 
     Raises
@@ -65,7 +66,7 @@ def save_labels(path: Path, values_zyx: npt.NDArray[np.integer], volume: Volume,
             f"The labels hold values from {low} to {high}, but a file holds whole numbers from 0 to "
             f"{np.iinfo(np.int32).max}. Paint with values in this range."
         )
-    write_nifti_labels(path, values_zyx, volume.grid, overwrite=overwrite)
+    write_label_file(path, values_zyx, volume.grid, volume.classes, overwrite=overwrite)
 
 
 def labels_of(layer: Labels) -> Volume:

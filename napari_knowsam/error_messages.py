@@ -1,13 +1,17 @@
-"""Where errors of the engine become messages of napari."""
+"""Where errors of the engine, and what it has to say of a file, become messages of napari."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from napari.utils.notifications import show_error
+from napari.utils.notifications import show_error, show_info
 
 from knowsam.errors import KnowSAMError
+
+if TYPE_CHECKING:
+    from knowsam.data.volume import Volume
 
 
 @contextmanager
@@ -17,3 +21,10 @@ def errors_shown() -> Iterator[None]:
         yield
     except KnowSAMError as error:
         show_error(str(error))
+
+
+def told(volume: Volume) -> Volume:
+    """Show what is to be known of how a file was read, and hand the volume on."""
+    if volume.notices:
+        show_info(f"{volume.name}: {' '.join(volume.notices)}")
+    return volume

@@ -56,7 +56,8 @@ def layer_kwargs(volume: Volume) -> dict[str, Any]:
 
 def image_layer_data(volume: Volume) -> LayerData:
     """Return a volume of grey values as layer data; the array is shared."""
-    return volume.array, layer_kwargs(volume) | {"contrast_limits": contrast_limits(volume.array)}, "image"
+    limits = volume.display_range or contrast_limits(volume.array)
+    return volume.array, layer_kwargs(volume) | {"contrast_limits": limits}, "image"
 
 
 def labels_layer_data(volume: Volume, classes: tuple[LabelClass, ...] | None = None) -> LayerData:
@@ -68,7 +69,7 @@ def labels_layer_data(volume: Volume, classes: tuple[LabelClass, ...] | None = N
         If no classes are given and the volume holds more values than classes can be told apart.
     """
     if classes is None:
-        classes = default_classes(int(value) for value in np.unique(volume.array))
+        classes = default_classes((int(value) for value in np.unique(volume.array)), known=volume.classes)
     kwargs = layer_kwargs(volume)
     kwargs["metadata"] |= {CLASSES_KEY: classes}
     return volume.array.copy(), kwargs, "labels"

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from knowsam.commands.inputs import told
 from knowsam.data.volume import grid_difference
 from knowsam.errors import InputError
 from knowsam.inference.metrics import ClassScores, evaluate_masks
-from knowsam.io.nifti import read_nifti_labels
+from knowsam.io.labels import read_labels
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -28,7 +29,7 @@ def run(options: Namespace) -> None:
     InputError
         If a mask cannot be used, or the two do not lie on one grid.
     """
-    prediction, reference = read_nifti_labels(options.prediction), read_nifti_labels(options.reference)
+    prediction, reference = (told(read_labels(path)) for path in (options.prediction, options.reference))
     difference = grid_difference(prediction.grid, reference.grid)
     if difference is not None:
         raise InputError(

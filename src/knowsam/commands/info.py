@@ -34,7 +34,7 @@ def describe(volume: Volume) -> list[str]:
     tilt = obliqueness_deg(grid.affine)
     lines.append("axes along the body" if tilt < 0.05 else f"axes oblique to the body by {tilt:.1f} degrees")
     lines.append(f"values {volume.array.min():g} to {volume.array.max():g} ({volume.array.dtype})")
-    return lines + _classes(volume)
+    return [*lines, *volume.notices, *_classes(volume)]
 
 
 def _classes(volume: Volume) -> list[str]:

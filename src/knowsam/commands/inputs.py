@@ -16,7 +16,7 @@ from knowsam.data.orientation import describe_axes, file_axis, file_index, worki
 from knowsam.data.volume import Volume, require_same_grid
 from knowsam.errors import ConfigError, InputError
 from knowsam.io.image import read_image
-from knowsam.io.nifti import read_nifti_labels
+from knowsam.io.labels import read_labels
 from knowsam.training.schedule import Budget
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ def read_cases(
     ConfigError
         If a slice does not exist.
     """
-    volumes = [read_image(path) for path in images]
-    painted = [read_nifti_labels(path) for path in labels]
+    volumes = [told(read_image(path)) for path in images]
+    painted = [told(read_labels(path)) for path in labels]
     for volume, mask in zip(volumes, painted, strict=True):
         require_same_grid(volume, mask)
     classified = [replace(mask, array=without_unjudged(mask.array, ignore_value)) for mask in painted]
@@ -63,7 +63,8 @@ def read_cases(
     for mask, indices in zip(painted, chosen, strict=True):
         logger.info("%s", _summary(mask, along, indices))
     planes = [np.take(mask.array, indices, axis=along) for mask, indices in zip(classified, chosen, strict=True)]
-    classes = default_classes(int(value) for plane in planes for value in np.unique(plane))
+    values = {int(value) for plane in planes for value in np.unique(plane)}
+    classes = default_classes(values, known=[known for mask in painted for known in mask.classes])
     return [
         Case(volume, Annotation.from_labels(mask.array, along, indices, classes, ignore_value))
         for volume, mask, indices in zip(volumes, painted, chosen, strict=True)
@@ -72,8 +73,15 @@ def read_cases(
 
 def read_unlabelled_case(image: Path, like: Annotation) -> Case:
     """Read an image that only lends its slices, for training along the axis and with the classes of `like`."""
-    volume = read_image(image)
+    volume = told(read_image(image))
     return Case(volume, Annotation(volume.shape, like.axis, like.classes))
+
+
+def told(volume: Volume) -> Volume:
+    """Log what is to be known of how a file was read, and hand the volume on."""
+    for notice in volume.notices:
+        logger.warning("%s: %s", volume.name, notice)
+    return volume
 
 
 def _common_axis(painted: Sequence[Volume]) -> int:

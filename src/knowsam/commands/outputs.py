@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 from knowsam.errors import OutputError
-from knowsam.io.nifti import check_writable
+from knowsam.io.labels import check_labels_writable
 from knowsam.training.trained_model import MODEL_FILE
 
 
@@ -21,7 +21,7 @@ def check_mask(path: Path, *, inputs: Collection[Path], overwrite: bool) -> None
     """
     if path.resolve() in {read.resolve() for read in inputs}:
         raise OutputError(f"{path} is an input, but is named as the result as well. Choose another name.")
-    check_writable(path, overwrite=overwrite)
+    check_labels_writable(path, overwrite=overwrite)
 
 
 def check_model(folder: Path, *, overwrite: bool) -> None:

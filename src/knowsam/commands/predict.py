@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from knowsam import jobs
+from knowsam.commands.inputs import told
 from knowsam.commands.outputs import check_folder, check_mask
 from knowsam.errors import InputError
 from knowsam.inference.device import resolve_device
 from knowsam.io.image import read_image
-from knowsam.io.nifti import write_nifti_labels
+from knowsam.io.labels import write_labels
 from knowsam.training.trained_model import load_model
 
 if TYPE_CHECKING:
@@ -33,10 +34,10 @@ def run(options: Namespace) -> None:
             check_mask(target, inputs=options.images, overwrite=options.overwrite)
     model = load_model(options.model)
     for image, target in tqdm(targets.items(), desc="Predicting", unit="volume", file=sys.stderr, disable=None):
-        volume = read_image(image)
+        volume = told(read_image(image))
         labels, _ = jobs.predict(model, volume, device=device)
         options.output.mkdir(parents=True, exist_ok=True)
-        write_nifti_labels(target, labels, volume.grid, overwrite=options.overwrite)
+        write_labels(target, labels, volume.grid, model.classes, overwrite=options.overwrite)
 
 
 def _stem(image: Path) -> str:

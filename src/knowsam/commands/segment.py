@@ -10,7 +10,7 @@ from knowsam.commands.inputs import budget, read_cases
 from knowsam.commands.outputs import check_mask, check_model, check_report
 from knowsam.commands.training_progress import TrainingProgress
 from knowsam.inference.device import resolve_device
-from knowsam.io.nifti import write_nifti_labels
+from knowsam.io.labels import write_labels
 from knowsam.options import chosen_config
 from knowsam.report import Report
 from knowsam.training.trained_model import save_model
@@ -54,7 +54,8 @@ def run(options: Namespace) -> None:
             timer=timer,
         )
     with timer.phase("writing"):
-        write_nifti_labels(options.output, result.labels, case.volume.grid, overwrite=options.overwrite)
+        classes = case.annotation.classes
+        write_labels(options.output, result.labels, case.volume.grid, classes, overwrite=options.overwrite)
         logger.info("Mask: %s", options.output)
         if options.save_model is not None:
             logger.info("Model: %s", save_model(result.model, options.save_model))

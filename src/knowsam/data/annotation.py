@@ -53,19 +53,24 @@ class LabelClass:
 BACKGROUND_CLASS = LabelClass(0, "background", (0, 0, 0))
 
 
-def default_classes(values: Iterable[int]) -> tuple[LabelClass, ...]:
+def default_classes(values: Iterable[int], known: Iterable[LabelClass] = ()) -> tuple[LabelClass, ...]:
     """Return background and one named, coloured class for each label value, in ascending order.
 
-    >>> [c.name for c in default_classes([7, 2])]
-    ['background', 'class 2', 'class 7']
+    Parameters
+    ----------
+    known : classes that keep their names and colours, where their values occur.
+
+    >>> [c.name for c in default_classes([7, 2], known=[LabelClass(7, "liver", (9, 9, 9))])]
+    ['background', 'class 2', 'liver']
     """
+    named = {label_class.value: label_class for label_class in known}
     foreground = sorted(set(values) - {BACKGROUND_CLASS.value})
     if len(foreground) >= IGNORE:
         raise InputError(
             f"The labels hold {len(foreground)} classes, but at most {IGNORE - 1} can be told apart. "
             "Give a label file that holds classes, not object numbers."
         )
-    colored = (LabelClass(v, f"class {v}", _PALETTE[i % len(_PALETTE)]) for i, v in enumerate(foreground))
+    colored = (named.get(v, LabelClass(v, f"class {v}", _PALETTE[i % len(_PALETTE)])) for i, v in enumerate(foreground))
     return (BACKGROUND_CLASS, *colored)
 
 

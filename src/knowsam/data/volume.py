@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,11 @@ from nibabel.affines import apply_affine, voxel_sizes
 
 from knowsam.data.orientation import Affine, file_axis, working_affine
 from knowsam.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from knowsam.data.annotation import LabelClass
 
 Quadruple = tuple[float, float, float, float]
 
@@ -92,6 +97,10 @@ class Volume:
     array : (Z, Y, X), intensities or label values, of any real type. Kept as a read-only view, not copied.
     grid : the grid of the file it came from.
     name : short name for messages, without path.
+    notices : sentences on how the file was read, for the person who gave it.
+    classes : what the values stand for, where a file of labels says so.
+    display_range : grey values between which the file asks to be shown.
+    dicom_files : of the series it was read from, in the order of its slices (k ascending).
 
     Raises
     ------
@@ -102,6 +111,10 @@ class Volume:
     array: npt.NDArray[Any]
     grid: Grid
     name: str = ""
+    notices: tuple[str, ...] = ()
+    classes: tuple[LabelClass, ...] = ()
+    display_range: tuple[float, float] | None = None
+    dicom_files: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         if self.array.shape != self.grid.working_shape:

@@ -1,0 +1,64 @@
+"""Label values in whatever form a user has them, in and out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from knowsam.io import nifti
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from knowsam.data.annotation import LabelClass
+    from knowsam.data.volume import Grid, Volume
+
+
+def read_labels(path: Path) -> Volume:
+    """Read label values, with the names and colours of their classes where the file holds any.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or holds no labels.
+    """
+    return nifti.read_nifti_labels(path)
+
+
+def check_labels_writable(path: Path, *, overwrite: bool = False) -> None:
+    """Check before anything is computed that labels can be written to `path`.
+
+    Raises
+    ------
+    OutputError
+        If its name ends in none of the known suffixes, the folder is missing or not writable, or the file exists and is
+        to be kept.
+    """
+    nifti.check_writable(path, overwrite=overwrite)
+
+
+def write_labels(
+    path: Path,
+    labels_zyx: npt.NDArray[np.integer],
+    grid: Grid,
+    classes: Sequence[LabelClass] = (),
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Write label values on the grid of the file they belong to, whole or not at all.
+
+    Parameters
+    ----------
+    labels_zyx : (Z, Y, X) in the working orientation, non-negative.
+    classes : their names and colours go into the file.
+    overwrite : replace an existing file.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    nifti.write_nifti_labels(path, labels_zyx, grid, overwrite=overwrite)
