@@ -12,7 +12,7 @@ from knowsam import __version__
 from knowsam.config import Config, Setting, setting_of
 
 _IMAGE = "a NIfTI file (.nii, .nii.gz) or a folder with one DICOM series"
-_LABELS = "a NIfTI mask on the same grid as the image; 0 is what was not painted"
+_LABELS = "a NIfTI mask or a DICOM segmentation, resampled if not on the grid of the image; 0 is what was not painted"
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -38,6 +38,7 @@ def _parser(*, show_method: bool) -> argparse.ArgumentParser:
     _add_segment(commands, show_method)
     _add_train(commands, show_method)
     _add_predict(commands)
+    _add_export(commands)
     _add_evaluate(commands)
     _add_info(commands)
     _add_demo(commands)
@@ -107,6 +108,33 @@ def _add_predict(commands: Any) -> None:
     parser.add_argument("-o", "--output", metavar="DIR", type=Path, required=True, help="folder for the masks")
     parser.add_argument("--overwrite", action="store_true", help="replace masks that are already there")
     _add_device(parser)
+
+
+def _add_export(commands: Any) -> None:
+    parser = _add_command(
+        commands,
+        "export",
+        "write a mask as a DICOM segmentation",
+        "Write a mask as a DICOM segmentation in the study of its image, with a coded term for each class. "
+        "The names, dates and numbers of the patient and the study are copied from the series into the file.",
+        "mask.nii.gz --source dicom_folder/ -o seg.dcm --term 1='left kidney' --term 2=tumour",
+    )
+    parser.add_argument("mask", metavar="MASK", type=Path, help="mask on the grid of the series, in any readable form")
+    parser.add_argument(
+        "--source", metavar="FOLDER", type=Path, required=True, help="folder with the DICOM series the mask was made in"
+    )
+    parser.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="segmentation to write (.dcm)")
+    parser.add_argument(
+        "--term",
+        metavar="VALUE=WORDS",
+        type=_term,
+        action="append",
+        default=[],
+        help="what a value of the mask stands for; may be given once for each (default: its name in the file, if any). "
+        "Words that are understood are coded in SNOMED CT, others are kept as they are",
+    )
+    parser.add_argument("--automatic", action="store_true", help="nobody painted in the image or corrected the mask")
+    parser.add_argument("--overwrite", action="store_true", help="replace a file that is already there")
 
 
 def _add_evaluate(commands: Any) -> None:
@@ -269,6 +297,13 @@ def _slice_list(text: str) -> tuple[int, ...] | Literal["all"] | None:
         raise argparse.ArgumentTypeError(
             f"{text!r} is neither auto nor all nor slice numbers such as 3,10,20"
         ) from None
+
+
+def _term(text: str) -> tuple[int, str]:
+    value, equals, words = text.partition("=")
+    if not (value.isdecimal() and int(value) and equals and words.strip()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no value of the mask and its words, such as 1=liver")
+    return int(value), words.strip()
 
 
 def _axis(text: str) -> int | None:

@@ -13,7 +13,7 @@ import numpy as np
 from knowsam.data.annotation import Annotation, annotated_axis, default_classes, slices_with_labels, without_unjudged
 from knowsam.data.case import Case
 from knowsam.data.orientation import describe_axes, file_axis, file_index, working_axis, working_index
-from knowsam.data.volume import Volume, require_same_grid
+from knowsam.data.resample import placed_on
 from knowsam.errors import ConfigError, InputError
 from knowsam.io.image import read_image
 from knowsam.io.labels import read_labels
@@ -21,6 +21,8 @@ from knowsam.training.schedule import Budget
 
 if TYPE_CHECKING:
     from argparse import Namespace
+
+    from knowsam.data.volume import Volume
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +42,8 @@ def read_cases(
 ) -> list[Case]:
     """Read images and what was painted in them, with the same classes and axis for all.
 
+    Labels on another grid than that of their image are brought onto it; axes and slices are then counted in the image.
+
     Parameters
     ----------
     axis : voxel axis of the first label file; by default the one along which the fewest slices hold labels.
@@ -49,14 +53,12 @@ def read_cases(
     Raises
     ------
     InputError
-        If a file cannot be used, or an image and its labels do not lie on one grid.
+        If a file cannot be used, or no label lies in its image.
     ConfigError
         If a slice does not exist.
     """
     volumes = [told(read_image(path)) for path in images]
-    painted = [told(read_labels(path)) for path in labels]
-    for volume, mask in zip(volumes, painted, strict=True):
-        require_same_grid(volume, mask)
+    painted = [told(placed_on(read_labels(path), v.grid)) for v, path in zip(volumes, labels, strict=True)]
     classified = [replace(mask, array=without_unjudged(mask.array, ignore_value)) for mask in painted]
     along = _common_axis(classified) if axis is None else working_axis(painted[0].grid, axis)
     chosen = [_working_indices(mask, along, annotated_slices) for mask in classified]

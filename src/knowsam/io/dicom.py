@@ -83,7 +83,8 @@ def read_dicom_series(folder: Path) -> Volume:
     affine = _affine(slices[0], positions_mm)
     rows, columns = slices[0].shape
     grid = Grid((columns, rows, len(slices)), affine)
-    return Volume(to_working(_read_pixels(slices).T, affine), grid, SERIES_NAME)
+    files = tuple(found.path for found in slices)
+    return Volume(to_working(_read_pixels(slices).T, affine), grid, SERIES_NAME, dicom_files=files)
 
 
 def _read_headers(folder: Path) -> list[_Slice]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from knowsam.io import nifti
+from knowsam.io.dicom_seg_reader import is_dicom_file, read_dicom_seg
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,12 +21,14 @@ if TYPE_CHECKING:
 def read_labels(path: Path) -> Volume:
     """Read label values, with the names and colours of their classes where the file holds any.
 
+    A DICOM segmentation is known by its content, every other kind of file by its name.
+
     Raises
     ------
     InputError
         If the file cannot be read or holds no labels.
     """
-    return nifti.read_nifti_labels(path)
+    return read_dicom_seg(path) if is_dicom_file(path) else nifti.read_nifti_labels(path)
 
 
 def check_labels_writable(path: Path, *, overwrite: bool = False) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import zlib
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from nibabel.spatialimages import HeaderDataError
 from knowsam.data.orientation import from_working, to_working
 from knowsam.data.volume import Grid, NiftiGeometry, Volume
 from knowsam.errors import InputError, OutputError
-from knowsam.io.atomic import written_whole
+from knowsam.io.atomic import check_place, written_whole
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 
@@ -90,14 +89,7 @@ def check_writable(path: Path, *, overwrite: bool = False) -> None:
     """
     if not is_nifti_name(path):
         raise OutputError(f"The result is to be called {path.name}, but must end in .nii or .nii.gz. Change the name.")
-    if not path.parent.is_dir():
-        raise OutputError(f"The folder {path.parent} does not exist. Make it, or choose another one.")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise OutputError(f"The folder {path.parent} is not writable. Change its permissions, or choose another one.")
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder, but the result is one file. Choose another name.")
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists already and is kept. Choose another name, or add --overwrite.")
+    check_place(path, overwrite=overwrite)
 
 
 def write_nifti_labels(path: Path, labels_zyx: npt.NDArray[np.integer], grid: Grid, *, overwrite: bool = False) -> None:

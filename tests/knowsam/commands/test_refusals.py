@@ -40,12 +40,7 @@ REFUSALS = [
     (image_with("no_dicom"), 1, "The folder holds 0 DICOM images, but at least 2 slices are needed"),
     (image_with("x" * 300), 1, "File name too long"),
     (labels_with("missing.nii.gz"), 1, "There is no file"),
-    (
-        labels_with("other_shape.nii.gz"),
-        1,
-        "do not lie on the grid of the image image. The shape .* is .* was expected",
-    ),
-    (labels_with("shifted.nii.gz"), 1, "The voxels lie up to 0.0045 mm away .* Load the labels that belong to this"),
+    (labels_with("elsewhere.nii.gz"), 1, "None of the .* labelled voxels of elsewhere lies in the image. Load the lab"),
     (labels_with("empty.nii.gz"), 1, "empty holds no label, but one painted slice at least is needed. Paint it"),
     (labels_with("negative.nii.gz"), 1, "1 values that are no labels, such as -1,.* Give a label file"),
     (labels_with("fractional.nii.gz"), 1, "1 values that are no labels, such as 0.5,.* Give a label file"),
@@ -107,6 +102,8 @@ def bad_files(folder: Path) -> Path:
     voxels, painted = np.asarray(image.dataobj).astype(np.float32), np.asarray(labels.dataobj).astype(np.float32)
     shifted = image.affine.copy()
     shifted[0, 3] += 0.0045
+    elsewhere = image.affine.copy()
+    elsewhere[1, 3] += 400
 
     def save(name: str, array: np.ndarray, affine: np.ndarray = image.affine) -> None:
         nib.Nifti1Image(array, affine).to_filename(folder / f"{name}.nii.gz")
@@ -119,7 +116,7 @@ def bad_files(folder: Path) -> Path:
     save("four_d", np.stack([voxels, voxels], axis=-1))
     save("one_slice", voxels[..., :1])
     save("constant", np.full_like(voxels, 5))
-    save("other_shape", painted[:, :, 1:])
+    save("elsewhere", painted, elsewhere)
     save("shifted", painted, shifted)
     save("empty", np.zeros_like(painted))
     save_with("nan", voxels, np.nan)
