@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,13 +13,15 @@ from napari.utils.notifications import show_info
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from knowsam.data.annotation import BACKGROUND_CLASS, default_classes
-from knowsam.data.volume import Volume
+from knowsam.data.resample import placed_on
 from knowsam.errors import InputError
 from knowsam.io.image import read_volume
 from knowsam.io.labels import read_labels
-from knowsam.io.nifti import with_nifti_suffix
-from napari_knowsam._writer import labels_of, save_labels
+from napari_knowsam._writer import export_mask, labels_of
 from napari_knowsam.error_messages import errors_shown, told
+from napari_knowsam.layer_group import ROLE_KEY
+from napari_knowsam.panels.export_dialog import ask_mask_path
+from napari_knowsam.panels.terms_dialog import ask_terms
 from napari_knowsam.volume_layers import (
     CLASSES_KEY,
     empty_labels_layer_data,
@@ -25,6 +29,7 @@ from napari_knowsam.volume_layers import (
     has_known_orientation,
     image_layer_data,
     labels_layer_data,
+    own_volume,
     require_layers_match,
     volume_of,
 )
@@ -34,9 +39,10 @@ if TYPE_CHECKING:
     import napari
 
     from knowsam.data.annotation import LabelClass
-    from knowsam.data.volume import Grid
+    from knowsam.data.volume import Volume
 
 _NIFTI_FILTER = "NIfTI (*.nii.gz *.nii)"
+_MASK_FILTER = "Masks (*.nii.gz *.nii *.dcm);;All files (*)"
 
 
 def new_labels(viewer: napari.viewer.Viewer) -> None:
@@ -70,27 +76,27 @@ def open_dicom(viewer: napari.viewer.Viewer) -> None:
 
 
 def open_mask(viewer: napari.viewer.Viewer) -> None:
-    """Ask for a NIfTI file and open it as labels, whatever its name and type."""
-    chosen, _ = QFileDialog.getOpenFileName(QApplication.activeWindow(), "Open mask as labels", "", _NIFTI_FILTER)
+    """Ask for a mask and open it as labels, on the voxels of the selected or only image if there is one."""
+    chosen, _ = QFileDialog.getOpenFileName(QApplication.activeWindow(), "Open mask as labels", "", _MASK_FILTER)
     if chosen:
         with errors_shown():
-            data, kwargs, _ = labels_layer_data(told(read_labels(Path(chosen))))
+            labels = read_labels(Path(chosen))
+            if (image := _image_below(viewer)) is not None:
+                labels = placed_on(labels, grid_of(image))
+            data, kwargs, _ = labels_layer_data(told(labels))
             viewer.add_labels(data, **kwargs)
 
 
 def export_labels(viewer: napari.viewer.Viewer) -> None:
-    """Ask for a name and save the selected labels as NIfTI, on the grid of the image they lie on."""
+    """Ask for a name and save the selected labels on the grid of the image they lie on."""
     with errors_shown():
-        layer = _selected_labels(viewer)
-        labels = Volume(labels_of(layer).array, _file_grid(layer, viewer))
-        suggested = str(with_nifti_suffix(Path(layer.name)))
-        title = "Export labels as NIfTI"
-        chosen, _ = QFileDialog.getSaveFileName(QApplication.activeWindow(), title, suggested, _NIFTI_FILTER)
-        if chosen:
-            target = with_nifti_suffix(Path(chosen))
-            # The dialog has asked about the name it knew.
-            save_labels(target, labels.array, labels, overwrite=str(target) == chosen)
-            show_info(f"Saved {target.name}.")
+        layer, window = _selected_labels(viewer), QApplication.activeWindow()
+        labels, source = labels_of(layer), _source(layer, viewer)
+        if not has_known_orientation(layer):
+            labels = replace(labels, grid=source.grid)
+        path = ask_mask_path(window, f"{layer.name}.nii.gz", dicom=bool(source.dicom_files))
+        if path is not None and export_mask(path, labels, source, partial(ask_terms, window)):
+            show_info(f"Saved {path.name}.")
 
 
 def volumes_ml(labels: Volume, classes: tuple[LabelClass, ...]) -> list[tuple[LabelClass, float]]:
@@ -113,7 +119,7 @@ def _open_image(viewer: napari.viewer.Viewer, path: Path) -> None:
 
 
 def _selected_image(viewer: napari.viewer.Viewer) -> Image:
-    images = [layer for layer in viewer.layers if isinstance(layer, Image)]
+    images = _images(viewer)
     active = viewer.layers.selection.active
     if isinstance(active, Image):
         return active
@@ -125,6 +131,18 @@ def _selected_image(viewer: napari.viewer.Viewer) -> Image:
     return images[0]
 
 
+def _image_below(viewer: napari.viewer.Viewer) -> Image | None:
+    """Return the image that labels are opened for: the selected one, else the only one; None if that is not known."""
+    images, active = _images(viewer), viewer.layers.selection.active
+    image = active if active in images else (images[0] if len(images) == 1 else None)
+    return image if image is not None and has_known_orientation(image) else None
+
+
+def _images(viewer: napari.viewer.Viewer) -> list[Image]:
+    """Return all image layers but those that show results."""
+    return [layer for layer in viewer.layers if isinstance(layer, Image) and ROLE_KEY not in layer.metadata]
+
+
 def _selected_labels(viewer: napari.viewer.Viewer) -> Labels:
     active = viewer.layers.selection.active
     if isinstance(active, Labels):
@@ -132,13 +150,12 @@ def _selected_labels(viewer: napari.viewer.Viewer) -> Labels:
     raise InputError("No labels are selected, but one labels layer is needed. Select it in the list of layers.")
 
 
-def _file_grid(labels: Labels, viewer: napari.viewer.Viewer) -> Grid:
-    """Return the grid of labels that know it, else that of the image they lie on, else their place on the screen."""
-    if not has_known_orientation(labels):
-        for image in viewer.layers:
-            if isinstance(image, Image) and has_known_orientation(image) and _match(image, labels):
-                return grid_of(image)
-    return grid_of(labels)
+def _source(labels: Labels, viewer: napari.viewer.Viewer) -> Volume:
+    """Return the image that labels lie on; without one, what they say of themselves or their place on the screen."""
+    for image in _images(viewer):
+        if (volume := own_volume(image)) is not None and _match(image, labels):
+            return volume
+    return labels_of(labels)
 
 
 def _match(image: Image, labels: Labels) -> bool:

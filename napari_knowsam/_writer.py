@@ -1,9 +1,10 @@
-"""Save label values as NIfTI on the grid of the file they belong to."""
+"""Save label values on the grid of the file they belong to."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +14,21 @@ from napari.utils.notifications import show_warning
 from knowsam.data.annotation import BACKGROUND_CLASS
 from knowsam.data.volume import Volume
 from knowsam.errors import InputError
+from knowsam.io.dicom_seg_writer import (
+    check_dicom_seg_writable,
+    is_dicom_seg_name,
+    segment_classes,
+    write_dicom_seg,
+)
 from knowsam.io.labels import write_labels as write_label_file
 from knowsam.io.nifti import with_nifti_suffix
-from napari_knowsam.volume_layers import BACKGROUND_BRUSH_KEY, grid_of, has_known_orientation
+from napari_knowsam.volume_layers import BACKGROUND_BRUSH_KEY, CLASSES_KEY, grid_of, has_known_orientation
+
+if TYPE_CHECKING:
+    from knowsam.data.annotation import LabelClass
+    from knowsam.data.segment_terms import SegmentTerm
+
+AskTerms = Callable[[tuple["LabelClass", ...]], Mapping[int, "SegmentTerm"] | None]
 
 
 def write_labels(path: str, data: npt.NDArray[np.integer], meta: dict[str, Any]) -> list[str]:
@@ -39,7 +52,7 @@ def write_labels(path: str, data: npt.NDArray[np.integer], meta: dict[str, Any])
         show_warning(
             f"The labels {layer.name} do not say which image they belong to, so {target.name} was given the place they "
             "have on the screen. If the image was tilted in the scanner, the file will not lie on it. "
-            "Choose File > IO Utilities > Export labels as NIfTI while the image is open."
+            "Choose File > IO Utilities > Export labels while the image is open."
         )
     return [str(target)]
 
@@ -69,6 +82,34 @@ def save_labels(path: Path, values_zyx: npt.NDArray[np.integer], volume: Volume,
     write_label_file(path, values_zyx, volume.grid, volume.classes, overwrite=overwrite)
 
 
+def export_mask(path: Path, mask: Volume, source: Volume, ask_terms: AskTerms, *, overwrite: bool = True) -> bool:
+    """Write a mask as the kind of file that its name says; False if the person thought better of it.
+
+    Parameters
+    ----------
+    mask : with its classes, on the grid of the image.
+    source : the image, to which a DICOM segmentation refers.
+    ask_terms : what each class of a DICOM segmentation stands for; None to write nothing.
+    overwrite : replace an existing file.
+
+    Raises
+    ------
+    InputError
+        If the mask cannot be written as this kind of file.
+    OutputError
+        If the file cannot be written.
+    """
+    if not is_dicom_seg_name(path):
+        save_labels(path, mask.array, mask, overwrite=overwrite)
+        return True
+    check_dicom_seg_writable(path, overwrite=overwrite)
+    classes = segment_classes(mask)
+    terms = ask_terms(classes) if classes else {}
+    if terms is not None:
+        write_dicom_seg(path, mask, source, terms, overwrite=overwrite)
+    return terms is not None
+
+
 def labels_of(layer: Labels) -> Volume:
     """Return the label values of a layer, in which what was painted as known background is background.
 
@@ -82,4 +123,4 @@ def labels_of(layer: Labels) -> Volume:
     brush = layer.metadata.get(BACKGROUND_BRUSH_KEY)
     if brush is not None:
         values = np.where(values == brush, values.dtype.type(BACKGROUND_CLASS.value), values)
-    return Volume(values, grid, layer.name)
+    return Volume(values, grid, layer.name, classes=layer.metadata.get(CLASSES_KEY, ()))

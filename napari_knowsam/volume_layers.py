@@ -109,7 +109,7 @@ def volume_of(layer: Image) -> Volume:
     grid = grid_of(layer)
     array = np.asarray(layer.data).reshape(grid.working_shape)
     _refuse_voxels(layer.name, array)
-    own = _own_volume(layer)
+    own = own_volume(layer)
     if own is not None and np.shares_memory(own.array, array):
         return own
     return Volume(array.astype(np.uint8) if array.dtype == bool else array, grid, layer.name)
@@ -117,7 +117,7 @@ def volume_of(layer: Image) -> Volume:
 
 def has_known_orientation(layer: Layer) -> bool:
     """Tell whether the file of an image layer said where left, front and head are."""
-    return _own_volume(layer) is not None
+    return own_volume(layer) is not None
 
 
 def grid_of(layer: Layer) -> Grid:
@@ -133,7 +133,7 @@ def grid_of(layer: Layer) -> Grid:
             f"The layer {layer.name} holds the image at several resolutions, but one resolution is needed. "
             "Open the image as a NIfTI file or as a DICOM folder."
         )
-    own = _own_volume(layer)
+    own = own_volume(layer)
     if own is not None:
         return own.grid
     shape = _spatial_shape(layer.name, layer.data.shape)
@@ -163,7 +163,7 @@ def require_layers_match(image_layer: Image, labels_layer: Labels) -> None:
     InputError
         If it has another shape or lies elsewhere.
     """
-    image, labels = _own_volume(image_layer), _own_volume(labels_layer)
+    image, labels = own_volume(image_layer), own_volume(labels_layer)
     if image is not None and labels is not None:
         # The volume behind a labels layer may be an image, whose name would be no help in a message.
         placed = Volume(labels.array, labels.grid, labels_layer.name)
@@ -197,14 +197,14 @@ def _listed(numbers: Iterable[float]) -> str:
 
 
 def _place_on_screen(layer: Layer) -> Grid:
-    own = _own_volume(layer)
+    own = own_volume(layer)
     if own is None:
         return grid_of(layer)
     place = layer_kwargs(own)
     return screen_grid(own.shape, place["scale"], place["translate"])
 
 
-def _own_volume(layer: Layer) -> Volume | None:
+def own_volume(layer: Layer) -> Volume | None:
     """Return the volume a layer of this plugin carries, unless its array has been replaced by one of another shape."""
     volume = layer.metadata.get(VOLUME_KEY)
     fits = isinstance(volume, Volume) and volume.shape == tuple(layer.data.shape)

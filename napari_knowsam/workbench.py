@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,11 +14,12 @@ from knowsam.data.case import Case
 from knowsam.errors import InputError, KnowSAMError
 from knowsam.training.events import ClassesChanged, SliceAnnotated, Watch
 from napari_knowsam import narration
-from napari_knowsam._writer import save_labels
+from napari_knowsam._writer import export_mask
 from napari_knowsam.autosave import Autosave
 from napari_knowsam.keys import Keys
 from napari_knowsam.layer_bridge import LayerBridge
 from napari_knowsam.orientation_letters import OrientationLetters
+from napari_knowsam.panels.terms_dialog import ask_terms
 from napari_knowsam.training_controller import TrainingController, TrainingSettings
 from napari_knowsam.training_display import TrainingDisplay
 
@@ -240,13 +242,16 @@ class Workbench(QObject):
         worksheet = self.bridge.worksheet
         if worksheet is None:
             return
+        source = worksheet.volume
+        mask = replace(source, array=worksheet.mask(), classes=worksheet.classes)
         try:
-            save_labels(path, worksheet.mask(), worksheet.volume, overwrite=True)
+            saved = export_mask(path, mask, source, partial(ask_terms, self._result))
         except KnowSAMError as error:
             self._result.set_message(str(error))
-        else:
+            return
+        if saved:
             empty_slices = worksheet.unpredicted if worksheet.predicted else 0
-            self._result.set_message(narration.saved_sentence(path.name, worksheet.volume.name, empty_slices))
+            self._result.set_message(narration.saved_sentence(path.name, source.name, empty_slices))
 
     def _connect_bridge(self) -> None:
         bridge = self.bridge
@@ -279,7 +284,8 @@ class Workbench(QObject):
             self._annotate.set_axis(worksheet.axis)
             self._annotate.set_classes(worksheet.classes, worksheet.brush_value, worksheet.painted_values())
             self._annotate.set_current_slice(self.bridge.current_index)
-            self._result.set_suggested_name(f"{worksheet.volume.name}_mask.nii.gz")
+            volume = worksheet.volume
+            self._result.set_suggested_name(f"{volume.name}_mask.nii.gz", dicom=bool(volume.dicom_files))
         self.autosave.watch(worksheet)
         self._watch()
         self._show_worksheet()

@@ -1,4 +1,4 @@
-"""Ask where to write the mask."""
+"""Ask where to write the mask, and as what kind of file."""
 
 from __future__ import annotations
 
@@ -6,22 +6,42 @@ from pathlib import Path
 
 from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
 
-from knowsam.io.nifti import with_nifti_suffix
+_FORMATS: dict[str, tuple[str, ...]] = {"NIfTI (*.nii.gz *.nii)": (".nii.gz", ".nii")}
+_DICOM_FORMAT: dict[str, tuple[str, ...]] = {"DICOM segmentation (*.dcm)": (".dcm",)}
+"""What the dialog offers, and the endings of a name; the first is given to a name without any."""
 
 
-def ask_nifti_path(parent: QWidget, suggested_name: str) -> Path | None:
-    """Let the user choose a NIfTI file to write; None if they think better of it."""
-    name, _ = QFileDialog.getSaveFileName(parent, "Export mask as NIfTI", suggested_name, "NIfTI (*.nii.gz *.nii)")
+def ask_mask_path(parent: QWidget | None, suggested_name: str, *, dicom: bool = False) -> Path | None:
+    """Let the user choose a file to write; None if they think better of it.
+
+    Parameters
+    ----------
+    dicom : offer a DICOM segmentation as well.
+    """
+    formats = _FORMATS | (_DICOM_FORMAT if dicom else {})
+    name, chosen = QFileDialog.getSaveFileName(parent, "Export mask", suggested_name, ";;".join(formats))
     if not name:
         return None
-    path = with_nifti_suffix(Path(name))
+    path = _with_suffix(Path(name), formats, chosen)
     # The dialog has asked about the name as typed, not about the one with a suffix.
     if path != Path(name) and path.exists() and not confirm_overwrite(parent, path):
         return None
     return path
 
 
-def confirm_overwrite(parent: QWidget, path: Path) -> bool:
+def confirm_overwrite(parent: QWidget | None, path: Path) -> bool:
     """Ask whether an existing file may be replaced."""
     answer = QMessageBox.question(parent, "Replace the file?", f"{path.name} exists already. Replace it?")
     return bool(answer == QMessageBox.StandardButton.Yes)
+
+
+def _with_suffix(path: Path, formats: dict[str, tuple[str, ...]], chosen: str) -> Path:
+    """Return the path with an ending of the chosen format; one that was typed counts if the first was left chosen."""
+    first = next(iter(formats))
+    wanted = formats.get(chosen, formats[first])
+    if path.name.lower().endswith(wanted):
+        return path
+    ending = next((e for endings in formats.values() for e in endings if path.name.lower().endswith(e)), "")
+    if ending and formats.get(chosen) in (None, formats[first]):
+        return path
+    return path.with_name(path.name[: len(path.name) - len(ending)] + wanted[0])

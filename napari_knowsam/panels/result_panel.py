@@ -10,7 +10,7 @@ from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_knowsam.panels.buttons import button
-from napari_knowsam.panels.export_dialog import ask_nifti_path
+from napari_knowsam.panels.export_dialog import ask_mask_path
 from napari_knowsam.panels.opacity_slider import OpacitySlider
 from napari_knowsam.panels.volume_table import VolumeTable
 
@@ -34,6 +34,7 @@ class ResultPanel(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._suggested_name = "segmentation.nii.gz"
+        self._offers_dicom = False
         self._live = _check_box(
             "Live segmentation", "Show the prediction; it is kept up to date while training, shown or not."
         )
@@ -44,8 +45,8 @@ class ResultPanel(QWidget):
         self._redo = button("Redo", "", self.redo_requested.emit)
         self._volumes = VolumeTable()
         self._export = button(
-            "Export as NIfTI…",
-            "Write the mask on the grid of the image's file.",
+            "Export…",
+            "Write the mask on the grid of the image's file; for an image from DICOM also as a DICOM segmentation.",
             self._on_export_clicked,
         )
         self._message = QLabel()
@@ -95,13 +96,13 @@ class ResultPanel(QWidget):
         """Show a sentence under the panel."""
         self._message.setText(text)
 
-    def set_suggested_name(self, name: str) -> None:
-        """Suggest a file name, or a path, for the export."""
-        self._suggested_name = name
+    def set_suggested_name(self, name: str, *, dicom: bool = False) -> None:
+        """Suggest a file name, or a path, for the export, and offer a DICOM segmentation where there can be one."""
+        self._suggested_name, self._offers_dicom = name, dicom
 
     def ask_export_path(self) -> Path | None:
         """Let the user choose the file to write; None if they think better of it."""
-        return ask_nifti_path(self, self._suggested_name)
+        return ask_mask_path(self, self._suggested_name, dicom=self._offers_dicom)
 
     def _make_accept_buttons(self) -> tuple[QPushButton, ...]:
         return (

@@ -9,19 +9,21 @@ import pytest
 from napari._app_model import get_app_model
 from napari.layers import Image, Labels
 from napari.utils.notifications import notification_manager
-from qtpy.QtWidgets import QApplication, QFileDialog, QPushButton
+from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox, QPushButton
 
+from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass
+from knowsam.io.image import read_volume
 from knowsam.io.nifti import read_nifti_labels
 from knowsam.io.sample import sample_folder
 from napari_knowsam._commands import volumes_ml
 from napari_knowsam._writer import labels_of
-from napari_knowsam.volume_layers import image_layer_data, layer_kwargs, require_layers_match
+from napari_knowsam.panels.terms_dialog import TermsDialog
+from napari_knowsam.volume_layers import CLASSES_KEY, image_layer_data, layer_kwargs, require_layers_match
 from napari_knowsam.volumes_dialog import VolumesDialog
 
 if TYPE_CHECKING:
     from napari import Viewer
 
-    from knowsam.data.annotation import LabelClass
     from knowsam.data.volume import Volume
 
 
@@ -59,7 +61,7 @@ def test_every_command_has_its_place_in_the_menus(viewer: Viewer) -> None:
         "napari/layers/measure": ["Volume of each class in ml (KnowSAM)"],
     }
     utilities = [item.command.title for item in menus.get_menu("napari/file/io_utilities")]
-    expected = ["Open NIfTI image...", "Open DICOM series...", "Open mask as labels...", "Export labels as NIfTI..."]
+    expected = ["Open NIfTI image...", "Open DICOM series...", "Open mask as labels...", "Export labels..."]
     assert {f"{title} (KnowSAM)" for title in expected} <= set(utilities)
 
 
@@ -118,11 +120,93 @@ def test_volumes_need_selected_labels(viewer: Viewer) -> None:
 def test_a_mask_opens_as_labels_whatever_its_name(
     viewer: Viewer, nifti_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    viewer.layers.clear()
     path = nifti_file("scan.nii", np.eye(4, dtype=np.float32)[None] * np.ones((3, 1, 1)))
     answer(monkeypatch, "getOpenFileName", path)
     run("open_mask")
     assert isinstance(viewer.layers[-1], Labels)
     assert viewer.layers[-1].data.sum() == 12
+
+
+def test_a_mask_of_a_part_of_the_image_opens_on_the_voxels_of_the_image(
+    viewer: Viewer, tiny: Volume, nifti_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    affine = tiny.grid.affine.copy()
+    affine[:3, 3] += affine[:3, 0] * 2
+    answer(monkeypatch, "getOpenFileName", nifti_file("part.nii", np.full((3, 8, 6), 4, np.uint8), affine))
+    run("open_mask")
+    image, labels = viewer.layers
+    require_layers_match(image, labels)
+    assert np.count_nonzero(labels.data == 4) == 3 * 8 * 6
+
+
+def test_a_mask_on_other_voxels_is_resampled_and_it_is_said(
+    viewer: Viewer, tiny: Volume, nifti_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    affine = tiny.grid.affine @ np.diag([2, 2, 2, 1])
+    answer(monkeypatch, "getOpenFileName", nifti_file("coarse.nii", np.ones((5, 4, 3), np.uint8), affine))
+    run("open_mask")
+    require_layers_match(*viewer.layers)
+    assert "coarse: The labels have other voxels than the image, so they were resampled" in last_message()
+
+
+def test_a_mask_that_lies_beside_the_image_is_refused(
+    viewer: Viewer, nifti_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer(
+        monkeypatch, "getOpenFileName", nifti_file("other.nii", np.ones((3, 4, 5), np.uint8), np.diag([-1, 1, -1, 1]))
+    )
+    run("open_mask")
+    assert len(viewer.layers) == 1
+    assert "None of the 60 labelled voxels of other lies in the image" in last_message()
+
+
+def test_with_several_images_a_mask_opens_on_the_selected_one_or_where_it_lies(
+    viewer: Viewer, tiny: Volume, nifti_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer(monkeypatch, "getOpenFileName", nifti_file("part.nii", np.ones((3, 8, 6), np.uint8), tiny.grid.affine))
+    viewer.add_image(np.arange(60).reshape(3, 4, 5))
+    viewer.layers.selection.clear()
+    run("open_mask")
+    assert viewer.layers[-1].data.shape == (6, 8, 3)
+    viewer.layers.selection = {viewer.layers["tiny"]}
+    run("open_mask")
+    assert viewer.layers[-1].data.shape == tiny.shape
+
+
+def test_labels_on_a_dicom_image_are_exported_as_a_segmentation_and_open_again(
+    make_napari_viewer: Callable[[], Viewer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer, volume = make_napari_viewer(), read_volume(sample_folder() / "phantom_dicom")
+    array, kwargs, _ = image_layer_data(volume)
+    viewer.add_image(array, **kwargs)
+    run("new_labels")
+    viewer.layers[-1].data[3:5, 4:9, 5] = 2
+    viewer.layers[-1].metadata[CLASSES_KEY] = (BACKGROUND_CLASS, LabelClass(2, "left kidney", (1, 2, 3)))
+    path = tmp_path / "seg.dcm"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
+    monkeypatch.setattr(TermsDialog, "exec", lambda dialog: dialog.terms()[2].words == "Kidney, left")
+    run("export_labels")
+    assert last_message() == "Saved seg.dcm."
+    answer(monkeypatch, "getOpenFileName", path)
+    viewer.layers.selection.clear()
+    run("open_mask")
+    assert np.array_equal(viewer.layers[-1].data, viewer.layers[-2].data)
+    assert viewer.layers[-1].metadata[CLASSES_KEY][1] == LabelClass(2, "left kidney", (1, 2, 3))
+
+
+def test_an_export_can_be_thought_better_of_at_the_terms(
+    make_napari_viewer: Callable[[], Viewer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer = make_napari_viewer()
+    array, kwargs, _ = image_layer_data(read_volume(sample_folder() / "phantom_dicom"))
+    viewer.add_image(array, **kwargs)
+    run("new_labels")
+    viewer.layers[-1].data[3, 4, 5] = 2
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "seg.dcm"), ""))
+    monkeypatch.setattr(TermsDialog, "exec", lambda _: 0)
+    run("export_labels")
+    assert not list(tmp_path.glob("*.dcm"))
 
 
 def test_an_image_opens_as_such_even_if_it_is_called_a_mask(
@@ -188,15 +272,15 @@ def test_exported_labels_of_napari_itself_lie_on_the_file_of_the_image(
     assert last_message() == "Saved mask.nii.gz."
 
 
-def test_a_file_the_dialog_could_not_ask_about_is_kept(
+def test_a_file_the_dialog_could_not_ask_about_is_asked_about(
     viewer: Viewer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "mask.nii.gz").write_text("precious")
     run("new_labels")
     answer(monkeypatch, "getSaveFileName", tmp_path / "mask")
+    monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.No)
     run("export_labels")
     assert (tmp_path / "mask.nii.gz").read_text() == "precious"
-    assert "exists already" in last_message()
 
 
 def test_the_window_opens_files_and_saves_layers_as_nifti(viewer: Viewer, tmp_path: Path) -> None:

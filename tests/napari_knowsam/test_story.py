@@ -118,7 +118,7 @@ def _accept_and_take_back(desk: Desk, index: int, corrected: bytes) -> None:
 
 def _export(desk: Desk, path: Path) -> None:
     desk.widget.result.ask_export_path = lambda: path  # type: ignore[method-assign]
-    desk.click(desk.widget.result, "Export as NIfTI…")
+    desk.click(desk.widget.result, "Export…")
     assert desk.result_message.startswith("Saved mask.nii.gz")
     exported, sample = nib.load(path), nib.load(sample_folder() / "phantom.nii.gz")
     assert exported.shape == sample.shape

@@ -35,10 +35,11 @@ from knowsam.training.events import (
     Validated,
     Watch,
 )
-from napari_knowsam import narration, training_controller
+from napari_knowsam import _writer, narration, training_controller
 from napari_knowsam.narration import Shown
 from napari_knowsam.panels.annotate_panel import AnnotatePanel
 from napari_knowsam.panels.result_panel import ResultPanel
+from napari_knowsam.panels.terms_dialog import TermsDialog
 from napari_knowsam.panels.train_panel import TrainPanel
 from napari_knowsam.volume_layers import image_layer_data, labels_layer_data
 from napari_knowsam.workbench import Workbench
@@ -509,6 +510,31 @@ def test_a_mask_is_written_without_any_training(bench: Bench, tmp_path: Path) ->
     assert (tmp_path / "mask.nii.gz").is_file()
     assert "Saved mask.nii.gz, on the grid of tiny." in _said(bench.result)
     assert "no prediction" not in _said(bench.result)
+
+
+def test_the_names_of_classes_go_into_the_file(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    handed: list[Any] = []
+    monkeypatch.setattr(_writer, "write_label_file", lambda _path, _values, _grid, classes, **_: handed.append(classes))
+    bench.result.export_requested.emit(tmp_path / "mask.nii.gz")
+    assert handed == [bench.sheet.classes]
+
+
+def test_a_segmentation_of_an_image_that_is_not_from_dicom_is_refused(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TermsDialog, "exec", lambda _: 1)
+    bench.result.export_requested.emit(tmp_path / "seg.dcm")
+    assert "tiny was not read from DICOM" in _said(bench.result)
+    assert not (tmp_path / "seg.dcm").exists()
+
+
+def test_an_export_that_is_thought_better_of_says_nothing(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TermsDialog, "exec", lambda _: 0)
+    bench.result.export_requested.emit(tmp_path / "seg.dcm")
+    assert "seg.dcm" not in _said(bench.result)
+    assert not (tmp_path / "seg.dcm").exists()
 
 
 def test_an_export_that_lacks_predictions_says_so(training: Bench, tmp_path: Path) -> None:

@@ -127,11 +127,11 @@ def test_export_tells_the_chosen_path_and_nothing_if_there_is_none(
 ) -> None:
     monkeypatch.setattr(panel, "ask_export_path", lambda: Path("/out/mask.nii.gz"))
     with qtbot.waitSignal(panel.export_requested) as asked:
-        _button(panel, "Export as NIfTI…").click()
+        _button(panel, "Export…").click()
     assert asked.args == [Path("/out/mask.nii.gz")]
     monkeypatch.setattr(panel, "ask_export_path", lambda: None)
     with qtbot.assertNotEmitted(panel.export_requested):
-        _button(panel, "Export as NIfTI…").click()
+        _button(panel, "Export…").click()
 
 
 @pytest.mark.parametrize(
@@ -156,6 +156,38 @@ def test_the_dialog_starts_with_the_suggested_name_and_gives_a_nifti_name(
     panel.set_suggested_name("CT_mask.nii.gz")
     assert panel.ask_export_path() == tmp_path / written
     assert suggested == ["CT_mask.nii.gz"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "kind", "written"),
+    [
+        ("CT_mask.nii.gz", "DICOM segmentation (*.dcm)", "CT_mask.dcm"),
+        ("seg", "DICOM segmentation (*.dcm)", "seg.dcm"),
+        ("seg.DCM", "DICOM segmentation (*.dcm)", "seg.DCM"),
+        ("seg.dcm", "NIfTI (*.nii.gz *.nii)", "seg.dcm"),
+        ("seg", "NIfTI (*.nii.gz *.nii)", "seg.nii.gz"),
+    ],
+)
+def test_for_a_dicom_image_a_segmentation_is_offered(
+    panel: ResultPanel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, typed: str, kind: str, written: str
+) -> None:
+    offered: list[str] = []
+
+    def ask(_parent: object, _title: str, _name: str, kinds: str) -> tuple[str, str]:
+        offered.extend(kinds.split(";;"))
+        return str(tmp_path / typed), kind
+
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", ask)
+    panel.set_suggested_name("CT_mask.nii.gz", dicom=True)
+    assert panel.ask_export_path() == tmp_path / written
+    assert offered == ["NIfTI (*.nii.gz *.nii)", "DICOM segmentation (*.dcm)"]
+
+
+def test_for_another_image_no_segmentation_is_offered(panel: ResultPanel, monkeypatch: pytest.MonkeyPatch) -> None:
+    offered: list[str] = []
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *words: (offered.append(words[-1]), ("", ""))[1])
+    panel.ask_export_path()
+    assert offered == ["NIfTI (*.nii.gz *.nii)"]
 
 
 @pytest.mark.parametrize("answer", [True, False])
