@@ -164,6 +164,23 @@ def test_a_file_with_a_flipped_bit_is_refused_or_read_rightly(sheet: Worksheet, 
     assert refused > len(good) / 3 / 2
 
 
+class Trap:
+    """Writes a file as soon as it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.write_text, (self.path, "executed")
+
+
+def test_pickled_code_is_refused_and_not_executed(sheet: Worksheet, tmp_path: Path) -> None:
+    np.savez(tmp_path / "kept.npz", about=np.array([Trap(tmp_path / "trace")], dtype=object))
+    with pytest.raises(InputError, match="damaged or of another kind"):
+        read_snapshot(tmp_path / "kept.npz", sheet.volume.shape)
+    assert not (tmp_path / "trace").exists()
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

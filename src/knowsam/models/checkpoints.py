@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import pickle
+import struct
+import warnings
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +29,12 @@ class OfficialWeights:
     url: str
     sha256: str
 
+
+_DAMAGE = (
+    *(OSError, EOFError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, AssertionError),
+    *(ArithmeticError, MemoryError, pickle.UnpicklingError, SafetensorError, zipfile.BadZipFile, zlib.error),
+    struct.error,
+)
 
 _SERVER = "https://dl.fbaipublicfiles.com/segment_anything"
 
@@ -83,7 +93,7 @@ def load_sam_weights(path: Path) -> dict[str, Tensor]:
     """
     try:
         content = _read(path)
-    except (OSError, EOFError, RuntimeError, LookupError, ValueError, pickle.UnpicklingError, SafetensorError) as exc:
+    except _DAMAGE as exc:
         raise CheckpointError(
             f"{path} cannot be read as weights ({type(exc).__name__}: {_first_line(exc)}). "
             "Give an undamaged file of official SAM weights, .pth or .safetensors."
@@ -99,7 +109,15 @@ def load_sam_weights(path: Path) -> dict[str, Tensor]:
 def _read(path: Path) -> Any:
     if path.suffix == ".safetensors":
         return load_file(path)
-    return torch.load(path, map_location="cpu", weights_only=True)
+    if zipfile.is_zipfile(path):
+        # PyTorch does not compare the checksums that its files hold.
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise ValueError(f"the checksum of {damaged} does not fit")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _unwrapped(content: Any) -> Any:

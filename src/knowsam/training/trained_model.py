@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from knowsam.data.volume import Volume
 
 MODEL_FILE = "model.safetensors"
-_FORMAT = 2
+_FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,9 @@ def save_model(model: TrainedModel, folder: Path) -> Path:
         "pixel_mm": model.pixel_mm,
         "steps": model.steps,
     }
-    content = save({name: t.contiguous() for name, t in tensors.items()}, metadata={"knowsam": json.dumps(description)})
+    text = json.dumps(description)
+    metadata = {"knowsam": text, "sha256": checksum(text, tensors)}
+    content = save({name: t.contiguous() for name, t in tensors.items()}, metadata=metadata)
     target = folder / MODEL_FILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -140,9 +144,11 @@ def load_model(folder: Path) -> TrainedModel:
         raise CheckpointError(f"There is no {MODEL_FILE} in {folder}. Give the folder that --save-model wrote.")
     try:
         with safe_open(path, framework="pt") as stored:
-            description = json.loads((stored.metadata() or {})["knowsam"])
+            metadata = stored.metadata() or {}
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - no mapping
-        return _rebuild(description, tensors)
+        if metadata.get("sha256") != checksum(metadata["knowsam"], tensors):
+            raise ValueError("its checksum does not fit")
+        return _rebuild(json.loads(metadata["knowsam"]), tensors)
     except (
         SafetensorError,
         ConfigError,
@@ -157,6 +163,16 @@ def load_model(folder: Path) -> TrainedModel:
             f"{path.name} is not a usable KnowSAM model ({exc}). A file written by --save-model was expected; "
             "train and save the model again."
         ) from exc
+
+
+def checksum(description: str, tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of what a model file holds, by which a changed byte shows."""
+    digest = hashlib.sha256(description.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _rebuild(description: dict[str, Any], tensors: dict[str, Tensor]) -> TrainedModel:

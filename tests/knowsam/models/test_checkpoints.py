@@ -116,6 +116,23 @@ def test_a_damaged_file_is_refused_with_a_remedy(suffix: str, damage: str, tmp_p
         load_sam_weights(path)
 
 
+@pytest.mark.parametrize("packed", [True, False], ids=["zip", "legacy"])
+def test_a_flipped_bit_in_a_pickled_file_raises_nothing_but_our_own_error(packed: bool, tmp_path: Path) -> None:
+    path = tmp_path / "sam.pth"
+    torch.save(WEIGHTS, path, _use_new_zipfile_serialization=packed)
+    good, refused = path.read_bytes(), 0
+    for place in range(len(good)):
+        path.write_bytes(good[:place] + bytes([good[place] ^ 1 << place % 8]) + good[place + 1 :])
+        try:
+            weights = load_sam_weights(path)
+        except CheckpointError:
+            refused += 1
+        else:
+            # Only a packed file has checksums by which a changed weight shows.
+            assert not packed or all(torch.equal(weights[name], WEIGHTS[name]) for name in WEIGHTS)
+    assert refused > len(good) / 3
+
+
 @pytest.mark.parametrize(
     ("content", "found"),
     [({"epoch": 3} | WEIGHTS, "entries of type int"), (torch.ones(2), "a Tensor"), ([1], "a list")],

@@ -18,7 +18,7 @@ from knowsam.data.annotation import BACKGROUND_CLASS, Annotation, LabelClass
 from knowsam.errors import CheckpointError, InputError, OutputError
 from knowsam.inference.predictor import Predictor
 from knowsam.models.students import Students
-from knowsam.training.trained_model import MODEL_FILE, TrainedModel, load_model, save_model
+from knowsam.training.trained_model import MODEL_FILE, TrainedModel, checksum, load_model, save_model
 
 if TYPE_CHECKING:
     from knowsam.config import Config
@@ -58,7 +58,12 @@ def described(path: Path) -> dict[str, Any]:
 
 def rewrite(path: Path, description: Any) -> None:
     """Replace the description in a model file and keep its tensors."""
-    save_file(load_file(path), path, metadata={"knowsam": json.dumps(description)})
+    write_with_checksum(path, load_file(path), description)
+
+
+def write_with_checksum(path: Path, tensors: dict[str, torch.Tensor], description: Any) -> None:
+    text = json.dumps(description)
+    save_file(tensors, path, metadata={"knowsam": text, "sha256": checksum(text, tensors)})
 
 
 def probabilities(model: TrainedModel, volume: Volume) -> np.ndarray:
@@ -143,6 +148,26 @@ def test_a_truncated_file_is_refused(saved: Path, length: int) -> None:
         load_model(saved)
 
 
+def test_a_single_flipped_bit_anywhere_is_refused(saved: Path) -> None:
+    good = saved.read_bytes()
+    header = 8 + int.from_bytes(good[:8], "little")
+    places = [*range(8), *np.linspace(8, header - 1, 40, dtype=int), *np.linspace(header, len(good) - 1, 40, dtype=int)]
+    for number, place in enumerate(places):
+        saved.write_bytes(good[:place] + bytes([good[place] ^ 1 << number % 8]) + good[place + 1 :])
+        with pytest.raises(CheckpointError, match="not a usable KnowSAM model"):
+            load_model(saved)
+
+
+def test_weights_that_were_exchanged_are_refused(saved: Path) -> None:
+    tensors = {name: tensor.clone() for name, tensor in load_file(saved).items()}
+    next(iter(tensors.values())).view(-1)[0] += 1
+    with safe_open(saved, framework="pt") as stored:
+        metadata = stored.metadata()
+    save_file(tensors, saved, metadata=metadata)
+    with pytest.raises(CheckpointError, match="its checksum does not fit"):
+        load_model(saved)
+
+
 @pytest.mark.parametrize("content", [b"PK\x03\x04" + bytes(100), b"not a model" * 50, b"\xff" * 64])
 def test_a_foreign_file_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / MODEL_FILE).write_bytes(content)
@@ -193,7 +218,7 @@ def test_a_description_that_is_none_is_refused(saved: Path, description: object)
 def test_a_missing_tensor_is_refused(saved: Path) -> None:
     tensors = load_file(saved)
     del tensors["students.unet.head.weight"]
-    save_file(tensors, saved, metadata={"knowsam": json.dumps(described(saved))})
+    write_with_checksum(saved, tensors, described(saved))
     with pytest.raises(CheckpointError, match=r"unet\.head\.weight"):
         load_model(saved)
 
