@@ -285,6 +285,13 @@ class TrainingConfig(Section):
     unlabelled_batch: int = setting(2, "Unlabelled slices in a step.", low=1, high=64)
     optimizer: str = setting("adamw", "Optimiser of the students.", choices=("adamw", "sgd"), source="measured")
     learning_rate: float = setting(2e-3, "Learning rate of the students.", low=1e-6, high=1.0)
+    adaptation: float = setting(
+        0.1,
+        "Factor on the students' learning rate where training goes on from a model of other volumes.",
+        low=0.0,
+        high=1.0,
+        source="measured",
+    )
     weight_decay: float = setting(1e-4, "Weight decay of the students.", low=0.0, high=1.0, source="paper")
     adapter_learning_rate: float = setting(
         1e-4, "Learning rate of adapters and prompts round a pretrained SAM.", low=1e-6, high=1.0, source="paper"

@@ -191,6 +191,7 @@ class Predictor:
         else:
             probabilities, disagreement = self._asked(indices, carried)
             share = carried.student_share(
+                probabilities,
                 self.student_error,
                 most=self.listening.student_share,
                 trust_slices=self.listening.trust_slices,

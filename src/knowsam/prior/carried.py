@@ -94,22 +94,34 @@ class Carried(NamedTuple):
         is_one_sided = (self.share == 0) & (self.nearest_slices > 0)
         return torch.where(is_one_sided, torch.ones_like(expected), expected)
 
-    def student_share(self, student_error: float, *, most: float, trust_slices: float, caution: float) -> Tensor:
+    def student_share(
+        self, students: Tensor, student_error: float, *, most: float, trust_slices: float, caution: float
+    ) -> Tensor:
         """Return how much the students are to be listened to, (B, 1, 1, 1), in [0, most].
 
         The errors of both are weighed as variances are; but near an annotated slice nobody knows better than its shape.
+        Were both errors independent, their variances would add up to that of the contradiction: where the students
+        contradict the blend by more than it is to be expected to err, the rest is taken for their own error.
 
         Parameters
         ----------
-        student_error : theirs, in 1 - Dice.
+        students : (B, C, H, W), their probabilities.
+        student_error : theirs, in 1 - Dice, as far as it is known.
         most : their share far from any annotated slice.
         trust_slices : distance at which they have half of it.
         caution : how much more their error weighs.
         """
-        doubt = self.expected_error**2 + _LEAST_DOUBT
-        by_error = doubt / (doubt + caution * student_error**2)
+        expected, contradiction = self.expected_error**2, self._contradiction(students) ** 2
+        unexplained = (contradiction - expected).clamp_min(student_error**2)
+        doubt = expected + _LEAST_DOUBT
+        by_error = doubt / (doubt + caution * unexplained)
         by_distance = most * self.nearest_slices / (self.nearest_slices + trust_slices).clamp_min(1e-12)
         return torch.minimum(by_error, by_distance)
+
+    def _contradiction(self, students: Tensor) -> Tensor:
+        """Return 1 - Dice, (B, 1, 1, 1), between the students and the blend."""
+        dice = _dice(students.argmax(dim=1), self.probabilities.argmax(dim=1), self.lower.shape[1])
+        return 1 - dice.view(-1, 1, 1, 1)
 
     def nearer(self, own: Tensor, doubt: Tensor) -> Carried:
         """Return what the slices would say if they lay nearer to the annotated ones.

@@ -152,7 +152,7 @@ class AdoptedStudents:
     def _point_at(self, cases: Sequence[Case], slices: TrainingSlices) -> None:
         self._priors = slices.priors
         shown = [None if prior is None else prior.shown for prior in slices.priors]
-        learnt = [None if prior is None else prior.learnt for prior in slices.priors]
+        learnt = [None if prior is None else prior.judged for prior in slices.priors]
         self.predictors = self._predictors(self.students, cases, slices, shown)
         self._candidates = self._predictors(self._learner.averaged, cases, slices, learnt)
         self._carried_alone = self._predictors(self._learner.averaged, cases, slices, learnt)

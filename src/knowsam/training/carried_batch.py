@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _UNDECIDED = 1e-4
 """No mask prompt is more certain than this lets it be."""
 
+_ALONE = 0.5
+"""How often slices of a volume that is annotated throughout are shown without carried shapes."""
+
 
 class CarriedBatch(NamedTuple):
     """What is carried to the slices of a batch, annotated ones first; zeros where nothing is.
@@ -76,9 +79,10 @@ def carried_to(
         sure = (likely.amax(dim=1, keepdim=True) * classes - 1) / (classes - 1)
         for row, place in enumerate(places):
             channels[place], probabilities[place] = shown[row], likely[row]
-            if prior.lies_between(indices[row]):
+            if prior.lies_between(indices[row]) and not prior.rehearses:
                 confidence[place] = sure[row]
-    kept = _random(len(keys), generator) >= config.prior_dropout
+    dropout = [_dropout(priors[key.case], config) for key in keys]
+    kept = _random(len(keys), generator) >= torch.tensor(dropout).view(-1, 1, 1, 1).to(generator.device)
     likely = torch.stack(probabilities)
     return CarriedBatch(
         torch.stack(channels) * kept,
@@ -86,6 +90,11 @@ def carried_to(
         torch.stack(confidence),
         None if without else torch.logit(likely, eps=_UNDECIDED),
     )
+
+
+def _dropout(prior: VolumePrior | None, config: PriorConfig) -> float:
+    """Return how often nothing is carried; a model of whole volumes begins every new one without any painted slice."""
+    return _ALONE if prior is not None and prior.rehearses else config.prior_dropout
 
 
 def _own_shapes(

@@ -185,7 +185,7 @@ class TrainingSession:
         self._learner = Learner(
             self.classes,
             self.windows[0].plane,
-            suited_to(self.budget, self.config, pretrained=self._sam_weights is not None),
+            self._suited_config(),
             device=self.device,
             seed=self.seed,
             interruption=self._interruption,
@@ -208,6 +208,14 @@ class TrainingSession:
         self._adopted = adopted
         if self._watched is not None:
             self._watch(self._watched)
+
+    def _suited_config(self) -> Config:
+        """Return the settings, for this budget and for what is known already."""
+        config = suited_to(self.budget, self.config, pretrained=self._sam_weights is not None)
+        if self._start_from is None or self.trained:
+            return config
+        # A few slices of one volume would soon outweigh all that was learnt from others.
+        return config.with_values(learning_rate=self.config.training.adaptation * config.training.learning_rate)
 
     def _train(self) -> Iterator[Event]:
         validated_at = 0.0

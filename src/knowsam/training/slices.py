@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from knowsam.data.case import Case
     from knowsam.training.interruption import Interruption
 
+_REHEARSAL_RATE = 0.1
+"""How often a volume that is annotated throughout is taken for one of which other slices are."""
+
 
 def common_windows(cases: Sequence[Case], config: Config, pixel_mm: float | None = None) -> tuple[list[Window], float]:
     """Return one window for each case, all of one plane and pixel size, and that pixel size in mm.
@@ -163,6 +166,7 @@ class TrainingSlices:
         n = len(keys)
         keys += self._unlabelled.draw(unlabelled)
         plain, carried = self._images(keys), None
+        self._rehearse({key.case for key in keys})
         if self._config.method.shape_prior:
             carried = self._carried_to(keys, n)
             plain = torch.cat([plain, carried.channels], dim=1)
@@ -179,6 +183,13 @@ class TrainingSlices:
                 warp(carried.probabilities[n:], grid_bent), warp(carried.confidence[n:], grid_bent)
             )
         return Batch(images, warp_labels(labels, grid), bent, origin, pseudo_labels)
+
+    def _rehearse(self, cases: Collection[int]) -> None:
+        """Carry other slices now and then in volumes that are annotated throughout."""
+        for number in cases:
+            prior = self.priors[number]
+            if prior is not None and prior.rehearses and self._order.random() < _REHEARSAL_RATE:
+                prior.rehearse(self._order)
 
     def _carried_to(self, keys: Sequence[SliceKey], labelled: int) -> CarriedBatch:
         return carried_to(

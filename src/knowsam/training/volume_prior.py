@@ -13,6 +13,7 @@ from knowsam.prior.slice_flows import SliceFlows
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
+    from numpy.random import Generator
     from torch import Tensor
 
     from knowsam.config import PriorConfig
@@ -28,8 +29,9 @@ class VolumePrior:
     """Two carried priors of one volume: one of all its annotated slices, one of those training may see.
 
     What is shown comes from all of them. The students are trained and judged with what the held-out slices have no part
-    in. Slices that are partly annotated have no outline, so they are not carried, and where every slice is annotated
-    there is nothing to be carried to.
+    in. Slices that are partly annotated have no outline, so they are not carried. Where every slice is annotated
+    there is nothing to be carried to, but the students rehearse: now these, now those few slices are carried as if no
+    other were annotated, so that they learn how far to trust it in a volume of which little is painted.
 
     Parameters
     ----------
@@ -58,6 +60,7 @@ class VolumePrior:
         )
         self._shapes: dict[int, Shape] = {}
         self._holdout: frozenset[int] = frozenset()
+        self._rehearsed: frozenset[int] = frozenset()
 
     def relabel(self, case: Case) -> None:
         """Take all shapes anew."""
@@ -90,11 +93,24 @@ class VolumePrior:
         """Return what slices that training may see say of any others; None if nothing is said."""
         return self._seen.at(indices) if _can_be_asked(self._seen) else None
 
+    @property
+    def rehearses(self) -> bool:
+        """Whether every slice is annotated, so that only a few are carried at a time."""
+        return len(self._shapes) == self._slices
+
+    def rehearse(self, order: Generator) -> None:
+        """Carry other slices than before, of random number and place, where every slice is annotated."""
+        if self.rehearses:
+            self._rehearsed = _some_of([i for i, shape in self._shapes.items() if not shape.is_empty], order)
+            self._update()
+
+    def judged(self, indices: Sequence[int]) -> Carried | None:
+        """Return what students are judged with: what they learn with, unless it is a rehearsal, which tells nothing."""
+        return None if self.rehearses else self.learnt(indices)
+
     def own(self, indices: Sequence[int]) -> Tensor | None:
-        """Return the signed distances (B, C, H, W) in annotated slices; None if one of them is not carried."""
-        if not all(index in self._shapes for index in indices):
-            return None
-        return self._full.own(indices)
+        """Return the signed distances (B, C, H, W) in slices that training sees carried; None if one of them is not."""
+        return self._seen.own(indices) if set(indices) <= set(self._seen.annotated) else None
 
     def next_to_annotated(self, most: int) -> list[int]:
         """Return unannotated slices that training sees an annotation right beside, between the ends, `most` of them."""
@@ -114,12 +130,20 @@ class VolumePrior:
             self._shapes[label_slice.index] = shape.to(self._device)
 
     def _update(self) -> list[int]:
-        carried = self._shapes if len(self._shapes) < self._slices else {}
-        self._seen.update({index: shape for index, shape in carried.items() if index not in self._holdout})
+        seen = self._rehearsed if self.rehearses else self._shapes.keys()
+        self._seen.update({index: self._shapes[index] for index in seen - self._holdout})
         said_something = self.says_something
-        changed = self._full.update(carried)
+        changed = self._full.update({} if self.rehearses else self._shapes)
         # With the second annotated slice there is something to say of all others, and without it nothing.
         return changed if self.says_something == said_something else list(range(self._slices))
+
+
+def _some_of(structure: Sequence[int], order: Generator) -> frozenset[int]:
+    """Choose two to half of the slices that hold any structure; few as often as many."""
+    if len(structure) < 4:
+        return frozenset()
+    count = round(math.exp(order.uniform(math.log(2), math.log(len(structure) / 2))))
+    return frozenset(int(index) for index in order.choice(structure, count, replace=False))
 
 
 def _can_be_asked(prior: CarriedPrior) -> bool:

@@ -277,11 +277,21 @@ def test_students_and_shapes_are_weighed_by_the_squares_of_their_errors(
     student_error: float, caution: float, most: float, share: float
 ) -> None:
     carried = prior_of({2: disc(5, (16.0, 8.0)), 8: disc(5, (16.0, 24.0))}).at([5])
-    found = carried.student_share(student_error, most=most, trust_slices=0.0, caution=caution)
+    found = carried.student_share(carried.probabilities, student_error, most=most, trust_slices=0.0, caution=caution)
     assert found.item() == pytest.approx(share, abs=1e-4)
 
 
 def test_beside_an_annotated_slice_students_have_little_to_say() -> None:
     carried = prior_of({2: disc(5, (16.0, 8.0)), 8: disc(5, (16.0, 24.0))}).at([2, 3, 5], own=True)
-    shares = carried.student_share(0.0, most=0.6, trust_slices=2.0, caution=1.0).flatten()
+    shares = carried.student_share(carried.probabilities, 0.0, most=0.6, trust_slices=2.0, caution=1.0).flatten()
     torch.testing.assert_close(shares, torch.tensor([0.0, 0.2, 0.36]))
+
+
+def test_students_are_believed_less_where_they_contradict_the_shapes_by_more_than_these_may_err() -> None:
+    """Both sides are wholly apart, so that an error of a half is expected; wholly other students err by the rest."""
+    carried = prior_of({2: disc(5, (16.0, 8.0)), 8: disc(5, (16.0, 24.0))}).at([5])
+    contrary = 1 - carried.probabilities
+    found = carried.student_share(contrary, 0.0, most=1.0, trust_slices=0.0, caution=3.0)
+    assert found.item() == pytest.approx(0.25 / (0.25 + 3 * 0.75), abs=1e-4)
+    agreeing = carried.student_share(carried.probabilities, 0.0, most=1.0, trust_slices=0.0, caution=3.0)
+    assert agreeing.item() == pytest.approx(1.0, abs=1e-4)

@@ -540,6 +540,18 @@ def test_a_model_that_is_worse_than_the_one_started_from_is_not_adopted(
     assert {event.adopted for event in of_kind(list(again.run()), Validated)} == {False}
 
 
+@pytest.mark.parametrize(("trained", "rate"), [((), 1e-4), ((SliceKey(0, 4),), 1e-3)])
+def test_a_model_of_other_volumes_learns_more_slowly_than_one_of_this_volume(
+    case: Case, quick_config: Config, trained: tuple[SliceKey, ...], rate: float
+) -> None:
+    config = quick_config.with_values(learning_rate=1e-3, adaptation=0.1)
+    start = session_of(case, config=config, steps=1)
+    list(start.run())
+    again = session_of(case, config=config, steps=1, start_from=start.model(), trained=trained)
+    list(again.run())
+    assert again._learner.config.training.learning_rate == pytest.approx(rate)
+
+
 @pytest.mark.parametrize(
     ("changed", "named"),
     [

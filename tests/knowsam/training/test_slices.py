@@ -235,6 +235,25 @@ def test_carried_shapes_are_labels_of_unlabelled_slices_between_annotated_ones(
             assert not confidence.any()
 
 
+def test_in_a_volume_annotated_throughout_few_slices_are_carried_at_a_time_and_to_half_of_the_others(
+    ball: Volume, ball_labels: LabelArray, still_config: Config
+) -> None:
+    case = Case(ball, Annotation.from_labels(ball_labels, axis=0, indices=range(12)))
+    slices = slices_of([case], carrying(still_config))
+    shown = []
+    for _ in range(60):
+        batch = slices.batch(4, 4)
+        assert batch.carried is not None
+        # The true labels are known, so that what is carried is no label.
+        assert not batch.carried.confidence.any()
+        given = torch.cat([batch.labelled, batch.unlabelled])[:, 3:]
+        shown += given.abs().sum(dim=(1, 2, 3)).gt(0).tolist()
+    # Nothing is carried before the first rehearsal, which every tenth batch begins on average.
+    begun = shown[shown.index(True) :]
+    assert len(begun) > 200
+    assert 0.35 < sum(begun) / len(begun) < 0.65
+
+
 def test_carried_shapes_are_warped_with_the_image(case: Case, tiny_config: Config) -> None:
     slices = slices_of([case], carrying(tiny_config))
     batch = slices.batch(2, 10)

@@ -200,3 +200,51 @@ def test_registration_is_broken_off_by_what_the_check_raises(case: Case, tiny_co
     (window,), _ = common_windows([case], tiny_config)
     with pytest.raises(InterruptedError):
         VolumePrior(case, torch.rand(12, 32, 32), window, tiny_config.with_values(registration=True).prior, check)
+
+
+def test_where_every_slice_is_annotated_now_these_now_those_are_carried_to_the_others(
+    ball: Volume, ball_labels: LabelArray, tiny_config: Config
+) -> None:
+    prior = prior_of(painted(ball, ball_labels, *range(12)), tiny_config)
+    assert prior.rehearses
+    assert prior.learnt(range(12)) is None
+    order, drawn = np.random.default_rng(0), set[frozenset[int]]()
+    for _ in range(20):
+        prior.rehearse(order)
+        carried = frozenset(index for index in range(12) if prior.own([index]) is not None)
+        # The ball lies in slices 2 to 9.
+        assert carried <= set(range(2, 10))
+        assert 2 <= len(carried) <= 4
+        learnt = prior.learnt(range(12))
+        assert learnt is not None
+        assert (learnt.nearest_slices.flatten() > 0).all()
+        drawn.add(carried)
+    assert len(drawn) > 5
+    assert {len(carried) for carried in drawn} == {2, 3, 4}
+
+
+def test_a_rehearsal_is_neither_shown_nor_judged_with_nor_keeps_held_out_slices_from_being_so(
+    ball: Volume, ball_labels: LabelArray, tiny_config: Config
+) -> None:
+    prior = prior_of(painted(ball, ball_labels, *range(12)), tiny_config)
+    prior.hold_out([3, 6])
+    order = np.random.default_rng(0)
+    for _ in range(20):
+        prior.rehearse(order)
+        assert prior.own([3]) is None
+        assert prior.own([6]) is None
+    assert not prior.says_something
+    assert prior.shown([5]) is None
+    assert prior.judged([5]) is None
+
+
+def test_a_volume_with_unannotated_slices_does_not_rehearse(case: Case, tiny_config: Config) -> None:
+    prior = prior_of(case, tiny_config)
+    before = prior.learnt(range(12))
+    prior.rehearse(np.random.default_rng(0))
+    after, judged = prior.learnt(range(12)), prior.judged(range(12))
+    assert before is not None
+    assert after is not None
+    assert judged is not None
+    torch.testing.assert_close(before.probabilities, after.probabilities)
+    torch.testing.assert_close(before.probabilities, judged.probabilities)
