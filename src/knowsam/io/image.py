@@ -10,7 +10,7 @@ from knowsam.errors import InputError
 from knowsam.io.choice import ImageChoice, chosen
 from knowsam.io.dicom.files import is_dicom
 from knowsam.io.dicom.series import dicom_choices
-from knowsam.io.nifti import is_nifti_name, read_nifti
+from knowsam.io.nifti import is_nifti_name, nifti_frames, read_nifti
 
 if TYPE_CHECKING:
     from knowsam.data.volume import Volume
@@ -70,4 +70,8 @@ def image_choices(path: Path) -> tuple[ImageChoice, ...]:
             f"{path.name} is not a NIfTI file. "
             "Give a .nii or .nii.gz file, or the folder that holds all slices of a DICOM series."
         )
-    return (ImageChoice("the image", "", 0, partial(read_nifti, path)),)
+    frames = nifti_frames(path)
+    if frames == 1:
+        return (ImageChoice("the image", "", 0, partial(read_nifti, path)),)
+    numbers = range(1, frames + 1)
+    return tuple(ImageChoice(f"frame {n} of {frames}", "", 0, partial(read_nifti, path, n)) for n in numbers)
