@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pydicom
 from pydicom.pixels.utils import as_pixel_options
 from pydicom.tag import Tag
-from pydicom.uid import UID
+from pydicom.uid import UID, MediaStorageDirectoryStorage
 
 from knowsam.errors import InputError
 from knowsam.io.dicom.files import damage_refused, opened
@@ -213,6 +213,8 @@ def _damaged(place: str) -> str:
 def _is_image(header: pydicom.FileDataset) -> bool:
     # An image that is cut off early has lost its rows, but must be told of and not be passed over.
     kind = header.file_meta.get("MediaStorageSOPClassUID", UID(""))
+    if "SOPClassUID" not in header and kind != MediaStorageDirectoryStorage:
+        raise ValueError("does not say what it is")
     if kind in _NO_PICTURE or "TotalPixelMatrixColumns" in header:
         return False
     return "Rows" in header or "Image Storage" in kind.name
