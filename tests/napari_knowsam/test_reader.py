@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pydicom
 import pytest
 from napari.components import ViewerModel
 from napari.utils.notifications import notification_manager
@@ -51,6 +53,21 @@ def test_a_dicom_folder_opens_as_the_volume_of_its_nifti_twin(phantom: Volume) -
     assert kind == "image"
     assert np.array_equal(array, phantom.array)
     assert kwargs["scale"] == pytest.approx(phantom.spacing_mm, abs=1e-4)
+
+
+def test_a_layer_of_a_dicom_series_names_no_patient_but_by_the_paths_of_its_files(tmp_path: Path) -> None:
+    folder = tmp_path / "ZZQ"
+    folder.mkdir()
+    for number, path in enumerate(sorted((sample_folder() / "phantom_dicom").iterdir())[:3]):
+        dataset = pydicom.dcmread(path)
+        dataset.PatientName, dataset.SeriesDescription, dataset.PatientID = "ZZQ^JANE", "ZZQ", "ZZQ"
+        dataset.ImagePositionPatient = [0, 0, 4 * number]
+        dataset.save_as(folder / f"ZZQ{number}.dcm")
+    ((_, kwargs, _),) = read_paths(str(folder))
+    volume = kwargs["metadata"].pop("knowsam")
+    assert len(volume.dicom_files) == 3
+    # A segmentation in DICOM must refer to these files; nothing shows their paths.
+    assert "ZZQ" not in repr(kwargs) + repr(replace(volume, dicom_files=()))
 
 
 @pytest.mark.usefixtures("plugins")
