@@ -15,9 +15,10 @@ from qtpy.QtWidgets import QApplication, QFileDialog
 from knowsam.data.annotation import BACKGROUND_CLASS, default_classes
 from knowsam.data.resample import placed_on
 from knowsam.errors import InputError
-from knowsam.io.image import read_volume
+from knowsam.io.image import image_choices
 from knowsam.io.labels import read_labels
 from napari_knowsam._writer import export_mask, labels_of
+from napari_knowsam.choice_dialog import read_chosen
 from napari_knowsam.error_messages import errors_shown, told
 from napari_knowsam.layer_group import ROLE_KEY
 from napari_knowsam.panels.export_dialog import ask_mask_path
@@ -69,7 +70,7 @@ def open_image(viewer: napari.viewer.Viewer) -> None:
 
 
 def open_dicom(viewer: napari.viewer.Viewer) -> None:
-    """Ask for a folder and open the DICOM series in it."""
+    """Ask for a folder and open the DICOM series in it, or the one of several that is chosen."""
     chosen = QFileDialog.getExistingDirectory(QApplication.activeWindow(), "Open DICOM series")
     if chosen:
         _open_image(viewer, Path(chosen))
@@ -114,8 +115,10 @@ def volumes_ml(labels: Volume, classes: tuple[LabelClass, ...]) -> list[tuple[La
 
 def _open_image(viewer: napari.viewer.Viewer, path: Path) -> None:
     with errors_shown():
-        data, kwargs, _ = image_layer_data(told(read_volume(path)))
-        viewer.add_image(data, **kwargs)
+        volume = read_chosen(image_choices(path))
+        if volume is not None:
+            data, kwargs, _ = image_layer_data(told(volume))
+            viewer.add_image(data, **kwargs)
 
 
 def _selected_image(viewer: napari.viewer.Viewer) -> Image:

@@ -1,4 +1,4 @@
-"""Open NIfTI files and folders with a DICOM series."""
+"""Open NIfTI files, and DICOM files and folders."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from pydicom.misc import is_dicom
+import napari
 
 from knowsam.errors import InputError
-from knowsam.io.image import read_volume
+from knowsam.io.dicom.files import files_under, is_dicom
+from knowsam.io.image import image_choices
 from knowsam.io.labels import read_labels
 from knowsam.io.nifti import is_nifti_name
+from napari_knowsam.choice_dialog import read_chosen
 from napari_knowsam.error_messages import errors_shown, told
-from napari_knowsam.volume_layers import LayerData, image_layer_data, labels_layer_data
+from napari_knowsam.volume_layers import VOLUME_KEY, LayerData, image_layer_data, labels_layer_data
 
 Paths = str | Sequence[str]
 Reader = Callable[[Paths], Sequence[tuple[Any, ...]]]
@@ -28,7 +30,7 @@ _FILES_LOOKED_AT = 100
 
 
 def get_reader(path: Paths) -> Reader | None:
-    """Return the function that opens these paths, or None if one is neither NIfTI nor a folder with DICOM files."""
+    """Return the function that opens these paths, or None if one is neither NIfTI nor DICOM nor a folder with DICOM."""
     return read_paths if all(_is_readable(given) for given in _listed(path)) else None
 
 
@@ -37,13 +39,19 @@ def read_paths(path: Paths) -> Sequence[tuple[Any, ...]]:
 
     napari would show an exception of a reader as "tried to read, but it gave an error", without its sentence.
     """
+    layers: list[LayerData] = []
     with errors_shown():
-        return [read_layer_data(given) for given in _listed(path)]
+        for given in _listed(path):
+            if not _is_open(given, layers):
+                layers += filter(None, [read_layer_data(given)])
+        return layers or _NOTHING_TO_SHOW
     return _NOTHING_TO_SHOW
 
 
-def read_layer_data(path: Path) -> LayerData:
+def read_layer_data(path: Path) -> LayerData | None:
     """Read an image, or label values if the file is called a mask and holds what could be one.
+
+    None if there are several images and none of them was chosen.
 
     Raises
     ------
@@ -56,20 +64,30 @@ def read_layer_data(path: Path) -> LayerData:
         except InputError:
             # Not label values, whatever its name says; what is wrong with a damaged file shows below.
             pass
-    return image_layer_data(told(read_volume(path)))
+    volume = read_chosen(image_choices(path))
+    return None if volume is None else image_layer_data(told(volume))
 
 
 def _listed(path: Paths) -> list[Path]:
     return [Path(path)] if isinstance(path, str) else [Path(given) for given in path]
 
 
+def _is_open(path: Path, layers: Sequence[LayerData]) -> bool:
+    """Tell whether a file is a slice of a series that is shown already, as when all its files are dropped at once."""
+    viewer = napari.current_viewer()
+    on_screen = [layer.metadata for layer in viewer.layers] if viewer else []
+    volumes = [metadata.get(VOLUME_KEY) for metadata in [kwargs["metadata"] for _, kwargs, _ in layers] + on_screen]
+    return any(path in volume.dicom_files for volume in volumes if volume is not None)
+
+
 def _is_readable(path: Path) -> bool:
-    return _holds_dicom(path) if path.is_dir() else is_nifti_name(path)
-
-
-def _holds_dicom(folder: Path) -> bool:
-    files = (path for path in folder.iterdir() if path.is_file())
-    return any(is_dicom(path) for path in islice(files, _FILES_LOOKED_AT))
+    if not path.is_dir():
+        return is_nifti_name(path) or is_dicom(path)
+    try:
+        return any(is_dicom(file) for file in islice(files_under(path), _FILES_LOOKED_AT))
+    except InputError:
+        # A folder beyond all bounds is turned away with its sentence when it is read.
+        return True
 
 
 def _is_called_mask(path: Path) -> bool:

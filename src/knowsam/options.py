@@ -11,7 +11,7 @@ from typing import Any, Literal
 from knowsam import __version__
 from knowsam.config import Config, Setting, setting_of
 
-_IMAGE = "a NIfTI file (.nii, .nii.gz) or a folder with one DICOM series"
+_IMAGE = "a NIfTI file (.nii, .nii.gz), or a DICOM file or folder; --pick says which of several images in it"
 _LABELS = "a NIfTI mask or a DICOM segmentation, resampled if not on the grid of the image; 0 is what was not painted"
 
 
@@ -66,6 +66,7 @@ def _add_segment(commands: Any, show_method: bool) -> None:
     parser.add_argument("image", metavar="IMAGE", type=Path, help=_IMAGE)
     parser.add_argument("--labels", metavar="LABELS", type=Path, required=True, help=_LABELS)
     parser.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="mask to write (.nii, .nii.gz)")
+    _add_pick(parser)
     _add_label_options(parser)
     parser.add_argument("--save-model", metavar="DIR", type=Path, help="keep the trained model in this folder")
     _add_training_options(parser, show_method)
@@ -91,6 +92,7 @@ def _add_train(commands: Any, show_method: bool) -> None:
     )
     parser.add_argument("--unlabelled", metavar="IMAGE", type=Path, nargs="+", default=[], help="more images, no masks")
     parser.add_argument("-o", "--output", metavar="DIR", type=Path, required=True, help="folder for the model")
+    _add_pick(parser)
     _add_label_options(parser)
     _add_training_options(parser, show_method)
 
@@ -106,6 +108,7 @@ def _add_predict(commands: Any) -> None:
     parser.add_argument("model", metavar="MODEL", type=Path, help="folder that --save-model or `knowsam train` wrote")
     parser.add_argument("images", metavar="IMAGE", type=Path, nargs="+", help=_IMAGE)
     parser.add_argument("-o", "--output", metavar="DIR", type=Path, required=True, help="folder for the masks")
+    _add_pick(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace masks that are already there")
     _add_device(parser)
 
@@ -156,10 +159,12 @@ def _add_info(commands: Any) -> None:
         commands,
         "info",
         "tell the geometry and the classes of a file",
-        "Tell the geometry of an image or mask, the orientation of its axes in words, and the classes of a mask.",
+        "Tell the geometry of an image or mask, the orientation of its axes in words, and the classes of a mask. Where "
+        "there are several images, list them.",
         "brain.nii.gz",
     )
     parser.add_argument("path", metavar="FILE|FOLDER", type=Path, help=_IMAGE)
+    _add_pick(parser)
 
 
 def _add_demo(commands: Any) -> None:
@@ -176,6 +181,16 @@ def _add_demo(commands: Any) -> None:
     _add_budget(parser, default="120s")
     _add_device(parser)
     _add_seed(parser)
+
+
+def _add_pick(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--pick",
+        metavar="N|TEXT",
+        type=lambda text: int(text) if text.isdecimal() else text,
+        help="which image, where a file or folder holds several, of every IMAGE: its number in the list that `knowsam "
+        "info` prints, or a part of its description",
+    )
 
 
 def _add_label_options(parser: argparse.ArgumentParser) -> None:

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pydicom
 import pytest
 from napari._app_model import get_app_model
 from napari.layers import Image, Labels
 from napari.utils.notifications import notification_manager
-from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox, QPushButton
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox, QPushButton, QTreeWidget
 
 from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass
 from knowsam.io.image import read_volume
@@ -17,12 +19,14 @@ from knowsam.io.nifti import read_nifti_labels
 from knowsam.io.sample import sample_folder
 from napari_knowsam._commands import volumes_ml
 from napari_knowsam._writer import labels_of
+from napari_knowsam.choice_dialog import ChoiceDialog
 from napari_knowsam.panels.terms_dialog import TermsDialog
 from napari_knowsam.volume_layers import CLASSES_KEY, image_layer_data, layer_kwargs, require_layers_match
 from napari_knowsam.volumes_dialog import VolumesDialog
 
 if TYPE_CHECKING:
     from napari import Viewer
+    from pytestqt.qtbot import QtBot
 
     from knowsam.data.volume import Volume
 
@@ -230,7 +234,70 @@ def test_a_folder_without_dicom_is_refused_with_its_sentence(
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
     run("open_dicom")
     assert len(viewer.layers) == 1
-    assert "holds 0 DICOM images" in last_message()
+    assert "0 DICOM images were found" in last_message()
+
+
+@pytest.fixture
+def two_series(tmp_path: Path) -> Path:
+    """A folder with the series of the sample, and with another one of half its slices."""
+    slices = [pydicom.dcmread(path) for path in (sample_folder() / "phantom_dicom").iterdir()]
+    slices.sort(key=lambda found: float(found.ImagePositionPatient[2]))
+    for number, dataset in enumerate(slices):
+        dataset.save_as(tmp_path / f"{number}.dcm")
+        dataset.SeriesInstanceUID, dataset.SeriesNumber, dataset.SeriesDescription = "1.2.3", 99, "half"
+        if number % 2:
+            dataset.save_as(tmp_path / f"half{number}.dcm")
+    return tmp_path
+
+
+def answer_choice(monkeypatch: pytest.MonkeyPatch, act: Callable[[ChoiceDialog], None]) -> None:
+    """Let a person act on the dialog, which then returns what it would have returned."""
+
+    def execute(dialog: ChoiceDialog) -> int:
+        dialog.show()
+        act(dialog)
+        return dialog.result()
+
+    monkeypatch.setattr(ChoiceDialog, "exec", execute)
+
+
+@pytest.mark.parametrize("way", ["menu", "drop"])
+def test_of_several_images_the_chosen_one_opens(
+    way: str, viewer: Viewer, two_series: Path, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def choose(dialog: ChoiceDialog) -> None:
+        table = dialog.findChild(QTreeWidget)
+        rows = [[table.topLevelItem(row).text(column) for column in range(2)] for row in range(2)]
+        assert rows == [["MR (series 1)", "32"], ["half (series 99)", "16"]]
+        qtbot.keyClick(table, Qt.Key.Key_Down)
+        qtbot.mouseClick(button(dialog, "Open"), Qt.MouseButton.LeftButton)
+
+    answer_choice(monkeypatch, choose)
+    open_by(way, viewer, two_series, monkeypatch)
+    assert viewer.layers[-1].data.shape[0] == 16
+
+
+@pytest.mark.parametrize("way", ["menu", "drop"])
+def test_to_choose_none_of_several_images_opens_nothing_and_is_no_error(
+    way: str, viewer: Viewer, two_series: Path, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = len(notification_manager.records)
+    answer_choice(monkeypatch, lambda dialog: qtbot.keyClick(dialog, Qt.Key.Key_Escape))
+    open_by(way, viewer, two_series, monkeypatch)
+    assert len(viewer.layers) == 1
+    assert len(notification_manager.records) == before
+
+
+def open_by(way: str, viewer: Viewer, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if way == "menu":
+        monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(folder))
+        run("open_dicom")
+    else:
+        viewer.open(str(folder), plugin="napari-knowsam")
+
+
+def button(dialog: ChoiceDialog, text: str) -> QPushButton:
+    return next(found for found in dialog.findChildren(QPushButton) if found.text().replace("&", "") == text)
 
 
 def test_what_is_no_mask_is_refused_with_its_sentence(

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pydicom
 import pytest
 from napari.components import ViewerModel
 from napari.utils.notifications import notification_manager
@@ -14,6 +16,8 @@ from napari_knowsam._reader import get_reader, read_paths
 from napari_knowsam.volume_layers import has_known_orientation, volume_of
 
 if TYPE_CHECKING:
+    from npe2 import PluginManager
+
     from knowsam.data.volume import Volume
 
 Writer = Callable[..., Path]
@@ -49,6 +53,48 @@ def test_a_dicom_folder_opens_as_the_volume_of_its_nifti_twin(phantom: Volume) -
     assert kind == "image"
     assert np.array_equal(array, phantom.array)
     assert kwargs["scale"] == pytest.approx(phantom.spacing_mm, abs=1e-4)
+
+
+def test_a_layer_of_a_dicom_series_names_no_patient_but_by_the_paths_of_its_files(tmp_path: Path) -> None:
+    folder = tmp_path / "ZZQ"
+    folder.mkdir()
+    for number, path in enumerate(sorted((sample_folder() / "phantom_dicom").iterdir())[:3]):
+        dataset = pydicom.dcmread(path)
+        dataset.PatientName, dataset.SeriesDescription, dataset.PatientID = "ZZQ^JANE", "ZZQ", "ZZQ"
+        dataset.ImagePositionPatient = [0, 0, 4 * number]
+        dataset.save_as(folder / f"ZZQ{number}.dcm")
+    ((_, kwargs, _),) = read_paths(str(folder))
+    volume = kwargs["metadata"].pop("knowsam")
+    assert len(volume.dicom_files) == 3
+    # A segmentation in DICOM must refer to these files; nothing shows their paths.
+    assert "ZZQ" not in repr(kwargs) + repr(replace(volume, dicom_files=()))
+
+
+@pytest.mark.usefixtures("plugins")
+def test_all_files_of_a_series_at_once_open_it_once() -> None:
+    files = sorted(str(path) for path in (sample_folder() / "phantom_dicom").iterdir())[:3]
+    assert get_reader(files[0]) is read_paths
+    assert len(read_paths(files)) == 1
+
+
+def test_several_images_without_a_window_to_ask_in_are_listed(
+    nifti_file: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_knowsam.choice_dialog.QApplication.instance", lambda: None)
+    path = nifti_file("moving.nii", np.stack([GREY, GREY + 1], axis=-1))
+    assert read_paths(str(path)) == [(None,)]
+    assert "frame 2 of 2" in notification_manager.records[-1].message
+
+
+@pytest.mark.usefixtures("plugins")
+@pytest.mark.parametrize("name", ["slice.dcm", "SLICE.DCM", "DICOMDIR"])
+def test_napari_asks_for_dicom_files_by_these_names(name: str, plugins: PluginManager) -> None:
+    assert "napari-knowsam" in {reader.plugin_name for reader in plugins.iter_compatible_readers(name)}
+
+
+@pytest.mark.parametrize("name", ["picture.png", "abcd.tif", "Makefile", "eightlet"])
+def test_napari_does_not_ask_for_other_files(name: str, plugins: PluginManager) -> None:
+    assert "napari-knowsam" not in {reader.plugin_name for reader in plugins.iter_compatible_readers(name)}
 
 
 def test_several_files_open_as_one_layer_each(nifti_file: Writer) -> None:

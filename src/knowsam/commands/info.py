@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from knowsam.data.orientation import describe_axes, obliqueness_deg
-from knowsam.io.image import read_volume
+from knowsam.io.choice import ImageChoice, chosen, listed
+from knowsam.io.image import image_choices
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -19,8 +21,11 @@ _MOST_CLASSES = 32
 
 
 def run(options: Namespace) -> None:
-    """Print geometry, orientation and, for a mask, classes."""
-    sys.stdout.write("\n".join(describe(read_volume(options.path))) + "\n")
+    """Print geometry, orientation and, for a mask, classes; of several images without a pick, the list."""
+    choices = image_choices(options.path)
+    several = len(choices) > 1 and options.pick is None
+    lines = _list(choices) if several else describe(chosen(choices, options.pick).read())
+    sys.stdout.write("\n".join(lines) + "\n")
 
 
 def describe(volume: Volume) -> list[str]:
@@ -35,6 +40,10 @@ def describe(volume: Volume) -> list[str]:
     lines.append("axes along the body" if tilt < 0.05 else f"axes oblique to the body by {tilt:.1f} degrees")
     lines.append(f"values {volume.array.min():g} to {volume.array.max():g} ({volume.array.dtype})")
     return [*lines, *volume.notices, *_classes(volume)]
+
+
+def _list(choices: Sequence[ImageChoice]) -> list[str]:
+    return [f"{len(choices)} images; --pick one of them:", listed(choices)]
 
 
 def _classes(volume: Volume) -> list[str]:

@@ -36,6 +36,7 @@ def read_cases(
     images: Sequence[Path],
     labels: Sequence[Path],
     *,
+    pick: int | str | None = None,
     axis: int | None = None,
     annotated_slices: Sequence[int] | Literal["all"] | None = None,
     ignore_value: int | None = None,
@@ -46,6 +47,7 @@ def read_cases(
 
     Parameters
     ----------
+    pick : which image, where a path holds several.
     axis : voxel axis of the first label file; by default the one along which the fewest slices hold labels.
     annotated_slices : painted slices, in the label files' count; by default those that hold labels.
     ignore_value : value in the label files of voxels that nobody has judged.
@@ -57,7 +59,7 @@ def read_cases(
     ConfigError
         If a slice does not exist.
     """
-    volumes = [told(read_image(path)) for path in images]
+    volumes = [told(read_image(path, pick)) for path in images]
     painted = [told(placed_on(read_labels(path), v.grid)) for v, path in zip(volumes, labels, strict=True)]
     classified = [replace(mask, array=without_unjudged(mask.array, ignore_value)) for mask in painted]
     along = _common_axis(classified) if axis is None else working_axis(painted[0].grid, axis)
@@ -73,9 +75,9 @@ def read_cases(
     ]
 
 
-def read_unlabelled_case(image: Path, like: Annotation) -> Case:
+def read_unlabelled_case(image: Path, like: Annotation, pick: int | str | None = None) -> Case:
     """Read an image that only lends its slices, for training along the axis and with the classes of `like`."""
-    volume = told(read_image(image))
+    volume = told(read_image(image, pick))
     return Case(volume, Annotation(volume.shape, like.axis, like.classes))
 
 

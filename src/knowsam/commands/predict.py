@@ -34,7 +34,7 @@ def run(options: Namespace) -> None:
             check_mask(target, inputs=options.images, overwrite=options.overwrite)
     model = load_model(options.model)
     for image, target in tqdm(targets.items(), desc="Predicting", unit="volume", file=sys.stderr, disable=None):
-        volume = told(read_image(image))
+        volume = told(read_image(image, options.pick))
         labels, _ = jobs.predict(model, volume, device=device)
         options.output.mkdir(parents=True, exist_ok=True)
         write_labels(target, labels, volume.grid, model.classes, overwrite=options.overwrite)

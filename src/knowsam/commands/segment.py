@@ -35,6 +35,7 @@ def run(options: Namespace) -> None:
         (case,) = read_cases(
             [options.image],
             [options.labels],
+            pick=options.pick,
             axis=options.axis,
             annotated_slices=options.annotated_slices,
             ignore_value=options.ignore_value,

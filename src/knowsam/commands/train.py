@@ -38,11 +38,12 @@ def run(options: Namespace) -> None:
         cases = read_cases(
             options.images,
             options.labels,
+            pick=options.pick,
             axis=options.axis,
             annotated_slices=options.annotated_slices,
             ignore_value=options.ignore_value,
         )
-        cases += [read_unlabelled_case(path, cases[0].annotation) for path in options.unlabelled]
+        cases += [read_unlabelled_case(path, cases[0].annotation, options.pick) for path in options.unlabelled]
         teacher = jobs.choose_teacher(options.teacher)
     report = Report(config.with_values(variant=teacher.variant), options.seed, device, allowed)
     with TrainingProgress(report) as progress:

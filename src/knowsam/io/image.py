@@ -1,27 +1,36 @@
-"""An image in whatever form a user has it: a NIfTI file or a folder with a DICOM series."""
+"""An image in whatever form a user has it: a NIfTI file, or DICOM files of which several images can be picked."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from knowsam.errors import InputError
-from knowsam.io.dicom import read_dicom_series
-from knowsam.io.nifti import is_nifti_name, read_nifti
+from knowsam.io.choice import ImageChoice, chosen
+from knowsam.io.dicom.files import is_dicom
+from knowsam.io.dicom.series import dicom_choices
+from knowsam.io.nifti import is_nifti_name, nifti_frames, read_nifti
 
 if TYPE_CHECKING:
     from knowsam.data.volume import Volume
 
 
-def read_image(path: Path) -> Volume:
-    """Read an image that is to be segmented: a NIfTI file or the DICOM series in a folder.
+def read_image(path: Path, pick: int | str | None = None) -> Volume:
+    """Read an image that is to be segmented.
+
+    Parameters
+    ----------
+    pick : which one, where there are several: its number among `image_choices`, counted from 1, or a part of its
+        description that fits no other.
 
     Raises
     ------
     InputError
-        If it is neither, cannot be read, has fewer than two slices along an axis or is of one grey value throughout.
+        If there is none or no single one is meant, it cannot be read, has fewer than two slices along an axis or is of
+        one grey value throughout.
     """
-    volume = read_volume(path)
+    volume = read_volume(path, pick)
     if min(volume.shape) < 2:
         raise InputError(
             f"{volume.name} has shape {volume.grid.shape}, but at least two slices along every axis are needed. "
@@ -35,19 +44,34 @@ def read_image(path: Path) -> Volume:
     return volume
 
 
-def read_volume(path: Path) -> Volume:
-    """Read a NIfTI file or the DICOM series in a folder, whatever its voxels hold.
+def read_volume(path: Path, pick: int | str | None = None) -> Volume:
+    """Read an image whatever its voxels hold; `pick` as in `read_image`.
 
     Raises
     ------
     InputError
-        If it is neither or cannot be read.
+        If there is none, no single one is meant, or it cannot be read.
     """
-    if path.is_dir():
-        return read_dicom_series(path)
+    return chosen(image_choices(path), pick).read()
+
+
+def image_choices(path: Path) -> tuple[ImageChoice, ...]:
+    """Return the images that a NIfTI file, a DICOM file or a folder of DICOM files holds, without reading their voxels.
+
+    Raises
+    ------
+    InputError
+        If the path is none of these.
+    """
+    if path.is_dir() or (not is_nifti_name(path) and is_dicom(path)):
+        return dicom_choices(path)
     if path.exists() and not is_nifti_name(path):
         raise InputError(
             f"{path.name} is not a NIfTI file. "
             "Give a .nii or .nii.gz file, or the folder that holds all slices of a DICOM series."
         )
-    return read_nifti(path)
+    frames = nifti_frames(path)
+    if frames == 1:
+        return (ImageChoice("the image", "", 0, partial(read_nifti, path)),)
+    numbers = range(1, frames + 1)
+    return tuple(ImageChoice(f"frame {n} of {frames}", "", 0, partial(read_nifti, path, n)) for n in numbers)

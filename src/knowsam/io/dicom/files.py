@@ -1,0 +1,161 @@
+"""Files of a folder, opened so that hostile ones do no harm: bounded walks, bounded inflating, damage as one error."""
+
+from __future__ import annotations
+
+import logging
+import os
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+
+from pydicom.errors import BytesLengthException, InvalidDicomError
+
+from knowsam.errors import InputError
+
+_DEEPEST_FOLDER = 20
+_MOST_FILES = 100_000
+
+# pydicom reads an attribute when it is asked for, so that damage shows in many ways and at any of them.
+_DAMAGE = (
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    LookupError,
+    ArithmeticError,
+    AssertionError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+    BytesLengthException,
+    InvalidDicomError,
+)
+
+_PREAMBLE_BYTES = 128
+_DEFLATED, _INFLATED = b"1.2.840.10008.1.2.1.99", b"1.2.840.10008.1.2.1\0\0\0"
+_LONGEST_META_BYTES = 4096
+_PLAUSIBLE_BYTES = 2**28
+_PLAUSIBLE_RATIO = 1000
+_MOST_INFLATED = 100
+
+
+@contextmanager
+def damage_refused(sentence: str) -> Iterator[None]:
+    """Turn whatever damage of a file raises into one error of this sentence, which quotes nothing of the file.
+
+    Raises
+    ------
+    InputError
+        If the block fails.
+    """
+    try:
+        yield
+    except _DAMAGE:
+        # Messages of pydicom quote values and paths, and a traceback shows those of all errors behind it.
+        raise InputError(sentence) from None
+
+
+@contextmanager
+def pydicom_silenced() -> Iterator[None]:
+    """Keep what pydicom warns and logs from the screen, as it quotes values of the header."""
+    logger = logging.getLogger("pydicom")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def files_under(folder: Path) -> Iterator[Path]:
+    """Yield the files in a folder and the folders in it, by name; linked folders are not entered.
+
+    Raises
+    ------
+    InputError
+        If there are too many, or folders lie too deep in each other.
+    """
+    count, root_depth = 0, len(folder.parts)
+    for place, folders, names in os.walk(folder):
+        folders.sort()
+        if folders and len(Path(place).parts) - root_depth >= _DEEPEST_FOLDER:
+            raise InputError(
+                f"Folders lie more than {_DEEPEST_FOLDER} deep in each other. Give the folder of the series."
+            )
+        count += len(names)
+        if count > _MOST_FILES:
+            raise InputError(f"The folder holds more than {_MOST_FILES} files. Give the folder of the series.")
+        # A pipe or a device would wait for ever.
+        yield from (path for path in (Path(place, name) for name in sorted(names)) if path.is_file())
+
+
+def is_dicom(path: Path) -> bool:
+    """Tell by its first bytes whether a file, whatever its name, is a DICOM file."""
+    try:
+        with path.open("rb") as file:
+            return _is_dicom(file.read(_PREAMBLE_BYTES + 4))
+    except OSError:
+        return False
+
+
+def opened(path: Path) -> BinaryIO | None:
+    """Open a DICOM file; one that is deflated as a whole is inflated in memory. None if it is none.
+
+    Raises
+    ------
+    InputError
+        If a small file would inflate to a huge one.
+    """
+    file = path.open("rb")
+    head = file.read(_PREAMBLE_BYTES + _LONGEST_META_BYTES)
+    file.seek(0)
+    if not _is_dicom(head):
+        file.close()
+        return None
+    if _DEFLATED not in head:
+        return file
+    with file:
+        return BytesIO(_inflated(file.read()))
+
+
+def refuse_implausible(claimed_bytes: int, stored_bytes: int) -> None:
+    """Check that what compressed data are said to hold could be in them, before memory is taken for it.
+
+    Raises
+    ------
+    InputError
+        If they would be smaller than any image compresses to.
+    """
+    if claimed_bytes > max(_PLAUSIBLE_BYTES, _PLAUSIBLE_RATIO * stored_bytes):
+        raise InputError(
+            f"The DICOM files say that they hold {claimed_bytes / 2**20:.0f} MiB of pixels, but have only "
+            f"{stored_bytes / 2**20:.2f} MiB. They are damaged; export the series again."
+        )
+
+
+def _is_dicom(head: bytes) -> bool:
+    return head[_PREAMBLE_BYTES : _PREAMBLE_BYTES + 4] == b"DICM"
+
+
+def _inflated(content: bytes) -> bytes:
+    """Return the file as it would be without deflating (DICOM PS3.5, A.5)."""
+    (meta_length,) = struct.unpack_from("<I", content, _PREAMBLE_BYTES + 12)
+    start = _PREAMBLE_BYTES + 16 + meta_length
+    limit = max(_PLAUSIBLE_BYTES, _MOST_INFLATED * len(content))
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    dataset = inflater.decompress(content[start:], limit)
+    if inflater.unconsumed_tail:
+        raise InputError(
+            f"A deflated DICOM file of {len(content) / 2**20:.2f} MiB grows beyond {limit / 2**20:.0f} MiB, which no "
+            "image does. Export the series again without deflating."
+        )
+    return content[:start].replace(_DEFLATED, _INFLATED) + dataset

@@ -1,0 +1,237 @@
+"""Grey values of a stack: decoded, rescaled slice by slice, and turned from colours or inverted where needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pydicom
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
+
+from knowsam.data.orientation import Affine, empty_for_working
+from knowsam.errors import InputError
+from knowsam.io.dicom.files import damage_refused, opened, refuse_implausible
+
+if TYPE_CHECKING:
+    from pydicom.uid import UID
+
+    from knowsam.io.dicom.header import Frame, ImageFile
+
+Array = npt.NDArray[Any]
+
+_GREY = ("MONOCHROME1", "MONOCHROME2")
+_COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "PALETTE COLOR")
+_LUMINANCE = np.array([0.299, 0.587, 0.114])
+"""Weights of red, green and blue (ITU-R BT.601)."""
+
+_DECODERS = 'Install more decoders with `pip install "napari-knowsam[dicom]"`, or export the series uncompressed.'
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Grey values of frames.
+
+    Parameters
+    ----------
+    array : (frames, rows, columns), integers where every frame maps integers to integers, else float32.
+    inverted_from : sum of the smallest and the largest value if all were subtracted from it, else None.
+    notices : what was done to them, in sentences.
+    """
+
+    array: Array
+    inverted_from: float | None = None
+    notices: tuple[str, ...] = ()
+
+
+def read_pixels(frames: Sequence[Frame], affine: Affine) -> Pixels:
+    """Read the grey values of frames, in their order.
+
+    Parameters
+    ----------
+    affine : of the frames, for an array that need not be copied into the working order.
+
+    Raises
+    ------
+    InputError
+        If pixels are damaged, or of a kind or compression that cannot be read.
+    """
+    files = list({id(frame.file): frame.file for frame in frames}.values())
+    for file in files:
+        _refuse_kind(file)
+        _refuse_undecodable(file.syntax)
+    first = files[0]
+    refuse_implausible(len(frames) * first.frame_bytes, sum(file.size for file in files))
+    coloured = ("The colours were turned into grey by their luminance.",) if first.photometric in _COLOURS else ()
+    scales = np.array([_scale(frame) for frame in frames])
+    whole = (scales == np.rint(scales)).all() and all(_holds_small_integers(file) for file in files)
+    invert = first.photometric == "MONOCHROME1"
+    with damage_refused("The pixels of the series are damaged. Export it again."):
+        try:
+            array, inverted_from = (_whole if whole else _fractional)(frames, affine, scales, invert)
+        except MemoryError:
+            raise InputError("The series does not fit into memory. Crop it or reduce it.") from None
+    turned = ("Low values are meant to be shown bright (MONOCHROME1); they were inverted.",) if invert else ()
+    return Pixels(array, inverted_from, coloured + turned)
+
+
+def equal_pixels(frames: Sequence[Frame]) -> bool:
+    """Tell whether frames hold the same grey values."""
+    (_, expected), *others = _planes(frames)
+    return all(np.array_equal(expected, plane) for _, plane in others)
+
+
+def _whole(frames: Sequence[Frame], affine: Affine, scales: Array, invert: bool) -> tuple[Array, float | None]:
+    """Read frames that map integers to integers, into int16 if it holds them all, else into int32."""
+    stored = _empty(frames, _stored_type(frames), affine)
+    for index, plane in _planes(frames):
+        stored[index] = plane
+    ends = np.array([[plane.min(), plane.max()] for plane in stored]) * scales[:, :1] + scales[:, 1:]
+    low, high = int(ends.min()), int(ends.max())
+    if max(abs(low), abs(high)) > np.iinfo(np.int32).max // 2:
+        raise InputError("The series has values beyond those of any scanner. Export it again.")
+    scales = [0, low + high] - scales if invert else scales
+    fits = np.iinfo(np.int16).min <= low and high <= np.iinfo(np.int16).max
+    in_place = fits and stored.itemsize == 2
+    array = stored.view(np.int16) if in_place else stored.astype(np.int16 if fits else np.int32)
+    # What overflows on the way comes back, as the outcome fits.
+    for plane, (slope, intercept) in zip(array, scales.astype(np.int64).astype(array.dtype), strict=True):
+        if slope != 1:
+            plane *= slope
+        if intercept != 0:
+            plane += intercept
+    return array, float(low + high) if invert else None
+
+
+def _fractional(frames: Sequence[Frame], affine: Affine, scales: Array, invert: bool) -> tuple[Array, float | None]:
+    array = _empty(frames, np.float32, affine)
+    for index, plane in _planes(frames):
+        slope, intercept = scales[index]
+        array[index] = plane * slope + intercept
+        if not np.isfinite(array[index]).all():
+            raise InputError("Pixels in the series are NaN or infinite, but numbers are needed. Export it again.")
+    if not invert:
+        return array, None
+    total = float(array.min()) + float(array.max())
+    np.subtract(np.float32(total), array, out=array)
+    return array, total
+
+
+def _empty(frames: Sequence[Frame], dtype: npt.DTypeLike, affine: Affine) -> Array:
+    rows, columns = frames[0].file.shape
+    return empty_for_working((columns, rows, len(frames)), dtype, affine).T
+
+
+def _planes(frames: Sequence[Frame]) -> Iterator[tuple[int, Array]]:
+    """Yield the place in the order of each frame and its grey values before rescaling, (rows, columns)."""
+    numbers = sorted(range(len(frames)), key=lambda number: frames[number].file.path)
+    for _, together in groupby(numbers, key=lambda number: frames[number].file.path):
+        by_index = {frames[number].index: number for number in together}
+        file = frames[next(iter(by_index.values()))].file
+        with damage_refused(_damaged(file)):
+            for index, plane in _decoded(file, list(by_index)):
+                yield by_index.pop(index), _grey(file, plane)
+            if by_index:
+                raise ValueError("too few frames")
+
+
+def _decoded(file: ImageFile, indices: list[int]) -> Iterator[tuple[int, Array]]:
+    decoder = get_decoder(file.syntax)
+    source = opened(file.path)
+    if source is None:
+        raise ValueError("no longer DICOM")
+    with source:
+        source.seek(file.offset)
+        if file.syntax.is_encapsulated and file.frames > 1:
+            # One after the other, since to find one of many takes a search from the first.
+            every = decoder.iter_array(source, **file.pixel_options)
+            yield from ((index, plane) for index, (plane, _) in enumerate(every) if index in indices)
+        else:
+            for index in indices:
+                yield index, decoder.as_array(source, index=index, **file.pixel_options)[0]
+
+
+def _grey(file: ImageFile, plane: Array) -> Array:
+    if file.photometric == "PALETTE COLOR":
+        plane = apply_color_lut(plane, _whole_header(file))
+    if file.photometric in _COLOURS:
+        plane = np.rint(plane[..., :3] @ _LUMINANCE).astype(plane.dtype)
+    elif _has_lut(file):
+        plane = apply_modality_lut(plane, file.header)
+    if plane.shape != file.shape:
+        raise ValueError("not one grey value for each pixel")
+    return plane
+
+
+def _whole_header(file: ImageFile) -> pydicom.Dataset:
+    source = opened(file.path)
+    if source is None:
+        raise ValueError("no longer DICOM")
+    with source:
+        return pydicom.dcmread(source, stop_before_pixels=True)
+
+
+def _has_lut(file: ImageFile) -> bool:
+    return bool(file.header.get("ModalityLUTSequence"))
+
+
+def _scale(frame: Frame) -> tuple[float, float]:
+    """Return slope and intercept of the rescaling; a slope of zero, which would leave nothing, means none."""
+    if _has_lut(frame.file) or frame.file.photometric in _COLOURS:
+        return 1.0, 0.0
+    return frame.number("RescaleSlope", 1.0) or 1.0, frame.number("RescaleIntercept", 0.0)
+
+
+def _holds_small_integers(file: ImageFile) -> bool:
+    # float32, in which all computing is done, holds these exactly.
+    return bool(file.pixel_options["pixel_keyword"] == "PixelData" and file.pixel_options["bits_allocated"] <= 16)
+
+
+def _stored_type(frames: Sequence[Frame]) -> np.dtype[Any]:
+    types = {_plane_type(file) for file in {id(frame.file): frame.file for frame in frames}.values()}
+    return np.result_type(*types)
+
+
+def _plane_type(file: ImageFile) -> str:
+    if file.photometric == "PALETTE COLOR" or _has_lut(file):
+        return "u2"
+    return f"{'ui'[file.pixel_options['pixel_representation']]}{max(file.pixel_options['bits_allocated'] // 8, 1)}"
+
+
+def _refuse_kind(file: ImageFile) -> None:
+    if file.photometric not in _GREY + _COLOURS:
+        raise InputError(
+            "The series has pixels of an unknown kind, but grey values or RGB, YBR or palette colours are needed. "
+            "Export it in one of these."
+        )
+    with damage_refused(_damaged(file)):
+        stored = int(file.pixel_options.get("bits_stored", 0))
+        high_bit = int(file.header.get("HighBit") or stored - 1)
+    if not file.syntax.is_encapsulated and stored and high_bit != stored - 1:
+        raise InputError(
+            f"The pixels of {file.place} fill {stored} bits up to bit {high_bit}, not {stored - 1}. "
+            "Export the series again, or convert it to NIfTI."
+        )
+
+
+def _refuse_undecodable(syntax: UID) -> None:
+    with damage_refused(f"The pixels are compressed as {_name(syntax)}, which cannot be decoded. {_DECODERS}"):
+        if not get_decoder(syntax).is_available:
+            raise ValueError("no decoder")
+
+
+def _damaged(file: ImageFile) -> str:
+    if file.syntax.is_encapsulated:
+        return (
+            f"The pixels of {file.place}, compressed as {_name(file.syntax)}, are damaged or cannot be decoded here. "
+            f"{_DECODERS}"
+        )
+    return f"The pixels of {file.place} are damaged or cut off. Export the series again."
+
+
+def _name(syntax: UID) -> str:
+    return syntax.name if syntax.name != str(syntax) else "an unknown transfer syntax"

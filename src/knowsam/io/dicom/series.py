@@ -1,0 +1,159 @@
+"""DICOM images in: every stack of slices in a folder or a file, each to be read into one volume."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+from knowsam.data.orientation import Affine, to_working
+from knowsam.data.volume import Grid, Volume
+from knowsam.errors import InputError
+from knowsam.io.choice import ImageChoice
+from knowsam.io.dicom.files import damage_refused, files_under, pydicom_silenced
+from knowsam.io.dicom.grid import affine_of, assumed_affine, in_order
+from knowsam.io.dicom.header import Frame, read_frames
+from knowsam.io.dicom.pixels import equal_pixels, read_pixels
+from knowsam.io.dicom.spacing import SAME_MM
+from knowsam.io.dicom.stacks import Stack, stacks_of
+from knowsam.io.dicom.window import display_range
+
+SERIES_NAME = "DICOM series"
+"""What messages call the volume; its folder may be called after the patient."""
+
+_DIRECTORY_NAME = "DICOMDIR"
+
+
+def dicom_choices(path: Path) -> tuple[ImageChoice, ...]:
+    """Return the images in a DICOM folder or of a DICOM file; no pixels are read.
+
+    A folder is searched with the folders in it, DICOMDIR stands for its folder, a file of one slice for its series in
+    its folder, and a file of many frames for itself.
+
+    Raises
+    ------
+    InputError
+        If there is none, or a header is damaged.
+    """
+    with pydicom_silenced(), damage_refused("The headers of the DICOM files are damaged. Export the series again."):
+        if path.is_dir():
+            return _choices(_frames_of(list(files_under(path))))
+        if path.name.upper() == _DIRECTORY_NAME:
+            return _choices(_frames_of(list(files_under(path.parent))))
+        return _choices_of_file(path)
+
+
+def _choices(frames: Sequence[Frame]) -> tuple[ImageChoice, ...]:
+    return tuple(_choice(stack) for stack in _stacks(frames))
+
+
+def _choice(stack: Stack, notices: tuple[str, ...] = ()) -> ImageChoice:
+    rows, columns = stack.frames[0].file.shape
+    extent = f"{len(stack.frames)} slices of {rows} x {columns}{_apart(in_order(stack.frames))}"
+    return ImageChoice(stack.description, extent, len(stack.frames), partial(_read, stack, notices))
+
+
+def _apart(ordered: Sequence[Frame]) -> str:
+    if not ordered[0].is_placed:
+        return ""
+    gaps_mm = np.diff([frame.position_mm @ ordered[0].normal for frame in ordered])
+    return f", {np.median(gaps_mm):.4g} mm apart"
+
+
+def _choices_of_file(path: Path) -> tuple[ImageChoice, ...]:
+    own = read_frames(path, "the file")
+    if len(own) != 1:
+        return _choices(own)
+    series, name = own[0].file.series, os.path.realpath(path)
+    beside = _frames_of([file for file in sorted(path.absolute().parent.iterdir()) if file.is_file()])
+    stacks = _stacks([frame for frame in beside if frame.file.series == series])
+    holding = [s for s in stacks if any(os.path.realpath(frame.file.path) == name for frame in s.frames)]
+    notice = "The file holds one slice; the series it belongs to was read from its folder."
+    return tuple(_choice(stack, (notice,)) for stack in holding or stacks)
+
+
+def _frames_of(files: Sequence[Path]) -> list[Frame]:
+    names = ((path, f"file {number} of {len(files)}, counted by name,") for number, path in enumerate(files, 1))
+    return [frame for path, place in names for frame in read_frames(path, place)]
+
+
+def _stacks(frames: Sequence[Frame]) -> list[Stack]:
+    """Return the stacks that frames make.
+
+    Raises
+    ------
+    InputError
+        If they make none.
+    """
+    stacks = stacks_of(frames)
+    if stacks:
+        return stacks
+    if len(frames) > 1 and not all(frame.is_placed for frame in frames):
+        raise InputError(
+            "The slices have no complete position, orientation or pixel spacing, without which their place is unknown. "
+            "Give a cross-sectional series such as CT or MR, exported with all its attributes."
+        )
+    found = "1 DICOM image was" if len(frames) == 1 else f"{len(frames)} DICOM images were"
+    of_one = ", no two of which belong to one stack" if len(frames) > 1 else ""
+    raise InputError(
+        f"{found} found{of_one}, but at least 2 slices are needed. "
+        "Give the folder in which all slices of the series lie."
+    )
+
+
+def _read(stack: Stack, notices: tuple[str, ...]) -> Volume:
+    with pydicom_silenced():
+        ordered = in_order(stack.frames)
+        different = _without_equal(ordered)
+        left_out = _left_out(stack.copies + len(ordered) - len(different), stack.alone)
+        try:
+            affine, unplaced = _placed(different)
+        except InputError as error:
+            raise InputError(" ".join([str(error), *left_out])) from None
+        pixels = read_pixels(different, affine)
+        array_ijk = pixels.array.T
+        return Volume(
+            to_working(array_ijk, affine),
+            Grid(array_ijk.shape, affine),
+            SERIES_NAME,
+            notices=(*notices, *left_out, *unplaced, *pixels.notices),
+            display_range=display_range(different[len(different) // 2], pixels),
+            dicom_files=tuple(dict.fromkeys(frame.file.path for frame in different)),
+        )
+
+
+def _without_equal(ordered: list[Frame]) -> list[Frame]:
+    """Leave out frames that hold the same pixels as another one at their position."""
+    if not ordered[0].is_placed:
+        return ordered
+    distances_mm = np.array([frame.position_mm for frame in ordered]) @ ordered[0].normal
+    position = np.cumsum(np.diff(distances_mm, prepend=distances_mm[:1]) > SAME_MM)
+    kept: list[Frame] = []
+    for _, numbers in groupby(range(len(ordered)), key=lambda number: position[number]):
+        together = [ordered[number] for number in numbers]
+        kept += together[:1] if len(together) == 1 or equal_pixels(together) else together
+    return kept
+
+
+def _placed(ordered: Sequence[Frame]) -> tuple[Affine, tuple[str, ...]]:
+    if ordered[0].is_placed:
+        return affine_of(ordered), ()
+    affine, sentence = assumed_affine(ordered[0])
+    return affine, (sentence,)
+
+
+def _left_out(copies: int, alone: int) -> tuple[str, ...]:
+    told = []
+    if copies:
+        told.append(_images(copies, "is a copy of another one and was", "are copies of others and were") + " left out.")
+    if alone:
+        told.append(_images(alone, "belongs to no stack of slices and was", "belong to none and were") + " left out.")
+    return tuple(told)
+
+
+def _images(count: int, one: str, many: str) -> str:
+    return f"1 image of the series {one}" if count == 1 else f"{count} images of the series {many}"

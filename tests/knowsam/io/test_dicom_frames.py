@@ -1,0 +1,128 @@
+"""Files of many frames: enhanced images with a place for each frame, and those that say no place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dicom_files import (
+    ALONG_COLUMN,
+    ALONG_ROW,
+    COLUMNS,
+    FIRST_MM,
+    ROWS,
+    enhanced,
+    image,
+    item,
+    saved,
+    series,
+    slice_values,
+    written,
+)
+
+from knowsam.data.orientation import from_working
+from knowsam.errors import InputError
+from knowsam.io.image import image_choices, read_volume
+
+
+def test_an_enhanced_file_is_the_volume_of_its_slices_in_files_of_their_own(tmp_path: Path) -> None:
+    classic = read_volume(written(series(4), tmp_path / "classic"))
+    path = saved(enhanced([2, 0, 3, 1]), tmp_path / "enhanced.dcm")
+    volume = read_volume(path)
+    np.testing.assert_array_equal(volume.array, classic.array)
+    np.testing.assert_allclose(volume.affine, classic.affine)
+    assert volume.dicom_files == (path,)
+    assert volume.notices == ()
+
+
+def test_each_frame_has_its_own_rescaling(tmp_path: Path) -> None:
+    dataset = enhanced([0, 1, 2])
+    for slope, group in zip((1, 2, 3), dataset.PerFrameFunctionalGroupsSequence, strict=True):
+        group.PixelValueTransformationSequence = [item(RescaleSlope=slope, RescaleIntercept=-1, RescaleType="US")]
+    volume = read_volume(saved(dataset, tmp_path / "a.dcm"))
+    expected = [slope * slice_values(number) - 1.0 for number, slope in enumerate((1, 2, 3))]
+    np.testing.assert_array_equal(from_working(volume.array, volume.grid).T, expected)
+
+
+def test_times_in_one_file_are_images_of_their_own(tmp_path: Path) -> None:
+    dataset = enhanced([0, 0, 1, 1, 2, 2], TemporalPositionIndex=[1, 2] * 3, StackID=["1"] * 6)
+    pixels = np.frombuffer(dataset.PixelData, np.uint16).reshape(6, ROWS, COLUMNS).copy()
+    pixels[1::2] += 1000
+    dataset.PixelData = pixels.tobytes()
+    path = saved(dataset, tmp_path / "a.dcm")
+    assert [choice.description for choice in image_choices(path)] == [
+        "T1 axial (series 7), time point 1",
+        "T1 axial (series 7), time point 2",
+    ]
+    assert read_volume(path, 1).array.max() == 211
+    assert read_volume(path, 2).array.min() == 1000
+
+
+def test_stacks_in_one_file_are_images_of_their_own(tmp_path: Path) -> None:
+    dataset = enhanced([0, 1, 2, 7, 8], StackID=["a", "a", "a", "b", "b"])
+    path = saved(dataset, tmp_path / "a.dcm")
+    assert [str(choice) for choice in image_choices(path)] == [
+        "T1 axial (series 7), stack a, 3 slices of 3 x 4, 2.5 mm apart",
+        "T1 axial (series 7), stack b, 2 slices of 3 x 4, 2.5 mm apart",
+    ]
+
+
+def test_a_missing_frame_is_told_of(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"1 slice is missing, at -17\.00 mm"):
+        read_volume(saved(enhanced([0, 1, 3, 4]), tmp_path / "a.dcm"))
+
+
+def test_frames_at_one_place_that_nothing_tells_apart_are_refused(tmp_path: Path) -> None:
+    dataset = enhanced([0, 1, 1])
+    dataset.PixelData = np.stack([slice_values(number) for number in range(3)]).tobytes()
+    with pytest.raises(InputError, match="nothing in the headers tells them apart"):
+        read_volume(saved(dataset, tmp_path / "a.dcm"))
+
+
+def test_groups_for_other_than_all_frames_are_refused(tmp_path: Path) -> None:
+    dataset = enhanced([0, 1, 2])
+    del dataset.PerFrameFunctionalGroupsSequence[0]
+    with pytest.raises(InputError, match="header of the file is damaged"):
+        read_volume(saved(dataset, tmp_path / "a.dcm"))
+
+
+def test_the_frames_of_a_dose_lie_where_their_offsets_say(tmp_path: Path) -> None:
+    dose = image(
+        np.stack([slice_values(number) for number in range(3)]),
+        ImagePositionPatient=list(FIRST_MM),
+        ImageOrientationPatient=[*ALONG_ROW, *ALONG_COLUMN],
+        PixelSpacing=[0.5, 0.75],
+        GridFrameOffsetVector=[0, 2.5, 5],
+    )
+    expected = read_volume(written(series(3), tmp_path / "classic"))
+    volume = read_volume(saved(dose, tmp_path / "dose.dcm"))
+    np.testing.assert_allclose(volume.affine, expected.affine)
+    np.testing.assert_array_equal(volume.array, expected.array)
+
+
+CENTIMETRES = {"PhysicalUnitsXDirection": 3, "PhysicalUnitsYDirection": 3}
+
+
+@pytest.mark.parametrize(
+    ("attributes", "spacing_mm", "known"),
+    [
+        ({}, (1, 1, 1), "assumed"),
+        ({"PixelSpacing": [0.5, 0.25], "SpacingBetweenSlices": -2}, (0.25, 0.5, 2), "known"),
+        ({"PixelSpacing": [0.5, 0.25], "SliceThickness": 3}, (0.25, 0.5, 3), "known"),
+        (
+            {"SequenceOfUltrasoundRegions": [item(PhysicalDeltaX=0.02, PhysicalDeltaY=0.03, **CENTIMETRES)]},
+            (0.2, 0.3, 1),
+            "known",
+        ),
+    ],
+)
+def test_frames_without_a_place_are_read_with_a_warning(
+    tmp_path: Path, attributes: dict[str, object], spacing_mm: tuple[float, ...], known: str
+) -> None:
+    pixels = np.stack([slice_values(number) for number in (2, 0, 1)])
+    volume = read_volume(saved(image(pixels, **attributes), tmp_path / "a.dcm"))
+    assert volume.grid.spacing_mm == pytest.approx(spacing_mm)
+    np.testing.assert_array_equal(from_working(volume.array, volume.grid).T, pixels)
+    assert "does not say where its frames lie in the patient" in volume.notices[0]
+    assert known in volume.notices[0]
