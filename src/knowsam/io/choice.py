@@ -57,7 +57,7 @@ def chosen(choices: Sequence[ImageChoice], pick: int | str | None = None) -> Ima
     if len(fitting) == 1:
         return fitting[0]
     images = "There is 1 image" if len(choices) == 1 else f"There are {len(choices)} images"
-    found = images if pick is None else f"{images}, and {len(fitting) or 'none'} of them fits {pick!r}"
+    found = images if pick is None else f"{images}, and {pick!r} fits {len(fitting) or 'none'} of them"
     raise InputError(
         f"{found}:\n{listed(choices)}\n"
         "One is needed. Pick it by its number or by a part of its description, with --pick on the command line."

@@ -59,10 +59,10 @@ def test_one_of_several_images_is_picked_by_number_or_by_a_part_of_its_descripti
     ("pick", "message"),
     [
         (None, "There are 2 images:\n"),
-        ("axial", "There are 2 images, and 2 of them fits 'axial':\n"),
-        ("coronal", "There are 2 images, and none of them fits 'coronal':\n"),
-        (0, "none of them fits 0:\n"),
-        (3, "none of them fits 3:\n"),
+        ("axial", "There are 2 images, and 'axial' fits 2 of them:\n"),
+        ("coronal", "There are 2 images, and 'coronal' fits none of them:\n"),
+        (0, "0 fits none of them:\n"),
+        (3, "3 fits none of them:\n"),
     ],
 )
 def test_a_pick_that_means_no_single_image_is_refused_with_the_list(
@@ -75,7 +75,7 @@ def test_a_pick_that_means_no_single_image_is_refused_with_the_list(
 
 
 def test_a_pick_that_does_not_fit_the_only_image_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="There is 1 image, and none of them fits 'T2'"):
+    with pytest.raises(InputError, match="There is 1 image, and 'T2' fits none of them"):
         read_volume(written(series(), tmp_path), "T2")
 
 

@@ -13,7 +13,7 @@ from knowsam.io.dicom.spacing import refuse_uneven
 
 if TYPE_CHECKING:
     from knowsam.data.orientation import Affine
-    from knowsam.io.dicom.header import Frame, Vectors
+    from knowsam.io.dicom.frames import Frame, Vectors
 
 _RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 

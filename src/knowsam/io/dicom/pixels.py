@@ -20,7 +20,8 @@ from knowsam.io.dicom.files import damage_refused, opened, refuse_implausible
 if TYPE_CHECKING:
     from pydicom.uid import UID
 
-    from knowsam.io.dicom.header import Frame, ImageFile
+    from knowsam.io.dicom.frames import Frame
+    from knowsam.io.dicom.header import ImageFile
 
 Array = npt.NDArray[Any]
 

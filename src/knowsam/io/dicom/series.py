@@ -15,8 +15,8 @@ from knowsam.data.volume import Grid, Volume
 from knowsam.errors import InputError
 from knowsam.io.choice import ImageChoice
 from knowsam.io.dicom.files import damage_refused, files_under, pydicom_silenced
+from knowsam.io.dicom.frames import Frame, read_frames
 from knowsam.io.dicom.grid import affine_of, assumed_affine, in_order
-from knowsam.io.dicom.header import Frame, read_frames
 from knowsam.io.dicom.pixels import equal_pixels, read_pixels
 from knowsam.io.dicom.spacing import SAME_MM
 from knowsam.io.dicom.stacks import Stack, stacks_of

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from knowsam.io.dicom.header import TELLING, Frame
+from knowsam.io.dicom.frames import Frame
+from knowsam.io.dicom.header import TELLING
 from knowsam.io.dicom.spacing import SAME_MM, are_even
 
 _UNITS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from knowsam.io.dicom.header import Frame
+    from knowsam.io.dicom.frames import Frame
     from knowsam.io.dicom.pixels import Pixels
 
 

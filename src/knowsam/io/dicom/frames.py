@@ -1,0 +1,136 @@
+"""The slices of a DICOM file, which are called frames where there are many: where each lies, and what is its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pydicom
+
+from knowsam.io.dicom.files import damage_refused
+from knowsam.io.dicom.header import ImageFile, damaged_header, read_image_file
+
+Vectors = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One slice; positions and directions are LPS+, and empty where the header does not say them.
+
+    Parameters
+    ----------
+    index : in its file.
+    attributes : those of its own, beside those of the file.
+    position_mm : (3,), centre of the first pixel.
+    directions : (6,), unit vectors along a row and along a column.
+    spacing_mm : (2,), distance of neighbouring rows and of neighbouring columns.
+    """
+
+    file: ImageFile
+    index: int
+    attributes: dict[str, Any]
+    position_mm: Vectors
+    directions: Vectors
+    spacing_mm: Vectors
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether its header says where it lies in the patient."""
+        return (self.position_mm.size, self.directions.size, self.spacing_mm.size) == (3, 6, 2)
+
+    @cached_property
+    def normal(self) -> Vectors:
+        """(3,), unit vector across the slice."""
+        return np.cross(self.directions[:3], self.directions[3:])
+
+    def value(self, keyword: str) -> Any:
+        """Return an attribute of the frame, or None.
+
+        Raises
+        ------
+        InputError
+            If it is damaged.
+        """
+        with damage_refused(damaged_header(self.file.place)):
+            return self.attributes[keyword] if keyword in self.attributes else self.file.header.get(keyword)
+
+    def number(self, keyword: str, default: float) -> float:
+        """Return the (first) number of an attribute, or a default where there is none."""
+        value = self.value(keyword)
+        with damage_refused(damaged_header(self.file.place)):
+            numbers = _numbers(value)
+            return float(numbers[0]) if numbers.size and np.isfinite(numbers[0]) else default
+
+
+def read_frames(path: Path, place: str) -> list[Frame]:
+    """Read the frames of one file from its header; none if it is no DICOM image.
+
+    Parameters
+    ----------
+    place : which file it is, in words that do not name it.
+
+    Raises
+    ------
+    InputError
+        If it is damaged.
+    """
+    file = read_image_file(path, place)
+    if file is None:
+        return []
+    with damage_refused(damaged_header(place)):
+        return _frames(file)
+
+
+def _frames(file: ImageFile) -> list[Frame]:
+    header = file.header
+    groups: Sequence[pydicom.Dataset] = header.get("PerFrameFunctionalGroupsSequence") or []
+    if groups and len(groups) != file.frames:
+        raise ValueError("not one group for each frame")
+    shared = _flat((header.get("SharedFunctionalGroupsSequence") or [pydicom.Dataset()])[0])
+    own = [shared | _flat(group) for group in groups] or [shared] * file.frames
+    frames = [_frame(file, index, attributes) for index, attributes in enumerate(own)]
+    return frames if groups or len(frames) == 1 else _set_off(frames)
+
+
+def _flat(group: pydicom.Dataset) -> dict[str, Any]:
+    """Return the attributes that the sequences of a functional group hold (DICOM PS3.3, C.7.6.16)."""
+    found: dict[str, Any] = {}
+    for element in group:
+        if element.VR == "SQ" and element.value:
+            item = element.value[0]
+            found |= {inner.keyword: inner.value for inner in item if inner.VR != "SQ"}
+            found |= _flat(item) if element.keyword == "MRDiffusionSequence" else {}
+    return found
+
+
+def _frame(file: ImageFile, index: int, attributes: dict[str, Any]) -> Frame:
+    def numbers(keyword: str) -> Vectors:
+        return _numbers(attributes[keyword] if keyword in attributes else file.header.get(keyword))
+
+    return Frame(
+        file=file,
+        index=index,
+        attributes=attributes,
+        position_mm=numbers("ImagePositionPatient"),
+        directions=numbers("ImageOrientationPatient"),
+        spacing_mm=numbers("PixelSpacing"),
+    )
+
+
+def _set_off(frames: list[Frame]) -> list[Frame]:
+    """Place the frames of a dose along the normal through the first (PS3.3, C.8.8.3.2); others have no places."""
+    first = frames[0]
+    offsets_mm = _numbers(first.file.header.get("GridFrameOffsetVector"))
+    if not first.is_placed or len(offsets_mm) != len(frames):
+        return [replace(frame, position_mm=np.empty(0)) for frame in frames]
+    places_mm = first.position_mm + np.outer(offsets_mm - offsets_mm[0], first.normal)
+    return [replace(frame, position_mm=place) for frame, place in zip(frames, places_mm, strict=True)]
+
+
+def _numbers(value: Any) -> Vectors:
+    return np.array([] if value is None else value, dtype=np.float64).reshape(-1)
