@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import zlib
@@ -44,18 +45,33 @@ def with_nifti_suffix(path: Path) -> Path:
     return path if is_nifti_name(path) else path.with_name(path.name + ".nii.gz")
 
 
-def read_nifti(path: Path) -> Volume:
-    """Read an image: integers keep their type where the file scales nothing, all else becomes float32.
+def nifti_frames(path: Path) -> int:
+    """Return how many 3D images a file holds, from its header alone.
 
     Raises
     ------
     InputError
-        If the file is missing, damaged, not NIfTI, not one 3D image of real numbers, without usable geometry or if
-        voxels are NaN or infinite.
+        If the file is missing, not NIfTI or holds no 3D image.
+    """
+    return _frame_count(path, _open(path).shape)
+
+
+def read_nifti(path: Path, frame: int | None = None) -> Volume:
+    """Read an image: integers keep their type where the file scales nothing, all else becomes float32.
+
+    Parameters
+    ----------
+    frame : which 3D image, counted from 1, of a file that holds several.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged, not NIfTI, no image of real numbers in 3D, without usable geometry, if
+        voxels are NaN or infinite, or if there are several frames and none of them is chosen.
     """
     image = _open(path)
     grid = _grid(path, image)
-    array = _voxels(path, image, grid.shape)
+    array = _voxels(path, image, grid.shape, frame)
     if np.issubdtype(array.dtype, np.floating):
         with np.errstate(over="ignore"):
             array = array.astype(np.float32, copy=False)
@@ -73,7 +89,7 @@ def read_nifti_labels(path: Path) -> Volume:
     """
     image = _open(path)
     grid = _grid(path, image)
-    array = _voxels(path, image, grid.shape)
+    array = _voxels(path, image, grid.shape, None)
     _refuse_non_finite(path, array)
     _refuse_non_labels(path, array)
     labels = array.astype(_label_type(int(array.max())))
@@ -159,12 +175,25 @@ def _grid(path: Path, image: nib.Nifti1Image) -> Grid:
 def _spatial_shape(path: Path, shape: Sequence[int]) -> tuple[int, int, int]:
     if len(shape) < 3 or 0 in shape:
         raise InputError(f"{path.name} has shape {tuple(shape)}, but a 3D image is needed. Give a whole volume.")
-    i, j, k, *frames = shape
-    if any(count > 1 for count in frames):
-        raise InputError(
-            f"{path.name} has shape {tuple(shape)}, but a single 3D image is needed. Save one frame as its own file."
-        )
+    i, j, k, *_ = shape
     return int(i), int(j), int(k)
+
+
+def _frame_count(path: Path, shape: Sequence[int]) -> int:
+    return math.prod(shape) // math.prod(_spatial_shape(path, shape))
+
+
+def _frame_index(path: Path, shape: Sequence[int], frame: int | None) -> tuple[int, ...]:
+    count = _frame_count(path, shape)
+    if frame is None and count > 1:
+        raise InputError(
+            f"{path.name} holds {count} images of shape {tuple(shape[:3])}, but one is needed. "
+            f"Choose it, from 1 to {count}, with --pick NUMBER on the command line, or save it as its own file."
+        )
+    number = 1 if frame is None else frame
+    if not 1 <= number <= count:
+        raise InputError(f"{path.name} holds {count} images, but number {number} was asked for. Choose 1 to {count}.")
+    return tuple(int(index) for index in np.unravel_index(number - 1, tuple(shape[3:]), order="F"))
 
 
 def _geometry(header: nib.Nifti1Header) -> NiftiGeometry:
@@ -174,12 +203,13 @@ def _geometry(header: nib.Nifti1Header) -> NiftiGeometry:
     return NiftiGeometry(version=2 if isinstance(header, nib.Nifti2Header) else 1, **geometry)
 
 
-def _voxels(path: Path, image: nib.Nifti1Image, shape: tuple[int, int, int]) -> npt.NDArray[Any]:
+def _voxels(path: Path, image: nib.Nifti1Image, shape: tuple[int, int, int], frame: int | None) -> npt.NDArray[Any]:
+    index = _frame_index(path, image.shape, frame)
     stored = image.get_data_dtype()
     if stored.kind not in "iuf":
         raise InputError(f"{path.name} holds {stored} voxels, but real numbers are needed. Convert it to grey values.")
     try:
-        array = np.asanyarray(image.dataobj).reshape(shape)
+        array = np.asanyarray(image.dataobj[(..., *index)]).reshape(shape)
     except MemoryError as error:
         raise InputError(f"{path.name}, of shape {shape}, does not fit into memory. Crop it or reduce it.") from error
     except (OSError, EOFError, zlib.error, ValueError, OverflowError) as error:

@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 
 from knowsam.data.volume import Grid, Volume
 from knowsam.errors import InputError, OutputError
-from knowsam.io.nifti import check_writable, read_nifti, read_nifti_labels, write_nifti_labels
+from knowsam.io.nifti import check_writable, nifti_frames, read_nifti, read_nifti_labels, write_nifti_labels
 
 SHAPE = (4, 5, 6)
 OBLIQUE = from_matvec(
@@ -118,6 +118,25 @@ def test_one_frame_of_a_4d_file_is_a_volume(tmp_path: Path) -> None:
     assert volume.grid.shape == SHAPE
 
 
+def four_frames(path: Path) -> Path:
+    frames = [ramp() + 1000 * number for number in range(1, 5)]
+    return saved(image_of(np.stack(frames, axis=-1).reshape(*SHAPE, 2, 2, order="F")), path)
+
+
+@pytest.mark.parametrize("name", ["case.nii", "case.nii.gz"])
+def test_a_chosen_frame_is_read_counted_from_one(tmp_path: Path, name: str) -> None:
+    path = four_frames(tmp_path / name)
+    assert nifti_frames(path) == 4
+    for number in range(1, 5):
+        assert sorted(read_nifti(path, number).array.flat) == [value + 1000 * number for value in range(120)]
+
+
+@pytest.mark.parametrize("number", [0, 5])
+def test_a_frame_that_there_is_not_is_refused(tmp_path: Path, number: int) -> None:
+    with pytest.raises(InputError, match=f"holds 4 images, but number {number} was asked for"):
+        read_nifti(four_frames(tmp_path / "case.nii"), number)
+
+
 def test_a_volume_does_not_change_with_its_file(tmp_path: Path) -> None:
     path = saved(image_of(ramp(), np.diag([-1.0, -1.0, -1.0, 1.0])), tmp_path / "case.nii")
     volume = read_nifti(path)
@@ -163,7 +182,7 @@ def with_non_finite() -> nib.Nifti1Image:
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (image_of(np.zeros((*SHAPE, 3), np.uint8)), r"shape \(4, 5, 6, 3\).*one frame"),
+        (image_of(np.zeros((*SHAPE, 3), np.uint8)), r"holds 3 images of shape \(4, 5, 6\).*1 to 3, with --pick NUMBER"),
         (image_of(np.zeros((4, 5), np.uint8)), r"shape \(4, 5\).*3D"),
         (rgb_image(), "real numbers"),
         (image_of(np.zeros(SHAPE, np.complex64)), "real numbers"),
