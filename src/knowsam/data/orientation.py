@@ -51,6 +51,21 @@ def to_working(array_ijk: npt.NDArray[Any], affine: Affine) -> npt.NDArray[Any]:
     return np.ascontiguousarray(apply_orientation(array_ijk, _file_to_working(affine)))
 
 
+def empty_for_working(shape: tuple[int, int, int], dtype: npt.DTypeLike, affine: Affine) -> npt.NDArray[Any]:
+    """Return an array (I, J, K) that is to be filled and that `to_working` will then not copy.
+
+    Raises
+    ------
+    InputError
+        If the affine is degenerate.
+    """
+    working_to_file = ornt_transform(axcodes2ornt(WORKING_AXES), _orientation(affine))
+    # Working axis n becomes axis working_to_file[n, 0] of the file.
+    working = np.empty([shape[int(axis)] for axis in working_to_file[:, 0]], dtype)
+    view: npt.NDArray[Any] = apply_orientation(working, working_to_file)
+    return view
+
+
 def from_working(array_zyx: npt.NDArray[Any], grid: Grid) -> npt.NDArray[Any]:
     """Return a working array (Z, Y, X) in the order of the file, (I, J, K): the exact inverse of `to_working`."""
     working_to_file = ornt_transform(axcodes2ornt(WORKING_AXES), _orientation(grid.affine))

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from knowsam.errors import OutputError
+
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
@@ -25,3 +27,21 @@ def written_whole(path: Path) -> Iterator[Path]:
         complete = Path(temporary, path.name)
         yield complete
         os.replace(complete, path)
+
+
+def check_place(path: Path, *, overwrite: bool = False) -> None:
+    """Check before anything is computed that a file can be written to `path`.
+
+    Raises
+    ------
+    OutputError
+        If the folder is missing or not writable, or the file exists and is to be kept.
+    """
+    if not path.parent.is_dir():
+        raise OutputError(f"The folder {path.parent} does not exist. Make it, or choose another one.")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise OutputError(f"The folder {path.parent} is not writable. Change its permissions, or choose another one.")
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder, but the result is one file. Choose another name.")
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path} exists already and is kept. Choose another name, or add --overwrite.")

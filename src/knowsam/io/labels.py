@@ -61,4 +61,4 @@ def write_labels(
     OutputError
         If the file cannot be written.
     """
-    nifti.write_nifti_labels(path, labels_zyx, grid, overwrite=overwrite)
+    nifti.write_nifti_labels(path, labels_zyx, grid, classes, overwrite=overwrite)

@@ -178,17 +178,27 @@ def with_non_finite() -> nib.Nifti1Image:
     return image_of(array)
 
 
+@pytest.mark.parametrize(
+    ("read", "remedy"), [(read_nifti, "from 1 to 3, with --pick NUMBER"), (read_nifti_labels, "as their own file")]
+)
+def test_a_file_of_several_images_is_refused_with_their_number_and_the_remedy(
+    tmp_path: Path, read: Callable[[Path], Volume], remedy: str
+) -> None:
+    path = saved(image_of(np.zeros((*SHAPE, 3), np.uint8)), tmp_path / "case.nii")
+    with pytest.raises(InputError, match=rf"holds 3 images of shape \(4, 5, 6\).*{remedy}"):
+        read(path)
+
+
 @pytest.mark.parametrize("read", [read_nifti, read_nifti_labels])
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (image_of(np.zeros((*SHAPE, 3), np.uint8)), r"holds 3 images of shape \(4, 5, 6\).*1 to 3, with --pick NUMBER"),
         (image_of(np.zeros((4, 5), np.uint8)), r"shape \(4, 5\).*3D"),
         (rgb_image(), "real numbers"),
         (image_of(np.zeros(SHAPE, np.complex64)), "real numbers"),
         (with_non_finite(), "contains 3 voxels that are NaN or infinite"),
     ],
-    ids=["frames", "2D", "RGB", "complex", "not finite"],
+    ids=["2D", "RGB", "complex", "not finite"],
 )
 def test_what_is_no_volume_of_numbers_is_refused(
     tmp_path: Path, read: Callable[[Path], Volume], image: nib.Nifti1Image, message: str
@@ -250,7 +260,7 @@ def test_labels_come_in_the_smallest_type_that_holds_them(
 def test_values_that_are_no_labels_are_refused(tmp_path: Path, value: float, message: str) -> None:
     array = np.zeros(SHAPE)
     array[1, 1, 1] = value
-    with pytest.raises(InputError, match=f"holds 1 values that are no labels, {message}"):
+    with pytest.raises(InputError, match=f"holds values that are no labels, {message}"):
         read_nifti_labels(saved(image_of(array), tmp_path / "labels.nii"))
 
 
