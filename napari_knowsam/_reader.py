@@ -1,4 +1,4 @@
-"""Open NIfTI files and folders with a DICOM series."""
+"""Open image files and folders with a DICOM series."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pydicom.misc import is_dicom
 
 from knowsam.errors import InputError
 from knowsam.io.image import read_volume
+from knowsam.io.image_file import is_image_name
 from knowsam.io.labels import read_labels
-from knowsam.io.nifti import is_nifti_name
 from napari_knowsam.error_messages import errors_shown, told
 from napari_knowsam.volume_layers import LayerData, image_layer_data, labels_layer_data
 
@@ -28,7 +28,7 @@ _FILES_LOOKED_AT = 100
 
 
 def get_reader(path: Paths) -> Reader | None:
-    """Return the function that opens these paths, or None if one is neither NIfTI nor a folder with DICOM files."""
+    """Return the function that opens these paths, or None if one is no image file and no DICOM folder."""
     return read_paths if all(_is_readable(given) for given in _listed(path)) else None
 
 
@@ -50,7 +50,7 @@ def read_layer_data(path: Path) -> LayerData:
     InputError
         If the path cannot be read.
     """
-    if is_nifti_name(path) and _is_called_mask(path):
+    if is_image_name(path) and _is_called_mask(path):
         try:
             return labels_layer_data(told(read_labels(path)))
         except InputError:
@@ -64,7 +64,7 @@ def _listed(path: Paths) -> list[Path]:
 
 
 def _is_readable(path: Path) -> bool:
-    return _holds_dicom(path) if path.is_dir() else is_nifti_name(path)
+    return _holds_dicom(path) if path.is_dir() else is_image_name(path)
 
 
 def _holds_dicom(folder: Path) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from knowsam.errors import InputError
 from knowsam.io.dicom import read_dicom_series
-from knowsam.io.nifti import is_nifti_name, read_nifti
+from knowsam.io.image_file import IMAGE_SUFFIXES, is_image_name, read_image_file
 
 if TYPE_CHECKING:
     from knowsam.data.volume import Volume
@@ -45,9 +45,9 @@ def read_volume(path: Path) -> Volume:
     """
     if path.is_dir():
         return read_dicom_series(path)
-    if path.exists() and not is_nifti_name(path):
+    if path.exists() and not is_image_name(path):
         raise InputError(
-            f"{path.name} is not a NIfTI file. "
-            "Give a .nii or .nii.gz file, or the folder that holds all slices of a DICOM series."
+            f"{path.name} is no image file by its name. "
+            f"Give a {', '.join(IMAGE_SUFFIXES)} file, or the folder that holds all slices of a DICOM series."
         )
-    return read_nifti(path)
+    return read_image_file(path)

@@ -97,19 +97,6 @@ def read_nifti_labels(path: Path) -> Volume:
     return replace(volume, array=as_label_values(path.name, volume.array))
 
 
-def check_writable(path: Path, *, overwrite: bool = False) -> None:
-    """Check before anything is computed that labels can be written to `path`.
-
-    Raises
-    ------
-    OutputError
-        If the name is no NIfTI name, the folder is missing or not writable or the file exists and is to be kept.
-    """
-    if not is_nifti_name(path):
-        raise OutputError(f"The result is to be called {path.name}, but must end in .nii or .nii.gz. Change the name.")
-    check_place(path, overwrite=overwrite)
-
-
 def write_nifti_labels(
     path: Path,
     labels_zyx: npt.NDArray[np.integer],
@@ -134,7 +121,7 @@ def write_nifti_labels(
     ValueError
         If the labels do not fit the grid or are negative.
     """
-    check_writable(path, overwrite=overwrite)
+    check_place(path, overwrite=overwrite)
     image = _label_image(labels_in_file_order(labels_zyx, grid), grid)
     comment = classes_as_text(classes)
     if comment:

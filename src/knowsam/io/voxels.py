@@ -6,6 +6,7 @@ So a volume is in memory once, however its file orders it, and what a header cla
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,10 @@ class Encoding:
         """Return the type of the array: integers stay as they are where nothing is scaled, all else becomes `real`."""
         as_stored = self.dtype.kind in "iu" and (self.slope, self.inter) == (1, 0)
         return self.dtype.newbyteorder("=") if as_stored else np.dtype(real)
+
+    def end(self, shape: tuple[int, int, int]) -> int:
+        """Return how many bytes there are up to the last voxel of an image of this shape."""
+        return self.offset + math.prod(shape) * self.dtype.itemsize
 
 
 def is_gzip(path: Path) -> bool:
@@ -112,10 +117,10 @@ def read_voxels(name: str, stream: BinaryIO, grid: Grid, encoding: Encoding, rea
         )
     try:
         array_ijk = empty_for_working(grid.shape, encoding.kept_dtype(real), grid.affine)
-        stream.seek(encoding.offset)
+        if encoding.offset:
+            stream.seek(encoding.offset)
         non_finite = _fill(array_ijk, stream, encoding)
-        # The end of a compressed stream holds a checksum, which is looked at only when something is read there.
-        stream.read(1)
+        _read_to_checksum(stream, encoding.end(grid.shape))
     except MemoryError as error:
         raise InputError(f"{name}, of shape {grid.shape}, does not fit into memory. Crop it or reduce it.") from error
     except READING_ERRORS as error:
@@ -146,6 +151,12 @@ def _fill(array_ijk: npt.NDArray[Any], stream: BinaryIO, encoding: Encoding) -> 
             non_finite += values.size - int(np.count_nonzero(np.isfinite(values)))
         array_ijk[:, :, first : first + count] = values
     return non_finite
+
+
+def _read_to_checksum(stream: BinaryIO, most: int) -> None:
+    """Read on to the end, where a compressed stream is compared with its checksum; not for ever, if much follows."""
+    while most > 0 and (content := stream.read(_PIECE_BYTES)):
+        most -= len(content)
 
 
 def _read_whole(stream: BinaryIO, target: memoryview) -> None:

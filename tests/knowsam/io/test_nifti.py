@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 
 from knowsam.data.volume import Grid, Volume
 from knowsam.errors import InputError, OutputError
-from knowsam.io.nifti import check_writable, nifti_frames, read_nifti, read_nifti_labels, write_nifti_labels
+from knowsam.io.nifti import nifti_frames, read_nifti, read_nifti_labels, write_nifti_labels
 
 SHAPE = (4, 5, 6)
 OBLIQUE = from_matvec(
@@ -352,25 +352,6 @@ def test_a_write_that_fails_leaves_the_older_file_and_nothing_else(
         write_nifti_labels(path, np.ones(grid.working_shape, np.uint8), grid, overwrite=True)
     assert path.read_bytes() == b"older"
     assert list(tmp_path.iterdir()) == [path]
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [("mask.png", r"must end in \.nii"), ("missing/mask.nii", "does not exist"), ("folder.nii", "is a folder")],
-)
-def test_a_result_that_cannot_be_written_is_refused_beforehand(tmp_path: Path, name: str, message: str) -> None:
-    (tmp_path / "folder.nii").mkdir()
-    with pytest.raises(OutputError, match=message):
-        check_writable(tmp_path / name, overwrite=True)
-
-
-def test_a_folder_without_write_permission_is_refused_beforehand(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Asked of the system rather than of the folder's mode, which does not bind an administrator.
-    monkeypatch.setattr("os.access", lambda path, mode: False)
-    with pytest.raises(OutputError, match="not writable"):
-        check_writable(tmp_path / "mask.nii")
 
 
 @pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="the shared real volumes are not on this machine")
