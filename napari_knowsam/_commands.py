@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from knowsam.data.volume import Volume
 
 _NIFTI_FILTER = "NIfTI (*.nii.gz *.nii)"
-_MASK_FILTER = "Masks (*.nii.gz *.nii *.dcm);;All files (*)"
+_MASK_FILTER = "Masks (*.nii.gz *.nii *.nrrd *.mha *.mhd *.dcm);;All files (*)"
 
 
 def new_labels(viewer: napari.viewer.Viewer) -> None:

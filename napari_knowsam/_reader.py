@@ -1,4 +1,4 @@
-"""Open NIfTI files, and DICOM files and folders."""
+"""Open image files, and DICOM files and folders."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import napari
 
 from knowsam.errors import InputError
 from knowsam.io.dicom.files import files_under, is_dicom
+from knowsam.io.dicom_seg_reader import is_dicom_seg
 from knowsam.io.image import image_choices
+from knowsam.io.image_file import is_image_name
 from knowsam.io.labels import read_labels
-from knowsam.io.nifti import is_nifti_name
 from napari_knowsam.choice_dialog import read_chosen
 from napari_knowsam.error_messages import errors_shown, told
 from napari_knowsam.volume_layers import VOLUME_KEY, LayerData, image_layer_data, labels_layer_data
@@ -30,7 +31,7 @@ _FILES_LOOKED_AT = 100
 
 
 def get_reader(path: Paths) -> Reader | None:
-    """Return the function that opens these paths, or None if one is neither NIfTI nor DICOM nor a folder with DICOM."""
+    """Return the function that opens these paths, or None if one of them is neither an image file nor DICOM."""
     return read_paths if all(_is_readable(given) for given in _listed(path)) else None
 
 
@@ -49,7 +50,7 @@ def read_paths(path: Paths) -> Sequence[tuple[Any, ...]]:
 
 
 def read_layer_data(path: Path) -> LayerData | None:
-    """Read an image, or label values if the file is called a mask and holds what could be one.
+    """Read an image, or label values from a DICOM segmentation and from a file that is called a mask and may be one.
 
     None if there are several images and none of them was chosen.
 
@@ -58,7 +59,9 @@ def read_layer_data(path: Path) -> LayerData | None:
     InputError
         If the path cannot be read.
     """
-    if is_nifti_name(path) and _is_called_mask(path):
+    if is_dicom_seg(path):
+        return labels_layer_data(told(read_labels(path)))
+    if is_image_name(path) and _is_called_mask(path):
         try:
             return labels_layer_data(told(read_labels(path)))
         except InputError:
@@ -82,7 +85,7 @@ def _is_open(path: Path, layers: Sequence[LayerData]) -> bool:
 
 def _is_readable(path: Path) -> bool:
     if not path.is_dir():
-        return is_nifti_name(path) or is_dicom(path)
+        return is_image_name(path) or is_dicom(path)
     try:
         return any(is_dicom(file) for file in islice(files_under(path), _FILES_LOOKED_AT))
     except InputError:

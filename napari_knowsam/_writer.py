@@ -20,8 +20,8 @@ from knowsam.io.dicom_seg_writer import (
     segment_classes,
     write_dicom_seg,
 )
+from knowsam.io.image_file import with_mask_suffix
 from knowsam.io.labels import write_labels as write_label_file
-from knowsam.io.nifti import with_nifti_suffix
 from napari_knowsam.volume_layers import BACKGROUND_BRUSH_KEY, CLASSES_KEY, grid_of, has_known_orientation
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def write_labels(path: str, data: npt.NDArray[np.integer], meta: dict[str, Any])
         If the layer is no volume of labels or the file cannot be written.
     """
     layer = Labels(data, **meta)
-    target = with_nifti_suffix(Path(path))
+    target = with_mask_suffix(Path(path))
     labels = labels_of(layer)
     save_labels(target, labels.array, labels, overwrite=True)
     if not has_known_orientation(layer):

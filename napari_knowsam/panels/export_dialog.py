@@ -6,7 +6,11 @@ from pathlib import Path
 
 from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
 
-_FORMATS: dict[str, tuple[str, ...]] = {"NIfTI (*.nii.gz *.nii)": (".nii.gz", ".nii")}
+_FORMATS: dict[str, tuple[str, ...]] = {
+    "NIfTI (*.nii.gz *.nii)": (".nii.gz", ".nii"),
+    "3D Slicer segmentation, NRRD (*.seg.nrrd *.nrrd)": (".seg.nrrd", ".nrrd"),
+    "MetaImage (*.mha)": (".mha",),
+}
 _DICOM_FORMAT: dict[str, tuple[str, ...]] = {"DICOM segmentation (*.dcm)": (".dcm",)}
 """What the dialog offers, and the endings of a name; the first is given to a name without any."""
 

@@ -11,8 +11,8 @@ from typing import Any, Literal
 from knowsam import __version__
 from knowsam.config import Config, Setting, setting_of
 
-_IMAGE = "a NIfTI file (.nii, .nii.gz), or a DICOM file or folder; --pick says which of several images in it"
-_LABELS = "a NIfTI mask or a DICOM segmentation, resampled if not on the grid of the image; 0 is what was not painted"
+_IMAGE = "a .nii.gz, .nii, .nrrd, .mha or DICOM file, or a folder of DICOM; --pick says which of several images in it"
+_LABELS = "a mask (.nii.gz, .nii, .nrrd, .mha, DICOM), resampled if not on the grid of the image; 0 is not painted"
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -126,6 +126,7 @@ def _add_export(commands: Any) -> None:
     parser.add_argument(
         "--source", metavar="FOLDER", type=Path, required=True, help="folder with the DICOM series the mask was made in"
     )
+    _add_pick(parser)
     parser.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="segmentation to write (.dcm)")
     parser.add_argument(
         "--term",
@@ -188,7 +189,7 @@ def _add_pick(parser: argparse.ArgumentParser) -> None:
         "--pick",
         metavar="N|TEXT",
         type=lambda text: int(text) if text.isdecimal() else text,
-        help="which image, where a file or folder holds several, of every IMAGE: its number in the list that `knowsam "
+        help="which image, where a file or folder holds several, its number in the list that `knowsam "
         "info` prints, or a part of its description",
     )
 

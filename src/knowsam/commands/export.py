@@ -28,7 +28,7 @@ def run(options: Namespace) -> None:
         If a term is given for a value that the mask does not hold.
     """
     check_dicom_seg_writable(options.output, overwrite=options.overwrite)
-    mask, source = told(read_labels(options.mask)), told(read_volume(options.source))
+    mask, source = told(read_labels(options.mask)), told(read_volume(options.source, options.pick))
     given = dict(options.term)
     classes = [replace(c, name=given.get(c.value, c.name)) for c in segment_classes(mask)]
     unknown = given.keys() - {label_class.value for label_class in classes}

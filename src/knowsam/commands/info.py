@@ -53,7 +53,9 @@ def _classes(volume: Volume) -> list[str]:
     values, counts = np.unique(volume.array, return_counts=True)
     if len(values) > _MOST_CLASSES:
         return []
-    lines = ["class    voxels  volume ml"]
+    names = {label_class.value: label_class.name for label_class in volume.classes}
+    lines = ["class    voxels  volume ml" + "  name" * bool(names)]
     for value, count in zip(values, counts, strict=True):
-        lines.append(f"{value:>5g}  {count:>8}  {count * volume.voxel_volume_ml:9.2f}")
+        name = f"  {names.get(int(value), '')}".rstrip()
+        lines.append(f"{value:>5g}  {count:>8}  {count * volume.voxel_volume_ml:9.2f}{name}")
     return lines

@@ -15,6 +15,7 @@ from knowsam.commands.outputs import check_folder, check_mask
 from knowsam.errors import InputError
 from knowsam.inference.device import resolve_device
 from knowsam.io.image import read_image
+from knowsam.io.image_file import image_stem
 from knowsam.io.labels import write_labels
 from knowsam.training.trained_model import load_model
 
@@ -42,4 +43,4 @@ def run(options: Namespace) -> None:
 
 def _stem(image: Path) -> str:
     # A folder may be given as ".", which has no name of its own.
-    return os.path.basename(os.path.abspath(image)).removesuffix(".gz").removesuffix(".nii")
+    return image_stem(os.path.basename(os.path.abspath(image)))

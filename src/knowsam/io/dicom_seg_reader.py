@@ -75,6 +75,20 @@ def is_dicom_file(path: Path) -> bool:
     return path.is_file() and bool(is_dicom(path))
 
 
+def is_dicom_seg(path: Path) -> bool:
+    """Tell by its header whether a file is a DICOM segmentation."""
+    if not is_dicom_file(path):
+        return False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["SOPClassUID"])
+            return header.get("SOPClassUID") in (SegmentationStorage, LABEL_MAP_STORAGE)
+        except _DAMAGE:
+            # What is wrong with it is said by who reads it as an image.
+            return False
+
+
 def read_dicom_seg(path: Path) -> Volume:
     """Read a DICOM segmentation as label values: those it was exported with, else the numbers of its segments.
 

@@ -1,4 +1,4 @@
-"""An image in whatever form a user has it: a NIfTI file, or DICOM files of which several images can be picked."""
+"""An image in whatever form a user has it: one file, or DICOM files of which several images can be picked."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from knowsam.errors import InputError
 from knowsam.io.choice import ImageChoice, chosen
 from knowsam.io.dicom.files import is_dicom
 from knowsam.io.dicom.series import dicom_choices
+from knowsam.io.dicom_seg_reader import is_dicom_seg, read_dicom_seg
+from knowsam.io.image_file import IMAGE_SUFFIXES, is_image_name, read_image_file
 from knowsam.io.nifti import is_nifti_name, nifti_frames, read_nifti
 
 if TYPE_CHECKING:
@@ -56,22 +58,24 @@ def read_volume(path: Path, pick: int | str | None = None) -> Volume:
 
 
 def image_choices(path: Path) -> tuple[ImageChoice, ...]:
-    """Return the images that a NIfTI file, a DICOM file or a folder of DICOM files holds, without reading their voxels.
+    """Return the images that an image file, a DICOM file or a folder of these holds, without reading their voxels.
 
     Raises
     ------
     InputError
         If the path is none of these.
     """
-    if path.is_dir() or (not is_nifti_name(path) and is_dicom(path)):
+    if is_dicom_seg(path):
+        return (ImageChoice("the segmentation", "", 0, partial(read_dicom_seg, path)),)
+    if path.is_dir() or (not is_image_name(path) and is_dicom(path)):
         return dicom_choices(path)
-    if path.exists() and not is_nifti_name(path):
+    if path.exists() and not is_image_name(path):
         raise InputError(
-            f"{path.name} is not a NIfTI file. "
-            "Give a .nii or .nii.gz file, or the folder that holds all slices of a DICOM series."
+            f"{path.name} is no image file by its name. "
+            f"Give a {', '.join(IMAGE_SUFFIXES)} file, or the folder that holds all slices of a DICOM series."
         )
-    frames = nifti_frames(path)
+    frames = nifti_frames(path) if is_nifti_name(path) else 1
     if frames == 1:
-        return (ImageChoice("the image", "", 0, partial(read_nifti, path)),)
+        return (ImageChoice("the image", "", 0, partial(read_image_file, path)),)
     numbers = range(1, frames + 1)
     return tuple(ImageChoice(f"frame {n} of {frames}", "", 0, partial(read_nifti, path, n)) for n in numbers)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from knowsam.io import nifti
 from knowsam.io.dicom_seg_reader import is_dicom_file, read_dicom_seg
+from knowsam.io.image_file import check_label_file_writable, read_label_file, write_label_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,7 @@ def read_labels(path: Path) -> Volume:
     InputError
         If the file cannot be read or holds no labels.
     """
-    return read_dicom_seg(path) if is_dicom_file(path) else nifti.read_nifti_labels(path)
+    return read_dicom_seg(path) if is_dicom_file(path) else read_label_file(path)
 
 
 def check_labels_writable(path: Path, *, overwrite: bool = False) -> None:
@@ -40,7 +40,7 @@ def check_labels_writable(path: Path, *, overwrite: bool = False) -> None:
         If its name ends in none of the known suffixes, the folder is missing or not writable, or the file exists and is
         to be kept.
     """
-    nifti.check_writable(path, overwrite=overwrite)
+    check_label_file_writable(path, overwrite=overwrite)
 
 
 def write_labels(
@@ -64,4 +64,4 @@ def write_labels(
     OutputError
         If the file cannot be written.
     """
-    nifti.write_nifti_labels(path, labels_zyx, grid, overwrite=overwrite)
+    write_label_file(path, labels_zyx, grid, classes, overwrite=overwrite)

@@ -9,13 +9,22 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from knowsam.errors import KnowSAMError
 
-_TELLING = (b"\x00", b"\xff", b"\x7f\xff\xff\xff", b"\x80\x00\x00\x00", b"\xff\xff\xff\xff", b"\xff\xff", b"nan", b"-1", b"\x00" * 8)
+if TYPE_CHECKING:
+    from types import FrameType
+
+_TELLING = (
+    *tuple(map(bytes.fromhex, ("00", "ff", "ffff", "7fffffff", "80000000", "ffffffff", "00" * 8))),
+    b"nan",
+    b"-1",
+)
+"""Values at which readers stumble."""
+
 _HEADER_BYTES = 1024
 _LONGEST_S = 20
 
@@ -25,7 +34,7 @@ class ReadTooLongError(BaseException):
 
 
 def damaged(data: bytes, order: np.random.Generator) -> bytes:
-    """Return one to eight bytes or pieces of `data` changed, most of them in the header; sometimes cut off or longer."""
+    """Change one to eight bytes or pieces of a file, most of them in the header; sometimes cut it off."""
     found = bytearray(data)
     for _ in range(int(order.integers(1, 9))):
         end = min(len(found), _HEADER_BYTES) if order.random() < 0.8 else len(found)

@@ -103,7 +103,10 @@ def check(name: str, folder: Path, count: int) -> None:
     before_mib = _peak_mib()
     counted = outcomes(path, read, count, damage=damaged_inside_gzip if path.suffix == ".gz" else damaged)
     taken_mib = _peak_mib() - before_mib
-    print(f"{name}: {count} damaged files, {counted['refused']} refused, {counted['read']} read, {taken_mib:.0f} MiB")
+    sentence = (
+        f"{name}: {count} damaged files, {counted['refused']} refused, {counted['read']} read, {taken_mib:.0f} MiB"
+    )
+    sys.stdout.write(sentence + "\n")
     assert counted["refused"] > count / 20
     assert taken_mib < _MOST_MEMORY_MIB
 

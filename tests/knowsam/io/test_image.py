@@ -33,7 +33,7 @@ def test_a_folder_is_taken_for_a_dicom_series(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["slice.dcm", "picture.png", "case.nii.gz.txt"])
 def test_another_file_is_refused_with_both_ways_in(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"something")
-    with pytest.raises(InputError, match=rf"{name} is not a NIfTI file\. .*folder that holds all slices"):
+    with pytest.raises(InputError, match=rf"{name} is no image file by its name\. .*folder that holds all slices"):
         read_image(tmp_path / name)
 
 

@@ -1,0 +1,69 @@
+"""Names and colours of classes as text inside a file of labels.
+
+The text is JSON of this form, which other programs show as it stands or ignore:
+
+    {"label_classes": [{"value": 1, "name": "liver", "color": [230, 75, 53]}]}
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass
+
+_KEY = "label_classes"
+_MOST_CHARACTERS = 64
+
+
+def clean_name(name: str) -> str:
+    r"""Return a name as one short line of printable text.
+
+    >>> clean_name(" left\n kidney "), clean_name("é" * 100) == "é" * 64
+    ('left kidney', True)
+    """
+    printable = "".join(sign if sign.isprintable() else " " for sign in name)
+    return " ".join(printable.split())[:_MOST_CHARACTERS].rstrip()
+
+
+def foreground(classes: Iterable[LabelClass]) -> list[LabelClass]:
+    """Return the classes that a file names, with clean names: all but background, which is 0 everywhere."""
+    named = (LabelClass(c.value, clean_name(c.name), c.color) for c in classes if c.value != BACKGROUND_CLASS.value)
+    return [label_class for label_class in named if label_class.name]
+
+
+def classes_as_text(classes: Iterable[LabelClass]) -> str:
+    """Return the text for these classes, or nothing where there is none to name."""
+    listed = [{"value": c.value, "name": c.name, "color": list(c.color)} for c in foreground(classes)]
+    return json.dumps({_KEY: listed}, ensure_ascii=False) if listed else ""
+
+
+def classes_from_text(text: bytes) -> tuple[LabelClass, ...]:
+    """Return the classes that a text names; none, if it is something else."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        return ()
+    listed = content.get(_KEY) if isinstance(content, dict) else None
+    return tuple(_usable(listed)) if isinstance(listed, list) else ()
+
+
+def _usable(listed: Iterable[Any]) -> Iterator[LabelClass]:
+    taken = {BACKGROUND_CLASS.value}
+    for entry in listed:
+        label_class = _label_class(entry)
+        if label_class is not None and label_class.value not in taken:
+            taken.add(label_class.value)
+            yield label_class
+
+
+def _label_class(entry: Any) -> LabelClass | None:
+    match entry:
+        case {"value": int(value), "name": str(name), "color": [int(red), int(green), int(blue)]}:
+            usable = clean_name(name) and 0 < value <= np.iinfo(np.int32).max
+            in_range = all(0 <= shade <= 255 for shade in (red, green, blue))
+            return LabelClass(int(value), clean_name(name), (red, green, blue)) if usable and in_range else None
+    return None

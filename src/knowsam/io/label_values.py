@@ -1,0 +1,67 @@
+"""Label values between the working order and a file: which numbers they are, and in how small a type."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from knowsam.data.orientation import from_working
+from knowsam.errors import InputError
+
+if TYPE_CHECKING:
+    from knowsam.data.volume import Grid
+
+_LARGEST = np.iinfo(np.int32).max
+
+
+def as_label_values(name: str, array: npt.NDArray[Any]) -> npt.NDArray[np.integer]:
+    """Return the values in the smallest of uint8, uint16 and int32 that holds them.
+
+    Parameters
+    ----------
+    name : of the file, for messages.
+
+    Raises
+    ------
+    InputError
+        If a value is negative, not whole or beyond int32.
+    """
+    wrong = _first_wrong_value(array)
+    if wrong is not None:
+        raise InputError(
+            f"{name} holds values that are no labels, such as {wrong:g}, but labels are whole numbers from 0. "
+            "Give a label file, not an image or a probability map."
+        )
+    return array.astype(_label_type(int(array.max())), copy=False)
+
+
+def labels_in_file_order(labels_zyx: npt.NDArray[np.integer], grid: Grid) -> npt.NDArray[np.integer]:
+    """Return labels (Z, Y, X) as they are to be stored, (I, J, K), in the smallest of uint8, uint16 and int32.
+
+    Raises
+    ------
+    ValueError
+        If they do not fit the grid or are negative.
+    """
+    if labels_zyx.shape != grid.working_shape or labels_zyx.min() < 0:
+        raise ValueError(f"Labels of shape {labels_zyx.shape} from {labels_zyx.min()} do not fit {grid.working_shape}.")
+    return from_working(labels_zyx, grid).astype(_label_type(int(labels_zyx.max())), copy=False)
+
+
+def _label_type(largest: int) -> npt.DTypeLike:
+    """Return the smallest type for label values up to `largest`."""
+    smallest = np.min_scalar_type(largest)
+    return smallest if smallest in (np.uint8, np.uint16) else np.int32
+
+
+def _first_wrong_value(array: npt.NDArray[Any]) -> float | None:
+    if array.dtype.kind in "iu" and array.min() >= 0 and array.max() <= _LARGEST:
+        return None
+    # Plane by plane, for the copies that comparing makes of a whole volume are as large as itself.
+    for plane in array:
+        wrong = plane[(plane < 0) | (plane != np.floor(plane)) | (plane > _LARGEST)]
+        if wrong.size:
+            return float(wrong[0])
+    return None

@@ -1,0 +1,245 @@
+"""MetaImage files (.mha, and .mhd with its voxels beside it): images and labels in, labels out as .mha.
+
+Read without ITK, whose reader takes damaged compressed voxels for whole ones and cuts names at the first space.
+"""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+import numpy as np
+import numpy.typing as npt
+from nibabel.affines import from_matvec, voxel_sizes
+
+from knowsam.data.volume import Grid, Volume
+from knowsam.errors import InputError, OutputError
+from knowsam.io.atomic import check_place, written_whole
+from knowsam.io.label_values import as_label_values, labels_in_file_order
+from knowsam.io.notices import notice_of_shear
+from knowsam.io.segment_fields import classes_from_fields, segment_fields
+from knowsam.io.voxels import Encoding, read_voxels, require_size
+
+if TYPE_CHECKING:
+    from knowsam.data.annotation import LabelClass
+    from knowsam.data.orientation import Affine
+
+METAIMAGE_SUFFIXES = (".mha", ".mhd")
+
+_MOST_HEADER_BYTES = 4 << 20
+_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_CODES = {
+    "MET_CHAR": "i1",
+    "MET_UCHAR": "u1",
+    "MET_SHORT": "i2",
+    "MET_USHORT": "u2",
+    "MET_INT": "i4",
+    "MET_UINT": "u4",
+    "MET_LONG": "i4",
+    "MET_ULONG": "u4",
+    "MET_LONG_LONG": "i8",
+    "MET_ULONG_LONG": "u8",
+    "MET_FLOAT": "f4",
+    "MET_DOUBLE": "f8",
+}
+_CODE_NAMES = {"u1": "MET_UCHAR", "u2": "MET_USHORT", "i4": "MET_INT"}
+
+
+@dataclass(frozen=True)
+class _Header:
+    """The fields of one header and where its voxels begin: in which file, after how many bytes."""
+
+    path: Path
+    fields: Mapping[str, str]
+    voxels: Path
+    offset: int
+
+    @property
+    def compressed(self) -> bool:
+        return self.fields.get("CompressedData", "False").lower() == "true"
+
+    def numbers(self, *names: str, default: str) -> list[float]:
+        """Return the numbers of the first field there is; later names are older ones."""
+        return [float(word) for word in next((self.fields[n] for n in names if n in self.fields), default).split()]
+
+
+def read_metaimage(path: Path) -> Volume:
+    """Read an image: integers keep their type, real numbers become float32.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or damaged, no 3D image of real numbers, or has no usable geometry.
+    """
+    return _volume(path, np.float32)
+
+
+def read_metaimage_labels(path: Path) -> Volume:
+    """Read label values into the smallest of uint8, uint16 and int32, with names where this package wrote any.
+
+    Raises
+    ------
+    InputError
+        As `read_metaimage`, and if a value is no label.
+    """
+    volume = _volume(path, np.float64)
+    return replace(volume, array=as_label_values(path.name, volume.array))
+
+
+def write_metaimage_labels(
+    path: Path,
+    labels_zyx: npt.NDArray[np.integer],
+    grid: Grid,
+    classes: Sequence[LabelClass] = (),
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Write label values on a grid as .mha, whole or not at all.
+
+    Parameters
+    ----------
+    labels_zyx : (Z, Y, X) in the working orientation, non-negative.
+    classes : become fields of the header.
+    overwrite : replace an existing file.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    check_place(path, overwrite=overwrite)
+    stored = labels_in_file_order(labels_zyx, grid)
+    voxels = zlib.compress(stored.astype(stored.dtype.newbyteorder("<"), copy=False).tobytes(order="F"))
+    fields = {
+        "ObjectType": "Image",
+        "NDims": "3",
+        "BinaryData": "True",
+        "BinaryDataByteOrderMSB": "False",
+        "CompressedData": "True",
+        "CompressedDataSize": str(len(voxels)),
+        **_place_fields(grid),
+        **segment_fields(classes, grid.shape),
+        "DimSize": _listed(grid.shape),
+        "ElementType": _CODE_NAMES[stored.dtype.str[1:]],
+        "ElementDataFile": "LOCAL",
+    }
+    header = "".join(f"{key} = {value}\n" for key, value in fields.items())
+    try:
+        with written_whole(path) as complete:
+            complete.write_bytes(header.encode(errors="replace") + voxels)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error}. Free space there, or choose another folder.") from error
+
+
+def _volume(path: Path, real: npt.DTypeLike) -> Volume:
+    header = _read_header(path)
+    try:
+        grid, encoding = _grid(header), _encoding(header)
+    except (ValueError, OverflowError) as error:
+        raise InputError(f"The header of {path.name} makes no sense ({error}). Save it again as .mha.") from error
+    require_size(header.voxels, encoding.end(grid.shape), compressed=header.compressed)
+    with _opened_voxels(header) as stream:
+        array = read_voxels(path.name, stream, grid, encoding, real)
+    notice = notice_of_shear(grid.affine)
+    return Volume(array, grid, path.stem, (notice,) if notice else (), classes_from_fields(header.fields))
+
+
+def _read_header(path: Path) -> _Header:
+    if not path.is_file():
+        raise InputError(f"There is no file {path}. Check the path.")
+    fields: dict[str, str] = {}
+    with path.open("rb") as opened:
+        while "ElementDataFile" not in fields and opened.tell() < _MOST_HEADER_BYTES:
+            key, is_field, value = opened.readline(_MOST_HEADER_BYTES).decode(errors="replace").partition("=")
+            if not is_field:
+                raise InputError(f"{path.name} is not a readable MetaImage file. Save it again as .mha.")
+            fields[key.strip()] = value.strip()
+        offset = opened.tell()
+    name = fields.get("ElementDataFile", "")
+    if name.upper() == "LOCAL":
+        return _Header(path, fields, path, offset)
+    beside = path.with_name(Path(name).name or path.name)
+    if Path(name).name != name or not beside.is_file() or beside == path:
+        raise InputError(
+            f"{path.name} names {name or 'nothing'} as the file of its voxels, but one file beside it is needed. "
+            "Copy both into one folder, or save it as .mha."
+        )
+    skipped = fields.get("HeaderSize", "0")
+    return _Header(path, fields, beside, int(skipped) if skipped.isdecimal() else 0)
+
+
+def _encoding(header: _Header) -> Encoding:
+    fields, name = header.fields, header.path.name
+    code = _CODES.get(fields.get("ElementType", ""))
+    if code is None or fields.get("ElementNumberOfChannels", "1") != "1":
+        raise InputError(
+            f"{name} holds {fields.get('ElementNumberOfChannels', '1')} x {fields.get('ElementType')} in each voxel, "
+            "but one real number is needed. Convert it to grey values."
+        )
+    if fields.get("BinaryData", "True").lower() != "true":
+        raise InputError(f"{name} stores its voxels as text, but binary ones are needed. Save it again as .mha.")
+    big = fields.get("BinaryDataByteOrderMSB", fields.get("ElementByteOrderMSB", "False")).lower() == "true"
+    return Encoding(np.dtype((">" if big else "<") + code), 0 if header.compressed else header.offset)
+
+
+def _grid(header: _Header) -> Grid:
+    sizes = [int(count) for count in header.fields.get("DimSize", "").split()]
+    if len(sizes) != 3 or min(sizes) < 1:
+        raise InputError(f"{header.path.name} has sizes {sizes}, but one 3D image is needed. Save it as its own file.")
+    i, j, k = sizes
+    # A row of the matrix is the direction of one axis.
+    directions = np.reshape(header.numbers("TransformMatrix", "Rotation", default="1 0 0 0 1 0 0 0 1"), (3, 3)).T
+    spacing = np.reshape(header.numbers("ElementSpacing", "ElementSize", default="1 1 1"), 3)
+    origin = np.reshape(header.numbers("Offset", "Position", "Origin", default="0 0 0"), 3)
+    return Grid((i, j, k), _LPS_TO_RAS @ from_matvec(directions * spacing, origin))
+
+
+def _place_fields(grid: Grid) -> dict[str, str]:
+    lps: Affine = _LPS_TO_RAS @ grid.affine
+    spacing = voxel_sizes(lps)
+    return {
+        "TransformMatrix": _listed((lps[:3, :3] / spacing).T.ravel()),
+        "Offset": _listed(lps[:3, 3]),
+        "CenterOfRotation": "0 0 0",
+        "ElementSpacing": _listed(spacing),
+    }
+
+
+def _listed(numbers: Any) -> str:
+    return " ".join(f"{number:.17g}" for number in numbers)
+
+
+@contextmanager
+def _opened_voxels(header: _Header) -> Iterator[BinaryIO]:
+    with header.voxels.open("rb") as opened:
+        if header.compressed:
+            opened.seek(header.offset)
+            yield cast("BinaryIO", _Inflated(opened))
+        else:
+            yield opened
+
+
+class _Inflated(io.RawIOBase):
+    """The content of a zlib stream, unpacked as it is read."""
+
+    def __init__(self, packed: BinaryIO) -> None:
+        self._packed = packed
+        self._inflate = zlib.decompressobj()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, target: Any) -> int:
+        content = b""
+        while not content and not self._inflate.eof:
+            packed = self._inflate.unconsumed_tail or self._packed.read(1 << 16)
+            if not packed:
+                raise EOFError("it ends before its last voxel")
+            content = self._inflate.decompress(packed, len(target))
+        target[: len(content)] = content
+        return len(content)

@@ -1,0 +1,189 @@
+"""The header of a NIfTI file: what images it holds, how they stand in it and where they lie."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import nibabel as nib
+import numpy as np
+from nibabel.affines import voxel_sizes
+from nibabel.spatialimages import HeaderDataError
+
+from knowsam.data.volume import Grid, NiftiGeometry
+from knowsam.errors import InputError
+from knowsam.io.notices import corners_apart_mm, notice_of_shear, notice_of_unit
+from knowsam.io.voxels import READING_ERRORS, Encoding, is_gzip, opened_plain, require_size
+
+HEADER_FIELDS = tuple(field.name for field in fields(NiftiGeometry) if field.name != "version")
+"""The header's own names of the fields that hold its geometry."""
+
+COMMENT_CODE = 6
+"""Marks an extension of the header as plain text for whom it may concern."""
+
+_UNITS = {1: ("metres", 1000.0), 2: ("mm", 1.0), 3: ("micrometres", 0.001)}
+"""Name and mm by the code of the header; files that name no unit are in millimetres."""
+
+_HEADER_TYPES = (nib.Nifti1Header, nib.Nifti2Header)
+_MOST_COMMENT_BYTES = 1 << 20
+_CONTRADICTION_VX = 0.1
+"""Two forms contradict each other if they place a voxel further apart than this; rounding stays far below."""
+
+
+@dataclass(frozen=True, eq=False)
+class NiftiHeader:
+    """One header.
+
+    Parameters
+    ----------
+    path : the file.
+    usable : as nibabel repairs it.
+    stored : as it stands in the file; a mask is to get this one back.
+    comments : the plain text that was added to it.
+    """
+
+    path: Path
+    usable: nib.Nifti1Header
+    stored: nib.Nifti1Header
+    comments: tuple[bytes, ...]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(I, J, K) of one image."""
+        i, j, k = (int(count) for count in self.usable.get_data_shape()[:3])
+        return i, j, k
+
+    @property
+    def frames(self) -> int:
+        """How many images there are."""
+        return math.prod(int(count) for count in self.usable.get_data_shape()[3:])
+
+    def encoding(self, frame: int) -> Encoding:
+        """Return how the voxels of one image, counted from 1, stand in the file."""
+        dtype = self.usable.get_data_dtype()
+        slope, inter = self.usable.get_slope_inter()
+        offset = self.usable.get_data_offset() + (frame - 1) * math.prod(self.shape) * dtype.itemsize
+        return Encoding(dtype, offset, 1.0 if slope is None else slope, 0.0 if inter is None else inter)
+
+    def grid(self) -> Grid:
+        """Return where the voxels lie.
+
+        Raises
+        ------
+        InputError
+            If the header gives them no place.
+        """
+        spacing = self.stored["pixdim"][1:4]
+        if self.stored["sform_code"] <= 0 and not (np.isfinite(spacing).all() and spacing.all()):
+            raise InputError(
+                f"The spacing in {self.path.name} is {spacing.tolist()}, but must be finite and not zero. "
+                "Repair the header, for example by converting the image again from DICOM."
+            )
+        _, mm = self._unit()
+        affine = self.usable.get_best_affine().astype(float)
+        with np.errstate(over="ignore"):
+            affine[:3] *= mm
+        return Grid(self.shape, affine, self._geometry())
+
+    def notices(self) -> tuple[str, ...]:
+        """Return sentences on what the header says of place and leaves in doubt."""
+        affine = self.usable.get_best_affine()
+        found = (self._notice_of_forms(), notice_of_unit(*self._unit()), notice_of_shear(affine))
+        return tuple(notice for notice in found if notice)
+
+    def _unit(self) -> tuple[str, float]:
+        # The low three bits are the unit of space, the others that of time.
+        return _UNITS.get(int(self.stored["xyzt_units"]) & 7, _UNITS[2])
+
+    def _geometry(self) -> NiftiGeometry:
+        # The first four numbers of a field are all of it, except in pixdim, where times and the like follow.
+        values = {name: np.atleast_1d(self.stored[name])[:4].tolist() for name in HEADER_FIELDS}
+        geometry: dict[str, Any] = {name: v[0] if len(v) == 1 else tuple(v) for name, v in values.items()}
+        return NiftiGeometry(version=2 if isinstance(self.stored, nib.Nifti2Header) else 1, **geometry)
+
+    def _notice_of_forms(self) -> str | None:
+        codes = (int(self.usable["sform_code"]), int(self.usable["qform_code"]))
+        if codes == (0, 0):
+            return (
+                "The file does not say how it lies in the body (it has neither sform nor qform). Its axes are taken to "
+                "run to the left, to the front and to the head; check the sides."
+            )
+        if 0 in codes:
+            return None
+        _, mm = self._unit()
+        sform = self.usable.get_sform()
+        try:
+            apart_mm = corners_apart_mm(sform, self.usable.get_qform(), self.shape) * mm
+        except (HeaderDataError, ValueError):
+            return "The qform of the file is no rotation; the sform is used."
+        if apart_mm <= _CONTRADICTION_VX * mm * voxel_sizes(sform).min():
+            return None
+        return (
+            f"The sform and the qform of the file place it up to {apart_mm:.3g} mm apart. The sform is used; a program "
+            "that uses the qform shows the image elsewhere."
+        )
+
+
+def read_nifti_header(path: Path) -> NiftiHeader:
+    """Read the header of a file, without its voxels.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, not NIfTI, damaged, too small for the voxels it claims or holds no 3D image.
+    """
+    if not path.is_file():
+        raise InputError(f"There is no file {path}. Check the path.")
+    try:
+        header = _header(path)
+        claimed = _claimed_bytes(header)
+        require_size(path, claimed, compressed=is_gzip(path))
+    except (*READING_ERRORS, HeaderDataError, ValueError, OverflowError) as error:
+        raise InputError(f"{path.name} is not a readable NIfTI file ({error}). Give a .nii or .nii.gz file.") from error
+    return header
+
+
+def _header(path: Path) -> NiftiHeader:
+    with opened_plain(path) as opened, np.errstate(all="ignore"):
+        block = opened.read(nib.Nifti2Header.sizeof_hdr)
+        header_type = next((one for one in _HEADER_TYPES if one.may_contain_header(block)), None)
+        if header_type is None:
+            raise ValueError("its first bytes are no header")
+        # No more than the header itself, so that nibabel does not look for extensions, which it trusts.
+        block = block[: header_type.sizeof_hdr]
+        stored, usable = (header_type.from_fileobj(BytesIO(block), check=check) for check in (False, True))
+        _require_3d(path, usable)
+        opened.seek(header_type.sizeof_hdr)
+        comments = tuple(_comments(opened, usable))
+    return NiftiHeader(path, usable, stored, comments)
+
+
+def _require_3d(path: Path, header: nib.Nifti1Header) -> None:
+    shape = tuple(int(count) for count in header.get_data_shape())
+    if len(shape) < 3 or min(shape) < 1:
+        raise InputError(f"{path.name} has shape {shape}, but a 3D image is needed. Give a whole volume.")
+
+
+def _claimed_bytes(header: NiftiHeader) -> int:
+    voxels = math.prod(header.shape) * header.frames
+    return header.encoding(1).offset + voxels * int(header.usable.get_data_dtype().itemsize)
+
+
+def _comments(opened: BinaryIO, header: nib.Nifti1Header) -> Iterator[bytes]:
+    """Give the comments between header and voxels, up to the first extension that cannot be one."""
+    end = min(header.get_data_offset(), opened.tell() + _MOST_COMMENT_BYTES)
+    if opened.read(4)[:1] in (b"", b"\0"):
+        return
+    while opened.tell() + 8 <= end:
+        head = opened.read(8)
+        size, code = struct.unpack(f"{header.endianness}ii", head) if len(head) == 8 else (0, 0)
+        if size < 8 or opened.tell() + size - 8 > end:
+            return
+        content = opened.read(size - 8)
+        if code == COMMENT_CODE:
+            yield content.rstrip(b"\0")

@@ -1,0 +1,168 @@
+"""The voxels of one 3D image in a file, brought piece by piece straight into the working order.
+
+So a volume is in memory once, however its file orders it, and what a header claims costs nothing before it is there.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+from nibabel.volumeutils import apply_read_scaling
+
+from knowsam.data.orientation import empty_for_working, to_working
+from knowsam.errors import InputError
+
+if TYPE_CHECKING:
+    from knowsam.data.volume import Grid
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_MOST_DEFLATED = 1032
+"""A byte of deflated data stands for at most so many."""
+
+_PIECE_BYTES = 4 << 20
+"""Stays in the cache, so that voxels are turned round before they reach the memory."""
+
+READING_ERRORS = (OSError, EOFError, zlib.error)
+"""What a damaged stream may raise while it is read."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How the voxels of one 3D image stand in a stream, the first axis fastest.
+
+    Parameters
+    ----------
+    dtype : of a stored number, with its byte order.
+    offset : bytes before the first voxel.
+    slope, inter : a stored number times `slope` plus `inter` is the value of a voxel.
+    """
+
+    dtype: np.dtype[Any]
+    offset: int = 0
+    slope: float = 1.0
+    inter: float = 0.0
+
+    def kept_dtype(self, real: npt.DTypeLike) -> np.dtype[Any]:
+        """Return the type of the array: integers stay as they are where nothing is scaled, all else becomes `real`."""
+        as_stored = self.dtype.kind in "iu" and (self.slope, self.inter) == (1, 0)
+        return self.dtype.newbyteorder("=") if as_stored else np.dtype(real)
+
+    def end(self, shape: tuple[int, int, int]) -> int:
+        """Return how many bytes there are up to the last voxel of an image of this shape."""
+        return self.offset + math.prod(shape) * self.dtype.itemsize
+
+
+def is_gzip(path: Path) -> bool:
+    """Tell by its first bytes whether a file is compressed, whatever it is called.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    """
+    with path.open("rb") as opened:
+        return opened.read(2) == _GZIP_MAGIC
+
+
+def opened_plain(path: Path) -> BinaryIO:
+    """Open a file, unpacked if it is compressed.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    """
+    return gzip.open(path) if is_gzip(path) else path.open("rb")  # type: ignore[return-value]
+
+
+def require_size(path: Path, claimed: int, *, compressed: bool) -> None:
+    """Check that a file can hold as many bytes as its header claims.
+
+    Raises
+    ------
+    InputError
+        If it cannot.
+    """
+    held = path.stat().st_size * (_MOST_DEFLATED if compressed else 1)
+    if claimed > held:
+        raise InputError(
+            f"{path.name} is damaged or cut off: its header claims {claimed} bytes, but the file can hold {held} at "
+            "most. Copy or export the file again."
+        )
+
+
+def read_voxels(name: str, stream: BinaryIO, grid: Grid, encoding: Encoding, real: npt.DTypeLike) -> npt.NDArray[Any]:
+    """Read one image into the working order, (Z, Y, X).
+
+    Parameters
+    ----------
+    name : of the file, for messages.
+    real : type of the array where the file holds real numbers or scales its integers.
+
+    Raises
+    ------
+    InputError
+        If the voxels are no real numbers, end early, are damaged, NaN or infinite, or do not fit into memory.
+    """
+    if encoding.dtype.kind not in "iuf":
+        raise InputError(
+            f"{name} holds {encoding.dtype} voxels, but real numbers are needed. Convert it to grey values."
+        )
+    try:
+        array_ijk = empty_for_working(grid.shape, encoding.kept_dtype(real), grid.affine)
+        if encoding.offset:
+            stream.seek(encoding.offset)
+        non_finite = _fill(array_ijk, stream, encoding)
+        _read_to_checksum(stream, encoding.end(grid.shape))
+    except MemoryError as error:
+        raise InputError(f"{name}, of shape {grid.shape}, does not fit into memory. Crop it or reduce it.") from error
+    except READING_ERRORS as error:
+        raise InputError(f"{name} is damaged or cut off ({error}). Copy or export the file again.") from error
+    if non_finite:
+        raise InputError(
+            f"{name} contains {non_finite} voxels that are NaN or infinite, but numbers are needed everywhere. "
+            "Replace them, for example by the value of the background."
+        )
+    return to_working(array_ijk, grid.affine)
+
+
+def _fill(array_ijk: npt.NDArray[Any], stream: BinaryIO, encoding: Encoding) -> int:
+    """Fill an array from a stream, and return how many of its values are not finite."""
+    columns, rows, planes = array_ijk.shape
+    plane_bytes = columns * rows * encoding.dtype.itemsize
+    step = max(1, _PIECE_BYTES // plane_bytes)
+    buffer = memoryview(bytearray(step * plane_bytes))
+    non_finite = 0
+    for first in range(0, planes, step):
+        count = min(step, planes - first)
+        piece = buffer[: count * plane_bytes]
+        _read_whole(stream, piece)
+        stored = np.frombuffer(piece, encoding.dtype).reshape((columns, rows, count), order="F")
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = apply_read_scaling(stored, encoding.slope, encoding.inter).astype(array_ijk.dtype, copy=False)
+        if values.dtype.kind == "f":
+            non_finite += values.size - int(np.count_nonzero(np.isfinite(values)))
+        array_ijk[:, :, first : first + count] = values
+    return non_finite
+
+
+def _read_to_checksum(stream: BinaryIO, most: int) -> None:
+    """Read on to the end, where a compressed stream is compared with its checksum; not for ever, if much follows."""
+    while most > 0 and (content := stream.read(_PIECE_BYTES)):
+        most -= len(content)
+
+
+def _read_whole(stream: BinaryIO, target: memoryview) -> None:
+    done = 0
+    while done < len(target):
+        count = stream.readinto(target[done:])  # type: ignore[attr-defined]
+        if not count:
+            raise EOFError("it ends before its last voxel")
+        done += count

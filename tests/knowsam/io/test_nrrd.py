@@ -1,0 +1,145 @@
+"""NRRD: whatever space a header names, voxels come to their place; what one label per voxel cannot hold is refused."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from knowsam.data.annotation import LabelClass
+from knowsam.errors import InputError
+from knowsam.io.nrrd import read_nrrd, read_nrrd_labels
+
+HEADER = {
+    "type": "int16",
+    "dimension": "3",
+    "space": "left-posterior-superior",
+    "sizes": "2 3 4",
+    "space directions": "(-0.7,0,0) (0,0.8,0) (0,0,2.5)",
+    "endian": "little",
+    "encoding": "raw",
+    "space origin": "(1,2,3)",
+}
+VALUES = np.arange(24, dtype="<i2").reshape((2, 3, 4), order="F")
+
+
+def written(path: Path, voxels: bytes = VALUES.tobytes(order="F"), newline: str = "\n", **fields: str | None) -> Path:
+    """Write a file by hand; a field of None is left out, "_" in the name of a field is a space."""
+    header = HEADER | {name.replace("_", " ") if name.islower() else name: value for name, value in fields.items()}
+    lines = [
+        f"{name}{':=' if name[0].isupper() else ': '}{value}" for name, value in header.items() if value is not None
+    ]
+    path.write_bytes(newline.join(["NRRD0004", "# by hand", *lines, "", ""]).encode() + voxels)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("space", "signs"),
+    [
+        ("left-posterior-superior", (-1, -1, 1)),
+        ("LPS", (-1, -1, 1)),
+        ("right-anterior-superior", (1, 1, 1)),
+        ("left-anterior-superior", (-1, 1, 1)),
+    ],
+)
+def test_the_axes_of_the_space_are_told_apart(tmp_path: Path, space: str, signs: tuple[int, int, int]) -> None:
+    volume = read_nrrd(written(tmp_path / "a.nrrd", space=space))
+    expected = np.diag([*signs, 1]) @ np.array([[-0.7, 0, 0, 1], [0, 0.8, 0, 2], [0, 0, 2.5, 3], [0, 0, 0, 1]])
+    np.testing.assert_allclose(volume.grid.affine, expected)
+    assert volume.notices == ()
+
+
+def test_a_file_of_no_anatomical_space_is_told(tmp_path: Path) -> None:
+    scanner = written(tmp_path / "a.nrrd", space="scanner-xyz")
+    assert "does not say how it lies in the body" in read_nrrd(scanner).notices[0]
+    bare = written(tmp_path / "b.nrrd", space=None, space_directions=None, space_origin=None, spacings="1 2 3")
+    volume = read_nrrd(bare)
+    assert "does not say how it lies in the body" in volume.notices[0]
+    assert volume.grid.spacing_mm == (1, 2, 3)
+
+
+def test_other_units_than_mm_are_converted_and_told(tmp_path: Path) -> None:
+    volume = read_nrrd(written(tmp_path / "a.nrrd", space_units='"cm" "cm" "cm"'))
+    assert volume.grid.spacing_mm == pytest.approx((7, 8, 25))
+    assert "lengths in cm" in volume.notices[0]
+
+
+@pytest.mark.parametrize(("nrrd_type", "dtype"), [("uchar", "<u1"), ("unsigned short", "<u2"), ("int", ">i4")])
+@pytest.mark.parametrize("encoding", ["raw", "gzip"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_integers_keep_type_and_values(tmp_path: Path, nrrd_type: str, dtype: str, encoding: str, newline: str) -> None:
+    voxels = VALUES.astype(dtype).tobytes(order="F")
+    packed = gzip.compress(voxels) if encoding == "gzip" else voxels
+    endian = "big" if dtype[0] == ">" else "little"
+    path = written(tmp_path / "a.nrrd", packed, newline, type=nrrd_type, encoding=encoding, endian=endian)
+    volume = read_nrrd(path)
+    assert volume.array.dtype == np.dtype(dtype).newbyteorder("=")
+    np.testing.assert_array_equal(np.sort(volume.array, axis=None), np.arange(24))
+
+
+def test_doubles_become_float32(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.nrrd", (VALUES / 2).tobytes(order="F"), type="double")
+    assert read_nrrd(path).array.dtype == np.float32
+
+
+def test_segments_of_slicer_name_the_classes(tmp_path: Path) -> None:
+    path = written(
+        tmp_path / "a.seg.nrrd",
+        type="short",
+        Segment0_ID="S7",
+        Segment0_Name="rechte Niere ñ: oben",
+        Segment0_Color="0.5 0.2 1",
+        Segment0_LabelValue="7",
+        Segment1_Name="no value of its own",
+        Segment2_Name="no number",
+        Segment2_LabelValue="seven",
+    )
+    volume = read_nrrd_labels(path)
+    assert volume.name == "a"
+    assert volume.classes == (
+        LabelClass(1, "no value of its own", (128, 128, 128)),
+        LabelClass(7, "rechte Niere ñ: oben", (128, 51, 255)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {
+                "dimension": "4",
+                "sizes": "2 2 3 2",
+                "space_directions": "none (1,0,0) (0,1,0) (0,0,1)",
+                "Segment0_ID": "a",
+            },
+            "2 layers of segments.*Collapse the layers",
+        ),
+        ({"dimension": "4", "sizes": "2 2 3 2", "space_directions": "none (1,0,0) (0,1,0) (0,0,1)"}, "one 3D image"),
+        ({"sizes": "2 -3 4"}, "one 3D image"),
+        ({"sizes": "2 3"}, "one 3D image"),
+        ({"sizes": "a b c"}, "not a readable NRRD file"),
+        ({"data_file": "../../etc/passwd"}, "another file"),
+        ({"encoding": "bzip2"}, "raw or gzip"),
+        ({"encoding": None}, "raw or gzip"),
+        ({"byte_skip": "-1"}, "raw or gzip"),
+        ({"type": "block"}, "real numbers"),
+        ({"space_directions": "(1,0) (0,1) (0,0)"}, "no place in 3D"),
+        ({"space_directions": "(1,0,0) none (0,0,1)"}, "three independent axes"),
+        ({"space_origin": "(1,2)"}, "no place in 3D"),
+        ({"sizes": "20 30 40"}, "header claims 48.* bytes"),
+        ({"sizes": "2 3 4000000000", "encoding": "gzip"}, "header claims 48000000000 bytes"),
+    ],
+)
+def test_what_is_no_single_image_is_refused(tmp_path: Path, fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read_nrrd_labels(written(tmp_path / "a.nrrd", **fields))
+
+
+def test_damaged_voxels_are_refused(tmp_path: Path) -> None:
+    packed = bytearray(gzip.compress(VALUES.tobytes(order="F")))
+    packed[-6] ^= 0xFF
+    with pytest.raises(InputError, match="damaged or cut off"):
+        read_nrrd(written(tmp_path / "a.nrrd", bytes(packed), encoding="gzip"))
