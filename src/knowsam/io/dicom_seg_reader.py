@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import struct
-import warnings
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pydicom
 from pydicom.errors import BytesLengthException
-from pydicom.misc import is_dicom
+from pydicom.filereader import read_file_meta_info
 from pydicom.pixels.utils import iter_pixels
 from pydicom.uid import UID, SegmentationStorage
 
@@ -23,6 +23,7 @@ from knowsam.data.orientation import Affine, to_working
 from knowsam.data.volume import Grid, Volume
 from knowsam.errors import InputError
 from knowsam.io.cielab import rgb_of_cielab
+from knowsam.io.dicom.files import is_dicom, opened, pydicom_silenced
 from knowsam.io.dicom_seg_writer import VALUE_PREFIX
 
 if TYPE_CHECKING:
@@ -70,23 +71,17 @@ class _Frames:
     grid: Grid
 
 
-def is_dicom_file(path: Path) -> bool:
-    """Tell by its first bytes whether a file is DICOM."""
-    return path.is_file() and bool(is_dicom(path))
-
-
 def is_dicom_seg(path: Path) -> bool:
-    """Tell by its header whether a file is a DICOM segmentation."""
-    if not is_dicom_file(path):
+    """Tell by its first bytes whether a file is a DICOM segmentation."""
+    if not is_dicom(path):
         return False
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with pydicom_silenced():
         try:
-            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["SOPClassUID"])
-            return header.get("SOPClassUID") in (SegmentationStorage, LABEL_MAP_STORAGE)
+            sop_class = read_file_meta_info(path).get("MediaStorageSOPClassUID")
         except _DAMAGE:
             # What is wrong with it is said by who reads it as an image.
             return False
+    return sop_class in (SegmentationStorage, LABEL_MAP_STORAGE)
 
 
 def read_dicom_seg(path: Path) -> Volume:
@@ -100,11 +95,10 @@ def read_dicom_seg(path: Path) -> Volume:
     InputError
         If the file is no segmentation, is damaged, or its frames are no evenly spaced slices of one volume.
     """
-    # pydicom would put values of the header into its warnings.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with pydicom_silenced():
         try:
-            dataset = pydicom.dcmread(path)
+            with opened(path) or nullcontext(path) as file:
+                dataset = pydicom.dcmread(file)
             _refuse_other_objects(path, dataset)
             return _volume(path, dataset)
         except _DAMAGE as error:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from knowsam.io.dicom_seg_reader import is_dicom_file, read_dicom_seg
+from knowsam.io.dicom.files import is_dicom
+from knowsam.io.dicom_seg_reader import read_dicom_seg
 from knowsam.io.image_file import check_label_file_writable, read_label_file, write_label_file
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def read_labels(path: Path) -> Volume:
     InputError
         If the file cannot be read or holds no labels.
     """
-    return read_dicom_seg(path) if is_dicom_file(path) else read_label_file(path)
+    return read_dicom_seg(path) if is_dicom(path) else read_label_file(path)
 
 
 def check_labels_writable(path: Path, *, overwrite: bool = False) -> None:

@@ -211,11 +211,11 @@ def test_a_slice_alone_is_refused(tmp_path: Path) -> None:
         read_volume(saved(dicom_slice(0), tmp_path / "only.dcm"))
 
 
-def test_a_segmentation_is_no_image(tmp_path: Path) -> None:
+def test_a_segmentation_in_a_folder_is_no_image(tmp_path: Path) -> None:
     labels = dicom_slice(0)
     labels.file_meta.MediaStorageSOPClassUID = labels.SOPClassUID = SegmentationStorage
     with pytest.raises(InputError, match="0 DICOM images"):
-        read_volume(saved(labels, tmp_path / "labels.dcm"))
+        read_volume(saved(labels, tmp_path / "labels.dcm").parent)
 
 
 def test_a_description_is_one_short_line_whatever_the_header_holds(tmp_path: Path) -> None:
