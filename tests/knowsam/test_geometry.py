@@ -181,6 +181,9 @@ def read_by_highdicom(folder: Path) -> tuple[NDArray[Any], Callable[[NDArray[np.
     return volume.array, lambda indices: apply_affine(LPS_TO_RAS @ volume.affine, indices)
 
 
+NAMES = {read_by_us: "our reader", read_by_highdicom: "highdicom", read_by_simpleitk: "SimpleITK"}
+
+
 @pytest.mark.parametrize("tilt", TILTS)
 @pytest.mark.parametrize("read", [read_by_us, read_by_highdicom, read_by_simpleitk])
 def test_a_dicom_series_lies_where_its_header_says(
@@ -188,8 +191,7 @@ def test_a_dicom_series_lies_where_its_header_says(
 ) -> None:
     expected = series(tmp_path, tilt)
     worst_mm = float(np.linalg.norm(places_by_value(*read(tmp_path)) - expected, axis=1).max())
-    name = read.__name__.removeprefix("read_by_").replace("us", "our reader").replace("simpleitk", "SimpleITK")
-    logger.info("| DICOM series | %s, anisotropic | 1 | %s | %.1e |", tilt, name, worst_mm)
+    logger.info("| DICOM series | %s, anisotropic | 1 | %s | %.1e |", tilt, NAMES[read], worst_mm)
     assert worst_mm < 1e-3
 
 
@@ -230,6 +232,6 @@ def test_a_real_dicom_series_lies_where_other_readers_see_it(
     ours = apply_affine(np.linalg.inv(volume.affine), place(indices))
     apart_vx = np.abs(ours - ours.round())
     worst_mm = float((apart_vx * volume.spacing_mm).max())
-    logger.info("| real brain MR | as scanned | 1 | %s | %.1e |", read.__name__.removeprefix("read_by_"), worst_mm)
+    logger.info("| real brain MR | as scanned | 1 | %s | %.1e |", NAMES[read], worst_mm)
     assert worst_mm < 1e-3
     np.testing.assert_array_equal(volume.array[tuple(ours.round().astype(int).T)], array[tuple(indices.T)])

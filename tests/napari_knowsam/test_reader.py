@@ -11,9 +11,11 @@ import pytest
 from napari.components import ViewerModel
 from napari.utils.notifications import notification_manager
 
+from knowsam.data.annotation import LabelClass
+from knowsam.io.labels import write_labels
 from knowsam.io.sample import sample_folder
 from napari_knowsam._reader import get_reader, read_paths
-from napari_knowsam.volume_layers import has_known_orientation, volume_of
+from napari_knowsam.volume_layers import CLASSES_KEY, has_known_orientation, volume_of
 
 if TYPE_CHECKING:
     from npe2 import PluginManager
@@ -28,6 +30,23 @@ MASK = (GREY > 20).astype(np.uint8)
 @pytest.mark.parametrize("name", ["scan.nii", "scan.nii.gz", "SCAN.NII.GZ", "scan.v1.2.nii.gz"])
 def test_nifti_files_are_accepted_by_their_names(name: str, nifti_file: Writer) -> None:
     assert get_reader(str(nifti_file(name.lower(), GREY).with_name(name))) is read_paths
+
+
+@pytest.mark.parametrize("name", ["scan.nrrd", "scan.mha"])
+def test_nrrd_and_metaimage_files_are_opened_on_their_grid(name: str, tmp_path: Path, tiny: Volume) -> None:
+    write_labels(tmp_path / name, np.arange(tiny.array.size).reshape(tiny.shape) % 300, tiny.grid)
+    assert get_reader(str(tmp_path / name)) is read_paths
+    ((_, kwargs, kind),) = read_paths(str(tmp_path / name))
+    assert kind == "image"
+    assert kwargs["scale"] == pytest.approx(tiny.spacing_mm)
+
+
+def test_segments_of_slicer_open_as_labels_with_their_names(tmp_path: Path, tiny: Volume) -> None:
+    named = LabelClass(1, "Leber", (1, 2, 3))
+    write_labels(tmp_path / "case.seg.nrrd", np.ones(tiny.shape, np.uint8), tiny.grid, [named])
+    ((_, kwargs, kind),) = read_paths(str(tmp_path / "case.seg.nrrd"))
+    assert kind == "labels"
+    assert named in kwargs["metadata"][CLASSES_KEY]
 
 
 def test_other_files_and_folders_without_dicom_are_left_to_other_readers(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from npe2 import write
 from scipy.spatial.transform import Rotation
 
 from knowsam.errors import InputError, OutputError
+from knowsam.io.labels import read_labels
 from knowsam.io.nifti import read_nifti, read_nifti_labels
 from knowsam.io.sample import sample_folder
 from napari_knowsam._writer import labels_of, save_labels, write_labels
@@ -61,6 +62,13 @@ def test_labels_return_to_the_axis_order_of_any_file(codes: str, tmp_path: Path,
     saved = nib.load(save(labels_on(volume, volume.array), tmp_path / "saved.nii"))
     assert np.array_equal(np.asanyarray(saved.dataobj), np.asanyarray(source.dataobj))
     assert np.allclose(saved.affine, source.affine, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["mask.nrrd", "mask.seg.nrrd", "mask.mha"])
+def test_labels_are_saved_as_the_kind_of_file_that_the_name_says(name: str, tmp_path: Path, tiny: Volume) -> None:
+    saved = read_labels(save(labels_on(tiny), tmp_path / name))
+    assert (saved.array == 3).all()
+    np.testing.assert_allclose(saved.affine, tiny.affine, atol=1e-5)
 
 
 def test_a_name_without_ending_becomes_a_packed_nifti_file(tmp_path: Path, tiny: Volume) -> None:

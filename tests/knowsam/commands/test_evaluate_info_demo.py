@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 import nibabel as nib
 import numpy as np
 
+from knowsam.data.annotation import LabelClass
+from knowsam.io.labels import read_labels, write_labels
+
 if TYPE_CHECKING:
     import pytest
 
@@ -55,6 +58,16 @@ def test_info_tells_geometry_and_classes_in_the_count_of_the_file(
         "2 480 2.16",
         "7 360 1.62",
     ]
+
+
+def test_info_tells_the_names_that_a_mask_holds(
+    folder: Path, knowsam: Callable[[str], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth = read_labels(folder / "truth.nii.gz")
+    write_labels(folder / "named.nii.gz", truth.array, truth.grid, [LabelClass(7, "left kidney", (1, 2, 3))])
+    assert knowsam("info {f}/named.nii.gz") == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert lines[-4:] == ["class voxels volume ml name", "0 3000 13.50", "2 480 2.16", "7 360 1.62 left kidney"]
 
 
 def test_info_tells_the_classes_of_a_mask_that_is_stored_as_fractions_and_none_of_an_image(

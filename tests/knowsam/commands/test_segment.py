@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
+from knowsam.data.annotation import LabelClass
 from knowsam.io.image import read_image
+from knowsam.io.labels import read_labels, write_labels
 from knowsam.io.nifti import write_nifti_labels
 
 SEGMENT = "segment {f}/image.nii.gz --labels {f}/labels.nii.gz -o {f}/out.nii.gz {quick}"
@@ -29,6 +31,13 @@ def test_the_mask_has_the_grid_of_the_image_and_the_values_of_the_labels(
     assert (int(mask.header["sform_code"]), int(mask.header["qform_code"])) == (4, 1)
     assert np.issubdtype(mask.get_data_dtype(), np.integer)
     assert set(np.unique(mask.dataobj)) == {0, 2, 7}
+
+
+def test_the_mask_has_the_names_of_the_labels(folder: Path, knowsam: Callable[[str], int]) -> None:
+    painted, named = read_labels(folder / "labels.nii.gz"), (LabelClass(7, "linke Niere ñ", (1, 2, 3)),)
+    write_labels(folder / "labels.seg.nrrd", painted.array, painted.grid, named)
+    assert knowsam(SEGMENT.replace("labels.nii.gz", "labels.seg.nrrd")) == 0
+    assert {c.value: c.name for c in read_labels(folder / "out.nii.gz").classes} == {2: "class 2", 7: "linke Niere ñ"}
 
 
 def test_by_default_exactly_the_slices_with_labels_come_out_as_painted(
