@@ -85,15 +85,17 @@ class NiftiHeader:
                 "Repair the header, for example by converting the image again from DICOM."
             )
         _, mm = self._unit()
-        affine = self.usable.get_best_affine().astype(float)
-        with np.errstate(over="ignore"):
+        # NumPy warns of what is no number, and of what is none any more in mm; the grid refuses both.
+        with np.errstate(over="ignore", invalid="ignore"):
+            affine = self.usable.get_best_affine().astype(float)
             affine[:3] *= mm
         return Grid(self.shape, affine, self._geometry())
 
     def notices(self) -> tuple[str, ...]:
         """Return sentences on what the header says of place and leaves in doubt."""
-        affine = self.usable.get_best_affine()
-        found = (self._notice_of_forms(), notice_of_unit(*self._unit()), notice_of_shear(affine))
+        with np.errstate(over="ignore", invalid="ignore"):
+            shear = notice_of_shear(self.usable.get_best_affine())
+            found = (self._notice_of_forms(), notice_of_unit(*self._unit()), shear)
         return tuple(notice for notice in found if notice)
 
     def _unit(self) -> tuple[str, float]:
