@@ -171,8 +171,10 @@ def _read_header(path: Path) -> _Header:
             start = opened.read(_MOST_HEADER_BYTES)
         blank = re.search(rb"\n\r?\n", start)
         head = start[: blank.start()] if blank else start
-        fields = dict(library.read_header(head.decode(errors="replace").split("\n")))
-        int(np.prod(fields["sizes"]))
+        # NumPy would warn of numbers that are none; the checks that follow refuse them.
+        with np.errstate(all="ignore"):
+            fields = dict(library.read_header(head.decode(errors="replace").split("\n")))
+            int(np.prod(fields["sizes"]))
     except (OSError, ValueError, LookupError, TypeError, OverflowError, library.NRRDError) as error:
         raise InputError(f"{path.name} is not a readable NRRD file ({error}). Save it again as .nrrd.") from error
     return _Header(path, fields, blank.end() if blank else len(start))
