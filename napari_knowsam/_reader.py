@@ -12,7 +12,7 @@ import napari
 
 from knowsam.errors import InputError
 from knowsam.io.dicom.files import files_under, is_dicom
-from knowsam.io.dicom_seg_reader import is_dicom_seg
+from knowsam.io.dicom.seg_reader import is_dicom_seg
 from knowsam.io.image import image_choices
 from knowsam.io.image_file import is_image_name
 from knowsam.io.labels import read_labels

@@ -14,7 +14,7 @@ from napari.utils.notifications import show_warning
 from knowsam.data.annotation import BACKGROUND_CLASS
 from knowsam.data.volume import Volume
 from knowsam.errors import InputError
-from knowsam.io.dicom_seg_writer import (
+from knowsam.io.dicom.seg_writer import (
     check_dicom_seg_writable,
     is_dicom_seg_name,
     segment_classes,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from knowsam.commands.inputs import told
 from knowsam.data.segment_terms import SegmentTerm, term_for
 from knowsam.errors import ConfigError
-from knowsam.io.dicom_seg_writer import check_dicom_seg_writable, segment_classes, write_dicom_seg
+from knowsam.io.dicom.seg_writer import check_dicom_seg_writable, segment_classes, write_dicom_seg
 from knowsam.io.image import read_volume
 from knowsam.io.labels import read_labels
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from knowsam.errors import InputError
 from knowsam.io.choice import ImageChoice, chosen
 from knowsam.io.dicom.files import is_dicom
+from knowsam.io.dicom.seg_reader import is_dicom_seg, read_dicom_seg
 from knowsam.io.dicom.series import dicom_choices
-from knowsam.io.dicom_seg_reader import is_dicom_seg, read_dicom_seg
 from knowsam.io.image_file import IMAGE_SUFFIXES, is_image_name, read_image_file
 from knowsam.io.nifti import is_nifti_name, nifti_frames, read_nifti
 

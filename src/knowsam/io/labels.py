@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from knowsam.io.dicom.files import is_dicom
-from knowsam.io.dicom_seg_reader import read_dicom_seg
+from knowsam.io.dicom.seg_reader import read_dicom_seg
 from knowsam.io.image_file import check_label_file_writable, read_label_file, write_label_file
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 from highdicom.color import CIELabColor
 
-from knowsam.io.cielab import rgb_of_cielab
+from knowsam.io.dicom.cielab import rgb_of_cielab
 
 
 def test_a_colour_comes_back_from_cielab_as_it_was() -> None:

@@ -16,7 +16,7 @@ from seg_sources import enhanced, grid, mask, series
 
 from knowsam.config import Config
 from knowsam.data.annotation import default_classes
-from knowsam.io.dicom_seg_writer import write_dicom_seg
+from knowsam.io.dicom.seg_writer import write_dicom_seg
 from knowsam.io.image import image_choices, read_volume
 from knowsam.io.labels import read_labels, write_labels
 from knowsam.models.students import Students

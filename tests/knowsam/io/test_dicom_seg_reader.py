@@ -19,7 +19,7 @@ from knowsam.data.annotation import LabelClass
 from knowsam.data.orientation import from_working
 from knowsam.data.resample import placed_on
 from knowsam.errors import InputError
-from knowsam.io.dicom_seg_writer import write_dicom_seg
+from knowsam.io.dicom.seg_writer import write_dicom_seg
 from knowsam.io.image import read_volume
 from knowsam.io.labels import read_labels
 

@@ -24,7 +24,7 @@ from knowsam.data.orientation import from_working
 from knowsam.data.segment_terms import term_for
 from knowsam.data.volume import Grid, Volume
 from knowsam.errors import InputError, OutputError
-from knowsam.io.dicom_seg_writer import check_dicom_seg_writable, is_dicom_seg_name, write_dicom_seg
+from knowsam.io.dicom.seg_writer import check_dicom_seg_writable, is_dicom_seg_name, write_dicom_seg
 from knowsam.io.image import read_volume
 from knowsam.io.labels import read_labels
 

@@ -22,9 +22,9 @@ from knowsam.data.annotation import LabelClass, default_classes
 from knowsam.data.orientation import Affine, to_working
 from knowsam.data.volume import Grid, Volume
 from knowsam.errors import InputError
-from knowsam.io.cielab import rgb_of_cielab
+from knowsam.io.dicom.cielab import rgb_of_cielab
 from knowsam.io.dicom.files import is_dicom, opened, pydicom_silenced
-from knowsam.io.dicom_seg_writer import VALUE_PREFIX
+from knowsam.io.dicom.seg_writer import VALUE_PREFIX
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
