@@ -26,6 +26,8 @@ SIGNALS = (
     "export_requested",
 )
 
+FILES = ["NIfTI (*.nii.gz *.nii)", "3D Slicer segmentation, NRRD (*.seg.nrrd *.nrrd)", "MetaImage (*.mha)"]
+
 
 @pytest.fixture
 def panel(qtbot: QtBot) -> ResultPanel:
@@ -165,6 +167,8 @@ def test_the_dialog_starts_with_the_suggested_name_and_gives_a_nifti_name(
         ("seg", "DICOM segmentation (*.dcm)", "seg.dcm"),
         ("seg.DCM", "DICOM segmentation (*.dcm)", "seg.DCM"),
         ("seg.dcm", "NIfTI (*.nii.gz *.nii)", "seg.dcm"),
+        ("seg.nii.gz", "MetaImage (*.mha)", "seg.mha"),
+        ("seg", "3D Slicer segmentation, NRRD (*.seg.nrrd *.nrrd)", "seg.seg.nrrd"),
         ("seg", "NIfTI (*.nii.gz *.nii)", "seg.nii.gz"),
     ],
 )
@@ -180,14 +184,14 @@ def test_for_a_dicom_image_a_segmentation_is_offered(
     monkeypatch.setattr(QFileDialog, "getSaveFileName", ask)
     panel.set_suggested_name("CT_mask.nii.gz", dicom=True)
     assert panel.ask_export_path() == tmp_path / written
-    assert offered == ["NIfTI (*.nii.gz *.nii)", "DICOM segmentation (*.dcm)"]
+    assert offered == [*FILES, "DICOM segmentation (*.dcm)"]
 
 
 def test_for_another_image_no_segmentation_is_offered(panel: ResultPanel, monkeypatch: pytest.MonkeyPatch) -> None:
     offered: list[str] = []
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *words: (offered.append(words[-1]), ("", ""))[1])
     panel.ask_export_path()
-    assert offered == ["NIfTI (*.nii.gz *.nii)"]
+    assert offered == [";;".join(FILES)]
 
 
 @pytest.mark.parametrize("answer", [True, False])
