@@ -87,7 +87,13 @@ class NiftiHeader:
         _, mm = self._unit()
         # NumPy warns of what is no number, and of what is none any more in mm; the grid refuses both.
         with np.errstate(over="ignore", invalid="ignore"):
-            affine = self.usable.get_best_affine().astype(float)
+            try:
+                affine = self.usable.get_best_affine().astype(float)
+            except (HeaderDataError, ValueError):
+                raise InputError(
+                    f"The qform in {self.path.name} is no rotation, but must be one where there is no sform. "
+                    "Repair the header, for example by converting the image again from DICOM."
+                ) from None
             affine[:3] *= mm
         return Grid(self.shape, affine, self._geometry())
 

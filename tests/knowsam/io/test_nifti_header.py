@@ -66,6 +66,12 @@ def test_a_header_that_is_in_order_is_no_news(tmp_path: Path, header: dict[str, 
     assert read_nifti(written(tmp_path / "case.nii", **header)).notices == ()
 
 
+def test_a_qform_that_is_no_rotation_is_refused_where_there_is_no_sform(tmp_path: Path) -> None:
+    path = edited(written(tmp_path / "case.nii", sform=None), quatern_b=3.0)
+    with pytest.raises(InputError, match=r"The qform in case\.nii is no rotation"):
+        read_nifti(path)
+
+
 def test_a_qform_that_is_no_rotation_is_told_and_the_sform_used(tmp_path: Path) -> None:
     volume = read_nifti(edited(written(tmp_path / "case.nii"), quatern_b=3.0))
     assert "qform of the file is no rotation" in volume.notices[0]
