@@ -219,9 +219,11 @@ def _grid(header: _Header) -> tuple[Grid, tuple[str, ...]]:
         raise InputError(
             f"{header.path.name} gives its voxels no place in 3D ({error}). Save it again as .nrrd, with directions."
         ) from error
-    affine = np.diag([*np.multiply(to_ras or (-1, -1, 1), mm), 1.0]) @ affine
     placeless = None if to_ras else _PLACELESS
-    notices = (placeless, notice_of_unit(unit, mm), notice_of_shear(affine))
+    # The grid refuses what is no number and has no place.
+    with np.errstate(all="ignore"):
+        affine = np.diag([*np.multiply(to_ras or (-1, -1, 1), mm), 1.0]) @ affine
+        notices = (placeless, notice_of_unit(unit, mm), notice_of_shear(affine))
     return Grid((i, j, k), affine), tuple(notice for notice in notices if notice)
 
 
