@@ -75,8 +75,8 @@ ROWS = {
     "frozen blocks once a slice": Row({"cache_trunk": True}),
     "mixing every second step": Row({"mix_every": 2}),
 }
-OURS = "frozen blocks once a slice"
-"""The row with all defaults of the package; the one after it changes the method."""
+OURS = "mixing every second step"
+"""The row with all defaults of the package."""
 
 SLICES, ANNOTATED = 16, (3, 5, 8, 10, 12)
 

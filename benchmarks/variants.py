@@ -48,7 +48,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "with margin of half": {"margin": 0.5},
     "with teacher in turn": {"teacher_in_turn": "always"},
     "with teacher in turn, learning from two": {"teacher_in_turn": "always", "teacher_slices": 2},
-    "with mixing in every second step": {"mix_every": 2},
+    "with SKD, LPS and UGDA, mixing in every step": {"thorough_from_s": 0.0, "mix_every": 1},
     "with channels first": {"channels_last": False},
 }
 """Each row changes one thing of the default settings."""

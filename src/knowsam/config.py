@@ -245,11 +245,11 @@ class MixingConfig(Section):
     grid: int = setting(4, "Cells along each side of the plane.", low=2, high=16, source="paper")
     cells: int = setting(5, "Confident cells swapped in each slice.", low=1, high=64, source="paper")
     mix_every: int = setting(
-        1,
+        2,
         "Mix in one of this many steps; the students see the mixed slices once more, which takes its time.",
         low=1,
         high=100,
-        source="paper",
+        source="measured",
     )
 
     def __post_init__(self) -> None:
@@ -427,6 +427,7 @@ class Config:
             adapted_blocks=0,
             teacher_in_turn="never",
             channels_last=False,
+            mix_every=1,
             averaging=0.0,
             gradient_norm=1e6,
             precision="float32",
