@@ -1,8 +1,9 @@
 """Between volumes and layers: an axis-aligned layer in mm for every volume, and the volume behind every usable layer.
 
 World positions on the screen are (z, y, x) in mm growing to inferior, posterior and left, so that they are the negated
-RAS+ positions in reverse order. The axes of an oblique file are shown upright; its true directions stay in the grid of
-its volume, which every layer of the plugin carries.
+RAS+ positions in reverse order. The axes of an oblique file are shown upright, turned about the origin of the world, so
+that files with the same axes lie on each other as they do in the body; the true directions stay in the grid of the
+volume, which every layer of the plugin carries.
 """
 
 from __future__ import annotations
@@ -42,12 +43,14 @@ _TOLERANCE_VX = 1e-3
 def layer_kwargs(volume: Volume) -> dict[str, Any]:
     """Return name, place and metadata of a layer that shows an array on the grid of this volume.
 
-    `scale` is the spacing and `translate` the position of the first voxel, both (z, y, x) in mm.
+    `scale` is the spacing and `translate` the position of the first voxel along the axes of the volume, both (z, y, x)
+    in mm.
     """
+    directions = volume.affine[:3, :3] / volume.spacing_mm
     return {
         "name": volume.name or "image",
         "scale": volume.spacing_mm,
-        "translate": tuple(-float(mm) for mm in volume.affine[2::-1, 3]),
+        "translate": tuple(np.linalg.solve(directions, volume.affine[:3, 3]).tolist()),
         "units": ("mm",) * 3,
         "axis_labels": AXIS_LABELS,
         "metadata": {VOLUME_KEY: volume},

@@ -62,6 +62,14 @@ def test_positions_on_the_screen_are_ras_positions_negated_and_reversed(tiny: Vo
         assert layer.data_to_world(index) == pytest.approx(expected)
 
 
+def test_a_part_of_an_oblique_volume_lies_on_the_whole_of_it(tiny: Volume) -> None:
+    whole = oblique(tiny)
+    # The file grows to the right, anterior and superior: its first voxels are the last ones of the array.
+    part_affine = whole.grid.affine @ from_matvec(np.eye(3), [3, 2, 1])
+    part = Volume(whole.array[2:5, 1:6, 3:7], Grid((4, 5, 3), part_affine), "part")
+    assert image_layer(part).data_to_world((0, 0, 0)) == pytest.approx(image_layer(whole).data_to_world((2, 1, 3)))
+
+
 def test_an_image_layer_shares_the_array_of_its_volume_and_leads_back_to_it(tiny: Volume) -> None:
     layer = image_layer(tiny)
     assert np.shares_memory(layer.data, tiny.array)
