@@ -11,6 +11,7 @@ from qtpy.QtWidgets import (
     QDialog,
     QDialogButtonBox,
     QLabel,
+    QMainWindow,
     QTreeWidget,
     QTreeWidgetItem,
     QVBoxLayout,
@@ -33,7 +34,7 @@ def read_chosen(choices: Sequence[ImageChoice]) -> Volume | None:
     """
     if len(choices) == 1 or QApplication.instance() is None:
         return chosen(choices).read()
-    dialog = ChoiceDialog(choices, QApplication.activeWindow())
+    dialog = ChoiceDialog(choices, _window())
     accepted = dialog.exec() == QDialog.DialogCode.Accepted
     return dialog.choice().read() if accepted else None
 
@@ -56,11 +57,17 @@ class ChoiceDialog(QDialog):
         layout.addWidget(QLabel(f"There are {len(choices)} images."))
         layout.addWidget(self._table)
         layout.addWidget(buttons)
-        self.resize(560, 300)
+        self.resize(800, 300)
 
     def choice(self) -> ImageChoice:
         """Return the image that is selected."""
         return self._choices[self._table.indexOfTopLevelItem(self._table.currentItem())]
+
+
+def _window() -> QWidget | None:
+    # None is active while a file is dropped from another program; a dialog without a parent has not napari's looks.
+    windows = (one for one in QApplication.topLevelWidgets() if isinstance(one, QMainWindow) and one.isVisible())
+    return QApplication.activeWindow() or next(windows, None)
 
 
 def _table(choices: Sequence[ImageChoice]) -> QTreeWidget:
@@ -73,4 +80,6 @@ def _table(choices: Sequence[ImageChoice]) -> QTreeWidget:
     table.setCurrentItem(table.topLevelItem(0))
     for column in range(3):
         table.resizeColumnToContents(column)
+    table.setColumnHidden(1, not any(choice.slices for choice in choices))
+    table.setColumnHidden(2, not any(choice.extent for choice in choices))
     return table

@@ -36,6 +36,7 @@ class TermBox(QComboBox):
         self.setEditText(term_for(name).words)
         edit = self.lineEdit()
         assert edit is not None
+        edit.home(False)
         edit.textEdited.connect(self._on_typed)
 
     def term(self) -> SegmentTerm:

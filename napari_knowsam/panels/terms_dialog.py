@@ -66,13 +66,14 @@ class TermsDialog(QDialog):
         return {value: box.term() for value, box in self._boxes.items()}
 
     def _table(self, classes: Sequence[LabelClass]) -> QWidget:
-        table = QWidget()
+        table = QWidget(self)
         grid = QGridLayout(table)
         grid.setContentsMargins(0, 4, 0, 4)
         grid.setColumnStretch(2, 1)
         for row, label_class in enumerate(classes):
-            swatch, box, code = QLabel(), self._boxes[label_class.value], QLabel()
+            swatch, box, code = QLabel(), self._boxes[label_class.value], QLabel(table)
             swatch.setPixmap(swatch_icon(label_class.color).pixmap(14, 14))
+            code.ensurePolished()
             code.setFont(small_font(code))
             box.currentTextChanged.connect(lambda _text, box=box, code=code: _show_code(box, code))
             _show_code(box, code)
@@ -105,8 +106,11 @@ def _show_code(box: TermBox, code: QLabel) -> None:
 
 
 def _scrolled(table: QWidget) -> QScrollArea:
-    area = QScrollArea()
+    area = QScrollArea(table.parentWidget())
     area.setWidget(table)
+    # Only now they have the fonts of the window, which say how much room is needed.
+    for widget in table.findChildren(QWidget):
+        widget.ensurePolished()
     area.setWidgetResizable(True)
     area.setFrameShape(QFrame.Shape.NoFrame)
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)

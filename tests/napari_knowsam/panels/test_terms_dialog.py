@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLabel, QPushButton
+from qtpy.QtWidgets import QLabel, QPushButton, QScrollArea, QWidget
 
 from knowsam.data.annotation import LabelClass
 from napari_knowsam.panels import terms_dialog
@@ -97,3 +97,19 @@ def test_many_classes_are_scrolled(qtbot: QtBot) -> None:
     qtbot.addWidget(dialog)
     assert dialog.sizeHint().height() < 600
     assert dialog.sizeHint().width() < 800
+
+
+def test_nothing_is_cut_off_in_the_fonts_of_the_window(qtbot: QtBot) -> None:
+    window = QWidget()
+    qtbot.addWidget(window)
+    window.setStyleSheet("QLabel, QComboBox { font-size: 26px; padding: 8px; }")
+    dialog = TermsDialog([LabelClass(1, "class" * 20, (1, 2, 3))], window)
+    dialog.show()
+    area = dialog.findChild(QScrollArea)
+    assert area.viewport().width() >= area.widget().layout().minimumSize().width()
+
+
+def test_long_words_are_shown_from_their_beginning(qtbot: QtBot) -> None:
+    box = TermBox("class" * 20)
+    qtbot.addWidget(box)
+    assert box.lineEdit().cursorPosition() == 0
