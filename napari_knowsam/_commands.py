@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from knowsam.data.annotation import LabelClass
     from knowsam.data.volume import Volume
 
-_NIFTI_FILTER = "NIfTI (*.nii.gz *.nii)"
+_IMAGE_FILTER = "Images (*.nii.gz *.nii *.nrrd *.mha *.mhd *.dcm);;All files (*)"
 _MASK_FILTER = "Masks (*.nii.gz *.nii *.nrrd *.mha *.mhd *.dcm);;All files (*)"
 
 
@@ -63,8 +63,8 @@ def show_volumes(viewer: napari.viewer.Viewer) -> None:
 
 
 def open_image(viewer: napari.viewer.Viewer) -> None:
-    """Ask for a NIfTI file and open it as an image, whatever its name; napari's own dialog asks which reader to use."""
-    chosen, _ = QFileDialog.getOpenFileName(QApplication.activeWindow(), "Open NIfTI image", "", _NIFTI_FILTER)
+    """Ask for a file and open it as an image, whatever its name; napari's own dialog asks which reader to use."""
+    chosen, _ = QFileDialog.getOpenFileName(QApplication.activeWindow(), "Open image", "", _IMAGE_FILTER)
     if chosen:
         _open_image(viewer, Path(chosen))
 

@@ -65,7 +65,14 @@ def _add_segment(commands: Any, show_method: bool) -> None:
     )
     parser.add_argument("image", metavar="IMAGE", type=Path, help=_IMAGE)
     parser.add_argument("--labels", metavar="LABELS", type=Path, required=True, help=_LABELS)
-    parser.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="mask to write (.nii, .nii.gz)")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="OUT",
+        type=Path,
+        required=True,
+        help="mask to write (.nii.gz, .nii, .seg.nrrd, .nrrd, .mha)",
+    )
     _add_pick(parser)
     _add_label_options(parser)
     parser.add_argument("--save-model", metavar="DIR", type=Path, help="keep the trained model in this folder")
@@ -150,8 +157,8 @@ def _add_evaluate(commands: Any) -> None:
         "all but the worst 5 %, ASSD: on average) and their volumes in ml.",
         "mask.nii.gz truth.nii.gz",
     )
-    parser.add_argument("prediction", metavar="PREDICTION", type=Path, help="NIfTI mask")
-    parser.add_argument("reference", metavar="REFERENCE", type=Path, help="NIfTI mask on the same grid")
+    parser.add_argument("prediction", metavar="PREDICTION", type=Path, help="mask (.nii.gz, .nii, .nrrd, .mha, DICOM)")
+    parser.add_argument("reference", metavar="REFERENCE", type=Path, help="mask on the same grid")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 

@@ -65,7 +65,7 @@ def test_every_command_has_its_place_in_the_menus(viewer: Viewer) -> None:
         "napari/layers/measure": ["Volume of each class in ml (KnowSAM)"],
     }
     utilities = [item.command.title for item in menus.get_menu("napari/file/io_utilities")]
-    expected = ["Open NIfTI image...", "Open DICOM series...", "Open mask as labels...", "Export labels..."]
+    expected = ["Open image...", "Open DICOM series...", "Open mask as labels...", "Export labels..."]
     assert {f"{title} (KnowSAM)" for title in expected} <= set(utilities)
 
 
