@@ -150,7 +150,7 @@ class LayerBridge(QObject):
         """Make an empty labels layer for the chosen image, or bring back the removed one, and take up the brush."""
         group = self._group
         if group is None:
-            self.problem.emit("There is no image to label. Open a NIfTI file or a DICOM folder first.")
+            self.problem.emit("There is no image to label. Open an image file or a DICOM folder first.")
             return
         if group.labels is None:
             self.restore_labels()

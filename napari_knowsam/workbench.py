@@ -220,7 +220,7 @@ class Workbench(QObject):
         self.bridge.flush()
         worksheet = self.bridge.worksheet
         if worksheet is None:
-            raise InputError("There is no image to train on. Open a NIfTI file or a DICOM folder first.")
+            raise InputError("There is no image to train on. Open an image file or a DICOM folder first.")
         worksheet.open_index = None
         annotation = worksheet.annotation()
         _require_trainable(annotation)
