@@ -256,6 +256,8 @@ def _segmentation(
         ) from error
     for element in patient:
         made.add(element)
+    # The standard wants it to be there, if empty (PS3.3, C.8.20.2); highdicom leaves it out.
+    made.setdefault("ContentCreatorName", None)
     return made
 
 
