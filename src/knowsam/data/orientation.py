@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 Affine = npt.NDArray[np.float64]
 
+RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+"""From the world of DICOM, NRRD and MetaImage to this one, and back."""
+
 WORKING_AXES = ("I", "P", "L")
 """Where indices of a working array (z, y, x) grow to: inferior, posterior, left."""
 

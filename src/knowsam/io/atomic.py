@@ -29,6 +29,23 @@ def written_whole(path: Path) -> Iterator[Path]:
         os.replace(complete, path)
 
 
+@contextmanager
+def mask_written(path: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Give a path to write a mask to, as `written_whole` does, and say what is wrong if that fails.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written, or exists and is to be kept.
+    """
+    check_place(path, overwrite=overwrite)
+    try:
+        with written_whole(path) as complete:
+            yield complete
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error}. Free space there, or choose another folder.") from error
+
+
 def check_place(path: Path, *, overwrite: bool = False) -> None:
     """Check before anything is computed that a file can be written to `path`.
 

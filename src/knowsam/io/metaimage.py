@@ -17,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 from nibabel.affines import from_matvec, voxel_sizes
 
+from knowsam.data.orientation import RAS_FROM_LPS
 from knowsam.data.volume import Grid, Volume
-from knowsam.errors import InputError, OutputError
-from knowsam.io.atomic import check_place, written_whole
+from knowsam.errors import InputError
+from knowsam.io.atomic import mask_written
 from knowsam.io.label_values import as_label_values, labels_in_file_order
 from knowsam.io.notices import notice_of_shear
 from knowsam.io.segment_fields import classes_from_fields, segment_fields
@@ -29,10 +30,7 @@ if TYPE_CHECKING:
     from knowsam.data.annotation import LabelClass
     from knowsam.data.orientation import Affine
 
-METAIMAGE_SUFFIXES = (".mha", ".mhd")
-
 _MOST_HEADER_BYTES = 4 << 20
-_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _CODES = {
     "MET_CHAR": "i1",
     "MET_UCHAR": "u1",
@@ -112,7 +110,6 @@ def write_metaimage_labels(
     OutputError
         If the file cannot be written.
     """
-    check_place(path, overwrite=overwrite)
     stored = labels_in_file_order(labels_zyx, grid)
     voxels = zlib.compress(stored.astype(stored.dtype.newbyteorder("<"), copy=False).tobytes(order="F"))
     fields = {
@@ -129,11 +126,8 @@ def write_metaimage_labels(
         "ElementDataFile": "LOCAL",
     }
     header = "".join(f"{key} = {value}\n" for key, value in fields.items())
-    try:
-        with written_whole(path) as complete:
-            complete.write_bytes(header.encode(errors="replace") + voxels)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error}. Free space there, or choose another folder.") from error
+    with mask_written(path, overwrite=overwrite) as complete:
+        complete.write_bytes(header.encode(errors="replace") + voxels)
 
 
 def _volume(path: Path, real: npt.DTypeLike) -> Volume:
@@ -196,11 +190,11 @@ def _grid(header: _Header) -> Grid:
     directions = np.reshape(header.numbers("TransformMatrix", "Rotation", default="1 0 0 0 1 0 0 0 1"), (3, 3)).T
     spacing = np.reshape(header.numbers("ElementSpacing", "ElementSize", default="1 1 1"), 3)
     origin = np.reshape(header.numbers("Offset", "Position", "Origin", default="0 0 0"), 3)
-    return Grid((i, j, k), _LPS_TO_RAS @ from_matvec(directions * spacing, origin))
+    return Grid((i, j, k), RAS_FROM_LPS @ from_matvec(directions * spacing, origin))
 
 
 def _place_fields(grid: Grid) -> dict[str, str]:
-    lps: Affine = _LPS_TO_RAS @ grid.affine
+    lps: Affine = RAS_FROM_LPS @ grid.affine
     spacing = voxel_sizes(lps)
     return {
         "TransformMatrix": _listed((lps[:3, :3] / spacing).T.ravel()),

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from knowsam.data.volume import Grid, Volume
-from knowsam.errors import InputError, OutputError
-from knowsam.io.atomic import check_place, written_whole
+from knowsam.errors import InputError
+from knowsam.io.atomic import mask_written
 from knowsam.io.class_names import classes_as_text, classes_from_text
 from knowsam.io.label_values import as_label_values, labels_in_file_order
 from knowsam.io.nifti_header import COMMENT_CODE, HEADER_FIELDS, NiftiHeader, read_nifti_header
@@ -112,17 +112,13 @@ def write_nifti_labels(
     ValueError
         If the labels do not fit the grid or are negative.
     """
-    check_place(path, overwrite=overwrite)
     image = _label_image(labels_in_file_order(labels_zyx, grid), grid)
     comment = classes_as_text(classes)
     if comment:
         content = comment.encode(errors="replace")
         image.header.extensions.append(nib.nifti1.Nifti1Extension(COMMENT_CODE, content))
-    try:
-        with written_whole(path) as complete:
-            image.to_filename(complete)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error}. Free space there, or choose another folder.") from error
+    with mask_written(path, overwrite=overwrite) as complete:
+        image.to_filename(complete)
 
 
 def _volume(header: NiftiHeader, frame: int, real: npt.DTypeLike) -> Volume:

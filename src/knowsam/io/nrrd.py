@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 from nibabel.affines import from_matvec
 
+from knowsam.data.orientation import RAS_FROM_LPS
 from knowsam.data.volume import Grid, Volume
 from knowsam.errors import InputError, KnowSAMError, OutputError
-from knowsam.io.atomic import check_place, written_whole
+from knowsam.io.atomic import mask_written
 from knowsam.io.label_values import as_label_values, labels_in_file_order
 from knowsam.io.notices import notice_of_shear, notice_of_unit
 from knowsam.io.segment_fields import classes_from_fields, segment_fields
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
     from knowsam.data.annotation import LabelClass
     from knowsam.data.orientation import Affine
-
-NRRD_SUFFIXES = (".seg.nrrd", ".nrrd")
 
 _MOST_HEADER_BYTES = 4 << 20
 _PLACELESS = (
@@ -116,7 +115,6 @@ def write_nrrd_labels(
     OutputError
         If the file cannot be written or pynrrd is not installed.
     """
-    check_place(path, overwrite=overwrite)
     content = BytesIO()
     stored = labels_in_file_order(labels_zyx, grid)
     fields = {"encoding": "gzip", "kinds": ["domain"] * 3} | _place_fields(grid)
@@ -124,11 +122,8 @@ def write_nrrd_labels(
     # pynrrd drops what is not ASCII from a header; names of classes may be in any script.
     header, voxels = content.getvalue().split(b"\n\n", 1)
     segments = "".join(f"\n{key}:={value}" for key, value in segment_fields(classes, grid.shape).items())
-    try:
-        with written_whole(path) as complete:
-            complete.write_bytes(header + segments.encode(errors="replace") + b"\n\n" + voxels)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error}. Free space there, or choose another folder.") from error
+    with mask_written(path, overwrite=overwrite) as complete:
+        complete.write_bytes(header + segments.encode(errors="replace") + b"\n\n" + voxels)
 
 
 def pynrrd(error_type: type[KnowSAMError] = InputError) -> ModuleType:
@@ -243,7 +238,7 @@ def _file_affine(fields: Mapping[str, Any]) -> Affine:
 
 
 def _place_fields(grid: Grid) -> dict[str, Any]:
-    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ grid.affine
+    lps = RAS_FROM_LPS @ grid.affine
     return {"space": "left-posterior-superior", "space directions": lps[:3, :3].T, "space origin": lps[:3, 3]}
 
 

@@ -21,7 +21,7 @@ _DEEPEST_FOLDER = 20
 _MOST_FILES = 100_000
 
 # pydicom reads an attribute when it is asked for, so that damage shows in many ways and at any of them.
-_DAMAGE = (
+DAMAGE = (
     OSError,
     EOFError,
     ValueError,
@@ -57,7 +57,7 @@ def damage_refused(sentence: str) -> Iterator[None]:
     """
     try:
         yield
-    except _DAMAGE:
+    except DAMAGE:
         # Messages of pydicom quote values and paths, and a traceback shows those of all errors behind it.
         raise InputError(sentence) from None
 

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from knowsam.data.orientation import RAS_FROM_LPS
 from knowsam.errors import InputError
 from knowsam.io.dicom.spacing import refuse_uneven
 
 if TYPE_CHECKING:
     from knowsam.data.orientation import Affine
     from knowsam.io.dicom.frames import Frame, Vectors
-
-_RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def in_order(frames: Sequence[Frame]) -> list[Frame]:
@@ -45,7 +44,7 @@ def affine_of(frames: Sequence[Frame]) -> Affine:
     lps[:3, 1] = first.directions[3:] * row_spacing_mm
     lps[:3, 2] = (positions_mm[-1] - positions_mm[0]) / (len(positions_mm) - 1)
     lps[:3, 3] = positions_mm[0]
-    return _RAS_FROM_LPS @ lps
+    return RAS_FROM_LPS @ lps
 
 
 def assumed_affine(first: Frame) -> tuple[Affine, str]:
@@ -62,7 +61,7 @@ def assumed_affine(first: Frame) -> tuple[Affine, str]:
         f"They are taken as slices in the order of the file, {spacing_mm[2]:g} mm apart; the spacing {source}: "
         f"{spacing_mm[1]:.4g} x {spacing_mm[0]:.4g} mm."
     )
-    return _RAS_FROM_LPS @ np.diag([*spacing_mm, 1.0]), sentence
+    return RAS_FROM_LPS @ np.diag([*spacing_mm, 1.0]), sentence
 
 
 def _pixel_spacing(first: Frame) -> tuple[float, float, bool]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -13,17 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pydicom
-from pydicom.errors import BytesLengthException
 from pydicom.filereader import read_file_meta_info
 from pydicom.pixels.utils import iter_pixels
 from pydicom.uid import UID, SegmentationStorage
 
 from knowsam.data.annotation import LabelClass, default_classes
-from knowsam.data.orientation import Affine, to_working
+from knowsam.data.orientation import RAS_FROM_LPS, Affine, to_working
 from knowsam.data.volume import Grid, Volume
 from knowsam.errors import InputError
 from knowsam.io.dicom.cielab import rgb_of_cielab
-from knowsam.io.dicom.files import is_dicom, opened, pydicom_silenced
+from knowsam.io.dicom.files import DAMAGE, is_dicom, opened, pydicom_silenced
 from knowsam.io.dicom.seg_writer import VALUE_PREFIX
 
 if TYPE_CHECKING:
@@ -48,13 +45,6 @@ _NO_STACK = (
 
 _LARGEST_VALUE = np.iinfo(np.int32).max
 
-_DAMAGE = (
-    *(OSError, EOFError, ValueError, TypeError, AttributeError, LookupError, RuntimeError, ArithmeticError),
-    *(AssertionError, MemoryError, BytesLengthException, struct.error, zlib.error),
-)
-
-_RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-
 
 @dataclass(frozen=True)
 class _Frames:
@@ -78,7 +68,7 @@ def is_dicom_seg(path: Path) -> bool:
     with pydicom_silenced():
         try:
             sop_class = read_file_meta_info(path).get("MediaStorageSOPClassUID")
-        except _DAMAGE:
+        except DAMAGE:
             # What is wrong with it is said by who reads it as an image.
             return False
     return sop_class in (SegmentationStorage, LABEL_MAP_STORAGE)
@@ -101,7 +91,7 @@ def read_dicom_seg(path: Path) -> Volume:
                 dataset = pydicom.dcmread(file)
             _refuse_other_objects(path, dataset)
             return _volume(path, dataset)
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise InputError(
                 f"{path.name} is damaged, cut off or compressed in an unknown way ({type(error).__name__}). "
                 "Export the segmentation again, uncompressed if you can choose."
@@ -175,7 +165,7 @@ def _frames(path: Path, dataset: Dataset) -> _Frames:
     segments = None
     if dataset.SegmentationType != "LABELMAP":
         segments = [int(_group(f, shared, "SegmentIdentification").ReferencedSegmentNumber) for f in described]
-    return _Frames(segments, slices, Grid((int(dataset.Columns), int(dataset.Rows), count), _RAS_FROM_LPS @ lps))
+    return _Frames(segments, slices, Grid((int(dataset.Columns), int(dataset.Rows), count), RAS_FROM_LPS @ lps))
 
 
 def _group(frame: Dataset, shared: Dataset, name: str) -> Dataset:
