@@ -15,6 +15,7 @@ from tables import table
 from tasks import Task, find_data_set
 
 from knowsam.config import Config
+from knowsam.prior.carried import Listening
 from knowsam.training.events import Validated
 from knowsam.training.schedule import Budget
 from knowsam.training.session import TrainingSession
@@ -29,7 +30,7 @@ RULES: dict[str, tuple[float, float, float]] = {
     "0.3 d / (d + 2), errors (default)": (0.3, 2.0, 3.0),
     "0.3 d / (d + 2), errors x 2": (0.3, 2.0, 6.0),
 }
-"""Values of `student_share`, `trust_slices` and `caution`."""
+"""Values of `student_share`, `trust_slices` and `caution`, as in `knowsam.prior.carried.Listening`."""
 
 _VALIDATIONS_A_LOOK = 4
 """The students' error, the worse of the last two measurements, has to be known when the rules are tried."""
@@ -49,19 +50,17 @@ def dices(task: Task, steps: int, looks: int) -> list[dict[str, float]]:
 
 def _by_rule(task: Task, session: TrainingSession) -> dict[str, float]:
     predictor = session.predictor()
-    error = predictor.student_error
     own = predictor.listening
 
     def dice() -> float:
         return task.dice(task.slices_first(predictor.volume().labels))
 
-    predictor.student_error = None
+    predictor.listening = None
     found = {"carried alone": dice()}
-    predictor.student_error = 0.0 if error is None else error
-    for name, (most, trust_slices, caution) in RULES.items():
-        predictor.listening = Config().with_values(student_share=most, trust_slices=trust_slices, caution=caution).prior
+    for name, rule in RULES.items():
+        predictor.listening = Listening(0.0 if own is None else own.error, *rule)
         found[name] = dice()
-    predictor.student_error, predictor.listening = error, own
+    predictor.listening = own
     return found
 
 

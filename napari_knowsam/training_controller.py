@@ -124,8 +124,8 @@ class TrainingController(QObject):
     def students_are_heard(self) -> bool:
         """Whether the networks have a part in what is shown."""
         session = None if self._worker is None else self._worker.session
-        # A plain number, which can be read from any thread.
-        return session is not None and session.students is not None and session.predictor().student_error is not None
+        # One attribute, which can be read from any thread.
+        return session is not None and session.students is not None and session.predictor().listening is not None
 
     def can_continue(self, work: Worksheet) -> bool:
         """Tell whether a training of this work can go on where an earlier one ended."""

@@ -159,6 +159,14 @@ class PriorConfig(Section):
         high=100.0,
         source="measured",
     )
+    proven_trust_slices: float = setting(
+        4.0,
+        "The same for students of other volumes, whose error here is known, so that nothing else bounds their share.",
+        unit="slices",
+        low=0.0,
+        high=100.0,
+        source="measured",
+    )
     caution: float = setting(
         3.0,
         "How much more the students' error weighs than that of carried shapes, both as far as they can be guessed.",
@@ -288,8 +296,15 @@ class TrainingConfig(Section):
     adaptation: float = setting(
         0.1,
         "Factor on the students' learning rate where training goes on from a model of other volumes.",
-        low=0.0,
+        low=0.001,
         high=1.0,
+        source="measured",
+    )
+    adaptation_minimum: int = setting(
+        12,
+        "Annotated slices from which on a model of other volumes learns from them; from fewer it forgets more.",
+        low=1,
+        high=1000,
         source="measured",
     )
     weight_decay: float = setting(1e-4, "Weight decay of the students.", low=0.0, high=1.0, source="paper")

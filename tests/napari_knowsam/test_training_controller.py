@@ -83,7 +83,7 @@ class FakeSession:
         yield Finished(1, 20.0, stopped=True)
 
     def predictor(self) -> Any:
-        return SimpleNamespace(student_error=self.student_error)
+        return SimpleNamespace(listening=self.student_error)
 
     def model(self) -> Any:
         return SimpleNamespace(steps=1, config=self.config)

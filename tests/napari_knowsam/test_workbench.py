@@ -85,7 +85,7 @@ class FakeSession:
         yield Finished(3, 1.5, stopped=True)
 
     def predictor(self) -> Any:
-        return SimpleNamespace(student_error=self.student_error)
+        return SimpleNamespace(listening=self.student_error)
 
     def model(self) -> Any:
         return SimpleNamespace(steps=3, config=Config())

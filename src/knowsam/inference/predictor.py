@@ -19,11 +19,11 @@ from knowsam.inference.device import is_out_of_memory, resolve_dtype
 from knowsam.inference.planes import network_planes, with_neighbours
 
 if TYPE_CHECKING:
-    from knowsam.config import Config, PriorConfig
+    from knowsam.config import Config
     from knowsam.data.volume import Volume
     from knowsam.data.window import Window
     from knowsam.models.students import Students
-    from knowsam.prior.carried import Carried
+    from knowsam.prior.carried import Carried, Listening
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -88,13 +88,12 @@ class Predictor:
     window : the part of each slice to predict.
     planes : (N, H, W) as `network_planes` returns them, if they are there already.
     prior : what annotated slices say of slices, None where they say nothing.
-    student_error : how wrong the students are, in 1 - Dice, where there is a prior to weigh them against; None leaves
-        them unheard: what is carried is the prediction, and no network is run.
-    listening : by default the configured way, see `knowsam.prior.carried.Carried.student_share`.
+    listening : how far the students are listened to where there is a prior; None leaves them unheard: what is carried
+        is the prediction, and no network is run.
 
     Attributes
     ----------
-    student_error, listening : may be changed at any time.
+    listening : may be changed at any time.
     """
 
     def __init__(
@@ -108,13 +107,11 @@ class Predictor:
         device: torch.device,
         planes: Tensor | None = None,
         prior: Prior | None = None,
-        student_error: float | None = None,
-        listening: PriorConfig | None = None,
+        listening: Listening | None = None,
     ) -> None:
         self.students = students
-        self.student_error = student_error
         self._prior = prior
-        self.listening = config.prior if listening is None else listening
+        self.listening = listening
         self.volume_shape = volume.shape
         self.axis = axis
         self.window = window
@@ -185,19 +182,13 @@ class Predictor:
         carried = None if self._prior is None else self._prior(indices)
         if carried is None:
             probabilities, disagreement = self._asked(indices, None)
-        elif self.student_error is None:
+        elif self.listening is None:
             probabilities = carried.probabilities
             disagreement = torch.zeros_like(probabilities[:, :1])
         else:
-            probabilities, disagreement = self._asked(indices, carried)
-            share = carried.student_share(
-                probabilities,
-                self.student_error,
-                most=self.listening.student_share,
-                trust_slices=self.listening.trust_slices,
-                caution=self.listening.caution,
-            )
-            probabilities, disagreement = carried.probabilities.lerp(probabilities, share), disagreement * share
+            students, disagreement = self._asked(indices, carried)
+            probabilities, share = carried.joined(students, self.listening)
+            disagreement = disagreement * share
         size = self.window.extent
         resized = [
             F.interpolate(maps, size=size, mode="bilinear", align_corners=False) if maps.shape[-2:] != size else maps

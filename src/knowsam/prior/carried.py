@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
+from knowsam.data.annotation import BACKGROUND
 from knowsam.prior.registration import displaced
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _FAR_SLICES = 10.0
 """Distance to the nearest annotated slice at which the students are told that it is far."""
 
 _LEAST_DOUBT = 1e-8
-"""Lets students without any error be heard where both sides agree."""
+"""Lets students without any error be heard where both sides agree, and keeps divisors from zero."""
 
 _UP, _DOWN = 1, -1
 
@@ -49,6 +50,26 @@ class Shape:
     def to(self, device: torch.device) -> Shape:
         """Return the shape on a device."""
         return Shape(self.distances_px.to(device), self.present.to(device), self.is_empty)
+
+
+@dataclass(frozen=True)
+class Listening:
+    """How far students are listened to beside carried shapes.
+
+    Parameters
+    ----------
+    error : theirs, in 1 - Dice, as far as it is known.
+    most : their share far from any annotated slice.
+    trust_slices : distance at which they have half of it.
+    caution : how much more their error weighs than that of carried shapes.
+    is_proven : whether their error was measured in slices that they have not learnt from.
+    """
+
+    error: float
+    most: float
+    trust_slices: float
+    caution: float
+    is_proven: bool = False
 
 
 class Carried(NamedTuple):
@@ -94,28 +115,51 @@ class Carried(NamedTuple):
         is_one_sided = (self.share == 0) & (self.nearest_slices > 0)
         return torch.where(is_one_sided, torch.ones_like(expected), expected)
 
-    def student_share(
-        self, students: Tensor, student_error: float, *, most: float, trust_slices: float, caution: float
-    ) -> Tensor:
-        """Return how much the students are to be listened to, (B, 1, 1, 1), in [0, most].
-
-        The errors of both are weighed as variances are; but near an annotated slice nobody knows better than its shape.
-        Were both errors independent, their variances would add up to that of the contradiction: where the students
-        contradict the blend by more than it is to be expected to err, the rest is taken for their own error.
+    def joined(self, students: Tensor, listening: Listening) -> tuple[Tensor, Tensor]:
+        """Join what the students say with what is carried.
 
         Parameters
         ----------
         students : (B, C, H, W), their probabilities.
-        student_error : theirs, in 1 - Dice, as far as it is known.
-        most : their share far from any annotated slice.
-        trust_slices : distance at which they have half of it.
-        caution : how much more their error weighs.
+
+        Returns
+        -------
+        Probabilities (B, C, H, W), and the share (B, 1, 1, 1) that the students have in them.
         """
-        expected, contradiction = self.expected_error**2, self._contradiction(students) ** 2
-        unexplained = (contradiction - expected).clamp_min(student_error**2)
-        doubt = expected + _LEAST_DOUBT
-        by_error = doubt / (doubt + caution * unexplained)
-        by_distance = most * self.nearest_slices / (self.nearest_slices + trust_slices).clamp_min(1e-12)
+        students = self._placed(students)
+        share = self._student_share(students, listening)
+        return self.probabilities.lerp(students, share), share
+
+    def _placed(self, students: Tensor) -> Tensor:
+        """Let position decide between two structures where one side says the one and the other side the other.
+
+        A border that runs along the slices falls somewhere between two annotated ones. Students know slices of either
+        structure, but hardly any in which one gives way to the other, and would move all of a slice across the border.
+        """
+        lower, upper = (side.argmax(dim=1, keepdim=True) for side in (self.lower, self.upper))
+        at_border = (lower != upper) & (lower != BACKGROUND) & (upper != BACKGROUND)
+        own = self.probabilities[:, 1:]
+        any_structure = 1 - students[:, :1]
+        by_position = any_structure * own / own.sum(dim=1, keepdim=True).clamp_min(_LEAST_DOUBT)
+        return torch.where(at_border, torch.cat([students[:, :1], by_position], dim=1), students)
+
+    def _student_share(self, students: Tensor, listening: Listening) -> Tensor:
+        """Return how much the students are to be listened to, (B, 1, 1, 1).
+
+        The errors of both are weighed as variances are; but near an annotated slice nobody knows better than its shape.
+        Were both errors independent, their variances would add up to that of the contradiction: what neither is to be
+        expected of is the error of the one that is less known, which is the students' unless it has been proven.
+        """
+        doubt, error = self.expected_error**2, torch.full_like(self.expected_error, listening.error**2)
+        contradiction = self._contradiction(students) ** 2
+        if listening.is_proven:
+            doubt = doubt.maximum(contradiction - error)
+        else:
+            error = error.maximum(contradiction - doubt)
+        doubt = doubt + _LEAST_DOUBT
+        by_error = doubt / (doubt + listening.caution * error)
+        distance = self.nearest_slices
+        by_distance = listening.most * distance / (distance + listening.trust_slices).clamp_min(1e-12)
         return torch.minimum(by_error, by_distance)
 
     def _contradiction(self, students: Tensor) -> Tensor:

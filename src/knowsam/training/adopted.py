@@ -5,20 +5,21 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING
 
-from knowsam.config import PriorConfig
 from knowsam.inference.predictor import Predictor
 from knowsam.models.class_heads import students_with_classes
+from knowsam.prior.carried import Listening
 from knowsam.training.events import Validated
 from knowsam.training.live_refresh import LiveRefresh
-from knowsam.training.validation import agreement
+from knowsam.training.validation import agreement, holdout_dice
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     import torch
 
     from knowsam.config import Config
     from knowsam.data.case import Case
+    from knowsam.data.sampling import SliceKey
     from knowsam.inference.predictor import Prior
     from knowsam.models.class_heads import Sources
     from knowsam.models.students import Students
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from knowsam.training.slices import TrainingSlices
 
 
-_STUDENTS_ALONE = PriorConfig(student_share=1.0, trust_slices=0.0, caution=0.0)
+_STUDENTS_ALONE = Listening(error=0.0, most=1.0, trust_slices=0.0, caution=0.0)
 
 _JUDGED_SLICES = 8
 """Slices beside annotated ones on which the students' error is measured."""
@@ -39,7 +40,8 @@ class AdoptedStudents:
 
     Where shapes are carried to a slice, these are the prediction at first. The students are listened to as far as they
     agree with what is carried to slices right beside annotated ones, where that is nearly exact, and not at all while
-    they make it worse on held-out slices, which have no part in it then.
+    they make it worse on held-out slices, which have no part in it then. Those of an earlier model have not learnt from
+    what is annotated in a new volume: there their error is no guess.
 
     Attributes
     ----------
@@ -62,7 +64,7 @@ class AdoptedStudents:
     ) -> None:
         self.students = copy.deepcopy(learner.averaged)
         self.have_learnt = False
-        self._student_error: float | None = None
+        self._listening: Listening | None = None
         self._last_error = 1.0
         self._learner, self._referee = learner, referee
         self._config, self._device, self._interruption = config, device, interruption
@@ -88,8 +90,12 @@ class AdoptedStudents:
         self._point_at(cases, slices)
         self.live.predict_with(self.predictors, cases[0].annotation.classes)
 
-    def start_from_here(self, cases: Sequence[Case]) -> None:
+    def start_from_here(self, cases: Sequence[Case], unseen: Collection[SliceKey]) -> None:
         """Take the students for ones that have learnt: what is not better than they are is no progress.
+
+        Parameters
+        ----------
+        unseen : annotated slices that they have not learnt from.
 
         Raises
         ------
@@ -97,11 +103,16 @@ class AdoptedStudents:
             If somebody asked for it.
         """
         self._last_error = 0.0
-        error = self._measure_error()
+        listening = self._guessed(self._measure_error())
+        proven_dice = holdout_dice(self._students_alone, cases, self._with_neighbours(unseen), self._interruption)
+        if proven_dice is not None:
+            listening = self._proven(1 - proven_dice)
+        for candidate in self._candidates:
+            candidate.listening = listening
         dice = self._referee.measure(self._candidates, cases)
         self._referee.adopt(dice)
         self.have_learnt = True
-        self._listen(None if self._is_worse_than_prior(cases, dice) else error)
+        self._listen(None if self._is_worse_than_prior(cases, dice) else listening)
 
     def judge(self, cases: Sequence[Case], step: int) -> Validated:
         """Measure the learning students on the held-out slices and adopt them if they are not worse.
@@ -118,7 +129,7 @@ class AdoptedStudents:
         if adopted:
             self.students.load_state_dict(self._learner.averaged.state_dict())
             self.have_learnt = True
-            self._listen(None if worse_than_prior else error)
+            self._listen(None if worse_than_prior else self._guessed(error))
             self.live.outdate()
         return Validated(step, dice, adopted and not worse_than_prior)
 
@@ -132,8 +143,22 @@ class AdoptedStudents:
         measured = 0.0 if found is None else 1 - found
         error, self._last_error = max(measured, self._last_error), measured
         for candidate in self._candidates:
-            candidate.student_error = error
+            candidate.listening = self._guessed(error)
         return error
+
+    def _guessed(self, error: float) -> Listening:
+        """Return how students are listened to that have learnt from slices of these volumes."""
+        prior = self._config.prior
+        return Listening(error, prior.student_share, prior.trust_slices, prior.caution)
+
+    def _proven(self, error: float) -> Listening:
+        """Return how students are listened to that have not."""
+        return Listening(error, 1.0, self._config.prior.proven_trust_slices, 1.0, is_proven=True)
+
+    def _with_neighbours(self, keys: Collection[SliceKey]) -> Collection[SliceKey]:
+        """Leave the outermost annotated slices out, small and with shapes on one side only, if there are others."""
+        priors = self._priors
+        return [key for key in keys if (own := priors[key.case]) and own.lies_between(key.slice_index)] or keys
 
     def _is_worse_than_prior(self, cases: Sequence[Case], dice: float | None) -> bool:
         """Tell whether the learning students, of this `dice` on held-out slices, make what is carried to them worse."""
@@ -144,10 +169,10 @@ class AdoptedStudents:
     def _carries(self) -> bool:
         return any(prior is not None and prior.says_something for prior in self._priors)
 
-    def _listen(self, student_error: float | None) -> None:
-        self._student_error = student_error
+    def _listen(self, listening: Listening | None) -> None:
+        self._listening = listening
         for predictor in self.predictors:
-            predictor.student_error = student_error
+            predictor.listening = listening
 
     def _point_at(self, cases: Sequence[Case], slices: TrainingSlices) -> None:
         self._priors = slices.priors
@@ -157,9 +182,7 @@ class AdoptedStudents:
         self._candidates = self._predictors(self._learner.averaged, cases, slices, learnt)
         self._carried_alone = self._predictors(self._learner.averaged, cases, slices, learnt)
         self._students_alone = self._predictors(self._learner.averaged, cases, slices, learnt, _STUDENTS_ALONE)
-        for predictor in self._students_alone:
-            predictor.student_error = 0.0
-        self._listen(self._student_error)
+        self._listen(self._listening)
 
     def _predictors(
         self,
@@ -167,7 +190,7 @@ class AdoptedStudents:
         cases: Sequence[Case],
         slices: TrainingSlices,
         priors: Sequence[Prior | None],
-        listening: PriorConfig | None = None,
+        listening: Listening | None = None,
     ) -> list[Predictor]:
         return [
             Predictor(

@@ -108,6 +108,7 @@ class TrainingSession:
         )
         self._sam_weights = sam_weights
         self._start_from = start_from
+        self._is_new_ground = start_from is not None and not trained
         self._received: list[SliceAnnotated | ClassesChanged] = []
         self._watched: Watch | None = None
         self._interruption = Interruption()
@@ -143,6 +144,11 @@ class TrainingSession:
     def classes(self) -> int:
         """Number of classes, background included."""
         return len(self.cases[0].annotation.classes)
+
+    @property
+    def _annotated(self) -> list[SliceKey]:
+        annotations = [case.annotation for case in self.cases]
+        return [SliceKey(number, index) for number, own in enumerate(annotations) for index in own.annotated]
 
     def submit(self, message: Message) -> None:
         """Leave a message for the session; from any thread, returns at once."""
@@ -204,7 +210,7 @@ class TrainingSession:
             interruption=self._interruption,
         )
         if self._start_from is not None:
-            adopted.start_from_here(self.cases)
+            adopted.start_from_here(self.cases, self._annotated if self._is_new_ground else ())
         self._adopted = adopted
         if self._watched is not None:
             self._watch(self._watched)
@@ -212,7 +218,7 @@ class TrainingSession:
     def _suited_config(self) -> Config:
         """Return the settings, for this budget and for what is known already."""
         config = suited_to(self.budget, self.config, pretrained=self._sam_weights is not None)
-        if self._start_from is None or self.trained:
+        if not self._is_new_ground:
             return config
         # A few slices of one volume would soon outweigh all that was learnt from others.
         return config.with_values(learning_rate=self.config.training.adaptation * config.training.learning_rate)
@@ -230,6 +236,11 @@ class TrainingSession:
             yield from self._show_carried()
             if self._stopping:
                 break
+            if self._is_new_ground and len(self._annotated) < self.config.training.adaptation_minimum:
+                yield from self._wait_for_more()
+                if self._watched is None:
+                    break
+                continue
             if not self._slices.labelled_keys:
                 raise TrainingError("No annotated slice is left to learn from. Paint one, then train again.")
             started = self._seconds
@@ -248,14 +259,32 @@ class TrainingSession:
                 yield from self._obey()
             yield validated
 
+    def _wait_for_more(self) -> Iterator[Event]:
+        """Keep a model of other volumes as it is, unless somebody insists that it learns from the little there is."""
+        yield Notice(
+            f"{len(self._annotated)} annotated slices are too few for a model of other volumes, which would forget "
+            "more than it learns, so that it stays as it is. "
+            f"Annotate at least {self.config.training.adaptation_minimum} to let it learn."
+        )
+        if self._watched is not None:
+            yield from self._refresh_all()
+            yield StageChanged(Stage.PAUSED)
+            yield from self._obey(paused=True)
+            self._is_new_ground = False
+
     def _finish(self) -> Iterator[Event]:
         """Bring all predictions up to date for whoever watches."""
-        if self._adopted is None or not self._steps:
+        if self._adopted is None or not self._adopted.have_learnt:
             return
         yield from self._take_in()
-        live = self._adopted.live
-        if live.outdated and not self._closing:
+        if self._adopted.live.outdated and not self._closing:
             yield self._enter(Stage.REFRESHING)
+        yield from self._refresh_all()
+
+    def _refresh_all(self) -> Iterator[Event]:
+        """Predict every outdated slice of whoever watches, unless they want it ended."""
+        assert self._adopted is not None
+        live = self._adopted.live
         while live.outdated and not self._closing:
             yield live.some()
             yield from self._obey()
@@ -389,10 +418,9 @@ class TrainingSession:
             and self._adopted.can_predict(self._watched.case)
         )
 
-    def _obey(self) -> Iterator[Event]:
+    def _obey(self, *, paused: bool = False) -> Iterator[Event]:
         """Read all messages: pause, stop and turn to another slice at once, keep the others for `_take_in`."""
         self._mailbox.heed()
-        paused = False
         while paused or not self._mailbox.is_empty:
             match message := self._mailbox.get():
                 case Stop():

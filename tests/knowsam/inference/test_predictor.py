@@ -17,7 +17,7 @@ from knowsam.data.window import Window
 from knowsam.errors import PredictionError
 from knowsam.inference.predictor import Predictor, SlicePrediction, outward
 from knowsam.models.students import StudentLogits, Students
-from knowsam.prior.carried import Carried
+from knowsam.prior.carried import Carried, Listening
 
 if TYPE_CHECKING:
     from knowsam.data.volume import Volume
@@ -220,10 +220,10 @@ def with_shapes(
         volume,
         axis=0,
         window=WHOLE,
-        config=config.with_values(student_share=most),
+        config=config,
         device=CPU,
         prior=Shapes(nearest),
-        student_error=error,
+        listening=None if error is None else Listening(error, most, 2.0, 3.0),
     )
 
 
@@ -270,7 +270,7 @@ def test_students_count_the_more_the_farther_annotated_slices_are_and_the_less_t
 def test_the_error_of_the_students_may_change_at_any_time(ball: Volume, config: Config) -> None:
     predictor = with_shapes(KnownStudents(SURE, SURE, SURE), ball, config, 1e6, 0.0)
     for error, area in ((0.0, 32 * 32), (None, 32 * 16), (0.0, 32 * 32)):
-        predictor.student_error = error
+        predictor.listening = None if error is None else Listening(error, 1.0, 2.0, 3.0)
         (prediction,) = predictor.slices([5])
         assert prediction.labels.sum() == area
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from knowsam.data.distances import signed_distances_mm
 from knowsam.inference.metrics import dice_score
-from knowsam.prior.carried import Carried, CarriedPrior, Shape
+from knowsam.prior.carried import Carried, CarriedPrior, Listening, Shape
 from knowsam.prior.slice_flows import SliceFlows
 
 if TYPE_CHECKING:
@@ -277,21 +277,44 @@ def test_students_and_shapes_are_weighed_by_the_squares_of_their_errors(
     student_error: float, caution: float, most: float, share: float
 ) -> None:
     carried = prior_of({2: disc(5, (16.0, 8.0)), 8: disc(5, (16.0, 24.0))}).at([5])
-    found = carried.student_share(carried.probabilities, student_error, most=most, trust_slices=0.0, caution=caution)
+    _, found = carried.joined(carried.probabilities, Listening(student_error, most, 0.0, caution))
     assert found.item() == pytest.approx(share, abs=1e-4)
 
 
 def test_beside_an_annotated_slice_students_have_little_to_say() -> None:
     carried = prior_of({2: disc(5, (16.0, 8.0)), 8: disc(5, (16.0, 24.0))}).at([2, 3, 5], own=True)
-    shares = carried.student_share(carried.probabilities, 0.0, most=0.6, trust_slices=2.0, caution=1.0).flatten()
-    torch.testing.assert_close(shares, torch.tensor([0.0, 0.2, 0.36]))
+    _, shares = carried.joined(carried.probabilities, Listening(0.0, 0.6, 2.0, 1.0))
+    torch.testing.assert_close(shares.flatten(), torch.tensor([0.0, 0.2, 0.36]))
 
 
 def test_students_are_believed_less_where_they_contradict_the_shapes_by_more_than_these_may_err() -> None:
     """Both sides are wholly apart, so that an error of a half is expected; wholly other students err by the rest."""
     carried = prior_of({2: disc(5, (16.0, 8.0)), 8: disc(5, (16.0, 24.0))}).at([5])
     contrary = 1 - carried.probabilities
-    found = carried.student_share(contrary, 0.0, most=1.0, trust_slices=0.0, caution=3.0)
+    _, found = carried.joined(contrary, Listening(0.0, 1.0, 0.0, 3.0))
     assert found.item() == pytest.approx(0.25 / (0.25 + 3 * 0.75), abs=1e-4)
-    agreeing = carried.student_share(carried.probabilities, 0.0, most=1.0, trust_slices=0.0, caution=3.0)
+    _, agreeing = carried.joined(carried.probabilities, Listening(0.0, 1.0, 0.0, 3.0))
     assert agreeing.item() == pytest.approx(1.0, abs=1e-4)
+
+
+def test_students_of_proven_error_are_believed_more_where_they_contradict_the_shapes() -> None:
+    carried = prior_of({2: disc(5, (16.0, 8.0)), 8: disc(5, (16.0, 24.0))}).at([5])
+    proven = Listening(0.5, 1.0, 0.0, 1.0, is_proven=True)
+    _, agreeing = carried.joined(carried.probabilities, proven)
+    assert agreeing.item() == pytest.approx(0.5, abs=1e-4)
+    _, contrary = carried.joined(1 - carried.probabilities, proven)
+    assert contrary.item() == pytest.approx(0.75 / (0.75 + 0.25), abs=1e-4)
+
+
+def test_position_decides_between_two_structures_that_follow_each_other_and_students_whether_there_is_any() -> None:
+    """Class 1 below gives way to class 2 above, in the same place; the students see class 2 in the left half of it."""
+    carried = prior_of({0: disc(6), 6: 2 * disc(6)}, classes=3).at([1, 5])
+    students = torch.zeros(2, 3, SIZE, SIZE)
+    students[:, 2, :, : SIZE // 2] = 1.0
+    students[:, 0, :, SIZE // 2 :] = 1.0
+    found, share = carried.joined(students, Listening(0.1, 1.0, 0.0, 1.0, is_proven=True))
+    assert share.min() > 0.9
+    left, right = found[:, :, SIZE // 2, SIZE // 2 - 3], found[:, :, SIZE // 2, SIZE // 2 + 3]
+    assert left.argmax(dim=1).tolist() == [1, 2]
+    assert right.argmax(dim=1).tolist() == [0, 0]
+    torch.testing.assert_close(found.sum(dim=1), torch.ones(2, SIZE, SIZE))

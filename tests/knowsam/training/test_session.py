@@ -25,6 +25,7 @@ from knowsam.training.events import (
     Finished,
     Notice,
     Pause,
+    PredictionReady,
     Resume,
     SliceAnnotated,
     Stage,
@@ -32,6 +33,7 @@ from knowsam.training.events import (
     StepDone,
     Stop,
     Validated,
+    Watch,
 )
 from knowsam.training.learner import Learner
 from knowsam.training.schedule import Budget
@@ -536,15 +538,64 @@ def test_a_model_that_is_worse_than_the_one_started_from_is_not_adopted(
     list(start.run())
     scores = iter([0.9, 0.5, 0.5])
     monkeypatch.setattr(referee, "holdout_dice", lambda *_: next(scores))
-    again = session_of(case, config=quick_config, steps=2, start_from=start.model())
+    again = session_of(case, config=learning_at_once(quick_config), steps=2, start_from=start.model())
     assert {event.adopted for event in of_kind(list(again.run()), Validated)} == {False}
+
+
+def learning_at_once(config: Config) -> Config:
+    """Let a model of other volumes learn from however few slices."""
+    return config.with_values(adaptation_minimum=1)
+
+
+def test_a_model_of_other_volumes_stays_as_it_is_where_few_slices_are_annotated(
+    case: Case, quick_config: Config, batches: list[Batch]
+) -> None:
+    start = session_of(case, config=quick_config, steps=2)
+    list(start.run())
+    taught = len(batches)
+    again = session_of(case, config=quick_config, steps=2, start_from=start.model())
+    events = list(again.run())
+    assert len(batches) == taught
+    assert any("too few for a model of other volumes" in event.text for event in of_kind(events, Notice))
+    assert of_kind(events, Finished)[-1].steps == 0
+    assert again.predictor().volume().labels.shape == case.volume.shape
+
+
+def test_whoever_resumes_lets_it_learn_from_few_slices_all_the_same(case: Case, quick_config: Config) -> None:
+    start = session_of(case, config=quick_config, steps=1)
+    list(start.run())
+    again = session_of(case, config=quick_config, steps=2, start_from=start.model())
+    again.submit(Watch(4))
+    kinds = []
+    for event in again.run():
+        kinds.append(event.stage if isinstance(event, StageChanged) else type(event))
+        if isinstance(event, StageChanged) and event.stage is Stage.PAUSED:
+            again.submit(Resume())
+    assert kinds.index(PredictionReady) < kinds.index(Stage.PAUSED) < kinds.index(StepDone)
+    assert kinds.count(StepDone) == 2
+
+
+@pytest.mark.parametrize("trained", [(), (SliceKey(0, 4),)])
+def test_the_error_of_students_is_proven_by_slices_they_have_not_learnt_from(
+    case: Case, quick_config: Config, trained: tuple[SliceKey, ...]
+) -> None:
+    start = session_of(case, config=quick_config, steps=1)
+    list(start.run())
+    again = session_of(case, config=quick_config, steps=1, start_from=start.model(), trained=trained)
+    again.submit(Watch(4))
+    for event in again.run():
+        if isinstance(event, PredictionReady):
+            break
+    listening = again.predictor().listening
+    assert listening is not None
+    assert listening.is_proven == (not trained)
 
 
 @pytest.mark.parametrize(("trained", "rate"), [((), 1e-4), ((SliceKey(0, 4),), 1e-3)])
 def test_a_model_of_other_volumes_learns_more_slowly_than_one_of_this_volume(
     case: Case, quick_config: Config, trained: tuple[SliceKey, ...], rate: float
 ) -> None:
-    config = quick_config.with_values(learning_rate=1e-3, adaptation=0.1)
+    config = learning_at_once(quick_config).with_values(learning_rate=1e-3, adaptation=0.1)
     start = session_of(case, config=config, steps=1)
     list(start.run())
     again = session_of(case, config=config, steps=1, start_from=start.model(), trained=trained)

@@ -296,7 +296,7 @@ def test_a_model_that_is_gone_on_with_is_shown_before_the_first_step(
 ) -> None:
     first = session_of(case, config=quick_config, steps=1)
     list(first.run())
-    again = session_of(case, config=quick_config, start_from=first.model())
+    again = session_of(case, config=quick_config, start_from=first.model(), trained=first.trained)
     again.submit(Watch(5))
     kinds = [type(event) for event in again.run()]
     assert kinds.index(PredictionReady) < kinds.index(StepDone)
