@@ -3,7 +3,8 @@
 A ViT-B SAM of random weights in the official layout, taken for pretrained and so frozen: it teaches nothing, but costs
 what the official one costs. The mixed phase is on. Rows are cumulative, each runs in a process of its own. The floor is
 the arithmetic of a step, counted, divided by the rate of a large matrix product measured in the same process. Ratios
-are of seconds on the processor, which other programs do not lengthen by taking turns with this one.
+are of seconds on the processor, which other programs do not lengthen by taking turns with this one; on CUDA, of seconds
+on the clock from the first step timed to the end of the last one, between which nothing waits for the device.
 
 With `--dice`, both ends of the table are trained for the same number of steps on real volumes instead.
 """
@@ -133,6 +134,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--plane", type=int, default=256, help="side of the network plane in px (default: 256)")
     parser.add_argument("--steps", type=int, default=3, help="timed steps, after one that is not (default: 3)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", type=torch.device, default="cpu", help="cpu or cuda (default: cpu)")
     parser.add_argument("--json", type=Path, help="write every single result")
     parser.add_argument(
         "--rows", nargs="+", choices=list(ROWS), default=list(ROWS), metavar="ROW", help=f"of {', '.join(ROWS)}"
@@ -175,6 +177,7 @@ def _step_time(options: argparse.Namespace) -> None:
     for row in options.rows:
         command = [sys.executable, __file__, "--child", "--rows", row, "--steps", str(options.steps)]
         command += ["--batch", str(options.batch), "--plane", str(options.plane), "--seed", str(options.seed)]
+        command += ["--device", str(options.device)]
         answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         results.append(Result(**json.loads(answer.stdout)))
         print(results[-1], file=sys.stderr, flush=True)
@@ -187,7 +190,7 @@ def _table(results: list[Result], options: argparse.Namespace) -> str:
     lines = [
         *provenance(f"seed {options.seed}"),
         f"ViT-B of random weights, {options.plane} px, {options.batch} + {options.batch} slices, 2 classes, mixed "
-        f"phase; median of {options.steps} steps",
+        f"phase; {'median' if options.device.type == 'cpu' else 'mean'} of {options.steps} steps",
         "",
         "| row | s a step | of the processor | times as fast as the first row | peak MiB | GFLOP a step | floor s "
         "| times the floor |",
@@ -204,33 +207,58 @@ def _table(results: list[Result], options: argparse.Namespace) -> str:
 
 def _measure(name: str, options: argparse.Namespace) -> Result:
     """Time the steps of one row in this process."""
-    row, config = ROWS[name], config_of(name, options.plane)
-    case, cpu = _ball(options.plane), torch.device("cpu")
+    row, config, device = ROWS[name], config_of(name, options.plane), options.device
+    case = _ball(options.plane)
     windows, _ = common_windows([case], config)
-    slices = TrainingSlices([case], windows, config, device=cpu, seed=options.seed)
+    slices = TrainingSlices([case], windows, config, device=device, seed=options.seed)
     slices.restart_streams(())
-    learner = Learner(2, windows[0].plane, config, device=cpu, seed=options.seed, sam_weights=random_sam())
+    learner = Learner(2, windows[0].plane, config, device=device, seed=options.seed, sam_weights=random_sam())
     assert learner.teacher is not None
     if row.class_loop:
         _decode_in_a_loop(learner.teacher)
     _fill_trunk(learner, slices)
-    dtype = resolve_dtype(config.training.precision, cpu)
-    rates, seconds, processor_s = [_matrix_rate(dtype)], [], []
+    dtype = resolve_dtype(config.training.precision, device)
+    rates = [_matrix_rate(dtype, device)]
     with FlopCounterMode(display=False) as counter:
         learner.step(slices.batch(options.batch, options.batch), 0, 0.9)
     # An even number, where every second step is another one.
     timed = options.steps + options.steps % config.mixing.mix_every
-    for number in range(1, 1 + timed):
-        started, started_here = time.perf_counter(), time.process_time()
-        with torch.autograd.detect_anomaly() if row.anomaly else nullcontext():
-            learner.step(slices.batch(options.batch, options.batch), number, 0.9)
-        seconds.append(time.perf_counter() - started)
-        processor_s.append(time.process_time() - started_here)
-    rates.append(_matrix_rate(dtype))
+    with torch.autograd.detect_anomaly() if row.anomaly else nullcontext():
+        seconds, processor_s = _timed(learner, slices, options.batch, timed)
+    rates.append(_matrix_rate(dtype, device))
     if config.mixing.mix_every > 1:
         seconds, processor_s = [statistics.mean(seconds)], [statistics.mean(processor_s)]
-    peak = peak_memory_mib("cpu")["main"] or 0.0
-    return Result(name, seconds, processor_s, peak, counter.get_total_flops() / 1e9, max(rates))
+    gflop = counter.get_total_flops() / 1e9
+    return Result(name, seconds, processor_s, _peak_mib(device), gflop, max(rates))
+
+
+def _timed(learner: Learner, slices: TrainingSlices, batch: int, steps: int) -> tuple[list[float], list[float]]:
+    """Return the seconds of steps, on the clock and on the processor; on CUDA, twice the mean on the clock."""
+    seconds, processor_s = [], []
+    _wait(learner.device)
+    began = time.perf_counter()
+    for number in range(1, 1 + steps):
+        started, started_here = time.perf_counter(), time.process_time()
+        learner.step(slices.batch(batch, batch), number, 0.9)
+        seconds.append(time.perf_counter() - started)
+        processor_s.append(time.process_time() - started_here)
+    if learner.device.type == "cpu":
+        return seconds, processor_s
+    _wait(learner.device)
+    mean = (time.perf_counter() - began) / steps
+    return [mean], [mean]
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _peak_mib(device: torch.device) -> float:
+    """Return the most memory that was in use, of the process or on the device."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return peak_memory_mib("cpu")["main"] or 0.0
 
 
 def _ball(side: int) -> Case:
@@ -269,7 +297,7 @@ def _fill_trunk(learner: Learner, slices: TrainingSlices) -> None:
             teaching._turn_to(batch.origin)
         if getattr(teaching, "_trunk", None) is None:
             return
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast(learner.device.type, dtype=torch.bfloat16):
             teaching._seen(batch.origin, range(len(batch.origin.rows)))
         done.update(batch.origin.rows)
     print(f"{(time.perf_counter() - started) / len(done):.3f} s for each slice, once", file=sys.stderr, flush=True)
@@ -279,14 +307,17 @@ def _until_all_drawn(slices: TrainingSlices) -> Iterator[Batch]:
     return (slices.batch(1, 1) for _ in range(SLICES))
 
 
-def _matrix_rate(dtype: torch.dtype) -> float:
-    """Return the rate of a matrix product of 2048 x 2048, the best of five, in GFLOP/s."""
-    a, b = torch.rand(2, 2048, 2048).to(dtype)
+def _matrix_rate(dtype: torch.dtype, device: torch.device) -> float:
+    """Return the rate of a large matrix product, the best of five, in GFLOP/s."""
+    side, clock = (2048, time.process_time) if device.type == "cpu" else (8192, time.perf_counter)
+    a, b = torch.rand(2, side, side, device=device).to(dtype)
     best = 0.0
     for _ in range(5):
-        started = time.process_time()
+        _wait(device)
+        started = clock()
         a @ b
-        best = max(best, 2 * 2048**3 / 1e9 / (time.process_time() - started))
+        _wait(device)
+        best = max(best, 2 * side**3 / 1e9 / (clock() - started))
     return best
 
 

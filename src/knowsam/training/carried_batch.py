@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Generator, Tensor
 
+from knowsam.inference.device import to_device
 from knowsam.models.students import PRIOR_MAPS
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def carried_to(
             if prior.lies_between(indices[row]) and not prior.rehearses:
                 confidence[place] = sure[row]
     dropout = [_dropout(priors[key.case], config) for key in keys]
-    kept = _random(len(keys), generator) >= torch.tensor(dropout).view(-1, 1, 1, 1).to(generator.device)
+    kept = _random(len(keys), generator) >= to_device(torch.tensor(dropout).view(-1, 1, 1, 1), generator.device)
     likely = torch.stack(probabilities)
     return CarriedBatch(
         torch.stack(channels) * kept,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from knowsam.inference.device import resolve_dtype
 from knowsam.models.class_heads import remapped, students_with_classes
@@ -195,10 +196,13 @@ class Learner:
     def _average(self, number: int, applied: Tensor | None) -> None:
         """Let the averaged students follow: fast at first, then as slowly as configured, if the step was `applied`."""
         keep = min(self.config.training.averaging, (number + 1) / (number + 10))
-        state = self.students.state_dict()
-        for name, average in self.averaged.state_dict().items():
-            followed = average.lerp(state[name], 1 - keep) if average.is_floating_point() else state[name]
-            average.copy_(followed if applied is None else torch.where(applied, followed, average))
+        averages, states = _statistics(self.averaged), _statistics(self.students)
+        if applied is not None:
+            # Unlike weights, what normalisation has seen of a step that was not applied need not be finite.
+            states = [torch.where(applied, state, average) for average, state in zip(averages, states, strict=True)]
+        averages += list(self.averaged.parameters())
+        states += list(self.students.parameters())
+        get_ema_multi_avg_fn(keep)(averages, states, number)
 
     def _optimizers(self) -> Iterator[torch.optim.Optimizer]:
         yield self._student_optimizer
@@ -209,6 +213,11 @@ class Learner:
         for optimizer in self._optimizers():
             for group in optimizer.param_groups:
                 group["lr"] = decayed(group.setdefault("initial_lr", group["lr"]), progress)
+
+
+def _statistics(students: Students) -> list[Tensor]:
+    """Return what the normalisation layers have seen."""
+    return [buffer for buffer in students.buffers() if buffer.is_floating_point()]
 
 
 def load_ahead() -> None:
