@@ -30,8 +30,8 @@ Prepared = tuple[Path, Callable[[], object]]
 """A file, and how it is read."""
 
 
-def _nifti_image(folder: Path) -> Prepared:
-    path, values = folder / "image.nii", np.arange(5 * 6 * 7, dtype=np.int16).reshape(5, 6, 7)
+def _nifti_image(suffix: str, folder: Path) -> Prepared:
+    path, values = folder / f"image{suffix}", np.arange(5 * 6 * 7, dtype=np.int16).reshape(5, 6, 7)
     image = nib.Nifti1Image(values, grid().affine)
     image.header.set_xyzt_units("micron")
     image.header.set_slope_inter(2.0, -1.0)
@@ -83,7 +83,8 @@ def _read_every(path: Path) -> None:
 
 
 READERS: dict[str, Callable[[Path], Prepared]] = {
-    "NIfTI image": _nifti_image,
+    "NIfTI image": partial(_nifti_image, ".nii"),
+    "compressed NIfTI image": partial(_nifti_image, ".nii.gz"),
     "NIfTI labels": partial(_labels, ".nii"),
     "compressed NIfTI labels": partial(_labels, ".nii.gz"),
     "NRRD image": partial(_image, ".nrrd"),
