@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 
 from knowsam.data.annotation import LabelClass
-from knowsam.io.class_names import clean_name, foreground
+from knowsam.data.short_line import short_line
+from knowsam.io.class_names import foreground
 
 _FIELD = re.compile(r"Segment(\d{1,5})_(Name|Color|LabelValue)")
 _GREY = "0.5 0.5 0.5"
@@ -52,7 +53,7 @@ def classes_from_fields(fields: Mapping[str, object]) -> tuple[LabelClass, ...]:
 
 
 def _label_class(segment: Mapping[str, str]) -> LabelClass | None:
-    name = clean_name(segment.get("Name", ""))
+    name = short_line(segment.get("Name", ""))
     try:
         value = int(segment.get("LabelValue", "1"))
         red, green, blue = (round(255 * float(shade)) for shade in segment.get("Color", _GREY).split())
