@@ -13,7 +13,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass, SliceState, annotated_axis, default_classes
 from knowsam.errors import InputError
 from napari_knowsam.class_list import ClassList, background_brush
-from napari_knowsam.layer_colors import color_classes
+from napari_knowsam.class_looks import show_classes
 from napari_knowsam.layer_edits import LayerEdits
 from napari_knowsam.slice_view import SliceView
 from napari_knowsam.volume_layers import BACKGROUND_BRUSH_KEY, CLASSES_KEY, layer_kwargs
@@ -175,7 +175,7 @@ class LayerGroup(QObject):
         for layer in self._edits:
             with self._edits[layer].own_changes():
                 self._fit_dtype(layer)
-                color_classes(layer, sheet.classes, sheet.brush_value)
+                show_classes(layer, sheet.classes, sheet.brush_value)
             layer.metadata.update({CLASSES_KEY: sheet.classes, BACKGROUND_BRUSH_KEY: sheet.brush_value})
 
     def follow_classes(self, before: tuple[LabelClass, ...]) -> None:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from knowsam.data.annotation import LabelClass, default_classes
 from knowsam.data.volume import Grid, Volume, require_same_grid
 from knowsam.errors import InputError
+from napari_knowsam.class_looks import class_looks
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
@@ -66,14 +67,19 @@ def image_layer_data(volume: Volume) -> LayerData:
 def labels_layer_data(volume: Volume, classes: tuple[LabelClass, ...] | None = None) -> LayerData:
     """Return a volume of label values as layer data; the array is copied, for it is to be painted on.
 
+    Classes that are given or stand in the file have their colours and names on the layer.
+
     Raises
     ------
     InputError
         If no classes are given and the volume holds more values than classes can be told apart.
     """
+    kwargs = layer_kwargs(volume)
+    has_looks = bool(classes or volume.classes)
     if classes is None:
         classes = default_classes((int(value) for value in np.unique(volume.array)), known=volume.classes)
-    kwargs = layer_kwargs(volume)
+    if has_looks:
+        kwargs |= class_looks(classes)
     kwargs["metadata"] |= {CLASSES_KEY: classes}
     return volume.array.copy(), kwargs, "labels"
 

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QComboBox, QCompleter, QWidget
 from knowsam.data.segment_terms import SegmentTerm, found_terms, known_terms, term_for
 
 if TYPE_CHECKING:
-    from qtpy.QtGui import QWheelEvent
+    from qtpy.QtGui import QShowEvent, QWheelEvent
 
 
 class TermBox(QComboBox):
@@ -46,6 +46,14 @@ class TermBox(QComboBox):
     def suggestions(self) -> list[str]:
         """Return what is offered for what was typed."""
         return list(self._found.stringList())
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Let the suggestions look as the window does; by themselves they have none to take after."""
+        super().showEvent(event)
+        completer = self.completer()
+        popup = None if completer is None else completer.popup()
+        if popup is not None:
+            popup.setParent(self.window(), Qt.WindowType.Popup)
 
     def wheelEvent(self, event: QWheelEvent | None) -> None:
         """Leave the wheel to what is scrolled."""

@@ -867,6 +867,8 @@ def test_the_prediction_layer_says_what_it_holds(desk: Desk) -> None:
     desk.bridge.rename_class(LIVER, "Leber")
     assert desk.prediction.metadata[CLASSES_KEY] == desk.sheet.classes
     assert desk.prediction.metadata[BACKGROUND_BRUSH_KEY] == BRUSH
+    names = dict(zip(desk.labels.features["index"], desk.labels.features["name"], strict=True))
+    assert (names[LIVER], names[BRUSH]) == ("Leber", "background")
 
 
 def test_why_the_only_image_cannot_be_used_is_said(make_napari_viewer: Callable[[], Viewer]) -> None:

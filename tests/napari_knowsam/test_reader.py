@@ -9,6 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 from napari.components import ViewerModel
+from napari.layers import Labels
 from napari.utils.notifications import notification_manager
 
 from knowsam.data.annotation import LabelClass
@@ -47,6 +48,21 @@ def test_segments_of_slicer_open_as_labels_with_their_names(tmp_path: Path, tiny
     ((_, kwargs, kind),) = read_paths(str(tmp_path / "case.seg.nrrd"))
     assert kind == "labels"
     assert named in kwargs["metadata"][CLASSES_KEY]
+
+
+@pytest.mark.parametrize("name", ["case_mask.nii.gz", "case.seg.nrrd", "case_mask.mha"])
+def test_labels_have_the_colours_and_names_of_their_file(name: str, tmp_path: Path, tiny: Volume) -> None:
+    named = LabelClass(3, "Leber", (51, 102, 204))
+    write_labels(tmp_path / name, np.full(tiny.shape, 3, np.uint8), tiny.grid, [named])
+    ((array, kwargs, _),) = read_paths(str(tmp_path / name))
+    layer = ViewerModel().add_labels(array, **kwargs)
+    assert layer.get_color(3) == pytest.approx([0.2, 0.4, 0.8, 1], abs=1e-3)
+    assert layer.get_status(layer.data_to_world((1, 1, 1)), world=True)["value"].endswith("name: Leber")
+
+
+def test_labels_without_names_look_as_napari_shows_them(nifti_file: Writer) -> None:
+    ((array, kwargs, _),) = read_paths(str(nifti_file("seg.nii", MASK)))
+    assert np.array_equal(Labels(array, **kwargs).get_color(1), Labels(array).get_color(1))
 
 
 def test_other_files_and_folders_without_dicom_are_left_to_other_readers(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,6 +76,10 @@ def test_an_image_layer_shares_the_array_of_its_volume_and_leads_back_to_it(tiny
     assert np.shares_memory(layer.data, tiny.array)
     assert volume_of(layer) is tiny
     assert has_known_orientation(layer)
+
+
+def test_an_image_is_shown_in_the_range_that_its_file_asks_for(tiny: Volume) -> None:
+    assert image_layer(replace(tiny, display_range=(-20.0, 35.0))).contrast_limits == [-20, 35]
 
 
 def test_labels_are_a_copy_to_paint_on_and_carry_their_classes(tiny: Volume) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -12,15 +12,14 @@ from napari.utils.notifications import notification_manager
 from npe2 import write
 from scipy.spatial.transform import Rotation
 
+from knowsam.data.annotation import LabelClass
+from knowsam.data.volume import Volume
 from knowsam.errors import InputError, OutputError
 from knowsam.io.labels import read_labels
 from knowsam.io.nifti import read_nifti, read_nifti_labels
 from knowsam.io.sample import sample_folder
 from napari_knowsam._writer import labels_of, save_labels, write_labels
 from napari_knowsam.volume_layers import labels_layer_data, layer_kwargs
-
-if TYPE_CHECKING:
-    from knowsam.data.volume import Volume
 
 Writer = Callable[..., Path]
 
@@ -48,6 +47,12 @@ def test_saved_labels_have_the_voxels_and_the_header_of_their_file(
     assert np.array_equal(np.asanyarray(saved.dataobj), np.asanyarray(source.dataobj))
     assert np.array_equal(saved.affine, source.affine)
     assert saved.header["qform_code"] == source.header["qform_code"]
+
+
+def test_names_and_colours_of_an_opened_file_are_saved_again(tmp_path: Path, tiny: Volume) -> None:
+    named = LabelClass(3, "Leber", (51, 102, 204))
+    array, kwargs, _ = labels_layer_data(Volume(np.full(tiny.shape, 3, np.uint8), tiny.grid, classes=(named,)))
+    assert read_labels(save(Labels(array, **kwargs), tmp_path / "mask.nii.gz")).classes == (named,)
 
 
 @pytest.mark.parametrize("codes", ["RAS", "LPI", "SLA", "PIR"])

@@ -6,12 +6,13 @@ import json
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from knowsam.commands.inputs import told
+from knowsam.data.resample import is_part, placed_on
 from knowsam.data.volume import grid_difference
 from knowsam.errors import InputError
 from knowsam.inference.metrics import ClassScores, evaluate_masks
@@ -19,6 +20,9 @@ from knowsam.io.labels import read_labels
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from pathlib import Path
+
+    from knowsam.data.volume import Volume
 
 
 def run(options: Namespace) -> None:
@@ -27,15 +31,9 @@ def run(options: Namespace) -> None:
     Raises
     ------
     InputError
-        If a mask cannot be used, or the two do not lie on one grid.
+        If a mask cannot be used, or neither grid is a part of the other.
     """
-    prediction, reference = (told(read_labels(path)) for path in (options.prediction, options.reference))
-    difference = grid_difference(prediction.grid, reference.grid)
-    if difference is not None:
-        raise InputError(
-            f"The mask {options.prediction.name} does not lie on the grid of the reference {options.reference.name}. "
-            f"{difference} Give two masks of the same image."
-        )
+    prediction, reference = _on_one_grid(options.prediction, options.reference)
     values = sorted({int(v) for mask in (prediction, reference) for v in np.unique(mask.array) if v})
     scores = evaluate_masks(prediction.array, reference.array, reference.spacing_mm, values)
     text = json.dumps([_without_nan(score) for score in scores], indent=1) if options.json else score_table(scores)
@@ -51,6 +49,29 @@ def score_table(scores: Sequence[ClassScores]) -> str:
         agreement = f"{s.value:>5}  {s.dice:6.3f}  {_number(s.hd95_mm):>7}  {_number(s.assd_mm):>7}"
         rows.append(f"{agreement}  {s.volume_ml:9.2f}  {s.reference_volume_ml:12.2f}")
     return "\n".join(rows)
+
+
+def _on_one_grid(*paths: Path) -> tuple[Volume, Volume]:
+    """Read both masks, on the grid of the one that covers more: a DICOM segmentation leaves empty slices out."""
+    prediction, reference = (told(read_labels(path)) for path in paths)
+    difference = grid_difference(prediction.grid, reference.grid)
+    if difference is None:
+        return prediction, reference
+    if is_part(prediction.grid, reference.grid):
+        return _widened(prediction, reference), reference
+    if is_part(reference.grid, prediction.grid):
+        return prediction, _widened(reference, prediction)
+    raise InputError(
+        f"The mask {paths[0].name} does not lie on the grid of the reference {paths[1].name}, nor is one a part of the "
+        f"other. {difference} Give two masks of the same image, one of them on its whole grid."
+    )
+
+
+def _widened(part: Volume, whole: Volume) -> Volume:
+    notice = (
+        f"It covers {part.shape} of the {whole.shape} voxels of {whole.name}; the others were taken for background."
+    )
+    return told(placed_on(replace(part, notices=(notice,)), whole.grid))
 
 
 def _number(distance_mm: float) -> str:

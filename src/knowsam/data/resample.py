@@ -38,7 +38,7 @@ def placed_on(labels: Volume, grid: Grid) -> Volume:
     offset = _whole_offset(to_labels, grid)
     placed = _nearest(labels.array, to_labels, grid) if offset is None else _pasted(labels.array, offset, grid)
     outside, labelled = _count_outside(labels, grid)
-    if outside == labelled or not placed.any():
+    if labelled and (outside == labelled or not placed.any()):
         raise InputError(
             f"None of the {labelled} labelled voxels of {labels.name} lies in the image. "
             "Load the labels that belong to this image."
@@ -50,6 +50,14 @@ def placed_on(labels: Volume, grid: Grid) -> Volume:
     if lost:
         notices.append(f"Nothing was left of label {', '.join(map(str, lost))}.")
     return replace(labels, array=placed, grid=grid, notices=(*labels.notices, *notices))
+
+
+def is_part(part: Grid, whole: Grid) -> bool:
+    """Tell whether a grid is smaller than another one, and each of its voxels lies on one of the other."""
+    offset = _whole_offset(np.linalg.inv(part.working_affine) @ whole.working_affine, whole)
+    if offset is None or part.working_shape == whole.working_shape:
+        return False
+    return bool(((offset <= 0) & (part.working_shape - offset <= whole.working_shape)).all())
 
 
 _RESAMPLED = (

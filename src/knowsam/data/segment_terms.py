@@ -9,10 +9,10 @@ from functools import cache
 from hashlib import blake2b
 from typing import NamedTuple
 
+from knowsam.data.short_line import short_line
+
 PRIVATE_SCHEME = "99KNOWSAM"
 """Marks terms that are a person's own words; DICOM wants private schemes to begin with 99."""
-
-_MAX_CHARACTERS = 64
 
 
 class Code(NamedTuple):
@@ -249,8 +249,7 @@ def long_string(words: str) -> str:
     >>> long_string("left\\right  kidney ")
     'left right kidney'
     """
-    cleaned = "".join(letter if letter.isprintable() and letter != "\\" else " " for letter in words)
-    return " ".join(cleaned.split())[:_MAX_CHARACTERS].strip() or "unnamed"
+    return short_line(words.replace("\\", " ")) or "unnamed"
 
 
 @cache

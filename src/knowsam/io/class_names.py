@@ -14,24 +14,14 @@ from typing import Any
 import numpy as np
 
 from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass
+from knowsam.data.short_line import short_line
 
 _KEY = "label_classes"
-_MOST_CHARACTERS = 64
-
-
-def clean_name(name: str) -> str:
-    r"""Return a name as one short line of printable text.
-
-    >>> clean_name(" left\n kidney "), clean_name("é" * 100) == "é" * 64
-    ('left kidney', True)
-    """
-    printable = "".join(sign if sign.isprintable() else " " for sign in name)
-    return " ".join(printable.split())[:_MOST_CHARACTERS].rstrip()
 
 
 def foreground(classes: Iterable[LabelClass]) -> list[LabelClass]:
-    """Return the classes that a file names, with clean names: all but background, which is 0 everywhere."""
-    named = (LabelClass(c.value, clean_name(c.name), c.color) for c in classes if c.value != BACKGROUND_CLASS.value)
+    """Return the classes that a file names, their names in one line each: all but background, which is 0 everywhere."""
+    named = (LabelClass(c.value, short_line(c.name), c.color) for c in classes if c.value != BACKGROUND_CLASS.value)
     return [label_class for label_class in named if label_class.name]
 
 
@@ -63,7 +53,7 @@ def _usable(listed: Iterable[Any]) -> Iterator[LabelClass]:
 def _label_class(entry: Any) -> LabelClass | None:
     match entry:
         case {"value": int(value), "name": str(name), "color": [int(red), int(green), int(blue)]}:
-            usable = clean_name(name) and 0 < value <= np.iinfo(np.int32).max
+            usable = short_line(name) and 0 < value <= np.iinfo(np.int32).max
             in_range = all(0 <= shade <= 255 for shade in (red, green, blue))
-            return LabelClass(int(value), clean_name(name), (red, green, blue)) if usable and in_range else None
+            return LabelClass(int(value), short_line(name), (red, green, blue)) if usable and in_range else None
     return None

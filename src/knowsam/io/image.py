@@ -11,7 +11,7 @@ from knowsam.io.choice import ImageChoice, chosen
 from knowsam.io.dicom.files import is_dicom
 from knowsam.io.dicom.seg_reader import is_dicom_seg, read_dicom_seg
 from knowsam.io.dicom.series import dicom_choices
-from knowsam.io.image_file import IMAGE_SUFFIXES, is_image_name, read_image_file
+from knowsam.io.image_file import IMAGE_SUFFIXES, is_image_name, kind_of
 from knowsam.io.nifti import is_nifti_name, nifti_frames, read_nifti
 
 if TYPE_CHECKING:
@@ -76,6 +76,6 @@ def image_choices(path: Path) -> tuple[ImageChoice, ...]:
         )
     frames = nifti_frames(path) if is_nifti_name(path) else 1
     if frames == 1:
-        return (ImageChoice("the image", "", 0, partial(read_image_file, path)),)
+        return (ImageChoice("the image", "", 0, partial(kind_of(path).read_image, path)),)
     numbers = range(1, frames + 1)
     return tuple(ImageChoice(f"frame {n} of {frames}", "", 0, partial(read_nifti, path, n)) for n in numbers)

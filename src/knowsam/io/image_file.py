@@ -1,4 +1,4 @@
-"""An image or label values in one file: NIfTI, NRRD or MetaImage, as its name says."""
+"""The kinds of files that hold an image or label values, NIfTI, NRRD and MetaImage, and the names they go by."""
 
 from __future__ import annotations
 
@@ -6,29 +6,30 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from knowsam.errors import OutputError
 from knowsam.io import metaimage, nifti, nrrd
-from knowsam.io.atomic import check_place
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import numpy as np
-    import numpy.typing as npt
-
-    from knowsam.data.annotation import LabelClass
-    from knowsam.data.volume import Grid, Volume
+    from knowsam.data.volume import Volume
+    from knowsam.errors import KnowSAMError
 
 
-class _Kind(NamedTuple):
+class FileKind(NamedTuple):
+    """How images and labels are read from a kind of file, and labels written to it.
+
+    Parameters
+    ----------
+    require_package : raises the given error if a package for it is not installed.
+    """
+
     read_image: Callable[[Path], Volume]
     read_labels: Callable[[Path], Volume]
     write_labels: Callable[..., None]
+    require_package: Callable[[type[KnowSAMError]], object] = lambda _: None
 
 
-_NIFTI = _Kind(nifti.read_nifti, nifti.read_nifti_labels, nifti.write_nifti_labels)
-_NRRD = _Kind(nrrd.read_nrrd, nrrd.read_nrrd_labels, nrrd.write_nrrd_labels)
-_METAIMAGE = _Kind(metaimage.read_metaimage, metaimage.read_metaimage_labels, metaimage.write_metaimage_labels)
+_NIFTI = FileKind(nifti.read_nifti, nifti.read_nifti_labels, nifti.write_nifti_labels)
+_NRRD = FileKind(nrrd.read_nrrd, nrrd.read_nrrd_labels, nrrd.write_nrrd_labels, nrrd.pynrrd)
+_METAIMAGE = FileKind(metaimage.read_metaimage, metaimage.read_metaimage_labels, metaimage.write_metaimage_labels)
 _KINDS = {".nii.gz": _NIFTI, ".nii": _NIFTI, ".nrrd": _NRRD, ".mha": _METAIMAGE, ".mhd": _METAIMAGE}
 
 IMAGE_SUFFIXES = tuple(_KINDS)
@@ -64,64 +65,7 @@ def with_mask_suffix(path: Path) -> Path:
     return path if path.name.lower().endswith(MASK_SUFFIXES) else path.with_name(path.name + MASK_SUFFIXES[0])
 
 
-def read_image_file(path: Path) -> Volume:
-    """Read an image.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read or holds no single 3D image.
-    """
-    return _kind(path).read_image(path)
-
-
-def read_label_file(path: Path) -> Volume:
-    """Read label values, with the names and colours of their classes where the file holds any.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read or holds no labels.
-    """
-    return _kind(path).read_labels(path)
-
-
-def check_label_file_writable(path: Path, *, overwrite: bool = False) -> None:
-    """Check before anything is computed that labels can be written to `path`.
-
-    Raises
-    ------
-    OutputError
-        If its name ends in none of the known suffixes, the folder is missing or not writable, the file exists and is to
-        be kept, or its kind needs a package that is not installed.
-    """
-    if not path.name.lower().endswith(MASK_SUFFIXES):
-        endings = f"{', '.join(MASK_SUFFIXES[:-1])} or {MASK_SUFFIXES[-1]}"
-        raise OutputError(f"The result is to be called {path.name}, but must end in {endings}. Change the name.")
-    if _kind(path) is _NRRD:
-        nrrd.pynrrd(OutputError)
-    check_place(path, overwrite=overwrite)
-
-
-def write_label_file(
-    path: Path,
-    labels_zyx: npt.NDArray[np.integer],
-    grid: Grid,
-    classes: Sequence[LabelClass] = (),
-    *,
-    overwrite: bool = False,
-) -> None:
-    """Write label values on the grid of the file they belong to, whole or not at all.
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be written.
-    """
-    check_label_file_writable(path, overwrite=overwrite)
-    _kind(path).write_labels(path, labels_zyx, grid, classes, overwrite=overwrite)
-
-
-def _kind(path: Path) -> _Kind:
+def kind_of(path: Path) -> FileKind:
+    """Return how a file of this name is read and written."""
     # A file of any other name may still be NIfTI, and its reader says so if it is not.
     return next((kind for suffix, kind in _KINDS.items() if path.name.lower().endswith(suffix)), _NIFTI)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from knowsam.errors import OutputError
+from knowsam.io.atomic import check_place
 from knowsam.io.dicom.files import is_dicom
 from knowsam.io.dicom.seg_reader import read_dicom_seg
-from knowsam.io.image_file import check_label_file_writable, read_label_file, write_label_file
+from knowsam.io.image_file import MASK_SUFFIXES, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +31,7 @@ def read_labels(path: Path) -> Volume:
     InputError
         If the file cannot be read or holds no labels.
     """
-    return read_dicom_seg(path) if is_dicom(path) else read_label_file(path)
+    return read_dicom_seg(path) if is_dicom(path) else kind_of(path).read_labels(path)
 
 
 def check_labels_writable(path: Path, *, overwrite: bool = False) -> None:
@@ -38,10 +40,14 @@ def check_labels_writable(path: Path, *, overwrite: bool = False) -> None:
     Raises
     ------
     OutputError
-        If its name ends in none of the known suffixes, the folder is missing or not writable, or the file exists and is
-        to be kept.
+        If its name ends in none of the known suffixes, the folder is missing or not writable, the file exists and is to
+        be kept, or its kind needs a package that is not installed.
     """
-    check_label_file_writable(path, overwrite=overwrite)
+    if not path.name.lower().endswith(MASK_SUFFIXES):
+        endings = f"{', '.join(MASK_SUFFIXES[:-1])} or {MASK_SUFFIXES[-1]}"
+        raise OutputError(f"The result is to be called {path.name}, but must end in {endings}. Change the name.")
+    kind_of(path).require_package(OutputError)
+    check_place(path, overwrite=overwrite)
 
 
 def write_labels(
@@ -65,4 +71,5 @@ def write_labels(
     OutputError
         If the file cannot be written.
     """
-    write_label_file(path, labels_zyx, grid, classes, overwrite=overwrite)
+    check_labels_writable(path, overwrite=overwrite)
+    kind_of(path).write_labels(path, labels_zyx, grid, classes, overwrite=overwrite)

@@ -70,6 +70,12 @@ class NiftiHeader:
         offset = self.usable.get_data_offset() + (frame - 1) * math.prod(self.shape) * dtype.itemsize
         return Encoding(dtype, offset, 1.0 if slope is None else slope, 0.0 if inter is None else inter)
 
+    @property
+    def display_range(self) -> tuple[float, float] | None:
+        """Grey values between which the image asks to be shown."""
+        low, high = float(self.stored["cal_min"]), float(self.stored["cal_max"])
+        return (low, high) if math.isfinite(low) and math.isfinite(high) and low < high else None
+
     def grid(self) -> Grid:
         """Return where the voxels lie.
 

@@ -14,13 +14,14 @@ import numpy as np
 import numpy.typing as npt
 from nibabel.affines import from_matvec
 
-from knowsam.data.orientation import RAS_FROM_LPS
+from knowsam.data.orientation import RAS_FROM_LPS, to_working
 from knowsam.data.volume import Grid, Volume
 from knowsam.errors import InputError, KnowSAMError, OutputError
 from knowsam.io.atomic import mask_written
 from knowsam.io.label_values import as_label_values, labels_in_file_order
 from knowsam.io.notices import notice_of_shear, notice_of_unit
-from knowsam.io.segment_fields import classes_from_fields, segment_fields
+from knowsam.io.segment_fields import classes_from_fields, segment_fields, segments_from_fields
+from knowsam.io.segment_layers import merged_layers
 from knowsam.io.voxels import Encoding, read_voxels, require_size
 
 if TYPE_CHECKING:
@@ -69,6 +70,17 @@ class _Header:
     def gzipped(self) -> bool:
         return self.fields.get("encoding") in _GZIP
 
+    @property
+    def sizes(self) -> list[int]:
+        """Voxels along each axis, the fastest first."""
+        return [int(count) for count in np.atleast_1d(self.fields["sizes"])]
+
+    @property
+    def has_layers(self) -> bool:
+        """Whether these are segments in several layers, as 3D Slicer stores those that may overlap."""
+        named = any(field.startswith("Segment0_") for field in self.fields)
+        return named and len(self.sizes) == 4 and min(self.sizes) > 0
+
 
 def read_nrrd(path: Path) -> Volume:
     """Read an image: integers keep their type, real numbers become float32.
@@ -76,8 +88,8 @@ def read_nrrd(path: Path) -> Volume:
     Raises
     ------
     InputError
-        If the file is missing or damaged, in several pieces, no 3D image of real numbers, has no usable geometry, or
-        pynrrd is not installed.
+        If the file is missing or damaged, in several pieces, no 3D image of real numbers, has no usable geometry, if
+        segments in several layers overlap, or pynrrd is not installed.
     """
     return _volume(path, np.float32)
 
@@ -88,7 +100,7 @@ def read_nrrd_labels(path: Path) -> Volume:
     Raises
     ------
     InputError
-        As `read_nrrd`, and if there are several layers or a value is no label.
+        As `read_nrrd`, and if a value is no label.
     """
     volume = _volume(path, np.float64)
     return replace(volume, array=as_label_values(path.name, volume.array))
@@ -147,14 +159,33 @@ def pynrrd(error_type: type[KnowSAMError] = InputError) -> ModuleType:
 def _volume(path: Path, real: npt.DTypeLike) -> Volume:
     header = _read_header(path)
     _require_one_image(header)
+    if header.has_layers:
+        return _merged(header)
     grid, notices = _grid(header)
-    encoding = Encoding(_dtype(header), 0 if header.gzipped else header.length)
+    array = _voxels(header, grid, real)
+    return Volume(array, grid, _stem(header.path), notices, classes_from_fields(header.fields))
+
+
+def _merged(header: _Header) -> Volume:
+    """Read layers of segments, which are the fastest axis, into one; the segments are numbered from 1."""
+    grid, notices = _grid(header)
+    (i, j, k), layers = grid.shape, header.sizes[0]
+    # Of a grid whose axes run as the working ones do, the voxels come as they are stored.
+    stored = _voxels(header, Grid((layers * i, j, k), np.diag([-1.0, -1.0, -1.0, 1.0])), np.float64)
+    labels = as_label_values(header.path.name, stored).reshape(k, j, i, layers)
+    segments = segments_from_fields(header.fields)
+    merged = merged_layers(header.path.name, labels, segments)
+    classes = tuple(replace(segment.label_class, value=number) for number, segment in enumerate(segments, 1))
+    return Volume(to_working(merged.T, grid.affine), grid, _stem(header.path), notices, classes)
+
+
+def _voxels(header: _Header, grid: Grid, real: npt.DTypeLike) -> npt.NDArray[Any]:
+    path, encoding = header.path, Encoding(_dtype(header), 0 if header.gzipped else header.length)
     require_size(path, encoding.end(grid.shape), compressed=header.gzipped)
     with path.open("rb") as opened:
         opened.seek(header.length)
         stream = gzip.GzipFile(fileobj=opened) if header.gzipped else opened
-        array = read_voxels(path.name, stream, grid, encoding, real)  # type: ignore[arg-type]
-    return Volume(array, grid, _stem(path), notices, classes_from_fields(header.fields))
+        return read_voxels(path.name, stream, grid, encoding, real)  # type: ignore[arg-type]
 
 
 def _read_header(path: Path) -> _Header:
@@ -176,14 +207,8 @@ def _read_header(path: Path) -> _Header:
 
 
 def _require_one_image(header: _Header) -> None:
-    name, fields = header.path.name, header.fields
-    sizes = [int(count) for count in np.atleast_1d(fields["sizes"])]
-    if len(sizes) == 4 and any(field.startswith("Segment0_") for field in fields):
-        raise InputError(
-            f"{name} holds {sizes[0]} layers of segments that may overlap, but each voxel can have one label here. "
-            "Collapse the layers in 3D Slicer (module Segmentations, Binary labelmap layers), and save it again."
-        )
-    if len(sizes) != 3 or min(sizes) < 1:
+    name, fields, sizes = header.path.name, header.fields, header.sizes
+    if not header.has_layers and (len(sizes) != 3 or min(sizes) < 1):
         raise InputError(
             f"{name} has sizes {sizes}, but one 3D image of grey values is needed. Save it as its own file."
         )
@@ -206,7 +231,7 @@ def _dtype(header: _Header) -> np.dtype[Any]:
 def _grid(header: _Header) -> tuple[Grid, tuple[str, ...]]:
     """Return where the voxels lie, and what is doubtful of it."""
     fields = header.fields
-    i, j, k = (int(count) for count in fields["sizes"])
+    i, j, k = header.sizes[-3:]
     unit, mm, to_ras = *_unit(fields), _TO_RAS.get(fields.get("space", ""))
     try:
         affine = _file_affine(fields)
@@ -230,9 +255,12 @@ def _unit(fields: Mapping[str, Any]) -> tuple[str, float]:
 
 def _file_affine(fields: Mapping[str, Any]) -> Affine:
     """Return the affine (4, 4) in the space and the unit of the file."""
-    directions = fields.get("space directions")
-    spacings = np.ones(3) if directions is not None else np.asarray(fields.get("spacings", (1, 1, 1)), dtype=float)
-    rows = np.diag(spacings) if directions is None else np.array(list(directions), dtype=float).reshape(3, 3)
+    if "space directions" in fields:
+        # Layers come before the axes of space, and have no direction.
+        axes = list(fields["space directions"])[len(fields["sizes"]) - 3 :]
+        rows = np.array(axes, dtype=float).reshape(3, 3)
+    else:
+        rows = np.diag(np.asarray(fields.get("spacings", (1, 1, 1)), dtype=float))
     affine: Affine = from_matvec(rows.T, np.array(fields.get("space origin", (0, 0, 0)), dtype=float).reshape(3))
     return affine
 

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from knowsam.data.annotation import LabelClass
-from knowsam.io.class_names import clean_name, foreground
+from knowsam.data.short_line import short_line
+from knowsam.io.class_names import foreground
 
-_FIELD = re.compile(r"Segment(\d{1,5})_(Name|Color|LabelValue)")
+_FIELD = re.compile(r"Segment(\d{1,5})_(Name|Color|LabelValue|Layer)")
 _GREY = "0.5 0.5 0.5"
+
+
+class Segment(NamedTuple):
+    """A segment: the voxels of one layer that have the value of its class."""
+
+    layer: int
+    label_class: LabelClass
 
 
 def segment_fields(classes: Iterable[LabelClass], shape: tuple[int, int, int]) -> dict[str, str]:
@@ -41,22 +50,28 @@ def segment_fields(classes: Iterable[LabelClass], shape: tuple[int, int, int]) -
 
 def classes_from_fields(fields: Mapping[str, object]) -> tuple[LabelClass, ...]:
     """Return the classes that the fields of a header name, by ascending value; what makes no sense is left out."""
-    segments: dict[int, dict[str, str]] = {}
-    for field, content in fields.items():
-        match = _FIELD.fullmatch(field)
-        if match:
-            segments.setdefault(int(match[1]), {})[match[2]] = str(content)
-    found = (_label_class(segment) for segment in segments.values())
-    classes = {label_class.value: label_class for label_class in found if label_class is not None}
+    classes = {segment.label_class.value: segment.label_class for segment in segments_from_fields(fields)}
     return tuple(classes[value] for value in sorted(classes))
 
 
-def _label_class(segment: Mapping[str, str]) -> LabelClass | None:
-    name = clean_name(segment.get("Name", ""))
+def segments_from_fields(fields: Mapping[str, object]) -> tuple[Segment, ...]:
+    """Return the segments that the fields of a header name, in their order; what makes no sense is left out."""
+    described: dict[int, dict[str, str]] = {}
+    for field, content in fields.items():
+        match = _FIELD.fullmatch(field)
+        if match:
+            described.setdefault(int(match[1]), {})[match[2]] = str(content)
+    found = (_segment(number, one) for number, one in sorted(described.items()))
+    return tuple(segment for segment in found if segment is not None)
+
+
+def _segment(number: int, described: Mapping[str, str]) -> Segment | None:
+    name = short_line(described.get("Name", ""))
     try:
-        value = int(segment.get("LabelValue", "1"))
-        red, green, blue = (round(255 * float(shade)) for shade in segment.get("Color", _GREY).split())
+        # Older versions of 3D Slicer say neither, and give each segment a layer.
+        value, layer = int(described.get("LabelValue", "1")), int(described.get("Layer", number))
+        red, green, blue = (round(255 * float(shade)) for shade in described.get("Color", _GREY).split())
     except (ValueError, OverflowError):
         return None
-    usable = name and 0 < value < 2**31 and all(0 <= shade <= 255 for shade in (red, green, blue))
-    return LabelClass(value, name, (red, green, blue)) if usable else None
+    usable = name and layer >= 0 and 0 < value < 2**31 and all(0 <= shade <= 255 for shade in (red, green, blue))
+    return Segment(layer, LabelClass(value, name, (red, green, blue))) if usable else None

@@ -46,6 +46,19 @@ def test_a_mask_becomes_a_segmentation_and_its_terms_are_told(
     assert written.SegmentSequence[0].SegmentAlgorithmType == "SEMIAUTOMATIC"
 
 
+@pytest.mark.parametrize("pair", ["{f}/seg.dcm {f}/mask.nii.gz", "{f}/mask.nii.gz {f}/seg.dcm"])
+def test_a_segmentation_agrees_with_its_mask_although_it_has_no_empty_slices(
+    pair: str, mask: Path, knowsam: Run, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert knowsam("export {f}/mask.nii.gz --source {f}/Doe_Jane -o {f}/seg.dcm") == 0
+    assert read_labels(mask.with_name("seg.dcm")).shape[0] < read_labels(mask).shape[0]
+    capsys.readouterr()
+    assert knowsam(f"evaluate {pair} --json") == 0
+    scores = json.loads(capsys.readouterr().out)
+    assert [(s["value"], s["dice"], s["hd95_mm"]) for s in scores] == [(1, 1.0, 0.0), (4, 1.0, 0.0)]
+    assert "voxels of mask; the others were taken for background" in caplog.text
+
+
 def test_nothing_of_the_patient_is_told(mask: Path, knowsam: Run, capsys: pytest.CaptureFixture[str]) -> None:
     words = "export {f}/mask.nii.gz --source {f}/Doe_Jane -o {f}/seg.dcm --debug"
     assert knowsam(words) == 0

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from knowsam.data.annotation import LabelClass
 from knowsam.data.orientation import to_working
-from knowsam.data.resample import placed_on
+from knowsam.data.resample import is_part, placed_on
 from knowsam.data.volume import Grid, Volume
 from knowsam.errors import InputError
 
@@ -128,6 +128,31 @@ def test_labels_that_overlap_the_image_only_where_they_are_empty_are_refused() -
     values[:3] = 0
     with pytest.raises(InputError, match="None of the"):
         placed_on(labels_on(GRID, values), part((-3, 0, 0), (6, 7, 8)))
+
+
+def test_empty_labels_stay_empty_wherever_they_lie() -> None:
+    assert not placed_on(labels_on(part((1, 2, 3), (4, 4, 2)), np.zeros((4, 4, 2), np.uint8)), GRID).array.any()
+
+
+@pytest.mark.parametrize(
+    ("first", "shape", "shift_vx", "is_one"),
+    [
+        ((0, 0, 0), SHAPE, 0.01, False),
+        ((1, 2, 3), (5, 5, 5), 0.01, True),
+        ((1, 2, 3), (5, 5, 6), 0.0, False),
+        ((0, -1, 0), (6, 7, 8), 0.0, False),
+        ((1, 2, 3), (4, 4, 4), 0.3, False),
+        ((0, 0, 0), (6, 7, 7), 0.0, True),
+    ],
+)
+def test_a_part_of_a_grid_is_smaller_and_has_all_its_voxels_on_those_of_the_grid(
+    first: tuple[int, int, int], shape: tuple[int, int, int], shift_vx: float, is_one: bool
+) -> None:
+    assert is_part(part(first, shape, shift_vx), GRID) is is_one
+
+
+def test_larger_voxels_are_no_part_of_a_grid() -> None:
+    assert not is_part(Grid((3, 3, 4), AFFINE @ np.diag([2.0, 2.0, 2.0, 1.0])), GRID)
 
 
 def test_large_values_stay_exact() -> None:

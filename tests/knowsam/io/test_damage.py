@@ -16,6 +16,7 @@ from seg_sources import enhanced, grid, mask, series
 
 from knowsam.config import Config
 from knowsam.data.annotation import default_classes
+from knowsam.data.orientation import from_working
 from knowsam.io.dicom.seg_writer import write_dicom_seg
 from knowsam.io.image import image_choices, read_volume
 from knowsam.io.labels import read_labels, write_labels
@@ -30,8 +31,8 @@ Prepared = tuple[Path, Callable[[], object]]
 """A file, and how it is read."""
 
 
-def _nifti_image(folder: Path) -> Prepared:
-    path, values = folder / "image.nii", np.arange(5 * 6 * 7, dtype=np.int16).reshape(5, 6, 7)
+def _nifti_image(suffix: str, folder: Path) -> Prepared:
+    path, values = folder / f"image{suffix}", np.arange(5 * 6 * 7, dtype=np.int16).reshape(5, 6, 7)
     image = nib.Nifti1Image(values, grid().affine)
     image.header.set_xyzt_units("micron")
     image.header.set_slope_inter(2.0, -1.0)
@@ -49,6 +50,18 @@ def _image(suffix: str, folder: Path) -> Prepared:
     path = folder / f"image{suffix}"
     write_labels(path, mask().array, grid(), mask().classes)
     return path, partial(_read_every, path)
+
+
+def _layers(folder: Path) -> Prepared:
+    """Write two segments that do not overlap into layers, which nothing of ours does."""
+    nrrd = pytest.importorskip("nrrd", reason="writes the layers that are damaged")
+    path = folder / "layers.seg.nrrd"
+    voxels = from_working(mask().array, grid())
+    layers = np.stack([voxels == segment.value for segment in mask().classes]).astype(np.uint8)
+    fields = {"space": "left-posterior-superior", "space directions": [[np.nan] * 3, *np.eye(3)], "encoding": "raw"}
+    names = {f"Segment{number}_Name": f"segment {number}" for number in range(len(mask().classes))}
+    nrrd.write(str(path), layers, fields | names, index_order="F")
+    return path, partial(read_labels, path)
 
 
 def _dicom_series(folder: Path) -> Prepared:
@@ -83,11 +96,13 @@ def _read_every(path: Path) -> None:
 
 
 READERS: dict[str, Callable[[Path], Prepared]] = {
-    "NIfTI image": _nifti_image,
+    "NIfTI image": partial(_nifti_image, ".nii"),
+    "compressed NIfTI image": partial(_nifti_image, ".nii.gz"),
     "NIfTI labels": partial(_labels, ".nii"),
     "compressed NIfTI labels": partial(_labels, ".nii.gz"),
     "NRRD image": partial(_image, ".nrrd"),
     "3D Slicer segmentation": partial(_labels, ".seg.nrrd"),
+    "3D Slicer layers": _layers,
     "MetaImage labels": partial(_labels, ".mha"),
     "DICOM series": _dicom_series,
     "DICOM frames": _dicom_frames,

@@ -168,6 +168,28 @@ def test_the_affine_comes_from_the_form_that_holds(
     np.testing.assert_allclose(read_nifti(saved(image, tmp_path / "a.nii")).grid.affine, affine, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "shown"),
+    [
+        (-50, 60, (-50.0, 60.0)),
+        (0, 0, None),
+        (60, 10, None),
+        (np.nan, 60, None),
+        (0, np.inf, None),
+        # Left from before the image was scaled down, or moved: all would be black.
+        (0, 5000, None),
+        (200, 300, None),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_the_display_range_of_the_header_counts_if_the_grey_values_fill_it(
+    tmp_path: Path, suffix: str, low: float, high: float, shown: tuple[float, float] | None
+) -> None:
+    image = image_of(ramp())
+    image.header["cal_min"], image.header["cal_max"] = low, high
+    assert read_nifti(saved(image, tmp_path / f"case{suffix}")).display_range == shown
+
+
 def rgb_image() -> nib.Nifti1Image:
     return image_of(np.zeros(SHAPE, dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")]))
 

@@ -105,18 +105,71 @@ def test_segments_of_slicer_name_the_classes(tmp_path: Path) -> None:
     )
 
 
+LAYERS = {"dimension": "4", "sizes": "2 2 3 4", "type": "uchar", "kinds": "list domain domain domain"} | {
+    "space_directions": "none (-0.7,0,0) (0,0.8,0) (0,0,2.5)"
+}
+
+
+def layered(path: Path, first: np.ndarray, second: np.ndarray, **fields: str | None) -> Path:
+    """Write two layers (2, 3, 4), as 3D Slicer does."""
+    voxels = np.stack([first, second]).astype(np.uint8).tobytes(order="F")
+    named = {"Segment0_Name": "aorta", "Segment1_Name": "liver", "Segment1_Color": "0 1 0"}
+    return written(path, voxels, **LAYERS | named | fields)
+
+
+def test_layers_of_segments_become_one_in_which_segments_are_numbered(tmp_path: Path) -> None:
+    first, second = VALUES < 5, (VALUES > 10) & (VALUES % 3 == 0)
+    volume = read_nrrd_labels(layered(tmp_path / "a.seg.nrrd", first, second))
+    plain = read_nrrd_labels(written(tmp_path / "b.nrrd", (first + 2 * second).astype("<i2").tobytes(order="F")))
+    assert np.array_equal(volume.array, plain.array)
+    assert np.array_equal(volume.affine, plain.affine)
+    assert volume.array.dtype == np.uint8
+    assert volume.classes == (LabelClass(1, "aorta", (128, 128, 128)), LabelClass(2, "liver", (0, 255, 0)))
+
+
+def test_a_layer_may_hold_several_segments(tmp_path: Path) -> None:
+    first, second = np.where(VALUES < 3, 4, np.where(VALUES == 7, 9, 0)), VALUES > 20
+    path = layered(
+        *(tmp_path / "a.seg.nrrd", first, second),
+        **{"Segment0_Layer": "0", "Segment0_LabelValue": "9", "Segment1_Layer": "0", "Segment1_LabelValue": "4"},
+        **{"Segment2_Layer": "1", "Segment2_LabelValue": "1", "Segment2_Name": "spleen"},
+    )
+    volume = read_nrrd_labels(path)
+    assert [(c.value, c.name) for c in volume.classes] == [(1, "aorta"), (2, "liver"), (3, "spleen")]
+    assert np.bincount(volume.array.ravel()).tolist() == [17, 1, 3, 3]
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        (
-            {
-                "dimension": "4",
-                "sizes": "2 2 3 2",
-                "space_directions": "none (1,0,0) (0,1,0) (0,0,1)",
-                "Segment0_ID": "a",
-            },
-            "2 layers of segments.*Collapse the layers",
-        ),
+        ({}, "the segments aorta and liver overlap in 2 voxels"),
+        ({"Segment1_Layer": "7"}, "labels without a segment"),
+        ({"Segment1_Name": None}, "labels without a segment"),
+        ({f"Segment{n}_Name": "x" for n in range(256)}, "256 segments"),
+        ({"sizes": "2 2 3 0"}, "one 3D image"),
+        ({"sizes": "200 2 3 4"}, "header claims"),
+        ({"encoding": "bzip2"}, "raw or gzip"),
+    ],
+)
+def test_layers_that_are_no_labels_are_refused(tmp_path: Path, fields: dict[str, str | None], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read_nrrd_labels(layered(tmp_path / "a.seg.nrrd", VALUES < 5, VALUES > 2, **fields))
+
+
+def test_layers_that_follow_the_axes_of_space_are_refused(tmp_path: Path) -> None:
+    directions = {"space_directions": "(-0.7,0,0) (0,0.8,0) (0,0,2.5) none"}
+    with pytest.raises(InputError, match="three independent axes"):
+        read_nrrd_labels(layered(tmp_path / "a.seg.nrrd", VALUES < 5, VALUES > 10, **directions))
+
+
+def test_layers_of_segments_are_an_image_as_well(tmp_path: Path) -> None:
+    path = layered(tmp_path / "a.seg.nrrd", VALUES < 5, VALUES > 10)
+    assert np.array_equal(read_nrrd(path).array, read_nrrd_labels(path).array)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
         ({"dimension": "4", "sizes": "2 2 3 2", "space_directions": "none (1,0,0) (0,1,0) (0,0,1)"}, "one 3D image"),
         ({"sizes": "2 -3 4"}, "one 3D image"),
         ({"sizes": "2 3"}, "one 3D image"),

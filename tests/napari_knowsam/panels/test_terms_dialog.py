@@ -63,6 +63,23 @@ def test_words_find_terms_by_their_synonyms(qtbot: QtBot, box: TermBox) -> None:
     assert "Liver" in [box.itemText(row) for row in range(box.count())]
 
 
+def test_suggestions_look_as_the_window_does_and_can_be_clicked(qtbot: QtBot) -> None:
+    window = QWidget()
+    window.setStyleSheet("QListView { background-color: #123456 }")
+    qtbot.addWidget(window)
+    dialog = TermsDialog(CLASSES, window)
+    dialog.show()
+    box = dialog.findChildren(TermBox)[1]
+    box.lineEdit().selectAll()
+    qtbot.keyClicks(box.lineEdit(), "splee")
+    popup = box.completer().popup()
+    qtbot.waitUntil(popup.isVisible)
+    assert popup.viewport().palette().base().color().name() == "#123456"
+    first = popup.visualRect(popup.model().index(0, 0)).center()
+    qtbot.mouseClick(popup.viewport(), Qt.MouseButton.LeftButton, pos=first)
+    assert (box.term().words, popup.isVisible()) == ("Spleen", False)
+
+
 def test_a_chosen_suggestion_is_the_term(qtbot: QtBot, box: TermBox) -> None:
     box.setCurrentIndex(box.findText("Spleen"))
     assert box.term().type.value == "78961009"

@@ -17,6 +17,7 @@ from pydicom.uid import UID, SegmentationStorage
 
 from knowsam.data.annotation import LabelClass, default_classes
 from knowsam.data.orientation import RAS_FROM_LPS, Affine, to_working
+from knowsam.data.short_line import short_line
 from knowsam.data.volume import Grid, Volume
 from knowsam.errors import InputError
 from knowsam.io.dicom.cielab import rgb_of_cielab
@@ -253,7 +254,7 @@ def _classes(dataset: Dataset, values: dict[int, int]) -> tuple[LabelClass, ...]
 
 
 def _named(plain: LabelClass, segment: Dataset) -> LabelClass:
-    name = str(segment.get("SegmentLabel") or plain.name)
+    name = short_line(str(segment.get("SegmentLabel") or "")) or plain.name
     cielab = segment.get("RecommendedDisplayCIELabValue")
     return LabelClass(plain.value, name, rgb_of_cielab(cielab) if cielab else plain.color)
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from knowsam.data.short_line import short_line
 from knowsam.io.dicom.frames import Frame
 from knowsam.io.dicom.header import TELLING
 from knowsam.io.dicom.spacing import SAME_MM, are_even
@@ -35,7 +36,6 @@ _UNITS = {
 _TEXTS = ("StackID", "ComplexImageComponent", "FrameType", "ImageType", "ConvolutionKernel")
 _TIMES = ("TriggerTime", "NominalCardiacTriggerDelayTime", "FrameReferenceTime", "AcquisitionTime")
 _SAME_DIRECTION, _SAME_SPACING_MM = 1e-4, 1e-4
-_LONGEST_TEXT = 64
 
 Part = tuple[tuple[str, ...], list[Frame]]
 
@@ -221,8 +221,7 @@ def _told(value: Any) -> str:
 
 def _plain(value: object) -> str:
     """Return text for one line of a terminal, whatever a header holds."""
-    text = " ".join("".join(c if c.isprintable() else " " for c in str(value or "")).split())
-    return text[:_LONGEST_TEXT]
+    return short_line(str(value or ""))
 
 
 def _grouped(frames: Iterable[Frame], key: Callable[[Frame], Any]) -> list[list[Frame]]:
