@@ -97,7 +97,7 @@ class StepDone:
     ----------
     step : number of the step, from 1.
     progress : share of the budget that is used, in [0, 1].
-    seconds : time since the start, without pauses.
+    seconds : time of training so far, without getting ready and pauses.
     losses : of the step; on CUDA, which is not waited for, of the step before.
     """
 

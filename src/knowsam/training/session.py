@@ -368,11 +368,10 @@ class TrainingSession:
             )
 
     def _until_done(self, work: Callable[[], None]) -> Iterator[Event]:
-        """Do some work, anew after each pause that breaks it off, unless it is to be stopped."""
+        """Get ready, on no budget, anew after each pause that breaks it off, unless it is to be stopped."""
         while not self._stopping:
             try:
-                with self._work():
-                    work()
+                work()
             except Interrupted:
                 yield from self._obey()
             else:
@@ -544,7 +543,7 @@ class TrainingSession:
 
     @contextmanager
     def _work(self) -> Iterator[None]:
-        """Count the time spent inside; pauses and the time of whoever consumes the events are not counted."""
+        """Count the time spent inside; getting ready, pauses and whoever consumes the events are not counted."""
         started = time.monotonic()
         try:
             yield
