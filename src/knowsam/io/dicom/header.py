@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -88,6 +90,7 @@ _READ_KEYWORDS = (
 
 _READ: list[BaseTag | int] = [Tag(keyword) for keyword in _READ_KEYWORDS]
 _PIXEL_KEYWORDS = {0x7FE00010: "PixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00008: "FloatPixelData"}
+_SERIES = Tag("SeriesInstanceUID")
 _META_GROUP = 0x0002
 _NO_PICTURE = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 """Segmentation and label map storage: they hold labels."""
@@ -155,10 +158,21 @@ def read_image_file(path: Path, place: str) -> ImageFile | None:
     with damage_refused(damaged_header(place)):
         source = opened(path)
         if source is None:
+            _refuse_lost_start(path)
             return None
         with source:
-            meta, header = _read(source)
+            meta, header = _read(source, _READ, _PIXEL_KEYWORDS.__contains__)
             return _image_file(path, place, meta, header, source) if _is_image(meta, header) else None
+
+
+def series_of(path: Path) -> str | None:
+    """Return what a damaged file says to be its series, or None if it does not say it."""
+    with suppress(InputError), damage_refused("damaged"):
+        source = opened(path)
+        if source is not None:
+            with source:
+                return str(_read(source, [_SERIES], _SERIES.__lt__)[1].SeriesInstanceUID)
+    return None
 
 
 def numbers(header: Dataset, keyword: str) -> Vectors:
@@ -181,8 +195,14 @@ def damaged_header(place: str) -> str:
     return f"The header of {place} is damaged. Export the series again, or take the file out of the folder."
 
 
-def _read(source: BinaryIO) -> tuple[Dataset, Dataset]:
-    """Return the meta information of a file and the attributes that are looked at; stop in front of the pixels.
+def _refuse_lost_start(path: Path) -> None:
+    # Systems put files of their own beside others, under names with a dot in front.
+    if path.suffix.lower() == ".dcm" and not path.name.startswith("."):
+        raise ValueError("called DICOM, but does not start so")
+
+
+def _read(source: BinaryIO, tags: list[BaseTag | int], is_end: Callable[[int], bool]) -> tuple[Dataset, Dataset]:
+    """Return the meta information of a file and some of its attributes; stop in front of the first tag that is an end.
 
     Takes two thirds of the time of `pydicom.dcmread`, which makes copies of both.
     """
@@ -193,8 +213,8 @@ def _read(source: BinaryIO) -> tuple[Dataset, Dataset]:
         source,
         is_implicit_VR=syntax == ImplicitVRLittleEndian,
         is_little_endian=syntax != ExplicitVRBigEndian,
-        stop_when=lambda tag, *_: tag in _PIXEL_KEYWORDS,
-        specific_tags=_READ,
+        stop_when=lambda tag, *_: is_end(tag),
+        specific_tags=tags,
     )
     return meta, header
 
