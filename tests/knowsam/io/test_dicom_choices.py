@@ -71,7 +71,19 @@ def test_a_pick_that_means_no_single_image_is_refused_with_the_list(
     with pytest.raises(InputError) as caught:
         read_volume(two_series, pick)
     assert message in str(caught.value)
-    assert "   2  T1 axial (series 7), 4 slices of 3 x 4, 2.5 mm apart\nOne is needed." in str(caught.value)
+    assert "\n  [2] T1 axial (series 7), 4 slices of 3 x 4, 2.5 mm apart\nOne is needed." in str(caught.value)
+
+
+def test_a_number_means_the_place_in_the_list_and_not_that_of_the_series(two_series: Path) -> None:
+    with pytest.raises(InputError, match="3 fits none of them"):
+        read_volume(two_series, 3)
+    assert read_volume(two_series, "series 3").grid.shape == (COLUMNS, ROWS, 3)
+
+
+def test_a_whole_description_picks_its_image_although_it_is_a_part_of_another(tmp_path: Path) -> None:
+    written(series(4, SeriesNumber=None), tmp_path / "a")
+    written(other_series(SeriesNumber=None, SeriesDescription="T1 axial fat"), tmp_path / "b")
+    assert read_volume(tmp_path, "T1 axial").grid.shape == (COLUMNS, ROWS, 4)
 
 
 def test_a_pick_that_does_not_fit_the_only_image_is_refused(tmp_path: Path) -> None:
