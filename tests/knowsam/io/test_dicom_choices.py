@@ -133,6 +133,11 @@ def test_phases_whose_times_differ_from_slice_to_slice_are_told_apart_by_their_o
     assert read_volume(tmp_path, "time 2").array.min() == 1000
 
 
+def test_a_stack_with_a_hole_is_not_called_the_only_one_of_its_times(tmp_path: Path) -> None:
+    slices = [dicom_slice(number, TriggerTime=number) for number in (0, 1, 3)]
+    assert described(written(slices, tmp_path))[0].startswith("T1 axial (series 7), 3 slices")
+
+
 def test_what_differs_from_slice_to_slice_does_not_split_a_stack(tmp_path: Path) -> None:
     slices = series(4)
     for rank, dataset in enumerate(slices):

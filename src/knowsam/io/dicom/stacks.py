@@ -148,7 +148,7 @@ def _tells_apart(groups: list[list[Frame]], repeats: int) -> bool:
 def _by_rank_in_time(frames: list[Frame], repeats: int) -> list[Part]:
     """Split frames whose times differ from slice to slice, as in a beating heart, by their order at each position."""
     places = _at_each_position(frames)
-    if {len(place) for place in places} != {repeats}:
+    if repeats == 1 or {len(place) for place in places} != {repeats}:
         return []
     for keyword in _TIMES:
         ranked = [_in_time(place, keyword) for place in places]
