@@ -15,12 +15,12 @@ from qtpy.QtWidgets import QApplication, QFileDialog
 from knowsam.data.annotation import BACKGROUND_CLASS, default_classes
 from knowsam.data.resample import placed_on
 from knowsam.errors import InputError
-from knowsam.io.image import image_choices
 from knowsam.io.labels import read_labels
 from napari_knowsam._writer import export_mask, labels_of
-from napari_knowsam.choice_dialog import read_chosen
+from napari_knowsam.choice_dialog import main_window
 from napari_knowsam.error_messages import errors_shown, told
 from napari_knowsam.layer_group import ROLE_KEY
+from napari_knowsam.opening import Opening
 from napari_knowsam.panels.export_dialog import ask_mask_path
 from napari_knowsam.panels.terms_dialog import ask_terms
 from napari_knowsam.volume_layers import (
@@ -114,11 +114,11 @@ def volumes_ml(labels: Volume, classes: tuple[LabelClass, ...]) -> list[tuple[La
 
 
 def _open_image(viewer: napari.viewer.Viewer, path: Path) -> None:
-    with errors_shown():
-        volume = read_chosen(image_choices(path))
-        if volume is not None:
-            data, kwargs, _ = image_layer_data(told(volume))
-            viewer.add_image(data, **kwargs)
+    def show(volume: Volume) -> None:
+        data, kwargs, _ = image_layer_data(told(volume))
+        viewer.add_image(data, **kwargs)
+
+    Opening(path, show, main_window())
 
 
 def _selected_image(viewer: napari.viewer.Viewer) -> Image:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from knowsam.io.dicom.seg_reader import is_dicom_seg
 from knowsam.io.image import image_choices
 from knowsam.io.image_file import is_image_name
 from knowsam.io.labels import read_labels
-from napari_knowsam.choice_dialog import read_chosen
+from napari_knowsam.choice_dialog import ask_choice
 from napari_knowsam.error_messages import errors_shown, told
+from napari_knowsam.opening import OpeningCancelledError, tracked_in_activity
 from napari_knowsam.volume_layers import VOLUME_KEY, LayerData, image_layer_data, labels_layer_data
 
 Paths = str | Sequence[str]
@@ -41,7 +43,7 @@ def read_paths(path: Paths) -> Sequence[tuple[Any, ...]]:
     napari would show an exception of a reader as "tried to read, but it gave an error", without its sentence.
     """
     layers: list[LayerData] = []
-    with errors_shown():
+    with errors_shown(), suppress(OpeningCancelledError):
         for given in _listed(path):
             if not _is_open(given, layers):
                 layers += filter(None, [read_layer_data(given)])
@@ -67,8 +69,8 @@ def read_layer_data(path: Path) -> LayerData | None:
         except InputError:
             # Not label values, whatever its name says; what is wrong with a damaged file shows below.
             pass
-    volume = read_chosen(image_choices(path))
-    return None if volume is None else image_layer_data(told(volume))
+    choice = ask_choice(image_choices(path, tracked_in_activity))
+    return None if choice is None else image_layer_data(told(choice.read()))
 
 
 def _listed(path: Paths) -> list[Path]:

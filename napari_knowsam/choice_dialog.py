@@ -3,40 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QApplication,
     QDialog,
     QDialogButtonBox,
     QLabel,
+    QListWidget,
     QMainWindow,
-    QTreeWidget,
-    QTreeWidgetItem,
     QVBoxLayout,
     QWidget,
 )
 
 from knowsam.io.choice import ImageChoice, chosen
 
-if TYPE_CHECKING:
-    from knowsam.data.volume import Volume
 
-
-def read_chosen(choices: Sequence[ImageChoice]) -> Volume | None:
-    """Read the only image, or the one a person chooses; None if they think better of it.
+def ask_choice(choices: Sequence[ImageChoice]) -> ImageChoice | None:
+    """Return the only image, or the one a person chooses; None if they think better of it.
 
     Raises
     ------
     InputError
-        If it cannot be read, or there are several and no window to ask in.
+        If there are several and no window to ask in.
     """
     if len(choices) == 1 or QApplication.instance() is None:
-        return chosen(choices).read()
-    dialog = ChoiceDialog(choices, _window())
-    accepted = dialog.exec() == QDialog.DialogCode.Accepted
-    return dialog.choice().read() if accepted else None
+        return chosen(choices)
+    dialog = ChoiceDialog(choices, main_window())
+    return dialog.choice() if dialog.exec() == QDialog.DialogCode.Accepted else None
 
 
 class ChoiceDialog(QDialog):
@@ -46,8 +39,8 @@ class ChoiceDialog(QDialog):
         super().__init__(parent)
         self.setWindowTitle("Open which image?")
         self._choices = choices
-        self._table = _table(choices)
-        self._table.itemActivated.connect(self.accept)
+        self._list = _list(choices)
+        self._list.itemActivated.connect(self.accept)
         buttons = QDialogButtonBox(
             QDialogButtonBox.StandardButton.Open | QDialogButtonBox.StandardButton.Cancel, parent=self
         )
@@ -55,31 +48,24 @@ class ChoiceDialog(QDialog):
         buttons.rejected.connect(self.reject)
         layout = QVBoxLayout(self)
         layout.addWidget(QLabel(f"There are {len(choices)} images."))
-        layout.addWidget(self._table)
+        layout.addWidget(self._list)
         layout.addWidget(buttons)
-        self.resize(800, 300)
+        self.resize(600, 300)
 
     def choice(self) -> ImageChoice:
         """Return the image that is selected."""
-        return self._choices[self._table.indexOfTopLevelItem(self._table.currentItem())]
+        return self._choices[self._list.currentRow()]
 
 
-def _window() -> QWidget | None:
+def main_window() -> QWidget | None:
+    """Return the window that dialogs belong to."""
     # None is active while a file is dropped from another program; a dialog without a parent has not napari's looks.
     windows = (one for one in QApplication.topLevelWidgets() if isinstance(one, QMainWindow) and one.isVisible())
     return QApplication.activeWindow() or next(windows, None)
 
 
-def _table(choices: Sequence[ImageChoice]) -> QTreeWidget:
-    table = QTreeWidget()
-    table.setHeaderLabels(["Image", "Slices", "Extent"])
-    table.setRootIsDecorated(False)
-    for choice in choices:
-        item = QTreeWidgetItem(table, [choice.description, str(choice.slices or ""), choice.extent])
-        item.setTextAlignment(1, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-    table.setCurrentItem(table.topLevelItem(0))
-    for column in range(3):
-        table.resizeColumnToContents(column)
-    table.setColumnHidden(1, not any(choice.slices for choice in choices))
-    table.setColumnHidden(2, not any(choice.extent for choice in choices))
-    return table
+def _list(choices: Sequence[ImageChoice]) -> QListWidget:
+    listed = QListWidget()
+    listed.addItems([str(choice) for choice in choices])
+    listed.setCurrentRow(0)
+    return listed

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from knowsam import __version__
 from knowsam.config import Config, Setting, setting_of
 
-_IMAGE = "a .nii.gz, .nii, .nrrd, .mha or DICOM file, or a folder of DICOM; --pick says which of several images in it"
+_IMAGE = "a .nii.gz, .nii, .nrrd, .mha, .mhd or DICOM file, or a folder of DICOM; --pick says which of several images"
 _LABELS = "a mask (.nii.gz, .nii, .nrrd, .mha, DICOM), resampled if not on the grid of the image; 0 is not painted"
 
 
@@ -196,8 +196,8 @@ def _add_pick(parser: argparse.ArgumentParser) -> None:
         "--pick",
         metavar="N|TEXT",
         type=lambda text: int(text) if text.isdecimal() else text,
-        help="which image, where a file or folder holds several, its number in the list that `knowsam "
-        "info` prints, or a part of its description",
+        help="which image, where a file or folder holds several: its number in brackets in the list that `knowsam "
+        "info` prints (not the number of its series), its description, or a part of this",
     )
 
 

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-from qtpy.QtWidgets import QApplication, QDialog, QMainWindow, QTreeWidget
+from qtpy.QtWidgets import QApplication, QDialog, QListWidget, QMainWindow
 
 from knowsam.io.choice import ImageChoice
-from napari_knowsam.choice_dialog import ChoiceDialog, read_chosen
+from napari_knowsam.choice_dialog import ChoiceDialog, ask_choice
 
 if TYPE_CHECKING:
+    import pytest
     from pytestqt.qtbot import QtBot
 
     from knowsam.data.volume import Volume
@@ -27,13 +27,13 @@ def test_it_belongs_to_the_window_although_another_program_is_active(
     parents = []
     monkeypatch.setattr(QApplication, "activeWindow", lambda: None)
     monkeypatch.setattr(ChoiceDialog, "exec", lambda self: parents.append(self.parent()) or QDialog.DialogCode.Accepted)
-    assert read_chosen(frames(tiny)) is tiny
+    assert ask_choice(frames(tiny)).read() is tiny
     assert parents == [window]
 
 
-@pytest.mark.parametrize("is_known", [True, False])
-def test_what_is_known_of_no_image_has_no_column(is_known: bool, qtbot: QtBot, tiny: Volume) -> None:
-    dialog = ChoiceDialog(frames(tiny, "6 slices of 8 x 10", 6) if is_known else frames(tiny))
+def test_each_image_is_one_line_of_what_is_known_of_it(qtbot: QtBot, tiny: Volume) -> None:
+    dialog = ChoiceDialog([*frames(tiny, "6 slices of 8 x 10", 6)[:1], *frames(tiny)[1:]])
     qtbot.addWidget(dialog)
-    table = dialog.findChild(QTreeWidget)
-    assert [table.isColumnHidden(column) for column in range(3)] == [False, not is_known, not is_known]
+    listed = dialog.findChild(QListWidget)
+    assert [listed.item(row).text() for row in range(listed.count())] == ["frame 1, 6 slices of 8 x 10", "frame 2"]
+    assert dialog.choice().description == "frame 1"

@@ -10,8 +10,8 @@ import pytest
 from napari._app_model import get_app_model
 from napari.layers import Image, Labels
 from napari.utils.notifications import notification_manager
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox, QPushButton, QTreeWidget
+from qtpy.QtCore import QObject, Qt
+from qtpy.QtWidgets import QApplication, QFileDialog, QListWidget, QMessageBox, QPushButton
 
 from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass
 from knowsam.io.image import read_volume
@@ -20,6 +20,7 @@ from knowsam.io.sample import sample_folder
 from napari_knowsam._commands import volumes_ml
 from napari_knowsam._writer import labels_of
 from napari_knowsam.choice_dialog import ChoiceDialog
+from napari_knowsam.opening import Opening
 from napari_knowsam.panels.terms_dialog import TermsDialog
 from napari_knowsam.volume_layers import CLASSES_KEY, image_layer_data, layer_kwargs, require_layers_match
 from napari_knowsam.volumes_dialog import VolumesDialog
@@ -43,6 +44,16 @@ def viewer(make_napari_viewer: Callable[[], Viewer], tiny: Volume) -> Viewer:
 def run(command: str) -> None:
     """Do what a menu of napari does."""
     get_app_model().commands.execute_command(f"napari-knowsam.{command}")
+
+
+def run_to_its_end(command: str, qtbot: QtBot) -> None:
+    """Do what a menu of napari does, and wait for the thread that it reads in."""
+    run(command)
+    qtbot.waitUntil(lambda: not any(owner.findChild(Opening) for owner in _owners()))
+
+
+def _owners() -> list[QObject]:
+    return [QApplication.instance(), *QApplication.topLevelWidgets()]
 
 
 def answer(monkeypatch: pytest.MonkeyPatch, dialog: str, path: Path | str) -> None:
@@ -214,25 +225,27 @@ def test_an_export_can_be_thought_better_of_at_the_terms(
 
 
 def test_an_image_opens_as_such_even_if_it_is_called_a_mask(
-    viewer: Viewer, nifti_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    qtbot: QtBot, viewer: Viewer, nifti_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer(monkeypatch, "getOpenFileName", nifti_file("seg.nii", np.eye(4, dtype=np.uint8)[None]))
-    run("open_image")
+    run_to_its_end("open_image", qtbot)
     assert isinstance(viewer.layers[-1], Image)
     assert viewer.layers[-1].name == "seg"
 
 
-def test_a_dicom_series_opens_from_its_folder(viewer: Viewer, phantom: Volume, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dicom_series_opens_from_its_folder(
+    qtbot: QtBot, viewer: Viewer, phantom: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(sample_folder() / "phantom_dicom"))
-    run("open_dicom")
+    run_to_its_end("open_dicom", qtbot)
     assert np.array_equal(viewer.layers[-1].data, phantom.array)
 
 
 def test_a_folder_without_dicom_is_refused_with_its_sentence(
-    viewer: Viewer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    qtbot: QtBot, viewer: Viewer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
-    run("open_dicom")
+    run_to_its_end("open_dicom", qtbot)
     assert len(viewer.layers) == 1
     assert "0 DICOM images were found" in last_message()
 
@@ -266,14 +279,17 @@ def test_of_several_images_the_chosen_one_opens(
     way: str, viewer: Viewer, two_series: Path, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def choose(dialog: ChoiceDialog) -> None:
-        table = dialog.findChild(QTreeWidget)
-        rows = [[table.topLevelItem(row).text(column) for column in range(2)] for row in range(2)]
-        assert rows == [["MR (series 1)", "32"], ["half (series 99)", "16"]]
-        qtbot.keyClick(table, Qt.Key.Key_Down)
+        listed = dialog.findChild(QListWidget)
+        rows = [listed.item(row).text() for row in range(listed.count())]
+        assert rows == [
+            "MR (series 1), 32 slices of 80 x 96, 6 mm apart",
+            "half (series 99), 16 slices of 80 x 96, 12 mm apart",
+        ]
+        qtbot.keyClick(listed, Qt.Key.Key_Down)
         qtbot.mouseClick(button(dialog, "Open"), Qt.MouseButton.LeftButton)
 
     answer_choice(monkeypatch, choose)
-    open_by(way, viewer, two_series, monkeypatch)
+    open_by(way, viewer, two_series, qtbot, monkeypatch)
     assert viewer.layers[-1].data.shape[0] == 16
 
 
@@ -283,15 +299,15 @@ def test_to_choose_none_of_several_images_opens_nothing_and_is_no_error(
 ) -> None:
     before = len(notification_manager.records)
     answer_choice(monkeypatch, lambda dialog: qtbot.keyClick(dialog, Qt.Key.Key_Escape))
-    open_by(way, viewer, two_series, monkeypatch)
+    open_by(way, viewer, two_series, qtbot, monkeypatch)
     assert len(viewer.layers) == 1
     assert len(notification_manager.records) == before
 
 
-def open_by(way: str, viewer: Viewer, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def open_by(way: str, viewer: Viewer, folder: Path, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> None:
     if way == "menu":
         monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(folder))
-        run("open_dicom")
+        run_to_its_end("open_dicom", qtbot)
     else:
         viewer.open(str(folder), plugin="napari-knowsam")
 

@@ -43,7 +43,7 @@ def describe(volume: Volume) -> list[str]:
 
 
 def _list(choices: Sequence[ImageChoice]) -> list[str]:
-    return [f"{len(choices)} images; --pick one of them:", listed(choices)]
+    return [f"{len(choices)} images; --pick one of them by its number in brackets or by its words:", listed(choices)]
 
 
 def _classes(volume: Volume) -> list[str]:

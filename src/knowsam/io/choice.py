@@ -34,8 +34,8 @@ class ImageChoice:
 
 
 def listed(choices: Sequence[ImageChoice]) -> str:
-    """Return a numbered list of choices, a line each, counted from 1."""
-    return "\n".join(f"{number:>4}  {choice}" for number, choice in enumerate(choices, 1))
+    """Return a list of choices, a line each, behind the number in brackets that picks it."""
+    return "\n".join(f"{f'[{number}]':>5} {choice}" for number, choice in enumerate(choices, 1))
 
 
 def chosen(choices: Sequence[ImageChoice], pick: int | str | None = None) -> ImageChoice:
@@ -43,7 +43,7 @@ def chosen(choices: Sequence[ImageChoice], pick: int | str | None = None) -> Ima
 
     Parameters
     ----------
-    pick : its number, counted from 1, or a part of its description that fits no other; None for the only one.
+    pick : its number, counted from 1, its description, or a part of this that fits no other; None for the only one.
 
     Raises
     ------
@@ -53,12 +53,15 @@ def chosen(choices: Sequence[ImageChoice], pick: int | str | None = None) -> Ima
     if isinstance(pick, int):
         fitting = [choices[pick - 1]] if 1 <= pick <= len(choices) else []
     else:
-        fitting = [choice for choice in choices if (pick or "").lower() in str(choice).lower()]
+        text = (pick or "").lower()
+        fitting = [choice for choice in choices if text == choice.description.lower()]
+        fitting = fitting or [choice for choice in choices if text in str(choice).lower()]
     if len(fitting) == 1:
         return fitting[0]
     images = "There is 1 image" if len(choices) == 1 else f"There are {len(choices)} images"
     found = images if pick is None else f"{images}, and {pick!r} fits {len(fitting) or 'none'} of them"
     raise InputError(
         f"{found}:\n{listed(choices)}\n"
-        "One is needed. Pick it by its number or by a part of its description, with --pick on the command line."
+        "One is needed. Pick it with --pick on the command line: by the number in brackets in front of it, or by what "
+        "follows it or a part of that."
     )

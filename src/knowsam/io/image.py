@@ -16,6 +16,7 @@ from knowsam.io.nifti import is_nifti_name, nifti_frames, read_nifti
 
 if TYPE_CHECKING:
     from knowsam.data.volume import Volume
+    from knowsam.io.dicom.folder import Tracked
 
 
 def read_image(path: Path, pick: int | str | None = None) -> Volume:
@@ -57,8 +58,12 @@ def read_volume(path: Path, pick: int | str | None = None) -> Volume:
     return chosen(image_choices(path), pick).read()
 
 
-def image_choices(path: Path) -> tuple[ImageChoice, ...]:
+def image_choices(path: Path, tracked: Tracked = iter) -> tuple[ImageChoice, ...]:
     """Return the images that an image file, a DICOM file or a folder of these holds, without reading their voxels.
+
+    Parameters
+    ----------
+    tracked : sees each file of a folder before it is read, as a progress bar does.
 
     Raises
     ------
@@ -68,7 +73,7 @@ def image_choices(path: Path) -> tuple[ImageChoice, ...]:
     if is_dicom_seg(path):
         return (ImageChoice("the segmentation", "", 0, partial(read_dicom_seg, path)),)
     if path.is_dir() or (not is_image_name(path) and is_dicom(path)):
-        return dicom_choices(path)
+        return dicom_choices(path, tracked)
     if path.exists() and not is_image_name(path):
         raise InputError(
             f"{path.name} is no image file by its name. "

@@ -36,9 +36,9 @@ def test_info_lists_several_images_and_describes_the_one_that_is_picked(
 ) -> None:
     assert knowsam("info {f}/study") == 0
     assert [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()] == [
-        "2 images; --pick one of them:",
-        "1 T1 axial (series 1), 4 slices of 80 x 96, 6 mm apart",
-        "2 T2 axial (series 2), 3 slices of 80 x 96, 6 mm apart",
+        "2 images; --pick one of them by its number in brackets or by its words:",
+        "[1] T1 axial (series 1), 4 slices of 80 x 96, 6 mm apart",
+        "[2] T2 axial (series 2), 3 slices of 80 x 96, 6 mm apart",
     ]
     for pick in ("2", "T2"):
         assert knowsam("info {f}/study --pick " + pick) == 0
@@ -51,9 +51,10 @@ def test_without_a_pick_several_images_are_refused_with_their_list(
     assert knowsam("segment {f}/moving.nii.gz --labels {f}/labels.nii.gz -o {f}/out.nii.gz {quick}") == 1
     assert [" ".join(line.split()) for line in capsys.readouterr().err.splitlines()] == [
         "knowsam segment: There are 2 images:",
-        "1 frame 1 of 2",
-        "2 frame 2 of 2",
-        "One is needed. Pick it by its number or by a part of its description, with --pick on the command line.",
+        "[1] frame 1 of 2",
+        "[2] frame 2 of 2",
+        "One is needed. Pick it with --pick on the command line: by the number in brackets in front of it, or by what "
+        "follows it or a part of that.",
     ]
 
 

@@ -130,4 +130,4 @@ def test_only_the_descriptions_of_series_are_shown_and_only_to_choose_by(
     printed = capfd.readouterr().out
     # It is what tells series apart, and the person who asks has the files.
     assert printed.count("ZZQ") == 2
-    assert_unmarked(printed.replace("  ZZQ (series 1)", ""))
+    assert_unmarked(printed.replace("] ZZQ (series 1)", ""))

@@ -71,7 +71,19 @@ def test_a_pick_that_means_no_single_image_is_refused_with_the_list(
     with pytest.raises(InputError) as caught:
         read_volume(two_series, pick)
     assert message in str(caught.value)
-    assert "   2  T1 axial (series 7), 4 slices of 3 x 4, 2.5 mm apart\nOne is needed." in str(caught.value)
+    assert "\n  [2] T1 axial (series 7), 4 slices of 3 x 4, 2.5 mm apart\nOne is needed." in str(caught.value)
+
+
+def test_a_number_means_the_place_in_the_list_and_not_that_of_the_series(two_series: Path) -> None:
+    with pytest.raises(InputError, match="3 fits none of them"):
+        read_volume(two_series, 3)
+    assert read_volume(two_series, "series 3").grid.shape == (COLUMNS, ROWS, 3)
+
+
+def test_a_whole_description_picks_its_image_although_it_is_a_part_of_another(tmp_path: Path) -> None:
+    written(series(4, SeriesNumber=None), tmp_path / "a")
+    written(other_series(SeriesNumber=None, SeriesDescription="T1 axial fat"), tmp_path / "b")
+    assert read_volume(tmp_path, "T1 axial").grid.shape == (COLUMNS, ROWS, 4)
 
 
 def test_a_pick_that_does_not_fit_the_only_image_is_refused(tmp_path: Path) -> None:
@@ -119,6 +131,11 @@ def test_phases_whose_times_differ_from_slice_to_slice_are_told_apart_by_their_o
         "T1 axial (series 7), time 2 of 2",
     ]
     assert read_volume(tmp_path, "time 2").array.min() == 1000
+
+
+def test_a_stack_with_a_hole_is_not_called_the_only_one_of_its_times(tmp_path: Path) -> None:
+    slices = [dicom_slice(number, TriggerTime=number) for number in (0, 1, 3)]
+    assert described(written(slices, tmp_path))[0].startswith("T1 axial (series 7), 3 slices")
 
 
 def test_what_differs_from_slice_to_slice_does_not_split_a_stack(tmp_path: Path) -> None:

@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 from dicom_files import COLUMNS, ROWS, Slices, changed, dicom_slice, item, series, slice_values, written
 from numpy.typing import NDArray
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 from knowsam.data.orientation import from_working
 from knowsam.errors import InputError
@@ -110,6 +115,16 @@ def test_every_way_to_write_a_file_is_read(tmp_path: Path, syntax: str) -> None:
             dataset.PixelData = np.frombuffer(dataset.PixelData, np.uint16).byteswap().tobytes()
     volume = read_volume(written(slices, tmp_path))
     np.testing.assert_array_equal(grey(volume), STORED)
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian])
+def test_numbers_may_have_blanks_around_them_and_empty_ones_are_none(tmp_path: Path, syntax: str) -> None:
+    slices = series(4, RescaleSlope=" 2 ", RescaleIntercept=None, WindowCenter="", WindowWidth=r" 9 \ 8")
+    for dataset in slices:
+        dataset.file_meta.TransferSyntaxUID = syntax
+    volume = read_volume(written(slices, tmp_path))
+    np.testing.assert_array_equal(grey(volume), 2 * STORED)
+    assert volume.display_range is None
 
 
 def test_fractions_are_read_and_those_that_are_no_numbers_refused(tmp_path: Path) -> None:

@@ -39,6 +39,9 @@ DAMAGE = (
 )
 
 _PREAMBLE_BYTES = 128
+META_START = _PREAMBLE_BYTES + 4
+"""Where the meta information of a DICOM file starts, behind preamble and prefix."""
+
 _DEFLATED, _INFLATED = b"1.2.840.10008.1.2.1.99", b"1.2.840.10008.1.2.1\0\0\0"
 _LONGEST_META_BYTES = 4096
 _PLAUSIBLE_BYTES = 2**28
@@ -102,7 +105,7 @@ def is_dicom(path: Path) -> bool:
     """Tell by its first bytes whether a file, whatever its name, is a DICOM file."""
     try:
         with path.open("rb") as file:
-            return _is_dicom(file.read(_PREAMBLE_BYTES + 4))
+            return _is_dicom(file.read(META_START))
     except OSError:
         return False
 
@@ -143,7 +146,7 @@ def refuse_implausible(claimed_bytes: int, stored_bytes: int) -> None:
 
 
 def _is_dicom(head: bytes) -> bool:
-    return head[_PREAMBLE_BYTES : _PREAMBLE_BYTES + 4] == b"DICM"
+    return head[_PREAMBLE_BYTES:META_START] == b"DICM"
 
 
 def _inflated(content: bytes) -> bytes:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
-import pydicom
 
 from knowsam.io.dicom.files import damage_refused
-from knowsam.io.dicom.header import ImageFile, damaged_header, read_image_file
+from knowsam.io.dicom.header import ImageFile, as_numbers, damaged_header, numbers, read_image_file
 
-Vectors = npt.NDArray[np.float64]
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+    from knowsam.io.dicom.header import Vectors
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,10 +63,9 @@ class Frame:
 
     def number(self, keyword: str, default: float) -> float:
         """Return the (first) number of an attribute, or a default where there is none."""
-        value = self.value(keyword)
         with damage_refused(damaged_header(self.file.place)):
-            numbers = _numbers(value)
-            return float(numbers[0]) if numbers.size and np.isfinite(numbers[0]) else default
+            found = _numbers(self.file, self.attributes, keyword)
+            return float(found[0]) if found.size and math.isfinite(found[0]) else default
 
 
 def read_frames(path: Path, place: str) -> list[Frame]:
@@ -88,16 +89,17 @@ def read_frames(path: Path, place: str) -> list[Frame]:
 
 def _frames(file: ImageFile) -> list[Frame]:
     header = file.header
-    groups: Sequence[pydicom.Dataset] = header.get("PerFrameFunctionalGroupsSequence") or []
+    groups: Sequence[Dataset] = header.get("PerFrameFunctionalGroupsSequence") or []
     if groups and len(groups) != file.frames:
         raise ValueError("not one group for each frame")
-    shared = _flat((header.get("SharedFunctionalGroupsSequence") or [pydicom.Dataset()])[0])
+    common = header.get("SharedFunctionalGroupsSequence")
+    shared = _flat(common[0]) if common else {}
     own = [shared | _flat(group) for group in groups] or [shared] * file.frames
     frames = [_frame(file, index, attributes) for index, attributes in enumerate(own)]
     return frames if groups or len(frames) == 1 else _set_off(frames)
 
 
-def _flat(group: pydicom.Dataset) -> dict[str, Any]:
+def _flat(group: Dataset) -> dict[str, Any]:
     """Return the attributes that the sequences of a functional group hold (DICOM PS3.3, C.7.6.16)."""
     found: dict[str, Any] = {}
     for element in group:
@@ -109,28 +111,25 @@ def _flat(group: pydicom.Dataset) -> dict[str, Any]:
 
 
 def _frame(file: ImageFile, index: int, attributes: dict[str, Any]) -> Frame:
-    def numbers(keyword: str) -> Vectors:
-        return _numbers(attributes[keyword] if keyword in attributes else file.header.get(keyword))
-
     return Frame(
         file=file,
         index=index,
         attributes=attributes,
-        position_mm=numbers("ImagePositionPatient"),
-        directions=numbers("ImageOrientationPatient"),
-        spacing_mm=numbers("PixelSpacing"),
+        position_mm=_numbers(file, attributes, "ImagePositionPatient"),
+        directions=_numbers(file, attributes, "ImageOrientationPatient"),
+        spacing_mm=_numbers(file, attributes, "PixelSpacing"),
     )
+
+
+def _numbers(file: ImageFile, attributes: dict[str, Any], keyword: str) -> Vectors:
+    return as_numbers(attributes[keyword]) if keyword in attributes else numbers(file.header, keyword)
 
 
 def _set_off(frames: list[Frame]) -> list[Frame]:
     """Place the frames of a dose along the normal through the first (PS3.3, C.8.8.3.2); others have no places."""
     first = frames[0]
-    offsets_mm = _numbers(first.file.header.get("GridFrameOffsetVector"))
+    offsets_mm = numbers(first.file.header, "GridFrameOffsetVector")
     if not first.is_placed or len(offsets_mm) != len(frames):
         return [replace(frame, position_mm=np.empty(0)) for frame in frames]
     places_mm = first.position_mm + np.outer(offsets_mm - offsets_mm[0], first.normal)
     return [replace(frame, position_mm=place) for frame, place in zip(frames, places_mm, strict=True)]
-
-
-def _numbers(value: Any) -> Vectors:
-    return np.array([] if value is None else value, dtype=np.float64).reshape(-1)

@@ -14,7 +14,8 @@ from knowsam.io.dicom.spacing import refuse_uneven
 
 if TYPE_CHECKING:
     from knowsam.data.orientation import Affine
-    from knowsam.io.dicom.frames import Frame, Vectors
+    from knowsam.io.dicom.frames import Frame
+    from knowsam.io.dicom.header import Vectors
 
 
 def in_order(frames: Sequence[Frame]) -> list[Frame]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -15,43 +17,103 @@ from knowsam.data.volume import Grid, Volume
 from knowsam.errors import InputError
 from knowsam.io.choice import ImageChoice
 from knowsam.io.dicom.files import damage_refused, files_under, pydicom_silenced
+from knowsam.io.dicom.folder import Folder, Tracked, read_folder
 from knowsam.io.dicom.frames import Frame, read_frames
 from knowsam.io.dicom.grid import affine_of, assumed_affine, in_order
 from knowsam.io.dicom.pixels import equal_pixels, read_pixels
 from knowsam.io.dicom.spacing import SAME_MM
-from knowsam.io.dicom.stacks import Stack, stacks_of
+from knowsam.io.dicom.stacks import Stack, name_of, stacks_of
 from knowsam.io.dicom.window import display_range
 
 SERIES_NAME = "DICOM series"
 """What messages call the volume; its folder may be called after the patient."""
 
 _DIRECTORY_NAME = "DICOMDIR"
+_ONE_SLICE = "The file holds one slice; the series it belongs to was read from its folder."
 
 
-def dicom_choices(path: Path) -> tuple[ImageChoice, ...]:
+def dicom_choices(path: Path, tracked: Tracked = iter) -> tuple[ImageChoice, ...]:
     """Return the images in a DICOM folder or of a DICOM file; no pixels are read.
 
     A folder is searched with the folders in it, DICOMDIR stands for its folder, a file of one slice for its series in
-    its folder, and a file of many frames for itself.
+    its folder, and a file of many frames for itself. A series with a damaged file is among them, and its reading says
+    so.
+
+    Parameters
+    ----------
+    tracked : sees each file of a folder before it is read.
 
     Raises
     ------
     InputError
-        If there is none, or a header is damaged.
+        If there is none.
     """
     with pydicom_silenced(), damage_refused("The headers of the DICOM files are damaged. Export the series again."):
         if path.is_dir():
-            return _choices(_frames_of(list(files_under(path))))
+            return _choices(read_folder(list(files_under(path)), tracked))
         if path.name.upper() == _DIRECTORY_NAME:
-            return _choices(_frames_of(list(files_under(path.parent))))
-        return _choices_of_file(path)
+            return _choices(read_folder(list(files_under(path.parent)), tracked))
+        return _choices_of_file(path, tracked)
 
 
-def _choices(frames: Sequence[Frame]) -> tuple[ImageChoice, ...]:
-    return tuple(_choice(stack) for stack in _stacks(frames))
+def _choices(folder: Folder, given: Path | None = None) -> tuple[ImageChoice, ...]:
+    """Return the images of a folder, those of the lowest series number first.
+
+    Parameters
+    ----------
+    given : the file of one slice that stands for its stack.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    choices = [
+        choice for frames in sorted(folder.series.values(), key=_number) for choice in _of_series(frames, folder, given)
+    ]
+    if not choices:
+        raise InputError(_nothing_found(folder))
+    return tuple(choices)
 
 
-def _choice(stack: Stack, notices: tuple[str, ...] = ()) -> ImageChoice:
+def _of_series(frames: list[Frame], folder: Folder, given: Path | None) -> list[ImageChoice]:
+    """Return the images of one series; where it is damaged, one whose reading says so."""
+    told = () if given is None else (_ONE_SLICE,)
+    try:
+        folder.refuse_spoiled(frames[0].file.series)
+        with damage_refused("The headers of the series are damaged. Export it again."):
+            return [_choice(stack, (*told, *folder.notices)) for stack in _holding(stacks_of(frames), given)]
+    except InputError as error:
+        return [ImageChoice(_name(frames[0]), "damaged", 0, partial(_refuse, str(error)))]
+
+
+def _refuse(sentence: str) -> Volume:
+    raise InputError(sentence)
+
+
+def _number(frames: list[Frame]) -> float:
+    with suppress(InputError):
+        return frames[0].number("SeriesNumber", 0)
+    return 0.0
+
+
+def _name(frame: Frame) -> str:
+    with suppress(InputError):
+        return name_of(frame)
+    return "series"
+
+
+def _holding(stacks: list[Stack], given: Path | None) -> list[Stack]:
+    """Return the stacks that hold a file, or all of them if no file is given."""
+    if given is None:
+        return stacks
+    name = os.path.realpath(given)
+    return [
+        stack for stack in stacks if any(os.path.realpath(frame.file.path) == name for frame in stack.frames)
+    ] or stacks
+
+
+def _choice(stack: Stack, notices: tuple[str, ...]) -> ImageChoice:
     rows, columns = stack.frames[0].file.shape
     extent = f"{len(stack.frames)} slices of {rows} x {columns}{_apart(in_order(stack.frames))}"
     return ImageChoice(stack.description, extent, len(stack.frames), partial(_read, stack, notices))
@@ -64,42 +126,28 @@ def _apart(ordered: Sequence[Frame]) -> str:
     return f", {np.median(gaps_mm):.4g} mm apart"
 
 
-def _choices_of_file(path: Path) -> tuple[ImageChoice, ...]:
+def _choices_of_file(path: Path, tracked: Tracked) -> tuple[ImageChoice, ...]:
     own = read_frames(path, "the file")
     if len(own) != 1:
-        return _choices(own)
-    series, name = own[0].file.series, os.path.realpath(path)
-    beside = _frames_of([file for file in sorted(path.absolute().parent.iterdir()) if file.is_file()])
-    stacks = _stacks([frame for frame in beside if frame.file.series == series])
-    holding = [s for s in stacks if any(os.path.realpath(frame.file.path) == name for frame in s.frames)]
-    notice = "The file holds one slice; the series it belongs to was read from its folder."
-    return tuple(_choice(stack, (notice,)) for stack in holding or stacks)
+        return _choices(Folder({own[0].file.series: own} if own else {}))
+    series = own[0].file.series
+    beside = read_folder([file for file in sorted(path.absolute().parent.iterdir()) if file.is_file()], tracked)
+    return _choices(replace(beside, series={series: beside.series[series]}), path)
 
 
-def _frames_of(files: Sequence[Path]) -> list[Frame]:
-    names = ((path, f"file {number} of {len(files)}, counted by name,") for number, path in enumerate(files, 1))
-    return [frame for path, place in names for frame in read_frames(path, place)]
-
-
-def _stacks(frames: Sequence[Frame]) -> list[Stack]:
-    """Return the stacks that frames make.
-
-    Raises
-    ------
-    InputError
-        If they make none.
-    """
-    stacks = stacks_of(frames)
-    if stacks:
-        return stacks
+def _nothing_found(folder: Folder) -> str:
+    """Return why a folder holds no image."""
+    if folder.homeless:
+        return folder.homeless[0]
+    frames = [frame for series in folder.series.values() for frame in series]
     if len(frames) > 1 and not all(frame.is_placed for frame in frames):
-        raise InputError(
+        return (
             "The slices have no complete position, orientation or pixel spacing, without which their place is unknown. "
             "Give a cross-sectional series such as CT or MR, exported with all its attributes."
         )
     found = "1 DICOM image was" if len(frames) == 1 else f"{len(frames)} DICOM images were"
     of_one = ", no two of which belong to one stack" if len(frames) > 1 else ""
-    raise InputError(
+    return (
         f"{found} found{of_one}, but at least 2 slices are needed. "
         "Give the folder in which all slices of the series lie."
     )
@@ -113,7 +161,7 @@ def _read(stack: Stack, notices: tuple[str, ...]) -> Volume:
         try:
             affine, unplaced = _placed(different)
         except InputError as error:
-            raise InputError(" ".join([str(error), *left_out])) from None
+            raise InputError(" ".join([str(error), *notices, *left_out])) from None
         pixels = read_pixels(different, affine)
         array_ijk = pixels.array.T
         return Volume(

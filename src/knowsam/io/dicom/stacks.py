@@ -60,26 +60,38 @@ class Stack:
     @property
     def description(self) -> str:
         """What the series is called, and what tells this stack from others; names no patient."""
-        header = self.frames[0].file.header
-        called = _plain(header.get("SeriesDescription")) or _plain(header.get("Modality")) or "series"
-        number = header.get("SeriesNumber")
-        numbered = called if number is None else f"{called} (series {int(number)})"
-        return ", ".join([numbered, *self.marks])
+        return ", ".join([name_of(self.frames[0]), *self.marks])
 
 
-def stacks_of(frames: Sequence[Frame]) -> list[Stack]:
-    """Return the stacks that frames of any series make, those of the lowest series number first."""
-    stacks: list[Stack] = []
-    for series in _grouped(frames, lambda frame: frame.file.series):
-        parts = [part for looks in _of_one_look(series) for part in _told_apart(looks, TELLING)]
-        once = [_once(part) for _, part in parts]
-        alone = sum(len(kept) == 1 for kept in once)
-        stacks += [
-            Stack(tuple(kept), marks, len(part) - len(kept), alone)
-            for (marks, part), kept in zip(parts, once, strict=True)
-            if len(kept) > 1
-        ]
-    return sorted(stacks, key=lambda stack: stack.frames[0].number("SeriesNumber", 0))
+def name_of(frame: Frame) -> str:
+    """Return what the series of a frame is called; names no patient.
+
+    Raises
+    ------
+    InputError
+        If that is damaged.
+    """
+    called = _plain(frame.value("SeriesDescription")) or _plain(frame.value("Modality")) or "series"
+    number = frame.number("SeriesNumber", -1)
+    return called if number < 0 else f"{called} (series {number:.0f})"
+
+
+def stacks_of(series: list[Frame]) -> list[Stack]:
+    """Return the stacks that the frames of one series make.
+
+    Raises
+    ------
+    InputError
+        If an attribute that may tell them apart is damaged.
+    """
+    parts = [part for looks in _of_one_look(series) for part in _told_apart(looks, TELLING)]
+    once = [_once(part) for _, part in parts]
+    alone = sum(len(kept) == 1 for kept in once)
+    return [
+        Stack(tuple(kept), marks, len(part) - len(kept), alone)
+        for (marks, part), kept in zip(parts, once, strict=True)
+        if len(kept) > 1
+    ]
 
 
 def _of_one_look(series: list[Frame]) -> list[list[Frame]]:
@@ -136,7 +148,7 @@ def _tells_apart(groups: list[list[Frame]], repeats: int) -> bool:
 def _by_rank_in_time(frames: list[Frame], repeats: int) -> list[Part]:
     """Split frames whose times differ from slice to slice, as in a beating heart, by their order at each position."""
     places = _at_each_position(frames)
-    if {len(place) for place in places} != {repeats}:
+    if repeats == 1 or {len(place) for place in places} != {repeats}:
         return []
     for keyword in _TIMES:
         ranked = [_in_time(place, keyword) for place in places]

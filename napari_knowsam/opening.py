@@ -1,0 +1,131 @@
+"""A file or folder on its way to become an image: the window stays alive, and a bar shows how far it has come."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.qt.threading import create_worker
+from napari.utils.progress import cancelable_progress
+from qtpy.QtCore import QObject, QTimer
+from qtpy.QtWidgets import QApplication, QProgressDialog, QWidget
+
+from knowsam.io.image import image_choices
+from napari_knowsam.choice_dialog import ask_choice
+from napari_knowsam.error_messages import errors_shown
+
+if TYPE_CHECKING:
+    from knowsam.data.volume import Volume
+    from knowsam.io.choice import ImageChoice
+
+_SHOWN_AFTER_MS, _RENEWED_EVERY_MS = 400, 100
+
+
+class OpeningCancelledError(Exception):
+    """Somebody thought better of opening a folder."""
+
+
+class Opening(QObject):
+    """Reads an image in a thread and asks which one if there are several; the window can be used meanwhile.
+
+    Parameters
+    ----------
+    opened : takes the image.
+    window : over which the bar is shown.
+    """
+
+    def __init__(self, path: Path, opened: Callable[[Volume], None], window: QWidget | None) -> None:
+        super().__init__(window or QApplication.instance())
+        # Qt may delete this while the thread goes on, which therefore knows nothing of it.
+        self._progress = _Progress()
+        self._opened = opened
+        self._bar = _bar(window)
+        self._bar.canceled.connect(self._progress.stop)
+        self.destroyed.connect(self._progress.stop)
+        timer = QTimer(self)
+        timer.timeout.connect(self._show_progress)
+        timer.start(_RENEWED_EVERY_MS)
+        self._start(partial(image_choices, path, self._progress.tracked), self._ask)
+
+    def _start(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
+        create_worker(work, _ignore_errors=True, _connect={"returned": then, "errored": self._fail})
+
+    def _show_progress(self) -> None:
+        self._bar.setMaximum(self._progress.total)
+        self._bar.setValue(self._progress.done)
+
+    def _ask(self, choices: Sequence[ImageChoice]) -> None:
+        self._progress.done = self._progress.total = 0
+        self._bar.reset()
+        choice = None
+        with errors_shown():
+            choice = None if self._progress.is_stopped else ask_choice(choices)
+        if choice is None:
+            self._end()
+        else:
+            self._bar.setLabelText("Reading the image...")
+            self._bar.setMinimumDuration(_SHOWN_AFTER_MS)
+            self._start(choice.read, self._hand_on)
+
+    def _hand_on(self, volume: Volume) -> None:
+        self._end()
+        if not self._progress.is_stopped:
+            with errors_shown():
+                self._opened(volume)
+
+    def _fail(self, error: Exception) -> None:
+        self._end()
+        with errors_shown(), suppress(OpeningCancelledError):
+            raise error
+
+    def _end(self) -> None:
+        self._bar.reset()
+        self._bar.deleteLater()
+        self.deleteLater()
+
+
+class _Progress:
+    """How far a thread has come, and whether it is to stop."""
+
+    def __init__(self) -> None:
+        self.done, self.total = 0, 0
+        self._stopped = threading.Event()
+
+    @property
+    def is_stopped(self) -> bool:
+        return self._stopped.is_set()
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def tracked(self, files: Sequence[Path]) -> Iterator[Path]:
+        self.total = len(files)
+        for self.done, file in enumerate(files):
+            if self.is_stopped:
+                raise OpeningCancelledError
+            yield file
+
+
+def _bar(window: QWidget | None) -> QProgressDialog:
+    bar = QProgressDialog("Looking for images...", "Cancel", 0, 0, window)
+    bar.setWindowTitle("Open image")
+    bar.setMinimumDuration(_SHOWN_AFTER_MS)
+    return bar
+
+
+def tracked_in_activity(files: Sequence[Path]) -> Iterator[Path]:
+    """Pass files on and show the progress among the activities of napari, which can be cancelled there.
+
+    Raises
+    ------
+    OpeningCancelledError
+        If it was.
+    """
+    with cancelable_progress(files, desc="Looking for images") as bar:
+        yield from bar
+        if bar.is_canceled:
+            raise OpeningCancelledError

@@ -1,0 +1,86 @@
+"""Folders on their way to become an image: seen, cancelled, or failing in words."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from napari.utils.notifications import notification_manager
+from napari.utils.progress import cancelable_progress
+from qtpy.QtWidgets import QMainWindow, QProgressDialog, QPushButton
+
+from knowsam.io.sample import sample_folder
+from napari_knowsam import opening
+from napari_knowsam._reader import read_paths
+from napari_knowsam.opening import Opening
+
+if TYPE_CHECKING:
+    from pytestqt.qtbot import QtBot
+
+    from knowsam.data.volume import Volume
+
+FOLDER = sample_folder() / "phantom_dicom"
+
+
+@pytest.fixture
+def window(qtbot: QtBot) -> QMainWindow:
+    made = QMainWindow()
+    qtbot.addWidget(made)
+    made.show()
+    return made
+
+
+def ended(window: QMainWindow) -> bool:
+    return window.findChild(Opening) is None and window.findChild(QProgressDialog) is None
+
+
+def test_an_image_is_handed_on_when_it_is_read(window: QMainWindow, qtbot: QtBot, phantom: Volume) -> None:
+    opened: list[Volume] = []
+    Opening(FOLDER, opened.append, window)
+    assert opened == []
+    qtbot.waitUntil(lambda: ended(window))
+    assert opened[0].shape == phantom.shape
+
+
+def test_a_long_search_shows_how_far_it_is_and_can_be_cancelled(
+    window: QMainWindow, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def endless(_: Path, tracked: Callable[[Sequence[Path]], Iterator[Path]]) -> None:
+        for _ in tracked(range(10**9)):
+            time.sleep(0.001)
+
+    monkeypatch.setattr(opening, "image_choices", endless)
+    monkeypatch.setattr(opening, "_SHOWN_AFTER_MS", 0)
+    before = len(notification_manager.records)
+    Opening(FOLDER, lambda _: pytest.fail("opened"), window)
+    bar = window.findChild(QProgressDialog)
+    qtbot.waitUntil(lambda: bar.isVisible() and bar.value() > 0)
+    assert (bar.maximum(), bar.isModal()) == (10**9, False)
+    bar.findChild(QPushButton).click()
+    qtbot.waitUntil(lambda: ended(window))
+    assert len(notification_manager.records) == before
+
+
+def test_what_cannot_be_read_is_told_in_its_sentence(window: QMainWindow, qtbot: QtBot, tmp_path: Path) -> None:
+    Opening(tmp_path, lambda _: pytest.fail("opened"), window)
+    qtbot.waitUntil(lambda: ended(window))
+    assert "0 DICOM images were found" in str(notification_manager.records[-1].message)
+
+
+def test_a_folder_that_is_dropped_shows_its_progress_to_napari_and_can_be_cancelled_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bars: list[cancelable_progress] = []
+
+    def cancelled_soon(*arguments: object, **keywords: object) -> cancelable_progress:
+        bars.append(cancelable_progress(*arguments, **keywords))
+        bars[0].cancel()
+        return bars[0]
+
+    assert len(read_paths(str(FOLDER))[0]) == 3
+    monkeypatch.setattr(opening, "cancelable_progress", cancelled_soon)
+    assert read_paths(str(FOLDER)) == [(None,)]
+    assert bars[0].total == len(list(FOLDER.iterdir()))
