@@ -79,7 +79,7 @@ class MethodConfig(Section):
     )
     mixing: bool = setting(True, "Swap confident cells between labelled and unlabelled slices (UGDA).", source="paper")
     thorough_from_s: float = setting(
-        240.0,
+        600.0,
         "Shortest budget of time in which a SAM trained from scratch teaches and slices are mixed; in less they cost "
         "more than they bring. 0 uses both in any.",
         unit="s",

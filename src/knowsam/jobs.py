@@ -118,10 +118,15 @@ def segment(
     teacher: Teacher | None = None,
     device: str = "auto",
     seed: int = 0,
+    start_from: TrainedModel | None = None,
     listener: Listener | None = None,
     timer: PhaseTimer | None = None,
 ) -> Segmentation:
     """Train on the annotated slices of a volume and segment all of it.
+
+    Parameters
+    ----------
+    teacher, start_from : as for `train`.
 
     Raises
     ------
@@ -136,6 +141,7 @@ def segment(
         teacher=teacher,
         device=device,
         seed=seed,
+        start_from=start_from,
         listener=listener,
         timer=timer,
     )
@@ -167,6 +173,7 @@ def train(
     teacher: Teacher | None = None,
     device: str = "auto",
     seed: int = 0,
+    start_from: TrainedModel | None = None,
     listener: Listener | None = None,
     timer: PhaseTimer | None = None,
 ) -> TrainingSession:
@@ -175,6 +182,8 @@ def train(
     Parameters
     ----------
     teacher : by default the configured one, which must be one that needs no weights.
+    start_from : a model of other volumes to go on from, with the same classes, axis and networks; where few slices are
+        annotated it stays as it is, see `knowsam.config.TrainingConfig`.
 
     Raises
     ------
@@ -190,13 +199,14 @@ def train(
         seed=seed,
         device=device,
         sam_weights=teacher.weights,
+        start_from=start_from,
     )
     with (timer or PhaseTimer()).phase("training"):
         for event in session.run():
             logger.debug("%s", event)
             if listener is not None:
                 listener(session, event)
-            if isinstance(event, Finished) and event.steps == 0:
+            if isinstance(event, Finished) and event.steps == 0 and start_from is None:
                 raise TrainingError("Training ended before its first step, so nothing was learnt. Train for longer.")
     return session
 

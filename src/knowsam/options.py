@@ -20,10 +20,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return _parser(show_method="--help-all" in arguments).parse_args(arguments)
 
 
-def chosen_config(options: argparse.Namespace) -> Config:
-    """Return the configuration with every setting that was given on the command line."""
+def chosen_config(options: argparse.Namespace, usual: Config | None = None) -> Config:
+    """Return the configuration, by default the usual one, with every setting that was given on the command line."""
     given = {key.removeprefix("set_"): value for key, value in vars(options).items() if key.startswith("set_")}
-    return Config().with_values(**{name: value for name, value in given.items() if value is not None})
+    return (usual or Config()).with_values(**{name: value for name, value in given.items() if value is not None})
 
 
 def _parser(*, show_method: bool) -> argparse.ArgumentParser:
@@ -75,6 +75,13 @@ def _add_segment(commands: Any, show_method: bool) -> None:
     )
     _add_pick(parser)
     _add_label_options(parser)
+    parser.add_argument(
+        "--start-from",
+        metavar="MODEL",
+        type=Path,
+        help="folder with a model of other volumes to go on from: few painted slices correct what it predicts, and "
+        "many teach it",
+    )
     parser.add_argument("--save-model", metavar="DIR", type=Path, help="keep the trained model in this folder")
     _add_training_options(parser, show_method)
 

@@ -20,5 +20,5 @@ def test_the_texts_name_the_number_of_slices_from_which_there_is_a_score(page: s
 
 
 def test_the_guide_names_the_time_from_which_sam_teaches() -> None:
-    assert Config().method.thorough_from_s == 240.0
-    assert "In less than four minutes the compact SAM does not teach" in (ROOT / "docs/guide.md").read_text("utf-8")
+    assert Config().method.thorough_from_s == 600.0
+    assert "In less than ten minutes the compact SAM does not teach" in (ROOT / "docs/guide.md").read_text("utf-8")

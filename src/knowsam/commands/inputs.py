@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from knowsam.data.annotation import Annotation, annotated_axis, default_classes, slices_with_labels, without_unjudged
+from knowsam.data.annotation import (
+    BACKGROUND,
+    Annotation,
+    annotated_axis,
+    default_classes,
+    slices_with_labels,
+    without_unjudged,
+)
 from knowsam.data.case import Case
 from knowsam.data.orientation import describe_axes, file_axis, file_index, working_axis, working_index
 from knowsam.data.resample import placed_on
@@ -23,6 +30,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
     from knowsam.data.volume import Volume
+    from knowsam.training.trained_model import TrainedModel
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +38,24 @@ logger = logging.getLogger(__name__)
 def budget(options: Namespace) -> Budget:
     """Return the budget, in steps if they were given."""
     return Budget(steps=options.steps) if options.steps is not None else Budget.parse(options.budget)
+
+
+def with_classes_of(model: TrainedModel, case: Case) -> Case:
+    """Return a case with the classes of a model to go on from, some of which may not be painted in it.
+
+    Raises
+    ------
+    InputError
+        If a class is painted that the model does not know.
+    """
+    known = {label_class.value for label_class in model.classes}
+    unknown = sorted({label_class.value for label_class in case.annotation.classes} - known)
+    if unknown:
+        raise InputError(
+            f"The labels hold the values {', '.join(map(str, unknown))}, but the model to start from knows "
+            f"{', '.join(map(str, sorted(known - {BACKGROUND})))}. Use labels with its values, or train from scratch."
+        )
+    return replace(case, annotation=case.annotation.with_classes(model.classes))
 
 
 def read_cases(

@@ -6,14 +6,14 @@ import logging
 from typing import TYPE_CHECKING
 
 from knowsam import jobs
-from knowsam.commands.inputs import budget, read_cases
+from knowsam.commands.inputs import budget, read_cases, with_classes_of
 from knowsam.commands.outputs import check_mask, check_model, check_report
 from knowsam.commands.training_progress import TrainingProgress
 from knowsam.inference.device import resolve_device
 from knowsam.io.labels import write_labels
 from knowsam.options import chosen_config
 from knowsam.report import Report
-from knowsam.training.trained_model import save_model
+from knowsam.training.trained_model import load_model, save_model
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -23,7 +23,8 @@ logger = logging.getLogger(__name__)
 
 def run(options: Namespace) -> None:
     """Do what the options say; everything that can be refused is refused before training."""
-    config, allowed = chosen_config(options), budget(options)
+    model = None if options.start_from is None else load_model(options.start_from)
+    config, allowed = chosen_config(options, None if model is None else model.config), budget(options)
     device = str(resolve_device(options.device))
     check_mask(options.output, inputs=[options.image, options.labels], overwrite=options.overwrite)
     if options.save_model is not None:
@@ -40,6 +41,8 @@ def run(options: Namespace) -> None:
             annotated_slices=options.annotated_slices,
             ignore_value=options.ignore_value,
         )
+        if model is not None:
+            case = with_classes_of(model, case)
         teacher = jobs.choose_teacher(options.teacher)
     report = Report(config.with_values(variant=teacher.variant), options.seed, device, allowed)
     with TrainingProgress(report) as progress:
@@ -51,6 +54,7 @@ def run(options: Namespace) -> None:
             teacher=teacher,
             device=device,
             seed=options.seed,
+            start_from=model,
             listener=progress,
             timer=timer,
         )

@@ -90,12 +90,10 @@ def test_the_same_seed_and_steps_give_the_same_mask(folder: Path, knowsam: Calla
     assert (folder / "out.nii.gz").read_bytes() == first
 
 
-def test_a_budget_too_short_for_a_step_is_an_error_and_no_mask(
-    folder: Path, knowsam: Callable[[str], int], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert knowsam(SEGMENT.replace("{quick}", "--budget 0.000001s --teacher none --width 4 --device cpu")) == 1
-    assert "ended before its first step, so nothing was learnt. Train for longer." in capsys.readouterr().err
-    assert not (folder / "out.nii.gz").exists()
+def test_getting_ready_does_not_use_the_budget_up(folder: Path, knowsam: Callable[[str], int]) -> None:
+    quick = "--budget 0.000001s --teacher none --width 4 --device cpu --report {f}/report.json"
+    assert knowsam(SEGMENT.replace("{quick}", quick)) == 0
+    assert len(json.loads((folder / "report.json").read_text())["steps"]) == 1
 
 
 def test_voxels_of_the_ignore_value_are_neither_learnt_nor_kept(folder: Path, knowsam: Callable[[str], int]) -> None:
@@ -107,3 +105,29 @@ def test_voxels_of_the_ignore_value_are_neither_learnt_nor_kept(folder: Path, kn
     assert set(np.unique(mask)) <= {0, 2, 7}
     assert (mask[:, 10:, 4] == painted[:, 10:, 4]).all()
     assert "Training on 3 annotated slices" in json.loads((folder / "report.json").read_text())["notices"][1]
+
+
+def test_a_model_of_other_volumes_is_gone_on_from(
+    folder: Path, knowsam: Callable[[str], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The three slices painted here hold one of the two structures that the model knows."""
+    assert knowsam("train {f}/image.nii.gz --labels {f}/truth.nii.gz -o {f}/model {quick}") == 0
+    labels = nib.load(folder / "labels.nii.gz")
+    few = np.where(np.asarray(labels.dataobj) == 7, 7, 0).astype(np.uint8)
+    nib.Nifti1Image(few, labels.affine).to_filename(folder / "labels.nii.gz")
+    assert knowsam(f"{SEGMENT} --start-from {{f}}/model --report {{f}}/report.json") == 0
+    assert "3 annotated slices are too few for a model of other volumes" in capsys.readouterr().err
+    assert {c.value for c in read_labels(folder / "out.nii.gz").classes} == {2, 7}
+    painted, mask = voxels(folder / "labels.nii.gz"), voxels(folder / "out.nii.gz")
+    assert (mask[..., [2, 4, 5]] == painted[..., [2, 4, 5]]).all()
+
+
+def test_what_a_model_does_not_know_is_refused(
+    folder: Path, knowsam: Callable[[str], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert knowsam("train {f}/image.nii.gz --labels {f}/truth.nii.gz -o {f}/model {quick}") == 0
+    labels = nib.load(folder / "labels.nii.gz")
+    other = np.where(np.asarray(labels.dataobj) == 7, 9, 0).astype(np.uint8)
+    nib.Nifti1Image(other, labels.affine).to_filename(folder / "labels.nii.gz")
+    assert knowsam(f"{SEGMENT} --start-from {{f}}/model") == 1
+    assert "The labels hold the values 9, but the model to start from knows 2, 7." in capsys.readouterr().err

@@ -159,10 +159,11 @@ def test_settings_that_do_not_hold_keep_the_train_button_off(panel: TrainPanel) 
 @pytest.mark.parametrize(
     ("budget", "teacher", "hint"),
     [
-        ("Quick", "Compact SAM", "In less than 4 min, SAM does not teach and slices are not mixed: "),
-        ("Quick", "None", "In less than 4 min, slices are not mixed: "),
+        ("Quick", "Compact SAM", "In less than 10 min, SAM does not teach and slices are not mixed: "),
+        ("Quick", "None", "In less than 10 min, slices are not mixed: "),
         ("Quick", "SAM ViT-B", ""),
-        ("Standard", "Compact SAM", ""),
+        ("Standard", "None", "In less than 10 min, slices are not mixed: "),
+        ("Thorough", "Compact SAM", ""),
     ],
 )
 def test_a_time_too_short_for_a_part_of_the_method_says_what_it_leaves_out(
@@ -177,7 +178,7 @@ def test_a_time_too_short_for_a_part_of_the_method_says_what_it_leaves_out(
 def test_own_minutes_and_the_advanced_settings_decide_what_is_left_out(panel: TrainPanel) -> None:
     choice = panel.findChild(BudgetChoice)
     _choose(choice.findChild(QComboBox), "Own")
-    for minutes, is_hidden in ((3, False), (4, True), (2, False)):
+    for minutes, is_hidden in ((9, False), (10, True), (2, False)):
         choice.findChild(QSpinBox).setValue(minutes)
         assert panel._hint.isHidden() is is_hidden
     panel.findChild(QCollapsible).expand(animate=False)
