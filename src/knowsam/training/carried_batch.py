@@ -22,7 +22,7 @@ _UNDECIDED = 1e-4
 """No mask prompt is more certain than this lets it be."""
 
 _ALONE = 0.5
-"""How often slices of a volume that is annotated throughout are shown without carried shapes."""
+"""How often slices of a volume that is annotated without a gap are shown without carried shapes."""
 
 
 class CarriedBatch(NamedTuple):

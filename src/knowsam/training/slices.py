@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from knowsam.training.interruption import Interruption
 
 _REHEARSAL_RATE = 0.1
-"""How often a volume that is annotated throughout is taken for one of which other slices are."""
+"""How often a volume that is annotated without a gap is taken for one of which other slices are."""
 
 
 def common_windows(cases: Sequence[Case], config: Config, pixel_mm: float | None = None) -> tuple[list[Window], float]:
@@ -185,7 +185,7 @@ class TrainingSlices:
         return Batch(images, warp_labels(labels, grid), bent, origin, pseudo_labels)
 
     def _rehearse(self, cases: Collection[int]) -> None:
-        """Carry other slices now and then in volumes that are annotated throughout."""
+        """Carry other slices now and then in volumes that are annotated without a gap."""
         for number in cases:
             prior = self.priors[number]
             if prior is not None and prior.rehearses and self._order.random() < _REHEARSAL_RATE:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from knowsam.data.case import Case
     from knowsam.data.window import Window
 
+_FEWEST_REHEARSED = 4
+"""Annotated slices without a gap from which two can be left that are carried to the others."""
+
 _CAP = 0.25
 """Relative distance beyond which nothing is further away; see `knowsam.config.PriorConfig` for the unit."""
 
@@ -29,9 +32,9 @@ class VolumePrior:
     """Two carried priors of one volume: one of all its annotated slices, one of those training may see.
 
     What is shown comes from all of them. The students are trained and judged with what the held-out slices have no part
-    in. Slices that are partly annotated have no outline, so they are not carried. Where every slice is annotated
-    there is nothing to be carried to, but the students rehearse: now these, now those few slices are carried as if no
-    other were annotated, so that they learn how far to trust it in a volume of which little is painted.
+    in. Slices that are partly annotated have no outline, so they are not carried. Where slices are annotated without a
+    gap there is nothing between them to be carried to, but the students rehearse: now these, now those few slices are
+    carried as if no other were annotated, so that they learn how far to trust it in a volume of which little is painted.
 
     Parameters
     ----------
@@ -95,11 +98,11 @@ class VolumePrior:
 
     @property
     def rehearses(self) -> bool:
-        """Whether every slice is annotated, so that only a few are carried at a time."""
-        return len(self._shapes) == self._slices
+        """Whether slices are annotated without a gap, so that only a few are carried at a time."""
+        return len(self._shapes) >= _FEWEST_REHEARSED and max(self._shapes) - min(self._shapes) < len(self._shapes)
 
     def rehearse(self, order: Generator) -> None:
-        """Carry other slices than before, of random number and place, where every slice is annotated."""
+        """Carry other slices than before, of random number and place, where there is no gap."""
         if self.rehearses:
             self._rehearsed = _some_of([i for i, shape in self._shapes.items() if not shape.is_empty], order)
             self._update()
@@ -133,14 +136,15 @@ class VolumePrior:
         seen = self._rehearsed if self.rehearses else self._shapes.keys()
         self._seen.update({index: self._shapes[index] for index in seen - self._holdout})
         said_something = self.says_something
-        changed = self._full.update({} if self.rehearses else self._shapes)
+        is_whole = len(self._shapes) == self._slices
+        changed = self._full.update({} if is_whole else self._shapes)
         # With the second annotated slice there is something to say of all others, and without it nothing.
         return changed if self.says_something == said_something else list(range(self._slices))
 
 
 def _some_of(structure: Sequence[int], order: Generator) -> frozenset[int]:
     """Choose two to half of the slices that hold any structure; few as often as many."""
-    if len(structure) < 4:
+    if len(structure) < _FEWEST_REHEARSED:
         return frozenset()
     count = round(math.exp(order.uniform(math.log(2), math.log(len(structure) / 2))))
     return frozenset(int(index) for index in order.choice(structure, count, replace=False))

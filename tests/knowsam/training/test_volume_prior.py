@@ -238,7 +238,19 @@ def test_a_rehearsal_is_neither_shown_nor_judged_with_nor_keeps_held_out_slices_
     assert prior.judged([5]) is None
 
 
-def test_a_volume_with_unannotated_slices_does_not_rehearse(case: Case, tiny_config: Config) -> None:
+@pytest.mark.parametrize(("indices", "rehearses"), [((3, 4, 5, 6), True), ((3, 4, 5), False), ((3, 4, 6, 7), False)])
+def test_slices_without_a_gap_are_rehearsed_with_and_shown_beyond_their_ends(
+    ball: Volume, ball_labels: LabelArray, tiny_config: Config, indices: tuple[int, ...], rehearses: bool
+) -> None:
+    prior = prior_of(painted(ball, ball_labels, *indices), tiny_config)
+    assert prior.rehearses == rehearses
+    prior.rehearse(np.random.default_rng(0))
+    carried = [index for index in indices if prior.own([index]) is not None]
+    assert len(carried) == (2 if rehearses else len(indices))
+    assert shown_labels(prior, indices[-1] + 1).any()
+
+
+def test_a_volume_with_unannotated_slices_between_does_not_rehearse(case: Case, tiny_config: Config) -> None:
     prior = prior_of(case, tiny_config)
     before = prior.learnt(range(12))
     prior.rehearse(np.random.default_rng(0))
