@@ -33,8 +33,8 @@ class VolumePrior:
 
     What is shown comes from all of them. The students are trained and judged with what the held-out slices have no part
     in. Slices that are partly annotated have no outline, so they are not carried. Where slices are annotated without a
-    gap there is nothing between them to be carried to, but the students rehearse: now these, now those few slices are
-    carried as if no other were annotated, so that they learn how far to trust it in a volume of which little is painted.
+    gap nothing is carried to any between them, but the students rehearse: now these, now those few slices are carried
+    as if no other were annotated, so that they learn how far to trust it in a volume of which little is painted.
 
     Parameters
     ----------
