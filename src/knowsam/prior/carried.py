@@ -147,17 +147,14 @@ class Carried(NamedTuple):
         """Return how much the students are to be listened to, (B, 1, 1, 1).
 
         The errors of both are weighed as variances are; but near an annotated slice nobody knows better than its shape.
-        Were both errors independent, their variances would add up to that of the contradiction: what neither is to be
-        expected of is the error of the one that is less known, which is the students' unless it has been proven.
+        Were both errors independent, their variances would add up to that of the contradiction: where the students' own
+        has been proven, what is left of it is that of the shapes.
         """
-        doubt, error = self.expected_error**2, torch.full_like(self.expected_error, listening.error**2)
-        contradiction = self._contradiction(students) ** 2
+        doubt = self.expected_error**2
         if listening.is_proven:
-            doubt = doubt.maximum(contradiction - error)
-        else:
-            error = error.maximum(contradiction - doubt)
+            doubt = doubt.maximum(self._contradiction(students) ** 2 - listening.error**2)
         doubt = doubt + _LEAST_DOUBT
-        by_error = doubt / (doubt + listening.caution * error)
+        by_error = doubt / (doubt + listening.caution * listening.error**2)
         distance = self.nearest_slices
         by_distance = listening.most * distance / (distance + listening.trust_slices).clamp_min(1e-12)
         return torch.minimum(by_error, by_distance)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -287,16 +288,6 @@ def test_beside_an_annotated_slice_students_have_little_to_say() -> None:
     torch.testing.assert_close(shares.flatten(), torch.tensor([0.0, 0.2, 0.36]))
 
 
-def test_students_are_believed_less_where_they_contradict_the_shapes_by_more_than_these_may_err() -> None:
-    """Both sides are wholly apart, so that an error of a half is expected; wholly other students err by the rest."""
-    carried = prior_of({2: disc(5, (16.0, 8.0)), 8: disc(5, (16.0, 24.0))}).at([5])
-    contrary = 1 - carried.probabilities
-    _, found = carried.joined(contrary, Listening(0.0, 1.0, 0.0, 3.0))
-    assert found.item() == pytest.approx(0.25 / (0.25 + 3 * 0.75), abs=1e-4)
-    _, agreeing = carried.joined(carried.probabilities, Listening(0.0, 1.0, 0.0, 3.0))
-    assert agreeing.item() == pytest.approx(1.0, abs=1e-4)
-
-
 def test_students_of_proven_error_are_believed_more_where_they_contradict_the_shapes() -> None:
     carried = prior_of({2: disc(5, (16.0, 8.0)), 8: disc(5, (16.0, 24.0))}).at([5])
     proven = Listening(0.5, 1.0, 0.0, 1.0, is_proven=True)
@@ -304,6 +295,8 @@ def test_students_of_proven_error_are_believed_more_where_they_contradict_the_sh
     assert agreeing.item() == pytest.approx(0.5, abs=1e-4)
     _, contrary = carried.joined(1 - carried.probabilities, proven)
     assert contrary.item() == pytest.approx(0.75 / (0.75 + 0.25), abs=1e-4)
+    _, guessed = carried.joined(1 - carried.probabilities, replace(proven, is_proven=False))
+    assert guessed.item() == pytest.approx(0.5, abs=1e-4)
 
 
 def test_position_decides_between_two_structures_that_follow_each_other_and_students_whether_there_is_any() -> None:
