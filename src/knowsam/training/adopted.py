@@ -136,7 +136,8 @@ class AdoptedStudents:
     def _measure_error(self) -> float:
         """Return how wrong the learning students are beside annotated slices, and let the candidates know.
 
-        Of the last two measurements the worse one counts: on a few slices students can look good by chance.
+        Of the last two measurements the worse one counts, and until there are two, students are taken to know nothing:
+        on a few slices they can look good by chance.
         """
         beside = [[] if prior is None else prior.next_to_annotated(_JUDGED_SLICES) for prior in self._priors]
         found = agreement(self._students_alone, self._carried_alone, beside, self._interruption)
@@ -146,10 +147,10 @@ class AdoptedStudents:
             candidate.listening = self._guessed(error)
         return error
 
-    def _guessed(self, error: float) -> Listening:
+    def _guessed(self, error: float) -> Listening | None:
         """Return how students are listened to that have learnt from slices of these volumes."""
         prior = self._config.prior
-        return Listening(error, prior.student_share, prior.trust_slices, prior.caution)
+        return None if error >= 1 else Listening(error, prior.student_share, prior.trust_slices, prior.caution)
 
     def _proven(self, error: float) -> Listening:
         """Return how students are listened to that have not."""
