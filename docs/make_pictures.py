@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QScrollArea
+from qtpy.QtWidgets import QCheckBox, QScrollArea
 
 from napari_knowsam.demo import let_live, open_demo, wait_until
 
@@ -56,14 +58,18 @@ def main() -> None:
     picture("corrected")
 
     wait_until(lambda: not workbench.controller.is_running)
-    widget.result.uncertainty_toggled.emit(True)
+    uncertainty = next(box for box in widget.result.findChildren(QCheckBox) if box.text() == "Uncertainty")
+    uncertainty.click()
     widget.findChild(QScrollArea).ensureWidgetVisible(widget.result)
     picture("result")
-    widget.result.uncertainty_toggled.emit(False)
+    uncertainty.click()
     viewer.theme = "light"
     picture("light")
     viewer.close()
 
 
 if __name__ == "__main__":
-    main()
+    # Away from what was saved of an earlier run, which the panel would offer again.
+    with TemporaryDirectory() as folder:
+        os.environ["XDG_DATA_HOME"] = folder
+        main()
