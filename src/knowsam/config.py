@@ -343,7 +343,12 @@ class TrainingConfig(Section):
         high=1.0,
         source="measured",
     )
-    validations: int = setting(8, "Validations in a run, at least.", low=1, high=1000)
+    validations: int = setting(
+        8,
+        "Validations in a run, at least; beside carried shapes the students are heard from the second on.",
+        low=1,
+        high=1000,
+    )
     validate_every_s: float = setting(
         4.0, "Longest time between two validations, where the budget is one of time.", unit="s", low=0.1, high=3600.0
     )
