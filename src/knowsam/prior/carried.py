@@ -133,7 +133,7 @@ class Carried(NamedTuple):
     def _placed(self, students: Tensor) -> Tensor:
         """Let position decide between two structures where one side says the one and the other side the other.
 
-        A border that runs along the slices falls somewhere between two annotated ones. Students know slices of either
+        A border parallel to the slices falls somewhere between two annotated ones. Students know slices of either
         structure, but hardly any in which one gives way to the other, and would move all of a slice across the border.
         """
         lower, upper = (side.argmax(dim=1, keepdim=True) for side in (self.lower, self.upper))
