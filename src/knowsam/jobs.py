@@ -126,7 +126,7 @@ def segment(
 
     Parameters
     ----------
-    teacher, start_from : as for `train`.
+    config, teacher, start_from : as for `train`.
 
     Raises
     ------
@@ -149,10 +149,10 @@ def segment(
         prediction = session.predictor().volume()
     with timer.phase("clean-up"):
         indices = prediction.labels
-        if session.config.prediction.whole_plane:
+        whole_plane = session.config.prediction.whole_plane
+        if whole_plane:
             indices = with_surroundings(indices, session)
         indices = clean_up(indices, session.config.prediction)
-        whole_plane = session.config.prediction.whole_plane
         if not whole_plane and session.windows[0].is_touched(np.moveaxis(indices, annotation.axis, 0) != BACKGROUND):
             logger.warning(
                 "The mask reaches the edge of the region round what was painted, where prediction ends. "
@@ -181,6 +181,7 @@ def train(
 
     Parameters
     ----------
+    config : by default that of the model to start from, or the usual one.
     teacher : by default the configured one, which must be one that needs no weights.
     start_from : a model of other volumes to go on from, with the same classes, axis and networks; where few slices are
         annotated it stays as it is, see `knowsam.config.TrainingConfig`.
@@ -190,7 +191,7 @@ def train(
     KnowSAMError
         If the input is unusable or training fails.
     """
-    config = config or Config()
+    config = config or (Config() if start_from is None else start_from.config)
     teacher = teacher or Teacher(config.teacher.variant)
     session = TrainingSession(
         cases,

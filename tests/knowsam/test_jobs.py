@@ -137,3 +137,9 @@ def test_the_time_of_a_phase_adds_up_even_if_it_fails() -> None:
 def test_without_a_teacher_given_the_configured_one_is_taken(case: Case, tiny_config: Config) -> None:
     alone = jobs.train([case], budget=Budget(steps=1), config=tiny_config.with_values(variant="none"), device="cpu")
     assert alone.model().teacher == {}
+
+
+def test_without_settings_given_those_of_the_model_to_start_from_are_taken(case: Case, tiny_config: Config) -> None:
+    config = tiny_config.with_values(variant="none", shape_prior=False)
+    model = jobs.train([case], budget=Budget(steps=1), config=config, device="cpu").model()
+    assert jobs.train([case], budget=Budget(steps=1), start_from=model, device="cpu").config == config

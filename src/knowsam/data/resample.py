@@ -30,7 +30,7 @@ def placed_on(labels: Volume, grid: Grid) -> Volume:
     Raises
     ------
     InputError
-        If no labelled voxel lies on the grid.
+        If no labelled voxel lies on the grid, or none is left there.
     """
     if grid_difference(labels.grid, grid) is None:
         return labels
@@ -39,8 +39,9 @@ def placed_on(labels: Volume, grid: Grid) -> Volume:
     placed = _nearest(labels.array, to_labels, grid) if offset is None else _pasted(labels.array, offset, grid)
     outside, labelled = _count_outside(labels, grid)
     if labelled and (outside == labelled or not placed.any()):
+        fate = "lies in the image" if outside == labelled else "is left on the voxels of the image, which are larger"
         raise InputError(
-            f"None of the {labelled} labelled voxels of {labels.name} lies in the image. "
+            f"None of the {labelled} labelled voxels of {labels.name} {fate}. "
             "Load the labels that belong to this image."
         )
     notices = [] if offset is not None else [_RESAMPLED]

@@ -133,7 +133,8 @@ class VolumePrior:
             self._shapes[label_slice.index] = shape.to(self._device)
 
     def _update(self) -> list[int]:
-        seen = self._rehearsed if self.rehearses else self._shapes.keys()
+        # What was rehearsed with may have been erased since.
+        seen = self._rehearsed & self._shapes.keys() if self.rehearses else self._shapes.keys()
         self._seen.update({index: self._shapes[index] for index in seen - self._holdout})
         said_something = self.says_something
         is_whole = len(self._shapes) == self._slices

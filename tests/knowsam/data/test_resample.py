@@ -117,6 +117,14 @@ def test_a_label_of_which_nothing_is_left_is_named() -> None:
     assert placed.notices[-1] == "Nothing was left of label 9."
 
 
+def test_labels_too_fine_for_the_image_are_refused_and_not_said_to_lie_elsewhere() -> None:
+    values = np.zeros((8, 8, 8), np.uint8)
+    values[1, 1, 1] = 9
+    fine, coarse = Grid((8, 8, 8), np.eye(4)), Grid((4, 4, 4), np.diag([2.0, 2.0, 2.0, 1.0]))
+    with pytest.raises(InputError, match="None of the 1 labelled voxels of painted is left on the voxels of the image"):
+        placed_on(labels_on(fine, values), coarse)
+
+
 @pytest.mark.parametrize("shift_vx", [0.0, 0.3])
 def test_labels_that_lie_elsewhere_are_refused(shift_vx: float) -> None:
     with pytest.raises(InputError, match=r"None of the \d+ labelled voxels of painted lies in the image\. Load"):

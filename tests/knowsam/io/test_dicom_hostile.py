@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tracemalloc
+import warnings
 import zlib
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
@@ -203,3 +205,16 @@ def test_a_file_without_pixels_is_refused(tmp_path: Path) -> None:
     empty = image(np.zeros((2, 3, 4), np.uint16))
     del empty.PixelData
     refused(saved(empty, tmp_path / "a.dcm"), "header of the file is damaged")
+
+
+def test_two_readers_at_once_keep_pydicom_silent_until_the_last_is_done() -> None:
+    """Values of a header would reach the screen, or warnings stay off for ever."""
+    logger = logging.getLogger("pydicom")
+    before = logger.level, list(warnings.filters)
+    one, other = ExitStack(), ExitStack()
+    for reader in (one, other):
+        reader.enter_context(files.pydicom_silenced)
+    one.close()
+    assert (logger.level, warnings.filters[0][0]) == (logging.CRITICAL + 1, "ignore")
+    other.close()
+    assert (logger.level, list(warnings.filters)) == before

@@ -250,6 +250,19 @@ def test_slices_without_a_gap_are_rehearsed_with_and_shown_beyond_their_ends(
     assert shown_labels(prior, indices[-1] + 1).any()
 
 
+@pytest.mark.parametrize("labels", [UNJUDGED, PARTIAL], ids=["erased", "partly erased"])
+def test_a_slice_that_is_rehearsed_with_may_be_erased(
+    ball: Volume, ball_labels: LabelArray, tiny_config: Config, labels: LabelArray
+) -> None:
+    prior = prior_of(painted(ball, ball_labels, *range(2, 10)), tiny_config)
+    order = np.random.default_rng(0)
+    while prior.own([9]) is None:
+        prior.rehearse(order)
+    prior.annotate(LabelSlice(0, 9, labels), 2)
+    assert prior.rehearses
+    assert prior.own([9]) is None
+
+
 def test_a_volume_with_unannotated_slices_between_does_not_rehearse(case: Case, tiny_config: Config) -> None:
     prior = prior_of(case, tiny_config)
     before = prior.learnt(range(12))

@@ -8,9 +8,10 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from io import BytesIO
 from pathlib import Path
+from threading import Lock
 from typing import BinaryIO
 
 from pydicom.errors import BytesLengthException, InvalidDicomError
@@ -65,9 +66,31 @@ def damage_refused(sentence: str) -> Iterator[None]:
         raise InputError(sentence) from None
 
 
+class _Silence:
+    """One for all threads, as warnings and loggers are: the first to enter begins it, the last to leave ends it."""
+
+    def __init__(self) -> None:
+        self._readers, self._lock, self._quiet = 0, Lock(), ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._readers:
+                self._quiet.enter_context(_quiet_pydicom())
+            self._readers += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._readers -= 1
+            if not self._readers:
+                self._quiet.close()
+
+
+pydicom_silenced = _Silence()
+"""Keeps what pydicom warns and logs from the screen, as it quotes values of the header."""
+
+
 @contextmanager
-def pydicom_silenced() -> Iterator[None]:
-    """Keep what pydicom warns and logs from the screen, as it quotes values of the header."""
+def _quiet_pydicom() -> Iterator[None]:
     logger = logging.getLogger("pydicom")
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)

@@ -66,7 +66,7 @@ def is_dicom_seg(path: Path) -> bool:
     """Tell by its first bytes whether a file is a DICOM segmentation."""
     if not is_dicom(path):
         return False
-    with pydicom_silenced():
+    with pydicom_silenced:
         try:
             sop_class = read_file_meta_info(path).get("MediaStorageSOPClassUID")
         except DAMAGE:
@@ -86,7 +86,7 @@ def read_dicom_seg(path: Path) -> Volume:
     InputError
         If the file is no segmentation, is damaged, or its frames are no evenly spaced slices of one volume.
     """
-    with pydicom_silenced():
+    with pydicom_silenced:
         try:
             with opened(path) or nullcontext(path) as file:
                 dataset = pydicom.dcmread(file)

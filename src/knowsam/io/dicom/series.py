@@ -48,7 +48,7 @@ def dicom_choices(path: Path, tracked: Tracked = iter) -> tuple[ImageChoice, ...
     InputError
         If there is none.
     """
-    with pydicom_silenced(), damage_refused("The headers of the DICOM files are damaged. Export the series again."):
+    with pydicom_silenced, damage_refused("The headers of the DICOM files are damaged. Export the series again."):
         if path.is_dir():
             return _choices(read_folder(list(files_under(path)), tracked))
         if path.name.upper() == _DIRECTORY_NAME:
@@ -154,7 +154,7 @@ def _nothing_found(folder: Folder) -> str:
 
 
 def _read(stack: Stack, notices: tuple[str, ...]) -> Volume:
-    with pydicom_silenced():
+    with pydicom_silenced:
         ordered = in_order(stack.frames)
         different = _without_equal(ordered)
         left_out = _left_out(stack.copies + len(ordered) - len(different), stack.alone)
