@@ -46,9 +46,11 @@ class Opening(QObject):
         self._bar = _bar(window)
         self._bar.canceled.connect(self._progress.stop)
         self.destroyed.connect(self._progress.stop)
-        timer = QTimer(self)
-        timer.timeout.connect(self._show_progress)
-        timer.start(_RENEWED_EVERY_MS)
+        self._timer = QTimer(self)
+        self._timer.timeout.connect(self._show_progress)
+        self._timer.start(_RENEWED_EVERY_MS)
+        # A value that is set would bring the bar back.
+        self._bar.canceled.connect(self._timer.stop)
         self._start(partial(image_choices, path, self._progress.tracked), self._ask)
 
     def _start(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
@@ -59,17 +61,26 @@ class Opening(QObject):
         self._bar.setValue(self._progress.done)
 
     def _ask(self, choices: Sequence[ImageChoice]) -> None:
-        self._progress.done = self._progress.total = 0
+        self._timer.stop()
         self._bar.reset()
+        if self._progress.is_stopped:
+            self._end()
+            return
         choice = None
         with errors_shown():
-            choice = None if self._progress.is_stopped else ask_choice(choices)
+            choice = ask_choice(choices)
+        # While it is asked, the window may be closed, and this goes with it.
+        if not self._progress.is_stopped:
+            self._read(choice)
+
+    def _read(self, choice: ImageChoice | None) -> None:
         if choice is None:
             self._end()
-        else:
-            self._bar.setLabelText("Reading the image...")
-            self._bar.setMinimumDuration(_SHOWN_AFTER_MS)
-            self._start(choice.read, self._hand_on)
+            return
+        self._bar.setLabelText("Reading the image...")
+        self._bar.setMaximum(0)
+        self._bar.setValue(0)
+        self._start(choice.read, self._hand_on)
 
     def _hand_on(self, volume: Volume) -> None:
         self._end()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -10,11 +11,14 @@ from typing import TYPE_CHECKING
 import pytest
 from napari.utils.notifications import notification_manager
 from napari.utils.progress import cancelable_progress
-from qtpy.QtWidgets import QMainWindow, QProgressDialog, QPushButton
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QApplication, QMainWindow, QProgressDialog, QPushButton
 
+from knowsam.io.choice import ImageChoice
 from knowsam.io.sample import sample_folder
 from napari_knowsam import opening
 from napari_knowsam._reader import read_paths
+from napari_knowsam.choice_dialog import ChoiceDialog
 from napari_knowsam.opening import Opening
 
 if TYPE_CHECKING:
@@ -62,6 +66,70 @@ def test_a_long_search_shows_how_far_it_is_and_can_be_cancelled(
     bar.findChild(QPushButton).click()
     qtbot.waitUntil(lambda: ended(window))
     assert len(notification_manager.records) == before
+
+
+def test_the_bar_stays_away_after_cancel_however_long_a_file_takes(
+    window: QMainWindow, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+
+    def slow(_: Path, tracked: Callable[[Sequence[Path]], Iterator[Path]]) -> None:
+        for number in tracked(range(10)):
+            if number == 5:
+                go_on.wait(10)
+
+    monkeypatch.setattr(opening, "image_choices", slow)
+    monkeypatch.setattr(opening, "_SHOWN_AFTER_MS", 0)
+    Opening(FOLDER, lambda _: pytest.fail("opened"), window)
+    bar = window.findChild(QProgressDialog)
+    qtbot.waitUntil(lambda: bar.isVisible() and bar.value() == 5)
+    bar.findChild(QPushButton).click()
+    qtbot.wait(300)
+    is_back = bar.isVisible()
+    go_on.set()
+    qtbot.waitUntil(lambda: ended(window))
+    assert not is_back
+
+
+def two_choices(*_: object) -> tuple[ImageChoice, ...]:
+    return tuple(ImageChoice(name, "", 0, lambda: pytest.fail("read")) for name in ("one", "other"))
+
+
+def asked() -> list[ChoiceDialog]:
+    return [found for found in QApplication.topLevelWidgets() if isinstance(found, ChoiceDialog)]
+
+
+def test_no_bar_lies_over_the_question_which_image_is_meant(
+    window: QMainWindow, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, bool]] = []
+
+    def look() -> None:
+        seen.append((len(asked()), window.findChild(QProgressDialog).isVisible()))
+        for dialog in asked():
+            dialog.reject()
+
+    monkeypatch.setattr(opening, "image_choices", two_choices)
+    monkeypatch.setattr(opening, "_SHOWN_AFTER_MS", 0)
+    Opening(FOLDER, lambda _: pytest.fail("opened"), window)
+    QTimer.singleShot(800, look)
+    qtbot.waitUntil(lambda: ended(window))
+    assert seen == [(1, False)]
+
+
+def test_the_window_may_be_closed_while_it_is_asked_which_image_is_meant(
+    qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a napari window, this one is deleted when it is closed; what is raised then fails the test through Qt."""
+    seen: list[int] = []
+    window = QMainWindow()
+    window.show()
+    window.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    monkeypatch.setattr(opening, "image_choices", two_choices)
+    Opening(FOLDER, lambda _: pytest.fail("opened"), window)
+    QTimer.singleShot(800, lambda: (seen.append(len(asked())), window.close()))
+    qtbot.waitUntil(lambda: bool(seen) and not asked())
+    assert seen == [1]
 
 
 def test_what_cannot_be_read_is_told_in_its_sentence(window: QMainWindow, qtbot: QtBot, tmp_path: Path) -> None:
