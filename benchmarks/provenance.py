@@ -11,6 +11,12 @@ import torch
 from knowsam.report import peak_memory_mib
 
 
+def peak_mib(device: str) -> float:
+    """Return the peak memory so far, of the GPU where one computes and of the process elsewhere."""
+    peak = peak_memory_mib(device)
+    return peak.get("cuda") or peak["main"] or 0.0
+
+
 def provenance(seeds: str) -> list[str]:
     """Return the lines that stand above every table."""
     return [

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ledger import Ledger
 from pieces import add_file_options, checked
-from provenance import provenance
+from provenance import peak_mib, provenance
 from tables import table
 
 from knowsam.config import Config
@@ -27,8 +27,7 @@ from knowsam.data.annotation import Annotation, LabelSlice, default_classes
 from knowsam.data.case import Case
 from knowsam.data.volume import Grid, Volume
 from knowsam.inference.device import resolve_device
-from knowsam.prior.carried import Listening
-from knowsam.report import peak_memory_mib
+from knowsam.prior.carried import STUDENTS_ALONE
 from knowsam.training.events import Stage, StageChanged, StepDone
 from knowsam.training.schedule import Budget
 from knowsam.training.session import TrainingSession
@@ -162,7 +161,7 @@ def _in_own_process(point: Point, options: argparse.Namespace) -> Result:
 
 
 def _measure(point: Point, threads: int, device: str) -> Result:
-    before_mib = _peak_mib(device)
+    before_mib = peak_mib(device)
     # One validation, at the end, so that no step waits for another.
     config = Config().with_values(max_side_px=point.plane_px, validations=1)
     started = time.monotonic()
@@ -177,7 +176,7 @@ def _measure(point: Point, threads: int, device: str) -> Result:
             ends_s.append(event.seconds)
     predictor = session.predictor()
     # As students that have been judged more than once are, which these few steps leave no time for.
-    predictor.listening = Listening(error=0.0, most=1.0, trust_slices=0.0, caution=0.0)
+    predictor.listening = STUDENTS_ALONE
     started = time.monotonic()
     predictor.volume()
     prediction_s = time.monotonic() - started
@@ -189,14 +188,8 @@ def _measure(point: Point, threads: int, device: str) -> Result:
         step_s=round(float(np.median(np.diff(ends_s)[len(ends_s) // 2 :])), 3),
         prediction_s=round(prediction_s, 3),
         before_mib=before_mib,
-        peak_mib=_peak_mib(device),
+        peak_mib=peak_mib(device),
     )
-
-
-def _peak_mib(device: str) -> float:
-    """Return the peak memory so far, of the GPU where one computes."""
-    peak = peak_memory_mib(device)
-    return peak.get("cuda") or peak["main"] or 0.0
 
 
 def _case(point: Point) -> Case:

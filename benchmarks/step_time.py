@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from provenance import provenance
+from provenance import peak_mib, provenance
 from tasks import find_data_set
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -36,7 +36,6 @@ from knowsam.data.case import Case
 from knowsam.data.volume import Grid, Volume
 from knowsam.inference.device import resolve_dtype
 from knowsam.models.sam import VARIANTS, build_sam
-from knowsam.report import peak_memory_mib
 from knowsam.training.learner import Learner
 from knowsam.training.schedule import Budget
 from knowsam.training.slices import TrainingSlices, common_windows
@@ -229,7 +228,7 @@ def _measure(name: str, options: argparse.Namespace) -> Result:
     if config.mixing.mix_every > 1:
         seconds, processor_s = [statistics.mean(seconds)], [statistics.mean(processor_s)]
     gflop = counter.get_total_flops() / 1e9
-    return Result(name, seconds, processor_s, _peak_mib(device), gflop, max(rates))
+    return Result(name, seconds, processor_s, peak_mib(str(device)), gflop, max(rates))
 
 
 def _timed(learner: Learner, slices: TrainingSlices, batch: int, steps: int) -> tuple[list[float], list[float]]:
@@ -252,13 +251,6 @@ def _timed(learner: Learner, slices: TrainingSlices, batch: int, steps: int) -> 
 def _wait(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-def _peak_mib(device: torch.device) -> float:
-    """Return the most memory that was in use, of the process or on the device."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    return peak_memory_mib("cpu")["main"] or 0.0
 
 
 def _ball(side: int) -> Case:

@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QApplication, QFileDialog
 from knowsam.data.annotation import BACKGROUND_CLASS, default_classes
 from knowsam.data.resample import placed_on
 from knowsam.errors import InputError
+from knowsam.io.image_file import IMAGE_SUFFIXES
 from knowsam.io.labels import read_labels
 from napari_knowsam._writer import export_mask, labels_of
 from napari_knowsam.choice_dialog import main_window
@@ -42,8 +43,8 @@ if TYPE_CHECKING:
     from knowsam.data.annotation import LabelClass
     from knowsam.data.volume import Volume
 
-_IMAGE_FILTER = "Images (*.nii.gz *.nii *.nrrd *.mha *.mhd *.dcm);;All files (*)"
-_MASK_FILTER = "Masks (*.nii.gz *.nii *.nrrd *.mha *.mhd *.dcm);;All files (*)"
+_FILES = f"({' '.join(f'*{suffix}' for suffix in (*IMAGE_SUFFIXES, '.dcm'))});;All files (*)"
+_IMAGE_FILTER, _MASK_FILTER = f"Images {_FILES}", f"Masks {_FILES}"
 
 
 def new_labels(viewer: napari.viewer.Viewer) -> None:

@@ -53,7 +53,7 @@ class FakeSession:
 
     holdout = trained = frozenset[Any]()
     students = object()
-    student_error: float | None = 0.0
+    listening: object = object()
 
     def __init__(self, error: Exception | None = None, config: Config | None = None) -> None:
         self.config = config or Config()
@@ -83,7 +83,7 @@ class FakeSession:
         yield Finished(1, 20.0, stopped=True)
 
     def predictor(self) -> Any:
-        return SimpleNamespace(listening=self.student_error)
+        return SimpleNamespace(listening=self.listening)
 
     def model(self) -> Any:
         return SimpleNamespace(steps=1, config=self.config)

@@ -66,7 +66,7 @@ class FakeSession:
 
     holdout = trained = frozenset[Any]()
     students = object()
-    student_error: float | None = 0.0
+    listening: object = object()
 
     def __init__(self) -> None:
         self.received: list[Message] = []
@@ -85,7 +85,7 @@ class FakeSession:
         yield Finished(3, 1.5, stopped=True)
 
     def predictor(self) -> Any:
-        return SimpleNamespace(listening=self.student_error)
+        return SimpleNamespace(listening=self.listening)
 
     def model(self) -> Any:
         return SimpleNamespace(steps=3, config=Config())
@@ -298,15 +298,15 @@ def test_what_is_said_before_training_begins_is_kept_until_there_is_news(bench: 
     bench.wait_until(lambda: bench.train_message.endswith("\nMemory ran out."))
 
 
-def _judge(bench: Bench, student_error: float | None) -> None:
+def _judge(bench: Bench, listening: object) -> None:
     """Let training be found to add something to the carried shapes, or nothing, and take a step."""
-    bench.session.student_error = student_error
+    bench.session.listening = listening
     bench.tell(Validated(12, None, adopted=True), StepDone(12, 0.5, 20.0, Losses()))  # type: ignore[arg-type]
     bench.wait_until(lambda: bench.train_message.startswith("Step 12"))
 
 
 def test_carried_shapes_are_called_so_as_soon_as_they_are_shown(training: Bench) -> None:
-    training.session.student_error = None
+    training.session.listening = None
     training.predict(1, 2)
     training.wait_until(lambda: training.train_message.startswith("Shown: shapes carried from your slices"))
     training.tell(StepDone(12, 0.5, 20.0, Losses()))  # type: ignore[arg-type]
@@ -318,7 +318,7 @@ def test_carried_shapes_are_called_so_as_soon_as_they_are_shown(training: Bench)
 
 
 def test_training_that_does_not_make_carried_shapes_better_says_so_to_the_end(training: Bench) -> None:
-    _judge(training, student_error=None)
+    _judge(training, listening=None)
     assert narration.shown_sentence(Shown.NOT_BETTER) in training.train_message
     training.train.stop_requested.emit()
     training.wait_until(lambda: training.train_message.startswith("Training stopped"))
@@ -328,12 +328,12 @@ def test_training_that_does_not_make_carried_shapes_better_says_so_to_the_end(tr
 def test_training_that_adds_to_carried_shapes_says_so(training: Bench) -> None:
     training.labels.data[1, 2:5, 2:6] = LIVER
     training.bridge.flush()
-    _judge(training, student_error=0.1)
+    _judge(training, listening=object())
     assert narration.shown_sentence(Shown.BOTH) in training.train_message
 
 
 def test_where_nothing_can_be_carried_only_what_was_learnt_is_claimed(training: Bench) -> None:
-    _judge(training, student_error=0.1)
+    _judge(training, listening=object())
     assert narration.shown_sentence(Shown.LEARNT) in training.train_message
 
 

@@ -72,6 +72,10 @@ class Listening:
     is_proven: bool = False
 
 
+STUDENTS_ALONE = Listening(error=0.0, most=1.0, trust_slices=0.0, caution=0.0)
+"""What is carried has no part in the prediction, but for annotated slices themselves."""
+
+
 class Carried(NamedTuple):
     """What the annotated slices on both sides say of some slices.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from knowsam.inference.predictor import Predictor
 from knowsam.models.class_heads import students_with_classes
-from knowsam.prior.carried import Listening
+from knowsam.prior.carried import STUDENTS_ALONE, Listening
 from knowsam.training.events import Validated
 from knowsam.training.live_refresh import LiveRefresh
 from knowsam.training.validation import agreement, holdout_dice
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from knowsam.training.referee import Referee
     from knowsam.training.slices import TrainingSlices
 
-
-_STUDENTS_ALONE = Listening(error=0.0, most=1.0, trust_slices=0.0, caution=0.0)
 
 _JUDGED_SLICES = 8
 """Slices beside annotated ones on which the students' error is measured."""
@@ -107,12 +105,10 @@ class AdoptedStudents:
         proven_dice = holdout_dice(self._students_alone, cases, self._with_neighbours(unseen), self._interruption)
         if proven_dice is not None:
             listening = self._proven(1 - proven_dice)
-        for candidate in self._candidates:
-            candidate.listening = listening
-        dice = self._referee.measure(self._candidates, cases)
+        dice, worse_than_prior = self._score(cases, listening)
         self._referee.adopt(dice)
         self.have_learnt = True
-        self._listen(None if self._is_worse_than_prior(cases, dice) else listening)
+        self._listen(None if worse_than_prior else listening)
 
     def judge(self, cases: Sequence[Case], step: int) -> Validated:
         """Measure the learning students on the held-out slices and adopt them if they are not worse.
@@ -122,19 +118,18 @@ class AdoptedStudents:
         Interrupted
             If somebody asked for it; nothing has changed then.
         """
-        error = self._measure_error()
-        dice = self._referee.measure(self._candidates, cases)
-        worse_than_prior = self._is_worse_than_prior(cases, dice)
+        listening = self._guessed(self._measure_error())
+        dice, worse_than_prior = self._score(cases, listening)
         adopted = self._referee.adopt(dice)
         if adopted:
             self.students.load_state_dict(self._learner.averaged.state_dict())
             self.have_learnt = True
-            self._listen(None if worse_than_prior else self._guessed(error))
+            self._listen(None if worse_than_prior else listening)
             self.live.outdate()
         return Validated(step, dice, adopted and not worse_than_prior)
 
     def _measure_error(self) -> float:
-        """Return how wrong the learning students are beside annotated slices, and let the candidates know.
+        """Return how wrong the learning students are beside annotated slices.
 
         Of the last two measurements the worse one counts, and until there are two, students are taken to know nothing:
         on a few slices they can look good by chance.
@@ -143,8 +138,6 @@ class AdoptedStudents:
         found = agreement(self._students_alone, self._carried_alone, beside, self._interruption)
         measured = 0.0 if found is None else 1 - found
         error, self._last_error = max(measured, self._last_error), measured
-        for candidate in self._candidates:
-            candidate.listening = self._guessed(error)
         return error
 
     def _guessed(self, error: float) -> Listening | None:
@@ -161,10 +154,13 @@ class AdoptedStudents:
         priors = self._priors
         return [key for key in keys if (own := priors[key.case]) and own.lies_between(key.slice_index)] or keys
 
-    def _is_worse_than_prior(self, cases: Sequence[Case], dice: float | None) -> bool:
-        """Tell whether the learning students, of this `dice` on held-out slices, make what is carried to them worse."""
+    def _score(self, cases: Sequence[Case], listening: Listening | None) -> tuple[float | None, bool]:
+        """Return the learning students' Dice on held-out slices, and whether what is carried does better alone."""
+        for candidate in self._candidates:
+            candidate.listening = listening
+        dice = self._referee.measure(self._candidates, cases)
         alone = self._referee.measure(self._carried_alone, cases) if self._carries else None
-        return dice is not None and alone is not None and dice < alone
+        return dice, dice is not None and alone is not None and dice < alone
 
     @property
     def _carries(self) -> bool:
@@ -182,7 +178,7 @@ class AdoptedStudents:
         self.predictors = self._predictors(self.students, cases, slices, shown)
         self._candidates = self._predictors(self._learner.averaged, cases, slices, learnt)
         self._carried_alone = self._predictors(self._learner.averaged, cases, slices, learnt)
-        self._students_alone = self._predictors(self._learner.averaged, cases, slices, learnt, _STUDENTS_ALONE)
+        self._students_alone = self._predictors(self._learner.averaged, cases, slices, learnt, STUDENTS_ALONE)
         self._listen(self._listening)
 
     def _predictors(

@@ -237,9 +237,10 @@ class TrainingSession:
             if self._stopping:
                 break
             if self._is_new_ground and len(self._annotated) < self.config.training.adaptation_minimum:
-                yield from self._wait_for_more()
+                yield Notice(self._too_few)
                 if self._watched is None:
                     break
+                yield from self._wait_to_be_resumed()
                 continue
             if not self._slices.labelled_keys:
                 raise TrainingError("No annotated slice is left to learn from. Paint one, then train again.")
@@ -259,18 +260,20 @@ class TrainingSession:
                 yield from self._obey()
             yield validated
 
-    def _wait_for_more(self) -> Iterator[Event]:
-        """Keep a model of other volumes as it is, unless somebody insists that it learns from the little there is."""
-        yield Notice(
+    @property
+    def _too_few(self) -> str:
+        return (
             f"{len(self._annotated)} annotated slices are too few for a model of other volumes, which would forget "
             "more than it learns, so that it stays as it is. "
             f"Annotate at least {self.config.training.adaptation_minimum} to let it learn."
         )
-        if self._watched is not None:
-            yield from self._refresh_all()
-            yield StageChanged(Stage.PAUSED)
-            yield from self._obey(paused=True)
-            self._is_new_ground = False
+
+    def _wait_to_be_resumed(self) -> Iterator[Event]:
+        """Show what is known and pause; who resumes insists that it learns from the little there is."""
+        yield from self._refresh_all()
+        yield StageChanged(Stage.PAUSED)
+        yield from self._obey(paused=True)
+        self._is_new_ground = False
 
     def _finish(self) -> Iterator[Event]:
         """Bring all predictions up to date for whoever watches."""

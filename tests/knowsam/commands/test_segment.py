@@ -16,6 +16,8 @@ from knowsam.io.nifti import write_nifti_labels
 
 SEGMENT = "segment {f}/image.nii.gz --labels {f}/labels.nii.gz -o {f}/out.nii.gz {quick}"
 
+TRAIN = "train {f}/image.nii.gz --labels {f}/truth.nii.gz -o {f}/model {quick}"
+
 
 def voxels(path: Path) -> np.ndarray:
     return np.asarray(nib.load(path).dataobj)
@@ -107,14 +109,19 @@ def test_voxels_of_the_ignore_value_are_neither_learnt_nor_kept(folder: Path, kn
     assert "Training on 3 annotated slices" in json.loads((folder / "report.json").read_text())["notices"][1]
 
 
+def paint_alone(folder: Path, value: int) -> None:
+    """Leave the second of the two structures in the labels, under this value."""
+    labels = nib.load(folder / "labels.nii.gz")
+    alone = np.where(np.asarray(labels.dataobj) == 7, value, 0).astype(np.uint8)
+    nib.Nifti1Image(alone, labels.affine).to_filename(folder / "labels.nii.gz")
+
+
 def test_a_model_of_other_volumes_is_gone_on_from(
     folder: Path, knowsam: Callable[[str], int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The three slices painted here hold one of the two structures that the model knows."""
-    assert knowsam("train {f}/image.nii.gz --labels {f}/truth.nii.gz -o {f}/model {quick}") == 0
-    labels = nib.load(folder / "labels.nii.gz")
-    few = np.where(np.asarray(labels.dataobj) == 7, 7, 0).astype(np.uint8)
-    nib.Nifti1Image(few, labels.affine).to_filename(folder / "labels.nii.gz")
+    assert knowsam(TRAIN) == 0
+    paint_alone(folder, 7)
     assert knowsam(f"{SEGMENT} --start-from {{f}}/model --report {{f}}/report.json") == 0
     assert "3 annotated slices are too few for a model of other volumes" in capsys.readouterr().err
     assert {c.value for c in read_labels(folder / "out.nii.gz").classes} == {2, 7}
@@ -125,9 +132,7 @@ def test_a_model_of_other_volumes_is_gone_on_from(
 def test_what_a_model_does_not_know_is_refused(
     folder: Path, knowsam: Callable[[str], int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert knowsam("train {f}/image.nii.gz --labels {f}/truth.nii.gz -o {f}/model {quick}") == 0
-    labels = nib.load(folder / "labels.nii.gz")
-    other = np.where(np.asarray(labels.dataobj) == 7, 9, 0).astype(np.uint8)
-    nib.Nifti1Image(other, labels.affine).to_filename(folder / "labels.nii.gz")
+    assert knowsam(TRAIN) == 0
+    paint_alone(folder, 9)
     assert knowsam(f"{SEGMENT} --start-from {{f}}/model") == 1
     assert "The labels hold the values 9, but the model to start from knows 2, 7." in capsys.readouterr().err
