@@ -21,11 +21,13 @@ from knowsam.data.annotation import BACKGROUND, IGNORE, Annotation, LabelArray, 
 from knowsam.data.case import Case
 from knowsam.data.window import whole_slice_window
 from knowsam.errors import ConfigError, TrainingError
+from knowsam.inference.cpu_threads import CpuThreads
 from knowsam.inference.device import resolve_device
 from knowsam.inference.postprocess import fill_holes, keep_largest_component
 from knowsam.inference.predictor import Predictor, VolumePrediction
 from knowsam.models.checkpoints import load_sam_weights, official_weights_file, variant_of
 from knowsam.training.events import Event, Finished
+from knowsam.training.interruption import Interruption
 from knowsam.training.session import TrainingSession
 
 if TYPE_CHECKING:
@@ -145,7 +147,7 @@ def segment(
         listener=listener,
         timer=timer,
     )
-    with timer.phase("prediction"):
+    with timer.phase("prediction"), session.threads:
         prediction = session.predictor().volume()
     with timer.phase("clean-up"):
         indices = prediction.labels
@@ -215,15 +217,19 @@ def train(
 def predict(model: TrainedModel, volume: Volume, *, device: str = "auto") -> tuple[np.ndarray, VolumePrediction]:
     """Apply a trained model to a volume; return the label values that files hold, and the prediction behind them."""
     target = resolve_device(device)
+    students = copy.deepcopy(model.students).to(target)
+    threads = CpuThreads()
+    Interruption(threads.adapt).watch(students)
     predictor = Predictor(
-        copy.deepcopy(model.students).to(target),
+        students,
         volume,
         axis=model.axis,
         window=model.window_for(volume),
         config=model.config,
         device=target,
     )
-    prediction = predictor.volume()
+    with threads:
+        prediction = predictor.volume()
     indices = clean_up(prediction.labels, model.config.prediction)
     return label_values(indices, model.classes), prediction
 

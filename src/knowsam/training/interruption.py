@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 class Interrupted(Exception):
@@ -22,10 +22,15 @@ class Interruption:
 
     One step of a large teacher takes seconds, so a request is not only heeded between steps: networks that are watched
     look for one before each of their layers, on the way forward and on the way back.
+
+    Parameters
+    ----------
+    meanwhile : what else is to be done wherever work may be broken off.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, meanwhile: Callable[[], None] = lambda: None) -> None:
         self._requested = threading.Event()
+        self._meanwhile = meanwhile
         self._watched: WeakSet[nn.Module] = WeakSet()
 
     def request(self) -> None:
@@ -46,6 +51,7 @@ class Interruption:
         """
         if self._requested.is_set():
             raise Interrupted
+        self._meanwhile()
 
     def watch(self, network: nn.Module) -> None:
         """Let a network look for a request before each layer; copies of it do so too."""

@@ -15,6 +15,7 @@ from knowsam.data.annotation import BACKGROUND, IGNORE
 from knowsam.data.case import require_same_kind
 from knowsam.data.sampling import SliceKey
 from knowsam.errors import InputError, TrainingError
+from knowsam.inference.cpu_threads import CpuThreads
 from knowsam.inference.device import is_out_of_memory, resolve_device
 from knowsam.models.class_heads import class_sources
 from knowsam.training.adopted import AdoptedStudents
@@ -73,6 +74,10 @@ class TrainingSession:
     holdout, trained : of the earlier session, so that no slice changes sides when training goes on in a new one.
     machine_made : slices whose labels are accepted or corrected predictions; never held out.
 
+    Attributes
+    ----------
+    threads : adapts PyTorch's threads to what other programs leave free; enter it to predict after `run` has ended.
+
     Raises
     ------
     InputError
@@ -111,7 +116,8 @@ class TrainingSession:
         self._is_new_ground = start_from is not None and not trained
         self._received: list[SliceAnnotated | ClassesChanged] = []
         self._watched: Watch | None = None
-        self._interruption = Interruption()
+        self.threads = CpuThreads()
+        self._interruption = Interruption(self.threads.adapt)
         self._mailbox = Mailbox(self._interruption)
         self._referee = Referee(
             self.config.training, self._interruption, holdout=holdout, trained=trained, machine_made=machine_made
@@ -166,7 +172,8 @@ class TrainingSession:
             If the held-out slices cannot be predicted.
         """
         try:
-            yield from self._run()
+            with self.threads:
+                yield from self._run()
         except (RuntimeError, MemoryError) as exc:
             raise TrainingError(
                 f"Training failed at step {self._steps + 1}: {exc}. "

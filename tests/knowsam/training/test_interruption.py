@@ -139,3 +139,14 @@ def test_a_network_is_not_kept_alive_by_being_watched(interruption: Interruption
     del layer
     gc.collect()
     assert gone() is None
+
+
+def test_other_things_are_done_wherever_work_may_be_broken_off() -> None:
+    done: list[str] = []
+    interruption = Interruption(lambda: done.append("done"))
+    network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
+    interruption.watch(network)
+    network(torch.ones(1, 2)).sum().backward()
+    interruption.check()
+    # Two layers forward, two backward, one check.
+    assert len(done) == 5
