@@ -163,7 +163,7 @@ def _in_own_process(point: Point, options: argparse.Namespace) -> Result:
 def _measure(point: Point, threads: int, device: str) -> Result:
     before_mib = peak_mib(device)
     # One validation, at the end, so that no step waits for another.
-    config = Config().with_values(max_side_px=point.plane_px, validations=1)
+    config = Config().with_values(max_side_px=point.plane_px, validations=1, distillation=True, mixing=True)
     started = time.monotonic()
     session = TrainingSession([_case(point)], budget=Budget(steps=point.steps), config=config, device=device)
     made = time.monotonic() - started

@@ -152,7 +152,7 @@ def _parse() -> argparse.Namespace:
 
 def config_of(row: str, plane: int) -> Config:
     """Return the settings of a row: the published formulation with all changes up to it."""
-    config = Config().with_values(**PUBLISHED, max_side_px=plane, variant="vit_b")
+    config = Config().with_values(**PUBLISHED, max_side_px=plane, variant="vit_b", distillation=True, mixing=True)
     for name, changed in ROWS.items():
         config = config.with_values(**changed.change)
         if name == row:

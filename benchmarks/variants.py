@@ -9,9 +9,9 @@ from knowsam.config import Config
 BUILD_UP: dict[str, dict[str, Any]] = {
     "prior + students": {"cotraining": False, "mixing": False, "variant": "none"},
     "+MC": {"mixing": False, "variant": "none"},
-    "+SKD": {"mixing": False, "learnable_prompts": False, "thorough_from_s": 0.0},
-    "+LPS": {"mixing": False, "thorough_from_s": 0.0},
-    "+UGDA": {"thorough_from_s": 0.0},
+    "+SKD": {"distillation": True, "mixing": False, "learnable_prompts": False},
+    "+LPS": {"distillation": True, "mixing": False},
+    "+UGDA": {"distillation": True, "mixing": True},
 }
 """Each row adds a part of KnowSAM to the row before, beginning with the carried prior and students that learn alone.
 
@@ -25,9 +25,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "without registration": {"registration": False},
     "without carried labels": {"pseudo_label_weight": 0.0},
     "without MC": {"cotraining": False},
-    "with SKD, LPS and UGDA": {"thorough_from_s": 0.0},
-    "with SKD and LPS": {"thorough_from_s": 0.0, "mixing": False},
-    "with UGDA": {"thorough_from_s": 0.0, "variant": "none"},
+    "with SKD, LPS and UGDA": {"distillation": True, "mixing": True},
+    "with SKD and LPS": {"distillation": True, "mixing": False},
+    "with UGDA": {"mixing": True, "variant": "none"},
     "with hold-out from 5 slices": {"holdout_minimum": 5},
     "without neighbours": {"neighbours": False},
     "without averaging": {"averaging": 0.0},
@@ -48,7 +48,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "with margin of half": {"margin": 0.5},
     "with teacher in turn": {"teacher_in_turn": "always"},
     "with teacher in turn, learning from two": {"teacher_in_turn": "always", "teacher_slices": 2},
-    "with SKD, LPS and UGDA, mixing in every step": {"thorough_from_s": 0.0, "mix_every": 1},
+    "with SKD, LPS and UGDA, mixing in every step": {"distillation": True, "mixing": True, "mix_every": 1},
     "with channels first": {"channels_last": False},
 }
 """Each row changes one thing of the default settings."""

@@ -19,6 +19,9 @@ from napari_knowsam.panels.wrapped_label import WrappedLabel
 if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
 
+_AUTO_CHOICES = (("auto", None), ("on", True), ("off", False))
+"""What can be chosen for a part that the plan of the training may decide on."""
+
 ConfigT = TypeVar("ConfigT", bound=Config | Section)
 
 _UNIT_WORDS = {"px": "px", "%": "percent", "degrees": "deg", "s": "s", "mm": "mm", "slices": "slices", "MiB": "mib"}
@@ -153,7 +156,9 @@ def _entry(config_field: Field[Any], value: Any) -> ValueWidget[Any]:
     """Return the widget that edits one setting."""
     rules = setting_of(config_field)
     entry: ValueWidget[Any]
-    if isinstance(value, bool):
+    if "None" in str(config_field.type):
+        entry = ComboBox(value=value, choices=_AUTO_CHOICES)
+    elif isinstance(value, bool):
         entry = CheckBox(value=value)
     elif rules.choices:
         entry = ComboBox(value=value, choices=rules.choices)

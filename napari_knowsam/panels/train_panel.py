@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QCheckBox, QFormLayout, QHBoxLayout, QLabel, QProgres
 
 from knowsam.config import Config, PredictionConfig
 from knowsam.training.events import Stage
-from knowsam.training.schedule import suited_to
+from knowsam.training.plan import with_parts
 from napari_knowsam.config_form import ConfigForm
 from napari_knowsam.panels.budget_choice import BudgetChoice
 from napari_knowsam.panels.buttons import button
@@ -210,10 +210,9 @@ class TrainPanel(QWidget):
         """Say what the chosen time is too short for, instead of leaving it out in silence."""
         if self._form is not None and self._form.problem():
             return
-        config = self.config()
-        hint = _left_out(config, suited_to(self.budget(), config, pretrained=self.teacher() not in _FROM_SCRATCH))
-        self._hint.setText(hint)
-        self._hint.setVisible(bool(hint))
+        _, reasons = with_parts(self.config(), self.budget(), pretrained=self.teacher() not in _FROM_SCRATCH)
+        self._hint.setText(" ".join(reasons))
+        self._hint.setVisible(bool(reasons))
 
     def _show_course(self, shown: bool) -> None:
         """Show how training goes, or leave the room to the rest as long as nothing was trained."""
@@ -223,19 +222,6 @@ class TrainPanel(QWidget):
     def _on_pause_clicked(self) -> None:
         wish = self.resume_requested if self._stage is Stage.PAUSED else self.pause_requested
         wish.emit()
-
-
-def _left_out(chosen: Config, suited: Config) -> str:
-    """Return in a sentence which parts of the method take no part in so short a training; empty if all of them do."""
-    parts = []
-    if chosen.teacher.variant != "none" and chosen.method.distillation > suited.method.distillation:
-        parts.append("SAM does not teach")
-    if chosen.method.mixing > suited.method.mixing:
-        parts.append("slices are not mixed")
-    if not parts:
-        return ""
-    shortest = _duration(chosen.method.thorough_from_s)
-    return f"In less than {shortest}, {' and '.join(parts)}: it would cost more than it brings."
 
 
 def _duration(seconds: float) -> str:

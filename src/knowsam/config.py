@@ -70,21 +70,20 @@ class MethodConfig(Section):
     """The parts of KnowSAM, each one switch of the ablation."""
 
     cotraining: bool = setting(True, "Let the two students teach each other on every slice (MC).", source="paper")
-    distillation: bool = setting(True, "Distil the SAM teacher into the students (SKD).", source="paper")
+    distillation: bool | None = setting(
+        None,
+        "Distil the SAM teacher into the students (SKD); auto: where the budget is long enough, or SAM is pretrained.",
+        source="measured",
+    )
     learnable_prompts: bool = setting(
         True, "Let SAM learn prompt tokens for each class instead of clicks (LPS).", source="paper"
     )
     mask_prompts: bool = setting(
         True, "Feed the students' fused prediction back to SAM as a mask prompt (LPS).", source="paper"
     )
-    mixing: bool = setting(True, "Swap confident cells between labelled and unlabelled slices (UGDA).", source="paper")
-    thorough_from_s: float = setting(
-        600.0,
-        "Shortest budget of time in which a SAM trained from scratch teaches and slices are mixed; in less they cost "
-        "more than they bring. 0 uses both in any.",
-        unit="s",
-        low=0.0,
-        high=1e6,
+    mixing: bool | None = setting(
+        None,
+        "Swap confident cells between labelled and unlabelled slices (UGDA); auto: as for distillation.",
         source="measured",
     )
     shape_prior: bool = setting(
@@ -435,7 +434,8 @@ class Config:
         """Return the settings of the publication: 256 px planes, 12 + 12 slices a step, SGD."""
         return cls().with_values(
             shape_prior=False,
-            thorough_from_s=0.0,
+            distillation=True,
+            mixing=True,
             neighbours=False,
             max_side_px=256,
             flip=0.5,

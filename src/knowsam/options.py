@@ -290,7 +290,7 @@ def _add_method_options(parser: argparse.ArgumentParser, show: bool) -> None:
 def _add_setting(group: Any, name: str, default: Any, setting: Setting, show: bool) -> None:
     flag, target = "--" + name.replace("_", "-"), "set_" + name
     text = _setting_help(default, setting).replace("%", "%%") if show else argparse.SUPPRESS
-    if isinstance(default, bool):
+    if isinstance(default, bool | None):
         group.add_argument(flag, dest=target, action=argparse.BooleanOptionalAction, default=None, help=text)
     elif setting.choices:
         group.add_argument(flag, dest=target, choices=setting.choices, help=text)
@@ -301,7 +301,8 @@ def _add_setting(group: Any, name: str, default: Any, setting: Setting, show: bo
 def _setting_help(default: Any, setting: Setting) -> str:
     unit = f" {setting.unit}" if setting.unit else ""
     allowed = "" if setting.low is None else f"{setting.low} to {setting.high}{unit}, "
-    usual = ("off", "on")[default] if isinstance(default, bool) else f"{default}{unit}"
+    words = {None: "auto", False: "off", True: "on"}
+    usual = words[default] if isinstance(default, bool | None) else f"{default}{unit}"
     return f"{setting.help} ({allowed}default: {usual})"
 
 

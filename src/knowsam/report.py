@@ -13,23 +13,25 @@ from typing import TYPE_CHECKING, Any
 
 from knowsam.errors import OutputError
 from knowsam.io.atomic import written_whole
-from knowsam.training.events import Event, Finished, Notice, StepDone, Validated
+from knowsam.training.events import Event, Finished, Notice, Planned, StepDone, Validated
 
 if TYPE_CHECKING:
-    from knowsam.config import Config
-    from knowsam.training.schedule import Budget
+    from knowsam.training.plan import TrainingPlan
 
 _PACKAGES = ("napari-knowsam", "torch", "segment-anything", "monai", "numpy", "scipy", "nibabel", "pydicom")
 
 
 @dataclass
 class Report:
-    """Collects the events of a training; `write` makes a JSON file of them."""
+    """Collects the events of a training; `write` makes a JSON file of them.
 
-    config: Config
+    Parameters
+    ----------
+    plan : what ran; known once a training has begun.
+    """
+
     seed: int
-    device: str
-    budget: Budget
+    plan: TrainingPlan | None = None
     steps: list[dict[str, float]] = field(default_factory=list)
     validations: list[dict[str, Any]] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
@@ -44,6 +46,8 @@ class Report:
             self.validations.append(asdict(event))
         elif isinstance(event, Notice):
             self.notices.append(event.text)
+        elif isinstance(event, Planned):
+            self.plan = event.plan
         elif isinstance(event, Finished):
             self.stopped = event.stopped
 
@@ -59,15 +63,16 @@ class Report:
         OutputError
             If the file cannot be written.
         """
+        if self.plan is None:
+            raise ValueError("There is nothing to report: no training has begun.")
+        plan = self.plan.to_dict()
         adopted = [entry["dice"] for entry in self.validations if entry["adopted"]]
         content = {
-            "config": self.config.to_dict(),
+            "plan": plan,
             "seed": self.seed,
-            "device": self.device,
-            "budget": asdict(self.budget),
             "versions": {name: version(name) for name in _PACKAGES} | {"python": platform.python_version()},
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
-            "peak_memory_mib": peak_memory_mib(self.device),
+            "peak_memory_mib": peak_memory_mib(plan["device"]),
             "stopped_by_user": self.stopped,
             "holdout_dice": adopted[-1] if adopted else None,
             "notices": self.notices,

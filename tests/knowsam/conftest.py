@@ -46,7 +46,9 @@ def case(ball: Volume, ball_labels: LabelArray) -> Case:
 @pytest.fixture
 def tiny_config() -> Config:
     """All parts of the method, in the smallest networks and in float32."""
-    return Config().with_values(width=4, max_side_px=32, precision="float32", variant="compact")
+    return Config().with_values(
+        width=4, max_side_px=32, precision="float32", variant="compact", distillation=True, mixing=True
+    )
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ def test_every_setting_explains_itself_in_a_sentence(section_field: Field[Any]) 
 def test_every_setting_is_a_switch_a_number_or_a_choice(section_field: Field[Any]) -> None:
     rules = setting_of(section_field)
     has_range = rules.low is not None and rules.high is not None and rules.low < rules.high
-    assert (section_field.type == "bool") + has_range + bool(rules.choices) == 1
+    assert (section_field.type in ("bool", "bool | None")) + has_range + bool(rules.choices) == 1
 
 
 @pytest.mark.parametrize("section_field", NUMBERS, ids=named)

@@ -64,7 +64,8 @@ def test_help_all_tells_the_range_the_unit_and_the_default(capsys: pytest.Captur
         parse(["segment", "--help-all"])
     text = " ".join(capsys.readouterr().out.split())
     assert "(0.0 to 10.0 %, default: 0.5 %)" in text
-    assert "(UGDA). (default: on)" in text
+    assert "(LPS). (default: on)" in text
+    assert "SAM is pretrained. (default: auto)" in text
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -5,11 +5,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+import torch
 
 from knowsam.config import Config
 from knowsam.errors import OutputError
 from knowsam.report import Report, peak_memory_mib
-from knowsam.training.events import Finished, Notice, StepDone, Validated
+from knowsam.training.events import Finished, Notice, Planned, StepDone, Validated
+from knowsam.training.plan import make_plan
 from knowsam.training.schedule import Budget
 from knowsam.training.step import StepLosses
 
@@ -17,7 +19,9 @@ LOSSES = StepLosses(1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
 
 
 def new_report() -> Report:
-    return Report(Config().with_values(width=8), seed=5, device="cpu", budget=Budget(seconds=90))
+    report = Report(seed=5)
+    report.add(Planned(make_plan(Config().with_values(width=8), Budget(seconds=90), torch.device("cpu"))))
+    return report
 
 
 def test_the_report_holds_what_is_needed_to_repeat_and_to_judge_a_job(tmp_path: Path) -> None:
@@ -35,8 +39,11 @@ def test_the_report_holds_what_is_needed_to_repeat_and_to_judge_a_job(tmp_path: 
     assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
 
     stored = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
-    assert Config.from_dict(stored["config"]) == Config().with_values(width=8)
-    assert (stored["seed"], stored["device"], stored["budget"]) == (5, "cpu", {"seconds": 90, "steps": None})
+    ran = Config().with_values(width=8, distillation=False, mixing=False)
+    assert Config.from_dict(stored["plan"]["config"]) == ran
+    assert (stored["plan"]["device"], stored["plan"]["budget"]) == ("cpu", {"seconds": 90, "steps": None})
+    assert stored["plan"]["teacher"] is None
+    assert stored["seed"] == 5
     assert {"napari-knowsam", "torch", "python"} <= stored["versions"].keys()
     assert stored["seconds"] == {"training": 2.5}
     assert stored["notices"] == ["Read me."]

@@ -41,7 +41,8 @@ TINY = Config().with_values(
     validations=1000,
     validate_every_s=0.1,
     refresh_share=0.9,
-    thorough_from_s=0.0,
+    distillation=True,
+    mixing=True,
     shape_prior=False,
 )
 """Learns little, but fast: a step takes hundredths of a second, and predictions follow each of them."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from knowsam.config import Config
+from knowsam.training.plan import FULL_METHOD_MIN_SECONDS
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,5 +21,5 @@ def test_the_texts_name_the_number_of_slices_from_which_there_is_a_score(page: s
 
 
 def test_the_guide_names_the_time_from_which_sam_teaches() -> None:
-    assert Config().method.thorough_from_s == 600.0
+    assert FULL_METHOD_MIN_SECONDS == 600.0
     assert "In less than ten minutes the compact SAM does not teach" in (ROOT / "docs/guide.md").read_text("utf-8")

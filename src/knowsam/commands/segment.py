@@ -44,7 +44,7 @@ def run(options: Namespace) -> None:
         if model is not None:
             case = with_classes_of(model, case)
         teacher = jobs.choose_teacher(options.teacher)
-    report = Report(config.with_values(variant=teacher.variant), options.seed, device, allowed)
+    report = Report(options.seed)
     with TrainingProgress(report) as progress:
         result = jobs.segment(
             case.volume,

@@ -45,7 +45,7 @@ def run(options: Namespace) -> None:
         )
         cases += [read_unlabelled_case(path, cases[0].annotation, options.pick) for path in options.unlabelled]
         teacher = jobs.choose_teacher(options.teacher)
-    report = Report(config.with_values(variant=teacher.variant), options.seed, device, allowed)
+    report = Report(options.seed)
     with TrainingProgress(report) as progress:
         session = jobs.train(
             cases,

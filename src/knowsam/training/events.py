@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from knowsam.data.annotation import LabelArray, LabelClass, LabelSlice
+    from knowsam.training.plan import TrainingPlan
     from knowsam.training.step import StepLosses
 
 
@@ -80,6 +81,13 @@ class Stage(Enum):
     TRAINING = "training"
     PAUSED = "paused"
     REFRESHING = "refreshing"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """From the session, before the first step: what will run, and why."""
+
+    plan: TrainingPlan
 
 
 @dataclass(frozen=True)
@@ -175,4 +183,4 @@ class Finished:
     stopped: bool
 
 
-Event = Notice | StageChanged | StepDone | Validated | PredictionReady | Finished
+Event = Planned | Notice | StageChanged | StepDone | Validated | PredictionReady | Finished

@@ -189,7 +189,7 @@ class Learner:
             return
         own = self.teacher.state_dict()
         # Position tables belong to one plane size; those of another start anew.
-        fitting = {n: t for n, t in state.items() if n in own and own[n].shape == t.shape}
+        fitting = {n: t for n, t in state.items() if not n.endswith(_POSITION_TABLES) or own[n].shape == t.shape}
         self.teacher.load_state_dict(fitting, strict=False)
 
     @torch.no_grad()
@@ -213,6 +213,10 @@ class Learner:
         for optimizer in self._optimizers():
             for group in optimizer.param_groups:
                 group["lr"] = decayed(group.setdefault("initial_lr", group["lr"]), progress)
+
+
+_POSITION_TABLES = (".pos_embed", ".rel_pos_h", ".rel_pos_w")
+"""Endings of the teacher's tensors whose shape follows the plane."""
 
 
 def _statistics(students: Students) -> list[Tensor]:

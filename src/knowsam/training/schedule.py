@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from knowsam.errors import ConfigError
-
-if TYPE_CHECKING:
-    from knowsam.config import Config
 
 _UNITS_S = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
@@ -51,17 +47,6 @@ class Budget:
         """Return how much of the budget is used, in [0, 1]."""
         used = steps / self.steps if self.steps is not None else seconds / (self.seconds or 1.0)
         return min(used, 1.0)
-
-
-def suited_to(budget: Budget, config: Config, *, pretrained: bool) -> Config:
-    """Return settings without the parts that do not earn their time in so short a budget.
-
-    Parameters
-    ----------
-    pretrained : whether SAM knows something before it is trained; then it always teaches.
-    """
-    is_short = budget.seconds is not None and budget.seconds < config.method.thorough_from_s
-    return config.with_values(distillation=False, mixing=False) if is_short and not pretrained else config
 
 
 def decayed(learning_rate: float, progress: float) -> float:

@@ -26,6 +26,7 @@ from knowsam.training.events import (
     Message,
     Notice,
     Pause,
+    Planned,
     Resume,
     SliceAnnotated,
     Stage,
@@ -38,8 +39,8 @@ from knowsam.training.events import (
 from knowsam.training.interruption import Interrupted, Interruption
 from knowsam.training.learner import Learner
 from knowsam.training.mailbox import Mailbox
+from knowsam.training.plan import make_plan
 from knowsam.training.referee import Referee
-from knowsam.training.schedule import suited_to
 from knowsam.training.slices import TrainingSlices, common_windows
 from knowsam.training.trained_model import TrainedModel
 
@@ -76,6 +77,7 @@ class TrainingSession:
 
     Attributes
     ----------
+    plan : what will run, and why.
     threads : adapts PyTorch's threads to what other programs leave free; enter it to predict after `run` has ended.
 
     Raises
@@ -108,12 +110,19 @@ class TrainingSession:
         self.budget = budget
         self.seed = seed
         self.device = resolve_device(device)
+        self.plan = make_plan(
+            self.config,
+            budget,
+            self.device,
+            sam_weights=sam_weights,
+            earlier=start_from,
+            is_transfer=start_from is not None and not trained,
+        )
         self.windows, self.pixel_mm = common_windows(
             cases, self.config, start_from.pixel_mm if start_from is not None else None
         )
         self._sam_weights = sam_weights
-        self._start_from = start_from
-        self._is_new_ground = start_from is not None and not trained
+        self._is_new_ground = self.plan.is_transfer
         self._received: list[SliceAnnotated | ClassesChanged] = []
         self._watched: Watch | None = None
         self.threads = CpuThreads()
@@ -198,12 +207,12 @@ class TrainingSession:
         self._learner = Learner(
             self.classes,
             self.windows[0].plane,
-            self._suited_config(),
+            self.plan.config,
             device=self.device,
             seed=self.seed,
             interruption=self._interruption,
             sam_weights=self._sam_weights,
-            start_from=self._start_from,
+            start_from=self.plan.earlier,
         )
         self._slices = self._training_slices(self.windows)
         self._choose_holdout()
@@ -216,19 +225,11 @@ class TrainingSession:
             device=self.device,
             interruption=self._interruption,
         )
-        if self._start_from is not None:
+        if self.plan.earlier is not None:
             adopted.start_from_here(self.cases, self._annotated if self._is_new_ground else ())
         self._adopted = adopted
         if self._watched is not None:
             self._watch(self._watched)
-
-    def _suited_config(self) -> Config:
-        """Return the settings, for this budget and for what is known already."""
-        config = suited_to(self.budget, self.config, pretrained=self._sam_weights is not None)
-        if not self._is_new_ground:
-            return config
-        # A few slices of one volume would soon outweigh all that was learnt from others.
-        return config.with_values(learning_rate=self.config.training.adaptation * config.training.learning_rate)
 
     def _train(self) -> Iterator[Event]:
         validated_at = 0.0
@@ -313,7 +314,9 @@ class TrainingSession:
         return TrainedModel(
             students=copy.deepcopy(self.students).cpu().eval(),
             teacher=self._learner.teacher_state(),
+            teacher_origin=self.plan.teacher,
             config=self.config,
+            plan=self.plan.to_dict(),
             classes=self.cases[0].annotation.classes,
             axis=self.cases[0].annotation.axis,
             pixel_mm=self.pixel_mm,
@@ -338,20 +341,16 @@ class TrainingSession:
         return self.budget.progress(steps=self._steps, seconds=self._seconds)
 
     def _introduce(self) -> Iterator[Event]:
-        teacher = self._learner.teacher
-        yield Notice(self._no_teacher if teacher is None else str(teacher.provenance))
+        yield Planned(self.plan)
+        for reason in self.plan.reasons:
+            yield Notice(reason)
+        if self._learner.teacher is not None:
+            yield Notice(str(self._learner.teacher.provenance))
         labelled, held_out = len(self._slices.labelled_keys), len(self.holdout)
         yield Notice(
             f"Training on {labelled} annotated slices"
             + (f", validating on {held_out} more." if held_out else "; too few to keep any for validation.")
         )
-
-    @property
-    def _no_teacher(self) -> str:
-        if self.config.method.distillation and self.config.teacher.variant != "none":
-            least_min = self.config.method.thorough_from_s / 60
-            return f"SAM does not teach in less than {least_min:g} min, where it costs more than it brings."
-        return "No teacher: the students learn alone."
 
     def _step(self, progress: float) -> Generator[Event, None, StepLosses | None]:
         """Take one step, with ever smaller batches if memory runs out; return its losses, None if it was broken off."""

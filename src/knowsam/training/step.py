@@ -104,7 +104,7 @@ def step_losses(
 def uses_unlabelled(config: Config) -> bool:
     """Tell whether any term looks at unlabelled slices."""
     method = config.method
-    return method.cotraining or method.distillation or method.mixing or method.shape_prior
+    return any((method.cotraining, method.distillation, method.mixing, method.shape_prior))
 
 
 def _arithmetic(device: torch.device, dtype: torch.dtype) -> torch.autocast:
@@ -112,7 +112,7 @@ def _arithmetic(device: torch.device, dtype: torch.dtype) -> torch.autocast:
 
 
 def _is_mixed(config: Config, progress: float, number: int) -> bool:
-    return config.method.mixing and progress >= config.mixing.start and number % config.mixing.mix_every == 0
+    return bool(config.method.mixing) and progress >= config.mixing.start and number % config.mixing.mix_every == 0
 
 
 def _rows(logits: StudentLogits, rows: slice) -> StudentLogits:

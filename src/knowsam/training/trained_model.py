@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from knowsam.data.window import Window, whole_slice_window
 from knowsam.errors import CheckpointError, ConfigError, InputError, OutputError
 from knowsam.io.atomic import written_whole
 from knowsam.models.class_heads import class_sources, students_with_classes, teacher_state_with_classes
+from knowsam.models.sam_teacher import TeacherOrigin
 from knowsam.models.students import Students
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from knowsam.data.volume import Volume
 
 MODEL_FILE = "model.safetensors"
-_FORMAT = 3
+_FORMAT = 4
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,12 @@ class TrainedModel:
     ----------
     students : in evaluation mode, on the CPU.
     teacher : the teacher's trained parameters by name, to go on training; empty without a teacher.
+    config : the settings as a person chose them.
     axis : working axis the slices were stacked along.
     pixel_mm : side of a network pixel.
     steps : training steps taken.
+    teacher_origin : what that teacher was built from; None without a teacher.
+    plan : what ran, as `TrainingPlan.to_dict` tells it.
     """
 
     students: Students
@@ -53,6 +57,8 @@ class TrainedModel:
     axis: int
     pixel_mm: float
     steps: int
+    teacher_origin: TeacherOrigin | None = None
+    plan: Mapping[str, Any] = field(default_factory=dict)
 
     def with_classes(self, classes: tuple[LabelClass, ...]) -> TrainedModel:
         """Return the model for other classes; those with a known label value are seen as before."""
@@ -109,6 +115,8 @@ def save_model(model: TrainedModel, folder: Path) -> Path:
     description = {
         "format": _FORMAT,
         "config": model.config.to_dict(),
+        "teacher_origin": None if model.teacher_origin is None else asdict(model.teacher_origin),
+        "plan": dict(model.plan),
         "classes": [asdict(label_class) for label_class in model.classes],
         "axis": model.axis,
         "pixel_mm": model.pixel_mm,
@@ -185,10 +193,13 @@ def _rebuild(description: dict[str, Any], tensors: dict[str, Tensor]) -> Trained
     config = Config.from_dict(description["config"])
     students = Students(len(classes), config=config.students, prior=config.method.shape_prior)
     students.load_state_dict(_with_prefix(tensors, "students."))
+    origin = description["teacher_origin"]
     return TrainedModel(
         students=students.eval(),
         teacher=MappingProxyType(_with_prefix(tensors, "teacher.")),
+        teacher_origin=None if origin is None else TeacherOrigin(**origin),
         config=config,
+        plan=MappingProxyType(description["plan"]),
         classes=classes,
         axis=axis,
         pixel_mm=pixel_mm,

@@ -88,4 +88,6 @@ def test_the_demo_leaves_mask_picture_report_and_a_score_even_with_one_step_of_t
     assert knowsam("demo -o {f}/demo --steps 1 --device cpu") == 0
     assert sorted(path.name for path in (folder / "demo").iterdir()) == ["mask.nii.gz", "picture.png", "report.json"]
     assert "Dice on the 24 slices that were not annotated" in capsys.readouterr().out
-    assert json.loads((folder / "demo" / "report.json").read_text())["config"]["teacher"]["variant"] == "compact"
+    assert (
+        json.loads((folder / "demo" / "report.json").read_text())["plan"]["config"]["teacher"]["variant"] == "compact"
+    )

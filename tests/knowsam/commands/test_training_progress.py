@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from knowsam.commands.training_progress import TrainingProgress
-from knowsam.config import Config
 from knowsam.report import Report
 from knowsam.training.events import Event, Finished, StepDone, Validated
-from knowsam.training.schedule import Budget
 from knowsam.training.step import StepLosses
 
 if TYPE_CHECKING:
@@ -77,7 +75,7 @@ EVENTS = [
 
 def shown_on(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(sys, "stderr", stream)
-    with TrainingProgress(Report(Config(), 0, "cpu", Budget(steps=2))) as progress:
+    with TrainingProgress(Report(seed=0)) as progress:
         for event in EVENTS:
             progress(None, event)  # type: ignore[arg-type]
     return stream.getvalue()

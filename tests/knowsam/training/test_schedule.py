@@ -4,9 +4,8 @@ import math
 
 import pytest
 
-from knowsam.config import Config
 from knowsam.errors import ConfigError
-from knowsam.training.schedule import Budget, decayed, suited_to
+from knowsam.training.schedule import Budget, decayed
 
 
 @pytest.mark.parametrize(
@@ -45,29 +44,3 @@ def test_progress_counts_only_what_the_budget_is_given_in(used: int, progress: f
 @pytest.mark.parametrize(("progress", "rate"), [(0.0, 0.01), (0.5, 0.005), (1.0, 0.0)])
 def test_the_learning_rate_falls_linearly_to_zero(progress: float, rate: float) -> None:
     assert decayed(0.01, progress) == pytest.approx(rate)
-
-
-THOROUGH_FROM_2_MINUTES = Config().with_values(thorough_from_s=120.0)
-
-
-@pytest.mark.parametrize(
-    ("budget", "pretrained", "thorough"),
-    [
-        (Budget(seconds=119.0), False, False),
-        (Budget(seconds=120.0), False, True),
-        (Budget(seconds=119.0), True, True),
-        (Budget(steps=1), False, True),
-    ],
-    ids=["short", "long enough", "pretrained", "in steps"],
-)
-def test_in_a_short_time_a_sam_without_weights_does_not_teach_and_nothing_is_mixed(
-    budget: Budget, pretrained: bool, thorough: bool
-) -> None:
-    method = suited_to(budget, THOROUGH_FROM_2_MINUTES, pretrained=pretrained).method
-    assert (method.distillation, method.mixing) == (thorough, thorough)
-    assert method.cotraining
-
-
-def test_a_part_that_is_switched_off_stays_so_however_long_the_time() -> None:
-    config = THOROUGH_FROM_2_MINUTES.with_values(mixing=False)
-    assert suited_to(Budget(seconds=1e6), config, pretrained=False) == config

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from knowsam.data.annotation import BACKGROUND_CLASS, Annotation, LabelClass
 from knowsam.errors import CheckpointError, InputError, OutputError
 from knowsam.inference.predictor import Predictor
+from knowsam.models.sam_teacher import TeacherOrigin
 from knowsam.models.students import Students
 from knowsam.training.trained_model import MODEL_FILE, TrainedModel, checksum, load_model, save_model
 
@@ -37,7 +38,9 @@ def model(tiny_config: Config) -> TrainedModel:
     return TrainedModel(
         students=students.eval(),
         teacher={"prompt": torch.arange(6.0).view(2, 3).T},
+        teacher_origin=TeacherOrigin.of(tiny_config.teacher, None),
         config=tiny_config.with_values(mixing=False, temperature=4.0),
+        plan={"reasons": ["Because."]},
         classes=CLASSES,
         axis=1,
         pixel_mm=0.75,
@@ -94,7 +97,8 @@ def test_a_loaded_model_has_all_that_was_saved(model: TrainedModel, saved: Path)
 
 def test_a_model_is_one_file_and_says_nothing_of_the_volumes(saved: Path) -> None:
     assert [path.name for path in saved.parent.iterdir()] == [MODEL_FILE]
-    assert described(saved).keys() == {"format", "config", "classes", "axis", "pixel_mm", "steps"}
+    known = {"format", "config", "classes", "axis", "pixel_mm", "steps", "teacher_origin", "plan"}
+    assert described(saved).keys() == known
 
 
 def test_a_newer_model_takes_the_place_of_the_older_one(model: TrainedModel, saved: Path) -> None:

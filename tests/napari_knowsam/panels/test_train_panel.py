@@ -182,8 +182,11 @@ def test_own_minutes_and_the_advanced_settings_decide_what_is_left_out(panel: Tr
         choice.findChild(QSpinBox).setValue(minutes)
         assert panel._hint.isHidden() is is_hidden
     panel.findChild(QCollapsible).expand(animate=False)
-    panel._form._entries["method"]["thorough_from_s"].value = "0"  # type: ignore[union-attr]
+    for part in ("distillation", "mixing"):
+        assert panel._hint.isHidden() is False
+        panel._form._entries["method"][part].value = True  # type: ignore[union-attr]
     assert panel._hint.isHidden()
+    assert panel.config().method.mixing is True
 
 
 def test_the_advanced_form_offers_nothing_that_changes_nothing_in_the_window(panel: TrainPanel) -> None:

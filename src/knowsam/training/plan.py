@@ -1,0 +1,126 @@
+"""What will run, and why: settings, budget, teacher and earlier model resolved in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from knowsam.config import Config
+    from knowsam.models.sam_teacher import TeacherOrigin
+    from knowsam.training.schedule import Budget
+    from knowsam.training.trained_model import TrainedModel
+
+FULL_METHOD_MIN_SECONDS = 600.0
+"""Shortest time in which a SAM that is trained from scratch teaches and slices are mixed: in less they cost more than
+they bring (`benchmarks/README.md`, one minute on one core)."""
+
+FULL_METHOD_MIN_STEPS = 600
+"""The same in steps: about what the full method takes in that time on one core."""
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What a training will do; nothing else switches a part of it on or off.
+
+    Parameters
+    ----------
+    config : the settings as they will run, every part of the method on or off.
+    budget : when to end.
+    device : where to compute.
+    teacher : what the teacher is built from; None without a teacher.
+    earlier : the model to go on from, its teacher left out where it is not that of this training.
+    is_transfer : whether the earlier model is one of other volumes.
+    reasons : why the training differs from what was asked for, or what was decided where nothing was; in sentences.
+    """
+
+    config: Config
+    budget: Budget
+    device: torch.device
+    teacher: TeacherOrigin | None
+    earlier: TrainedModel | None
+    is_transfer: bool
+    reasons: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plan in plain words and numbers, for a report or a model file."""
+        earlier = None if self.earlier is None else ("students and teacher" if self.earlier.teacher else "students")
+        return {
+            "config": self.config.to_dict(),
+            "budget": asdict(self.budget),
+            "device": str(self.device),
+            "teacher": None if self.teacher is None else asdict(self.teacher),
+            "earlier_model": earlier,
+            "is_transfer": self.is_transfer,
+            "reasons": list(self.reasons),
+        }
+
+
+def make_plan(
+    config: Config,
+    budget: Budget,
+    device: torch.device,
+    *,
+    sam_weights: Mapping[str, Tensor] | None = None,
+    earlier: TrainedModel | None = None,
+    is_transfer: bool = False,
+) -> TrainingPlan:
+    """Decide what runs.
+
+    Parameters
+    ----------
+    config : the settings as a person chose them; parts that are None are decided here.
+    sam_weights : official SAM weights for the chosen teacher; None trains it from scratch.
+    earlier : a model to go on from.
+    is_transfer : whether it is one of other volumes.
+    """
+    # Imported here, so that a panel can ask for the parts without waiting for PyTorch.
+    from knowsam.models.sam_teacher import TeacherOrigin
+
+    config, reasons = with_parts(config, budget, pretrained=sam_weights is not None)
+    teacher = TeacherOrigin.of(config.teacher, sam_weights) if config.method.distillation else None
+    if earlier is not None and earlier.teacher and earlier.teacher_origin != teacher:
+        earlier = replace(earlier, teacher=MappingProxyType({}))
+        if teacher is not None:
+            reasons = (*reasons, "The earlier model learnt from another SAM; the students go on, this SAM begins anew.")
+    if not config.method.distillation and not reasons:
+        reasons = ("No teacher: the students learn alone.",)
+    if is_transfer:
+        # A few slices of one volume would soon outweigh all that was learnt from others.
+        rate = config.training.adaptation * config.training.learning_rate
+        config = config.with_values(learning_rate=rate)
+    return TrainingPlan(config, budget, device, teacher, earlier, is_transfer, reasons)
+
+
+def with_parts(config: Config, budget: Budget, *, pretrained: bool) -> tuple[Config, tuple[str, ...]]:
+    """Return the settings with every part of the method on or off, and the reasons for what nobody chose.
+
+    Parameters
+    ----------
+    pretrained : whether SAM knows something before it is trained; then it always teaches.
+    """
+    method, reasons = config.method, tuple[str, ...]()
+    is_worth_it = pretrained or not _is_short(budget)
+    has_teacher = config.teacher.variant != "none"
+    distillation = has_teacher and (is_worth_it if method.distillation is None else method.distillation)
+    mixing = is_worth_it if method.mixing is None else method.mixing
+    left_out = ["SAM does not teach"] if has_teacher and not distillation and method.distillation is None else []
+    left_out += ["slices are not mixed"] if not mixing and method.mixing is None else []
+    if left_out:
+        reasons = (f"In less than {_shortest(budget)}, {' and '.join(left_out)}: it would cost more than it brings.",)
+    return config.with_values(distillation=distillation, mixing=mixing), reasons
+
+
+def _is_short(budget: Budget) -> bool:
+    if budget.steps is not None:
+        return budget.steps < FULL_METHOD_MIN_STEPS
+    return budget.seconds is not None and budget.seconds < FULL_METHOD_MIN_SECONDS
+
+
+def _shortest(budget: Budget) -> str:
+    return f"{FULL_METHOD_MIN_STEPS} steps" if budget.steps is not None else f"{FULL_METHOD_MIN_SECONDS / 60:g} min"

@@ -1,0 +1,146 @@
+"""What runs is decided in one place, and what a person asked for wins."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from knowsam.config import Config
+from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass
+from knowsam.models.sam_teacher import TeacherOrigin
+from knowsam.models.students import Students
+from knowsam.training.plan import FULL_METHOD_MIN_SECONDS, FULL_METHOD_MIN_STEPS, TrainingPlan, make_plan
+from knowsam.training.schedule import Budget
+from knowsam.training.trained_model import TrainedModel
+
+SHORT, LONG = Budget(seconds=FULL_METHOD_MIN_SECONDS - 1), Budget(seconds=FULL_METHOD_MIN_SECONDS)
+CPU = torch.device("cpu")
+PRETRAINED = {"weight": torch.arange(100.0)}
+
+
+def parts(plan: TrainingPlan) -> tuple[bool | None, bool | None]:
+    return plan.config.method.distillation, plan.config.method.mixing
+
+
+@pytest.mark.parametrize(
+    ("budget", "weights", "run"),
+    [
+        (SHORT, None, False),
+        (LONG, None, True),
+        (Budget(steps=FULL_METHOD_MIN_STEPS - 1), None, False),
+        (Budget(steps=FULL_METHOD_MIN_STEPS), None, True),
+        (SHORT, PRETRAINED, True),
+    ],
+    ids=["short", "long enough", "few steps", "enough steps", "pretrained"],
+)
+def test_parts_that_nobody_chose_run_where_the_budget_pays_for_them(
+    budget: Budget, weights: Mapping[str, Tensor] | None, run: bool
+) -> None:
+    plan = make_plan(Config(), budget, CPU, sam_weights=weights)
+    assert parts(plan) == (run, run)
+    assert bool(plan.reasons) is not run
+
+
+@pytest.mark.parametrize("budget", [SHORT, LONG, Budget(steps=1)])
+@pytest.mark.parametrize(("distillation", "mixing"), [(True, True), (False, True), (True, False), (False, False)])
+def test_what_a_person_chose_runs_in_every_budget(budget: Budget, distillation: bool, mixing: bool) -> None:
+    plan = make_plan(Config().with_values(distillation=distillation, mixing=mixing), budget, CPU)
+    assert parts(plan) == (distillation, mixing)
+    assert plan.reasons == (() if distillation else ("No teacher: the students learn alone.",))
+
+
+def test_one_part_can_be_chosen_and_the_other_left_to_the_plan() -> None:
+    plan = make_plan(Config().with_values(mixing=True), SHORT, CPU)
+    assert parts(plan) == (False, True)
+    assert "SAM does not teach" in plan.reasons[0]
+    assert "mixed" not in plan.reasons[0]
+
+
+def test_without_a_teacher_nothing_is_distilled_whatever_was_asked_for() -> None:
+    plan = make_plan(Config().with_values(variant="none", distillation=True), LONG, CPU)
+    assert parts(plan) == (False, True)
+    assert plan.teacher is None
+
+
+def test_a_model_of_other_volumes_learns_slowly() -> None:
+    config = Config().with_values(learning_rate=0.01, adaptation=0.2)
+    plan = make_plan(config, LONG, CPU, earlier=earlier(config, None), is_transfer=True)
+    assert plan.config.training.learning_rate == pytest.approx(0.002)
+    assert plan.is_transfer
+
+
+def earlier(config: Config, origin: TeacherOrigin | None) -> TrainedModel:
+    return TrainedModel(
+        students=Students(2, config=config.students, prior=True),
+        teacher={} if origin is None else {"sam.mask_decoder.iou_token.weight": torch.ones(1, 256)},
+        teacher_origin=origin,
+        config=config,
+        plan={},
+        classes=(BACKGROUND_CLASS, LabelClass(1, "organ", (1, 2, 3))),
+        axis=0,
+        pixel_mm=1.0,
+        steps=5,
+    )
+
+
+COMPACT = Config()
+VIT_B = Config().with_values(variant="vit_b")
+
+
+@pytest.mark.parametrize(
+    ("then", "weights_then", "now", "weights_now", "goes_on"),
+    [
+        (COMPACT, None, COMPACT, None, True),
+        (VIT_B, {"a": torch.ones(3)}, VIT_B, {"a": torch.ones(3)}, True),
+        (COMPACT, None, VIT_B, {"a": torch.ones(3)}, False),
+        (VIT_B, {"a": torch.ones(3)}, COMPACT, None, False),
+        (VIT_B, {"a": torch.ones(3)}, VIT_B, {"a": torch.zeros(3)}, False),
+        (COMPACT, None, COMPACT, {"a": torch.ones(3)}, False),
+        (COMPACT, None, COMPACT.with_values(prompt_tokens=3), None, False),
+        (VIT_B, {"a": torch.ones(3)}, VIT_B.with_values(adapted_blocks=2), {"a": torch.ones(3)}, False),
+    ],
+    ids=[
+        "the same",
+        "the same, pretrained",
+        "compact, then ViT-B",
+        "ViT-B, then compact",
+        "other weights",
+        "scratch, then pretrained",
+        "other prompts",
+        "other adapters",
+    ],
+)
+def test_only_a_teacher_of_the_same_origin_goes_on(
+    then: Config,
+    weights_then: Mapping[str, Tensor] | None,
+    now: Config,
+    weights_now: Mapping[str, Tensor] | None,
+    goes_on: bool,
+) -> None:
+    model = earlier(then, TeacherOrigin.of(then.teacher, weights_then))
+    plan = make_plan(now, LONG, CPU, sam_weights=weights_now, earlier=model)
+    assert plan.earlier is not None
+    assert plan.earlier.students is model.students
+    assert bool(plan.earlier.teacher) is goes_on
+    assert plan.to_dict()["earlier_model"] == ("students and teacher" if goes_on else "students")
+    assert any("another SAM" in reason for reason in plan.reasons) is not goes_on
+
+
+def test_students_alone_go_on_where_nothing_is_distilled() -> None:
+    model = earlier(COMPACT, TeacherOrigin.of(COMPACT.teacher, None))
+    plan = make_plan(COMPACT, SHORT, CPU, earlier=model)
+    assert plan.to_dict()["earlier_model"] == "students"
+    assert len(plan.reasons) == 1
+
+
+def test_a_plan_can_be_stored_as_json() -> None:
+    plan = make_plan(VIT_B, LONG, CPU, sam_weights=PRETRAINED, earlier=replace(earlier(VIT_B, None), steps=1))
+    stored = json.loads(json.dumps(plan.to_dict()))
+    assert stored["config"]["method"]["distillation"] is True
+    assert stored["teacher"]["variant"] == "vit_b"
+    assert stored["budget"] == {"seconds": FULL_METHOD_MIN_SECONDS, "steps": None}
