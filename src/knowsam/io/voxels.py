@@ -98,6 +98,17 @@ def require_size(path: Path, claimed: int, *, compressed: bool) -> None:
         )
 
 
+def notice_of_surplus(path: Path, claimed: int) -> str | None:
+    """Say that a file which is not compressed holds more bytes than its header claims, if it does.
+
+    The voxels are then perhaps not where they are sought, as behind the header of another kind of file.
+    """
+    surplus = path.stat().st_size - claimed
+    if surplus <= 0:
+        return None
+    return f"{path.name} holds {surplus} bytes more than its header tells of; check that the image looks right."
+
+
 def read_voxels(name: str, stream: BinaryIO, grid: Grid, encoding: Encoding, real: npt.DTypeLike) -> npt.NDArray[Any]:
     """Read one image into the working order, (Z, Y, X).
 
