@@ -96,13 +96,17 @@ class TrainedModel:
         )
 
 
-def save_model(model: TrainedModel, folder: Path) -> Path:
+def save_model(model: TrainedModel, folder: Path, *, overwrite: bool = False) -> Path:
     """Write the model as one file into `folder`, which is made if it is not there; return the file.
+
+    Parameters
+    ----------
+    overwrite : replace a model that is there.
 
     Raises
     ------
     OutputError
-        If the folder cannot be written; an older model in it stays as it is.
+        If the folder cannot be written, or holds a model that is to be kept; that one stays as it is.
     """
     tensors = {f"students.{name}": tensor for name, tensor in model.students.state_dict().items()}
     tensors |= {f"teacher.{name}": tensor for name, tensor in model.teacher.items()}
@@ -120,7 +124,7 @@ def save_model(model: TrainedModel, folder: Path) -> Path:
     target = folder / MODEL_FILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with written_whole(target) as complete:
+        with written_whole(target, overwrite=overwrite) as complete:
             complete.write_bytes(content)
     except OSError as exc:
         raise OutputError(f"The model cannot be written to {folder}: {exc.strerror}. Choose another folder.") from exc
