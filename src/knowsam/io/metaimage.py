@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from nibabel.affines import from_matvec, voxel_sizes
 
+from knowsam.damage import damage_error
 from knowsam.data.orientation import RAS_FROM_LPS
 from knowsam.data.volume import Grid, Volume
 from knowsam.errors import InputError
@@ -164,7 +165,8 @@ def _volume(path: Path, real: npt.DTypeLike) -> Volume:
         grid, dtype, compressed = _grid(header), _dtype(header), header.compressed
         offset = header.offset(Encoding(dtype).end(grid.shape))
     except (ValueError, OverflowError) as error:
-        raise InputError(f"The header of {path.name} makes no sense ({error}). Save it again as .mha.") from error
+        sentence = f"The header of {path.name} makes no sense ({error}). Save it again as .mha."
+        raise damage_error(sentence, error) from error
     encoding = Encoding(dtype, 0 if compressed else offset)
     require_size(header.voxels, offset, compressed=False)
     require_size(header.voxels, encoding.end(grid.shape), compressed=compressed)

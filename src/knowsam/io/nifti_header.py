@@ -15,6 +15,7 @@ import numpy as np
 from nibabel.affines import voxel_sizes
 from nibabel.spatialimages import HeaderDataError
 
+from knowsam.damage import damage_error
 from knowsam.data.orientation import is_regular
 from knowsam.data.volume import Grid, NiftiGeometry
 from knowsam.errors import InputError
@@ -187,7 +188,8 @@ def read_nifti_header(path: Path) -> NiftiHeader:
         claimed = _claimed_bytes(header)
         require_size(path, claimed, compressed=is_gzip(path))
     except (*READING_ERRORS, HeaderDataError, ValueError, OverflowError) as error:
-        raise InputError(f"{path.name} is not a readable NIfTI file ({error}). Give a .nii or .nii.gz file.") from error
+        sentence = f"{path.name} is not a readable NIfTI file ({error}). Give a .nii or .nii.gz file."
+        raise damage_error(sentence, error) from error
     return header
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from nibabel.volumeutils import apply_read_scaling
 
+from knowsam.damage import damage_error
 from knowsam.data.orientation import empty_for_working, to_working
 from knowsam.errors import InputError
 
@@ -135,7 +136,7 @@ def read_voxels(name: str, stream: BinaryIO, grid: Grid, encoding: Encoding, rea
     except MemoryError as error:
         raise InputError(f"{name}, of shape {grid.shape}, does not fit into memory. Crop it or reduce it.") from error
     except READING_ERRORS as error:
-        raise InputError(f"{name} is damaged or cut off ({error}). Copy or export the file again.") from error
+        raise damage_error(f"{name} is damaged or cut off ({error}). Copy or export the file again.", error) from error
     if non_finite:
         raise InputError(
             f"{name} contains {non_finite} voxels that are NaN or infinite, but numbers are needed everywhere. "

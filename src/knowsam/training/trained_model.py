@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from knowsam.config import Config
+from knowsam.damage import damage_error
 from knowsam.data.annotation import LabelClass
 from knowsam.data.window import Window, whole_slice_window
 from knowsam.errors import CheckpointError, ConfigError, InputError, OutputError
@@ -163,10 +164,11 @@ def load_model(folder: Path) -> TrainedModel:
         RuntimeError,
         OSError,
     ) as exc:
-        raise CheckpointError(
+        sentence = (
             f"{path.name} is not a usable KnowSAM model ({exc}). A file written by --save-model was expected; "
             "train and save the model again."
-        ) from exc
+        )
+        raise damage_error(sentence, exc, CheckpointError) from exc
 
 
 def checksum(description: str, tensors: Mapping[str, Tensor]) -> str:
