@@ -26,7 +26,8 @@ def damage_error(sentence: str, cause: BaseException, kind: type[KnowSAMError] =
     """
     frames = extract_tb(cause.__traceback__)
     places = [f"{'/'.join(Path(frame.filename).parts[-2:])}:{frame.lineno} ({frame.name})" for frame in frames]
-    logger.debug("%s was taken for damage: %s", type(cause).__name__, " > ".join(places))
+    name = f"{type(cause).__module__}.{type(cause).__qualname__}"
+    logger.debug("%s was taken for damage: %s", name, " > ".join(places))
     if isinstance(cause, _OFTEN_A_DEFECT) and frames and frames[-1].filename.startswith(_OUR_FOLDER):
         sentence += (
             " If other programs open the file, this may be a defect of ours or a newer version of a library; with "
