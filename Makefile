@@ -8,27 +8,27 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip
 TORCH_ARGS := torch -c constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
 
-# Without a display, windows open on a virtual one (Debian: apt-get install xvfb).
+# Without a display, windows open on a virtual one.
 SCREEN := $(if $(DISPLAY)$(WAYLAND_DISPLAY)$(filter-out Linux,$(shell uname)),,xvfb-run -a -s "-screen 0 1600x1000x24")
 
 .DELETE_ON_ERROR:
-.PHONY: help setup test demo demo-cli lint sample-data pictures clean
+.PHONY: help setup test demo demo-cli lint sample-data pictures clean window
 
 help:  ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
 
 setup: .venv/test.stamp  ## make .venv with everything needed to run and test
 
-test: .venv/test.stamp  ## run the tests
+test: window .venv/test.stamp  ## run the tests
 	$(SCREEN) $(BIN)/python -m pytest -q -m "not slow"
 
-demo: .venv/test.stamp  ## open napari with a sample that is ready to train; without a display, do it all and leave demo_output/
+demo: window .venv/test.stamp  ## open napari with a sample that is ready to train; without a display, do it all and leave demo_output/
 	$(SCREEN) $(BIN)/python -m napari_knowsam.demo $(if $(SCREEN),--unattended demo_output)
 
 demo-cli: .venv/test.stamp  ## segment the sample data on the command line, result in demo_output/
 	$(BIN)/knowsam demo -o demo_output
 
-pictures: .venv/test.stamp  ## make the pictures of the documentation again
+pictures: window .venv/test.stamp  ## make the pictures of the documentation again
 	$(SCREEN) $(BIN)/python docs/make_pictures.py
 
 lint: .venv/dev.stamp  ## check style, types and structure
@@ -43,9 +43,12 @@ sample-data: .venv/test.stamp  ## make sample_data/ again
 clean:  ## remove the environment and everything made
 	rm -rf .venv build dist demo_output .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
-# Debian ships Python without venv.
+window:
+	@PYTHON=$(PYTHON) .ci/system_packages window $(if $(SCREEN),screen)
+
 .venv/bin/python:
-	$(PYTHON) -m venv .venv || { apt-get update && apt-get install -y python3-venv && $(PYTHON) -m venv .venv; }
+	@PYTHON=$(PYTHON) .ci/system_packages
+	$(PYTHON) -m venv .venv
 
 .venv/torch.stamp: .venv/bin/python constraints.txt
 ifeq ($(TORCH),cpu)

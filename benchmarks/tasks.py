@@ -193,9 +193,9 @@ def scores(
     mask: LabelArray, truth: LabelArray, spacing_mm: tuple[float, float, float], classes: int, hidden: Sequence[int]
 ) -> Scores:
     """Score class indices (N, H, W): Dice on the `hidden` slices, HD95 on all, since distances need neighbours."""
-    values = range(1, classes)
-    overlaps = evaluate_masks(mask[hidden], truth[hidden], spacing_mm, values)
-    distances_mm = [score.hd95_mm for score in evaluate_masks(mask, truth, spacing_mm, values)]
+    values, affine = range(1, classes), np.diag([*spacing_mm, 1.0])
+    overlaps = evaluate_masks(mask[hidden], truth[hidden], affine, values)
+    distances_mm = [score.hd95_mm for score in evaluate_masks(mask, truth, affine, values)]
     dice = tuple(float(score.dice) for score in overlaps)
     hd95_mm = float(np.mean(distances_mm))
     return Scores(float(np.mean(dice)), dice, None if np.isnan(hd95_mm) else hd95_mm)

@@ -21,6 +21,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from knowsam.errors import InputError
 from napari_knowsam.snapshot import Snapshot, read_snapshot, write_snapshot
+from napari_knowsam.termination import before_termination
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -78,6 +79,7 @@ class Autosave(QObject):
         self._due.setInterval(INTERVAL_MS)
         self._due.timeout.connect(self._on_due)
         self._due.start()
+        before_termination(self.save_at_once)
 
     @property
     def offer(self) -> Snapshot | None:
@@ -119,11 +121,15 @@ class Autosave(QObject):
         by_another, self._authors[path] = self._authors.get(path) != author, author
         self._writing = self._thread.submit(_keep, path, snapshot, set_aside=by_another)
 
-    def close(self) -> None:
+    def save_at_once(self) -> None:
         """Save, and wait for it."""
-        self._due.stop()
         self.save()
         self._wait()
+
+    def close(self) -> None:
+        """Save, wait for it, and watch nothing any more."""
+        self._due.stop()
+        self.save_at_once()
         self._sheet = None
         self._thread.shutdown()
 

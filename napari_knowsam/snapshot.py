@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from knowsam.damage import damage_error
 from knowsam.data.annotation import LabelClass, SliceState
 from knowsam.errors import InputError
 from knowsam.io.atomic import written_whole
@@ -129,10 +130,11 @@ def read_snapshot(path: Path, shape: tuple[int, int, int]) -> Snapshot:
             entries = {name.removesuffix(".npy"): _array(archive.read(name)) for name in archive.namelist()}
         return _unpacked(entries, shape)
     except _DAMAGE as error:
-        raise InputError(
+        sentence = (
             f"{path.name} should hold the painting of a volume of shape {shape}, but it is damaged or of another kind "
             f"({error}). It is left as it is."
-        ) from error
+        )
+        raise damage_error(sentence, error) from error
 
 
 def _agree(one: Judgement, other: Judgement) -> bool:

@@ -51,17 +51,18 @@ class Report:
         elif isinstance(event, Finished):
             self.stopped = event.stopped
 
-    def write(self, path: Path, seconds: Mapping[str, float]) -> None:
+    def write(self, path: Path, seconds: Mapping[str, float], *, overwrite: bool = False) -> None:
         """Write the report, whole or not at all.
 
         Parameters
         ----------
         seconds : time spent in each phase.
+        overwrite : replace an existing file.
 
         Raises
         ------
         OutputError
-            If the file cannot be written.
+            If the file cannot be written, or exists and is to be kept.
         """
         if self.plan is None:
             raise ValueError("There is nothing to report: no training has begun.")
@@ -80,7 +81,7 @@ class Report:
             "steps": self.steps,
         }
         try:
-            with written_whole(path) as complete:
+            with written_whole(path, overwrite=overwrite) as complete:
                 complete.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         except OSError as exc:
             raise OutputError(f"The report {path} cannot be written: {exc.strerror}. Choose another place.") from exc

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -95,6 +96,19 @@ def save(folder: Path, sheet: Worksheet, work: Callable[[Worksheet], object] = f
 
 def files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_signal_that_ends_napari_leaves_the_work_saved(sheet: Worksheet, folder: Path) -> None:
+    found: list[list[str]] = []
+    before = signal.signal(signal.SIGTERM, lambda *_: found.append(files(folder)))
+    try:
+        kept = session(folder, sheet)
+        fill(sheet)
+        signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert found == [[f"{fingerprint(sheet.volume)}.npz"]]
+    kept.close()
 
 
 def test_a_snapshot_comes_back_from_its_file_as_it_was(sheet: Worksheet, tmp_path: Path) -> None:

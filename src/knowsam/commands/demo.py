@@ -47,7 +47,7 @@ def run(options: Namespace) -> None:
     scores = [
         replace(score, dice=dice_score(predicted.array[hidden], reference.array[hidden], score.value))
         for score in evaluate_masks(
-            predicted.array, reference.array, volume.spacing_mm, [label_class.value for label_class in classes]
+            predicted.array, reference.array, volume.affine, [label_class.value for label_class in classes]
         )
     ]
     write_montage(

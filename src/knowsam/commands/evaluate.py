@@ -35,7 +35,7 @@ def run(options: Namespace) -> None:
     """
     prediction, reference = _on_one_grid(options.prediction, options.reference)
     values = sorted({int(v) for mask in (prediction, reference) for v in np.unique(mask.array) if v})
-    scores = evaluate_masks(prediction.array, reference.array, reference.spacing_mm, values)
+    scores = evaluate_masks(prediction.array, reference.array, reference.affine, values)
     text = json.dumps([_without_nan(score) for score in scores], indent=1) if options.json else score_table(scores)
     sys.stdout.write(text + "\n")
 

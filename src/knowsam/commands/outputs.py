@@ -1,14 +1,90 @@
-"""Where results are to go: what cannot be written is refused before anything is computed."""
+"""Where results are to go: refused before anything is computed where they cannot, saved elsewhere after it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import logging
+import os
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import TemporaryFile, gettempdir
+from typing import TYPE_CHECKING
 
 from knowsam.errors import OutputError
+from knowsam.io.image_file import image_stem
 from knowsam.io.labels import check_labels_writable
-from knowsam.training.trained_model import MODEL_FILE
+from knowsam.training.trained_model import MODEL_FILE, save_model
+
+if TYPE_CHECKING:
+    from knowsam.jobs import PhaseTimer
+    from knowsam.report import Report
+    from knowsam.training.trained_model import TrainedModel
+
+logger = logging.getLogger(__name__)
+
+
+def saved(path: Path, write: Callable[[Path], object]) -> Path:
+    """Write what took long to compute, to `path` or else to the nearest place that takes it; return that place.
+
+    Meanwhile somebody else may have written to `path`, or a network drive, a stick or the space on it may be gone.
+
+    Parameters
+    ----------
+    write : called with the place; raises an OutputError or OSError if it cannot write there.
+
+    Raises
+    ------
+    OutputError
+        If no place takes it.
+    """
+    try:
+        write(path)
+    except (OutputError, OSError) as error:
+        for place in _other_places(path):
+            with suppress(OutputError, OSError):
+                write(place)
+                logger.warning("%s So that nothing is lost, it was saved as %s.", error, place)
+                return place
+        raise
+    return path
+
+
+def save_trained(model: TrainedModel, folder: Path, *, overwrite: bool) -> None:
+    """Save a model as `saved` does, and say where."""
+    place = saved(folder, lambda other: save_model(model, other, overwrite=overwrite))
+    logger.info("Model: %s", place / MODEL_FILE)
+
+
+def save_report(report: Report, path: Path, timer: PhaseTimer, *, overwrite: bool) -> None:
+    """Save a report as `saved` does, and say where."""
+    logger.info("Report: %s", saved(path, lambda other: report.write(other, timer.seconds, overwrite=overwrite)))
+
+
+def _other_places(path: Path) -> Iterator[Path]:
+    """Yield free names, first in the folder of `path`, then in those that are nearest to it or to the user."""
+    for folder in dict.fromkeys(_folders(path)):
+        yield next(place for place in _names(path.name, folder) if not os.path.lexists(place))
+
+
+def _names(name: str, folder: Path) -> Iterator[Path]:
+    """Yield `mask.nii.gz`, `mask-1.nii.gz`, `mask-2.nii.gz` and so on."""
+    stem = image_stem(name)
+    if stem == name:
+        stem = Path(name).stem
+    yield folder / name
+    yield from (folder / f"{stem}-{number}{name[len(stem) :]}" for number in count(1))
+
+
+def _folders(path: Path) -> Iterator[Path]:
+    yield path.parent
+    # The current folder may be the one that is gone.
+    with suppress(OSError):
+        yield next(folder for folder in path.absolute().parents if os.path.isdir(folder))
+        yield Path.cwd()
+    yield Path(os.path.expanduser("~"))
+    with suppress(OSError):
+        yield Path(gettempdir())
 
 
 def check_mask(path: Path, *, inputs: Collection[Path], overwrite: bool) -> None:

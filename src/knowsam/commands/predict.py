@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from tqdm import tqdm
 
 from knowsam import jobs
 from knowsam.commands.inputs import told
-from knowsam.commands.outputs import check_folder, check_mask
+from knowsam.commands.outputs import check_folder, check_mask, saved
 from knowsam.errors import InputError
 from knowsam.inference.device import resolve_device
 from knowsam.io.image import read_image
@@ -21,6 +22,10 @@ from knowsam.training.trained_model import load_model
 
 if TYPE_CHECKING:
     from argparse import Namespace
+
+    from knowsam.data.annotation import LabelArray
+    from knowsam.data.volume import Volume
+    from knowsam.training.trained_model import TrainedModel
 
 
 def run(options: Namespace) -> None:
@@ -37,8 +42,12 @@ def run(options: Namespace) -> None:
     for image, target in tqdm(targets.items(), desc="Predicting", unit="volume", file=sys.stderr, disable=None):
         volume = told(read_image(image, options.pick))
         labels, _ = jobs.predict(model, volume, device=device)
-        options.output.mkdir(parents=True, exist_ok=True)
-        write_labels(target, labels, volume.grid, model.classes, overwrite=options.overwrite)
+        saved(target, partial(_write, labels=labels, volume=volume, model=model, options=options))
+
+
+def _write(target: Path, *, labels: LabelArray, volume: Volume, model: TrainedModel, options: Namespace) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_labels(target, labels, volume.grid, model.classes, overwrite=options.overwrite)
 
 
 def _stem(image: Path) -> str:

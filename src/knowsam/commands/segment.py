@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING
 
 from knowsam import jobs
 from knowsam.commands.inputs import budget, read_cases, with_classes_of
-from knowsam.commands.outputs import check_mask, check_model, check_report
+from knowsam.commands.outputs import check_mask, check_model, check_report, save_report, save_trained, saved
 from knowsam.commands.training_progress import TrainingProgress
 from knowsam.inference.device import resolve_device
 from knowsam.io.labels import write_labels
 from knowsam.options import chosen_config
 from knowsam.report import Report
-from knowsam.training.trained_model import load_model, save_model
+from knowsam.training.trained_model import load_model
 
 if TYPE_CHECKING:
     from argparse import Namespace
+
+    from knowsam.data.case import Case
 
 logger = logging.getLogger(__name__)
 
@@ -58,12 +60,15 @@ def run(options: Namespace) -> None:
             listener=progress,
             timer=timer,
         )
-    with timer.phase("writing"):
-        classes = case.annotation.classes
-        write_labels(options.output, result.labels, case.volume.grid, classes, overwrite=options.overwrite)
-        logger.info("Mask: %s", options.output)
-        if options.save_model is not None:
-            logger.info("Model: %s", save_model(result.model, options.save_model))
-    if options.report is not None:
-        report.write(options.report, timer.seconds)
-        logger.info("Report: %s", options.report)
+        with timer.phase("writing"):
+            _save(result, case, options)
+        if options.report is not None:
+            save_report(report, options.report, timer, overwrite=options.overwrite)
+
+
+def _save(result: jobs.Segmentation, case: Case, options: Namespace) -> None:
+    labels, grid, classes, overwrite = result.labels, case.volume.grid, case.annotation.classes, options.overwrite
+    mask = saved(options.output, lambda path: write_labels(path, labels, grid, classes, overwrite=overwrite))
+    logger.info("Mask: %s", mask)
+    if options.save_model is not None:
+        save_trained(result.model, options.save_model, overwrite=overwrite)

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from knowsam import jobs
 from knowsam.commands.inputs import budget, read_cases, read_unlabelled_case
-from knowsam.commands.outputs import check_model, check_report
+from knowsam.commands.outputs import check_model, check_report, save_report, save_trained
 from knowsam.commands.training_progress import TrainingProgress
 from knowsam.errors import ConfigError
 from knowsam.inference.device import resolve_device
 from knowsam.options import chosen_config
 from knowsam.report import Report
-from knowsam.training.trained_model import save_model
 
 if TYPE_CHECKING:
     from argparse import Namespace
-
-logger = logging.getLogger(__name__)
 
 
 def run(options: Namespace) -> None:
@@ -57,8 +53,7 @@ def run(options: Namespace) -> None:
             listener=progress,
             timer=timer,
         )
-    with timer.phase("writing"):
-        logger.info("Model: %s", save_model(session.model(), options.output))
-    if options.report is not None:
-        report.write(options.report, timer.seconds)
-        logger.info("Report: %s", options.report)
+        with timer.phase("writing"):
+            save_trained(session.model(), options.output, overwrite=options.overwrite)
+        if options.report is not None:
+            save_report(report, options.report, timer, overwrite=options.overwrite)

@@ -1,9 +1,11 @@
-"""A training on the terminal: a progress bar, notices, and Ctrl-C that ends it without losing what was learnt."""
+"""A training on the terminal: a progress bar, notices, and signals that end it without losing what was learnt."""
 
 from __future__ import annotations
 
 import signal
 import sys
+from threading import Thread
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from tqdm import tqdm
@@ -15,6 +17,12 @@ if TYPE_CHECKING:
 
     from knowsam.report import Report
     from knowsam.training.session import TrainingSession
+
+_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name))
+"""What Ctrl-C, a scheduler and a terminal that is closed send; no system has them all."""
+
+_ECHO_S = 1.0
+"""A terminal that is closed says so more than once, within such a time."""
 
 
 class TrainingProgress:
@@ -38,10 +46,13 @@ class TrainingProgress:
         self._progress = 0.0
         self._figures = ""
         self._holdout_dice: float | None = None
-        self._interrupted = False
+        self._session: TrainingSession | None = None
+        self._interrupted_at: float | None = None
+        self._stopping: Thread | None = None
 
     def __call__(self, session: TrainingSession, event: Event) -> None:
         """Take in one event."""
+        self._session = session
         self._report.add(event)
         if isinstance(event, Notice):
             self._bar.write(event.text, file=sys.stderr)
@@ -51,7 +62,7 @@ class TrainingProgress:
             self._show_validation(event)
         elif isinstance(event, Finished):
             self._bar.close()
-        if self._interrupted:
+        if self._interrupted_at is not None:
             session.submit(Stop())
 
     def _show_step(self, event: StepDone) -> None:
@@ -70,15 +81,33 @@ class TrainingProgress:
             sys.stderr.write(f"Training {self._progress:4.0%}: {self._figures}{dice}\n")
 
     def __enter__(self) -> TrainingProgress:
-        """Let the first Ctrl-C end the training early with all that was learnt; a second one aborts."""
-        self._previous = signal.signal(signal.SIGINT, self._on_interrupt)
+        """Let the first signal end the training early with all that was learnt; a second one aborts."""
+        # Under nohup, and in the background of a script, some signals are not to be heard.
+        heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        self._previous = {number: signal.signal(number, self._on_signal) for number in heard}
         return self
 
     def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self._previous)
+        self._restore_signals()
+        if self._stopping is not None:
+            self._stopping.join()
         self._bar.close()
 
-    def _on_interrupt(self, _signal: int, _frame: FrameType | None) -> None:
-        self._interrupted = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    def _restore_signals(self) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self._interrupted_at is None:
+            self._interrupted_at = monotonic()
+            # Not here: what this signal has interrupted may hold the lock of the mailbox or be writing itself.
+            self._stopping = Thread(target=self._stop)
+            self._stopping.start()
+        elif number in (signal.SIGINT, signal.SIGTERM) or monotonic() - self._interrupted_at > _ECHO_S:
+            self._restore_signals()
+            signal.raise_signal(number)
+
+    def _stop(self) -> None:
         self._bar.write("Finishing with what was learnt so far; press Ctrl-C again to abort.", file=sys.stderr)
+        if self._session is not None:
+            self._session.submit(Stop())

@@ -123,10 +123,14 @@ def obliqueness_deg(affine: Affine) -> float:
     return float(np.degrees(np.arccos(min(nearest_cosines.min(), 1.0))))
 
 
+def is_regular(affine: Affine) -> bool:
+    """Whether an affine is finite and has three independent axes."""
+    return bool(np.isfinite(affine).all()) and bool(np.linalg.matrix_rank(affine[:3, :3]) == 3)
+
+
 def _orientation(affine: Affine) -> npt.NDArray[np.float64]:
     """Return nibabel's orientation of the file: (3, 2), for each axis the nearest RAS+ axis and the direction."""
-    regular = bool(np.isfinite(affine).all()) and np.linalg.matrix_rank(affine[:3, :3]) == 3
-    orientation: npt.NDArray[np.float64] = io_orientation(affine) if regular else np.full((3, 2), np.nan)
+    orientation: npt.NDArray[np.float64] = io_orientation(affine) if is_regular(affine) else np.full((3, 2), np.nan)
     if np.isnan(orientation).any():
         raise InputError(
             f"The affine is {affine.tolist()}, but three independent axes with finite, non-zero spacing are needed. "

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from nibabel.affines import voxel_sizes
 from numpy.typing import NDArray
 
 MM3_PER_ML = 1000.0
@@ -40,7 +41,7 @@ class ClassScores:
 def evaluate_masks(
     prediction_zyx: NDArray[Any],
     reference_zyx: NDArray[Any],
-    spacing_mm: tuple[float, float, float],
+    affine: NDArray[np.float64],
     values: Sequence[int],
 ) -> tuple[ClassScores, ...]:
     """Compare a mask with a reference, class by class.
@@ -48,7 +49,7 @@ def evaluate_masks(
     Parameters
     ----------
     prediction_zyx, reference_zyx : (Z, Y, X) integer class values.
-    spacing_mm : voxel spacing in (z, y, x).
+    affine : (4, 4), from (z, y, x) to mm; distances are measured as if its axes were upright.
     values : the class values to compare.
 
     Raises
@@ -57,7 +58,7 @@ def evaluate_masks(
         If the two masks differ in shape.
     """
     _check_same_shape(prediction_zyx, reference_zyx)
-    return tuple(_class_scores(prediction_zyx == value, reference_zyx == value, spacing_mm, value) for value in values)
+    return tuple(_class_scores(prediction_zyx == value, reference_zyx == value, affine, value) for value in values)
 
 
 def dice_score(prediction: NDArray[Any], reference: NDArray[Any], value: int) -> float:
@@ -86,10 +87,11 @@ def _check_same_shape(prediction: NDArray[Any], reference: NDArray[Any]) -> None
 
 
 def _class_scores(
-    predicted: NDArray[np.bool_], expected: NDArray[np.bool_], spacing_mm: tuple[float, float, float], value: int
+    predicted: NDArray[np.bool_], expected: NDArray[np.bool_], affine: NDArray[np.float64], value: int
 ) -> ClassScores:
-    hd95_mm, assd_mm = _surface_distances_mm(predicted, expected, spacing_mm)
-    voxel_volume_ml = math.prod(spacing_mm) / MM3_PER_ML
+    hd95_mm, assd_mm = _surface_distances_mm(predicted, expected, tuple(voxel_sizes(affine)))
+    # Of sheared axes, the product of the spacings would be too much.
+    voxel_volume_ml = abs(float(np.linalg.det(affine[:3, :3]))) / MM3_PER_ML
     return ClassScores(
         value=value,
         dice=_dice(predicted, expected),
@@ -106,7 +108,7 @@ def _dice(predicted: NDArray[np.bool_], expected: NDArray[np.bool_]) -> float:
 
 
 def _surface_distances_mm(
-    predicted: NDArray[np.bool_], expected: NDArray[np.bool_], spacing_mm: tuple[float, float, float]
+    predicted: NDArray[np.bool_], expected: NDArray[np.bool_], spacing_mm: tuple[float, ...]
 ) -> tuple[float, float]:
     """Return HD95 and ASSD of two (Z, Y, X) masks of one class."""
     if not predicted.any() and not expected.any():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,20 +13,40 @@ from knowsam.errors import OutputError
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def written_whole(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
     """Give a path to write to; what is there at the end takes the place of `path`, in one move.
 
     If anything is raised meanwhile, `path` stays as it was.
 
+    Parameters
+    ----------
+    overwrite : replace an existing file.
+
     Raises
     ------
     OSError
-        If the folder cannot be written.
+        If the folder cannot be written, or the file exists by then and is to be kept.
     """
-    # A folder rather than a file, so that the result gets the usual permissions instead of private ones.
-    with TemporaryDirectory(dir=path.parent, prefix=".knowsam-") as temporary:
+    # A folder rather than a file, so that the result gets the usual permissions instead of private ones; a network
+    # drive may not let go of it at once.
+    with TemporaryDirectory(dir=path.parent, prefix=".knowsam-", ignore_cleanup_errors=True) as temporary:
         complete = Path(temporary, path.name)
         yield complete
+        if overwrite:
+            os.replace(complete, path)
+        else:
+            _move_to_free(complete, path)
+
+
+def _move_to_free(complete: Path, path: Path) -> None:
+    try:
+        # Of two writers at once, the second one fails.
+        os.link(complete, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
         os.replace(complete, path)
 
 
@@ -40,8 +61,10 @@ def mask_written(path: Path, *, overwrite: bool) -> Iterator[Path]:
     """
     check_place(path, overwrite=overwrite)
     try:
-        with written_whole(path) as complete:
+        with written_whole(path, overwrite=overwrite) as complete:
             yield complete
+    except FileExistsError as error:
+        raise _taken(path) from error
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error}. Free space there, or choose another folder.") from error
 
@@ -61,4 +84,8 @@ def check_place(path: Path, *, overwrite: bool = False) -> None:
     if path.is_dir():
         raise OutputError(f"{path} is a folder, but the result is one file. Choose another name.")
     if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists already and is kept. Choose another name, or add --overwrite.")
+        raise _taken(path)
+
+
+def _taken(path: Path) -> OutputError:
+    return OutputError(f"{path} exists already and is kept. Choose another name, or add --overwrite.")

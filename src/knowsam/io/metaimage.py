@@ -6,6 +6,7 @@ Read without ITK, whose reader takes damaged compressed voxels for whole ones an
 from __future__ import annotations
 
 import io
+import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from nibabel.affines import from_matvec, voxel_sizes
 
+from knowsam.damage import damage_error
 from knowsam.data.orientation import RAS_FROM_LPS
 from knowsam.data.volume import Grid, Volume
 from knowsam.errors import InputError
@@ -24,7 +26,7 @@ from knowsam.io.atomic import mask_written
 from knowsam.io.label_values import as_label_values, labels_in_file_order
 from knowsam.io.notices import notice_of_shear
 from knowsam.io.segment_fields import classes_from_fields, segment_fields
-from knowsam.io.voxels import Encoding, read_voxels, require_size
+from knowsam.io.voxels import Encoding, notice_of_surplus, read_voxels, require_size
 
 if TYPE_CHECKING:
     from knowsam.data.annotation import LabelClass
@@ -46,20 +48,47 @@ _CODES = {
     "MET_DOUBLE": "f8",
 }
 _CODE_NAMES = {"u1": "MET_UCHAR", "u2": "MET_USHORT", "i4": "MET_INT"}
+_FLAGS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
+_ALL_BUT_THE_VOXELS = -1
 
 
 @dataclass(frozen=True)
 class _Header:
-    """The fields of one header and where its voxels begin: in which file, after how many bytes."""
+    """The fields of one header, the file of its voxels, and how many bytes of that the header itself takes."""
 
     path: Path
     fields: Mapping[str, str]
     voxels: Path
-    offset: int
+    own_bytes: int
 
     @property
     def compressed(self) -> bool:
-        return self.fields.get("CompressedData", "False").lower() == "true"
+        return self.flag("CompressedData", default=False)
+
+    def flag(self, *names: str, default: bool) -> bool:
+        """Return a flag that goes by several names, which must not contradict each other."""
+        words = {self.fields[name] for name in names if name in self.fields}
+        values = {_FLAGS.get(word.lower()) for word in words} or {default}
+        value = values.pop()
+        if values or value is None:
+            raise ValueError(f"{names[0]} is {' and '.join(sorted(words)) or 'empty'}, but True or False was expected")
+        return value
+
+    def offset(self, voxel_bytes: int) -> int:
+        """Return how many bytes stand before the first voxel.
+
+        Parameters
+        ----------
+        voxel_bytes : of all voxels, before they are compressed.
+        """
+        text = self.fields.get("HeaderSize", "0")
+        skipped = int(text) if re.fullmatch(r"[+-]?[0-9]+", text) else None
+        if skipped == _ALL_BUT_THE_VOXELS and not self.compressed:
+            return max(self.own_bytes, self.voxels.stat().st_size - voxel_bytes)
+        # Voxels in the same file begin right behind this header.
+        if skipped is None or skipped < 0 or (self.own_bytes and skipped not in (0, self.own_bytes)):
+            raise ValueError(f"HeaderSize is {text!r}, which does not say where the voxels begin")
+        return max(self.own_bytes, skipped)
 
     def numbers(self, *names: str, default: str) -> list[float]:
         """Return the numbers of the first field there is; later names are older ones."""
@@ -133,14 +162,19 @@ def write_metaimage_labels(
 def _volume(path: Path, real: npt.DTypeLike) -> Volume:
     header = _read_header(path)
     try:
-        grid, encoding = _grid(header), _encoding(header)
+        grid, dtype, compressed = _grid(header), _dtype(header), header.compressed
+        offset = header.offset(Encoding(dtype).end(grid.shape))
     except (ValueError, OverflowError) as error:
-        raise InputError(f"The header of {path.name} makes no sense ({error}). Save it again as .mha.") from error
-    require_size(header.voxels, encoding.end(grid.shape), compressed=header.compressed)
-    with _opened_voxels(header) as stream:
+        sentence = f"The header of {path.name} makes no sense ({error}). Save it again as .mha."
+        raise damage_error(sentence, error) from error
+    encoding = Encoding(dtype, 0 if compressed else offset)
+    require_size(header.voxels, offset, compressed=False)
+    require_size(header.voxels, encoding.end(grid.shape), compressed=compressed)
+    with _opened_voxels(header, offset) as stream:
         array = read_voxels(path.name, stream, grid, encoding, real)
-    notice = notice_of_shear(grid.affine)
-    return Volume(array, grid, path.stem, (notice,) if notice else (), classes_from_fields(header.fields))
+    surplus = None if compressed else notice_of_surplus(header.voxels, encoding.end(grid.shape))
+    notices = tuple(notice for notice in (surplus, notice_of_shear(grid.affine)) if notice)
+    return Volume(array, grid, path.stem, notices, classes_from_fields(header.fields))
 
 
 def _read_header(path: Path) -> _Header:
@@ -153,21 +187,21 @@ def _read_header(path: Path) -> _Header:
             if not is_field:
                 raise InputError(f"{path.name} is not a readable MetaImage file. Save it again as .mha.")
             fields[key.strip()] = value.strip()
-        offset = opened.tell()
+        own_bytes = opened.tell()
     name = fields.get("ElementDataFile", "")
     if name.upper() == "LOCAL":
-        return _Header(path, fields, path, offset)
+        return _Header(path, fields, path, own_bytes)
     beside = path.with_name(Path(name).name or path.name)
-    if Path(name).name != name or not beside.is_file() or beside == path:
+    several = name.upper().split()[:1] == ["LIST"] or "%" in name
+    if several or Path(name) != Path(beside.name) or not beside.is_file() or beside == path:
         raise InputError(
             f"{path.name} names {name or 'nothing'} as the file of its voxels, but one file beside it is needed. "
-            "Copy both into one folder, or save it as .mha."
+            f"{'Save' if several else 'Copy both into one folder, or save'} it as .mha."
         )
-    skipped = fields.get("HeaderSize", "0")
-    return _Header(path, fields, beside, int(skipped) if skipped.isdecimal() else 0)
+    return _Header(path, fields, beside, 0)
 
 
-def _encoding(header: _Header) -> Encoding:
+def _dtype(header: _Header) -> np.dtype[Any]:
     fields, name = header.fields, header.path.name
     code = _CODES.get(fields.get("ElementType", ""))
     if code is None or fields.get("ElementNumberOfChannels", "1") != "1":
@@ -175,10 +209,10 @@ def _encoding(header: _Header) -> Encoding:
             f"{name} holds {fields.get('ElementNumberOfChannels', '1')} x {fields.get('ElementType')} in each voxel, "
             "but one real number is needed. Convert it to grey values."
         )
-    if fields.get("BinaryData", "True").lower() != "true":
+    if not header.flag("BinaryData", default=True):
         raise InputError(f"{name} stores its voxels as text, but binary ones are needed. Save it again as .mha.")
-    big = fields.get("BinaryDataByteOrderMSB", fields.get("ElementByteOrderMSB", "False")).lower() == "true"
-    return Encoding(np.dtype((">" if big else "<") + code), 0 if header.compressed else header.offset)
+    big = header.flag("BinaryDataByteOrderMSB", "ElementByteOrderMSB", default=False)
+    return np.dtype((">" if big else "<") + code)
 
 
 def _grid(header: _Header) -> Grid:
@@ -209,10 +243,10 @@ def _listed(numbers: Any) -> str:
 
 
 @contextmanager
-def _opened_voxels(header: _Header) -> Iterator[BinaryIO]:
+def _opened_voxels(header: _Header, offset: int) -> Iterator[BinaryIO]:
     with header.voxels.open("rb") as opened:
         if header.compressed:
-            opened.seek(header.offset)
+            opened.seek(offset)
             yield cast("BinaryIO", _Inflated(opened))
         else:
             yield opened

@@ -15,10 +15,12 @@ import numpy as np
 from nibabel.affines import voxel_sizes
 from nibabel.spatialimages import HeaderDataError
 
+from knowsam.damage import damage_error
+from knowsam.data.orientation import is_regular
 from knowsam.data.volume import Grid, NiftiGeometry
 from knowsam.errors import InputError
 from knowsam.io.notices import corners_apart_mm, notice_of_shear, notice_of_unit
-from knowsam.io.voxels import READING_ERRORS, Encoding, is_gzip, opened_plain, require_size
+from knowsam.io.voxels import READING_ERRORS, Encoding, is_gzip, notice_of_surplus, opened_plain, require_size
 
 HEADER_FIELDS = tuple(field.name for field in fields(NiftiGeometry) if field.name != "version")
 """The header's own names of the fields that hold its geometry."""
@@ -34,6 +36,12 @@ _MOST_COMMENT_BYTES = 1 << 20
 _CONTRADICTION_VX = 0.1
 """Two forms contradict each other if they place a voxel further apart than this; rounding stays far below."""
 
+_QUATERNION = ("quatern_b", "quatern_c", "quatern_d")
+_MOST_EXCESS = 1e-3
+"""What few digits may add to the square of a quaternion, which then means the half turn it is nearest to."""
+
+_CERTAIN_DEG = 0.1
+
 
 @dataclass(frozen=True, eq=False)
 class NiftiHeader:
@@ -42,7 +50,7 @@ class NiftiHeader:
     Parameters
     ----------
     path : the file.
-    usable : as nibabel repairs it.
+    usable : as it is repaired here, by nibabel and by `_with_sound_forms`.
     stored : as it stands in the file; a mask is to get this one back.
     comments : the plain text that was added to it.
     """
@@ -85,7 +93,7 @@ class NiftiHeader:
             If the header gives them no place.
         """
         spacing = self.stored["pixdim"][1:4]
-        if self.stored["sform_code"] <= 0 and not (np.isfinite(spacing).all() and spacing.all()):
+        if self.usable["sform_code"] <= 0 and not (np.isfinite(spacing).all() and spacing.all()):
             raise InputError(
                 f"The spacing in {self.path.name} is {spacing.tolist()}, but must be finite and not zero. "
                 "Repair the header, for example by converting the image again from DICOM."
@@ -97,7 +105,7 @@ class NiftiHeader:
                 affine = self.usable.get_best_affine().astype(float)
             except (HeaderDataError, ValueError):
                 raise InputError(
-                    f"The qform in {self.path.name} is no rotation, but must be one where there is no sform. "
+                    f"The qform in {self.path.name} is no rotation, but must be one where no sform is sound. "
                     "Repair the header, for example by converting the image again from DICOM."
                 ) from None
             affine[:3] *= mm
@@ -106,8 +114,14 @@ class NiftiHeader:
     def notices(self) -> tuple[str, ...]:
         """Return sentences on what the header says of place and leaves in doubt."""
         with np.errstate(over="ignore", invalid="ignore"):
-            shear = notice_of_shear(self.usable.get_best_affine())
-            found = (self._notice_of_forms(), notice_of_unit(*self._unit()), shear)
+            found = (
+                self._notice_of_sform(),
+                self._notice_of_quaternion(),
+                self._notice_of_forms(),
+                notice_of_unit(*self._unit()),
+                notice_of_shear(self.usable.get_best_affine()),
+                None if is_gzip(self.path) else notice_of_surplus(self.path, _claimed_bytes(self)),
+            )
         return tuple(notice for notice in found if notice)
 
     def _unit(self) -> tuple[str, float]:
@@ -119,6 +133,22 @@ class NiftiHeader:
         values = {name: np.atleast_1d(self.stored[name])[:4].tolist() for name in HEADER_FIELDS}
         geometry: dict[str, Any] = {name: v[0] if len(v) == 1 else tuple(v) for name, v in values.items()}
         return NiftiGeometry(version=2 if isinstance(self.stored, nib.Nifti2Header) else 1, **geometry)
+
+    def _notice_of_sform(self) -> str | None:
+        code, sform = int(self.stored["sform_code"]), self.stored.get_sform()
+        if not code > 0 >= self.usable["sform_code"]:
+            return None
+        why = f"has the unknown code {code}" if is_regular(sform) else "has no three independent axes"
+        return f"The sform of the file {'is all zeros' if not sform[:3].any() else why}; it is not used."
+
+    def _notice_of_quaternion(self) -> str | None:
+        uncertain_deg = float(np.degrees(2 * np.sqrt(max(_excess(self.stored), 0.0))))
+        if self.usable["sform_code"] > 0 or self.usable["qform_code"] <= 0 or uncertain_deg < _CERTAIN_DEG:
+            return None
+        return (
+            f"The qform of the file has so few digits that its rotation is uncertain by up to {uncertain_deg:.1f} "
+            "degrees; the nearest rotation is used."
+        )
 
     def _notice_of_forms(self) -> str | None:
         codes = (int(self.usable["sform_code"]), int(self.usable["qform_code"]))
@@ -158,7 +188,8 @@ def read_nifti_header(path: Path) -> NiftiHeader:
         claimed = _claimed_bytes(header)
         require_size(path, claimed, compressed=is_gzip(path))
     except (*READING_ERRORS, HeaderDataError, ValueError, OverflowError) as error:
-        raise InputError(f"{path.name} is not a readable NIfTI file ({error}). Give a .nii or .nii.gz file.") from error
+        sentence = f"{path.name} is not a readable NIfTI file ({error}). Give a .nii or .nii.gz file."
+        raise damage_error(sentence, error) from error
     return header
 
 
@@ -170,11 +201,40 @@ def _header(path: Path) -> NiftiHeader:
             raise ValueError("its first bytes are no header")
         # No more than the header itself, so that nibabel does not look for extensions, which it trusts.
         block = block[: header_type.sizeof_hdr]
-        stored, usable = (header_type.from_fileobj(BytesIO(block), check=check) for check in (False, True))
+        stored = header_type.from_fileobj(BytesIO(block), check=False)
+        _require_own_voxels(path, stored)
+        usable = _with_sound_forms(header_type.from_fileobj(BytesIO(block)))
         _require_3d(path, usable)
         opened.seek(header_type.sizeof_hdr)
         comments = tuple(_comments(opened, usable))
     return NiftiHeader(path, usable, stored, comments)
+
+
+def _require_own_voxels(path: Path, header: nib.Nifti1Header) -> None:
+    # Other programs read such files too, each from another byte on.
+    if not header["vox_offset"] >= header.single_vox_offset:
+        raise InputError(
+            f"The header of {path.name} says that its voxels begin at byte {float(header['vox_offset']):g}, but in one "
+            f"file they cannot before byte {header.single_vox_offset}. If they are in an .img file beside it, convert "
+            "both to .nii; else export the image again."
+        )
+
+
+def _with_sound_forms(header: nib.Nifti1Header) -> nib.Nifti1Header:
+    """Return a header without an sform that gives no place, if it has a qform, and with a quaternion that is one."""
+    if header["qform_code"] > 0 and header["sform_code"] > 0 and not is_regular(header.get_sform()):
+        header["sform_code"] = 0
+    excess = _excess(header)
+    if 0 < excess <= _MOST_EXCESS:
+        for name in _QUATERNION:
+            header[name] /= np.sqrt(1 + excess) * (1 + np.finfo(header[name].dtype).eps)
+    return header
+
+
+def _excess(header: nib.Nifti1Header) -> float:
+    """Return by how much the square of the quaternion's imaginary part passes 1, if it does."""
+    imaginary = np.array([header[name] for name in _QUATERNION], dtype=np.float64)
+    return float(imaginary @ imaginary) - 1
 
 
 def _require_3d(path: Path, header: nib.Nifti1Header) -> None:

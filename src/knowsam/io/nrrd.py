@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from nibabel.affines import from_matvec
 
+from knowsam.damage import damage_error
 from knowsam.data.orientation import RAS_FROM_LPS, to_working
 from knowsam.data.volume import Grid, Volume
 from knowsam.errors import InputError, KnowSAMError, OutputError
@@ -202,7 +203,8 @@ def _read_header(path: Path) -> _Header:
             fields = dict(library.read_header(head.decode(errors="replace").split("\n")))
             int(np.prod(fields["sizes"]))
     except (OSError, ValueError, LookupError, TypeError, OverflowError, library.NRRDError) as error:
-        raise InputError(f"{path.name} is not a readable NRRD file ({error}). Save it again as .nrrd.") from error
+        sentence = f"{path.name} is not a readable NRRD file ({error}). Save it again as .nrrd."
+        raise damage_error(sentence, error) from error
     return _Header(path, fields, blank.end() if blank else len(start))
 
 
@@ -236,9 +238,8 @@ def _grid(header: _Header) -> tuple[Grid, tuple[str, ...]]:
     try:
         affine = _file_affine(fields)
     except (TypeError, ValueError) as error:
-        raise InputError(
-            f"{header.path.name} gives its voxels no place in 3D ({error}). Save it again as .nrrd, with directions."
-        ) from error
+        sentence = f"{header.path.name} gives its voxels no place in 3D ({error}). Save it as .nrrd with directions."
+        raise damage_error(sentence, error) from error
     placeless = None if to_ras else _PLACELESS
     # The grid refuses what is no number and has no place.
     with np.errstate(all="ignore"):

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from nibabel.volumeutils import apply_read_scaling
 
+from knowsam.damage import damage_error
 from knowsam.data.orientation import empty_for_working, to_working
 from knowsam.errors import InputError
 
@@ -98,6 +99,17 @@ def require_size(path: Path, claimed: int, *, compressed: bool) -> None:
         )
 
 
+def notice_of_surplus(path: Path, claimed: int) -> str | None:
+    """Say that a file which is not compressed holds more bytes than its header claims, if it does.
+
+    The voxels are then perhaps not where they are sought, as behind the header of another kind of file.
+    """
+    surplus = path.stat().st_size - claimed
+    if surplus <= 0:
+        return None
+    return f"{path.name} holds {surplus} bytes more than its header tells of; check that the image looks right."
+
+
 def read_voxels(name: str, stream: BinaryIO, grid: Grid, encoding: Encoding, real: npt.DTypeLike) -> npt.NDArray[Any]:
     """Read one image into the working order, (Z, Y, X).
 
@@ -124,7 +136,7 @@ def read_voxels(name: str, stream: BinaryIO, grid: Grid, encoding: Encoding, rea
     except MemoryError as error:
         raise InputError(f"{name}, of shape {grid.shape}, does not fit into memory. Crop it or reduce it.") from error
     except READING_ERRORS as error:
-        raise InputError(f"{name} is damaged or cut off ({error}). Copy or export the file again.") from error
+        raise damage_error(f"{name} is damaged or cut off ({error}). Copy or export the file again.", error) from error
     if non_finite:
         raise InputError(
             f"{name} contains {non_finite} voxels that are NaN or infinite, but numbers are needed everywhere. "

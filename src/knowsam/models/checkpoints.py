@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from knowsam.damage import damage_error
 from knowsam.errors import CheckpointError
 from knowsam.models.sam import VARIANTS
 
@@ -68,15 +69,25 @@ def official_weights_file(variant: str) -> Path:
             f"There are no official weights for {variant}, only for {', '.join(OFFICIAL)}. Choose one of these."
         )
     official = OFFICIAL[variant]
-    cache = pooch.os_cache("napari-knowsam")
-    name = official.url.rpartition("/")[2]
+    target = Path(pooch.os_cache("napari-knowsam")) / official.url.rpartition("/")[2]
     try:
-        return Path(pooch.retrieve(official.url, known_hash=official.sha256, fname=name, path=cache))
-    except (OSError, ValueError) as exc:  # pooch: no connection or no space, and a wrong hash
+        return Path(pooch.retrieve(official.url, known_hash=official.sha256, fname=target.name, path=target.parent))
+    except (OSError, ValueError) as exc:
         raise CheckpointError(
-            f"The official weights of SAM {variant} could not be had ({exc}). "
-            f"Download {official.url} by hand and give that file as the teacher."
+            f"The official weights of SAM {variant} could not be downloaded: {_reason(exc, target)}. "
+            f"Download {target.name}, the file that the repository of Segment Anything names for {variant} "
+            f"({official.url}, SHA-256 {official.sha256}), on a computer that is online, and save it as {target}, "
+            "or give it with --teacher FILE."
         ) from exc
+
+
+def _reason(failure: OSError | ValueError, target: Path) -> str:
+    """Say why there are no weights, without the names of classes that requests quotes of a connection."""
+    if target.exists():
+        return f"{target} is not the published file, and no other one could be had"
+    if isinstance(failure, OSError):
+        return failure.strerror or "the server could not be reached"
+    return "what came is not the published file"
 
 
 def load_sam_weights(path: Path) -> dict[str, Tensor]:
@@ -94,10 +105,11 @@ def load_sam_weights(path: Path) -> dict[str, Tensor]:
     try:
         content = _read(path)
     except _DAMAGE as exc:
-        raise CheckpointError(
+        sentence = (
             f"{path} cannot be read as weights ({type(exc).__name__}: {_first_line(exc)}). "
             "Give an undamaged file of official SAM weights, .pth or .safetensors."
-        ) from exc
+        )
+        raise damage_error(sentence, exc, CheckpointError) from exc
     weights = _unwrapped(content)
     if not isinstance(weights, Mapping) or not all(isinstance(tensor, Tensor) for tensor in weights.values()):
         raise CheckpointError(

@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from knowsam.config import Config
+from knowsam.damage import damage_error
 from knowsam.data.annotation import LabelClass
 from knowsam.data.window import Window, whole_slice_window
 from knowsam.errors import CheckpointError, ConfigError, InputError, OutputError
@@ -102,13 +103,17 @@ class TrainedModel:
         )
 
 
-def save_model(model: TrainedModel, folder: Path) -> Path:
+def save_model(model: TrainedModel, folder: Path, *, overwrite: bool = False) -> Path:
     """Write the model as one file into `folder`, which is made if it is not there; return the file.
+
+    Parameters
+    ----------
+    overwrite : replace a model that is there.
 
     Raises
     ------
     OutputError
-        If the folder cannot be written; an older model in it stays as it is.
+        If the folder cannot be written, or holds a model that is to be kept; that one stays as it is.
     """
     tensors = {f"students.{name}": tensor for name, tensor in model.students.state_dict().items()}
     tensors |= {f"teacher.{name}": tensor for name, tensor in model.teacher.items()}
@@ -128,7 +133,7 @@ def save_model(model: TrainedModel, folder: Path) -> Path:
     target = folder / MODEL_FILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with written_whole(target) as complete:
+        with written_whole(target, overwrite=overwrite) as complete:
             complete.write_bytes(content)
     except OSError as exc:
         raise OutputError(f"The model cannot be written to {folder}: {exc.strerror}. Choose another folder.") from exc
@@ -167,10 +172,11 @@ def load_model(folder: Path) -> TrainedModel:
         RuntimeError,
         OSError,
     ) as exc:
-        raise CheckpointError(
+        sentence = (
             f"{path.name} is not a usable KnowSAM model ({exc}). A file written by --save-model was expected; "
             "train and save the model again."
-        ) from exc
+        )
+        raise damage_error(sentence, exc, CheckpointError) from exc
 
 
 def checksum(description: str, tensors: Mapping[str, Tensor]) -> str:

@@ -6,15 +6,13 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pytest
 
 from knowsam.commands.training_progress import TrainingProgress
 from knowsam.report import Report
 from knowsam.training.events import Event, Finished, StepDone, Validated
 from knowsam.training.step import StepLosses
-
-if TYPE_CHECKING:
-    import pytest
 
 LONG = (
     "segment {f}/image.nii.gz --labels {f}/labels.nii.gz -o {f}/out.nii.gz --report {f}/report.json "
@@ -22,38 +20,68 @@ LONG = (
 )
 
 
-def press_ctrl_c(times: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Interrupt so many times after the second step."""
+ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+def interrupt(monkeypatch: pytest.MonkeyPatch, *signals: signal.Signals) -> None:
+    """Send signals after the second step."""
     add = Report.add
 
     def add_and_interrupt(report: Report, event: Event) -> None:
         add(report, event)
         if isinstance(event, StepDone) and event.step == 2:
-            for _ in range(times):
-                signal.raise_signal(signal.SIGINT)
+            for number in signals:
+                signal.raise_signal(number)
 
     monkeypatch.setattr(Report, "add", add_and_interrupt)
 
 
-def test_ctrl_c_ends_training_early_and_writes_the_mask_all_the_same(
-    folder: Path, knowsam: Callable[[str], int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("number", ENDING)
+def test_a_signal_ends_training_early_and_the_mask_is_written_all_the_same(
+    folder: Path,
+    knowsam: Callable[[str], int],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
 ) -> None:
-    before = signal.getsignal(signal.SIGINT)
-    press_ctrl_c(1, monkeypatch)
+    before = signal.getsignal(number)
+    interrupt(monkeypatch, number)
     assert knowsam(LONG) == 0
     assert (folder / "out.nii.gz").is_file()
     report = json.loads((folder / "report.json").read_text())
     assert report["stopped_by_user"] is True
     assert len(report["steps"]) == 2
     assert capsys.readouterr().err.count("press Ctrl-C again to abort") == 1
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(number) is before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGHUP")
+def test_a_closed_terminal_says_so_twice_and_the_mask_is_written_all_the_same(
+    folder: Path, knowsam: Callable[[str], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt(monkeypatch, signal.SIGHUP, signal.SIGHUP)
+    assert knowsam(LONG) == 0
+    assert (folder / "out.nii.gz").is_file()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGHUP")
+def test_a_signal_that_is_not_to_be_heard_is_not(
+    folder: Path, knowsam: Callable[[str], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        interrupt(monkeypatch, signal.SIGHUP)
+        assert knowsam(LONG.replace("--steps 500", "--steps 4")) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert json.loads((folder / "report.json").read_text())["stopped_by_user"] is False
 
 
 def test_a_second_ctrl_c_aborts_with_nothing_written(
     folder: Path, knowsam: Callable[[str], int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = sorted(folder.iterdir())
-    press_ctrl_c(2, monkeypatch)
+    interrupt(monkeypatch, signal.SIGINT, signal.SIGINT)
     assert knowsam(LONG) == 1
     assert capsys.readouterr().err.splitlines()[-1] == "knowsam segment: interrupted."
     assert sorted(folder.iterdir()) == before

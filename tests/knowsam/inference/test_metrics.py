@@ -10,6 +10,7 @@ from knowsam.inference import metrics
 from knowsam.inference.metrics import ClassScores, dice_score, evaluate_masks
 
 SPACING_MM = (3.0, 1.0, 0.5)
+AFFINE = np.diag([*SPACING_MM, 1.0])
 
 
 def cube(start_zyx: tuple[int, int, int], stop_zyx: tuple[int, int, int], value: int = 1) -> NDArray[np.uint8]:
@@ -19,14 +20,21 @@ def cube(start_zyx: tuple[int, int, int], stop_zyx: tuple[int, int, int], value:
 
 
 def scores_of(prediction: NDArray[np.uint8], reference: NDArray[np.uint8], value: int = 1) -> ClassScores:
-    (scores,) = evaluate_masks(prediction, reference, SPACING_MM, [value])
+    (scores,) = evaluate_masks(prediction, reference, AFFINE, [value])
     return scores
 
 
 def test_equal_masks_agree_perfectly() -> None:
     mask = cube((2, 2, 2), (6, 6, 6))
-    volume_ml = 4**3 * 3.0 * 1.0 * 0.5 / 1000
+    volume_ml = pytest.approx(4**3 * 3.0 * 1.0 * 0.5 / 1000)
     assert scores_of(mask, mask) == ClassScores(1, 1.0, 0.0, 0.0, volume_ml, volume_ml)
+
+
+def test_a_voxel_of_sheared_axes_is_smaller_than_the_product_of_its_sides() -> None:
+    sheared = np.array([[1.0, 0.0, 0.0, 5.0], [0.0, 3.0, 0.0, 0.0], [0.0, 4.0, 2.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
+    mask = cube((2, 2, 2), (6, 6, 6))
+    (scores,) = evaluate_masks(mask, mask, sheared, [1])
+    assert scores.volume_ml == scores.reference_volume_ml == pytest.approx(4**3 * 6 / 1000)
 
 
 @pytest.mark.parametrize(("axis", "step_mm"), tuple(enumerate(SPACING_MM)))
@@ -88,7 +96,7 @@ def test_a_class_in_one_mask_only_has_no_distance() -> None:
 def test_each_class_is_scored_by_itself() -> None:
     prediction = cube((2, 2, 2), (4, 6, 6)) + cube((8, 2, 2), (10, 6, 6), value=5)
     reference = cube((2, 2, 2), (4, 6, 6)) + cube((8, 8, 2), (10, 12, 6), value=5)
-    first, second = evaluate_masks(prediction, reference, SPACING_MM, [1, 5])
+    first, second = evaluate_masks(prediction, reference, AFFINE, [1, 5])
     assert (first.value, first.dice, first.hd95_mm) == (1, 1.0, 0.0)
     assert (second.value, second.dice) == (5, 0.0)
     assert second.assd_mm > 0.0
@@ -104,7 +112,7 @@ def test_the_bounding_box_changes_no_number(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_masks_of_different_shape_are_refused() -> None:
     with pytest.raises(ValueError, match=r"\(2, 2, 2\) and \(2, 2, 3\)"):
-        evaluate_masks(np.zeros((2, 2, 2)), np.zeros((2, 2, 3)), SPACING_MM, [1])
+        evaluate_masks(np.zeros((2, 2, 2)), np.zeros((2, 2, 3)), AFFINE, [1])
     with pytest.raises(ValueError, match="must have the same"):
         dice_score(np.zeros((2, 2)), np.zeros((1, 2)), 1)
 

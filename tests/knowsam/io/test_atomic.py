@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -29,4 +30,27 @@ def test_an_interrupted_write_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_of_two_writers_at_once_the_second_one_fails(
+    tmp_path: Path, has_links: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    if not has_links:
+        monkeypatch.setattr(os, "link", refuse)
+    path = tmp_path / "result.txt"
+
+    def write(text: str, meanwhile: str | None = None) -> None:
+        with written_whole(path, overwrite=False) as complete:
+            complete.write_text(text)
+            if meanwhile is not None:
+                write(meanwhile)
+
+    with pytest.raises(FileExistsError):
+        write("slow", meanwhile="fast")
+    assert path.read_text() == "fast"
     assert list(tmp_path.iterdir()) == [path]

@@ -46,6 +46,17 @@ def _labels(suffix: str, folder: Path) -> Prepared:
     return path, partial(read_labels, path)
 
 
+def _header_beside(folder: Path) -> Prepared:
+    """Write a MetaImage header for the voxels of a NIfTI file, whose own header is to be skipped."""
+    write_labels(folder / "voxels.nii", mask().array, grid())
+    sizes = " ".join(map(str, grid().shape))
+    path = folder / "header.mhd"
+    path.write_text(
+        f"NDims = 3\nDimSize = {sizes}\nElementType = MET_UCHAR\nHeaderSize = -1\nElementDataFile = voxels.nii\n"
+    )
+    return path, partial(_read_every, path)
+
+
 def _image(suffix: str, folder: Path) -> Prepared:
     path = folder / f"image{suffix}"
     write_labels(path, mask().array, grid(), mask().classes)
@@ -104,6 +115,7 @@ READERS: dict[str, Callable[[Path], Prepared]] = {
     "3D Slicer segmentation": partial(_labels, ".seg.nrrd"),
     "3D Slicer layers": _layers,
     "MetaImage labels": partial(_labels, ".mha"),
+    "MetaImage header": _header_beside,
     "DICOM series": _dicom_series,
     "DICOM frames": _dicom_frames,
     "DICOM segmentation": _dicom_segmentation,

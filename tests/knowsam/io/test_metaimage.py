@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from knowsam.data.orientation import from_working
 from knowsam.errors import InputError
 from knowsam.io.metaimage import read_metaimage, read_metaimage_labels
 
@@ -62,10 +63,49 @@ def test_voxels_beside_the_header_are_found(tmp_path: Path, compress: bool) -> N
     np.testing.assert_array_equal(np.sort(volume.array, axis=None), np.arange(24))
 
 
+@pytest.mark.parametrize(
+    ("header_size", "before", "compress"),
+    [("-1", 348, False), ("-1", 0, False), ("348", 348, False), ("+348", 348, False), ("348", 348, True)],
+)
+def test_the_header_of_another_kind_of_file_is_skipped(
+    tmp_path: Path, header_size: str, before: int, compress: bool
+) -> None:
+    (tmp_path / "a.raw").write_bytes(b"\x11" * before + (zlib.compress(VOXELS) if compress else VOXELS))
+    fields = {"HeaderSize": header_size, "CompressedData": str(compress)}
+    volume = read_metaimage(written(tmp_path / "a.mhd", b"", "./a.raw", **fields))
+    np.testing.assert_array_equal(from_working(volume.array, volume.grid), VALUES)
+    assert volume.notices == ()
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_a_header_of_another_kind_that_is_longer_than_the_file_is_refused(tmp_path: Path, compress: bool) -> None:
+    (tmp_path / "a.raw").write_bytes(zlib.compress(VOXELS) if compress else VOXELS)
+    fields = {"HeaderSize": "1" * 30, "CompressedData": str(compress)}
+    with pytest.raises(InputError, match="damaged or cut off: its header claims 11111"):
+        read_metaimage(written(tmp_path / "a.mhd", b"", "a.raw", **fields))
+
+
+def test_a_header_of_another_kind_that_nobody_mentions_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.raw").write_bytes(b"\x11" * 348 + VOXELS)
+    (notice,) = read_metaimage(written(tmp_path / "a.mhd", b"", "a.raw")).notices
+    assert "a.raw holds 348 bytes more than its header tells of" in notice
+
+
+@pytest.mark.parametrize("flag", ["True", "TRUE", "t", "1"])
+@pytest.mark.parametrize("name", ["BinaryDataByteOrderMSB", "ElementByteOrderMSB"])
+def test_a_flag_may_be_spelt_in_all_ways_that_itk_knows(tmp_path: Path, name: str, flag: str) -> None:
+    voxels = VALUES.astype(">i2").tobytes(order="F")
+    fields = {"BinaryDataByteOrderMSB": None, "BinaryData": flag, name: flag}
+    volume = read_metaimage(written(tmp_path / "a.mha", voxels, **fields))
+    np.testing.assert_array_equal(from_working(volume.array, volume.grid), VALUES)
+
+
 @pytest.mark.parametrize("file", ["../a.raw", "/etc/passwd", "LIST", "slice%03d.raw 1 4 1", "missing.raw", "", "a.mhd"])
 def test_only_a_file_in_the_same_folder_is_taken_for_voxels(tmp_path: Path, file: str) -> None:
-    (tmp_path / "a.raw").write_bytes(VOXELS)
     (tmp_path / "below").mkdir()
+    for name in ("LIST", "slice%03d.raw 1 4 1"):
+        (tmp_path / "below" / name).write_bytes(VOXELS)
+    (tmp_path / "a.raw").write_bytes(VOXELS)
     with pytest.raises(InputError, match="one file beside it is needed"):
         read_metaimage(written(tmp_path / "below" / "a.mhd", b"", file))
 
@@ -83,6 +123,15 @@ def test_only_a_file_in_the_same_folder_is_taken_for_voxels(tmp_path: Path, file
         ({"ElementType": "MET_UCHAR_ARRAY"}, "one real number"),
         ({"ElementNumberOfChannels": "3"}, "one real number"),
         ({"BinaryData": "False"}, "as text"),
+        ({"BinaryDataByteOrderMSB": "yes"}, "MSB is yes, but True or False was expected"),
+        ({"ElementByteOrderMSB": "True"}, "MSB is False and True, but True or False was expected"),
+        ({"CompressedData": ""}, "CompressedData is empty"),
+        *(
+            ({"HeaderSize": size}, "HeaderSize is")
+            for size in ("", "-2", "-348", "348.0", "1e2", "348 bytes", "\u0663")
+        ),
+        ({"HeaderSize": "348"}, "HeaderSize is"),
+        ({"HeaderSize": "-1", "CompressedData": "True"}, "HeaderSize is"),
         ({"DimSize": "200 300 400"}, "header claims 48000.* bytes"),
         ({"DimSize": "2 3 4000000000", "CompressedData": "True"}, "header claims 48000000000 bytes"),
         ({"DimSize": "2 3 40", "CompressedData": "True"}, "damaged or cut off"),

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from nibabel.affines import from_matvec
 
+from knowsam.data.volume import grid_difference
 from knowsam.errors import InputError
-from knowsam.io.nifti import nifti_frames, read_nifti, read_nifti_labels
+from knowsam.io.nifti import nifti_frames, read_nifti, read_nifti_labels, write_nifti_labels
 
 if TYPE_CHECKING:
     from knowsam.data.volume import Volume
@@ -23,8 +24,14 @@ SHIFTED = from_matvec(np.diag([-0.7, 0.8, 2.5]), (12.3, -45.6, 10.89))
 SHEARED = from_matvec([[1, 0, 0], [0, 1, 0.3], [0, 0, 1]], (0, 0, 0))
 
 
-def written(path: Path, sform: Any = UPRIGHT, qform: Any = UPRIGHT, unit: str = "mm") -> Path:
-    image = nib.Nifti1Image(np.ones((4, 5, 6), np.uint8), None)
+def written(
+    path: Path,
+    sform: Any = UPRIGHT,
+    qform: Any = UPRIGHT,
+    unit: str = "mm",
+    version: type[nib.Nifti1Image] = nib.Nifti1Image,
+) -> Path:
+    image = version(np.ones((4, 5, 6), np.uint8), None)
     image.header["pixdim"][1:4] = (0.7, 0.8, 2.5)
     image.set_sform(sform, code=0 if sform is None else 1)
     image.set_qform(qform, code=0 if qform is None else 1, strip_shears=True)
@@ -33,10 +40,10 @@ def written(path: Path, sform: Any = UPRIGHT, qform: Any = UPRIGHT, unit: str = 
     return path
 
 
-def edited(path: Path, **fields: Any) -> Path:
+def edited(path: Path, version: type[nib.Nifti1Image] = nib.Nifti1Image, **fields: Any) -> Path:
     """Change header fields in the file itself, where no library can repair them."""
     content = bytearray(path.read_bytes())
-    header = np.frombuffer(content, dtype=nib.nifti1.header_dtype, count=1)
+    header = np.frombuffer(content, dtype=version.header_class.template_dtype, count=1)
     for name, value in fields.items():
         header[name] = value
     path.write_bytes(content)
@@ -76,6 +83,72 @@ def test_a_qform_that_is_no_rotation_is_told_and_the_sform_used(tmp_path: Path) 
     volume = read_nifti(edited(written(tmp_path / "case.nii"), quatern_b=3.0))
     assert "qform of the file is no rotation" in volume.notices[0]
     np.testing.assert_allclose(volume.grid.affine, UPRIGHT, atol=1e-5)
+
+
+@pytest.mark.parametrize("version", [nib.Nifti1Image, nib.Nifti2Image])
+@pytest.mark.parametrize("excess", [1e-12, 1e-7, 2e-6, 1e-4, 9e-4])
+def test_a_quaternion_made_too_long_by_rounding_is_the_half_turn_it_is_nearest_to(
+    tmp_path: Path, version: type[nib.Nifti1Image], excess: float
+) -> None:
+    half_turn = from_matvec([[0, 0.8, 0], [0.7, 0, 0], [0, 0, -2.5]], (12.3, -45.6, 7.89))
+    path, b = written(tmp_path / "case.nii", sform=None, qform=half_turn, version=version), np.sqrt((1 + excess) / 2)
+    volume = read_nifti(edited(path, quatern_b=b, quatern_c=b, quatern_d=0, version=version))
+    np.testing.assert_allclose(volume.grid.affine, half_turn, atol=1e-5)
+    assert any("few digits" in notice for notice in volume.notices) == (excess > 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("sform", "told"),
+    [
+        ({"srow_x": 0, "srow_y": 0, "srow_z": 0}, "sform of the file is all zeros; it is not used"),
+        ({"srow_x": [0, 0, 0, 5]}, "no three independent axes"),
+        ({"srow_x": [1, 2, 3, 4], "srow_y": [2, 4, 6, 4]}, "no three independent axes"),
+        ({"srow_z": np.nan}, "no three independent axes"),
+        ({"srow_z": np.inf}, "no three independent axes"),
+        ({"sform_code": 77, "srow_x": [9, 0, 0, 0]}, "unknown code 77"),
+    ],
+)
+def test_a_qform_takes_the_place_of_an_sform_that_says_nothing(
+    tmp_path: Path, sform: dict[str, Any], told: str
+) -> None:
+    path = edited(written(tmp_path / "case.nii"), **sform)
+    volume = read_nifti(path)
+    np.testing.assert_allclose(volume.grid.affine, UPRIGHT, atol=1e-5)
+    assert any(told in notice for notice in volume.notices)
+    write_nifti_labels(tmp_path / "mask.nii", volume.array, volume.grid)
+    assert grid_difference(read_nifti_labels(tmp_path / "mask.nii").grid, volume.grid) is None
+    assert (nib.load(tmp_path / "mask.nii").header["srow_x"] == nib.load(path).header["srow_x"]).all()
+
+
+def test_an_sform_and_a_qform_that_both_say_nothing_are_refused(tmp_path: Path) -> None:
+    path = edited(written(tmp_path / "case.nii"), srow_x=0, quatern_b=3.0)
+    with pytest.raises(InputError, match=r"The qform in case\.nii is no rotation"):
+        read_nifti(path)
+
+
+@pytest.mark.parametrize("version", [nib.Nifti1Image, nib.Nifti2Image])
+@pytest.mark.parametrize("offset", [0, 1, 348, 351, -352])
+def test_voxels_that_are_said_to_lie_inside_the_header_are_refused(
+    tmp_path: Path, version: type[nib.Nifti1Image], offset: int
+) -> None:
+    path = edited(written(tmp_path / "case.nii", version=version), vox_offset=offset, version=version)
+    with pytest.raises(InputError, match=f"begin at byte {offset}, but in one file they cannot before byte"):
+        read_nifti(path)
+
+
+def test_a_header_whose_voxels_are_in_another_file_is_refused(tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Pair(np.ones((4, 5, 6), np.uint8), UPRIGHT), tmp_path / "case.img")
+    with pytest.raises(InputError, match=r"convert both to \.nii"):
+        read_nifti_labels(tmp_path / "case.hdr")
+
+
+def test_an_extension_that_the_voxels_lie_on_is_told(tmp_path: Path) -> None:
+    image = nib.Nifti1Image(np.ones((4, 5, 6), np.uint8), UPRIGHT)
+    image.header.extensions.append(nib.nifti1.Nifti1Extension("comment", b"x" * 40))
+    image.to_filename(tmp_path / "case.nii")
+    assert read_nifti(tmp_path / "case.nii").notices == ()
+    (notice,) = read_nifti(edited(tmp_path / "case.nii", vox_offset=352)).notices
+    assert "holds 48 bytes more than its header tells of" in notice
 
 
 @pytest.mark.parametrize("spacing", [0.0, np.nan])

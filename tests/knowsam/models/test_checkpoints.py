@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -52,15 +53,42 @@ def test_official_weights_are_downloaded_once(server: tuple[Path, str], monkeypa
     assert (downloaded.name, downloaded.read_bytes()) == ("sam_small.pth", b"weights")
 
 
-@pytest.mark.parametrize("name", ["tampered.pth", "absent.pth"])
-def test_a_failed_download_tells_what_to_do(
-    name: str, server: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("tampered.pth", "what came is not the published file"), ("absent.pth", "the server could not be reached")],
+)
+def test_a_failed_download_tells_how_to_place_the_file_by_hand(
+    name: str, reason: str, server: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, address = server
     (folder / "tampered.pth").write_bytes(b"something else")
-    url = f"{address}/{name}"
-    monkeypatch.setitem(OFFICIAL, "vit_b", OfficialWeights(url, hashlib.sha256(b"weights").hexdigest()))
-    with pytest.raises(CheckpointError, match=f"Download {url} by hand"):
+    sha256 = hashlib.sha256(b"weights").hexdigest()
+    monkeypatch.setitem(OFFICIAL, "vit_b", OfficialWeights(f"{address}/{name}", sha256))
+    target = folder.parent / "cache" / "napari-knowsam" / name
+    told = (f"{reason}. Download {name}", f"SHA-256 {sha256}", f"save it as {target}", "--teacher FILE")
+    with pytest.raises(CheckpointError, match=".*".join(map(re.escape, told))):
+        official_weights_file("vit_b")
+    target.write_bytes(b"weights")
+    assert official_weights_file("vit_b") == target
+
+
+def test_no_connection_is_one_sentence_without_the_names_of_classes(
+    server: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(OFFICIAL, "vit_b", OfficialWeights("http://127.0.0.1:9/sam.pth", "0" * 64))
+    with pytest.raises(CheckpointError, match=r"downloaded: the server could not be reached\. Download sam\.pth"):
+        official_weights_file("vit_b")
+
+
+def test_a_file_by_hand_that_is_not_the_published_one_is_named(
+    server: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, address = server
+    target = folder.parent / "cache" / "napari-knowsam" / "sam.pth"
+    target.parent.mkdir(parents=True)
+    target.write_bytes(b"half of the weigh")
+    monkeypatch.setitem(OFFICIAL, "vit_b", OfficialWeights(f"{address}/sam.pth", "0" * 64))
+    with pytest.raises(CheckpointError, match=r"sam\.pth is not the published file"):
         official_weights_file("vit_b")
 
 

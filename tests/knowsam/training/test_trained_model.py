@@ -102,8 +102,14 @@ def test_a_model_is_one_file_and_says_nothing_of_the_volumes(saved: Path) -> Non
 
 
 def test_a_newer_model_takes_the_place_of_the_older_one(model: TrainedModel, saved: Path) -> None:
-    save_model(replace(model, steps=43), saved.parent)
+    save_model(replace(model, steps=43), saved.parent, overwrite=True)
     assert load_model(saved).steps == 43
+
+
+def test_a_model_that_is_there_is_kept_unless_overwriting_is_allowed(model: TrainedModel, saved: Path) -> None:
+    with pytest.raises(OutputError, match="File exists"):
+        save_model(replace(model, steps=43), saved.parent)
+    assert load_model(saved).steps == model.steps
 
 
 def test_the_window_covers_a_whole_slice_at_the_pixel_size_of_training(model: TrainedModel, ball: Volume) -> None:
@@ -127,7 +133,7 @@ def test_a_failed_write_leaves_the_older_model_and_nothing_else(
     else:
         monkeypatch.setattr(Path, "write_bytes", fail)
     with pytest.raises(OutputError, match=r"cannot be written .*No space left on device\. Choose another folder"):
-        save_model(replace(model, steps=43), saved.parent)
+        save_model(replace(model, steps=43), saved.parent, overwrite=True)
     assert saved.read_bytes() == before
     assert [path.name for path in saved.parent.iterdir()] == [MODEL_FILE]
 

@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
+from knowsam.damage import damage_error
 from knowsam.errors import InputError
 
 _DEEPEST_FOLDER = 20
@@ -61,9 +62,9 @@ def damage_refused(sentence: str) -> Iterator[None]:
     """
     try:
         yield
-    except DAMAGE:
+    except DAMAGE as error:
         # Messages of pydicom quote values and paths, and a traceback shows those of all errors behind it.
-        raise InputError(sentence) from None
+        raise damage_error(sentence, error) from None
 
 
 class _Silence:

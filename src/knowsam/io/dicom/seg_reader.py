@@ -21,7 +21,7 @@ from knowsam.data.short_line import short_line
 from knowsam.data.volume import Grid, Volume
 from knowsam.errors import InputError
 from knowsam.io.dicom.cielab import rgb_of_cielab
-from knowsam.io.dicom.files import DAMAGE, is_dicom, opened, pydicom_silenced
+from knowsam.io.dicom.files import DAMAGE, damage_refused, is_dicom, opened, pydicom_silenced
 from knowsam.io.dicom.seg_writer import VALUE_PREFIX
 
 if TYPE_CHECKING:
@@ -86,17 +86,15 @@ def read_dicom_seg(path: Path) -> Volume:
     InputError
         If the file is no segmentation, is damaged, or its frames are no evenly spaced slices of one volume.
     """
-    with pydicom_silenced:
-        try:
-            with opened(path) or nullcontext(path) as file:
-                dataset = pydicom.dcmread(file)
-            _refuse_other_objects(path, dataset)
-            return _volume(path, dataset)
-        except DAMAGE as error:
-            raise InputError(
-                f"{path.name} is damaged, cut off or compressed in an unknown way ({type(error).__name__}). "
-                "Export the segmentation again, uncompressed if you can choose."
-            ) from error
+    sentence = (
+        f"{path.name} is damaged, cut off or compressed in an unknown way. "
+        "Export the segmentation again, uncompressed if you can choose."
+    )
+    with pydicom_silenced, damage_refused(sentence):
+        with opened(path) or nullcontext(path) as file:
+            dataset = pydicom.dcmread(file)
+        _refuse_other_objects(path, dataset)
+        return _volume(path, dataset)
 
 
 def _refuse_other_objects(path: Path, dataset: Dataset) -> None:
