@@ -25,7 +25,7 @@ from dicom_files import (
     written,
 )
 from nibabel.affines import apply_affine
-from pydicom.uid import EnhancedSRStorage
+from pydicom.uid import EnhancedSRStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from knowsam.data.orientation import from_working
 from knowsam.errors import InputError
@@ -148,6 +148,30 @@ def test_positions_written_with_two_decimals_are_even_enough(tmp_path: Path) -> 
         dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
         dataset.ImagePositionPatient = [0, 0, round(number / 3, 2)]
     assert read_volume(written(slices, tmp_path)).spacing_mm[0] == pytest.approx(1 / 3, abs=0.01)
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+@pytest.mark.parametrize("has_meta", [True, False])
+def test_files_without_preamble_are_read_among_others(tmp_path: Path, syntax: str, has_meta: bool) -> None:
+    expected = read_volume(written(series(6), tmp_path / "whole"))
+    slices = series(6)
+    for dataset in slices:
+        dataset.file_meta.TransferSyntaxUID = syntax
+    written(slices, tmp_path / "bare")
+    for path in sorted((tmp_path / "bare").iterdir())[::2]:
+        whole = path.read_bytes()
+        meta_bytes = 12 + int.from_bytes(whole[140:144], "little")
+        path.write_bytes(whole[132 if has_meta else 132 + meta_bytes :])
+    volume = read_volume(tmp_path / "bare")
+    np.testing.assert_array_equal(volume.array, expected.array)
+    assert volume.notices == ()
+
+
+def test_other_bytes_that_begin_like_a_data_set_are_no_dicom_file(tmp_path: Path) -> None:
+    written(series(), tmp_path)
+    (tmp_path / "table.bin").write_bytes(b"\x08\0\x05\0CS\x0a\0ISO_IR 100" + bytes(500))
+    (tmp_path / "other.bin").write_bytes(b"\x08\0" * 200)
+    assert read_volume(tmp_path).notices == ()
 
 
 def test_a_folder_without_dicom_is_refused(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from knowsam.io.dicom.files import damage_refused
-from knowsam.io.dicom.header import ImageFile, as_numbers, damaged_header, numbers, read_image_file
+from knowsam.io.dicom.files import damage_refused, damaged_header
+from knowsam.io.dicom.header import ImageFile, as_numbers, numbers, read_image_file
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

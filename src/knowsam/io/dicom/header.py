@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
-from pydicom.filereader import read_dataset
+from pydicom.filereader import dcmread, read_dataset
 from pydicom.pixels.utils import as_pixel_options
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID, ExplicitVRBigEndian, ImplicitVRLittleEndian, MediaStorageDirectoryStorage
 
 from knowsam.errors import InputError
-from knowsam.io.dicom.files import META_START, damage_refused, opened
+from knowsam.io.dicom.files import META_START, damage_refused, damaged_header, opened
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -165,6 +165,21 @@ def read_image_file(path: Path, place: str) -> ImageFile | None:
             return _image_file(path, place, meta, header, source) if _is_image(meta, header) else None
 
 
+def whole_header(path: Path) -> Dataset:
+    """Return all attributes of a DICOM file but its pixels.
+
+    Raises
+    ------
+    ValueError
+        If it is no DICOM file.
+    """
+    source = opened(path)
+    if source is None:
+        raise ValueError("no longer DICOM")
+    with source:
+        return dcmread(source, stop_before_pixels=True)
+
+
 def series_of(path: Path) -> str | None:
     """Return what a damaged file says to be its series, or None if it does not say it."""
     with suppress(InputError), damage_refused("damaged"):
@@ -188,11 +203,6 @@ def numbers(header: Dataset, keyword: str) -> Vectors:
 def as_numbers(value: Any) -> Vectors:
     """Return a value of an attribute as numbers, one or many; none of None."""
     return np.array([] if value is None else value, dtype=np.float64).reshape(-1)
-
-
-def damaged_header(place: str) -> str:
-    """Return the sentence that a header cannot be read."""
-    return f"The header of {place} is damaged. Export the series again, or take the file out of the folder."
 
 
 def _refuse_lost_start(path: Path) -> None:
@@ -221,7 +231,7 @@ def _read(source: BinaryIO, tags: list[BaseTag | int], is_end: Callable[[int], b
 
 def _is_image(meta: Dataset, header: Dataset) -> bool:
     # An image that is cut off early has lost its rows, but must be told of and not be passed over.
-    kind = meta.get("MediaStorageSOPClassUID", UID(""))
+    kind = meta.get("MediaStorageSOPClassUID") or header.get("SOPClassUID", UID(""))
     if "SOPClassUID" not in header and kind != MediaStorageDirectoryStorage:
         raise ValueError("does not say what it is")
     if kind in _NO_PICTURE or "TotalPixelMatrixColumns" in header:
