@@ -19,9 +19,9 @@ from knowsam.io.choice import ImageChoice
 from knowsam.io.dicom.files import damage_refused, files_under, pydicom_silenced
 from knowsam.io.dicom.folder import Folder, Tracked, read_folder
 from knowsam.io.dicom.frames import Frame, read_frames
-from knowsam.io.dicom.grid import affine_of, assumed_affine, in_order
+from knowsam.io.dicom.grid import affine_of, assumed_affine, distances_mm, in_order
 from knowsam.io.dicom.pixels import equal_pixels, read_pixels
-from knowsam.io.dicom.spacing import SAME_MM
+from knowsam.io.dicom.spacing import positions
 from knowsam.io.dicom.stacks import Stack, name_of, stacks_of
 from knowsam.io.dicom.window import display_range
 
@@ -178,10 +178,9 @@ def _without_equal(ordered: list[Frame]) -> list[Frame]:
     """Leave out frames that hold the same pixels as another one at their position."""
     if not ordered[0].is_placed:
         return ordered
-    distances_mm = np.array([frame.position_mm for frame in ordered]) @ ordered[0].normal
-    position = np.cumsum(np.diff(distances_mm, prepend=distances_mm[:1]) > SAME_MM)
+    place = positions(distances_mm(ordered))
     kept: list[Frame] = []
-    for _, numbers in groupby(range(len(ordered)), key=lambda number: position[number]):
+    for _, numbers in groupby(range(len(ordered)), key=place.__getitem__):
         together = [ordered[number] for number in numbers]
         kept += together[:1] if len(together) == 1 or equal_pixels(together) else together
     return kept

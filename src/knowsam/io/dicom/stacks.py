@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from knowsam.data.short_line import short_line
 from knowsam.io.dicom.frames import Frame
+from knowsam.io.dicom.grid import distances_mm
 from knowsam.io.dicom.header import TELLING
-from knowsam.io.dicom.spacing import SAME_MM, are_even
+from knowsam.io.dicom.spacing import are_even, positions
 
 _UNITS = {
     "StackID": "stack {}",
@@ -35,7 +34,7 @@ _UNITS = {
 
 _TEXTS = ("StackID", "ComplexImageComponent", "FrameType", "ImageType", "ConvolutionKernel")
 _TIMES = ("TriggerTime", "NominalCardiacTriggerDelayTime", "FrameReferenceTime", "AcquisitionTime")
-_SAME_DIRECTION, _SAME_SPACING_MM = 1e-4, 1e-4
+_SAME_DIRECTION, _SAME_SPACING = 1e-4, 2e-4
 
 Part = tuple[tuple[str, ...], list[Frame]]
 
@@ -112,10 +111,11 @@ def _of_one_orientation(alike: list[Frame]) -> list[list[Frame]]:
     if not alike[0].is_placed:
         return [alike]
     looks = np.array([[*frame.directions, *frame.spacing_mm] for frame in alike])
-    tolerance = np.array([_SAME_DIRECTION] * 6 + [_SAME_SPACING_MM] * 2)
     parts, left = [], np.arange(len(alike))
     while left.size:
-        same = (np.abs(looks[left] - looks[left[0]]) <= tolerance).all(axis=1)
+        first = looks[left[0]]
+        tolerance = np.concatenate([[_SAME_DIRECTION] * 6, _SAME_SPACING * first[6:]])
+        same = (np.abs(looks[left] - first) <= tolerance).all(axis=1)
         # What is not a number is like nothing, itself included.
         same[0] = True
         parts.append([alike[index] for index in left[same]])
@@ -125,7 +125,7 @@ def _of_one_orientation(alike: list[Frame]) -> list[list[Frame]]:
 
 def _told_apart(frames: list[Frame], attributes: Sequence[str]) -> list[Part]:
     """Split frames by the attributes that leave one frame at each position, and these evenly spaced."""
-    if not frames[0].is_placed or ((repeats := _repeats(frames)) == 1 and are_even(_distances_mm(frames))):
+    if not frames[0].is_placed or ((repeats := _repeats(frames)) == 1 and are_even(distances_mm(frames))):
         return [((), frames)]
     for rank, keyword in enumerate(attributes):
         groups = _by_value(frames, keyword)
@@ -141,7 +141,7 @@ def _told_apart(frames: list[Frame], attributes: Sequence[str]) -> list[Part]:
 
 def _tells_apart(groups: list[list[Frame]], repeats: int) -> bool:
     if repeats == 1:
-        return len(groups) > 1 and all(len(group) > 1 and are_even(_distances_mm(group)) for group in groups)
+        return len(groups) > 1 and all(len(group) > 1 and are_even(distances_mm(group)) for group in groups)
     return 1 < len(groups) <= repeats and max(map(_repeats, groups)) < repeats
 
 
@@ -176,22 +176,14 @@ def _once(frames: list[Frame]) -> list[Frame]:
 
 
 def _at_each_position(frames: list[Frame]) -> list[list[Frame]]:
-    distances_mm = _distances_mm(frames)
-    order = np.argsort(distances_mm, kind="stable")
-    places = [[frames[order[0]]]]
-    for before, index in pairwise(order):
-        if distances_mm[index] - distances_mm[before] > SAME_MM:
-            places.append([])
-        places[-1].append(frames[index])
-    return places
+    places: dict[int, list[Frame]] = defaultdict(list)
+    for frame, place in zip(frames, positions(distances_mm(frames)).tolist(), strict=True):
+        places[place].append(frame)
+    return list(places.values())
 
 
 def _repeats(frames: list[Frame]) -> int:
     return max(map(len, _at_each_position(frames)))
-
-
-def _distances_mm(frames: list[Frame]) -> npt.NDArray[np.float64]:
-    return np.array([frame.position_mm for frame in frames]) @ frames[0].normal
 
 
 def _by_value(frames: list[Frame], keyword: str) -> dict[Any, list[Frame]]:
