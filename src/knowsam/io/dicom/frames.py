@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,12 +12,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from knowsam.io.dicom.files import damage_refused, damaged_header
-from knowsam.io.dicom.header import ImageFile, as_numbers, numbers, read_image_file
+from knowsam.io.dicom.header import TELLING, ImageFile, as_numbers, numbers, read_image_file
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
     from knowsam.io.dicom.header import Vectors
+
+
+_POSITION = "ImagePositionPatient"
+
+_TELLING_KEYWORDS = frozenset(TELLING)
+
+_MACROS = {
+    "PlanePositionSequence": {_POSITION},
+    "PlaneOrientationSequence": {"ImageOrientationPatient"},
+    "PixelMeasuresSequence": {"PixelSpacing", "SliceThickness", "SpacingBetweenSlices"},
+    "PixelValueTransformationSequence": {"RescaleSlope", "RescaleIntercept"},
+    "FrameVOILUTSequence": {"WindowCenter", "WindowWidth"},
+}
+"""The only macros of a functional group from which place and grey values are taken (DICOM PS3.3, C.7.6.16.2)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,21 +107,33 @@ def _frames(file: ImageFile) -> list[Frame]:
     if groups and len(groups) != file.frames:
         raise ValueError("not one group for each frame")
     common = header.get("SharedFunctionalGroupsSequence")
-    shared = _flat(common[0]) if common else {}
-    own = [shared | _flat(group) for group in groups] or [shared] * file.frames
+    shared = _said(common[0]) if common else {}
+    own = [shared | _said(group) for group in groups] or [shared] * file.frames
     frames = [_frame(file, index, attributes) for index, attributes in enumerate(own)]
-    return frames if groups or len(frames) == 1 else _set_off(frames)
+    placed = [_POSITION in attributes for attributes in own]
+    if len(frames) == 1 or all(placed):
+        return frames
+    if not any(placed):
+        return _set_off(frames)
+    # A position beside the groups is that of one frame, not of each.
+    return [frame if own else _unplaced(frame) for frame, own in zip(frames, placed, strict=True)]
 
 
-def _flat(group: Dataset) -> dict[str, Any]:
-    """Return the attributes that the sequences of a functional group hold (DICOM PS3.3, C.7.6.16)."""
+def _said(group: Dataset) -> dict[str, Any]:
+    """Return what the standard macros of a functional group say; private sequences may repeat it with other values."""
     found: dict[str, Any] = {}
-    for element in group:
-        if element.VR == "SQ" and element.value:
-            item = element.value[0]
-            found |= {inner.keyword: inner.value for inner in item if inner.VR != "SQ"}
-            found |= _flat(item) if element.keyword == "MRDiffusionSequence" else {}
+    for tag in (tag for tag in sorted(group.keys()) if not tag.is_private):
+        macro = group[tag]
+        # A macro has one item.
+        for item in macro.value[:1] if macro.VR == "SQ" else ():
+            found |= _taken(item, _TELLING_KEYWORDS | _MACROS.get(macro.keyword, set()))
+            for direction in item.get("DiffusionGradientDirectionSequence") or ():
+                found |= _taken(direction, _TELLING_KEYWORDS)
     return found
+
+
+def _taken(item: Dataset, keywords: Set[str]) -> dict[str, Any]:
+    return {element.keyword: element.value for element in item if element.keyword in keywords}
 
 
 def _frame(file: ImageFile, index: int, attributes: dict[str, Any]) -> Frame:
@@ -115,7 +141,7 @@ def _frame(file: ImageFile, index: int, attributes: dict[str, Any]) -> Frame:
         file=file,
         index=index,
         attributes=attributes,
-        position_mm=_numbers(file, attributes, "ImagePositionPatient"),
+        position_mm=_numbers(file, attributes, _POSITION),
         directions=_numbers(file, attributes, "ImageOrientationPatient"),
         spacing_mm=_numbers(file, attributes, "PixelSpacing"),
     )
@@ -130,6 +156,10 @@ def _set_off(frames: list[Frame]) -> list[Frame]:
     first = frames[0]
     offsets_mm = numbers(first.file.header, "GridFrameOffsetVector")
     if not first.is_placed or len(offsets_mm) != len(frames):
-        return [replace(frame, position_mm=np.empty(0)) for frame in frames]
+        return [_unplaced(frame) for frame in frames]
     places_mm = first.position_mm + np.outer(offsets_mm - offsets_mm[0], first.normal)
     return [replace(frame, position_mm=place) for frame, place in zip(frames, places_mm, strict=True)]
+
+
+def _unplaced(frame: Frame) -> Frame:
+    return replace(frame, position_mm=np.empty(0))
