@@ -99,6 +99,24 @@ def test_a_position_beside_the_groups_is_not_that_of_every_frame(tmp_path: Path)
     assert "does not say where its frames lie" in read_volume(saved(dataset, tmp_path / "a.dcm")).notices[0]
 
 
+def test_a_mosaic_in_an_enhanced_file_is_refused_by_its_name(tmp_path: Path) -> None:
+    dataset = enhanced([0, 1])
+    for group in dataset.PerFrameFunctionalGroupsSequence:
+        group.MRImageFrameTypeSequence = [item(FrameType=["ORIGINAL", "PRIMARY", "FMRI", "MOSAIC"])]
+    with pytest.raises(InputError, match="mosaic of Siemens"):
+        read_volume(saved(dataset, tmp_path / "a.dcm"))
+
+
+def test_energy_windows_of_a_nuclear_image_are_images_of_their_own(tmp_path: Path) -> None:
+    pixels = np.stack([slice_values(number) for number in range(4)])
+    path = saved(image(pixels, EnergyWindowVector=[1, 1, 2, 2]), tmp_path / "a.dcm")
+    assert [choice.description for choice in image_choices(path)] == [
+        "T1 axial (series 7), energy window 1",
+        "T1 axial (series 7), energy window 2",
+    ]
+    np.testing.assert_array_equal(np.sort(read_volume(path, 2).array.ravel()), np.sort(pixels[2:].ravel()))
+
+
 def test_times_in_one_file_are_images_of_their_own(tmp_path: Path) -> None:
     dataset = enhanced([0, 0, 1, 1, 2, 2], TemporalPositionIndex=[1, 2] * 3, StackID=["1"] * 6)
     pixels = np.frombuffer(dataset.PixelData, np.uint16).reshape(6, ROWS, COLUMNS).copy()

@@ -12,17 +12,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from knowsam.io.dicom.files import damage_refused, damaged_header
-from knowsam.io.dicom.header import TELLING, ImageFile, as_numbers, numbers, read_image_file
+from knowsam.io.dicom.header import (
+    ImageFile,
+    as_numbers,
+    is_mosaic,
+    numbers,
+    private_value,
+    read_image_file,
+    stored,
+)
+from knowsam.io.dicom.telling import TELLING
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
+    from pydicom.tag import BaseTag
 
     from knowsam.io.dicom.header import Vectors
 
-
 _POSITION = "ImagePositionPatient"
 
-_TELLING_KEYWORDS = frozenset(TELLING)
+_TELLING_KEYWORDS = frozenset(attribute.keyword for attribute in TELLING)
+
+_VECTORS = tuple(attribute.keyword for attribute in TELLING if attribute.of_frames)
 
 _MACROS = {
     "PlanePositionSequence": {_POSITION},
@@ -64,6 +75,17 @@ class Frame:
         """(3,), unit vector across the slice."""
         return np.cross(self.directions[:3], self.directions[3:])
 
+    @property
+    def is_mosaic(self) -> bool:
+        """Whether all slices of a time point are tiles of this one."""
+        return "MOSAIC" in (self.attributes.get("FrameType") or ()) or is_mosaic(self.file.header)
+
+    def stored(self, keyword: str, tags: Sequence[BaseTag]) -> list[Any]:
+        """Return what an attribute and those its value depends on hold, not yet decoded."""
+        if keyword in self.attributes:
+            return [self.attributes[keyword]]
+        return [stored(self.file.header, tag) for tag in tags]
+
     def value(self, keyword: str) -> Any:
         """Return an attribute of the frame, or None.
 
@@ -74,6 +96,10 @@ class Frame:
         """
         with damage_refused(damaged_header(self.file.place)):
             return self.attributes[keyword] if keyword in self.attributes else self.file.header.get(keyword)
+
+    def private(self, tag: BaseTag, creator: str) -> tuple[float, ...]:
+        """Return the numbers of a private attribute of its file, none where it is missing or another's."""
+        return private_value(self.file.header, tag, creator)
 
     def number(self, keyword: str, default: float) -> float:
         """Return the (first) number of an attribute, or a default where there is none."""
@@ -108,7 +134,7 @@ def _frames(file: ImageFile) -> list[Frame]:
         raise ValueError("not one group for each frame")
     common = header.get("SharedFunctionalGroupsSequence")
     shared = _said(common[0]) if common else {}
-    own = [shared | _said(group) for group in groups] or [shared] * file.frames
+    own = [shared | _said(group) for group in groups] or [shared | vector for vector in _vectors(file)]
     frames = [_frame(file, index, attributes) for index, attributes in enumerate(own)]
     placed = [_POSITION in attributes for attributes in own]
     if len(frames) == 1 or all(placed):
@@ -117,6 +143,15 @@ def _frames(file: ImageFile) -> list[Frame]:
         return _set_off(frames)
     # A position beside the groups is that of one frame, not of each.
     return [frame if own else _unplaced(frame) for frame, own in zip(frames, placed, strict=True)]
+
+
+def _vectors(file: ImageFile) -> list[dict[str, Any]]:
+    """Return for each frame what the vectors of a header say of it (PS3.3, C.8.4.8)."""
+    vectors = {keyword: numbers(file.header, keyword) for keyword in _VECTORS if file.frames > 1}
+    return [
+        {keyword: values[index] for keyword, values in vectors.items() if len(values) == file.frames}
+        for index in range(file.frames)
+    ]
 
 
 def _said(group: Dataset) -> dict[str, Any]:
