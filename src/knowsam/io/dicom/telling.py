@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -192,7 +193,7 @@ def _differ(frames: Sequence[Frame], attribute: Telling) -> bool:
 
 def _value(frame: Frame, attribute: Telling) -> Any:
     if attribute.is_clock:
-        return _moment_s(frame.stored(attribute.keyword, attribute.tags))
+        return _moment_s(attribute, *frame.stored(attribute.keyword, attribute.tags))
     private = bool(attribute.creator)
     value = frame.private(attribute.tags[0], attribute.creator) if private else frame.value(attribute.keyword)
     if value is None or value == "":
@@ -212,11 +213,14 @@ def _numbers(attribute: Telling, values: Sequence[Any]) -> Any:
     return tuple(float(f"{float(value):.6g}") for value in values) or None
 
 
-def _moment_s(stored: Sequence[Any]) -> tuple[float] | None:
-    """Return when a frame was acquired, in s; from a time and a date, or from one text that is both."""
+def _moment_s(attribute: Telling, *stored: Any) -> tuple[float] | None:
+    """Return when a frame was acquired, in s; of a time of the day and its date, or of one text that is both."""
     # To decode times as pydicom does would take longer than all else that is done with them.
-    clock, *days = [text.decode("ascii", "replace") if isinstance(text, bytes) else str(text or "") for text in stored]
-    day, clock = (days[0], clock.replace(":", "")) if days else (clock[:8], clock[8:].split("+")[0].split("-")[0])
+    texts = [text.decode("ascii", "replace") if isinstance(text, bytes) else str(text or "") for text in stored]
+    if attribute.day:
+        clock, day = texts[0].replace(":", ""), "".join(texts[1:])
+    else:
+        clock, day = re.split("[+-]", texts[0][8:])[0], texts[0][:8]
     with suppress(ValueError):
         seconds = 3600 * int(clock[:2]) + 60 * int(clock[2:4] or 0) + float(clock[4:].strip(" \0") or 0)
         return (_DAY_S * _ordinal(day.strip(" \0")) + seconds,)
