@@ -117,8 +117,9 @@ def test_halves_that_say_to_show_different_things_are_read_with_a_warning(tmp_pa
     assert "100 kV, 120 kV" in notice
 
 
-def test_grey_values_that_alternate_without_a_word_in_the_headers_are_told_of(tmp_path: Path) -> None:
-    (notice,) = read_volume(written(by_turns(8, 2), tmp_path)).notices
+@pytest.mark.parametrize("images", [2, 3])
+def test_grey_values_that_alternate_without_a_word_in_the_headers_are_told_of(tmp_path: Path, images: int) -> None:
+    (notice,) = read_volume(written(by_turns(9, images), tmp_path)).notices
     assert "alternate" in notice
 
 
