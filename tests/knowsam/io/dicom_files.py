@@ -70,6 +70,27 @@ def brighter(slices: Slices, by: int) -> Slices:
     return slices
 
 
+def repeated(times: int, **values: list[object]) -> Slices:
+    """Return a series of which every slice is there several times, with these values and ever brighter."""
+    return [
+        dataset
+        for rank in range(times)
+        for dataset in brighter(series(3, **{keyword: each[rank] for keyword, each in values.items()}), 1000 * rank)
+    ]
+
+
+def by_turns(count: int, images: int, **values: list[object]) -> Slices:
+    """Return an evenly spaced series whose slices belong to images by turns, each with its values and brighter."""
+    return [
+        dataset
+        for number in range(count)
+        for dataset in brighter(
+            [dicom_slice(number, **{keyword: each[number % images] for keyword, each in values.items()})],
+            1000 * (number % images),
+        )
+    ]
+
+
 def written(slices: Slices, folder: Path) -> Path:
     """Write the slices under names in another order than that of their positions."""
     folder.mkdir(parents=True, exist_ok=True)

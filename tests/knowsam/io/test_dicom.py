@@ -25,7 +25,7 @@ from dicom_files import (
     written,
 )
 from nibabel.affines import apply_affine
-from pydicom.uid import EnhancedSRStorage
+from pydicom.uid import EnhancedSRStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from knowsam.data.orientation import from_working
 from knowsam.errors import InputError
@@ -148,6 +148,59 @@ def test_positions_written_with_two_decimals_are_even_enough(tmp_path: Path) -> 
         dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
         dataset.ImagePositionPatient = [0, 0, round(number / 3, 2)]
     assert read_volume(written(slices, tmp_path)).spacing_mm[0] == pytest.approx(1 / 3, abs=0.01)
+
+
+def micrometres(count: int, spacing_mm: float) -> Slices:
+    slices = series(count, ImageOrientationPatient=[1, 0, 0, 0, 1, 0])
+    for number, dataset in enumerate(slices):
+        dataset.ImagePositionPatient = [0, 0, round(spacing_mm * number, 6)]
+    return slices
+
+
+@pytest.mark.parametrize("spacing_mm", [0.008, 0.0005])
+def test_slices_micrometres_apart_are_slices_of_their_own(tmp_path: Path, spacing_mm: float) -> None:
+    volume = read_volume(written(micrometres(6, spacing_mm), tmp_path))
+    assert volume.grid.shape[2] == 6
+    assert volume.grid.spacing_mm[2] == pytest.approx(spacing_mm)
+    assert from_working(volume.array, volume.grid)[0, 0].tolist() == [0, 100, 200, 300, 400, 500]
+
+
+def test_a_slice_missing_among_micrometres_is_told_of(tmp_path: Path) -> None:
+    slices = micrometres(6, 0.008)
+    del slices[2]
+    with pytest.raises(InputError, match=r"1 slice is missing, at 0\.01600 mm"):
+        read_volume(written(slices, tmp_path))
+
+
+def test_two_slices_at_one_place_among_micrometres_are_told_of(tmp_path: Path) -> None:
+    slices = micrometres(6, 0.008)
+    slices[3].ImagePositionPatient = [0, 0, 0.0161]
+    with pytest.raises(InputError, match="1 slice lies where another one lies"):
+        read_volume(written(slices, tmp_path))
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+@pytest.mark.parametrize("has_meta", [True, False])
+def test_files_without_preamble_are_read_among_others(tmp_path: Path, syntax: str, has_meta: bool) -> None:
+    expected = read_volume(written(series(6), tmp_path / "whole"))
+    slices = series(6)
+    for dataset in slices:
+        dataset.file_meta.TransferSyntaxUID = syntax
+    written(slices, tmp_path / "bare")
+    for path in sorted((tmp_path / "bare").iterdir())[::2]:
+        whole = path.read_bytes()
+        meta_bytes = 12 + int.from_bytes(whole[140:144], "little")
+        path.write_bytes(whole[132 if has_meta else 132 + meta_bytes :])
+    volume = read_volume(tmp_path / "bare")
+    np.testing.assert_array_equal(volume.array, expected.array)
+    assert volume.notices == ()
+
+
+def test_other_bytes_that_begin_like_a_data_set_are_no_dicom_file(tmp_path: Path) -> None:
+    written(series(), tmp_path)
+    (tmp_path / "table.bin").write_bytes(b"\x08\0\x05\0CS\x0a\0ISO_IR 100" + bytes(500))
+    (tmp_path / "other.bin").write_bytes(b"\x08\0" * 200)
+    assert read_volume(tmp_path).notices == ()
 
 
 def test_a_folder_without_dicom_is_refused(tmp_path: Path) -> None:

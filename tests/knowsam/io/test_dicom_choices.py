@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dicom_files import COLUMNS, ROWS, Slices, brighter, dicom_slice, saved, series, slice_values, written
+from dicom_files import COLUMNS, ROWS, Slices, brighter, dicom_slice, repeated, saved, series, slice_values, written
 from pydicom.uid import MediaStorageDirectoryStorage, SegmentationStorage
 
 from knowsam.errors import InputError
@@ -21,15 +21,6 @@ def described(path: Path) -> list[str]:
 def other_series(count: int = 3, **attributes: object) -> Slices:
     values = {"SeriesInstanceUID": "1.2.4", "SeriesNumber": 3, "SeriesDescription": "T2 axial"}
     return brighter(series(count, **(values | attributes)), 5000)
-
-
-def repeated(times: int, **values: list[object]) -> Slices:
-    """Return a series of which every slice is there several times, with these values and ever brighter."""
-    return [
-        dataset
-        for rank in range(times)
-        for dataset in brighter(series(3, **{keyword: each[rank] for keyword, each in values.items()}), 1000 * rank)
-    ]
 
 
 @pytest.fixture
@@ -177,6 +168,23 @@ def test_copies_of_files_are_left_out_and_told_of(tmp_path: Path) -> None:
     volume = read_volume(tmp_path)
     assert volume.grid.shape[2] == 4
     assert volume.notices == ("2 images of the series are copies of others and were left out.",)
+
+
+@pytest.mark.parametrize("change", [{"PixelData": bytes(24)}, {"RescaleSlope": 2}], ids=["pixels", "rescaling"])
+def test_one_number_for_different_images_makes_none_a_copy(tmp_path: Path, change: dict[str, object]) -> None:
+    both = [
+        dicom_slice(number, SOPInstanceUID="1.2.3.4", **other)
+        for number in range(1, 4)
+        for other in ({}, change)[:: 1 if number % 2 else -1]
+    ]
+    assert [choice.slices for choice in image_choices(written(both, tmp_path))] == [3]
+    with pytest.raises(InputError, match="3 slices lie where another one lies that looks different"):
+        read_volume(tmp_path)
+
+
+def test_copies_of_one_slice_are_no_volume(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="copies of one slice, but at least 2"):
+        read_volume(written([dicom_slice(1), dicom_slice(1)], tmp_path))
 
 
 def test_slices_under_new_numbers_are_copies_if_their_pixels_are_equal(tmp_path: Path) -> None:

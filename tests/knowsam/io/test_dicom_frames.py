@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -20,10 +21,14 @@ from dicom_files import (
     slice_values,
     written,
 )
+from pydicom.uid import EnhancedCTImageStorage, EnhancedMRImageStorage, EnhancedPETImageStorage
 
 from knowsam.data.orientation import from_working
 from knowsam.errors import InputError
 from knowsam.io.image import image_choices, read_volume
+
+if TYPE_CHECKING:
+    import pydicom
 
 
 def test_an_enhanced_file_is_the_volume_of_its_slices_in_files_of_their_own(tmp_path: Path) -> None:
@@ -43,6 +48,73 @@ def test_each_frame_has_its_own_rescaling(tmp_path: Path) -> None:
     volume = read_volume(saved(dataset, tmp_path / "a.dcm"))
     expected = [slope * slice_values(number) - 1.0 for number, slope in enumerate((1, 2, 3))]
     np.testing.assert_array_equal(from_working(volume.array, volume.grid).T, expected)
+
+
+PHILIPS = "Philips MR Imaging DD 005"
+
+
+def lying(**attributes: object) -> pydicom.Dataset:
+    """Return a functional group whose private sequence repeats attributes of the standard with other values."""
+    group = item(**attributes)
+    elsewhere = item(
+        ImagePositionPatient=[1.0, 2.0, 3.0], PixelSpacing=[9.0, 9.0], ImageOrientationPatient=[1, 0, 0, 0, 1, 0]
+    )
+    elsewhere.RescaleSlope, elsewhere.WindowCenter, elsewhere.WindowWidth, elsewhere.StackID = 5, 1, 2, "x"
+    group.private_block(0x2005, PHILIPS, create=True).add_new(0x0F, "SQ", [elsewhere])
+    return group
+
+
+@pytest.mark.parametrize("storage", [EnhancedMRImageStorage, EnhancedCTImageStorage, EnhancedPETImageStorage])
+def test_private_sequences_that_repeat_standard_attributes_place_no_frame(tmp_path: Path, storage: str) -> None:
+    expected = read_volume(written(series(4), tmp_path / "classic"))
+    dataset = enhanced([0, 1, 2, 3])
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = storage
+    for groups in (dataset.SharedFunctionalGroupsSequence, dataset.PerFrameFunctionalGroupsSequence):
+        for group in groups:
+            group.update(lying())
+            for macro in list(group):
+                if not macro.tag.is_private:
+                    macro.value[0].update(lying())
+    volume = read_volume(saved(dataset, tmp_path / "a.dcm"))
+    np.testing.assert_array_equal(volume.array, expected.array)
+    np.testing.assert_allclose(volume.affine, expected.affine)
+    assert volume.display_range == expected.display_range
+
+
+def test_only_its_macro_places_a_frame_whatever_stands_beside_the_groups(tmp_path: Path) -> None:
+    expected = read_volume(written(series(4), tmp_path / "classic"))
+    dataset = enhanced([0, 1, 2, 3])
+    dataset.ImagePositionPatient, dataset.PixelSpacing = [1, 2, 3], [9, 9]
+    for group in dataset.PerFrameFunctionalGroupsSequence:
+        group.ReferencedImageSequence = [item(ImagePositionPatient=[1, 2, 3], PixelSpacing=[9, 9])]
+        group.UnassignedPerFrameConvertedAttributesSequence = [item(ImagePositionPatient=[1, 2, 3])]
+    np.testing.assert_allclose(read_volume(saved(dataset, tmp_path / "a.dcm")).affine, expected.affine)
+
+
+def test_a_position_beside_the_groups_is_not_that_of_every_frame(tmp_path: Path) -> None:
+    dataset = enhanced([0, 1, 2])
+    dataset.ImagePositionPatient = [1, 2, 3]
+    for group in dataset.PerFrameFunctionalGroupsSequence:
+        del group.PlanePositionSequence
+    assert "does not say where its frames lie" in read_volume(saved(dataset, tmp_path / "a.dcm")).notices[0]
+
+
+def test_a_mosaic_in_an_enhanced_file_is_refused_by_its_name(tmp_path: Path) -> None:
+    dataset = enhanced([0, 1])
+    for group in dataset.PerFrameFunctionalGroupsSequence:
+        group.MRImageFrameTypeSequence = [item(FrameType=["ORIGINAL", "PRIMARY", "FMRI", "MOSAIC"])]
+    with pytest.raises(InputError, match="mosaic of Siemens"):
+        read_volume(saved(dataset, tmp_path / "a.dcm"))
+
+
+def test_energy_windows_of_a_nuclear_image_are_images_of_their_own(tmp_path: Path) -> None:
+    pixels = np.stack([slice_values(number) for number in range(4)])
+    path = saved(image(pixels, EnergyWindowVector=[1, 1, 2, 2]), tmp_path / "a.dcm")
+    assert [choice.description for choice in image_choices(path)] == [
+        "T1 axial (series 7), energy window 1",
+        "T1 axial (series 7), energy window 2",
+    ]
+    np.testing.assert_array_equal(np.sort(read_volume(path, 2).array.ravel()), np.sort(pixels[2:].ravel()))
 
 
 def test_times_in_one_file_are_images_of_their_own(tmp_path: Path) -> None:
@@ -66,6 +138,11 @@ def test_stacks_in_one_file_are_images_of_their_own(tmp_path: Path) -> None:
         "T1 axial (series 7), stack a, 3 slices of 3 x 4, 2.5 mm apart",
         "T1 axial (series 7), stack b, 2 slices of 3 x 4, 2.5 mm apart",
     ]
+
+
+def test_stacks_that_complete_one_volume_are_one_image(tmp_path: Path) -> None:
+    dataset = enhanced([0, 1, 2, 3, 4, 5], StackID=["a", "b"] * 3)
+    assert read_volume(saved(dataset, tmp_path / "a.dcm")).notices == ()
 
 
 def test_a_missing_frame_is_told_of(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from threading import Lock
 from typing import BinaryIO
 
 from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from knowsam.damage import damage_error
 from knowsam.errors import InputError
@@ -41,11 +42,15 @@ DAMAGE = (
 )
 
 _PREAMBLE_BYTES = 128
-META_START = _PREAMBLE_BYTES + 4
+_PREFIX = b"DICM"
+META_START = _PREAMBLE_BYTES + len(_PREFIX)
 """Where the meta information of a DICOM file starts, behind preamble and prefix."""
 
 _DEFLATED, _INFLATED = b"1.2.840.10008.1.2.1.99", b"1.2.840.10008.1.2.1\0\0\0"
-_LONGEST_META_BYTES = 4096
+_HEAD_BYTES = _PREAMBLE_BYTES + 4096
+"""Preamble and meta information are not longer."""
+
+_FIRST_GROUP = 0x0008
 _PLAUSIBLE_BYTES = 2**28
 _PLAUSIBLE_RATIO = 1000
 _MOST_INFLATED = 100
@@ -65,6 +70,11 @@ def damage_refused(sentence: str) -> Iterator[None]:
     except DAMAGE as error:
         # Messages of pydicom quote values and paths, and a traceback shows those of all errors behind it.
         raise damage_error(sentence, error) from None
+
+
+def damaged_header(place: str) -> str:
+    """Return the sentence that a header cannot be read."""
+    return f"The header of {place} is damaged. Export the series again, or take the file out of the folder."
 
 
 class _Silence:
@@ -129,13 +139,15 @@ def is_dicom(path: Path) -> bool:
     """Tell by its first bytes whether a file, whatever its name, is a DICOM file."""
     try:
         with path.open("rb") as file:
-            return _is_dicom(file.read(META_START))
+            return _start_of(file.read(_HEAD_BYTES)) is not None
     except OSError:
         return False
 
 
 def opened(path: Path) -> BinaryIO | None:
-    """Open a DICOM file; one that is deflated as a whole is inflated in memory. None if it is none.
+    """Open a DICOM file; None if it is none.
+
+    One that is deflated as a whole is inflated in memory, and one that lacks its start gets it there.
 
     Raises
     ------
@@ -143,15 +155,16 @@ def opened(path: Path) -> BinaryIO | None:
         If a small file would inflate to a huge one.
     """
     file = path.open("rb")
-    head = file.read(_PREAMBLE_BYTES + _LONGEST_META_BYTES)
+    head = file.read(_HEAD_BYTES)
     file.seek(0)
-    if not _is_dicom(head):
-        file.close()
-        return None
-    if _DEFLATED not in head:
+    start = _start_of(head)
+    if start == b"" and _DEFLATED not in head:
         return file
     with file:
-        return BytesIO(_inflated(file.read()))
+        if start is None:
+            return None
+        content = start + file.read()
+        return BytesIO(_inflated(content) if _DEFLATED in head else content)
 
 
 def refuse_implausible(claimed_bytes: int, stored_bytes: int) -> None:
@@ -169,8 +182,41 @@ def refuse_implausible(claimed_bytes: int, stored_bytes: int) -> None:
         )
 
 
-def _is_dicom(head: bytes) -> bool:
-    return head[_PREAMBLE_BYTES:META_START] == b"DICM"
+def _start_of(head: bytes) -> bytes | None:
+    """Return what a file lacks in front of its first bytes to be a whole DICOM file, or None if it is none.
+
+    Old archives hold data sets without preamble, and without the meta information that names their transfer syntax.
+    """
+    if head[_PREAMBLE_BYTES:META_START] == _PREFIX:
+        return b""
+    if head[:6] == b"\2\0\0\0UL":
+        return bytes(_PREAMBLE_BYTES) + _PREFIX
+    for syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian):
+        if _begins_as(head, syntax):
+            return bytes(_PREAMBLE_BYTES) + _PREFIX + _meta(syntax)
+    return None
+
+
+def _begins_as(head: bytes, syntax: UID) -> bool:
+    """Tell whether bytes begin with two short elements of the group that comes first in a data set (PS3.5, 7.1)."""
+    before, position = -1, 0
+    for _ in range(2):
+        first = head[position : position + 8]
+        if len(first) < 8:
+            return False
+        group, element, length = struct.unpack("<HHL", first)
+        if not syntax.is_implicit_VR:
+            (length,) = struct.unpack("<H", first[6:])
+        if group != _FIRST_GROUP or element <= before or (first[4:6].isalpha() == syntax.is_implicit_VR):
+            return False
+        before, position = element, position + 8 + length
+    return True
+
+
+def _meta(syntax: UID) -> bytes:
+    name = syntax.encode().ljust(len(syntax) + len(syntax) % 2, b"\0")
+    element = struct.pack("<HH2sH", 2, 0x10, b"UI", len(name)) + name
+    return struct.pack("<HH2sHL", 2, 0, b"UL", 4, len(element)) + element
 
 
 def _inflated(content: bytes) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,13 +11,38 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from knowsam.io.dicom.files import damage_refused
-from knowsam.io.dicom.header import ImageFile, as_numbers, damaged_header, numbers, read_image_file
+from knowsam.io.dicom.files import damage_refused, damaged_header
+from knowsam.io.dicom.header import (
+    ImageFile,
+    as_numbers,
+    is_mosaic,
+    numbers,
+    private_value,
+    read_image_file,
+    stored,
+)
+from knowsam.io.dicom.telling import TELLING
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
+    from pydicom.tag import BaseTag
 
     from knowsam.io.dicom.header import Vectors
+
+_POSITION = "ImagePositionPatient"
+
+_TELLING_KEYWORDS = frozenset(attribute.keyword for attribute in TELLING)
+
+_VECTORS = tuple(attribute.keyword for attribute in TELLING if attribute.of_frames)
+
+_MACROS = {
+    "PlanePositionSequence": {_POSITION},
+    "PlaneOrientationSequence": {"ImageOrientationPatient"},
+    "PixelMeasuresSequence": {"PixelSpacing", "SliceThickness", "SpacingBetweenSlices"},
+    "PixelValueTransformationSequence": {"RescaleSlope", "RescaleIntercept"},
+    "FrameVOILUTSequence": {"WindowCenter", "WindowWidth"},
+}
+"""The only macros of a functional group from which place and grey values are taken (DICOM PS3.3, C.7.6.16.2)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +75,17 @@ class Frame:
         """(3,), unit vector across the slice."""
         return np.cross(self.directions[:3], self.directions[3:])
 
+    @property
+    def is_mosaic(self) -> bool:
+        """Whether all slices of a time point are tiles of this one."""
+        return "MOSAIC" in (self.attributes.get("FrameType") or ()) or is_mosaic(self.file.header)
+
+    def stored(self, keyword: str, tags: Sequence[BaseTag]) -> list[Any]:
+        """Return what an attribute and those its value depends on hold, not yet decoded."""
+        if keyword in self.attributes:
+            return [self.attributes[keyword]]
+        return [stored(self.file.header, tag) for tag in tags]
+
     def value(self, keyword: str) -> Any:
         """Return an attribute of the frame, or None.
 
@@ -60,6 +96,10 @@ class Frame:
         """
         with damage_refused(damaged_header(self.file.place)):
             return self.attributes[keyword] if keyword in self.attributes else self.file.header.get(keyword)
+
+    def private(self, tag: BaseTag, creator: str) -> tuple[float, ...]:
+        """Return the numbers of a private attribute of its file, none where it is missing or another's."""
+        return private_value(self.file.header, tag, creator)
 
     def number(self, keyword: str, default: float) -> float:
         """Return the (first) number of an attribute, or a default where there is none."""
@@ -93,21 +133,42 @@ def _frames(file: ImageFile) -> list[Frame]:
     if groups and len(groups) != file.frames:
         raise ValueError("not one group for each frame")
     common = header.get("SharedFunctionalGroupsSequence")
-    shared = _flat(common[0]) if common else {}
-    own = [shared | _flat(group) for group in groups] or [shared] * file.frames
+    shared = _said(common[0]) if common else {}
+    own = [shared | _said(group) for group in groups] or [shared | vector for vector in _vectors(file)]
     frames = [_frame(file, index, attributes) for index, attributes in enumerate(own)]
-    return frames if groups or len(frames) == 1 else _set_off(frames)
+    placed = [_POSITION in attributes for attributes in own]
+    if len(frames) == 1 or all(placed):
+        return frames
+    if not any(placed):
+        return _set_off(frames)
+    # A position beside the groups is that of one frame, not of each.
+    return [frame if own else _unplaced(frame) for frame, own in zip(frames, placed, strict=True)]
 
 
-def _flat(group: Dataset) -> dict[str, Any]:
-    """Return the attributes that the sequences of a functional group hold (DICOM PS3.3, C.7.6.16)."""
+def _vectors(file: ImageFile) -> list[dict[str, Any]]:
+    """Return for each frame what the vectors of a header say of it (PS3.3, C.8.4.8)."""
+    vectors = {keyword: numbers(file.header, keyword) for keyword in _VECTORS if file.frames > 1}
+    return [
+        {keyword: values[index] for keyword, values in vectors.items() if len(values) == file.frames}
+        for index in range(file.frames)
+    ]
+
+
+def _said(group: Dataset) -> dict[str, Any]:
+    """Return what the standard macros of a functional group say; private sequences may repeat it with other values."""
     found: dict[str, Any] = {}
-    for element in group:
-        if element.VR == "SQ" and element.value:
-            item = element.value[0]
-            found |= {inner.keyword: inner.value for inner in item if inner.VR != "SQ"}
-            found |= _flat(item) if element.keyword == "MRDiffusionSequence" else {}
+    for tag in (tag for tag in sorted(group.keys()) if not tag.is_private):
+        macro = group[tag]
+        # A macro has one item.
+        for item in macro.value[:1] if macro.VR == "SQ" else ():
+            found |= _taken(item, _TELLING_KEYWORDS | _MACROS.get(macro.keyword, set()))
+            for direction in item.get("DiffusionGradientDirectionSequence") or ():
+                found |= _taken(direction, _TELLING_KEYWORDS)
     return found
+
+
+def _taken(item: Dataset, keywords: Set[str]) -> dict[str, Any]:
+    return {element.keyword: element.value for element in item if element.keyword in keywords}
 
 
 def _frame(file: ImageFile, index: int, attributes: dict[str, Any]) -> Frame:
@@ -115,7 +176,7 @@ def _frame(file: ImageFile, index: int, attributes: dict[str, Any]) -> Frame:
         file=file,
         index=index,
         attributes=attributes,
-        position_mm=_numbers(file, attributes, "ImagePositionPatient"),
+        position_mm=_numbers(file, attributes, _POSITION),
         directions=_numbers(file, attributes, "ImageOrientationPatient"),
         spacing_mm=_numbers(file, attributes, "PixelSpacing"),
     )
@@ -130,6 +191,10 @@ def _set_off(frames: list[Frame]) -> list[Frame]:
     first = frames[0]
     offsets_mm = numbers(first.file.header, "GridFrameOffsetVector")
     if not first.is_placed or len(offsets_mm) != len(frames):
-        return [replace(frame, position_mm=np.empty(0)) for frame in frames]
+        return [_unplaced(frame) for frame in frames]
     places_mm = first.position_mm + np.outer(offsets_mm - offsets_mm[0], first.normal)
     return [replace(frame, position_mm=place) for frame, place in zip(frames, places_mm, strict=True)]
+
+
+def _unplaced(frame: Frame) -> Frame:
+    return replace(frame, position_mm=np.empty(0))

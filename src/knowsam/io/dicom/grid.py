@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from knowsam.data.orientation import RAS_FROM_LPS
 from knowsam.errors import InputError
-from knowsam.io.dicom.spacing import refuse_uneven
+from knowsam.io.dicom.spacing import Distances, refuse_uneven
 
 if TYPE_CHECKING:
     from knowsam.data.orientation import Affine
@@ -18,12 +18,16 @@ if TYPE_CHECKING:
     from knowsam.io.dicom.header import Vectors
 
 
+def distances_mm(frames: Sequence[Frame]) -> Distances:
+    """Return how far along the normal of the first each frame lies."""
+    return np.array([frame.position_mm for frame in frames]) @ frames[0].normal
+
+
 def in_order(frames: Sequence[Frame]) -> list[Frame]:
     """Return frames in the order of their positions along the normal, or of their file where they have none."""
     if not frames[0].is_placed:
         return sorted(frames, key=lambda frame: frame.index)
-    normal = frames[0].normal
-    return sorted(frames, key=lambda frame: float(frame.position_mm @ normal))
+    return [frames[index] for index in np.argsort(distances_mm(frames), kind="stable")]
 
 
 def affine_of(frames: Sequence[Frame]) -> Affine:

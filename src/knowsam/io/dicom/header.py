@@ -13,51 +13,24 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
-from pydicom.filereader import read_dataset
+from pydicom.filereader import dcmread, read_dataset
 from pydicom.pixels.utils import as_pixel_options
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID, ExplicitVRBigEndian, ImplicitVRLittleEndian, MediaStorageDirectoryStorage
 
 from knowsam.errors import InputError
-from knowsam.io.dicom.files import META_START, damage_refused, opened
+from knowsam.io.dicom.files import DAMAGE, META_START, damage_refused, damaged_header, opened
+from knowsam.io.dicom.telling import SIEMENS, TELLING
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 Vectors = npt.NDArray[np.float64]
 
-TELLING = (
-    "StackID",
-    "TemporalPositionIdentifier",
-    "TemporalPositionIndex",
-    "EchoNumbers",
-    "EffectiveEchoTime",
-    "EchoTime",
-    "InversionTime",
-    "FlipAngle",
-    "DiffusionBValue",
-    "ComplexImageComponent",
-    "FrameType",
-    "ImageType",
-    "ConvolutionKernel",
-    "KVP",
-    "AcquisitionNumber",
-    "FrameAcquisitionNumber",
-    "FrameReferenceTime",
-    "NominalCardiacTriggerDelayTime",
-    "TriggerTime",
-    "DiffusionGradientOrientation",
-    "AcquisitionTime",
-)
-"""Attributes that may tell stacks of one series apart; those that mean most to a person come first."""
-
 _READ_KEYWORDS = (
-    *TELLING,
     "SOPClassUID",
     "SOPInstanceUID",
     "SeriesInstanceUID",
-    "SeriesNumber",
-    "SeriesDescription",
     "Modality",
     "ImagePositionPatient",
     "ImageOrientationPatient",
@@ -88,9 +61,16 @@ _READ_KEYWORDS = (
     "ExtendedOffsetTableLengths",
 )
 
-_READ: list[BaseTag | int] = [Tag(keyword) for keyword in _READ_KEYWORDS]
+_SIEMENS_TILES = Tag(0x0019100A)
+"""Number of images in a mosaic."""
+
+_READ: list[BaseTag | int] = [
+    *map(Tag, _READ_KEYWORDS),
+    *(tag for attribute in TELLING for tag in attribute.tags),
+    _SIEMENS_TILES,
+]
 _PIXEL_KEYWORDS = {0x7FE00010: "PixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00008: "FloatPixelData"}
-_SERIES = Tag("SeriesInstanceUID")
+_SERIES, _IMAGE_TYPE = Tag("SeriesInstanceUID"), Tag("ImageType")
 _META_GROUP = 0x0002
 _NO_PICTURE = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 """Segmentation and label map storage: they hold labels."""
@@ -165,6 +145,21 @@ def read_image_file(path: Path, place: str) -> ImageFile | None:
             return _image_file(path, place, meta, header, source) if _is_image(meta, header) else None
 
 
+def whole_header(path: Path) -> Dataset:
+    """Return all attributes of a DICOM file but its pixels.
+
+    Raises
+    ------
+    ValueError
+        If it is no DICOM file.
+    """
+    source = opened(path)
+    if source is None:
+        raise ValueError("no longer DICOM")
+    with source:
+        return dcmread(source, stop_before_pixels=True)
+
+
 def series_of(path: Path) -> str | None:
     """Return what a damaged file says to be its series, or None if it does not say it."""
     with suppress(InputError), damage_refused("damaged"):
@@ -173,6 +168,36 @@ def series_of(path: Path) -> str | None:
             with source:
                 return str(_read(source, [_SERIES], _SERIES.__lt__)[1].SeriesInstanceUID)
     return None
+
+
+def stored(header: Dataset, tag: BaseTag) -> Any:
+    """Return what an attribute holds, its text or numbers not yet decoded; None where it is missing."""
+    element = header.get_item(tag)
+    return None if element is None else element.value
+
+
+def private_value(header: Dataset, tag: BaseTag, creator: str) -> tuple[float, ...]:
+    """Return the numbers of a private attribute, none where it is missing, another's or cannot be understood.
+
+    Anonymisers may have taken out whose it is; its place is then trusted.
+    """
+    with suppress(*DAMAGE):
+        owner = header.get(tag.private_creator)
+        if tag in header and (owner is None or str(owner.value).strip() == creator):
+            value = header[tag].value
+            # Without its owner, pydicom does not know what it holds.
+            text = value.decode("ascii") if isinstance(value, bytes) else value
+            return tuple(as_numbers(text.strip(" \0").split("\\") if isinstance(text, str) else text).tolist())
+    return ()
+
+
+def is_mosaic(header: Dataset) -> bool:
+    """Tell whether all slices of a time point are tiles of one picture, as in functional series of Siemens."""
+    kind = stored(header, _IMAGE_TYPE) or ()
+    if (b"MOSAIC" if isinstance(kind, bytes) else "MOSAIC") in kind:
+        return True
+    tiles = private_value(header, _SIEMENS_TILES, SIEMENS) if _SIEMENS_TILES in header else ()
+    return bool(tiles) and tiles[0] > 1
 
 
 def numbers(header: Dataset, keyword: str) -> Vectors:
@@ -188,11 +213,6 @@ def numbers(header: Dataset, keyword: str) -> Vectors:
 def as_numbers(value: Any) -> Vectors:
     """Return a value of an attribute as numbers, one or many; none of None."""
     return np.array([] if value is None else value, dtype=np.float64).reshape(-1)
-
-
-def damaged_header(place: str) -> str:
-    """Return the sentence that a header cannot be read."""
-    return f"The header of {place} is damaged. Export the series again, or take the file out of the folder."
 
 
 def _refuse_lost_start(path: Path) -> None:
@@ -221,7 +241,7 @@ def _read(source: BinaryIO, tags: list[BaseTag | int], is_end: Callable[[int], b
 
 def _is_image(meta: Dataset, header: Dataset) -> bool:
     # An image that is cut off early has lost its rows, but must be told of and not be passed over.
-    kind = meta.get("MediaStorageSOPClassUID", UID(""))
+    kind = meta.get("MediaStorageSOPClassUID") or header.get("SOPClassUID", UID(""))
     if "SOPClassUID" not in header and kind != MediaStorageDirectoryStorage:
         raise ValueError("does not say what it is")
     if kind in _NO_PICTURE or "TotalPixelMatrixColumns" in header:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pydicom
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
 
 from knowsam.data.orientation import Affine, empty_for_working
 from knowsam.errors import InputError
 from knowsam.io.dicom.files import damage_refused, opened, refuse_implausible
+from knowsam.io.dicom.header import whole_header
 
 if TYPE_CHECKING:
     from pydicom.uid import UID
@@ -83,7 +83,8 @@ def read_pixels(frames: Sequence[Frame], affine: Affine) -> Pixels:
 def equal_pixels(frames: Sequence[Frame]) -> bool:
     """Tell whether frames hold the same grey values."""
     (_, expected), *others = _planes(frames)
-    return all(np.array_equal(expected, plane) for _, plane in others)
+    alike = len({_scale(frame) for frame in frames}) == 1
+    return alike and all(np.array_equal(expected, plane) for _, plane in others)
 
 
 def _whole(frames: Sequence[Frame], affine: Affine, scales: Array, invert: bool) -> tuple[Array, float | None]:
@@ -158,7 +159,7 @@ def _decoded(file: ImageFile, indices: list[int]) -> Iterator[tuple[int, Array]]
 
 def _grey(file: ImageFile, plane: Array) -> Array:
     if file.photometric == "PALETTE COLOR":
-        plane = apply_color_lut(plane, _whole_header(file))
+        plane = apply_color_lut(plane, whole_header(file.path))
     if file.photometric in _COLOURS:
         plane = np.rint(plane[..., :3] @ _LUMINANCE).astype(plane.dtype)
     elif _has_lut(file):
@@ -166,14 +167,6 @@ def _grey(file: ImageFile, plane: Array) -> Array:
     if plane.shape != file.shape:
         raise ValueError("not one grey value for each pixel")
     return plane
-
-
-def _whole_header(file: ImageFile) -> pydicom.Dataset:
-    source = opened(file.path)
-    if source is None:
-        raise ValueError("no longer DICOM")
-    with source:
-        return pydicom.dcmread(source, stop_before_pixels=True)
 
 
 def _has_lut(file: ImageFile) -> bool:

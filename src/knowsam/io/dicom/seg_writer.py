@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pydicom
 from nibabel.affines import apply_affine
 from pydicom.uid import generate_uid
 
@@ -21,6 +20,7 @@ from knowsam.data.segment_terms import Code, SegmentTerm, long_string, term_for
 from knowsam.data.volume import Volume, grid_difference
 from knowsam.errors import InputError, OutputError
 from knowsam.io.atomic import check_place, written_whole
+from knowsam.io.dicom.header import whole_header
 
 if TYPE_CHECKING:
     from highdicom.seg import Segmentation, SegmentDescription
@@ -155,7 +155,7 @@ def _require_fitting(labels: Volume, source: Volume) -> None:
 def _source_headers(source: Volume) -> list[Dataset]:
     """Read the headers of the source as highdicom wants them; they are changed in memory only."""
     try:
-        headers: list[Dataset] = [pydicom.dcmread(path, stop_before_pixels=True) for path in source.dicom_files]
+        headers = [whole_header(path) for path in source.dicom_files]
         for header in headers:
             header.decode()
             _complete(header, source)

@@ -16,12 +16,13 @@ from knowsam.data.orientation import Affine, to_working
 from knowsam.data.volume import Grid, Volume
 from knowsam.errors import InputError
 from knowsam.io.choice import ImageChoice
+from knowsam.io.dicom.alternation import alternate
 from knowsam.io.dicom.files import damage_refused, files_under, pydicom_silenced
 from knowsam.io.dicom.folder import Folder, Tracked, read_folder
 from knowsam.io.dicom.frames import Frame, read_frames
-from knowsam.io.dicom.grid import affine_of, assumed_affine, in_order
+from knowsam.io.dicom.grid import affine_of, assumed_affine, distances_mm, in_order
 from knowsam.io.dicom.pixels import equal_pixels, read_pixels
-from knowsam.io.dicom.spacing import SAME_MM
+from knowsam.io.dicom.spacing import positions
 from knowsam.io.dicom.stacks import Stack, name_of, stacks_of
 from knowsam.io.dicom.window import display_range
 
@@ -29,6 +30,14 @@ SERIES_NAME = "DICOM series"
 """What messages call the volume; its folder may be called after the patient."""
 
 _DIRECTORY_NAME = "DICOMDIR"
+_MOSAIC = (
+    "The series is a mosaic of Siemens: all slices of a time point are tiles of one picture, but one picture for each "
+    "slice is needed. Convert it to NIfTI, for example with dcm2niix, or export it without mosaic."
+)
+_ALTERNATING = (
+    "Grey values alternate from slice to slice, as if two images lay between each other, but nothing in the headers "
+    "tells them apart. Look at the slices; if they are of two images, put each into a folder of its own."
+)
 _ONE_SLICE = "The file holds one slice; the series it belongs to was read from its folder."
 
 
@@ -82,9 +91,18 @@ def _of_series(frames: list[Frame], folder: Folder, given: Path | None) -> list[
     try:
         folder.refuse_spoiled(frames[0].file.series)
         with damage_refused("The headers of the series are damaged. Export it again."):
-            return [_choice(stack, (*told, *folder.notices)) for stack in _holding(stacks_of(frames), given)]
+            slices = [frame for frame in frames if not frame.is_mosaic]
+            choices = [_choice(stack, (*told, *folder.notices)) for stack in _holding(stacks_of(slices), given)]
+            mosaics = len(frames) - len(slices)
+            return [*choices, *([_mosaic_choice(frames[0], mosaics)] if mosaics else [])]
     except InputError as error:
         return [ImageChoice(_name(frames[0]), "damaged", 0, partial(_refuse, str(error)))]
+
+
+def _mosaic_choice(frame: Frame, count: int) -> ImageChoice:
+    return ImageChoice(
+        _name(frame), f"mosaic of Siemens, {count} time point{'s' * (count > 1)}", 0, partial(_refuse, _MOSAIC)
+    )
 
 
 def _refuse(sentence: str) -> Volume:
@@ -115,15 +133,16 @@ def _holding(stacks: list[Stack], given: Path | None) -> list[Stack]:
 
 def _choice(stack: Stack, notices: tuple[str, ...]) -> ImageChoice:
     rows, columns = stack.frames[0].file.shape
-    extent = f"{len(stack.frames)} slices of {rows} x {columns}{_apart(in_order(stack.frames))}"
-    return ImageChoice(stack.description, extent, len(stack.frames), partial(_read, stack, notices))
+    extent = f"{stack.slices} slice{'s' * (stack.slices > 1)} of {rows} x {columns}{_apart(stack)}"
+    return ImageChoice(stack.description, extent, stack.slices, partial(_read, stack, notices))
 
 
-def _apart(ordered: Sequence[Frame]) -> str:
-    if not ordered[0].is_placed:
+def _apart(stack: Stack) -> str:
+    if not stack.frames[0].is_placed or stack.slices == 1:
         return ""
-    gaps_mm = np.diff([frame.position_mm @ ordered[0].normal for frame in ordered])
-    return f", {np.median(gaps_mm):.4g} mm apart"
+    lying_mm = distances_mm(stack.frames)
+    _, first = np.unique(positions(lying_mm), return_index=True)
+    return f", {np.median(np.diff(lying_mm[first])):.4g} mm apart"
 
 
 def _choices_of_file(path: Path, tracked: Tracked) -> tuple[ImageChoice, ...]:
@@ -157,18 +176,19 @@ def _read(stack: Stack, notices: tuple[str, ...]) -> Volume:
     with pydicom_silenced:
         ordered = in_order(stack.frames)
         different = _without_equal(ordered)
-        left_out = _left_out(stack.copies + len(ordered) - len(different), stack.alone)
+        left_out = _left_out(len(ordered) - len(different), stack.alone)
         try:
             affine, unplaced = _placed(different)
         except InputError as error:
             raise InputError(" ".join([str(error), *notices, *left_out])) from None
         pixels = read_pixels(different, affine)
+        doubts = stack.notices or ((_ALTERNATING,) if alternate(pixels.array) else ())
         array_ijk = pixels.array.T
         return Volume(
             to_working(array_ijk, affine),
             Grid(array_ijk.shape, affine),
             SERIES_NAME,
-            notices=(*notices, *left_out, *unplaced, *pixels.notices),
+            notices=(*notices, *doubts, *left_out, *unplaced, *pixels.notices),
             display_range=display_range(different[len(different) // 2], pixels),
             dicom_files=tuple(dict.fromkeys(frame.file.path for frame in different)),
         )
@@ -178,10 +198,9 @@ def _without_equal(ordered: list[Frame]) -> list[Frame]:
     """Leave out frames that hold the same pixels as another one at their position."""
     if not ordered[0].is_placed:
         return ordered
-    distances_mm = np.array([frame.position_mm for frame in ordered]) @ ordered[0].normal
-    position = np.cumsum(np.diff(distances_mm, prepend=distances_mm[:1]) > SAME_MM)
+    place = positions(distances_mm(ordered))
     kept: list[Frame] = []
-    for _, numbers in groupby(range(len(ordered)), key=lambda number: position[number]):
+    for _, numbers in groupby(range(len(ordered)), key=place.__getitem__):
         together = [ordered[number] for number in numbers]
         kept += together[:1] if len(together) == 1 or equal_pixels(together) else together
     return kept

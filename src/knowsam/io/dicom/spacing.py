@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
@@ -9,19 +12,33 @@ from knowsam.errors import InputError
 
 Distances = npt.NDArray[np.float64]
 
-SAME_MM = 0.01
-"""Slices this close to each other lie at one position."""
+_SAME_MM, _SAME_FRACTION = 0.01, 1 / 10
+"""Slices this close to each other, and closer than this fraction of the usual gap, lie at one position."""
 
-_GAP_TOLERANCE = 0.01
-"""How far gaps may differ: by this fraction, and by this many mm since positions may be written with two decimals."""
+_LEAST_GAP = 1 / 100
+"""Of the largest gap; what is smaller says nothing of the usual one."""
+
+_GAP_FRACTION = 0.01
+_ROUNDED_MM, _ROUNDED_FRACTION = 0.01, 1 / 8
+"""How far gaps may differ: by a fraction, and by this many mm since positions may be written with two decimals, but not
+by more than this fraction: slices may lie micrometres apart."""
 
 _MOST_LISTED = 8
+
+
+def positions(distances_mm: Distances) -> npt.NDArray[np.int_]:
+    """Return for each slice the number of its position; slices in any order, positions counted from the lowest."""
+    order = np.argsort(distances_mm, kind="stable")
+    gaps_mm = np.diff(distances_mm[order])
+    numbers = np.zeros(len(order), dtype=np.int_)
+    numbers[order[1:]] = np.cumsum(gaps_mm > _same_mm(gaps_mm))
+    return numbers
 
 
 def are_even(distances_mm: Distances) -> bool:
     """Tell whether slices, in any order, lie one at each position and evenly spaced."""
     gaps_mm = np.diff(np.sort(distances_mm))
-    return not gaps_mm.size or bool(gaps_mm.min() > SAME_MM and not _is_uneven(gaps_mm).any())
+    return not gaps_mm.size or bool(gaps_mm.min() > _same_mm(gaps_mm) and not _is_uneven(gaps_mm).any())
 
 
 def refuse_uneven(distances_mm: Distances) -> None:
@@ -30,13 +47,16 @@ def refuse_uneven(distances_mm: Distances) -> None:
     Raises
     ------
     InputError
-        If two lie at one position, some are missing, or they are unevenly spaced.
+        If there is only one, two lie at one position, some are missing, or they are unevenly spaced.
     """
+    if len(distances_mm) < 2:
+        raise InputError("All images of the stack are copies of one slice, but at least 2 slices are needed.")
     gaps_mm = np.diff(distances_mm)
     if not np.isfinite(gaps_mm).all():
         raise InputError("A position in the series is no number. Export the series again, or convert it to NIfTI.")
-    if gaps_mm.min() <= SAME_MM:
-        repeated = _count(int(np.count_nonzero(gaps_mm <= SAME_MM)), "slice lies", "slices lie")
+    same = gaps_mm <= _same_mm(gaps_mm)
+    if same.any():
+        repeated = _count(int(np.count_nonzero(same)), "slice lies", "slices lie")
         raise InputError(
             f"{repeated} where another one lies that looks different, and nothing in the headers tells them apart, but "
             "one at each position is needed. Put one time point, echo or reconstruction into a folder of its own."
@@ -46,17 +66,35 @@ def refuse_uneven(distances_mm: Distances) -> None:
         return
     usual_mm = float(np.median(gaps_mm))
     missing = np.rint(gaps_mm / usual_mm).astype(int) - 1
-    if np.allclose(gaps_mm, (missing + 1) * usual_mm, rtol=_GAP_TOLERANCE, atol=_GAP_TOLERANCE):
+    if np.allclose(gaps_mm, (missing + 1) * usual_mm, rtol=_GAP_FRACTION, atol=_rounded_mm(usual_mm)):
         raise InputError(_missing_sentence(distances_mm, missing))
     gap = int(np.argmax(uneven))
+    told = _teller(usual_mm)
     raise InputError(
-        f"Slices {gap + 1} and {gap + 2} by position lie {gaps_mm[gap]:.2f} mm apart, but {usual_mm:.2f} mm are "
+        f"Slices {gap + 1} and {gap + 2} by position lie {told(gaps_mm[gap])} mm apart, but {told(usual_mm)} mm are "
         "usual in the series. Export it again with all its slices, or resample it to even spacing."
     )
 
 
+def _same_mm(gaps_mm: Distances) -> float:
+    """Return how far apart slices at one position may lie, given the gaps between sorted slices."""
+    apart = gaps_mm[gaps_mm > _LEAST_GAP * gaps_mm.max(initial=0)]
+    return min(_SAME_MM, _SAME_FRACTION * float(np.median(apart))) if apart.size else _SAME_MM
+
+
 def _is_uneven(gaps_mm: Distances) -> npt.NDArray[np.bool_]:
-    return ~np.isclose(gaps_mm, float(np.median(gaps_mm)), rtol=_GAP_TOLERANCE, atol=_GAP_TOLERANCE)
+    usual_mm = float(np.median(gaps_mm))
+    return ~np.isclose(gaps_mm, usual_mm, rtol=_GAP_FRACTION, atol=_rounded_mm(usual_mm))
+
+
+def _rounded_mm(usual_mm: float) -> float:
+    return min(_ROUNDED_MM, _ROUNDED_FRACTION * usual_mm)
+
+
+def _teller(usual_mm: float) -> Callable[[float], str]:
+    """Return what writes lengths with two decimals, or as many as it takes to tell slices apart."""
+    decimals = max(2, 2 - math.floor(math.log10(usual_mm)))
+    return lambda length_mm: f"{length_mm:.{decimals}f}"
 
 
 def _missing_sentence(distances_mm: Distances, missing: npt.NDArray[np.int_]) -> str:
@@ -67,11 +105,12 @@ def _missing_sentence(distances_mm: Distances, missing: npt.NDArray[np.int_]) ->
         for start, count in zip(distances_mm, missing.tolist(), strict=False)
         for number in range(1, min(count, _MOST_LISTED + 1) + 1)
     ]
-    listed = ", ".join(f"{place:.2f}" for place in positions_mm[:_MOST_LISTED])
+    told = _teller(usual_mm)
+    listed = ", ".join(told(place) for place in positions_mm[:_MOST_LISTED])
     more = ", ..." if len(positions_mm) > _MOST_LISTED else ""
     return (
         f"{_count(int(missing.sum()), 'slice is', 'slices are')} missing, at {listed}{more} mm along the normal; the "
-        f"{len(distances_mm)} that are there reach from {distances_mm[0]:.2f} to {distances_mm[-1]:.2f} mm. "
+        f"{len(distances_mm)} that are there reach from {told(distances_mm[0])} to {told(distances_mm[-1])} mm. "
         "Export the series again with all its slices."
     )
 

@@ -4,40 +4,23 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from knowsam.data.short_line import short_line
-from knowsam.io.dicom.frames import Frame
-from knowsam.io.dicom.header import TELLING
-from knowsam.io.dicom.spacing import SAME_MM, are_even
+from knowsam.io.dicom.grid import distances_mm
+from knowsam.io.dicom.spacing import are_even, positions
+from knowsam.io.dicom.telling import TELLING, Says, Telling, differing, marks_of, occasions, values_of
 
-_UNITS = {
-    "StackID": "stack {}",
-    "TemporalPositionIdentifier": "time point {}",
-    "TemporalPositionIndex": "time point {}",
-    "EchoNumbers": "echo {}",
-    "EffectiveEchoTime": "echo time {} ms",
-    "EchoTime": "echo time {} ms",
-    "InversionTime": "inversion time {} ms",
-    "FlipAngle": "flip angle {}",
-    "DiffusionBValue": "b = {}",
-    "ConvolutionKernel": "kernel {}",
-    "KVP": "{} kV",
-    "AcquisitionNumber": "acquisition {}",
-    "FrameAcquisitionNumber": "acquisition {}",
-}
-"""How values are told that mean something to a person; of others only the rank is told."""
+if TYPE_CHECKING:
+    from knowsam.io.dicom.frames import Frame
 
-_TEXTS = ("StackID", "ComplexImageComponent", "FrameType", "ImageType", "ConvolutionKernel")
-_TIMES = ("TriggerTime", "NominalCardiacTriggerDelayTime", "FrameReferenceTime", "AcquisitionTime")
-_SAME_DIRECTION, _SAME_SPACING_MM = 1e-4, 1e-4
+_SAME_DIRECTION, _SAME_SPACING = 1e-4, 2e-4
+_MOST_LISTED = 4
 
-Part = tuple[tuple[str, ...], list[Frame]]
+_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,21 +29,31 @@ class Stack:
 
     Parameters
     ----------
-    frames : in no order.
+    frames : in no order; several at one position are copies, or do not belong together.
     marks : what tells it from the other stacks of the series, in words.
-    copies : how many copies of its frames were left out.
+    notices : what is doubtful about it, in sentences.
     alone : how many frames of its series belong to no stack.
     """
 
     frames: tuple[Frame, ...]
     marks: tuple[str, ...] = ()
-    copies: int = 0
+    notices: tuple[str, ...] = ()
     alone: int = 0
 
     @property
     def description(self) -> str:
         """What the series is called, and what tells this stack from others; names no patient."""
         return ", ".join([name_of(self.frames[0]), *self.marks])
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether it is one frame, or says so in several files."""
+        return len({(frame.file.instance, frame.index) for frame in self.frames}) == 1 == self.slices
+
+    @property
+    def slices(self) -> int:
+        """How many positions its frames have, or how many they are where no place is known of them."""
+        return int(positions(distances_mm(self.frames)).max()) + 1 if self.frames[0].is_placed else len(self.frames)
 
 
 def name_of(frame: Frame) -> str:
@@ -84,14 +77,9 @@ def stacks_of(series: list[Frame]) -> list[Stack]:
     InputError
         If an attribute that may tell them apart is damaged.
     """
-    parts = [part for looks in _of_one_look(series) for part in _told_apart(looks, TELLING)]
-    once = [_once(part) for _, part in parts]
-    alone = sum(len(kept) == 1 for kept in once)
-    return [
-        Stack(tuple(kept), marks, len(part) - len(kept), alone)
-        for (marks, part), kept in zip(parts, once, strict=True)
-        if len(kept) > 1
-    ]
+    parts = [stack for looks in _of_one_look(series) for stack in _told_apart(looks, TELLING)]
+    alone = sum(len(stack.frames) for stack in parts if stack.is_alone)
+    return [replace(stack, alone=alone) for stack in parts if not stack.is_alone]
 
 
 def _of_one_look(series: list[Frame]) -> list[list[Frame]]:
@@ -112,10 +100,11 @@ def _of_one_orientation(alike: list[Frame]) -> list[list[Frame]]:
     if not alike[0].is_placed:
         return [alike]
     looks = np.array([[*frame.directions, *frame.spacing_mm] for frame in alike])
-    tolerance = np.array([_SAME_DIRECTION] * 6 + [_SAME_SPACING_MM] * 2)
     parts, left = [], np.arange(len(alike))
     while left.size:
-        same = (np.abs(looks[left] - looks[left[0]]) <= tolerance).all(axis=1)
+        first = looks[left[0]]
+        tolerance = np.concatenate([[_SAME_DIRECTION] * 6, _SAME_SPACING * first[6:]])
+        same = (np.abs(looks[left] - first) <= tolerance).all(axis=1)
         # What is not a number is like nothing, itself included.
         same[0] = True
         parts.append([alike[index] for index in left[same]])
@@ -123,112 +112,125 @@ def _of_one_orientation(alike: list[Frame]) -> list[list[Frame]]:
     return parts
 
 
-def _told_apart(frames: list[Frame], attributes: Sequence[str]) -> list[Part]:
+def _told_apart(frames: list[Frame], attributes: Sequence[Telling]) -> list[Stack]:
     """Split frames by the attributes that leave one frame at each position, and these evenly spaced."""
-    if not frames[0].is_placed or ((repeats := _repeats(frames)) == 1 and are_even(_distances_mm(frames))):
-        return [((), frames)]
-    for rank, keyword in enumerate(attributes):
-        groups = _by_value(frames, keyword)
+    attributes = differing(frames, attributes)
+    if not frames[0].is_placed:
+        return _of_one_number(frames, attributes)
+    repeats = _repeats(frames)
+    if repeats == 1 and are_even(distances_mm(frames)):
+        return _interleaved(frames, attributes)
+    for attribute in attributes:
+        groups = _by_value(frames, values_of(frames, attribute))
         if _tells_apart(list(groups.values()), repeats):
-            told = _words(keyword, list(groups))
-            return [
-                ((mark, *marks), part)
-                for mark, group in zip(told, groups.values(), strict=True)
-                for marks, part in _told_apart(group, attributes[rank + 1 :])
-            ]
-    return _by_rank_in_time(frames, repeats) or [((), frames)]
+            return _split(groups, attribute, attributes)
+    return _by_rank_in_time(frames, repeats, attributes) or [Stack(tuple(frames))]
+
+
+def _of_one_number(frames: list[Frame], attributes: Sequence[Telling]) -> list[Stack]:
+    """Split frames of which no place is known by the attributes that leave as many in each part."""
+    for attribute in attributes:
+        groups = _by_value(frames, values_of(frames, attribute))
+        sizes = {len(group) for group in groups.values()}
+        if len(groups) > 1 and len(sizes) == 1 and sizes != {1}:
+            return _split(groups, attribute, attributes)
+    return [Stack(tuple(frames))]
 
 
 def _tells_apart(groups: list[list[Frame]], repeats: int) -> bool:
     if repeats == 1:
-        return len(groups) > 1 and all(len(group) > 1 and are_even(_distances_mm(group)) for group in groups)
+        return len(groups) > 1 and all(len(group) > 1 and are_even(distances_mm(group)) for group in groups)
     return 1 < len(groups) <= repeats and max(map(_repeats, groups)) < repeats
 
 
-def _by_rank_in_time(frames: list[Frame], repeats: int) -> list[Part]:
+def _split(groups: dict[Any, list[Frame]], attribute: Telling, attributes: Sequence[Telling]) -> list[Stack]:
+    others = [other for other in attributes if other is not attribute]
+    return [
+        replace(stack, marks=(mark, *stack.marks))
+        for mark, group in zip(marks_of(attribute, list(groups)), groups.values(), strict=True)
+        for stack in _told_apart(group, others)
+    ]
+
+
+def _interleaved(frames: list[Frame], attributes: Sequence[Telling]) -> list[Stack]:
+    """Split evenly spaced frames, one at each position, if slices of two images lie between each other.
+
+    Even spacing is no proof of one image. But one image may have been acquired in two turns, odd slices behind even
+    ones, and nothing tells this from two images before and after an injection: both are offered.
+    """
+    places = positions(distances_mm(frames)).tolist()
+    for attribute in attributes:
+        values = values_of(frames, attribute)
+        values = occasions(values) if attribute.is_clock else values
+        if not _lie_between_each_other(list(_by_value(places, values).values()), attribute.says):
+            continue
+        groups = _by_value(frames, values)
+        parts = _split(groups, attribute, attributes)
+        if attribute.says is Says.WHAT:
+            return parts
+        marks = (f"all {len(groups)} {attribute.noun}s interleaved",)
+        return [*parts, Stack(tuple(frames), marks, _unlike(frames, attributes))]
+    return [Stack(tuple(frames), notices=_unlike(frames, attributes))]
+
+
+def _lie_between_each_other(groups: Sequence[list[int]], says: Says) -> bool:
+    """Tell whether the slices of each group, by their numbers in the stack, are evenly spaced between the others'."""
+    if says is Says.WHICH_PART or len(groups) < 2 or min(map(len, groups)) < 2:
+        return False
+    steps = [set(np.diff(sorted(group)).tolist()) for group in groups]
+    if says is Says.WHAT:
+        return all(len(step) == 1 for step in steps) and steps != [{1}] * len(groups)
+    # Where slices far from each other are excited together, a moment is that of a few slices.
+    return steps == [{len(groups)}] * len(groups) and len(groups) <= min(map(len, groups))
+
+
+def _unlike(frames: list[Frame], attributes: Sequence[Telling]) -> tuple[str, ...]:
+    """Return what is doubtful about frames that lie like one image, but say that they show different things."""
+    for attribute in (attribute for attribute in attributes if attribute.says is Says.WHAT):
+        marks = marks_of(attribute, list(_by_value(frames, values_of(frames, attribute))))
+        if len(marks) > 1:
+            listed = ", ".join(marks[:_MOST_LISTED]) + (" and more" if len(marks) > _MOST_LISTED else "")
+            return (
+                f"The slices lie like those of one image and were read as one, but their headers differ: {listed}.",
+            )
+    return ()
+
+
+def _by_rank_in_time(frames: list[Frame], repeats: int, attributes: Sequence[Telling]) -> list[Stack]:
     """Split frames whose times differ from slice to slice, as in a beating heart, by their order at each position."""
     places = _at_each_position(frames)
     if repeats == 1 or {len(place) for place in places} != {repeats}:
         return []
-    for keyword in _TIMES:
-        ranked = [_in_time(place, keyword) for place in places]
-        if all(ranked):
-            parts = [list(part) for part in zip(*ranked, strict=True)]
-            return [((f"time {rank} of {repeats}",), part) for rank, part in enumerate(parts, 1)]
+    for attribute in attributes:
+        if not attribute.is_ranked:
+            continue
+        times = values_of(frames, attribute)
+        if None not in times and all(len({times[index] for index in place}) == repeats for place in places):
+            ranked = [sorted(place, key=times.__getitem__) for place in places]
+            return [
+                Stack(tuple(frames[index] for index in part), (f"time {rank} of {repeats}",))
+                for rank, part in enumerate(zip(*ranked, strict=True), 1)
+            ]
     return []
 
 
-def _in_time(frames: list[Frame], keyword: str) -> list[Frame]:
-    """Return frames in the order of their times, or none if two have the same."""
-    times = [frame.number(keyword, 0) for frame in frames]
-    return [frames[index] for index in np.argsort(times)] if len(set(times)) == len(times) else []
-
-
-def _once(frames: list[Frame]) -> list[Frame]:
-    """Leave out copies: the same instance at the same position."""
-    if not frames[0].is_placed:
-        return list({frame.index: frame for frame in reversed(frames)}.values())[::-1]
-    kept = [
-        list({(frame.file.instance, frame.index): frame for frame in reversed(place)}.values())[::-1]
-        for place in _at_each_position(frames)
-    ]
-    return [frame for place in kept for frame in place]
-
-
-def _at_each_position(frames: list[Frame]) -> list[list[Frame]]:
-    distances_mm = _distances_mm(frames)
-    order = np.argsort(distances_mm, kind="stable")
-    places = [[frames[order[0]]]]
-    for before, index in pairwise(order):
-        if distances_mm[index] - distances_mm[before] > SAME_MM:
-            places.append([])
-        places[-1].append(frames[index])
-    return places
+def _at_each_position(frames: list[Frame]) -> list[list[int]]:
+    """Return the indices of the frames at each position."""
+    places: dict[int, list[int]] = defaultdict(list)
+    for index, place in enumerate(positions(distances_mm(frames)).tolist()):
+        places[place].append(index)
+    return list(places.values())
 
 
 def _repeats(frames: list[Frame]) -> int:
     return max(map(len, _at_each_position(frames)))
 
 
-def _distances_mm(frames: list[Frame]) -> npt.NDArray[np.float64]:
-    return np.array([frame.position_mm for frame in frames]) @ frames[0].normal
-
-
-def _by_value(frames: list[Frame], keyword: str) -> dict[Any, list[Frame]]:
-    groups: dict[Any, list[Frame]] = defaultdict(list)
-    for frame in frames:
-        groups[_comparable(keyword, frame.value(keyword))].append(frame)
+def _by_value(items: Sequence[_Item], values: Sequence[Any]) -> dict[Any, list[_Item]]:
+    groups: dict[Any, list[_Item]] = defaultdict(list)
+    for item, value in zip(items, values, strict=True):
+        groups[value].append(item)
     return dict(sorted(groups.items(), key=lambda item: (item[0] is not None, item[0])))
-
-
-def _comparable(keyword: str, value: Any) -> Any:
-    """Return a value of an attribute as one text or as numbers."""
-    if value is None or value == "":
-        return None
-    many = isinstance(value, Iterable) and not isinstance(value, str | bytes)
-    values = tuple(value) if many else (value,)
-    return "/".join(map(str, values)) if keyword in _TEXTS else tuple(map(float, values))
-
-
-def _words(keyword: str, values: list[Any]) -> list[str]:
-    """Tell for each value of an attribute how it differs from the others."""
-    if keyword in ("ImageType", "FrameType", "ComplexImageComponent"):
-        common = set.intersection(*(set((value or "").split("/")) for value in values))
-        own = [[word for word in (value or "").split("/") if word not in common] for value in values]
-        return [f"type {_plain(' '.join(words)).lower() or 'plain'}" for words in own]
-    if keyword in _UNITS:
-        return [_UNITS[keyword].format(_told(value)) for value in values]
-    return [f"{'direction' if 'Gradient' in keyword else 'time'} {rank} of {len(values)}" for rank in _ranks(values)]
-
-
-def _ranks(values: list[Any]) -> range:
-    return range(1, len(values) + 1)
-
-
-def _told(value: Any) -> str:
-    if value is None:
-        return "unknown"
-    return _plain(value) if isinstance(value, str) else " ".join(f"{number:g}" for number in value)
 
 
 def _plain(value: object) -> str:

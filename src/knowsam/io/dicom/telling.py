@@ -1,0 +1,248 @@
+"""Attributes that tell the images of one series apart, and the words for what they say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import date
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydicom.tag import BaseTag, Tag
+
+from knowsam.data.short_line import short_line
+from knowsam.io.dicom.files import damage_refused, damaged_header
+
+if TYPE_CHECKING:
+    from knowsam.io.dicom.frames import Frame
+
+SIEMENS = "SIEMENS MR HEADER"
+"""Owner of the private attributes of MR by Siemens."""
+
+_DAY_S = 86400.0
+_SHORTEST_PAUSE_S = 3.0
+"""Slices taken by turns within one repetition lie closer in time, also where seconds are written without a fraction."""
+
+
+class Says(Enum):
+    """What it means if evenly spaced slices, one at each position, differ in an attribute."""
+
+    WHAT = auto()
+    """They show different things, such as two echoes."""
+
+    WHEN = auto()
+    """They were taken at different times: as two images, or as one whose slices were taken by turns."""
+
+    WHICH_PART = auto()
+    """They are parts of one image."""
+
+
+@dataclass(frozen=True)
+class Telling:
+    """An attribute that may tell images of one series apart.
+
+    Parameters
+    ----------
+    keyword : of the attribute; of a private one, what to call it.
+    noun : what it is in the words for a person.
+    words : how a value is told; of values that mean nothing to a person, or may name a patient, only the rank is told.
+    element, creator : of a private attribute: its tag in the first block of its group, and whose block that must be.
+    day : keyword of the date that belongs to a time of the day.
+    of_frames : the header holds a value for each frame, as in nuclear medicine.
+    is_ranked : its values may differ from slice to slice, as times in a beating heart do; their order counts.
+    """
+
+    keyword: str
+    noun: str
+    words: str = ""
+    says: Says = Says.WHAT
+    is_text: bool = False
+    is_clock: bool = False
+    day: str = ""
+    is_ranked: bool = False
+    of_frames: bool = False
+    element: int = 0
+    creator: str = ""
+    tags: tuple[BaseTag, ...] = field(init=False, repr=False)
+    """Its own, and those that its value depends on."""
+
+    def __post_init__(self) -> None:
+        own = Tag(self.element or self.keyword)
+        block = (own.private_creator,) if self.creator else ()
+        day = (Tag(self.day),) if self.day else ()
+        object.__setattr__(self, "tags", (own, *block, *day))
+
+
+TELLING = (
+    Telling("StackID", "stack", "stack {}", Says.WHICH_PART, is_text=True),
+    Telling("PatientID", "patient", is_text=True),
+    Telling("StudyInstanceUID", "study", is_text=True),
+    Telling("FrameOfReferenceUID", "frame of reference", is_text=True),
+    Telling("SeriesNumber", "series number", "series number {}"),
+    Telling("SeriesDescription", "description", is_text=True),
+    Telling("TemporalPositionIdentifier", "time point", "time point {}"),
+    Telling("TemporalPositionIndex", "time point", "time point {}"),
+    Telling("EchoNumbers", "echo", "echo {}"),
+    Telling("EffectiveEchoTime", "echo time", "echo time {} ms"),
+    Telling("EchoTime", "echo time", "echo time {} ms"),
+    Telling("InversionTime", "inversion time", "inversion time {} ms"),
+    Telling("InversionTimes", "inversion time", "inversion time {} ms"),
+    Telling("FlipAngle", "flip angle", "flip angle {}"),
+    Telling("DiffusionBValue", "b value", "b = {}"),
+    Telling("SiemensBValue", "b value", "b = {}", element=0x0019100C, creator=SIEMENS),
+    Telling("GEBValue", "b value", "b = {}", element=0x00431039, creator="GEMS_PARM_01"),
+    Telling("PhilipsBValue", "b value", "b = {}", element=0x20011003, creator="Philips Imaging DD 001"),
+    Telling("UIHBValue", "b value", "b = {}", element=0x00651009, creator="Image Private Header"),
+    Telling("ComplexImageComponent", "type", "type {}", is_text=True),
+    Telling("FrameType", "type", "type {}", is_text=True),
+    Telling("ImageType", "type", "type {}", is_text=True),
+    Telling("GEDataType", "component", element=0x0043102F, creator="GEMS_PARM_01"),
+    Telling("SequenceName", "sequence", "sequence {}", is_text=True),
+    Telling("ConvolutionKernel", "kernel", "kernel {}", is_text=True),
+    Telling("KVP", "voltage", "{} kV"),
+    Telling("ContrastBolusAgent", "contrast agent", "contrast agent {}", is_text=True),
+    Telling("NominalPercentageOfCardiacPhase", "cardiac phase", "cardiac phase {} %"),
+    Telling("NominalPercentageOfRespiratoryPhase", "respiratory phase", "respiratory phase {} %"),
+    *(
+        Telling(keyword, noun, f"{noun} {{}}", of_frames=True)
+        for keyword, noun in (
+            ("EnergyWindowVector", "energy window"),
+            ("DetectorVector", "detector"),
+            ("RotationVector", "rotation"),
+            ("RRIntervalVector", "RR interval"),
+            ("TimeSlotVector", "time slot"),
+            ("TimeSliceVector", "time slice"),
+        )
+    ),
+    Telling("AcquisitionNumber", "acquisition", "acquisition {}", Says.WHEN),
+    Telling("FrameAcquisitionNumber", "acquisition", "acquisition {}", Says.WHEN),
+    Telling("FrameReferenceTime", "time", says=Says.WHEN, is_ranked=True),
+    Telling("NominalCardiacTriggerDelayTime", "time", says=Says.WHEN, is_ranked=True),
+    Telling("TriggerTime", "time", says=Says.WHEN, is_ranked=True),
+    Telling("DiffusionGradientOrientation", "direction"),
+    Telling("SiemensDirection", "direction", element=0x0019100E, creator=SIEMENS),
+    Telling("AcquisitionTime", "time", says=Says.WHEN, is_clock=True, day="AcquisitionDate", is_ranked=True),
+    Telling("AcquisitionDateTime", "time", says=Says.WHEN, is_clock=True, is_ranked=True),
+    Telling("FrameAcquisitionDateTime", "time", says=Says.WHEN, is_clock=True, is_ranked=True),
+    Telling("ContentTime", "time", says=Says.WHEN, is_clock=True, day="ContentDate"),
+    Telling("RepetitionTime", "repetition time", "repetition time {} ms", Says.WHEN),
+    Telling("ImageComments", "comment", says=Says.WHEN, is_text=True),
+)
+"""Those that mean most to a person come first."""
+
+
+def differing(frames: Sequence[Frame], attributes: Iterable[Telling]) -> tuple[Telling, ...]:
+    """Return those of the attributes in which frames differ."""
+    return tuple(attribute for attribute in attributes if _differ(frames, attribute))
+
+
+def values_of(frames: Sequence[Frame], attribute: Telling) -> list[Any]:
+    """Return the value of each frame, to be compared and sorted: a text or numbers, None where there is none.
+
+    Raises
+    ------
+    InputError
+        If one is damaged.
+    """
+    values = []
+    for frame in frames:
+        with damage_refused(damaged_header(frame.file.place)):
+            values.append(_value(frame, attribute))
+    return _over_midnight(values) if attribute.is_clock else values
+
+
+def occasions(moments: Sequence[Any]) -> list[Any]:
+    """Return for each moment in s the first of its occasion: times apart by a pause longer than each of them lasts.
+
+    Where there is no such pause, all of them are one occasion.
+    """
+    times = sorted({moment[0] for moment in moments if moment is not None})
+    pauses = np.diff(times)
+    if not pauses.size or pauses.max() <= _SHORTEST_PAUSE_S:
+        return [None] * len(moments)
+    first = np.concatenate([[0], np.flatnonzero(pauses > pauses.max() / 2) + 1])
+    last = np.append(first[1:], len(times)) - 1
+    starts = np.array(times)[first]
+    if (np.array(times)[last] - starts).max() > pauses.max() / 2:
+        return [None] * len(moments)
+    return [
+        None if moment is None else (float(starts[np.searchsorted(starts, moment[0], side="right") - 1]),)
+        for moment in moments
+    ]
+
+
+def marks_of(attribute: Telling, values: Sequence[Any]) -> list[str]:
+    """Tell for each value of an attribute, in their order, how it differs from the others; names no patient."""
+    if attribute.noun == "type":
+        common = set.intersection(*(set((value or "").split("/")) for value in values))
+        own = [[word for word in (value or "").split("/") if word not in common] for value in values]
+        return [f"type {short_line(' '.join(words)).lower() or 'plain'}" for words in own]
+    if attribute.words:
+        return [attribute.words.format(_told(value)) for value in values]
+    return [f"{attribute.noun} {rank} of {len(values)}" for rank in range(1, len(values) + 1)]
+
+
+def _differ(frames: Sequence[Frame], attribute: Telling) -> bool:
+    # As stored they are compared in no time, so that only attributes that tell anything are decoded.
+    first = frames[0].stored(attribute.keyword, attribute.tags)
+    return any(frame.stored(attribute.keyword, attribute.tags) != first for frame in frames)
+
+
+def _value(frame: Frame, attribute: Telling) -> Any:
+    if attribute.is_clock:
+        return _moment_s(attribute, *frame.stored(attribute.keyword, attribute.tags))
+    private = bool(attribute.creator)
+    value = frame.private(attribute.tags[0], attribute.creator) if private else frame.value(attribute.keyword)
+    if value is None or value == "":
+        return None
+    many = isinstance(value, Iterable) and not isinstance(value, str | bytes)
+    values = tuple(value) if many else (value,)
+    if attribute.is_text:
+        return "/".join(map(str, values))
+    return _numbers(attribute, values)
+
+
+def _numbers(attribute: Telling, values: Sequence[Any]) -> Any:
+    if attribute.noun == "b value":
+        # GE adds 10^9 to it, and three other numbers follow.
+        values = [float(value) % 1e9 for value in values[:1]]
+    # The same number is written with more digits in one file than in another.
+    return tuple(float(f"{float(value):.6g}") for value in values) or None
+
+
+def _moment_s(attribute: Telling, *stored: Any) -> tuple[float] | None:
+    """Return when a frame was acquired, in s; of a time of the day and its date, or of one text that is both."""
+    # To decode times as pydicom does would take longer than all else that is done with them.
+    texts = [text.decode("ascii", "replace") if isinstance(text, bytes) else str(text or "") for text in stored]
+    if attribute.day:
+        clock, day = texts[0].replace(":", ""), "".join(texts[1:])
+    else:
+        clock, day = re.split("[+-]", texts[0][8:])[0], texts[0][:8]
+    with suppress(ValueError):
+        seconds = 3600 * int(clock[:2]) + 60 * int(clock[2:4] or 0) + float(clock[4:].strip(" \0") or 0)
+        return (_DAY_S * _ordinal(day.strip(" \0")) + seconds,)
+    return None
+
+
+def _ordinal(day: str) -> int:
+    with suppress(ValueError):
+        return date.fromisoformat(day.replace(".", "")).toordinal()
+    return 0
+
+
+def _over_midnight(moments: list[Any]) -> list[Any]:
+    """Return moments of one day, or of no known one, that lie more than half a day apart as if they passed midnight."""
+    times = [moment[0] for moment in moments if moment is not None]
+    if not times or len({time // _DAY_S for time in times}) > 1 or max(times) - min(times) < _DAY_S / 2:
+        return moments
+    noon = (times[0] // _DAY_S + 0.5) * _DAY_S
+    return [(moment[0] + _DAY_S,) if moment is not None and moment[0] < noon else moment for moment in moments]
+
+
+def _told(value: Any) -> str:
+    if value is None:
+        return "unknown"
+    return short_line(value) if isinstance(value, str) else " ".join(f"{number:g}" for number in value)
