@@ -20,6 +20,7 @@ from pydicom.uid import UID, ExplicitVRBigEndian, ImplicitVRLittleEndian, MediaS
 
 from knowsam.errors import InputError
 from knowsam.io.dicom.files import META_START, damage_refused, opened
+from knowsam.io.dicom.identity import IDENTIFYING
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -55,7 +56,7 @@ _READ_KEYWORDS = (
     *TELLING,
     "SOPClassUID",
     "SOPInstanceUID",
-    "SeriesInstanceUID",
+    *IDENTIFYING,
     "SeriesNumber",
     "SeriesDescription",
     "Modality",

@@ -18,6 +18,7 @@ from knowsam.data.volume import Volume
 from knowsam.errors import InputError
 from knowsam.io.dicom.cielab import rgb_of_cielab
 from knowsam.io.dicom.files import DAMAGE, is_dicom, opened, pydicom_silenced
+from knowsam.io.dicom.identity import identity_of_labels
 from knowsam.io.dicom.seg_frames import seg_frames
 from knowsam.io.dicom.seg_pixels import label_values, refuse_sizes
 from knowsam.io.dicom.seg_writer import VALUE_PREFIX
@@ -89,6 +90,7 @@ def _volume(path: Path, dataset: Dataset) -> Volume:
         path.stem,
         notices=tuple(filter(None, (*assumed, *told))),
         classes=tuple(classes.values()),
+        identity=identity_of_labels(dataset),
         sparse=frames.sparse,
     )
 
