@@ -131,10 +131,11 @@ class _Distances:
 
 def _distances(along_mm: Vectors, measures: Dataset) -> _Distances:
     gaps_mm = np.diff(np.sort(along_mm))
+    gaps_mm = gaps_mm[gaps_mm > _SAME_MM]
     return _Distances(
         stated=abs(float(measures.get("SpacingBetweenSlices") or 0)),
         thickness=abs(float(measures.get("SliceThickness") or 0)),
-        smallest_gap=float(gaps_mm[gaps_mm > _SAME_MM].min(initial=np.inf)) if (gaps_mm > _SAME_MM).any() else 0.0,
+        smallest_gap=float(gaps_mm.min()) if gaps_mm.size else 0.0,
     )
 
 
