@@ -13,8 +13,10 @@ from napari.utils.notifications import show_info
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from knowsam.data.annotation import BACKGROUND_CLASS, default_classes
+from knowsam.data.identity import belonging
 from knowsam.data.resample import placed_on
 from knowsam.errors import InputError
+from knowsam.io.dicom.seg_writer import is_dicom_seg_name
 from knowsam.io.image_file import IMAGE_SUFFIXES
 from knowsam.io.labels import read_labels
 from napari_knowsam._writer import export_mask, labels_of
@@ -27,7 +29,6 @@ from napari_knowsam.panels.terms_dialog import ask_terms
 from napari_knowsam.volume_layers import (
     CLASSES_KEY,
     empty_labels_layer_data,
-    grid_of,
     has_known_orientation,
     image_layer_data,
     labels_layer_data,
@@ -38,6 +39,8 @@ from napari_knowsam.volume_layers import (
 from napari_knowsam.volumes_dialog import VolumesDialog
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import napari
 
     from knowsam.data.annotation import LabelClass
@@ -84,7 +87,7 @@ def open_mask(viewer: napari.viewer.Viewer) -> None:
         with errors_shown():
             labels = read_labels(Path(chosen))
             if (image := _image_below(viewer)) is not None:
-                labels = placed_on(labels, grid_of(image))
+                labels = placed_on(belonging(labels, image), image.grid)
             data, kwargs, _ = labels_layer_data(told(labels))
             viewer.add_labels(data, **kwargs)
 
@@ -93,10 +96,13 @@ def export_labels(viewer: napari.viewer.Viewer) -> None:
     """Ask for a name and save the selected labels on the grid of the image they lie on."""
     with errors_shown():
         layer, window = _selected_labels(viewer), QApplication.activeWindow()
-        labels, source = labels_of(layer), _source(layer, viewer)
+        labels, sources = labels_of(layer), _sources(layer, viewer)
+        source = sources[0] if sources else labels
         if not has_known_orientation(layer):
             labels = replace(labels, grid=source.grid)
         path = ask_mask_path(window, f"{layer.name}.nii.gz", dicom=bool(source.dicom_files))
+        if path is not None and is_dicom_seg_name(path):
+            _require_one_patient(layer.name, sources)
         if path is not None and export_mask(path, labels, source, partial(ask_terms, window)):
             show_info(f"Saved {path.name}.")
 
@@ -135,11 +141,11 @@ def _selected_image(viewer: napari.viewer.Viewer) -> Image:
     return images[0]
 
 
-def _image_below(viewer: napari.viewer.Viewer) -> Image | None:
+def _image_below(viewer: napari.viewer.Viewer) -> Volume | None:
     """Return the image that labels are opened for: the selected one, else the only one; None if that is not known."""
     images, active = _images(viewer), viewer.layers.selection.active
     image = active if active in images else (images[0] if len(images) == 1 else None)
-    return image if image is not None and has_known_orientation(image) else None
+    return None if image is None else own_volume(image)
 
 
 def _images(viewer: napari.viewer.Viewer) -> list[Image]:
@@ -154,12 +160,18 @@ def _selected_labels(viewer: napari.viewer.Viewer) -> Labels:
     raise InputError("No labels are selected, but one labels layer is needed. Select it in the list of layers.")
 
 
-def _source(labels: Labels, viewer: napari.viewer.Viewer) -> Volume:
-    """Return the image that labels lie on; without one, what they say of themselves or their place on the screen."""
-    for image in _images(viewer):
-        if (volume := own_volume(image)) is not None and _match(image, labels):
-            return volume
-    return labels_of(labels)
+def _sources(labels: Labels, viewer: napari.viewer.Viewer) -> list[Volume]:
+    """Return the images that labels lie on, as far as their files are known."""
+    volumes = [own_volume(image) for image in _images(viewer) if _match(image, labels)]
+    return [volume for volume in volumes if volume is not None]
+
+
+def _require_one_patient(name: str, sources: Sequence[Volume]) -> None:
+    if any(sources[0].identity.difference(other.identity) for other in sources[1:]):
+        raise InputError(
+            f"The labels {name} lie on several images, which are not of one patient and place, and do not say to which "
+            "they belong. Remove the other images, and export them again."
+        )
 
 
 def _match(image: Image, labels: Labels) -> bool:

@@ -22,7 +22,7 @@ from knowsam.io.dicom.seg_writer import (
 )
 from knowsam.io.image_file import with_mask_suffix
 from knowsam.io.labels import write_labels as write_label_file
-from napari_knowsam.volume_layers import BACKGROUND_BRUSH_KEY, CLASSES_KEY, grid_of, has_known_orientation
+from napari_knowsam.volume_layers import BACKGROUND_BRUSH_KEY, CLASSES_KEY, grid_of, has_known_orientation, identity_of
 
 if TYPE_CHECKING:
     from knowsam.data.annotation import LabelClass
@@ -123,4 +123,5 @@ def labels_of(layer: Labels) -> Volume:
     brush = layer.metadata.get(BACKGROUND_BRUSH_KEY)
     if brush is not None:
         values = np.where(values == brush, values.dtype.type(BACKGROUND_CLASS.value), values)
-    return Volume(values, grid, layer.name, classes=layer.metadata.get(CLASSES_KEY, ()))
+    classes = layer.metadata.get(CLASSES_KEY, ())
+    return Volume(values, grid, layer.name, classes=classes, identity=identity_of(layer))

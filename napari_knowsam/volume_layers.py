@@ -9,12 +9,14 @@ volume, which every layer of the plugin carries.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from knowsam.data.annotation import LabelClass, default_classes
+from knowsam.data.identity import NOBODY, Identity, require_same_identity
 from knowsam.data.volume import Grid, Volume, require_same_grid
 from knowsam.errors import InputError
 from napari_knowsam.class_looks import class_looks
@@ -170,13 +172,14 @@ def require_layers_match(image_layer: Image, labels_layer: Labels) -> None:
     Raises
     ------
     InputError
-        If it has another shape or lies elsewhere.
+        If it has another shape, lies elsewhere, or belongs to another patient or study.
     """
     image, labels = own_volume(image_layer), own_volume(labels_layer)
     if image is not None and labels is not None:
         # The volume behind a labels layer may be an image, whose name would be no help in a message.
-        placed = Volume(labels.array, labels.grid, labels_layer.name)
-        require_same_grid(Volume(image.array, image.grid, image_layer.name), placed)
+        image, labels = replace(image, name=image_layer.name), replace(labels, name=labels_layer.name)
+        require_same_identity(image, labels)
+        require_same_grid(image, labels)
         return
     _require_same_place(image_layer, labels_layer)
 
@@ -218,6 +221,12 @@ def own_volume(layer: Layer) -> Volume | None:
     volume = layer.metadata.get(VOLUME_KEY)
     fits = isinstance(volume, Volume) and volume.shape == tuple(layer.data.shape)
     return volume if fits else None
+
+
+def identity_of(layer: Layer) -> Identity:
+    """Return whom a layer shows, as far as its file says."""
+    own = own_volume(layer)
+    return NOBODY if own is None else own.identity
 
 
 def _refuse_kind(layer: Image) -> None:

@@ -151,6 +151,7 @@ def _add_export(commands: Any) -> None:
         help="what a value of the mask stands for; may be given once for each (default: its name in the file, if any). "
         "Words that are understood are coded in SNOMED CT, others are kept as they are",
     )
+    _add_ignore_identity(parser)
     parser.add_argument("--automatic", action="store_true", help="nobody painted in the image or corrected the mask")
     parser.add_argument("--overwrite", action="store_true", help="replace a file that is already there")
 
@@ -166,6 +167,7 @@ def _add_evaluate(commands: Any) -> None:
     )
     parser.add_argument("prediction", metavar="PREDICTION", type=Path, help="mask (.nii.gz, .nii, .nrrd, .mha, DICOM)")
     parser.add_argument("reference", metavar="REFERENCE", type=Path, help="mask on the same grid")
+    _add_ignore_identity(parser)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
@@ -208,6 +210,15 @@ def _add_pick(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_ignore_identity(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--ignore-identity",
+        action="store_true",
+        help="take DICOM labels although they name another patient, study or frame of reference than the image; only "
+        "if you know that they lie on it, as after registration or where only one of both was anonymised",
+    )
+
+
 def _add_label_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--annotated-slices",
@@ -229,6 +240,7 @@ def _add_label_options(parser: argparse.ArgumentParser) -> None:
         type=int,
         help="value in LABELS of voxels that nobody has judged, in partly painted slices (default: none)",
     )
+    _add_ignore_identity(parser)
 
 
 def _add_training_options(parser: argparse.ArgumentParser, show_method: bool) -> None:

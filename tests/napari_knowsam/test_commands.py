@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from qtpy.QtCore import QObject, Qt
 from qtpy.QtWidgets import QApplication, QFileDialog, QListWidget, QMessageBox, QPushButton
 
 from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass
+from knowsam.data.identity import NOBODY
+from knowsam.io.dicom.seg_writer import write_dicom_seg
 from knowsam.io.image import read_volume
 from knowsam.io.nifti import read_nifti_labels
 from knowsam.io.sample import sample_folder
@@ -22,7 +25,13 @@ from napari_knowsam._writer import labels_of
 from napari_knowsam.choice_dialog import ChoiceDialog
 from napari_knowsam.opening import Opening
 from napari_knowsam.panels.terms_dialog import TermsDialog
-from napari_knowsam.volume_layers import CLASSES_KEY, image_layer_data, layer_kwargs, require_layers_match
+from napari_knowsam.volume_layers import (
+    CLASSES_KEY,
+    VOLUME_KEY,
+    image_layer_data,
+    layer_kwargs,
+    require_layers_match,
+)
 from napari_knowsam.volumes_dialog import VolumesDialog
 
 if TYPE_CHECKING:
@@ -208,6 +217,45 @@ def test_labels_on_a_dicom_image_are_exported_as_a_segmentation_and_open_again(
     run("open_mask")
     assert np.array_equal(viewer.layers[-1].data, viewer.layers[-2].data)
     assert viewer.layers[-1].metadata[CLASSES_KEY][1] == LabelClass(2, "left kidney", (1, 2, 3))
+
+
+@pytest.fixture
+def of_others(make_napari_viewer: Callable[[], Viewer], tmp_path: Path) -> Viewer:
+    """A window with a DICOM image, and with seg.dcm, which another patient's image of the same geometry has."""
+    viewer, volume = make_napari_viewer(), read_volume(sample_folder() / "phantom_dicom")
+    values = np.zeros(volume.shape, np.uint8)
+    values[3:5, 20:30, 20:30] = 1
+    write_dicom_seg(tmp_path / "seg.dcm", replace(volume, array=values), volume)
+    dataset = pydicom.dcmread(tmp_path / "seg.dcm")
+    dataset.PatientID, dataset.FrameOfReferenceUID = "somebody else", "1.2.9"
+    dataset.save_as(tmp_path / "seg.dcm")
+    array, kwargs, _ = image_layer_data(replace(volume, identity=replace(volume.identity, patient_id="this one")))
+    viewer.add_image(array, **kwargs)
+    return viewer
+
+
+def test_a_mask_of_another_patient_does_not_open_on_an_image(
+    of_others: Viewer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer(monkeypatch, "getOpenFileName", tmp_path / "seg.dcm")
+    run("open_mask")
+    assert len(of_others.layers) == 1
+    assert "are of different patients" in last_message()
+    assert "somebody" not in last_message()
+
+
+def test_a_mask_that_lies_on_images_of_two_patients_is_exported_into_the_study_of_neither(
+    of_others: Viewer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = of_others.layers[0].metadata[VOLUME_KEY]
+    other = replace(image, identity=replace(image.identity, patient_id="somebody else"))
+    of_others.add_image(other.array, **layer_kwargs(other))
+    masks = replace(image, array=np.ones(image.shape, np.uint8), identity=NOBODY)
+    of_others.add_labels(masks.array, **layer_kwargs(masks))
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "new.dcm"), ""))
+    run("export_labels")
+    assert "do not say to which they belong" in last_message()
+    assert not (tmp_path / "new.dcm").exists()
 
 
 def test_an_export_can_be_thought_better_of_at_the_terms(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from napari.layers import Image, Labels
 
 from knowsam.data.annotation import IGNORE, LabelClass, LabelSlice, SliceState
+from knowsam.data.identity import Identity
 from napari_knowsam.layer_bridge import LayerBridge
 from napari_knowsam.layer_edits import DEBOUNCE_MS
 from napari_knowsam.volume_layers import BACKGROUND_BRUSH_KEY, CLASSES_KEY, image_layer_data, layer_kwargs
@@ -619,6 +621,20 @@ def test_labels_of_another_shape_are_refused(desk: Desk) -> None:
     assert "small" in desk.heard.problems[-1]
     assert desk.sheet is sheet
     assert desk.heard.labels[-1] == (["mine", "small"], "mine")
+
+
+def test_labels_of_another_patient_are_neither_taken_along_nor_chosen(
+    make_napari_viewer: Callable[[], Viewer], tiny: Volume, classes: tuple[LabelClass, ...]
+) -> None:
+    desk = Desk(make_napari_viewer(), replace(tiny, identity=Identity(patient_id="0001")), classes)
+    other = replace(tiny, identity=Identity(patient_id="0002"))
+    desk.viewer.add_image(np.array(other.array), **layer_kwargs(other) | {"name": "other"})
+    desk.bridge.choose_image("other")
+    assert desk.heard.labels[-1][1] == "other labels"
+    desk.bridge.choose_labels("mine")
+    assert "mine and other are of different patients" in desk.heard.problems[-1]
+    assert "000" not in desk.heard.problems[-1]
+    desk.bridge.close()
 
 
 def test_labels_that_get_another_shape_are_let_go(desk: Desk) -> None:

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from knowsam.commands.inputs import told
+from knowsam.commands.inputs import read_mask, told
+from knowsam.data.identity import belonging
 from knowsam.data.resample import is_part, placed_on
+from knowsam.data.sparse_slices import respaced
 from knowsam.data.volume import grid_difference
 from knowsam.errors import InputError
 from knowsam.inference.metrics import ClassScores, evaluate_masks
-from knowsam.io.labels import read_labels
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from pathlib import Path
 
     from knowsam.data.volume import Volume
 
@@ -33,7 +33,8 @@ def run(options: Namespace) -> None:
     InputError
         If a mask cannot be used, or neither grid is a part of the other.
     """
-    prediction, reference = _on_one_grid(options.prediction, options.reference)
+    paths = (options.prediction, options.reference)
+    prediction, reference = _on_one_grid(*(read_mask(path, ignore_identity=options.ignore_identity) for path in paths))
     values = sorted({int(v) for mask in (prediction, reference) for v in np.unique(mask.array) if v})
     scores = evaluate_masks(prediction.array, reference.array, reference.affine, values)
     text = json.dumps([_without_nan(score) for score in scores], indent=1) if options.json else score_table(scores)
@@ -51,9 +52,10 @@ def score_table(scores: Sequence[ClassScores]) -> str:
     return "\n".join(rows)
 
 
-def _on_one_grid(*paths: Path) -> tuple[Volume, Volume]:
-    """Read both masks, on the grid of the one that covers more: a DICOM segmentation leaves empty slices out."""
-    prediction, reference = (told(read_labels(path)) for path in paths)
+def _on_one_grid(prediction: Volume, reference: Volume) -> tuple[Volume, Volume]:
+    """Return both masks on the grid of the one that covers more: a DICOM segmentation leaves empty slices out."""
+    prediction = told(_respaced(belonging(prediction, reference), reference))
+    reference = told(_respaced(reference, prediction))
     difference = grid_difference(prediction.grid, reference.grid)
     if difference is None:
         return prediction, reference
@@ -62,9 +64,14 @@ def _on_one_grid(*paths: Path) -> tuple[Volume, Volume]:
     if is_part(reference.grid, prediction.grid):
         return prediction, _widened(reference, prediction)
     raise InputError(
-        f"The mask {paths[0].name} does not lie on the grid of the reference {paths[1].name}, nor is one a part of the "
-        f"other. {difference} Give two masks of the same image, one of them on its whole grid."
+        f"The mask {prediction.name} does not lie on the grid of the reference {reference.name}, nor is one a part of "
+        f"the other. {difference} Give two masks of the same image, one of them on its whole grid."
     )
+
+
+def _respaced(mask: Volume, other: Volume) -> Volume:
+    knows_spacing = other.sparse is None or not other.sparse.notice
+    return respaced(mask, other.grid) if knows_spacing else mask
 
 
 def _widened(part: Volume, whole: Volume) -> Volume:

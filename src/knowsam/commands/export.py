@@ -6,12 +6,13 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from knowsam.commands.inputs import told
+from knowsam.commands.inputs import read_mask, told
+from knowsam.data.identity import belonging
+from knowsam.data.resample import widened
 from knowsam.data.segment_terms import SegmentTerm, term_for
 from knowsam.errors import ConfigError
 from knowsam.io.dicom.seg_writer import check_dicom_seg_writable, segment_classes, write_dicom_seg
 from knowsam.io.image import read_volume
-from knowsam.io.labels import read_labels
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -28,7 +29,9 @@ def run(options: Namespace) -> None:
         If a term is given for a value that the mask does not hold.
     """
     check_dicom_seg_writable(options.output, overwrite=options.overwrite)
-    mask, source = told(read_labels(options.mask)), told(read_volume(options.source, options.pick))
+    source = told(read_volume(options.source, options.pick))
+    mask = read_mask(options.mask, ignore_identity=options.ignore_identity)
+    mask = told(widened(belonging(mask, source), source.grid))
     given = dict(options.term)
     classes = [replace(c, name=given.get(c.value, c.name)) for c in segment_classes(mask)]
     unknown = given.keys() - {label_class.value for label_class in classes}

@@ -19,6 +19,7 @@ from knowsam.data.annotation import (
     without_unjudged,
 )
 from knowsam.data.case import Case
+from knowsam.data.identity import NOBODY, belonging
 from knowsam.data.orientation import describe_axes, file_axis, file_index, working_axis, working_index
 from knowsam.data.resample import placed_on
 from knowsam.errors import ConfigError, InputError
@@ -66,6 +67,7 @@ def read_cases(
     axis: int | None = None,
     annotated_slices: Sequence[int] | Literal["all"] | None = None,
     ignore_value: int | None = None,
+    ignore_identity: bool = False,
 ) -> list[Case]:
     """Read images and what was painted in them, with the same classes and axis for all.
 
@@ -77,16 +79,18 @@ def read_cases(
     axis : voxel axis of the first label file; by default the one along which the fewest slices hold labels.
     annotated_slices : painted slices, in the label files' count; by default those that hold labels.
     ignore_value : value in the label files of voxels that nobody has judged.
+    ignore_identity : take labels although they say that they are of another patient or study.
 
     Raises
     ------
     InputError
-        If a file cannot be used, or no label lies in its image.
+        If a file cannot be used, no label lies in its image, or labels are of another patient or study.
     ConfigError
         If a slice does not exist.
     """
     volumes = [told(read_image(path, pick)) for path in images]
-    painted = [told(placed_on(read_labels(path), v.grid)) for v, path in zip(volumes, labels, strict=True)]
+    masks = [read_mask(path, ignore_identity=ignore_identity) for path in labels]
+    painted = [told(placed_on(belonging(mask, v), v.grid)) for v, mask in zip(volumes, masks, strict=True)]
     classified = [replace(mask, array=without_unjudged(mask.array, ignore_value)) for mask in painted]
     along = _common_axis(classified) if axis is None else working_axis(painted[0].grid, axis)
     chosen = [_working_indices(mask, along, annotated_slices) for mask in classified]
@@ -105,6 +109,12 @@ def read_unlabelled_case(image: Path, like: Annotation, pick: int | str | None =
     """Read an image that only lends its slices, for training along the axis and with the classes of `like`."""
     volume = told(read_image(image, pick))
     return Case(volume, Annotation(volume.shape, like.axis, like.classes))
+
+
+def read_mask(path: Path, *, ignore_identity: bool) -> Volume:
+    """Read labels, without what they say of patient and study if it does not count."""
+    labels = read_labels(path)
+    return replace(labels, identity=NOBODY) if ignore_identity else labels
 
 
 def told(volume: Volume) -> Volume:

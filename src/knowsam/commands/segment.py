@@ -42,6 +42,7 @@ def run(options: Namespace) -> None:
             axis=options.axis,
             annotated_slices=options.annotated_slices,
             ignore_value=options.ignore_value,
+            ignore_identity=options.ignore_identity,
         )
         if model is not None:
             case = with_classes_of(model, case)

@@ -38,6 +38,7 @@ def run(options: Namespace) -> None:
             axis=options.axis,
             annotated_slices=options.annotated_slices,
             ignore_value=options.ignore_value,
+            ignore_identity=options.ignore_identity,
         )
         cases += [read_unlabelled_case(path, cases[0].annotation, options.pick) for path in options.unlabelled]
         teacher = jobs.choose_teacher(options.teacher)

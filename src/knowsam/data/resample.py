@@ -12,6 +12,7 @@ from nibabel.affines import apply_affine
 from scipy.ndimage import affine_transform
 
 from knowsam.data.annotation import BACKGROUND_CLASS
+from knowsam.data.sparse_slices import respaced
 from knowsam.data.volume import Grid, Volume, grid_difference
 from knowsam.errors import InputError
 
@@ -25,15 +26,17 @@ _SAME_PLACE_VX = 0.05
 def placed_on(labels: Volume, grid: Grid) -> Volume:
     """Return labels on another grid: pasted where voxels lie on voxels, else each voxel gets the nearest label.
 
-    Labels that match the grid already are returned as they are. A notice says what was changed and what was lost.
+    Labels that match the grid already are returned as they are. Sparse ones keep to their slices where the image has
+    slices there. A notice says what was changed and what was lost.
 
     Raises
     ------
     InputError
         If no labelled voxel lies on the grid, or none is left there.
     """
+    labels = respaced(labels, grid)
     if grid_difference(labels.grid, grid) is None:
-        return labels
+        return replace(labels, sparse=None) if labels.sparse else labels
     to_labels = np.linalg.inv(labels.affine) @ grid.working_affine
     offset = _whole_offset(to_labels, grid)
     placed = _nearest(labels.array, to_labels, grid) if offset is None else _pasted(labels.array, offset, grid)
@@ -50,7 +53,13 @@ def placed_on(labels: Volume, grid: Grid) -> Volume:
     lost = [int(value) for value in np.setdiff1d(labels.array, placed) if value != BACKGROUND_CLASS.value]
     if lost:
         notices.append(f"Nothing was left of label {', '.join(map(str, lost))}.")
-    return replace(labels, array=placed, grid=grid, notices=(*labels.notices, *notices))
+    return replace(labels, array=placed, grid=grid, notices=(*labels.notices, *notices), sparse=None)
+
+
+def widened(labels: Volume, grid: Grid) -> Volume:
+    """Return labels on the whole of a grid if theirs is a part of it, as they are if not."""
+    labels = respaced(labels, grid)
+    return placed_on(labels, grid) if is_part(labels.grid, grid) else labels
 
 
 def is_part(part: Grid, whole: Grid) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from nibabel.affines import apply_affine, voxel_sizes
 
+from knowsam.data.identity import NOBODY, Identity
 from knowsam.data.orientation import Affine, file_axis, working_affine
 from knowsam.errors import InputError
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from knowsam.data.annotation import LabelClass
+    from knowsam.data.sparse_slices import SparseSlices
 
 Quadruple = tuple[float, float, float, float]
 
@@ -101,6 +103,8 @@ class Volume:
     classes : what the values stand for, where a file of labels says so.
     display_range : grey values between which the file asks to be shown.
     dicom_files : of the series it was read from, in the order of its slices (k ascending).
+    identity : whom it shows, as far as its file says.
+    sparse : of labels, where their slices lie if their file places them one by one.
 
     Raises
     ------
@@ -115,6 +119,8 @@ class Volume:
     classes: tuple[LabelClass, ...] = ()
     display_range: tuple[float, float] | None = None
     dicom_files: tuple[Path, ...] = ()
+    identity: Identity = NOBODY
+    sparse: SparseSlices | None = None
 
     def __post_init__(self) -> None:
         if self.array.shape != self.grid.working_shape:

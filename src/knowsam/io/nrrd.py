@@ -90,7 +90,7 @@ def read_nrrd(path: Path) -> Volume:
     ------
     InputError
         If the file is missing or damaged, in several pieces, no 3D image of real numbers, has no usable geometry, if
-        segments in several layers overlap, or pynrrd is not installed.
+        segments in several layers overlap and none lies inside the other, or pynrrd is not installed.
     """
     return _volume(path, np.float32)
 
@@ -175,9 +175,9 @@ def _merged(header: _Header) -> Volume:
     stored = _voxels(header, Grid((layers * i, j, k), np.diag([-1.0, -1.0, -1.0, 1.0])), np.float64)
     labels = as_label_values(header.path.name, stored).reshape(k, j, i, layers)
     segments = segments_from_fields(header.fields)
-    merged = merged_layers(header.path.name, labels, segments)
+    merged, told = merged_layers(header.path.name, labels, segments)
     classes = tuple(replace(segment.label_class, value=number) for number, segment in enumerate(segments, 1))
-    return Volume(to_working(merged.T, grid.affine), grid, _stem(header.path), notices, classes)
+    return Volume(to_working(merged.T, grid.affine), grid, _stem(header.path), (*notices, *told), classes)
 
 
 def _voxels(header: _Header, grid: Grid, real: npt.DTypeLike) -> npt.NDArray[Any]:

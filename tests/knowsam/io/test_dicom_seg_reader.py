@@ -13,11 +13,12 @@ import pydicom
 import pytest
 from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless, generate_uid
-from seg_sources import COLUMNS, NAMES, ROWS, SLICES, grid, mask, series
+from seg_sources import COLUMNS, NAMES, ROWS, SLICES, SPACING_MM, grid, mask, series
 
 from knowsam.data.annotation import LabelClass
-from knowsam.data.orientation import from_working
+from knowsam.data.orientation import from_working, to_working
 from knowsam.data.resample import placed_on
+from knowsam.data.volume import Grid
 from knowsam.errors import InputError
 from knowsam.io.dicom.seg_writer import write_dicom_seg
 from knowsam.io.image import read_volume
@@ -121,23 +122,61 @@ def test_segments_of_other_programs_have_their_numbers_as_values(tmp_path: Path,
     assert [(c.value, c.name) for c in labels.classes if c.value] == [(1, "s1"), (2, "s2")]
 
 
-def test_of_overlapping_segments_the_last_one_counts_and_the_overlap_is_told(tmp_path: Path, source: Volume) -> None:
+@pytest.mark.parametrize("outer", [0, 1])
+def test_a_segment_inside_another_one_keeps_its_voxels_and_it_is_told(
+    tmp_path: Path, source: Volume, outer: int
+) -> None:
+    both = np.zeros((SLICES, ROWS, COLUMNS, 2), np.uint8)
+    both[1:5, :5, :, outer], both[2:4, 1:3, :, 1 - outer] = 1, 1
+    labels = read_labels(foreign(tmp_path, source, both, "BINARY"))
+    expected = np.where(both[..., 1 - outer], 2 - outer, both[..., outer] * (1 + outer))
+    assert np.array_equal(in_file_order(labels), expected)
+    assert f"s{2 - outer} in s{1 + outer}" in labels.notices[0]
+
+
+def test_segments_that_overlap_in_part_are_refused_by_name(tmp_path: Path, source: Volume) -> None:
     both = np.zeros((SLICES, ROWS, COLUMNS, 2), np.uint8)
     both[1:4, :3, :, 0], both[2:5, 2:, :, 1] = 1, 1
-    labels = read_labels(foreign(tmp_path, source, both, "BINARY"))
-    expected = np.where(both[..., 1], 2, both[..., 0])
-    assert np.array_equal(in_file_order(labels), expected)
-    assert labels.notices == (f"{2 * COLUMNS} voxels belong to several segments; the last one was taken.",)
+    with pytest.raises(InputError, match=f"segments s1 and s2 overlap in {2 * COLUMNS} voxels"):
+        read_labels(foreign(tmp_path, source, both, "BINARY"))
 
 
-def test_of_a_fractional_segmentation_halves_are_taken_and_told(tmp_path: Path, source: Volume) -> None:
+def test_a_segment_that_no_one_describes_is_refused(tmp_path: Path, source: Volume) -> None:
+    numbers = (in_file_order(mask()) // 3).astype(np.uint8)
+    for kind in ("BINARY", "LABELMAP"):
+        path = foreign(tmp_path, source, numbers, kind)
+        with pytest.raises(InputError, match="segment 2, which it does not describe"):
+            read_labels(changed(path, lambda dataset: dataset.SegmentSequence.pop(-1)))
+
+
+def test_several_frames_of_a_label_map_in_one_slice_are_refused(tmp_path: Path, source: Volume) -> None:
+    numbers = (in_file_order(mask()) // 3).astype(np.uint8)
+
+    def change(dataset: pydicom.Dataset) -> None:
+        first, second = dataset.PerFrameFunctionalGroupsSequence[:2]
+        second.PlanePositionSequence = first.PlanePositionSequence
+
+    with pytest.raises(InputError, match="lie in one slice"):
+        read_labels(changed(foreign(tmp_path, source, numbers, "LABELMAP"), change))
+
+
+def test_of_a_fractional_segmentation_more_than_halves_are_taken_and_it_is_told(tmp_path: Path, source: Volume) -> None:
     shares = np.zeros((SLICES, ROWS, COLUMNS, 2))
     shares[1:4, :, 0, 0], shares[1:4, :, 1, 0], shares[1:4, :, 2, 1] = 0.6, 0.4, 1.0
+    # Neither of two structures that share voxels in halves has more of them.
+    shares[1:4, :, 3] = 0.5
     labels = read_labels(foreign(tmp_path, source, shares, "FRACTIONAL", max_fractional_value=200))
     expected = np.zeros((SLICES, ROWS, COLUMNS), np.uint8)
     expected[1:4, :, 0], expected[1:4, :, 2] = 1, 2
     assert np.array_equal(in_file_order(labels), expected)
-    assert "is fractional; voxels that are filled by at least half were taken" in labels.notices[0]
+    assert "is fractional; voxels that are filled by more than half were taken" in labels.notices[0]
+
+
+def test_a_structure_that_fills_no_voxel_by_more_than_half_is_named(tmp_path: Path, source: Volume) -> None:
+    shares = np.zeros((SLICES, ROWS, COLUMNS, 2))
+    shares[1:4, :, 0, 0], shares[1:4, :, 2, 1] = 1.0, 0.3
+    labels = read_labels(foreign(tmp_path, source, shares, "FRACTIONAL"))
+    assert "nothing is left of s2" in labels.notices[0]
 
 
 def test_compressed_frames_are_read(tmp_path: Path, source: Volume) -> None:
@@ -154,6 +193,66 @@ def test_distances_that_the_file_does_not_state_come_from_its_frames(seg: Path) 
         measures.SliceThickness = 2.0
 
     assert np.array_equal(placed_on(read_labels(changed(seg, change)), grid()).array, mask().array)
+
+
+def measures(**attributes: float | None) -> Change:
+    """Change what the file says of the distance of its slices, or with None take it out."""
+
+    def change(dataset: pydicom.Dataset) -> None:
+        shared = dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+        for keyword, value in attributes.items():
+            setattr(shared, keyword, value)
+            if value is None:
+                delattr(shared, keyword)
+
+    return change
+
+
+SAID = [
+    {"SpacingBetweenSlices": None, "SliceThickness": 3.0},
+    {"SpacingBetweenSlices": 3.0, "SliceThickness": 3.0},
+    {"SpacingBetweenSlices": 2 * SPACING_MM[2], "SliceThickness": 3.0},
+    {"SpacingBetweenSlices": 4 * SPACING_MM[2], "SliceThickness": 3.0},
+    {"SpacingBetweenSlices": None, "SliceThickness": None},
+    {"SpacingBetweenSlices": None, "SliceThickness": 9.0},
+    {"SpacingBetweenSlices": float(SPACING_MM[2])},
+]
+
+
+@pytest.mark.parametrize("said", SAID, ids=str)
+@pytest.mark.parametrize("painted", [[0, 4], [1, 3, 5], [0, 3, 5], [2], [1, 2, 5]], ids=str)
+def test_frames_of_painted_slices_alone_lie_where_their_positions_say(
+    tmp_path: Path, source: Volume, painted: list[int], said: dict[str, float | None]
+) -> None:
+    values = np.zeros((SLICES, ROWS, COLUMNS), np.uint8)
+    values[painted] = 2
+    write_dicom_seg(tmp_path / "seg.dcm", replace(mask(), array=to_working(values.T, grid().affine)), source)
+    labels = placed_on(read_labels(changed(tmp_path / "seg.dcm", measures(**said))), source.grid)
+    assert np.array_equal(from_working(labels.array, grid()).T, values)
+    assert labels.notices == ()
+
+
+def test_slices_between_frames_are_empty_even_where_no_image_is_known(tmp_path: Path, source: Volume) -> None:
+    values = np.zeros((SLICES, ROWS, COLUMNS), np.uint8)
+    values[[0, 4]] = 2
+    write_dicom_seg(tmp_path / "seg.dcm", replace(mask(), array=to_working(values.T, grid().affine)), source)
+    labels = read_labels(changed(tmp_path / "seg.dcm", measures(SpacingBetweenSlices=None, SliceThickness=3.0)))
+    assert from_working(labels.array, labels.grid).any((0, 1)).tolist() == [True, False, False, False, True]
+    assert labels.grid.spacing_mm == pytest.approx(SPACING_MM)
+    assert "3.3 mm are assumed" in labels.notices[0]
+
+
+def test_slices_that_fill_the_space_between_them_cover_the_voxels_of_a_finer_image(
+    tmp_path: Path, source: Volume
+) -> None:
+    write_dicom_seg(tmp_path / "seg.dcm", mask(), source)
+    labels = read_labels(changed(tmp_path / "seg.dcm", measures(SliceThickness=3.3)))
+    affine = grid().affine @ np.diag([1, 1, 0.5, 1])
+    fine = Grid((COLUMNS, ROWS, 2 * SLICES), affine)
+    values = from_working(placed_on(labels, fine).array, fine)
+    # A fine slice of whole number lies in the middle of a thick one.
+    assert np.array_equal(values[..., ::2], from_working(mask().array, grid()))
+    assert values[..., 3].any()
 
 
 def test_segments_without_name_and_colour_get_usual_ones(seg: Path) -> None:
@@ -204,7 +303,7 @@ def _lose(keyword: str) -> Change:
     return lambda dataset: delattr(dataset, keyword)
 
 
-NO_STACK = "are no evenly spaced slices of one stack"
+NO_STACK = "are no slices of one stack"
 
 
 @pytest.mark.parametrize(
@@ -213,8 +312,8 @@ NO_STACK = "are no evenly spaced slices of one stack"
         (_turn, NO_STACK),
         (_move(1, (0.9, 0.9, 0.9)), NO_STACK),
         (_move(1, (0, 0, float("nan"))), NO_STACK),
-        (_move(1, (0, 0, 1e30)), "damaged|no evenly|slices apart"),
-        (_move(1, (3.3e7 * 0.1, 0, 0)), "no evenly|slices apart"),
+        (_move(1, (0, 0, 1e30)), "damaged|no slices|slices apart"),
+        (_move(1, (3.3e7 * 0.1, 0, 0)), "no slices|slices apart"),
         (_set(NumberOfFrames=6), "says that it holds 6 frames"),
         (_set(NumberOfFrames=2**31 - 1), "says that it holds 2147483647 frames"),
         (_set(Rows=65535, Columns=65535), "of 65535 x 65535 pixels, but holds less"),
@@ -224,7 +323,7 @@ NO_STACK = "are no evenly spaced slices of one stack"
         (_lose("SegmentSequence"), "damaged"),
         (_lose("SharedFunctionalGroupsSequence"), "damaged"),
         (_lose("PerFrameFunctionalGroupsSequence"), "damaged"),
-        (_set(SegmentSequence=[]), "damaged"),
+        (_set(SegmentSequence=[]), "does not describe"),
     ],
 )
 def test_a_file_that_contradicts_itself_is_refused(seg: Path, change: Change, message: str) -> None:

@@ -20,6 +20,7 @@ from pydicom.uid import UID, ExplicitVRBigEndian, ImplicitVRLittleEndian, MediaS
 
 from knowsam.errors import InputError
 from knowsam.io.dicom.files import DAMAGE, META_START, damage_refused, damaged_header, opened
+from knowsam.io.dicom.identity import IDENTIFYING
 from knowsam.io.dicom.telling import SIEMENS, TELLING
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ Vectors = npt.NDArray[np.float64]
 _READ_KEYWORDS = (
     "SOPClassUID",
     "SOPInstanceUID",
-    "SeriesInstanceUID",
+    *IDENTIFYING,
     "Modality",
     "ImagePositionPatient",
     "ImageOrientationPatient",

@@ -15,6 +15,7 @@ from pydicom.uid import generate_uid
 
 from knowsam import __version__
 from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass, default_classes
+from knowsam.data.identity import require_same_identity
 from knowsam.data.orientation import from_working
 from knowsam.data.segment_terms import Code, SegmentTerm, long_string, term_for
 from knowsam.data.volume import Volume, grid_difference
@@ -104,7 +105,8 @@ def write_dicom_seg(
     Raises
     ------
     InputError
-        If the labels are empty, do not lie on the slices of the source, or the source is no usable DICOM series.
+        If the labels are empty, belong to another patient or study, do not lie on the slices of the source, or the
+        source is no usable DICOM series.
     OutputError
         If the file cannot be written.
     """
@@ -145,6 +147,7 @@ def _require_fitting(labels: Volume, source: Volume) -> None:
             f"{source.name or 'The image'} was not read from DICOM, but such a segmentation belongs to a DICOM series. "
             "Give the folder of the series, or choose another kind of file."
         )
+    require_same_identity(source, labels)
     difference = grid_difference(labels.grid, source.grid)
     if difference is not None:
         raise InputError(
