@@ -6,10 +6,8 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, TextIO, cast
-
-if TYPE_CHECKING:
-    from io import TextIOWrapper
+from io import TextIOWrapper
+from typing import Any, TextIO
 
 _STANDARD = 3
 """Files with numbers below this one are standard input, output and error."""
@@ -69,8 +67,8 @@ def _fill_gaps() -> None:
 
 
 def _escaping(stream: TextIO) -> TextIO:
-    if getattr(stream, "errors", "") in ("strict", "surrogateescape"):
-        cast("TextIOWrapper", stream).reconfigure(errors="backslashreplace")
+    if isinstance(stream, TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
+        stream.reconfigure(errors="backslashreplace")
     return stream
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +24,7 @@ from knowsam.io.label_values import as_label_values, labels_in_file_order
 from knowsam.io.notices import notice_of_shear, notice_of_unit
 from knowsam.io.segment_fields import classes_from_fields, segment_fields, segments_from_fields
 from knowsam.io.segment_layers import merged_layers
-from knowsam.io.voxels import Encoding, read_voxels, require_size
+from knowsam.io.voxels import Encoding, notice_of_surplus, read_voxels, require_size
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -244,8 +245,13 @@ def _grid(header: _Header) -> tuple[Grid, tuple[str, ...]]:
     # The grid refuses what is no number and has no place.
     with np.errstate(all="ignore"):
         affine = np.diag([*np.multiply(to_ras or (-1, -1, 1), mm), 1.0]) @ affine
-        notices = (placeless, notice_of_unit(unit, mm), notice_of_shear(affine))
+        notices = (placeless, notice_of_unit(unit, mm), notice_of_shear(affine), _notice_of_surplus(header))
     return Grid((i, j, k), affine), tuple(notice for notice in notices if notice)
+
+
+def _notice_of_surplus(header: _Header) -> str | None:
+    voxel_bytes = math.prod(header.sizes) * _dtype(header).itemsize
+    return None if header.gzipped else notice_of_surplus(header.path, header.length + voxel_bytes)
 
 
 def _unit(fields: Mapping[str, Any]) -> tuple[str, float]:

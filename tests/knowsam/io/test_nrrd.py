@@ -197,6 +197,11 @@ def test_what_is_no_single_image_is_refused(tmp_path: Path, fields: dict[str, An
         read_nrrd_labels(written(tmp_path / "a.nrrd", **fields))
 
 
+def test_more_bytes_than_the_header_tells_of_are_told(tmp_path: Path) -> None:
+    volume = read_nrrd(written(tmp_path / "a.nrrd", VALUES.tobytes(order="F") + b"more"))
+    assert volume.notices == ("a.nrrd holds 4 bytes more than its header tells of; check that the image looks right.",)
+
+
 def test_damaged_voxels_are_refused(tmp_path: Path) -> None:
     packed = bytearray(gzip.compress(VALUES.tobytes(order="F")))
     packed[-6] ^= 0xFF
