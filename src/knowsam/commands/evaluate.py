@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from knowsam.commands.inputs import told
-from knowsam.data.resample import is_part, placed_on
+from knowsam.data.resample import is_part, pasted_on
 from knowsam.data.volume import grid_difference
 from knowsam.errors import InputError
 from knowsam.inference.metrics import ClassScores, evaluate_masks
@@ -57,21 +57,24 @@ def _on_one_grid(*paths: Path) -> tuple[Volume, Volume]:
     difference = grid_difference(prediction.grid, reference.grid)
     if difference is None:
         return prediction, reference
-    if is_part(prediction.grid, reference.grid):
-        return _widened(prediction, reference), reference
-    if is_part(reference.grid, prediction.grid):
-        return prediction, _widened(reference, prediction)
+    if (widened := _widened(prediction, reference)) is not None:
+        return widened, reference
+    if (widened := _widened(reference, prediction)) is not None:
+        return prediction, widened
     raise InputError(
         f"The mask {paths[0].name} does not lie on the grid of the reference {paths[1].name}, nor is one a part of the "
         f"other. {difference} Give two masks of the same image, one of them on its whole grid."
     )
 
 
-def _widened(part: Volume, whole: Volume) -> Volume:
+def _widened(part: Volume, whole: Volume) -> Volume | None:
+    if not is_part(part.grid, whole.grid):
+        return None
     notice = (
         f"It covers {part.shape} of the {whole.shape} voxels of {whole.name}; the others were taken for background."
     )
-    return told(placed_on(replace(part, notices=(notice,)), whole.grid))
+    widened = pasted_on(replace(part, notices=(notice,)), whole.grid)
+    return widened and told(widened)
 
 
 def _number(distance_mm: float) -> str:
