@@ -157,12 +157,13 @@ class _Resampling:
             "The labels have other voxels than the image, so they were resampled to those of the image, the nearest "
             "one each. Check their edges."
         ]
-        if self._slices_per_voxel < 0.75:
+        is_crossed = bool(placed.partial) and self._tilt_deg > 0
+        if self._slices_per_voxel < 0.75 and not is_crossed:
             notices.append(
                 f"Each painted slice covers about {1 / self._slices_per_voxel:.2g} slices of the image, which count as "
                 "painted."
             )
-        if placed.partial and self._tilt_deg > 0:
+        if is_crossed:
             notices.append(
                 f"The painted slices are tilted by {self._tilt_deg:.2g} degrees against those of the image, so that "
                 f"{len(placed.partial)} of the {len(placed.indices)} slices they cut are partly painted; the rest of "
@@ -191,7 +192,7 @@ class _Resampling:
         nearest[axis] = self._indices[number]
         bounds = np.array(labels.shape)[:, np.newaxis, np.newaxis]
         hit = judged & ((nearest >= 0) & (nearest < bounds)).all(axis=0)
-        found = labels[tuple(nearest[:, hit])]
+        found = labels[tuple(nearest[:, hit])].astype(np.int32)
         self._used[number[judged]] = True
         known = np.isin(found, self._values)
         self._found[number[hit][known], np.searchsorted(self._values, found[known])] = True

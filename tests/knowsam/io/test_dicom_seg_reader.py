@@ -17,7 +17,7 @@ from seg_sources import COLUMNS, NAMES, ROWS, SLICES, grid, mask, series
 
 from knowsam.data.annotation import LabelClass
 from knowsam.data.orientation import from_working
-from knowsam.data.resample import placed_on
+from knowsam.data.resample import pasted_on
 from knowsam.errors import InputError
 from knowsam.io.dicom.seg_writer import write_dicom_seg
 from knowsam.io.image import read_volume
@@ -82,12 +82,12 @@ def _code(meaning: str, value: str) -> highdicom.sr.CodedConcept:
 
 def in_file_order(labels: Volume) -> np.ndarray[Any, Any]:
     """Return labels on the grid of the source as (slices, rows, columns)."""
-    return from_working(placed_on(labels, grid()).array, grid()).T
+    return from_working(pasted_on(labels, grid()).array, grid()).T
 
 
 def test_a_mask_comes_back_voxel_for_voxel_with_values_names_and_colours(seg: Path) -> None:
     labels = read_labels(seg)
-    placed = placed_on(labels, grid())
+    placed = pasted_on(labels, grid())
     assert np.array_equal(placed.array, mask().array)
     assert placed.notices == ()
     assert (labels.classes, labels.name, labels.array.dtype) == (NAMES, "seg", np.uint8)
@@ -102,7 +102,7 @@ def test_large_values_come_back(tmp_path: Path, source: Volume) -> None:
     values = np.where(mask().array == 7, np.int32(70_000), mask().array)
     write_dicom_seg(tmp_path / "seg.dcm", replace(mask(), array=values, classes=()), source)
     labels = read_labels(tmp_path / "seg.dcm")
-    assert np.array_equal(placed_on(labels, grid()).array, values)
+    assert np.array_equal(pasted_on(labels, grid()).array, values)
     assert [c.name for c in labels.classes] == ["class 2", "class 70000"]
 
 
@@ -110,7 +110,7 @@ def test_one_slice_alone_is_read(tmp_path: Path, source: Volume) -> None:
     values = np.zeros_like(mask().array)
     values[1] = mask().array[1]
     write_dicom_seg(tmp_path / "seg.dcm", replace(mask(), array=values), source)
-    assert np.array_equal(placed_on(read_labels(tmp_path / "seg.dcm"), grid()).array, values)
+    assert np.array_equal(pasted_on(read_labels(tmp_path / "seg.dcm"), grid()).array, values)
 
 
 @pytest.mark.parametrize("kind", ["BINARY", "LABELMAP"])
@@ -153,7 +153,7 @@ def test_distances_that_the_file_does_not_state_come_from_its_frames(seg: Path) 
         del measures.SpacingBetweenSlices
         measures.SliceThickness = 2.0
 
-    assert np.array_equal(placed_on(read_labels(changed(seg, change)), grid()).array, mask().array)
+    assert np.array_equal(pasted_on(read_labels(changed(seg, change)), grid()).array, mask().array)
 
 
 def test_segments_without_name_and_colour_get_usual_ones(seg: Path) -> None:
