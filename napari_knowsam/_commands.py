@@ -14,7 +14,6 @@ from qtpy.QtWidgets import QApplication, QFileDialog
 
 from knowsam.data.annotation import BACKGROUND_CLASS, default_classes
 from knowsam.data.identity import belonging
-from knowsam.data.resample import placed_on
 from knowsam.errors import InputError
 from knowsam.io.dicom.seg_writer import is_dicom_seg_name
 from knowsam.io.image_file import IMAGE_SUFFIXES
@@ -24,6 +23,7 @@ from napari_knowsam.choice_dialog import main_window
 from napari_knowsam.error_messages import errors_shown, told
 from napari_knowsam.layer_group import ROLE_KEY
 from napari_knowsam.opening import Opening
+from napari_knowsam.painted_layer import labels_on_image
 from napari_knowsam.panels.export_dialog import ask_mask_path
 from napari_knowsam.panels.terms_dialog import ask_terms
 from napari_knowsam.volume_layers import (
@@ -31,7 +31,6 @@ from napari_knowsam.volume_layers import (
     empty_labels_layer_data,
     has_known_orientation,
     image_layer_data,
-    labels_layer_data,
     own_volume,
     require_layers_match,
     volume_of,
@@ -85,10 +84,11 @@ def open_mask(viewer: napari.viewer.Viewer) -> None:
     chosen, _ = QFileDialog.getOpenFileName(QApplication.activeWindow(), "Open mask as labels", "", _MASK_FILTER)
     if chosen:
         with errors_shown():
-            labels = read_labels(Path(chosen))
-            if (image := _image_below(viewer)) is not None:
-                labels = placed_on(belonging(labels, image), image.grid)
-            data, kwargs, _ = labels_layer_data(told(labels))
+            labels, image = read_labels(Path(chosen)), _image_below(viewer)
+            if image is not None:
+                labels = belonging(labels, image)
+            (data, kwargs, _), notices = labels_on_image(labels, labels.grid if image is None else image.grid)
+            told(replace(labels, notices=notices))
             viewer.add_labels(data, **kwargs)
 
 

@@ -10,6 +10,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from knowsam.errors import InputError
 from napari_knowsam.layer_groups import LayerGroups
+from napari_knowsam.painted_layer import PLANES
 from napari_knowsam.volume_layers import has_known_orientation
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from napari_knowsam.worksheet import Worksheet
 
 _OPACITY = 0.5
-_PLANES = ("axial", "coronal", "sagittal")
-"""The slices along each working axis."""
 
 
 class LayerBridge(QObject):
@@ -93,6 +92,11 @@ class LayerBridge(QObject):
     def worksheet(self) -> Worksheet | None:
         """The work on the chosen image, if there is one."""
         return None if self._group is None else self._group.worksheet
+
+    @property
+    def plane_question(self) -> str | None:
+        """What a person has to say of the plane of the labels before they are used."""
+        return None if self._group is None else self._group.plane_question
 
     @property
     def current_index(self) -> int:
@@ -169,15 +173,21 @@ class LayerBridge(QObject):
             self.worksheet_changed.emit()
 
     def choose_axis(self, axis: int) -> None:
-        """Annotate along another axis while nothing was annotated along the present one; predictions are dropped."""
+        """Annotate along another axis while nothing was annotated along the present one; predictions are dropped.
+
+        Labels of which it is not clear how they were painted are taken to be painted along the axis.
+        """
         group = self._group
-        if group is None or group.worksheet.axis == axis:
+        if group is None:
+            return
+        is_asked, group.plane_question = group.plane_question is not None, None
+        if group.worksheet.axis == axis:
             return
         self.flush()
         sheet = group.worksheet
-        if sheet.annotated:
+        if sheet.annotated and not is_asked:
             self.problem.emit(
-                f"What you painted was painted in {_PLANES[sheet.axis]} slices. "
+                f"What you painted was painted in {PLANES[sheet.axis]} slices. "
                 'Make new labels ("New") to paint in another plane.'
             )
         elif group.labels is None:
@@ -361,8 +371,11 @@ class LayerBridge(QObject):
         self._emit_names()
         self.worksheet_changed.emit()
         self.class_selected.emit(group.selected_value)
+        notices = group.take_notices()
         if group.labels is None:
-            self.problem.emit(_labels_are_gone(group))
+            notices += (_labels_are_gone(group),)
+        if notices:
+            self.problem.emit(" ".join(notices))
 
     def _listen(self, group: LayerGroup) -> None:
         group.slices_changed.connect(self.slices_changed)

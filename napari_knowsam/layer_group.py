@@ -10,11 +10,12 @@ import numpy as np
 from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass, SliceState, annotated_axis, default_classes
+from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass, SliceState, default_classes
 from knowsam.errors import InputError
 from napari_knowsam.class_list import ClassList, background_brush
 from napari_knowsam.class_looks import show_classes
 from napari_knowsam.layer_edits import LayerEdits
+from napari_knowsam.painted_layer import painting_of
 from napari_knowsam.slice_view import SliceView
 from napari_knowsam.volume_layers import BACKGROUND_BRUSH_KEY, CLASSES_KEY, layer_kwargs
 from napari_knowsam.worksheet import Worksheet
@@ -80,11 +81,13 @@ class LayerGroup(QObject):
         self._held: dict[int, Prediction] = {}
         self.selected_value = BACKGROUND_CLASS.value
         painted = np.asarray(labels.data)
-        if axis is None:
-            axis = annotated_axis(painted, volume.spacing_mm)
-        self.worksheet = Worksheet(volume, axis, *_classes_of(labels, painted))
-        self.worksheet.load(painted)
-        self.view = SliceView(viewer, image, axis)
+        classes, brush_value = _classes_of(labels, painted)
+        painting = painting_of(labels, volume, brush_value, axis)
+        self.plane_question = painting.question
+        self._notices = painting.notices
+        self.worksheet = Worksheet(volume, painting.axes[0], classes, brush_value)
+        self.worksheet.load(painted, painting.partial)
+        self.view = SliceView(viewer, image, painting.axes[0])
         self._refresh_3d = QTimer(self)
         self._refresh_3d.setSingleShot(True)
         self._refresh_3d.setInterval(_REFRESH_3D_MS)
@@ -97,6 +100,11 @@ class LayerGroup(QObject):
         """All layers there are at the moment."""
         layers = (self.image, self.labels, self.prediction, self.uncertainty)
         return tuple(layer for layer in layers if layer is not None)
+
+    def take_notices(self) -> tuple[str, ...]:
+        """Return what is to be known of the labels: each notice once, the question of their plane while it is open."""
+        notices, self._notices = self._notices, ()
+        return notices if self.plane_question is None else (self.plane_question, *notices)
 
     def take_labels(self, labels: Labels) -> None:
         """Take a layer, which holds what is painted, as the one to paint on."""

@@ -221,6 +221,8 @@ class Workbench(QObject):
         worksheet = self.bridge.worksheet
         if worksheet is None:
             raise InputError("There is no image to train on. Open an image file or a DICOM folder first.")
+        if self.bridge.plane_question is not None:
+            raise InputError(self.bridge.plane_question)
         worksheet.open_index = None
         annotation = worksheet.annotation()
         _require_trainable(annotation)

@@ -228,8 +228,12 @@ class Worksheet:
         """Return where the slice lies in an array (Z, Y, X)."""
         return self._predictions.at(index)
 
-    def load(self, labels: npt.NDArray[np.integer]) -> None:
+    def load(self, labels: npt.NDArray[np.integer], partial: Collection[int] = ()) -> None:
         """Take labels (Z, Y, X) as painted before the work began.
+
+        Parameters
+        ----------
+        partial : indices of the slices that were painted in part.
 
         Raises
         ------
@@ -239,7 +243,8 @@ class Worksheet:
         planes = np.moveaxis(labels, self.axis, 0)
         for index in np.flatnonzero((planes != NOT_PAINTED).any(axis=(1, 2))).tolist():
             self._classes.require_known(planes[index])
-            self._put(index, SliceRecord(painted=planes[index].astype(self.dtype)))
+            mark = SliceState.PARTIAL if index in partial else None
+            self._put(index, SliceRecord(planes[index].astype(self.dtype), mark))
 
     def paint(self, strokes: Mapping[int, npt.NDArray[np.integer]]) -> tuple[int, ...]:
         """Take slices (H, W) of the user's labels layer as they are now, and return the indices that changed.

@@ -232,7 +232,7 @@ def _add_label_options(parser: argparse.ArgumentParser) -> None:
         metavar="auto|0|1|2",
         type=_axis,
         help="voxel axis of the (first) LABELS file along which slices were painted, from 0; auto: the one along which "
-        "the fewest slices hold labels (default: auto)",
+        "the labels break off; where that is not clear, the option is needed (default: auto)",
     )
     parser.add_argument(
         "--ignore-value",

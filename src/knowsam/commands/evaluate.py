@@ -13,7 +13,7 @@ import numpy as np
 
 from knowsam.commands.inputs import read_mask, told
 from knowsam.data.identity import belonging
-from knowsam.data.resample import is_part, placed_on
+from knowsam.data.resample import is_part, pasted_on
 from knowsam.data.sparse_slices import respaced
 from knowsam.data.volume import grid_difference
 from knowsam.errors import InputError
@@ -59,10 +59,10 @@ def _on_one_grid(prediction: Volume, reference: Volume) -> tuple[Volume, Volume]
     difference = grid_difference(prediction.grid, reference.grid)
     if difference is None:
         return prediction, reference
-    if is_part(prediction.grid, reference.grid):
-        return _widened(prediction, reference), reference
-    if is_part(reference.grid, prediction.grid):
-        return prediction, _widened(reference, prediction)
+    if (widened := _widened(prediction, reference)) is not None:
+        return widened, reference
+    if (widened := _widened(reference, prediction)) is not None:
+        return prediction, widened
     raise InputError(
         f"The mask {prediction.name} does not lie on the grid of the reference {reference.name}, nor is one a part of "
         f"the other. {difference} Give two masks of the same image, one of them on its whole grid."
@@ -74,11 +74,14 @@ def _respaced(mask: Volume, other: Volume) -> Volume:
     return respaced(mask, other.grid) if knows_spacing else mask
 
 
-def _widened(part: Volume, whole: Volume) -> Volume:
+def _widened(part: Volume, whole: Volume) -> Volume | None:
+    if not is_part(part.grid, whole.grid):
+        return None
     notice = (
         f"It covers {part.shape} of the {whole.shape} voxels of {whole.name}; the others were taken for background."
     )
-    return told(placed_on(replace(part, notices=(notice,)), whole.grid))
+    widened = pasted_on(replace(part, notices=(notice,)), whole.grid)
+    return widened and told(widened)
 
 
 def _number(distance_mm: float) -> str:

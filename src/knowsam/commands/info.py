@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from knowsam.data.orientation import describe_axes, obliqueness_deg
+from knowsam.errors import InputError
 from knowsam.io.choice import ImageChoice, chosen, listed
 from knowsam.io.image import image_choices
+from knowsam.io.label_values import as_label_values
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -48,9 +50,11 @@ def _list(choices: Sequence[ImageChoice]) -> list[str]:
 
 def _classes(volume: Volume) -> list[str]:
     """Return the table of classes if the volume may be a mask: few values, all of them whole and not negative."""
-    if volume.array.min() < 0 or (volume.array != np.floor(volume.array)).any():
+    try:
+        labels = as_label_values(volume.name, volume.array)
+    except InputError:
         return []
-    values, counts = np.unique(volume.array, return_counts=True)
+    values, counts = np.unique(labels, return_counts=True)
     if len(values) > _MOST_CLASSES:
         return []
     names = {label_class.value: label_class.name for label_class in volume.classes}

@@ -8,20 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
-from knowsam.data.annotation import (
-    BACKGROUND,
-    Annotation,
-    annotated_axis,
-    default_classes,
-    slices_with_labels,
-    without_unjudged,
-)
+from knowsam.data.annotation import BACKGROUND, Annotation, default_classes, without_unjudged
 from knowsam.data.case import Case
 from knowsam.data.identity import NOBODY, belonging
 from knowsam.data.orientation import describe_axes, file_axis, file_index, working_axis, working_index
-from knowsam.data.resample import placed_on
+from knowsam.data.painted_axis import plausible_axes
+from knowsam.data.painted_slices import PaintedSlices, painted_by_default
+from knowsam.data.resample import pasted_on
+from knowsam.data.sparse_slices import respaced
+from knowsam.data.stray_labels import stray_labels
 from knowsam.errors import ConfigError, InputError
 from knowsam.io.image import read_image
 from knowsam.io.labels import read_labels
@@ -30,7 +25,7 @@ from knowsam.training.schedule import Budget
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from knowsam.data.volume import Volume
+    from knowsam.data.volume import Grid, Volume
     from knowsam.training.trained_model import TrainedModel
 
 logger = logging.getLogger(__name__)
@@ -71,12 +66,13 @@ def read_cases(
 ) -> list[Case]:
     """Read images and what was painted in them, with the same classes and axis for all.
 
-    Labels on another grid than that of their image are brought onto it; axes and slices are then counted in the image.
+    Labels on another grid than that of their image are brought onto it. Axes and slices are counted in the image where
+    its voxels are those of the labels, else in the labels.
 
     Parameters
     ----------
     pick : which image, where a path holds several.
-    axis : voxel axis of the first label file; by default the one along which the fewest slices hold labels.
+    axis : voxel axis of the first label file; by default the one along which the labels break off.
     annotated_slices : painted slices, in the label files' count; by default those that hold labels.
     ignore_value : value in the label files of voxels that nobody has judged.
     ignore_identity : take labels although they say that they are of another patient or study.
@@ -84,25 +80,22 @@ def read_cases(
     Raises
     ------
     InputError
-        If a file cannot be used, no label lies in its image, or labels are of another patient or study.
+        If a file cannot be used, no label lies in its image, labels are of another patient or study, or it is not clear
+        along which axis slices were painted.
     ConfigError
         If a slice does not exist.
     """
     volumes = [told(read_image(path, pick)) for path in images]
-    masks = [read_mask(path, ignore_identity=ignore_identity) for path in labels]
-    painted = [told(placed_on(belonging(mask, v), v.grid)) for v, mask in zip(volumes, masks, strict=True)]
-    classified = [replace(mask, array=without_unjudged(mask.array, ignore_value)) for mask in painted]
-    along = _common_axis(classified) if axis is None else working_axis(painted[0].grid, axis)
-    chosen = [_working_indices(mask, along, annotated_slices) for mask in classified]
-    for mask, indices in zip(painted, chosen, strict=True):
-        logger.info("%s", _summary(mask, along, indices))
-    planes = [np.take(mask.array, indices, axis=along) for mask, indices in zip(classified, chosen, strict=True)]
-    values = {int(value) for plane in planes for value in np.unique(plane)}
-    classes = default_classes(values, known=[known for mask in painted for known in mask.classes])
-    return [
-        Case(volume, Annotation.from_labels(mask.array, along, indices, classes, ignore_value))
-        for volume, mask, indices in zip(volumes, painted, chosen, strict=True)
+    masks = [
+        _read_painted(path, volume, ignore_identity=ignore_identity)
+        for path, volume in zip(labels, volumes, strict=True)
     ]
+    along = _painted_axis(masks, ignore_value) if axis is None else working_axis(masks[0].grid, axis)
+    chosen = [_chosen_slices(mask, along, annotated_slices, ignore_value) for mask in masks]
+    placed = [_on_image(painted, volume.grid) for painted, volume in zip(chosen, volumes, strict=True)]
+    values = set().union(*(painted.values for painted in placed))
+    classes = default_classes(values, known=[known for mask in masks for known in mask.classes])
+    return [Case(volume, painted.annotation(classes)) for volume, painted in zip(volumes, placed, strict=True)]
 
 
 def read_unlabelled_case(image: Path, like: Annotation, pick: int | str | None = None) -> Case:
@@ -124,28 +117,57 @@ def told(volume: Volume) -> Volume:
     return volume
 
 
-def _common_axis(painted: Sequence[Volume]) -> int:
-    if len(painted) == 1:
-        return annotated_axis(painted[0].array, painted[0].spacing_mm)
-    return min(range(3), key=lambda axis: sum(len(slices_with_labels(mask.array, axis)) for mask in painted))
+def _read_painted(path: Path, image: Volume, *, ignore_identity: bool) -> Volume:
+    """Read labels of an image, on its grid if their voxels lie on those of the image."""
+    mask = respaced(belonging(read_mask(path, ignore_identity=ignore_identity), image), image.grid)
+    return told(pasted_on(mask, image.grid) or mask)
 
 
-def _working_indices(mask: Volume, axis: int, file_indices: Sequence[int] | Literal["all"] | None) -> Sequence[int]:
-    if file_indices == "all":
-        return range(mask.shape[axis])
+def _painted_axis(masks: Sequence[Volume], ignore_value: int | None) -> int:
+    axes = plausible_axes([replace(mask, array=without_unjudged(mask.array, ignore_value)) for mask in masks])
+    if len(axes) == 1:
+        return axes[0]
+    grid = masks[0].grid
+    words = describe_axes(grid.affine)
+    named = sorted((file_axis(grid, axis), words[file_axis(grid, axis)]) for axis in axes)
+    raise InputError(
+        f"It is not clear along which axis the slices of {', '.join(mask.name for mask in masks)} were painted: "
+        f"{' or '.join(f'{number} ({direction})' for number, direction in named)}. Say so with --axis."
+    )
+
+
+def _chosen_slices(
+    mask: Volume, axis: int, file_indices: Sequence[int] | Literal["all"] | None, ignore_value: int | None
+) -> PaintedSlices:
+    """Return the slices that count as painted, and tell of them as they are counted in the file."""
     if file_indices is None:
-        labelled = slices_with_labels(mask.array, axis)
-        if not labelled:
-            raise InputError(f"{mask.name} holds no label, but one painted slice at least is needed. Paint it first.")
-        return labelled
+        painted = painted_by_default(mask, axis, ignore_value)
+    else:
+        painted = PaintedSlices(mask, axis, _working_indices(mask, axis, file_indices), ignore_value)
+    logger.info("%s", _summary(mask, axis, painted.indices))
+    for stray in stray_labels(painted):
+        logger.warning("%s: %s", mask.name, stray.sentence(file_index(mask.grid, axis, stray.index)))
+    return painted
+
+
+def _on_image(painted: PaintedSlices, grid: Grid) -> PaintedSlices:
+    placed = painted.on(grid)
+    if placed is not painted:
+        told(placed.labels)
+    return placed
+
+
+def _working_indices(mask: Volume, axis: int, file_indices: Sequence[int] | Literal["all"]) -> tuple[int, ...]:
     count = mask.shape[axis]
+    if file_indices == "all":
+        return tuple(range(count))
     outside = [index for index in file_indices if not 0 <= index < count]
     if outside:
         raise ConfigError(
             f"--annotated-slices names slice {outside[0]}, but {mask.name} has slices 0 to {count - 1} along axis "
             f"{file_axis(mask.grid, axis)}. Count slices from 0, along the axis that --axis names."
         )
-    return [working_index(mask.grid, file_axis(mask.grid, axis), index) for index in file_indices]
+    return tuple(working_index(mask.grid, file_axis(mask.grid, axis), index) for index in file_indices)
 
 
 def _summary(mask: Volume, axis: int, indices: Sequence[int]) -> str:

@@ -280,11 +280,3 @@ def slices_with_labels(labels: npt.NDArray[np.integer], axis: int) -> tuple[int,
     """Return the indices along `axis` of the slices that hold any label."""
     others = tuple(other for other in range(labels.ndim) if other != axis)
     return tuple(int(index) for index in np.flatnonzero(labels.any(axis=others)))
-
-
-def annotated_axis(labels: npt.NDArray[np.integer], spacing_mm: tuple[float, float, float]) -> int:
-    """Guess the axis a person painted along: the one with the fewest slices that hold labels.
-
-    Of equal counts, the axis with the larger spacing wins.
-    """
-    return min(range(labels.ndim), key=lambda axis: (len(slices_with_labels(labels, axis)), -spacing_mm[axis]))

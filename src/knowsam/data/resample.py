@@ -1,4 +1,4 @@
-"""Labels brought onto the grid of an image they were not made on."""
+"""Labels of a part of an image brought onto its whole grid."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 from nibabel.affines import apply_affine
-from scipy.ndimage import affine_transform
 
 from knowsam.data.annotation import BACKGROUND_CLASS
 from knowsam.data.sparse_slices import respaced
@@ -23,43 +22,32 @@ _SAME_PLACE_VX = 0.05
 """Voxels this close to each other are taken for the same one: far below what anybody can paint."""
 
 
-def placed_on(labels: Volume, grid: Grid) -> Volume:
-    """Return labels on another grid: pasted where voxels lie on voxels, else each voxel gets the nearest label.
+def pasted_on(labels: Volume, grid: Grid) -> Volume | None:
+    """Return labels on another grid with voxels in the same places; None if its voxels lie elsewhere.
 
     Labels that match the grid already are returned as they are. Sparse ones keep to their slices where the image has
-    slices there. A notice says what was changed and what was lost.
+    slices there. A notice says what was lost.
 
     Raises
     ------
     InputError
-        If no labelled voxel lies on the grid, or none is left there.
+        If no labelled voxel lies on the grid.
     """
     labels = respaced(labels, grid)
     if grid_difference(labels.grid, grid) is None:
         return replace(labels, sparse=None) if labels.sparse else labels
-    to_labels = np.linalg.inv(labels.affine) @ grid.working_affine
-    offset = _whole_offset(to_labels, grid)
-    placed = _nearest(labels.array, to_labels, grid) if offset is None else _pasted(labels.array, offset, grid)
-    outside, labelled = _count_outside(labels, grid)
-    if labelled and (outside == labelled or not placed.any()):
-        fate = "lies in the image" if outside == labelled else "is left on the voxels of the image, which are larger"
-        raise InputError(
-            f"None of the {labelled} labelled voxels of {labels.name} {fate}. "
-            "Load the labels that belong to this image."
-        )
-    notices = [] if offset is not None else [_RESAMPLED]
-    if outside:
-        notices.append(f"{outside} of {labelled} labelled voxels lie outside of the image and were left out.")
-    lost = [int(value) for value in np.setdiff1d(labels.array, placed) if value != BACKGROUND_CLASS.value]
-    if lost:
-        notices.append(f"Nothing was left of label {', '.join(map(str, lost))}.")
-    return replace(labels, array=placed, grid=grid, notices=(*labels.notices, *notices), sparse=None)
+    offset = _whole_offset(np.linalg.inv(labels.affine) @ grid.working_affine, grid)
+    if offset is None:
+        return None
+    notices = notices_of_outside(labels, grid)
+    array = _pasted(labels.array, offset, grid)
+    return replace(labels, array=array, grid=grid, notices=(*labels.notices, *notices), sparse=None)
 
 
 def widened(labels: Volume, grid: Grid) -> Volume:
     """Return labels on the whole of a grid if theirs is a part of it, as they are if not."""
     labels = respaced(labels, grid)
-    return placed_on(labels, grid) if is_part(labels.grid, grid) else labels
+    return (is_part(labels.grid, grid) and pasted_on(labels, grid)) or labels
 
 
 def is_part(part: Grid, whole: Grid) -> bool:
@@ -70,10 +58,34 @@ def is_part(part: Grid, whole: Grid) -> bool:
     return bool(((offset <= 0) & (part.working_shape - offset <= whole.working_shape)).all())
 
 
-_RESAMPLED = (
-    "The labels have other voxels than the image, so they were resampled to those of the image, the nearest one each. "
-    "Check their edges."
-)
+def notices_of_outside(labels: Volume, grid: Grid) -> tuple[str, ...]:
+    """Say how many labelled voxels lie outside of the voxels of a grid, and which labels are lost with them.
+
+    Raises
+    ------
+    InputError
+        If all of them do.
+    """
+    to_grid = np.linalg.inv(grid.working_affine) @ labels.affine
+    outside = labelled = 0
+    inside: set[int] = set()
+    for index, plane in enumerate(labels.array):
+        rows, columns = np.nonzero(plane)
+        places = np.rint(apply_affine(to_grid, np.column_stack([np.full(len(rows), index), rows, columns])))
+        beyond = ((places < 0) | (places >= grid.working_shape)).any(axis=1)
+        inside.update(np.unique(plane[rows[~beyond], columns[~beyond]]).tolist())
+        outside += int(beyond.sum())
+        labelled += len(rows)
+    if labelled and outside == labelled:
+        raise InputError(
+            f"None of the {labelled} labelled voxels of {labels.name} lies in the image. "
+            "Load the labels that belong to this image."
+        )
+    if not outside:
+        return ()
+    lost = sorted(set(np.unique(labels.array).tolist()) - inside - {BACKGROUND_CLASS.value})
+    nothing_left = f" Nothing was left of label {', '.join(map(str, lost))}." if lost else ""
+    return (f"{outside} of {labelled} labelled voxels lie outside of the image and were left out.{nothing_left}",)
 
 
 def _whole_offset(to_labels: Affine, grid: Grid) -> npt.NDArray[np.intp] | None:
@@ -95,22 +107,3 @@ def _pasted(labels: npt.NDArray[np.integer], offset: npt.NDArray[np.intp], grid:
         origin = tuple(slice(a + s, b + s) for (a, b), s in zip(ranges, offset.tolist(), strict=True))
         placed[target] = labels[origin]
     return placed
-
-
-def _nearest(labels: npt.NDArray[np.integer], to_labels: Affine, grid: Grid) -> npt.NDArray[np.integer]:
-    placed = np.empty(grid.working_shape, labels.dtype)
-    # Constant beyond the outermost voxels rather than beyond their centres.
-    affine_transform(labels, to_labels, output=placed, order=0, mode="grid-constant", cval=BACKGROUND_CLASS.value)
-    return placed
-
-
-def _count_outside(labels: Volume, grid: Grid) -> tuple[int, int]:
-    """Count the labelled voxels whose centres lie beyond the voxels of the grid, and all labelled ones."""
-    to_grid = np.linalg.inv(grid.working_affine) @ labels.affine
-    outside = labelled = 0
-    for index, plane in enumerate(labels.array):
-        rows, columns = np.nonzero(plane)
-        places = np.rint(apply_affine(to_grid, np.column_stack([np.full(len(rows), index), rows, columns])))
-        outside += int(((places < 0) | (places >= grid.working_shape)).any(axis=1).sum())
-        labelled += len(rows)
-    return outside, labelled

@@ -15,9 +15,12 @@ if TYPE_CHECKING:
 
 _LARGEST = np.iinfo(np.int32).max
 
+_ROUNDING = 1e-3
+"""Labels this close to a whole number were one before they were scaled or resaved as real numbers."""
+
 
 def as_label_values(name: str, array: npt.NDArray[Any]) -> npt.NDArray[np.integer]:
-    """Return the values in the smallest of uint8, uint16 and int32 that holds them.
+    """Return the values in the smallest of uint8, uint16 and int32 that holds them, rounded if they are nearly whole.
 
     Parameters
     ----------
@@ -26,15 +29,20 @@ def as_label_values(name: str, array: npt.NDArray[Any]) -> npt.NDArray[np.intege
     Raises
     ------
     InputError
-        If a value is negative, not whole or beyond int32.
+        If a value is negative, beyond int32 or not within a thousandth of a whole number.
     """
     wrong = _first_wrong_value(array)
     if wrong is not None:
         raise InputError(
-            f"{name} holds values that are no labels, such as {wrong:g}, but labels are whole numbers from 0. "
+            f"{name} holds values that are no labels, such as {wrong:.10g}, but labels are whole numbers from 0. "
             "Give a label file, not an image or a probability map."
         )
-    return array.astype(_label_type(int(array.max())), copy=False)
+    label_type = _label_type(round(float(array.max())))
+    if array.dtype.kind in "iu":
+        return array.astype(label_type, copy=False)
+    labels = np.empty(array.shape, label_type)
+    np.rint(array, out=labels, casting="unsafe")
+    return labels
 
 
 def labels_in_file_order(labels_zyx: npt.NDArray[np.integer], grid: Grid) -> npt.NDArray[np.integer]:
@@ -61,7 +69,8 @@ def _first_wrong_value(array: npt.NDArray[Any]) -> float | None:
         return None
     # Plane by plane, for the copies that comparing makes of a whole volume are as large as itself.
     for plane in array:
-        wrong = plane[(plane < 0) | (plane != np.floor(plane)) | (plane > _LARGEST)]
+        whole = np.rint(plane)
+        wrong = plane[(whole < 0) | (np.abs(plane - whole) > _ROUNDING) | (whole > _LARGEST)]
         if wrong.size:
             return float(wrong[0])
     return None

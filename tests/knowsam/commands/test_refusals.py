@@ -87,7 +87,7 @@ REFUSALS = [
     ("predict {f}/old_model {f}/image.nii.gz {f}/image.nii.gz -o {f}/masks", 1, "Two images have the same name"),
     ("predict {f}/old_model {f}/image.nii.gz -o {f}/masks --device gpu", 2, "There is no device 'gpu'"),
     ("evaluate {f}/missing.nii.gz {f}/labels.nii.gz", 1, "There is no file"),
-    ("evaluate {f}/shifted.nii.gz {f}/labels.nii.gz", 1, "does not lie on the grid of the reference labels.nii.gz"),
+    ("evaluate {f}/shifted.nii.gz {f}/labels.nii.gz", 1, "does not lie on the grid of the reference labels,"),
     ("info {f}/text.nii.gz", 1, "not a readable NIfTI file"),
     ("demo -o {f}/text.txt", 1, "text.txt cannot be made"),
     ("paint {f}/image.nii.gz", 2, "invalid choice: 'paint'"),

@@ -136,3 +136,28 @@ def test_what_a_model_does_not_know_is_refused(
     paint_alone(folder, 9)
     assert knowsam(f"{SEGMENT} --start-from {{f}}/model") == 1
     assert "The labels hold the values 9, but the model to start from knows 2, 7." in capsys.readouterr().err
+
+
+def test_labels_that_do_not_tell_their_axis_are_refused_until_it_is_named(
+    folder: Path, knowsam: Callable[[str], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = nib.load(folder / "image.nii.gz")
+    line = np.zeros(image.shape, np.uint8)
+    line[4:12, 10, 3] = 2
+    nib.Nifti1Image(line, image.affine).to_filename(folder / "labels.nii.gz")
+    assert knowsam(SEGMENT) == 1
+    assert (
+        "painted: 1 (posterior to anterior) or 2 (inferior to superior). Say so with --axis" in capsys.readouterr().err
+    )
+    assert knowsam(f"{SEGMENT} --axis 2") == 0
+
+
+def test_a_stray_voxel_is_told_in_the_count_of_the_file(
+    folder: Path, knowsam: Callable[[str], int], caplog: pytest.LogCaptureFixture
+) -> None:
+    labels = nib.load(folder / "labels.nii.gz")
+    values = np.asarray(labels.dataobj).copy()
+    values[20, 2, 3] = 2
+    nib.Nifti1Image(values, labels.affine).to_filename(folder / "labels.nii.gz")
+    assert knowsam(SEGMENT) == 0
+    assert "labels: In slice 3, 1 voxel of label 2" in caplog.text

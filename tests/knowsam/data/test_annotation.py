@@ -14,7 +14,6 @@ from knowsam.data.annotation import (
     LabelClass,
     LabelSlice,
     SliceState,
-    annotated_axis,
     class_indices,
     default_classes,
     label_values,
@@ -170,18 +169,6 @@ def test_there_can_be_as_many_classes_as_leave_ignore_free() -> None:
     assert len(default_classes(range(1, 255))) == IGNORE
     with pytest.raises(InputError, match="255 classes, but at most 254"):
         default_classes(range(1, 256))
-
-
-def test_the_annotated_axis_is_the_one_with_fewest_painted_slices() -> None:
-    labels = np.zeros((9, 9, 9), dtype=np.uint8)
-    labels[2:7, 4, 3:6] = 1
-    assert annotated_axis(labels, (1.0, 1.0, 1.0)) == 1
-
-
-def test_between_equal_axes_the_coarser_one_is_taken() -> None:
-    labels = np.zeros((9, 9, 9), dtype=np.uint8)
-    labels[4:6, 4:6, 4:6] = 1
-    assert annotated_axis(labels, (1.0, 1.0, 3.0)) == 2
 
 
 def test_voxels_of_the_ignore_value_are_unjudged_and_no_class() -> None:

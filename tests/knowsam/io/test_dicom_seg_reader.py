@@ -16,8 +16,9 @@ from pydicom.uid import ExplicitVRLittleEndian, RLELossless, generate_uid
 from seg_sources import COLUMNS, NAMES, ROWS, SLICES, SPACING_MM, grid, mask, series
 
 from knowsam.data.annotation import LabelClass
-from knowsam.data.orientation import from_working, to_working
-from knowsam.data.resample import placed_on
+from knowsam.data.orientation import from_working, to_working, working_axis
+from knowsam.data.painted_slices import painted_by_default
+from knowsam.data.resample import pasted_on
 from knowsam.data.volume import Grid
 from knowsam.errors import InputError
 from knowsam.io.dicom.seg_writer import write_dicom_seg
@@ -83,12 +84,12 @@ def _code(meaning: str, value: str) -> highdicom.sr.CodedConcept:
 
 def in_file_order(labels: Volume) -> np.ndarray[Any, Any]:
     """Return labels on the grid of the source as (slices, rows, columns)."""
-    return from_working(placed_on(labels, grid()).array, grid()).T
+    return from_working(pasted_on(labels, grid()).array, grid()).T
 
 
 def test_a_mask_comes_back_voxel_for_voxel_with_values_names_and_colours(seg: Path) -> None:
     labels = read_labels(seg)
-    placed = placed_on(labels, grid())
+    placed = pasted_on(labels, grid())
     assert np.array_equal(placed.array, mask().array)
     assert placed.notices == ()
     assert (labels.classes, labels.name, labels.array.dtype) == (NAMES, "seg", np.uint8)
@@ -103,7 +104,7 @@ def test_large_values_come_back(tmp_path: Path, source: Volume) -> None:
     values = np.where(mask().array == 7, np.int32(70_000), mask().array)
     write_dicom_seg(tmp_path / "seg.dcm", replace(mask(), array=values, classes=()), source)
     labels = read_labels(tmp_path / "seg.dcm")
-    assert np.array_equal(placed_on(labels, grid()).array, values)
+    assert np.array_equal(pasted_on(labels, grid()).array, values)
     assert [c.name for c in labels.classes] == ["class 2", "class 70000"]
 
 
@@ -111,7 +112,7 @@ def test_one_slice_alone_is_read(tmp_path: Path, source: Volume) -> None:
     values = np.zeros_like(mask().array)
     values[1] = mask().array[1]
     write_dicom_seg(tmp_path / "seg.dcm", replace(mask(), array=values), source)
-    assert np.array_equal(placed_on(read_labels(tmp_path / "seg.dcm"), grid()).array, values)
+    assert np.array_equal(pasted_on(read_labels(tmp_path / "seg.dcm"), grid()).array, values)
 
 
 @pytest.mark.parametrize("kind", ["BINARY", "LABELMAP"])
@@ -192,7 +193,7 @@ def test_distances_that_the_file_does_not_state_come_from_its_frames(seg: Path) 
         del measures.SpacingBetweenSlices
         measures.SliceThickness = 2.0
 
-    assert np.array_equal(placed_on(read_labels(changed(seg, change)), grid()).array, mask().array)
+    assert np.array_equal(pasted_on(read_labels(changed(seg, change)), grid()).array, mask().array)
 
 
 def measures(**attributes: float | None) -> Change:
@@ -227,7 +228,8 @@ def test_frames_of_painted_slices_alone_lie_where_their_positions_say(
     values = np.zeros((SLICES, ROWS, COLUMNS), np.uint8)
     values[painted] = 2
     write_dicom_seg(tmp_path / "seg.dcm", replace(mask(), array=to_working(values.T, grid().affine)), source)
-    labels = placed_on(read_labels(changed(tmp_path / "seg.dcm", measures(**said))), source.grid)
+    labels = pasted_on(read_labels(changed(tmp_path / "seg.dcm", measures(**said))), source.grid)
+    assert labels is not None
     assert np.array_equal(from_working(labels.array, grid()).T, values)
     assert labels.notices == ()
 
@@ -249,7 +251,8 @@ def test_slices_that_fill_the_space_between_them_cover_the_voxels_of_a_finer_ima
     labels = read_labels(changed(tmp_path / "seg.dcm", measures(SliceThickness=3.3)))
     affine = grid().affine @ np.diag([1, 1, 0.5, 1])
     fine = Grid((COLUMNS, ROWS, 2 * SLICES), affine)
-    values = from_working(placed_on(labels, fine).array, fine)
+    painted = painted_by_default(labels, working_axis(labels.grid, 2)).on(fine)
+    values = np.maximum(from_working(painted.labels.array, fine), 0)
     # A fine slice of whole number lies in the middle of a thick one.
     assert np.array_equal(values[..., ::2], from_working(mask().array, grid()))
     assert values[..., 3].any()

@@ -15,6 +15,7 @@ from knowsam.data.volume import Grid
 from knowsam.errors import InputError, OutputError
 from knowsam.io.image import read_volume
 from knowsam.io.image_file import MASK_SUFFIXES
+from knowsam.io.label_values import as_label_values
 from knowsam.io.labels import check_labels_writable, read_labels, write_labels
 
 GRID = Grid((4, 5, 6), np.array([[0.0, -0.8, 0, 3], [0.7, 0, 0, -4], [0, 0, 2.5, 5], [0, 0, 0, 1]]))
@@ -125,3 +126,22 @@ def test_a_folder_without_write_permission_is_refused_beforehand(
     monkeypatch.setattr("os.access", lambda path, mode: False)
     with pytest.raises(OutputError, match="not writable"):
         check_labels_writable(tmp_path / "mask.nii")
+
+
+@pytest.mark.parametrize("stored", [np.uint8, np.int16, np.float32])
+def test_labels_that_miss_whole_numbers_by_rounding_are_rounded(tmp_path: Path, stored: type[np.generic]) -> None:
+    """As nibabel scales real numbers into a range of integers by itself."""
+    values = np.zeros((4, 5, 6))
+    values[1:3], values[3] = 0.9999999, 4.9999999 if stored is not np.uint8 else 0
+    image = nib.Nifti1Image(values, np.eye(4))
+    image.set_data_dtype(stored)
+    image.to_filename(tmp_path / "labels.nii")
+    read = read_labels(tmp_path / "labels.nii").array
+    assert read.dtype == np.uint8
+    assert set(np.unique(read)) == set(np.rint(np.unique(values)))
+
+
+@pytest.mark.parametrize(("value", "shown"), [(0.5, "0.5"), (1.002, "1.002"), (-0.9, "-0.9"), (100000.4, "100000.4")])
+def test_values_further_from_whole_numbers_are_no_labels(value: float, shown: str) -> None:
+    with pytest.raises(InputError, match=f"no labels, such as {shown},"):
+        as_label_values("probability", np.full((1, 1, 1), value))

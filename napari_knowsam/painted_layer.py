@@ -1,0 +1,121 @@
+"""How the labels of a layer were painted: in which plane, in which slices only in part, and what is doubtful of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from knowsam.data.annotation import BACKGROUND_CLASS, default_classes
+from knowsam.data.orientation import file_index
+from knowsam.data.painted_axis import plausible_axes
+from knowsam.data.painted_slices import UNJUDGED, painted_by_default
+from knowsam.data.resample import pasted_on
+from knowsam.data.stray_labels import stray_labels
+from knowsam.errors import InputError
+from napari_knowsam.class_list import background_brush
+from napari_knowsam.slice_record import NOT_PAINTED
+from napari_knowsam.volume_layers import BACKGROUND_BRUSH_KEY, LayerData, labels_layer_data
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+
+    from knowsam.data.painted_slices import PaintedSlices
+    from knowsam.data.volume import Grid, Volume
+    from napari_knowsam.slice_record import Values
+
+PLANES = ("axial", "coronal", "sagittal")
+"""The slices along each working axis."""
+
+PAINTED_KEY = "knowsam_painted"
+"""Under this key of its metadata, a layer of resampled labels carries how they were painted."""
+
+
+@dataclass(frozen=True)
+class Painting:
+    """How labels were painted.
+
+    Parameters
+    ----------
+    axes : working axes they may have been painted along, the likeliest first.
+    partial : indices of the slices in which only painted voxels, background included, were judged.
+    notices : sentences on slices that look like accidents.
+    """
+
+    axes: tuple[int, ...]
+    partial: tuple[int, ...] = ()
+    notices: tuple[str, ...] = ()
+
+    @property
+    def question(self) -> str | None:
+        """What is to be asked before the labels are used."""
+        if len(self.axes) == 1:
+            return None
+        named = " or ".join(PLANES[axis] for axis in self.axes)
+        return f"It is not clear whether these labels were painted in {named} slices. Choose it under Plane."
+
+
+def painting_of(layer: Labels, volume: Volume, brush_value: int, axis: int | None) -> Painting:
+    """Return how the labels on a layer, which lie on the voxels of a volume, were painted.
+
+    Parameters
+    ----------
+    brush_value : painted where background is known.
+    axis : working axis they were painted along, where a person has said so.
+    """
+    known = layer.metadata.get(PAINTED_KEY)
+    if isinstance(known, Painting) and axis in (None, *known.axes):
+        return known
+    values = np.asarray(layer.data)
+    axes = plausible_axes([replace(volume, array=values)]) if axis is None else (axis,)
+    if len(axes) > 1 or not values.any():
+        return Painting(axes)
+    classes = np.where(values == brush_value, BACKGROUND_CLASS.value, values)
+    if not classes.any():
+        return Painting(axes)
+    strays = stray_labels(painted_by_default(replace(volume, array=classes), axes[0]))
+    return Painting(axes, notices=tuple(stray.sentence(stray.index) for stray in strays))
+
+
+def labels_on_image(labels: Volume, grid: Grid) -> tuple[LayerData, tuple[str, ...]]:
+    """Return labels as layer data on the voxels of an image, and what is to be known of them.
+
+    Raises
+    ------
+    InputError
+        If no label lies in the image, or labels with other voxels may have been painted along several axes.
+    """
+    pasted = pasted_on(labels, grid)
+    if pasted is not None:
+        return labels_layer_data(pasted), pasted.notices
+    axes = plausible_axes([labels])
+    if len(axes) > 1:
+        raise InputError(
+            f"It is not clear whether {labels.name}, which has other voxels than the image, was painted in "
+            f"{' or '.join(PLANES[axis] for axis in axes)} slices. Resample it to the image in the program it was "
+            "painted with."
+        )
+    painted = painted_by_default(labels, axes[0])
+    strays = [stray.sentence(file_index(labels.grid, axes[0], stray.index)) for stray in stray_labels(painted)]
+    placed = painted.on(grid)
+    return _resampled_layer_data(placed), (*labels.notices, *placed.labels.notices, *strays)
+
+
+def _resampled_layer_data(painted: PaintedSlices) -> LayerData:
+    """Return layer data in which known background is painted where a slice is not judged completely."""
+    classes = default_classes(painted.values, known=painted.labels.classes)
+    brush_value = background_brush(label_class.value for label_class in classes)
+    values: Values = np.where(painted.labels.array == UNJUDGED, NOT_PAINTED, painted.labels.array)
+    for index in painted.partial:
+        _at(values, painted.axis, index)[_at(painted.labels.array, painted.axis, index) == 0] = brush_value
+    largest = max(brush_value, *(label_class.value for label_class in classes))
+    typed = values.astype(np.promote_types(np.min_scalar_type(largest), np.uint8))
+    data, kwargs, kind = labels_layer_data(replace(painted.labels, array=typed), classes)
+    painting = Painting((painted.axis,), painted.partial)
+    kwargs["metadata"] |= {BACKGROUND_BRUSH_KEY: brush_value, PAINTED_KEY: painting}
+    return data, kwargs, kind
+
+
+def _at(values: Any, axis: int, index: int) -> Any:
+    return np.moveaxis(values, axis, 0)[index]
