@@ -11,7 +11,7 @@ from knowsam.data.annotation import BACKGROUND_CLASS, default_classes
 from knowsam.data.orientation import file_index
 from knowsam.data.painted_axis import plausible_axes
 from knowsam.data.painted_slices import UNJUDGED, painted_by_default
-from knowsam.data.resample import pasted_on
+from knowsam.data.resample import placed_on
 from knowsam.data.stray_labels import stray_labels
 from knowsam.errors import InputError
 from napari_knowsam.class_list import background_brush
@@ -86,7 +86,7 @@ def labels_on_image(labels: Volume, grid: Grid) -> tuple[LayerData, tuple[str, .
     InputError
         If no label lies in the image, or labels with other voxels may have been painted along several axes.
     """
-    pasted = pasted_on(labels, grid)
+    pasted = placed_on(labels, grid)
     if pasted is not None:
         return labels_layer_data(pasted), pasted.notices
     axes = plausible_axes([labels])

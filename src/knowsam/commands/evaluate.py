@@ -13,7 +13,7 @@ import numpy as np
 
 from knowsam.commands.inputs import read_mask, told
 from knowsam.data.identity import belonging
-from knowsam.data.resample import is_part, pasted_on
+from knowsam.data.resample import is_part, placed_on
 from knowsam.data.sparse_slices import respaced
 from knowsam.data.volume import grid_difference
 from knowsam.errors import InputError
@@ -80,7 +80,7 @@ def _widened(part: Volume, whole: Volume) -> Volume | None:
     notice = (
         f"It covers {part.shape} of the {whole.shape} voxels of {whole.name}; the others were taken for background."
     )
-    widened = pasted_on(replace(part, notices=(notice,)), whole.grid)
+    widened = placed_on(replace(part, notices=(notice,)), whole.grid)
     return widened and told(widened)
 
 

@@ -14,7 +14,7 @@ from knowsam.data.identity import NOBODY, belonging
 from knowsam.data.orientation import describe_axes, file_axis, file_index, working_axis, working_index
 from knowsam.data.painted_axis import plausible_axes
 from knowsam.data.painted_slices import PaintedSlices, painted_by_default
-from knowsam.data.resample import pasted_on
+from knowsam.data.resample import placed_on
 from knowsam.data.sparse_slices import respaced
 from knowsam.data.stray_labels import stray_labels
 from knowsam.errors import ConfigError, InputError
@@ -120,7 +120,7 @@ def told(volume: Volume) -> Volume:
 def _read_painted(path: Path, image: Volume, *, ignore_identity: bool) -> Volume:
     """Read labels of an image, on its grid if their voxels lie on those of the image."""
     mask = respaced(belonging(read_mask(path, ignore_identity=ignore_identity), image), image.grid)
-    return told(pasted_on(mask, image.grid) or mask)
+    return told(placed_on(mask, image.grid) or mask)
 
 
 def _painted_axis(masks: Sequence[Volume], ignore_value: int | None) -> int:

@@ -22,7 +22,7 @@ _SAME_PLACE_VX = 0.05
 """Voxels this close to each other are taken for the same one: far below what anybody can paint."""
 
 
-def pasted_on(labels: Volume, grid: Grid) -> Volume | None:
+def placed_on(labels: Volume, grid: Grid) -> Volume | None:
     """Return labels on another grid with voxels in the same places; None if its voxels lie elsewhere.
 
     Labels that match the grid already are returned as they are. Sparse ones keep to their slices where the image has
@@ -47,7 +47,7 @@ def pasted_on(labels: Volume, grid: Grid) -> Volume | None:
 def widened(labels: Volume, grid: Grid) -> Volume:
     """Return labels on the whole of a grid if theirs is a part of it, as they are if not."""
     labels = respaced(labels, grid)
-    return (is_part(labels.grid, grid) and pasted_on(labels, grid)) or labels
+    return (is_part(labels.grid, grid) and placed_on(labels, grid)) or labels
 
 
 def is_part(part: Grid, whole: Grid) -> bool:

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from knowsam.data.annotation import LabelClass
 from knowsam.data.orientation import to_working
-from knowsam.data.resample import is_part, pasted_on
+from knowsam.data.resample import is_part, placed_on
 from knowsam.data.volume import Grid, Volume
 from knowsam.errors import InputError
 
@@ -34,12 +34,12 @@ def part(first: tuple[int, int, int], shape: tuple[int, int, int], shift_vx: flo
 
 def test_labels_on_the_same_grid_stay_the_object_they_are() -> None:
     labels = labels_on(GRID, VALUES)
-    assert pasted_on(labels, Grid(SHAPE, AFFINE)) is labels
+    assert placed_on(labels, Grid(SHAPE, AFFINE)) is labels
 
 
 def test_labels_of_a_part_of_the_image_are_pasted_without_a_word() -> None:
     labels = labels_on(part((1, 2, 3), (4, 4, 2)), VALUES[1:5, 2:6, 3:5])
-    placed = pasted_on(labels, GRID)
+    placed = placed_on(labels, GRID)
     expected = np.zeros_like(VALUES)
     expected[1:5, 2:6, 3:5] = VALUES[1:5, 2:6, 3:5]
     assert np.array_equal(placed.array, to_working(expected, AFFINE))
@@ -49,7 +49,7 @@ def test_labels_of_a_part_of_the_image_are_pasted_without_a_word() -> None:
 
 def test_labels_that_reach_beyond_the_image_are_cut_off_and_the_loss_is_counted() -> None:
     image = part((2, 0, 0), (4, 7, 8))
-    placed = pasted_on(labels_on(GRID, VALUES), image)
+    placed = placed_on(labels_on(GRID, VALUES), image)
     assert np.array_equal(placed.array, to_working(VALUES[2:], AFFINE))
     lost, all_labelled = np.count_nonzero(VALUES[:2]), np.count_nonzero(VALUES)
     assert placed.notices[1:] == (
@@ -58,7 +58,7 @@ def test_labels_that_reach_beyond_the_image_are_cut_off_and_the_loss_is_counted(
 
 
 def test_a_grid_that_is_off_by_rounding_only_is_pasted() -> None:
-    placed = pasted_on(labels_on(part((0, 0, 0), SHAPE, shift_vx=0.01), VALUES), GRID)
+    placed = placed_on(labels_on(part((0, 0, 0), SHAPE, shift_vx=0.01), VALUES), GRID)
     assert np.array_equal(placed.array, to_working(VALUES, AFFINE))
     assert placed.notices == ("Read.",)
 
@@ -72,30 +72,30 @@ def test_axes_in_another_order_and_direction_are_no_obstacle() -> None:
         i, j, k = (flipped @ (*index, 1))[:3].astype(int)
         file_values[index] = VALUES[i, j, k] if i < 6 else 0
     cropped = Grid((7, 8, 5), AFFINE @ flipped @ from_matvec(np.eye(3), (0, 0, 1)))
-    placed = pasted_on(labels_on(cropped, file_values[..., 1:6]), image)
+    placed = placed_on(labels_on(cropped, file_values[..., 1:6]), image)
     expected = np.zeros((7, 7, 8), np.uint8)
     expected[1:6] = VALUES[1:6]
     assert np.array_equal(placed.array, to_working(expected, AFFINE))
 
 
 def test_labels_with_voxels_in_other_places_are_left_alone() -> None:
-    assert pasted_on(labels_on(part((0, 0, 0), SHAPE, shift_vx=0.3), VALUES), GRID) is None
+    assert placed_on(labels_on(part((0, 0, 0), SHAPE, shift_vx=0.3), VALUES), GRID) is None
 
 
 def test_labels_that_lie_elsewhere_are_refused() -> None:
     with pytest.raises(InputError, match=r"None of the \d+ labelled voxels of painted lies in the image\. Load"):
-        pasted_on(labels_on(part((100, 0, 0), SHAPE), VALUES), GRID)
+        placed_on(labels_on(part((100, 0, 0), SHAPE), VALUES), GRID)
 
 
 def test_labels_that_overlap_the_image_only_where_they_are_empty_are_refused() -> None:
     values = VALUES.copy()
     values[:3] = 0
     with pytest.raises(InputError, match="None of the"):
-        pasted_on(labels_on(GRID, values), part((-3, 0, 0), (6, 7, 8)))
+        placed_on(labels_on(GRID, values), part((-3, 0, 0), (6, 7, 8)))
 
 
 def test_empty_labels_stay_empty_wherever_they_lie() -> None:
-    assert not pasted_on(labels_on(part((1, 2, 3), (4, 4, 2)), np.zeros((4, 4, 2), np.uint8)), GRID).array.any()
+    assert not placed_on(labels_on(part((1, 2, 3), (4, 4, 2)), np.zeros((4, 4, 2), np.uint8)), GRID).array.any()
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from seg_sources import COLUMNS, NAMES, ROWS, SLICES, SPACING_MM, grid, mask, se
 from knowsam.data.annotation import LabelClass
 from knowsam.data.orientation import from_working, to_working, working_axis
 from knowsam.data.painted_slices import painted_by_default
-from knowsam.data.resample import pasted_on
+from knowsam.data.resample import placed_on
 from knowsam.data.volume import Grid
 from knowsam.errors import InputError
 from knowsam.io.dicom.seg_writer import write_dicom_seg
@@ -84,12 +84,12 @@ def _code(meaning: str, value: str) -> highdicom.sr.CodedConcept:
 
 def in_file_order(labels: Volume) -> np.ndarray[Any, Any]:
     """Return labels on the grid of the source as (slices, rows, columns)."""
-    return from_working(pasted_on(labels, grid()).array, grid()).T
+    return from_working(placed_on(labels, grid()).array, grid()).T
 
 
 def test_a_mask_comes_back_voxel_for_voxel_with_values_names_and_colours(seg: Path) -> None:
     labels = read_labels(seg)
-    placed = pasted_on(labels, grid())
+    placed = placed_on(labels, grid())
     assert np.array_equal(placed.array, mask().array)
     assert placed.notices == ()
     assert (labels.classes, labels.name, labels.array.dtype) == (NAMES, "seg", np.uint8)
@@ -104,7 +104,7 @@ def test_large_values_come_back(tmp_path: Path, source: Volume) -> None:
     values = np.where(mask().array == 7, np.int32(70_000), mask().array)
     write_dicom_seg(tmp_path / "seg.dcm", replace(mask(), array=values, classes=()), source)
     labels = read_labels(tmp_path / "seg.dcm")
-    assert np.array_equal(pasted_on(labels, grid()).array, values)
+    assert np.array_equal(placed_on(labels, grid()).array, values)
     assert [c.name for c in labels.classes] == ["class 2", "class 70000"]
 
 
@@ -112,7 +112,7 @@ def test_one_slice_alone_is_read(tmp_path: Path, source: Volume) -> None:
     values = np.zeros_like(mask().array)
     values[1] = mask().array[1]
     write_dicom_seg(tmp_path / "seg.dcm", replace(mask(), array=values), source)
-    assert np.array_equal(pasted_on(read_labels(tmp_path / "seg.dcm"), grid()).array, values)
+    assert np.array_equal(placed_on(read_labels(tmp_path / "seg.dcm"), grid()).array, values)
 
 
 @pytest.mark.parametrize("kind", ["BINARY", "LABELMAP"])
@@ -193,7 +193,7 @@ def test_distances_that_the_file_does_not_state_come_from_its_frames(seg: Path) 
         del measures.SpacingBetweenSlices
         measures.SliceThickness = 2.0
 
-    assert np.array_equal(pasted_on(read_labels(changed(seg, change)), grid()).array, mask().array)
+    assert np.array_equal(placed_on(read_labels(changed(seg, change)), grid()).array, mask().array)
 
 
 def measures(**attributes: float | None) -> Change:
@@ -228,7 +228,7 @@ def test_frames_of_painted_slices_alone_lie_where_their_positions_say(
     values = np.zeros((SLICES, ROWS, COLUMNS), np.uint8)
     values[painted] = 2
     write_dicom_seg(tmp_path / "seg.dcm", replace(mask(), array=to_working(values.T, grid().affine)), source)
-    labels = pasted_on(read_labels(changed(tmp_path / "seg.dcm", measures(**said))), source.grid)
+    labels = placed_on(read_labels(changed(tmp_path / "seg.dcm", measures(**said))), source.grid)
     assert labels is not None
     assert np.array_equal(from_working(labels.array, grid()).T, values)
     assert labels.notices == ()
