@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from knowsam.data.volume import Volume
 
 MODEL_FILE = "model.safetensors"
-_FORMAT = 3
+_FORMAT = 4
 
 
 @dataclass(frozen=True)

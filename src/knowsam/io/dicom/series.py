@@ -20,6 +20,7 @@ from knowsam.io.dicom.files import damage_refused, files_under, pydicom_silenced
 from knowsam.io.dicom.folder import Folder, Tracked, read_folder
 from knowsam.io.dicom.frames import Frame, read_frames
 from knowsam.io.dicom.grid import affine_of, assumed_affine, in_order
+from knowsam.io.dicom.padding import padding_range
 from knowsam.io.dicom.pixels import equal_pixels, read_pixels
 from knowsam.io.dicom.spacing import SAME_MM
 from knowsam.io.dicom.stacks import Stack, name_of, stacks_of
@@ -169,7 +170,8 @@ def _read(stack: Stack, notices: tuple[str, ...]) -> Volume:
             Grid(array_ijk.shape, affine),
             SERIES_NAME,
             notices=(*notices, *left_out, *unplaced, *pixels.notices),
-            display_range=display_range(different[len(different) // 2], pixels),
+            display_range=display_range(different[len(different) // 2], pixels.inverted_from),
+            padding=padding_range(different[len(different) // 2], pixels.inverted_from),
             dicom_files=tuple(dict.fromkeys(frame.file.path for frame in different)),
         )
 
