@@ -10,7 +10,7 @@ from rival import Effort, Outcome
 from skimage import segmentation
 
 from knowsam.config import Config
-from knowsam.data.intensity import intensity_range, to_unit_range
+from knowsam.data.intensity import unit_scale
 
 if TYPE_CHECKING:
     from tasks import Task
@@ -45,6 +45,6 @@ def walk(task: Task, _: Effort) -> Outcome:
 
 def _standardised(images: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """Return grey values of mean 0 and deviation 1, extremes clipped, since beta needs a common unit."""
-    clipped = to_unit_range(images, *intensity_range(images, Config().plane.clip_percent)).astype(np.float64)
+    clipped = unit_scale(images, Config().plane.clip_percent)(images).astype(np.float64)
     standardised: npt.NDArray[np.float64] = (clipped - clipped.mean()) / clipped.std()
     return standardised

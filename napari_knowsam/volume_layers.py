@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from knowsam.data.annotation import LabelClass, default_classes
 from knowsam.data.identity import NOBODY, Identity, require_same_identity
+from knowsam.data.intensity import shown_range
 from knowsam.data.volume import Grid, Volume, require_same_grid
 from knowsam.errors import InputError
 from napari_knowsam.class_looks import class_looks
@@ -38,8 +39,6 @@ BACKGROUND_BRUSH_KEY = "knowsam_background_brush"
 
 AXIS_LABELS = ("z", "y", "x")
 
-_CONTRAST_PERCENTILES = (0.5, 99.5)
-_CONTRAST_SAMPLES = 200_000
 _TOLERANCE_VX = 1e-3
 
 
@@ -62,8 +61,7 @@ def layer_kwargs(volume: Volume) -> dict[str, Any]:
 
 def image_layer_data(volume: Volume) -> LayerData:
     """Return a volume of grey values as layer data; the array is shared."""
-    limits = volume.display_range or contrast_limits(volume.array)
-    return volume.array, layer_kwargs(volume) | {"contrast_limits": limits}, "image"
+    return volume.array, layer_kwargs(volume) | {"contrast_limits": shown_range(volume)}, "image"
 
 
 def labels_layer_data(volume: Volume, classes: tuple[LabelClass, ...] | None = None) -> LayerData:
@@ -90,19 +88,6 @@ def empty_labels_layer_data(volume: Volume) -> LayerData:
     """Return a labels layer (Z, Y, X) of uint8 on the grid of an image, with nothing painted."""
     name = f"{volume.name or 'image'} labels"
     return np.zeros(volume.shape, dtype=np.uint8), layer_kwargs(volume) | {"name": name}, "labels"
-
-
-def contrast_limits(array: npt.NDArray[Any]) -> tuple[float, float]:
-    """Return the grey values between which an image is shown, from a sample of its voxels.
-
-    >>> contrast_limits(np.array([[[0, 10]]]))
-    (0.05, 9.95)
-    """
-    step = max(1, round((array.size / _CONTRAST_SAMPLES) ** (1 / array.ndim)))
-    low, high = np.percentile(array[(slice(None, None, step),) * array.ndim], _CONTRAST_PERCENTILES)
-    if low == high:
-        low, high = array.min(), array.max()
-    return (float(low), float(high)) if low < high else (float(low), float(low) + 1)
 
 
 def volume_of(layer: Image) -> Volume:

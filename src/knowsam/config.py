@@ -109,7 +109,7 @@ class PlaneConfig(Section):
         source="measured",
     )
     clip_percent: float = setting(
-        0.5, "Darkest and brightest share of the voxels that is clipped.", unit="%", low=0.0, high=10.0
+        0.5, "Darkest and brightest share of the voxels, clipped other than in CT.", unit="%", low=0.0, high=10.0
     )
 
 

@@ -102,6 +102,7 @@ class Volume:
     notices : sentences on how the file was read, for the person who gave it.
     classes : what the values stand for, where a file of labels says so.
     display_range : grey values between which the file asks to be shown.
+    padding : lowest and highest of the values that the file says no scanner measured.
     dicom_files : of the series it was read from, in the order of its slices (k ascending).
     identity : whom it shows, as far as its file says.
     sparse : of labels, where their slices lie if their file places them one by one.
@@ -118,6 +119,7 @@ class Volume:
     notices: tuple[str, ...] = ()
     classes: tuple[LabelClass, ...] = ()
     display_range: tuple[float, float] | None = None
+    padding: tuple[float, float] | None = None
     dicom_files: tuple[Path, ...] = ()
     identity: Identity = NOBODY
     sparse: SparseSlices | None = None

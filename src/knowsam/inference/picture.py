@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
+from knowsam.data.intensity import intensity_range
 from knowsam.errors import OutputError
 
 Color = tuple[int, int, int]
@@ -22,7 +23,7 @@ TILE_PX = 320
 GAP_PX = 8
 CAPTION_PX = 22
 FONT_PX = 14
-WINDOW_PERCENT = (0.5, 99.5)
+CLIP_PERCENT = 0.5
 FILL_OPACITY = 0.3
 CONTOUR_PX = 3
 REFERENCE_PX = 1
@@ -65,7 +66,7 @@ def write_montage(
     captions = [f"{'zyx'[axis]} = {index}" for index in indices] if captions is None else captions
     if not indices or len(captions) != len(indices):
         raise ValueError(f"There are {len(captions)} captions for {len(indices)} slices; each slice needs one.")
-    low, high = np.percentile(image_zyx, WINDOW_PERCENT)
+    low, high = intensity_range(image_zyx, CLIP_PERCENT)
     size_px = _tile_size_px(np.delete(image_zyx.shape, axis), np.delete(spacing_mm, axis))
     tiles = []
     for index in indices:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from knowsam.data.annotation import BACKGROUND, IGNORE, LabelArray
 from knowsam.data.distances import signed_distances_mm
-from knowsam.data.intensity import intensity_range, to_unit_range
+from knowsam.data.intensity import unit_scale
 from knowsam.prior.carried import Shape
 
 if TYPE_CHECKING:
@@ -31,14 +31,14 @@ def network_planes(
     ----------
     check : called now and then; what it raises breaks the work off.
     """
-    low, high = intensity_range(volume.array, clip_percent)
+    scale = unit_scale(volume.array, clip_percent, volume.padding)
     slices = np.moveaxis(volume.array, axis, 0)
     chunks = []
     # In chunks, so that a big volume is never held at full size in float32.
     for start in range(0, len(slices), _CHUNK_SLICES):
         if check is not None:
             check()
-        crop = to_unit_range(window.crop(slices[start : start + _CHUNK_SLICES]), low, high)
+        crop = scale(window.crop(slices[start : start + _CHUNK_SLICES]))
         chunks.append(_resize(torch.from_numpy(crop), window.plane))
     return torch.cat(chunks)
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import nibabel as nib
 import numpy as np
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from knowsam.data.annotation import LabelClass
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
-
-_LEAST_FILLED = 0.1
-"""Of a display range that makes sense, grey values fill so much; else the picture would be black or white."""
 
 
 def is_nifti_name(path: Path) -> bool:
@@ -129,17 +126,7 @@ def _volume(header: NiftiHeader, frame: int, real: npt.DTypeLike) -> Volume:
     with opened_plain(path) as opened:
         array = read_voxels(path.name, opened, grid, header.encoding(frame), real)
     classes = next(filter(None, map(classes_from_text, header.comments)), ())
-    shown = _display_range(header, array)
-    return Volume(array, grid, _stem(path), header.notices(), classes, display_range=shown)
-
-
-def _display_range(header: NiftiHeader, array: npt.NDArray[Any]) -> tuple[float, float] | None:
-    """Return the range that the header names, unless it is left from before the grey values were changed."""
-    if header.display_range is None:
-        return None
-    low, high = header.display_range
-    filled = min(high, float(array.max())) - max(low, float(array.min()))
-    return (low, high) if filled >= _LEAST_FILLED * (high - low) else None
+    return Volume(array, grid, _stem(path), header.notices(), classes, display_range=header.display_range)
 
 
 def _label_image(labels_ijk: npt.NDArray[np.integer], grid: Grid) -> nib.Nifti1Image:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from knowsam.data.volume import Volume
 
 STORED = np.stack([slice_values(number) for number in range(4)])
+LUT = item(LUTDescriptor=[312, 0, 16], LUTData=[3 * value for value in range(312)])
+LUT["LUTDescriptor"].VR = LUT["LUTData"].VR = "US"
 
 
 def grey(volume: Volume) -> NDArray[np.generic]:
@@ -141,9 +143,7 @@ def test_fractions_are_read_and_those_that_are_no_numbers_refused(tmp_path: Path
 
 
 def test_a_lookup_table_takes_the_place_of_rescaling(tmp_path: Path) -> None:
-    table = item(LUTDescriptor=[312, 0, 16], LUTData=[3 * value for value in range(312)])
-    table["LUTDescriptor"].VR = table["LUTData"].VR = "US"
-    volume = read_volume(written(series(4, ModalityLUTSequence=[table], RescaleSlope=9), tmp_path))
+    volume = read_volume(written(series(4, ModalityLUTSequence=[LUT], RescaleSlope=9), tmp_path))
     np.testing.assert_array_equal(grey(volume), 3 * STORED)
 
 
@@ -185,18 +185,46 @@ def test_pixels_of_an_unknown_kind_are_refused(tmp_path: Path) -> None:
         ({}, None),
         ({"WindowCenter": 150, "WindowWidth": 100}, (100, 200)),
         ({"WindowCenter": [150, 40], "WindowWidth": [100, 400]}, (100, 200)),
-        ({"WindowCenter": 250, "WindowWidth": 200}, (150, 311)),
+        ({"WindowCenter": 250, "WindowWidth": 200}, (150, 350)),
         ({"WindowCenter": 50, "WindowWidth": 20, "RescaleSlope": 1, "RescaleIntercept": -100}, (40, 60)),
         ({"WindowCenter": 100, "WindowWidth": 20, "PhotometricInterpretation": "MONOCHROME1"}, (201, 221)),
-        ({"WindowCenter": 2000, "WindowWidth": 100}, None),
         ({"WindowCenter": 150, "WindowWidth": 0}, None),
         ({"WindowCenter": 150}, None),
     ],
 )
-def test_the_first_window_is_shown_as_far_as_the_values_reach(
+def test_the_first_window_of_the_series_is_kept(
     tmp_path: Path, attributes: dict[str, object], shown: tuple[float, float] | None
 ) -> None:
     assert read_volume(written(series(4, **attributes), tmp_path)).display_range == shown
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian])
+@pytest.mark.parametrize(
+    ("attributes", "padding"),
+    [
+        ({}, None),
+        ({"PixelPaddingValue": 5}, (5, 5)),
+        ({"PixelPaddingValue": 5, "RescaleSlope": 2, "RescaleIntercept": -1024}, (-1014, -1014)),
+        ({"PixelPaddingValue": 9, "PixelPaddingRangeLimit": 4}, (4, 9)),
+        ({"PixelPaddingValue": 65535}, (65535, 65535)),
+        ({"PixelPaddingValue": 63536, "PixelRepresentation": 1}, (-2000, -2000)),
+        ({"PixelPaddingValue": 5, "PhotometricInterpretation": "MONOCHROME1"}, (306, 306)),
+        ({"PixelPaddingValue": 5, "ModalityLUTSequence": [LUT]}, None),
+        ({"PixelPaddingValue": None}, None),
+    ],
+)
+def test_padding_is_known_by_its_grey_values(
+    tmp_path: Path, syntax: str, attributes: dict[str, object], padding: tuple[float, float] | None
+) -> None:
+    slices = series(4, **attributes)
+    for dataset in slices:
+        dataset.file_meta.TransferSyntaxUID = syntax
+        for keyword in {"PixelPaddingValue", "PixelPaddingRangeLimit"} & attributes.keys():
+            dataset[keyword].VR = "US"
+        if syntax == ExplicitVRBigEndian:
+            dataset["PixelData"].VR = "OW"
+            dataset.PixelData = np.frombuffer(dataset.PixelData, np.uint16).byteswap().tobytes()
+    assert read_volume(written(slices, tmp_path)).padding == padding
 
 
 @pytest.mark.parametrize(

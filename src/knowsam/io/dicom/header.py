@@ -53,6 +53,8 @@ _READ_KEYWORDS = (
     "BitsStored",
     "HighBit",
     "PixelRepresentation",
+    "PixelPaddingValue",
+    "PixelPaddingRangeLimit",
     "RescaleSlope",
     "RescaleIntercept",
     "ModalityLUTSequence",

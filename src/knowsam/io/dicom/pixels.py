@@ -68,7 +68,7 @@ def read_pixels(frames: Sequence[Frame], affine: Affine) -> Pixels:
     first = files[0]
     refuse_implausible(len(frames) * first.frame_bytes, sum(file.size for file in files))
     coloured = ("The colours were turned into grey by their luminance.",) if first.photometric in _COLOURS else ()
-    scales = np.array([_scale(frame) for frame in frames])
+    scales = np.array([rescaling(frame) for frame in frames])
     whole = (scales == np.rint(scales)).all() and all(_holds_small_integers(file) for file in files)
     invert = first.photometric == "MONOCHROME1"
     with damage_refused("The pixels of the series are damaged. Export it again."):
@@ -83,7 +83,7 @@ def read_pixels(frames: Sequence[Frame], affine: Affine) -> Pixels:
 def equal_pixels(frames: Sequence[Frame]) -> bool:
     """Tell whether frames hold the same grey values."""
     (_, expected), *others = _planes(frames)
-    alike = len({_scale(frame) for frame in frames}) == 1
+    alike = len({rescaling(frame) for frame in frames}) == 1
     return alike and all(np.array_equal(expected, plane) for _, plane in others)
 
 
@@ -162,20 +162,21 @@ def _grey(file: ImageFile, plane: Array) -> Array:
         plane = apply_color_lut(plane, whole_header(file.path))
     if file.photometric in _COLOURS:
         plane = np.rint(plane[..., :3] @ _LUMINANCE).astype(plane.dtype)
-    elif _has_lut(file):
+    elif has_lut(file):
         plane = apply_modality_lut(plane, file.header)
     if plane.shape != file.shape:
         raise ValueError("not one grey value for each pixel")
     return plane
 
 
-def _has_lut(file: ImageFile) -> bool:
+def has_lut(file: ImageFile) -> bool:
+    """Tell whether grey values are looked up in a table instead of rescaled."""
     return bool(file.header.get("ModalityLUTSequence"))
 
 
-def _scale(frame: Frame) -> tuple[float, float]:
+def rescaling(frame: Frame) -> tuple[float, float]:
     """Return slope and intercept of the rescaling; a slope of zero, which would leave nothing, means none."""
-    if _has_lut(frame.file) or frame.file.photometric in _COLOURS:
+    if has_lut(frame.file) or frame.file.photometric in _COLOURS:
         return 1.0, 0.0
     return frame.number("RescaleSlope", 1.0) or 1.0, frame.number("RescaleIntercept", 0.0)
 
@@ -191,7 +192,7 @@ def _stored_type(frames: Sequence[Frame]) -> np.dtype[Any]:
 
 
 def _plane_type(file: ImageFile) -> str:
-    if file.photometric == "PALETTE COLOR" or _has_lut(file):
+    if file.photometric == "PALETTE COLOR" or has_lut(file):
         return "u2"
     return f"{'ui'[file.pixel_options['pixel_representation']]}{max(file.pixel_options['bits_allocated'] // 8, 1)}"
 

@@ -22,6 +22,7 @@ from knowsam.io.dicom.folder import Folder, Tracked, read_folder
 from knowsam.io.dicom.frames import Frame, read_frames
 from knowsam.io.dicom.grid import affine_of, assumed_affine, distances_mm, in_order
 from knowsam.io.dicom.identity import identity_of
+from knowsam.io.dicom.padding import padding_range
 from knowsam.io.dicom.pixels import equal_pixels, read_pixels
 from knowsam.io.dicom.spacing import positions
 from knowsam.io.dicom.stacks import Stack, name_of, stacks_of
@@ -190,7 +191,8 @@ def _read(stack: Stack, notices: tuple[str, ...]) -> Volume:
             Grid(array_ijk.shape, affine),
             SERIES_NAME,
             notices=(*notices, *doubts, *left_out, *unplaced, *pixels.notices),
-            display_range=display_range(different[len(different) // 2], pixels),
+            display_range=display_range(different[len(different) // 2], pixels.inverted_from),
+            padding=padding_range(different[len(different) // 2], pixels.inverted_from),
             dicom_files=tuple(dict.fromkeys(frame.file.path for frame in different)),
             identity=identity_of(different[0].file.header),
         )

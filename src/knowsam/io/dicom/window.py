@@ -6,19 +6,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from knowsam.io.dicom.frames import Frame
-    from knowsam.io.dicom.pixels import Pixels
 
 
-def display_range(frame: Frame, pixels: Pixels) -> tuple[float, float] | None:
-    """Return the grey values between which a frame asks to be shown, as far as there are such values.
+def display_range(frame: Frame, inverted_from: float | None) -> tuple[float, float] | None:
+    """Return the grey values between which a frame asks to be shown; of several presets the first counts.
 
-    Of several presets the first counts. None if there is none, or its centre is beyond all values.
+    Parameters
+    ----------
+    inverted_from : what all grey values were subtracted from, if they were.
     """
     centre, width = frame.number("WindowCenter", float("nan")), frame.number("WindowWidth", 0)
-    if pixels.inverted_from is not None:
-        centre = pixels.inverted_from - centre
-    low, high = float(pixels.array.min()), float(pixels.array.max())
-    if not low <= centre <= high or width <= 0:
-        return None
-    shown = max(low, centre - width / 2), min(high, centre + width / 2)
-    return shown if shown[0] < shown[1] else None
+    if inverted_from is not None:
+        centre = inverted_from - centre
+    low, high = centre - width / 2, centre + width / 2
+    return (low, high) if low < high else None

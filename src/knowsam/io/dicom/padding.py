@@ -1,0 +1,42 @@
+"""Pixels that a series says no scanner measured (DICOM PS3.3, C.7.5.1.1.2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydicom.dataelem import RawDataElement
+
+from knowsam.io.dicom.pixels import has_lut, rescaling
+
+if TYPE_CHECKING:
+    from knowsam.io.dicom.frames import Frame
+
+_KEYWORDS = ("PixelPaddingValue", "PixelPaddingRangeLimit")
+_BYTES = 2
+
+
+def padding_range(frame: Frame, inverted_from: float | None) -> tuple[float, float] | None:
+    """Return the lowest and the highest grey value of padding, after rescaling; None if the header names none.
+
+    Parameters
+    ----------
+    inverted_from : what all grey values were subtracted from, if they were.
+    """
+    stored = [value for value in (_stored(frame, keyword) for keyword in _KEYWORDS) if value is not None]
+    if not stored or has_lut(frame.file):
+        return None
+    slope, intercept = rescaling(frame)
+    values = [slope * value + intercept for value in stored]
+    if inverted_from is not None:
+        values = [inverted_from - value for value in values]
+    return min(values), max(values)
+
+
+def _stored(frame: Frame, keyword: str) -> int | None:
+    """Return a value as pixels hold it, whose sign is not that of the element in many files."""
+    element = frame.file.header.get_item(keyword)
+    if not isinstance(element, RawDataElement) or element.value is None or len(element.value) != _BYTES:
+        return None
+    order: Literal["little", "big"] = "little" if element.is_little_endian else "big"
+    is_signed = frame.file.pixel_options["pixel_representation"] == 1
+    return int.from_bytes(element.value, order, signed=is_signed)
