@@ -24,6 +24,7 @@ from knowsam.data.resample import placed_on
 from knowsam.errors import ConfigError, InputError
 from knowsam.io.image import read_image
 from knowsam.io.labels import read_labels
+from knowsam.training.device_check import working_device
 from knowsam.training.schedule import Budget
 
 if TYPE_CHECKING:
@@ -112,6 +113,20 @@ def told(volume: Volume) -> Volume:
     for notice in volume.notices:
         logger.warning("%s: %s", volume.name, notice)
     return volume
+
+
+def told_device(name: str) -> str:
+    """Return the device that a name stands for, and log why it is not the one that ``auto`` prefers.
+
+    Raises
+    ------
+    ConfigError
+        If the device is missing or cannot train.
+    """
+    device, notice = working_device(name)
+    if notice:
+        logger.warning(notice)
+    return str(device)
 
 
 def _common_axis(painted: Sequence[Volume]) -> int:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from knowsam.data.annotation import BACKGROUND, LabelArray
 from knowsam.errors import PredictionError
-from knowsam.inference.device import is_out_of_memory, resolve_dtype
+from knowsam.inference.device import is_out_of_memory, memory_remedy, resolve_dtype
 from knowsam.inference.planes import network_planes, with_neighbours
 
 if TYPE_CHECKING:
@@ -137,7 +137,8 @@ class Predictor:
                 probabilities, disagreement = self._predict(chosen)
             except (RuntimeError, MemoryError) as exc:
                 if not is_out_of_memory(exc) or self._batch_slices == 1:
-                    raise PredictionError(f"Slice {chosen[0]} cannot be predicted: {exc}.") from exc
+                    fault = memory_remedy(self._planes.device) if is_out_of_memory(exc) else f"{exc}."
+                    raise PredictionError(f"Slice {chosen[0]} cannot be predicted. {fault}") from exc
                 self._batch_slices //= 2
                 continue
             done += len(chosen)

@@ -15,9 +15,10 @@ from knowsam.data.annotation import BACKGROUND, IGNORE
 from knowsam.data.case import require_same_kind
 from knowsam.data.sampling import SliceKey
 from knowsam.errors import InputError, TrainingError
-from knowsam.inference.device import is_out_of_memory, resolve_device
+from knowsam.inference.device import is_out_of_memory, memory_remedy
 from knowsam.models.class_heads import class_sources
 from knowsam.training.adopted import AdoptedStudents
+from knowsam.training.device_check import working_device
 from knowsam.training.events import (
     ClassesChanged,
     Event,
@@ -78,7 +79,7 @@ class TrainingSession:
     InputError
         If nothing is annotated, or the cases, or the model to start from, do not belong together.
     ConfigError
-        If the device is not there.
+        If the device is not there or cannot train.
     """
 
     def __init__(
@@ -102,7 +103,7 @@ class TrainingSession:
         self.config = config or (Config() if start_from is None else start_from.config)
         self.budget = budget
         self.seed = seed
-        self.device = resolve_device(device)
+        self.device, self._device_notice = working_device(device)
         self.windows, self.pixel_mm = common_windows(
             cases, self.config, start_from.pixel_mm if start_from is not None else None
         )
@@ -168,10 +169,8 @@ class TrainingSession:
         try:
             yield from self._run()
         except (RuntimeError, MemoryError) as exc:
-            raise TrainingError(
-                f"Training failed at step {self._steps + 1}: {exc}. "
-                "Train again, with a smaller batch or plane if memory was short."
-            ) from exc
+            fault = memory_remedy(self.device) if is_out_of_memory(exc) else f"{exc}."
+            raise TrainingError(f"Training failed at step {self._steps + 1}. {fault}") from exc
 
     def _run(self) -> Iterator[Event]:
         if self.students is not None:
@@ -331,6 +330,8 @@ class TrainingSession:
         return self.budget.progress(steps=self._steps, seconds=self._seconds)
 
     def _introduce(self) -> Iterator[Event]:
+        if self._device_notice:
+            yield Notice(self._device_notice)
         teacher = self._learner.teacher
         yield Notice(self._no_teacher if teacher is None else str(teacher.provenance))
         labelled, held_out = len(self._slices.labelled_keys), len(self.holdout)
