@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from knowsam.data.annotation import BACKGROUND_CLASS, IGNORE, LabelClass, default_classes
+from knowsam.data.annotation import BACKGROUND_CLASS, IGNORE, LabelClass
+from knowsam.data.class_colors import class_color
 from knowsam.errors import InputError
 
 MOST_CLASSES = IGNORE
@@ -162,9 +163,9 @@ class ClassList:
         raise InputError("Every label value has its class already. Remove a class first.")
 
     def _free_color(self) -> tuple[int, int, int]:
-        colors = [label_class.color for label_class in default_classes(range(1, MOST_CLASSES))[1:]]
         used = {label_class.color for label_class in self.all}
-        return next((color for color in colors if color not in used), colors[len(self.all) % len(colors)])
+        colors = (class_color(position) for position in range(MOST_CLASSES))
+        return next(color for color in colors if color not in used)
 
 
 def _fit(values: Iterable[int], dtype: np.dtype[np.integer]) -> bool:

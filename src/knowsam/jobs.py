@@ -22,10 +22,10 @@ from knowsam.data.case import Case
 from knowsam.data.window import whole_slice_window
 from knowsam.errors import ConfigError, TrainingError
 from knowsam.inference.cpu_threads import CpuThreads
-from knowsam.inference.device import resolve_device
 from knowsam.inference.postprocess import fill_holes, keep_largest_component
 from knowsam.inference.predictor import Predictor, VolumePrediction
 from knowsam.models.checkpoints import load_sam_weights, official_weights_file, variant_of
+from knowsam.training.device_check import working_device
 from knowsam.training.events import Event, Finished
 from knowsam.training.interruption import Interruption
 from knowsam.training.session import TrainingSession
@@ -216,7 +216,9 @@ def train(
 
 def predict(model: TrainedModel, volume: Volume, *, device: str = "auto") -> tuple[np.ndarray, VolumePrediction]:
     """Apply a trained model to a volume; return the label values that files hold, and the prediction behind them."""
-    target = resolve_device(device)
+    target, notice = working_device(device)
+    if notice:
+        logger.warning(notice)
     students = copy.deepcopy(model.students).to(target)
     threads = CpuThreads()
     Interruption(threads.adapt).watch(students)

@@ -20,6 +20,7 @@ from knowsam.data.stray_labels import stray_labels
 from knowsam.errors import ConfigError, InputError
 from knowsam.io.image import read_image
 from knowsam.io.labels import read_labels
+from knowsam.training.device_check import working_device
 from knowsam.training.schedule import Budget
 
 if TYPE_CHECKING:
@@ -121,6 +122,20 @@ def _read_painted(path: Path, image: Volume, *, ignore_identity: bool) -> Volume
     """Read labels of an image, on its grid if their voxels lie on those of the image."""
     mask = respaced(belonging(read_mask(path, ignore_identity=ignore_identity), image), image.grid)
     return told(placed_on(mask, image.grid) or mask)
+
+
+def told_device(name: str) -> str:
+    """Return the device that a name stands for, and log why it is not the one that ``auto`` prefers.
+
+    Raises
+    ------
+    ConfigError
+        If the device is missing or cannot train.
+    """
+    device, notice = working_device(name)
+    if notice:
+        logger.warning(notice)
+    return str(device)
 
 
 def _painted_axis(masks: Sequence[Volume], ignore_value: int | None) -> int:

@@ -6,10 +6,9 @@ import logging
 from typing import TYPE_CHECKING
 
 from knowsam import jobs
-from knowsam.commands.inputs import budget, read_cases, with_classes_of
+from knowsam.commands.inputs import budget, read_cases, told_device, with_classes_of
 from knowsam.commands.outputs import check_mask, check_model, check_report, save_report, save_trained, saved
 from knowsam.commands.training_progress import TrainingProgress
-from knowsam.inference.device import resolve_device
 from knowsam.io.labels import write_labels
 from knowsam.options import chosen_config
 from knowsam.report import Report
@@ -27,7 +26,7 @@ def run(options: Namespace) -> None:
     """Do what the options say; everything that can be refused is refused before training."""
     model = None if options.start_from is None else load_model(options.start_from)
     config, allowed = chosen_config(options, None if model is None else model.config), budget(options)
-    device = str(resolve_device(options.device))
+    device = told_device(options.device)
     check_mask(options.output, inputs=[options.image, options.labels], overwrite=options.overwrite)
     if options.save_model is not None:
         check_model(options.save_model, overwrite=options.overwrite)

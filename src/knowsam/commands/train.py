@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from knowsam import jobs
-from knowsam.commands.inputs import budget, read_cases, read_unlabelled_case
+from knowsam.commands.inputs import budget, read_cases, read_unlabelled_case, told_device
 from knowsam.commands.outputs import check_model, check_report, save_report, save_trained
 from knowsam.commands.training_progress import TrainingProgress
 from knowsam.errors import ConfigError
-from knowsam.inference.device import resolve_device
 from knowsam.options import chosen_config
 from knowsam.report import Report
 
@@ -25,7 +24,7 @@ def run(options: Namespace) -> None:
             "and images without a mask behind --unlabelled."
         )
     config, allowed = chosen_config(options), budget(options)
-    device = str(resolve_device(options.device))
+    device = told_device(options.device)
     check_model(options.output, overwrite=options.overwrite)
     if options.report is not None:
         check_report(options.report, overwrite=options.overwrite)

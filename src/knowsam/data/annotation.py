@@ -10,6 +10,7 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
+from knowsam.data.class_colors import class_color
 from knowsam.errors import InputError
 
 BACKGROUND = 0
@@ -19,17 +20,6 @@ IGNORE = 255
 """Label of a pixel nobody has judged; it never enters a loss or a score."""
 
 LabelArray = npt.NDArray[np.uint8]
-
-_PALETTE = (
-    (230, 75, 53),
-    (77, 187, 213),
-    (0, 160, 135),
-    (243, 155, 127),
-    (132, 145, 180),
-    (145, 209, 194),
-    (126, 97, 72),
-    (176, 156, 133),
-)
 
 
 class SliceState(Enum):
@@ -70,7 +60,7 @@ def default_classes(values: Iterable[int], known: Iterable[LabelClass] = ()) -> 
             f"The labels hold {len(foreground)} classes, but at most {IGNORE - 1} can be told apart. "
             "Give a label file that holds classes, not object numbers."
         )
-    colored = (named.get(v, LabelClass(v, f"class {v}", _PALETTE[i % len(_PALETTE)])) for i, v in enumerate(foreground))
+    colored = (named.get(v, LabelClass(v, f"class {v}", class_color(i))) for i, v in enumerate(foreground))
     return (BACKGROUND_CLASS, *colored)
 
 

@@ -50,8 +50,17 @@ def to_device(tensor: Tensor, device: torch.device) -> Tensor:
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether an error means that the memory of the device is exhausted."""
     # Except on CUDA, PyTorch reports this as a plain RuntimeError, in words that depend on the system.
-    words = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
+    words = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED", "Invalid buffer size")
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(word in str(error) for word in words)
+
+
+def memory_remedy(device: torch.device) -> str:
+    """Return what helps where the memory of a device is exhausted, in place of PyTorch's advice, which may harm."""
+    smaller = "take smaller planes (--max-side-px)"
+    if device.type == "cuda":
+        return f"The memory of the graphics card ran out. Close other programs that use it, {smaller}, or --device cpu."
+    # The GPU of an Apple computer uses the memory of the system, so that the processor has no more of it.
+    return f"The memory of this computer ran out. Close other programs, or {smaller}."
 
 
 def resolve_dtype(precision: str, device: torch.device) -> torch.dtype:
@@ -65,4 +74,6 @@ def _has_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     # Without these instructions a CPU emulates bfloat16, several times slower than float32.
-    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    # PyTorch tells of them by private functions only, which another version need not have.
+    known = [getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
+    return device.type == "cpu" and any(is_supported() for is_supported in known if is_supported is not None)

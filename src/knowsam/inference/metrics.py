@@ -11,6 +11,8 @@ import numpy as np
 from nibabel.affines import voxel_sizes
 from numpy.typing import NDArray
 
+from knowsam.inference.class_boxes import class_boxes, joined
+
 MM3_PER_ML = 1000.0
 
 
@@ -58,7 +60,13 @@ def evaluate_masks(
         If the two masks differ in shape.
     """
     _check_same_shape(prediction_zyx, reference_zyx)
-    return tuple(_class_scores(prediction_zyx == value, reference_zyx == value, affine, value) for value in values)
+    boxes = [class_boxes(mask, values) for mask in (prediction_zyx, reference_zyx)]
+    scores = []
+    for value in values:
+        # Distances inside the box are those of the whole volume: MONAI takes what lies outside for background.
+        box = joined([own[value] for own in boxes if value in own])
+        scores.append(_class_scores(prediction_zyx[box] == value, reference_zyx[box] == value, affine, value))
+    return tuple(scores)
 
 
 def dice_score(prediction: NDArray[Any], reference: NDArray[Any], value: int) -> float:
@@ -110,25 +118,15 @@ def _dice(predicted: NDArray[np.bool_], expected: NDArray[np.bool_]) -> float:
 def _surface_distances_mm(
     predicted: NDArray[np.bool_], expected: NDArray[np.bool_], spacing_mm: tuple[float, ...]
 ) -> tuple[float, float]:
-    """Return HD95 and ASSD of two (Z, Y, X) masks of one class."""
+    """Return HD95 and ASSD of two (Z, Y, X) masks of one class, which touch the sides of the array."""
     if not predicted.any() and not expected.any():
         return 0.0, 0.0
     if not predicted.any() or not expected.any():
         return math.nan, math.nan
     from monai.metrics import get_mask_edges, get_surface_distance
 
-    box = _bounding_box(predicted | expected)
-    edges_predicted, edges_expected = get_mask_edges(predicted[box], expected[box])
+    edges_predicted, edges_expected = get_mask_edges(predicted, expected)
     there_mm = get_surface_distance(edges_predicted, edges_expected, spacing=spacing_mm)
     back_mm = get_surface_distance(edges_expected, edges_predicted, spacing=spacing_mm)
     hd95_mm = max(np.percentile(distances_mm, 95) for distances_mm in (there_mm, back_mm))
     return float(hd95_mm), float(np.concatenate([there_mm, back_mm]).mean())
-
-
-def _bounding_box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
-    """Return the smallest box round the voxels of a mask that is not empty.
-
-    MONAI regards what lies outside the array as background, so distances inside the box are those of the whole volume.
-    """
-    spans = (np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3))
-    return tuple(slice(span[0], span[-1] + 1) for span in spans)

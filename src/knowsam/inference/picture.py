@@ -101,14 +101,14 @@ def _enlarged_mask(mask: NDArray[np.bool_], size_px: tuple[int, int]) -> NDArray
 
 
 def _paint_classes(tile: Pixels, labels: NDArray[Any], colors: Mapping[int, Color]) -> None:
-    for value, color in colors.items():
-        mask = _enlarged_mask(labels == value, tile.shape[:2])
+    for value in np.intersect1d(labels, list(colors)):
+        mask, color = _enlarged_mask(labels == value, tile.shape[:2]), colors[int(value)]
         tile[mask] = (1 - FILL_OPACITY) * tile[mask] + FILL_OPACITY * np.array(color)
         tile[_contour(mask, CONTOUR_PX)] = color
 
 
 def _outline_classes(tile: Pixels, labels: NDArray[Any], colors: Mapping[int, Color]) -> None:
-    for value in colors:
+    for value in np.intersect1d(labels, list(colors)):
         tile[_contour(_enlarged_mask(labels == value, tile.shape[:2]), REFERENCE_PX)] = WHITE
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from knowsam.data.annotation import BACKGROUND
+from knowsam.inference.class_boxes import class_boxes
 
 Label = TypeVar("Label", bound=np.integer)
 
@@ -25,11 +26,11 @@ def keep_largest_component(labels: NDArray[Label], values: Iterable[int]) -> NDA
     values : the classes to clean up; all others stay as they are.
     """
     cleaned = labels.copy()
-    for value in values:
-        pieces, count = ndimage.label(labels == value, structure=np.ones((3,) * labels.ndim))
+    for value, box in class_boxes(labels, values).items():
+        pieces, count = ndimage.label(labels[box] == value, structure=np.ones((3,) * labels.ndim))
         if count > 1:
             largest = 1 + np.argmax(np.bincount(pieces.ravel())[1:])
-            cleaned[(pieces > 0) & (pieces != largest)] = BACKGROUND
+            cleaned[box][(pieces > 0) & (pieces != largest)] = BACKGROUND
     return cleaned
 
 
@@ -45,11 +46,11 @@ def fill_holes(labels: NDArray[Label], values: Iterable[int]) -> NDArray[Label]:
     values : the classes to fill; all others stay as they are.
     """
     filled = labels.copy()
-    for value in values:
-        own = labels == value
+    for value, box in class_boxes(labels, values).items():
+        own = labels[box] == value
         pockets, count = ndimage.label(ndimage.binary_fill_holes(own) & ~own)
         is_hole = np.ones(count + 1, dtype=bool)
-        is_hole[pockets[labels != BACKGROUND]] = False
+        is_hole[pockets[labels[box] != BACKGROUND]] = False
         is_hole[0] = False
-        filled[is_hole[pockets]] = value
+        filled[box][is_hole[pockets]] = value
     return filled

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +15,9 @@ from torch import Tensor
 
 from knowsam.data.annotation import BACKGROUND, LabelArray
 from knowsam.errors import PredictionError
-from knowsam.inference.device import is_out_of_memory, resolve_dtype
+from knowsam.inference.device import is_out_of_memory, memory_remedy, resolve_dtype
 from knowsam.inference.planes import network_planes, with_neighbours
+from knowsam.models.students import entropy
 
 if TYPE_CHECKING:
     from knowsam.config import Config
@@ -31,35 +32,56 @@ Prior = Callable[[Sequence[int]], "Carried | None"]
 """Tells what annotated slices say of some slices; None where they say nothing."""
 
 _BATCH_SLICES = 8
+_BATCH_VALUES = 1 << 24
+"""Probabilities that a batch holds at most, at the resolution of the slices: many classes come in small batches."""
 
 
 @dataclass(frozen=True)
 class SlicePrediction:
-    """What the students say of one slice.
+    """What the students say of one slice: certain background outside the window.
 
     Parameters
     ----------
     index : position along the axis of the prediction.
-    probabilities : (C, H, W), sum one; outside the window certain background.
-    disagreement : (H, W), half the summed difference of the two students' probabilities, in [0, 1].
+    box : (C, h, w), probabilities in the window's box, sum one.
+    box_disagreement : (h, w), half the summed difference of the two students' probabilities, in [0, 1].
+    window : where the box lies.
+    shape : (H, W) of the slice.
     """
 
     index: int
-    probabilities: FloatArray
-    disagreement: FloatArray
+    box: Tensor
+    box_disagreement: Tensor
+    window: Window
+    shape: tuple[int, int]
+
+    @property
+    def probabilities(self) -> FloatArray:
+        """(C, H, W), sum one."""
+        whole = np.zeros((len(self.box), *self.shape), np.float32)
+        whole[BACKGROUND] = 1
+        self.window.paste(self.box.numpy(), into=whole)
+        return whole
 
     @property
     def labels(self) -> LabelArray:
         """(H, W), the most probable class indices."""
-        most_probable: LabelArray = self.probabilities.argmax(axis=0).astype(np.uint8)
-        return most_probable
+        return self._pasted(self.box.argmax(dim=0).to(torch.uint8), BACKGROUND)
 
     @property
     def entropy(self) -> FloatArray:
         """(H, W), entropy of the probabilities relative to its maximum, in [0, 1]."""
-        p = np.maximum(self.probabilities, np.finfo(np.float32).tiny)
-        relative: FloatArray = -(p * np.log(p)).sum(axis=0) / np.float32(math.log(len(p)))
-        return relative
+        return self._pasted(entropy(self.box[None])[0] / math.log(len(self.box)), 0)
+
+    @property
+    def disagreement(self) -> FloatArray:
+        """(H, W), half the summed difference of the two students' probabilities, in [0, 1]."""
+        return self._pasted(self.box_disagreement, 0)
+
+    def _pasted(self, box: Tensor, outside: int) -> npt.NDArray[Any]:
+        whole = np.full(self.shape, outside, box.numpy().dtype)
+        self.window.paste(box.numpy(), into=whole)
+        return whole
 
 
 @dataclass(frozen=True)
@@ -119,7 +141,8 @@ class Predictor:
             planes = network_planes(volume, axis, window, config.plane.clip_percent)
         self._planes = planes.to(device)
         self._neighbours = config.plane.neighbours
-        self._batch_slices = _BATCH_SLICES
+        fitting = _BATCH_VALUES // (students.classes * math.prod(window.extent))
+        self._batch_slices = min(max(fitting, 1), _BATCH_SLICES)
         self._dtype = resolve_dtype(config.training.precision, device)
 
     def slices(self, indices: Sequence[int]) -> Iterator[SlicePrediction]:
@@ -137,17 +160,13 @@ class Predictor:
                 probabilities, disagreement = self._predict(chosen)
             except (RuntimeError, MemoryError) as exc:
                 if not is_out_of_memory(exc) or self._batch_slices == 1:
-                    raise PredictionError(f"Slice {chosen[0]} cannot be predicted: {exc}.") from exc
+                    fault = memory_remedy(self._planes.device) if is_out_of_memory(exc) else f"{exc}."
+                    raise PredictionError(f"Slice {chosen[0]} cannot be predicted. {fault}") from exc
                 self._batch_slices //= 2
                 continue
             done += len(chosen)
-            certain_background = np.eye(1, probabilities.shape[1], BACKGROUND, dtype=np.float32)[0]
-            for position, index in enumerate(chosen):
-                yield SlicePrediction(
-                    index,
-                    self._on_slice(probabilities[position].numpy(), outside=certain_background),
-                    self._on_slice(disagreement[position].numpy(), outside=np.zeros(1, np.float32))[0],
-                )
+            for index, box, box_disagreement in zip(chosen, probabilities, disagreement[:, 0], strict=True):
+                yield SlicePrediction(index, box, box_disagreement, self.window, self._slice_shape)
 
     def volume(self, first: int | None = None, *, keep_probabilities: bool = False) -> VolumePrediction:
         """Predict all slices, from `first` (the middle by default) outward."""
@@ -162,7 +181,7 @@ class Predictor:
             disagreement[predicted.index] = predicted.disagreement
             if keep_probabilities:
                 if probabilities is None:
-                    probabilities = np.empty((len(predicted.probabilities), *shape), np.float16)
+                    probabilities = np.empty((len(predicted.box), *shape), np.float16)
                 probabilities[:, predicted.index] = predicted.probabilities
         return VolumePrediction(
             np.moveaxis(labels, 0, self.axis),
@@ -208,13 +227,6 @@ class Predictor:
             logits = self.students(images)
         unet, vnet, fused = (z.float().softmax(dim=1) for z in logits)
         return fused, (unet - vnet).abs().sum(dim=1, keepdim=True) / 2
-
-    def _on_slice(self, patch: FloatArray, *, outside: FloatArray) -> FloatArray:
-        """Put maps (K, h, w) on the whole slice, (K, H, W), with the value `outside` (K,) round them."""
-        full = np.empty((len(patch), *self._slice_shape), np.float32)
-        full[:] = outside[:, None, None]
-        self.window.paste(patch, into=full)
-        return full
 
 
 def outward(count: int, first: int) -> list[int]:

@@ -93,7 +93,7 @@ class Students(nn.Module):
         self, classes: int, in_channels: int = IMAGE_CHANNELS, *, config: StudentConfig, prior: bool = False
     ) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.classes = config, classes
         self.image_channels = in_channels
         # All that depends on the number of classes goes through here, so that the networks behind it need not.
         self.prior = nn.Conv2d(PRIOR_MAPS * classes, _PRIOR_FEATURES, kernel_size=1, bias=False) if prior else None

@@ -245,7 +245,7 @@ class CarriedPrior:
             float(min(abs(index - before), abs(index - after)))
             for index, (before, after) in zip(indices, sources, strict=True)
         ]
-        share, nearest_slices = torch.tensor([shares, nearest]).to(lower.device, non_blocking=True)[
+        share, nearest_slices = torch.tensor([shares, nearest]).to(lower.device, non_blocking=lower.is_cuda)[
             :, :, None, None, None
         ]
         return Carried(lower, upper, share, nearest_slices, self._softness_px)
@@ -273,7 +273,7 @@ class CarriedPrior:
             for index, (source, other) in zip(indices, sources, strict=True)
         ]
         if any(beyond_slices):
-            shrunk = torch.tensor(beyond_slices).to(carried.device, non_blocking=True).view(-1, 1, 1, 1)
+            shrunk = torch.tensor(beyond_slices).to(carried.device, non_blocking=carried.is_cuda).view(-1, 1, 1, 1)
             shrunk = shrunk * (self._fade * self._slice_px)
             carried = torch.cat([carried[:, :1] + shrunk, carried[:, 1:] - shrunk], dim=1)
         return carried.clamp(-self._cap_px, self._cap_px)

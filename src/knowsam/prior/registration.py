@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from knowsam.prior.sampling import warp
+
 _LEVELS = 3
 _COARSEST_PX = 8
 _ITERATIONS = 4
@@ -57,7 +59,7 @@ def displaced(maps: Tensor, flow: Tensor) -> Tensor:
     x = torch.arange(w, device=flow.device, dtype=flow.dtype)
     y = torch.arange(h, device=flow.device, dtype=flow.dtype).unsqueeze(1)
     grid = torch.stack([(2 * (x + flow[:, 0]) + 1) / w - 1, (2 * (y + flow[:, 1]) + 1) / h - 1], dim=-1)
-    return F.grid_sample(maps, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return warp(maps, grid)
 
 
 def gaussian(maps: Tensor, sigma_px: float) -> Tensor:

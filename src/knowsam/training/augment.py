@@ -1,7 +1,7 @@
 """Random changes of whole batches of slices: weak for annotated slices, strong for unlabelled ones.
 
 Each returns the sampling grid it used, so that whatever belongs to a slice can be warped along: labels by
-`warp_labels`, other maps of any resolution by `warp`.
+`warp_labels`, other maps of any resolution by `knowsam.prior.sampling.warp`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from torch import Generator, Tensor
 
 from knowsam.data.annotation import IGNORE
 from knowsam.models.students import IMAGE_CHANNELS
+from knowsam.prior.sampling import warp
 
 if TYPE_CHECKING:
     from knowsam.config import AugmentConfig
@@ -42,20 +43,6 @@ def augment_strongly(images: Tensor, config: AugmentConfig, generator: Generator
     """Do what `augment_weakly` does, bend more and cut a square out, which the grid does not tell of."""
     grid = _sampling_grid(images, config, config.strong_elastic, generator)
     return _cut_out(_change_intensity(warp(images, grid), config, generator), config, generator), grid
-
-
-def warp(maps: Tensor, grid: Tensor) -> Tensor:
-    """Sample maps (B, K, h, w) bilinearly; beyond the plane its edge goes on.
-
-    Parameters
-    ----------
-    grid : sampling positions (B, H, W, 2), x before y, in [-1, 1] from side to side.
-
-    Returns
-    -------
-    (B, K, H, W), whatever the resolution of the maps.
-    """
-    return F.grid_sample(maps, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
 def warp_labels(labels: Tensor, grid: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ class Origin(NamedTuple):
     planes : all slices of each volume, (N, H, W); always the same object while the network planes stay the same.
     images : the slices as they are, (B + U, 3 + K, H, W).
     labels : of the annotated ones as they are, (B, H, W).
-    grid : sampling positions (B + U, H, W, 2) that made the augmented images, see `knowsam.training.augment.warp`.
+    grid : sampling positions (B + U, H, W, 2) that made the augmented images, see `knowsam.prior.sampling.warp`.
     mask_prompts : logits (B + U, C, H, W), the mask prompts of slices that the teacher has not seen yet; by default it
         is shown the students' prediction from the beginning.
     """

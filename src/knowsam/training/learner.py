@@ -120,6 +120,8 @@ class Learner:
             optimizer.zero_grad(set_to_none=True)
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+        elif self.device.type == "mps":
+            torch.mps.empty_cache()
 
     def teacher_state(self) -> dict[str, Tensor]:
         """Return what the teacher has learnt, on the CPU: its state without the frozen weights of SAM."""
@@ -246,7 +248,9 @@ def _build_teacher(
 
 def _laid_out(students: Students, config: Config) -> Students:
     """Lay the students' convolutions out as is fastest."""
-    fast = config.training.channels_last and config.students.norm == "batch"
+    # MPS has its own layout, and errors in this one in some versions of PyTorch.
+    is_mps = next(students.parameters()).device.type == "mps"
+    fast = config.training.channels_last and config.students.norm == "batch" and not is_mps
     return students.to(memory_format=torch.channels_last) if fast else students  # type: ignore[call-overload]
 
 

@@ -31,9 +31,8 @@ def cross_entropy_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 def dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Soft Dice loss with squared denominator over the annotated pixels of the batch, mean over the classes."""
-    classes = logits.shape[1]
     annotated = (labels != IGNORE).unsqueeze(1)
-    target = F.one_hot(labels.long() * annotated[:, 0], classes).movedim(-1, 1) * annotated
+    target = labels.unsqueeze(1) == _class_indices(logits)
     p = logits.float().softmax(dim=1) * annotated
     over_pixels = (0, 2, 3)
     overlap = (p * target).sum(over_pixels)
@@ -52,6 +51,11 @@ def carried_loss(logits: Tensor, probabilities: Tensor, confidence: Tensor) -> T
     return (confidence * cross_entropy).sum() / confidence.sum().clamp_min(1.0)
 
 
+def _class_indices(logits: Tensor) -> Tensor:
+    """Return (1, C, 1, 1), the index of each class."""
+    return torch.arange(logits.shape[1], device=logits.device).view(1, -1, 1, 1)
+
+
 def entropy_loss(p: Tensor) -> Tensor:
     """L_ent: mean entropy relative to its maximum log C."""
     return entropy(p.float()).mean() / math.log(p.shape[1])
@@ -59,12 +63,17 @@ def entropy_loss(p: Tensor) -> Tensor:
 
 def consistency_loss(logits: Tensor, q: Tensor) -> Tensor:
     """L_cons: binary cross-entropy of softmax(logits) against probabilities `q`, mean over classes; `q` is fixed."""
-    z, q = logits.float(), q.detach().float()
-    log_sum = z.logsumexp(dim=1, keepdim=True)
-    # log(1 - p) is taken from the other classes' logits: 1 - p itself is zero as soon as p rounds to one.
-    same = torch.eye(z.shape[1], dtype=torch.bool, device=z.device)[None, :, :, None, None]
-    log_others = z.unsqueeze(1).masked_fill(same, -math.inf).logsumexp(dim=2) - log_sum
-    return -(q * (z - log_sum) + (1 - q) * log_others).mean()
+    q = q.detach().float()
+    log_p = logits.float().log_softmax(dim=1)
+    return -(q * log_p + (1 - q) * _log_of_others(log_p)).mean()
+
+
+def _log_of_others(log_p: Tensor) -> Tensor:
+    """Return log(1 - p) of every class, exact however certain the prediction is."""
+    # Only the most probable class can round to one; what is left beside it is summed from the other classes.
+    top = log_p.argmax(dim=1, keepdim=True) == _class_indices(log_p)
+    beside_top = log_p.masked_fill(top, -math.inf).logsumexp(dim=1, keepdim=True)
+    return torch.where(top, beside_top, torch.log1p(-log_p.exp().masked_fill(top, 0.0)))
 
 
 def distillation_loss(student: Tensor, teacher: Tensor, temperature: float, weight: Tensor | None = None) -> Tensor:

@@ -69,6 +69,7 @@ def make_plan(
     sam_weights: Mapping[str, Tensor] | None = None,
     earlier: TrainedModel | None = None,
     is_transfer: bool = False,
+    device_notice: str = "",
 ) -> TrainingPlan:
     """Decide what runs.
 
@@ -78,6 +79,7 @@ def make_plan(
     sam_weights : official SAM weights for the chosen teacher; None trains it from scratch.
     earlier : a model to go on from.
     is_transfer : whether it is one of other volumes.
+    device_notice : why the device is not the one that would have been taken first.
     """
     # Imported here, so that a panel can ask for the parts without waiting for PyTorch.
     from knowsam.models.sam_teacher import TeacherOrigin
@@ -90,6 +92,8 @@ def make_plan(
             reasons = (*reasons, "The earlier model learnt from another SAM; the students go on, this SAM begins anew.")
     if not config.method.distillation and not reasons:
         reasons = ("No teacher: the students learn alone.",)
+    if device_notice:
+        reasons = (device_notice, *reasons)
     if is_transfer:
         # A few slices of one volume would soon outweigh all that was learnt from others.
         rate = config.training.adaptation * config.training.learning_rate

@@ -16,9 +16,10 @@ from knowsam.data.case import require_same_kind
 from knowsam.data.sampling import SliceKey
 from knowsam.errors import InputError, TrainingError
 from knowsam.inference.cpu_threads import CpuThreads
-from knowsam.inference.device import is_out_of_memory, resolve_device
+from knowsam.inference.device import is_out_of_memory, memory_remedy
 from knowsam.models.class_heads import class_sources
 from knowsam.training.adopted import AdoptedStudents
+from knowsam.training.device_check import working_device
 from knowsam.training.events import (
     ClassesChanged,
     Event,
@@ -85,7 +86,7 @@ class TrainingSession:
     InputError
         If nothing is annotated, or the cases, or the model to start from, do not belong together.
     ConfigError
-        If the device is not there.
+        If the device is not there or cannot train.
     """
 
     def __init__(
@@ -109,7 +110,7 @@ class TrainingSession:
         self.config = config or (Config() if start_from is None else start_from.config)
         self.budget = budget
         self.seed = seed
-        self.device = resolve_device(device)
+        self.device, device_notice = working_device(device)
         self.plan = make_plan(
             self.config,
             budget,
@@ -117,6 +118,7 @@ class TrainingSession:
             sam_weights=sam_weights,
             earlier=start_from,
             is_transfer=start_from is not None and not trained,
+            device_notice=device_notice,
         )
         self.windows, self.pixel_mm = common_windows(
             cases, self.config, start_from.pixel_mm if start_from is not None else None
@@ -184,10 +186,8 @@ class TrainingSession:
             with self.threads:
                 yield from self._run()
         except (RuntimeError, MemoryError) as exc:
-            raise TrainingError(
-                f"Training failed at step {self._steps + 1}: {exc}. "
-                "Train again, with a smaller batch or plane if memory was short."
-            ) from exc
+            fault = memory_remedy(self.device) if is_out_of_memory(exc) else f"{exc}."
+            raise TrainingError(f"Training failed at step {self._steps + 1}. {fault}") from exc
 
     def _run(self) -> Iterator[Event]:
         if self.students is not None:

@@ -21,7 +21,8 @@ from knowsam.data.window import (
 )
 from knowsam.inference.device import to_device
 from knowsam.inference.planes import network_labels, network_planes
-from knowsam.training.augment import augment_strongly, augment_weakly, warp, warp_labels
+from knowsam.prior.sampling import warp
+from knowsam.training.augment import augment_strongly, augment_weakly, warp_labels
 from knowsam.training.batch import Batch, Origin, PseudoLabels
 from knowsam.training.carried_batch import CarriedBatch, carried_to
 from knowsam.training.volume_prior import VolumePrior

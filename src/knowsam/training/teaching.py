@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from knowsam.models.students import IMAGE_CHANNELS
-from knowsam.training.augment import warp
+from knowsam.prior.sampling import warp
 from knowsam.training.losses import supervised_loss
 from knowsam.training.teacher_bank import TeacherBank
 from knowsam.training.trunk_cache import TrunkCache, signature

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from knowsam.errors import ConfigError
-from knowsam.inference.device import resolve_device, resolve_dtype
+from knowsam.inference.device import is_out_of_memory, memory_remedy, resolve_device, resolve_dtype
 
 CPU = torch.device("cpu")
 
@@ -61,3 +61,28 @@ def test_auto_takes_bfloat16_where_the_processor_computes_in_it(
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: instructions)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     assert resolve_dtype("auto", CPU) is dtype
+
+
+def test_without_a_word_of_the_processor_auto_takes_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported")
+    monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported")
+    assert resolve_dtype("auto", CPU) is torch.float32
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("MPS backend out of memory (MPS allocated: 17.9 GB). Use PYTORCH_MPS_HIGH_WATERMARK_RATIO=0.0"),
+        RuntimeError("Invalid buffer size: 24.00 GiB"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: not enough memory"),
+        MemoryError(),
+    ],
+)
+def test_every_device_has_its_own_words_for_exhausted_memory(error: Exception) -> None:
+    assert is_out_of_memory(error)
+
+
+def test_only_a_graphics_card_with_memory_of_its_own_is_left_for_the_processor() -> None:
+    assert "--device cpu" in memory_remedy(torch.device("cuda", 0))
+    assert "--device" not in memory_remedy(torch.device("mps")) + memory_remedy(CPU)

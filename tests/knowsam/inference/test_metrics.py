@@ -106,8 +106,17 @@ def test_the_bounding_box_changes_no_number(monkeypatch: pytest.MonkeyPatch) -> 
     rng = np.random.default_rng(3)
     prediction, reference = (cube((0, 3, 4), (9, 14, 12)) * rng.integers(0, 2, (12, 14, 16), np.uint8) for _ in "ab")
     cropped = scores_of(prediction, reference)
-    monkeypatch.setattr(metrics, "_bounding_box", lambda mask: (slice(None),) * mask.ndim)
+    whole = {1: tuple(slice(0, n) for n in prediction.shape)}
+    monkeypatch.setattr(metrics, "class_boxes", lambda *_: whole)
     assert scores_of(prediction, reference) == cropped
+
+
+@pytest.mark.parametrize("value", [1, 254, 3_000_000, -5])
+def test_a_class_is_found_whatever_its_value(value: int) -> None:
+    reference = cube((2, 3, 4), (5, 7, 9)).astype(np.int32) * value
+    prediction = cube((2, 3, 4), (5, 7, 7)).astype(np.int32) * value
+    (scores,) = evaluate_masks(prediction, reference, SPACING_MM, [value])
+    assert scores.dice == pytest.approx(2 * 3 / (3 + 5))
 
 
 def test_masks_of_different_shape_are_refused() -> None:

@@ -34,6 +34,7 @@ class KnownStudents(nn.Module):
 
     def __init__(self, unet: Sequence[float], vnet: Sequence[float], fused: Sequence[float]) -> None:
         super().__init__()
+        self.classes = len(fused)
         self.given = [torch.tensor(values) for values in (unet, vnet, fused)]
         self.batches: list[int] = []
 
@@ -45,7 +46,7 @@ class KnownStudents(nn.Module):
 class Threshold(nn.Module):
     """Fused logits that say class 1 where the slice itself, the middle channel, is bright."""
 
-    prior_channels = 0
+    classes, prior_channels = 2, 0
 
     def forward(self, x: Tensor) -> StudentLogits:
         logits = 100 * (x[:, 1:2] - 0.5)
@@ -194,6 +195,13 @@ def test_where_memory_is_short_smaller_batches_give_the_same_answer(ball: Volume
 def test_a_slice_that_fits_into_no_memory_is_a_prediction_error(ball: Volume, config: Config) -> None:
     with pytest.raises(PredictionError, match="Slice 6 cannot be predicted"):
         predictor(ShortOfMemory(0), ball, config).volume()
+
+
+def test_many_classes_on_large_slices_are_predicted_in_small_batches(ball: Volume, config: Config) -> None:
+    students = KnownStudents([0.0] * 105, [0.0] * 105, [0.0] * 105)
+    large = Window((0, 0), (512, 512), (32, 32))
+    next(predictor(students, ball, config, large).slices(range(12)))
+    assert students.batches == [1]
 
 
 class Shapes:

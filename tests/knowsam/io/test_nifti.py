@@ -275,7 +275,7 @@ def test_labels_come_in_the_smallest_type_that_holds_them(
     assert volume.array.max() == largest
 
 
-@pytest.mark.parametrize(("value", "message"), [(-1.0, "such as -1"), (0.5, "such as 0.5"), (3e9, "such as 3e")])
+@pytest.mark.parametrize(("value", "message"), [(-1.0, "such as -1"), (0.5, "such as 0.5"), (3e9, "such as 3")])
 def test_values_that_are_no_labels_are_refused(tmp_path: Path, value: float, message: str) -> None:
     array = np.zeros(SHAPE)
     array[1, 1, 1] = value

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import torch
 
 from knowsam.data.annotation import default_classes
+from knowsam.data.window import Window
 from knowsam.inference.predictor import SlicePrediction
 from knowsam.training import live_refresh
 from knowsam.training.live_refresh import LiveRefresh
@@ -43,10 +45,10 @@ class Painter:
     def slices(self, indices: Sequence[int]) -> Iterator[SlicePrediction]:
         """Predict class 0 for sure, in doubt, and class 1 nearly for sure."""
         self.asked.append(list(indices))
-        probabilities = np.array([CERTAIN, EVEN, NINE_TO_ONE], np.float32).T.reshape(2, 1, 3)
+        box, whole = torch.tensor([CERTAIN, EVEN, NINE_TO_ONE]).T.view(2, 1, 3), Window((0, 0), (1, 3), (1, 3))
         for index in indices:
             self.clock.now += self.slice_s
-            yield SlicePrediction(index, probabilities, np.zeros((1, 3), np.float32))
+            yield SlicePrediction(index, box, torch.zeros(1, 3), whole, (1, 3))
 
 
 @pytest.fixture

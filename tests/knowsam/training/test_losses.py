@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from math import exp, log
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from knowsam.data.annotation import IGNORE
 from knowsam.training.losses import (
+    carried_loss,
     consistency_loss,
     consistency_weight,
     cross_entropy_loss,
@@ -147,6 +151,38 @@ def test_the_gradient_of_consistency_stays_exact_however_certain_a_student_is(ga
     assert logits.grad is not None
     slope = 1 / (1 + math.exp(-gap)) - 0.5
     assert logits.grad.flatten().tolist() == pytest.approx([slope, -slope], rel=1e-4)
+
+
+def test_consistency_of_tied_and_of_certain_students_is_exact(generator: torch.Generator) -> None:
+    z = 20 * torch.randn(2, 5, 4, 4, generator=generator)
+    z[:, 1, :2] = z[:, 0, :2]
+    q = torch.rand(2, 5, 4, 4, generator=generator)
+    p = z.double().softmax(1)
+    others = torch.stack([p[:, [d for d in range(5) if d != c]].sum(1) for c in range(5)], 1)
+    expected = -(q * p.log() + (1 - q) * others.log()).mean()
+    assert consistency_loss(z, q).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+class LargestTensor(TorchDispatchMode):
+    """Notes how many elements the largest result of any operation has."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        sizes = [leaf.numel() for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        self.elements = max(self.elements, *sizes, 0)
+        return result
+
+
+@pytest.mark.parametrize("classes", [2, 105])
+def test_no_term_makes_anything_larger_than_the_logits_and_their_gradient(classes: int) -> None:
+    logits, labels = torch.randn(2, classes, 8, 8, requires_grad=True), torch.ones(2, 8, 8, dtype=torch.uint8)
+    with LargestTensor() as largest:
+        p = logits.softmax(1)
+        loss = supervised_loss(logits, labels) + entropy_loss(p) + distillation_loss(logits, p, 10.0)
+        (loss + consistency_loss(logits, p) + carried_loss(logits, p, p[:, :1])).backward()
+    assert largest.elements == logits.numel()
 
 
 def test_the_target_of_consistency_gets_no_gradient() -> None:

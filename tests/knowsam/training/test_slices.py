@@ -12,7 +12,8 @@ from knowsam.data.case import Case
 from knowsam.data.sampling import SliceKey
 from knowsam.data.volume import Grid, Volume
 from knowsam.data.window import Window
-from knowsam.training.augment import warp, warp_labels
+from knowsam.prior.sampling import warp
+from knowsam.training.augment import warp_labels
 from knowsam.training.slices import TrainingSlices, common_windows
 
 if TYPE_CHECKING:
