@@ -51,7 +51,9 @@ class DataSet:
 
 
 def find_data_set(folder: Path) -> DataSet:
-    """Tell the hippocampus (``images/`` and ``labels/``) from the left atrium (``la_*.nii.gz``), and list its volumes.
+    """Tell the hippocampus (``images/`` and ``labels/``) from volumes beside their labels, and list them.
+
+    The latter, as the left atrium (``la_*.nii.gz``), are annotated across the third axis of their files.
 
     Raises
     ------
@@ -60,10 +62,11 @@ def find_data_set(folder: Path) -> DataSet:
     """
     if images := sorted((folder / "images").glob("*.nii.gz")):
         return DataSet("hippocampus", 1, tuple(images), tuple(folder / "labels" / image.name for image in images))
-    if labels := sorted(folder.glob("la_*_label.nii.gz")):
+    if labels := sorted(folder.glob("*_label.nii.gz")):
         images = [path.with_name(path.name.replace("_label", "")) for path in labels]
-        return DataSet("left atrium", 2, tuple(images), tuple(labels))
-    raise ValueError(f"{folder} has neither images/*.nii.gz with labels/ nor la_*.nii.gz with la_*_label.nii.gz.")
+        name = "left atrium" if labels[0].name.startswith("la_") else folder.resolve().name
+        return DataSet(name, 2, tuple(images), tuple(labels))
+    raise ValueError(f"{folder} has neither images/*.nii.gz with labels/ nor NAME.nii.gz with NAME_label.nii.gz.")
 
 
 @dataclass(frozen=True)

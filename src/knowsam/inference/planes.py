@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -56,7 +57,12 @@ def network_labels(labels: LabelArray, window: Window) -> Tensor:
 
 
 def network_shape(
-    labels: LabelArray, classes: int, window: Window, spacing_mm: tuple[float, float], pixel_mm: float
+    labels: LabelArray,
+    classes: int,
+    window: Window,
+    spacing_mm: tuple[float, float],
+    pixel_mm: float,
+    most_px: float = math.inf,
 ) -> Shape:
     """Return the outlines of a completely annotated slice (rows, columns) on the network plane.
 
@@ -64,9 +70,11 @@ def network_shape(
     ----------
     classes : C, background included.
     spacing_mm : of rows and columns. pixel_mm : side of a network pixel.
+    most_px : distance in network pixels beyond which nothing is further away.
     """
     crop = window.crop(labels, fill=BACKGROUND)
-    distances_px = torch.from_numpy(signed_distances_mm(crop, classes, spacing_mm) / np.float32(pixel_mm))
+    distances_mm = signed_distances_mm(crop, classes, spacing_mm, most_px * pixel_mm)
+    distances_px = torch.from_numpy(distances_mm / np.float32(pixel_mm))
     present = np.isin(np.arange(classes), crop)
     return Shape(_resize(distances_px, window.plane), torch.from_numpy(present), is_empty=not present[1:].any())
 

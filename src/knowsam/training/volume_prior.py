@@ -50,13 +50,14 @@ class VolumePrior:
         self._window, self._device = window, planes.device
         self._slices = len(planes)
         side_px = math.sqrt(planes.shape[1] * planes.shape[2])
+        self._cap_px = _CAP * side_px
         flows = SliceFlows(planes, config.reach * side_px if config.registration else 0.0, check)
         self._full, self._seen = (
             CarriedPrior(
                 flows,
                 slice_px=case.volume.spacing_mm[case.annotation.axis] / self._pixel_mm,
                 softness_px=config.softness * side_px,
-                cap_px=_CAP * side_px,
+                cap_px=self._cap_px,
                 fade=config.fade,
             )
             for _ in range(2)
@@ -129,7 +130,9 @@ class VolumePrior:
     def _take(self, label_slice: LabelSlice, classes: int) -> None:
         self._shapes.pop(label_slice.index, None)
         if label_slice.state in (SliceState.COMPLETE, SliceState.BACKGROUND_ONLY):
-            shape = network_shape(label_slice.labels, classes, self._window, self._spacing_mm, self._pixel_mm)
+            shape = network_shape(
+                label_slice.labels, classes, self._window, self._spacing_mm, self._pixel_mm, self._cap_px
+            )
             self._shapes[label_slice.index] = shape.to(self._device)
 
     def _update(self) -> list[int]:

@@ -49,3 +49,11 @@ def test_each_of_several_classes_has_its_own_outline(square: LabelArray) -> None
     np.testing.assert_array_equal(distances[:3].argmax(0), square)
     np.testing.assert_array_equal((distances > 0).argmax(0), square)
     assert (distances[3] < -9).all()
+
+
+@pytest.mark.parametrize("most_mm", [0.5, 1.5, 4.0, 7.0, 100.0])
+def test_a_limit_changes_nothing_nearer_than_it(most_mm: float) -> None:
+    labels = np.kron(np.random.default_rng(0).integers(0, 4, (5, 6)), np.ones((4, 3))).astype(np.uint8)
+    labels[:, 12:] = 3
+    whole, near = (signed_distances_mm(labels, 6, (1.0, 1.5), most) for most in (1e6, most_mm))
+    np.testing.assert_allclose(near, whole.clip(-most_mm, most_mm), rtol=1e-6)
