@@ -33,8 +33,8 @@ _JUDGED_SLICES = 8
 """Slices beside annotated ones on which the students' error is measured."""
 
 _LARGEST_ERROR = 0.4
-"""Students that err more than this where structures are nearly known get no weight. Of 13 organs they confuse some: with
-an error of 0.5 to 0.9 they made propagated labels worse, with one below 0.37 better, as those of one organ did."""
+"""Students that err more than this where structures are nearly known get no weight. Of 13 organs they confuse some:
+with an error of 0.5 to 0.9 they made propagated labels worse, with one below 0.37 better, as those of one organ did."""
 
 
 class AdoptedStudents:

@@ -187,7 +187,7 @@ class TrainingSession:
                 yield from self._run()
         except (RuntimeError, MemoryError) as exc:
             fault = memory_remedy(self.device) if is_out_of_memory(exc) else f"{exc}."
-            raise TrainingError(f"Training failed at step {self._steps + 1}. {fault}") from exc
+            raise TrainingError(f"Training failed at step {self._steps + 1}. {fault} Train again.") from exc
 
     def _run(self) -> Iterator[Event]:
         if self.students is not None:

@@ -115,7 +115,7 @@ def test_the_bounding_box_changes_no_number(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_class_is_found_whatever_its_value(value: int) -> None:
     reference = cube((2, 3, 4), (5, 7, 9)).astype(np.int32) * value
     prediction = cube((2, 3, 4), (5, 7, 7)).astype(np.int32) * value
-    (scores,) = evaluate_masks(prediction, reference, SPACING_MM, [value])
+    (scores,) = evaluate_masks(prediction, reference, AFFINE, [value])
     assert scores.dice == pytest.approx(2 * 3 / (3 + 5))
 
 

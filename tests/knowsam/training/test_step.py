@@ -27,7 +27,7 @@ from knowsam.training.step import StepLosses, step_losses, uses_unlabelled
 from knowsam.training.teaching import AtEveryImage, Taught
 
 TERMS = [term.name for term in fields(StepLosses)]
-CONFIG = Config().with_values(grid=2, cells=1)
+CONFIG = Config().with_values(grid=2, cells=1, distillation=True, mixing=True)
 LATE = 0.9
 
 
