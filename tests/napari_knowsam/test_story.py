@@ -288,7 +288,7 @@ def test_a_second_training_goes_on_where_the_first_one_ended(desk: Desk) -> None
     desk.click(desk.widget.train, "Train on my labels")
     desk.wait_until(lambda: desk.is_running and desk.workbench.controller._worker.session is not None)
     assert desk.session.plan.earlier is not None
-    assert desk.session._start_from.steps == trained.model.steps
+    assert desk.session.plan.earlier.steps == trained.model.steps
     assert desk.session._referee._machine_made == {SliceKey(0, 12)}
 
 
