@@ -424,7 +424,7 @@ def test_when_memory_runs_out_the_batch_is_halved_and_the_user_told(
         (torch.OutOfMemoryError("CUDA out of memory"), r"memory .* ran out.*--max-side-px"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), r"memory .* ran out.*--max-side-px"),
         (MemoryError(), r"memory .* ran out.*--max-side-px"),
-        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), r"shapes cannot be multiplied\.$"),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), r"shapes cannot be multiplied\. Train again\.$"),
     ],
     ids=["CUDA memory", "CPU memory", "Python memory", "any other"],
 )
