@@ -228,7 +228,7 @@ def _end(window: Window) -> None:
 
 def _is_predicted(window: Window) -> bool:
     worksheet = window.workbench.bridge.worksheet
-    return worksheet is not None and window.workbench.bridge.current_index in worksheet.predicted
+    return worksheet is not None and window.workbench.bridge.current_index in worksheet.predictions.indices
 
 
 def _pause_preparing(window: Window, chance: random.Random) -> float:

@@ -45,7 +45,7 @@ def main() -> None:
 
     widget.train.train_requested.emit()
     workbench.bridge.go_to(CORRECTED_SLICE)
-    wait_until(lambda: CORRECTED_SLICE in worksheet.predicted)
+    wait_until(lambda: CORRECTED_SLICE in worksheet.predictions.indices)
     wait_until(lambda: progress > 0.6)
     picture("training")
 

@@ -19,15 +19,15 @@ import numpy as np
 from platformdirs import user_data_path
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from knowsam.document.snapshot import Snapshot, read_snapshot, write_snapshot
 from knowsam.errors import InputError
-from napari_knowsam.snapshot import Snapshot, read_snapshot, write_snapshot
 from napari_knowsam.termination import before_termination
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from knowsam.data.volume import Volume
-    from napari_knowsam.worksheet import Worksheet
+    from knowsam.document.annotation_document import AnnotationDocument
 
 logger = logging.getLogger(__name__)
 
@@ -66,12 +66,12 @@ class Autosave(QObject):
     def __init__(self, folder: Path | None = None, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._folder = default_folder() if folder is None else folder
-        self._sheet: Worksheet | None = None
+        self._sheet: AnnotationDocument | None = None
         self._offer: Snapshot | None = None
         self._offers: WeakKeyDictionary[Volume, list[Snapshot]] = WeakKeyDictionary()
-        self._saved: WeakKeyDictionary[Worksheet, Snapshot] = WeakKeyDictionary()
+        self._saved: WeakKeyDictionary[AnnotationDocument, Snapshot] = WeakKeyDictionary()
         self._paths: WeakKeyDictionary[Volume, Path] = WeakKeyDictionary()
-        self._authors: dict[Path, ReferenceType[Worksheet]] = {}
+        self._authors: dict[Path, ReferenceType[AnnotationDocument]] = {}
         self._writing: Future[None] | None = None
         self._has_failed = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="KnowSAM autosave")
@@ -86,7 +86,7 @@ class Autosave(QObject):
         """What can be restored."""
         return self._offer
 
-    def watch(self, sheet: Worksheet | None) -> None:
+    def watch(self, sheet: AnnotationDocument | None) -> None:
         """Save the work that was watched until now, watch another one, and offer what is lacking in it."""
         if sheet is not self._sheet:
             self.save()
@@ -114,7 +114,7 @@ class Autosave(QObject):
         snapshot = sheet.snapshot()
         # What was there before everything was erased may still be wanted.
         before = self._saved.get(sheet)
-        if not snapshot.records or (before is not None and before.is_unchanged_in(snapshot)):
+        if not snapshot.slices or (before is not None and before.is_unchanged_in(snapshot)):
             return
         self._saved[sheet] = snapshot
         path, author = self._path(sheet.volume), ref(sheet)
@@ -160,7 +160,7 @@ class Autosave(QObject):
         self._offer = None if self._sheet is None else self._lacking(self._sheet)
         self.offered.emit("" if self._offer is None else offer_sentence(len(self._offer.judged), self._offer.taken_at))
 
-    def _lacking(self, sheet: Worksheet) -> Snapshot | None:
+    def _lacking(self, sheet: AnnotationDocument) -> Snapshot | None:
         here = sheet.snapshot()
         return next((kept for kept in self._offers[sheet.volume] if not here.holds(kept)), None)
 

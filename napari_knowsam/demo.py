@@ -93,7 +93,7 @@ def _run_unattended(viewer: Viewer, widget: KnowSAMWidget, folder: Path) -> None
     painted = worksheet.annotated
     started = time.monotonic()
     widget.train.train_requested.emit()
-    wait_until(lambda: bool(worksheet.predicted))
+    wait_until(lambda: bool(worksheet.predictions.indices))
     sys.stdout.write(f"First prediction {time.monotonic() - started:.1f} s after the click\n")
     viewer.window.screenshot(str(folder / "training.png"), flash=False)
     wait_until(lambda: not workbench.controller.is_running)

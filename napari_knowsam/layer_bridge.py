@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from knowsam.data.annotation import SliceState
+    from knowsam.document.annotation_document import AnnotationDocument
+    from knowsam.document.snapshot import Snapshot
     from napari_knowsam.layer_group import LayerGroup, Prediction
-    from napari_knowsam.snapshot import Snapshot
-    from napari_knowsam.worksheet import Worksheet
 
 _OPACITY = 0.5
 
@@ -89,7 +89,7 @@ class LayerBridge(QObject):
             emitter.connect(slot)
 
     @property
-    def worksheet(self) -> Worksheet | None:
+    def worksheet(self) -> AnnotationDocument | None:
         """The work on the chosen image, if there is one."""
         return None if self._group is None else self._group.worksheet
 
@@ -108,7 +108,7 @@ class LayerBridge(QObject):
         """Whether the file of the chosen image said where left, front and head are."""
         return self._group is not None and has_known_orientation(self._group.image)
 
-    def holds(self, worksheet: Worksheet) -> bool:
+    def holds(self, worksheet: AnnotationDocument) -> bool:
         """Whether the image of a worksheet is still there."""
         return any(group.worksheet is worksheet for group in self._groups)
 
@@ -205,17 +205,17 @@ class LayerBridge(QObject):
     def add_class(self) -> None:
         """Add a class and choose it."""
         before = () if self.worksheet is None else self.worksheet.classes
-        self._change(lambda sheet: _nothing(sheet.add_class()))
+        self._change(lambda sheet: _nothing(sheet.class_list.add()))
         if self.worksheet is not None and self.worksheet.classes != before:
             self.select_class(self.worksheet.classes[-1].value)
 
     def rename_class(self, value: int, name: str) -> None:
         """Give a class another name."""
-        self._change(lambda sheet: _nothing(sheet.rename_class(value, name)))
+        self._change(lambda sheet: _nothing(sheet.class_list.change(value, name=name)))
 
     def recolor_class(self, value: int, color: tuple[int, int, int]) -> None:
         """Give a class another colour (red, green, blue in 0-255)."""
-        self._change(lambda sheet: _nothing(sheet.recolor_class(value, color)))
+        self._change(lambda sheet: _nothing(sheet.class_list.change(value, color=color)))
 
     def remove_class(self, value: int) -> None:
         """Take a class away, and unpaint it everywhere."""
@@ -224,7 +224,7 @@ class LayerBridge(QObject):
     def mark(self, state: SliceState | None) -> None:
         """Say how much of the slice on the screen was judged; None leaves it to what is painted."""
         index = self.current_index
-        self._change(lambda sheet: (index,) if sheet.mark(index, state) else ())
+        self._change(lambda sheet: sheet.mark(index, state))
 
     def accept_slice(self) -> None:
         """Take the prediction of the slice on the screen as painted."""
@@ -270,7 +270,7 @@ class LayerBridge(QObject):
         if ahead:
             self.go_to(min(ahead, key=lambda index: abs(index - here)))
 
-    def apply_predictions(self, predictions: Iterable[Prediction], worksheet: Worksheet) -> None:
+    def apply_predictions(self, predictions: Iterable[Prediction], worksheet: AnnotationDocument) -> None:
         """Take predictions into a worksheet, whether its image is chosen or not; one that is gone takes none.
 
         Parameters
@@ -325,8 +325,8 @@ class LayerBridge(QObject):
             self._group.commit_all()
             self._group.apply_held()
 
-    def _accept(self, which: Callable[[Worksheet], Iterable[int]], refusal: str) -> None:
-        def accept(sheet: Worksheet) -> Iterable[int]:
+    def _accept(self, which: Callable[[AnnotationDocument], Iterable[int]], refusal: str) -> None:
+        def accept(sheet: AnnotationDocument) -> Iterable[int]:
             changed = sheet.accept(which(sheet))
             if not changed:
                 raise InputError(refusal)
@@ -334,7 +334,7 @@ class LayerBridge(QObject):
 
         self._change(accept)
 
-    def _change(self, action: Callable[[Worksheet], Iterable[int]]) -> None:
+    def _change(self, action: Callable[[AnnotationDocument], Iterable[int]]) -> None:
         """Do something to the worksheet that changes slices or classes, and show what came of it."""
         group = self._group
         if group is None:
@@ -406,7 +406,7 @@ class LayerBridge(QObject):
         if group.prediction is not None:
             group.prediction.opacity = self._opacity
         # Of an image without results, there is nothing to be seen yet.
-        if group.prediction is not None or group.worksheet.predicted:
+        if group.prediction is not None or group.worksheet.predictions.indices:
             self.set_live_visible(self._is_live)
             self.set_uncertainty_visible(self._is_uncertainty_visible)
 

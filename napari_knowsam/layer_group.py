@@ -11,14 +11,14 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass, SliceState, default_classes
+from knowsam.document.annotation_document import AnnotationDocument
+from knowsam.document.class_list import ClassList, background_brush
 from knowsam.errors import InputError
-from napari_knowsam.class_list import ClassList, background_brush
 from napari_knowsam.class_looks import show_classes
 from napari_knowsam.layer_edits import LayerEdits
 from napari_knowsam.painted_layer import painting_of
 from napari_knowsam.slice_view import SliceView
 from napari_knowsam.volume_layers import BACKGROUND_BRUSH_KEY, CLASSES_KEY, layer_kwargs
-from napari_knowsam.worksheet import Worksheet
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from knowsam.data.annotation import LabelArray
     from knowsam.data.volume import Volume
-    from napari_knowsam.predicted_slices import PercentArray
-    from napari_knowsam.slice_record import Values
+    from knowsam.document.predictions import PercentArray
+    from knowsam.document.slice_annotation import Values
 
     Prediction = tuple[int, LabelArray, PercentArray]
 
@@ -85,7 +85,7 @@ class LayerGroup(QObject):
         painting = painting_of(labels, volume, brush_value, axis)
         self.plane_question = painting.question
         self._notices = painting.notices
-        self.worksheet = Worksheet(volume, painting.axes[0], classes, brush_value)
+        self.worksheet = AnnotationDocument(volume, painting.axes[0], classes, brush_value)
         self.worksheet.load(painted, painting.partial)
         self.view = SliceView(viewer, image, painting.axes[0])
         self._refresh_3d = QTimer(self)
@@ -147,7 +147,7 @@ class LayerGroup(QObject):
             self._refresh_now(layer)
         else:
             self.uncertainty = layer
-            layer.data = self.worksheet.uncertainty
+            layer.data = self.worksheet.predictions.uncertainty
 
     def add_prediction(self, *, opacity: float, visible: bool) -> None:
         """Show what is known of all slices on a layer that can be painted on."""
@@ -160,7 +160,7 @@ class LayerGroup(QObject):
     def add_uncertainty(self) -> None:
         """Show how sure the prediction is, in percent."""
         self.uncertainty = Image(
-            self.worksheet.uncertainty,
+            self.worksheet.predictions.uncertainty,
             **self._kwargs("uncertainty"),
             colormap="inferno",
             blending="additive",
@@ -315,7 +315,7 @@ class LayerGroup(QObject):
 
     def _learn_classes(self, planes: Mapping[int, Values]) -> None:
         values = set().union(*(np.unique(plane).tolist() for plane in planes.values()))
-        if self.worksheet.ensure_classes(values):
+        if self.worksheet.class_list.ensure(values):
             self.show_classes()
             self.classes_changed.emit()
 
@@ -378,7 +378,7 @@ class LayerGroup(QObject):
             self.select_class(value)
 
     def _fit_dtype(self, layer: Labels) -> None:
-        dtype = np.promote_types(layer.data.dtype, self.worksheet.dtype)
+        dtype = np.promote_types(layer.data.dtype, self.worksheet.class_list.dtype)
         if dtype != layer.data.dtype:
             layer.data = layer.data.astype(dtype)
 

@@ -13,9 +13,9 @@ from knowsam.data.painted_axis import plausible_axes
 from knowsam.data.painted_slices import UNJUDGED, painted_by_default
 from knowsam.data.resample import placed_on
 from knowsam.data.stray_labels import stray_labels
+from knowsam.document.class_list import background_brush
+from knowsam.document.slice_annotation import NOT_PAINTED
 from knowsam.errors import InputError
-from napari_knowsam.class_list import background_brush
-from napari_knowsam.slice_record import NOT_PAINTED
 from napari_knowsam.volume_layers import BACKGROUND_BRUSH_KEY, LayerData, labels_layer_data
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from knowsam.data.painted_slices import PaintedSlices
     from knowsam.data.volume import Grid, Volume
-    from napari_knowsam.slice_record import Values
+    from knowsam.document.slice_annotation import Values
 
 PLANES = ("axial", "coronal", "sagittal")
 """The slices along each working axis."""

@@ -12,10 +12,10 @@ from napari_knowsam.narration import Shown
 
 if TYPE_CHECKING:
     from knowsam.config import Config
+    from knowsam.document.annotation_document import AnnotationDocument
     from knowsam.training.events import Finished, PredictionReady, StepDone, Validated
     from napari_knowsam.panels.train_panel import TrainPanel
     from napari_knowsam.training_controller import TrainingController
-    from napari_knowsam.worksheet import Worksheet
 
 _INTERVAL_MS = 1000
 """Steps end many a second, but every repaint of the panel delays the brush."""
@@ -27,7 +27,7 @@ class TrainingDisplay(QObject):
     def __init__(self, panel: TrainPanel, controller: TrainingController, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._panel, self._controller = panel, controller
-        self._sheet: Worksheet | None = None
+        self._sheet: AnnotationDocument | None = None
         self._stage: Stage | None = None
         self._dice: float | None = None
         self._shown = Shown.NOTHING
@@ -49,7 +49,7 @@ class TrainingDisplay(QObject):
         controller.failed.connect(self._on_failed)
         controller.finished.connect(self._on_finished)
 
-    def begin(self, worksheet: Worksheet, config: Config) -> None:
+    def begin(self, worksheet: AnnotationDocument, config: Config) -> None:
         """Forget the training before; this worksheet is trained on now, with these settings."""
         self._carries = config.method.shape_prior
         self._sheet, self._dice, self._notices = worksheet, None, []

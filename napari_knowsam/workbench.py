@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from knowsam.data.annotation import Annotation, LabelArray, LabelClass, LabelSlice
+    from knowsam.document.annotation_document import AnnotationDocument
+    from knowsam.document.snapshot import Snapshot
     from knowsam.training.events import PredictionReady, Stage
     from napari_knowsam.panels.annotate_panel import AnnotatePanel
     from napari_knowsam.panels.result_panel import ResultPanel
     from napari_knowsam.panels.train_panel import TrainPanel
-    from napari_knowsam.snapshot import Snapshot
-    from napari_knowsam.worksheet import Worksheet
 
 _SOON_MS = 100
 _PREDICTIONS_MS = 500
@@ -55,7 +55,7 @@ class Workbench(QObject):
         self.autosave = Autosave(parent=self)
         self._letters = OrientationLetters(viewer)
         self._keys = Keys(viewer, self._key_actions())
-        self._in_training: Worksheet | None = None
+        self._in_training: AnnotationDocument | None = None
         self._live = True
         self._closed = False
         self._letters_shown = False
@@ -199,7 +199,7 @@ class Workbench(QObject):
         if worksheet is not None and worksheet.axis == offer.axis:
             self._take_back(worksheet, offer)
 
-    def _take_back(self, worksheet: Worksheet, offer: Snapshot) -> None:
+    def _take_back(self, worksheet: AnnotationDocument, offer: Snapshot) -> None:
         self.bridge.restore(offer)
         if not worksheet.snapshot().holds(offer):
             return
@@ -252,7 +252,7 @@ class Workbench(QObject):
             self._result.set_message(str(error))
             return
         if saved:
-            empty_slices = worksheet.unpredicted if worksheet.predicted else 0
+            empty_slices = worksheet.unpredicted if worksheet.predictions.indices else 0
             self._result.set_message(narration.saved_sentence(path.name, source.name, empty_slices))
 
     def _connect_bridge(self) -> None:
@@ -340,13 +340,12 @@ class Workbench(QObject):
         if worksheet is None:
             self._show_nothing()
             return
-        marks = {index: mark for index in worksheet.marked if (mark := worksheet.mark_of(index)) is not None}
-        self._annotate.set_slices(worksheet.states(), worksheet.corrected, marks)
+        self._annotate.set_slices(worksheet.states(), worksheet.corrected, worksheet.marks)
         self._annotate.set_painted(worksheet.painted_values())
         self._train.set_can_continue(self.controller.can_continue(worksheet))
-        self._result.set_has_prediction(bool(worksheet.predicted or worksheet.annotated))
+        self._result.set_has_prediction(bool(worksheet.predictions.indices or worksheet.annotated))
         self._result.set_volumes(worksheet.volumes_ml())
-        self._result.set_history(worksheet.undo_name, worksheet.redo_name)
+        self._result.set_history(worksheet.history.undo_name, worksheet.history.redo_name)
 
     def _show_nothing(self) -> None:
         self._annotate.set_slices((), (), {})

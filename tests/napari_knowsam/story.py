@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
     from pytestqt.qtbot import QtBot
 
+    from knowsam.document.annotation_document import AnnotationDocument
     from knowsam.training.session import TrainingSession
     from napari_knowsam.dock_widget import KnowSAMWidget
     from napari_knowsam.workbench import Workbench
-    from napari_knowsam.worksheet import Worksheet
 
 PLUGIN = "napari-knowsam"
 THREAD = "KnowSAM training"
@@ -89,7 +89,7 @@ class Desk:
         return self.widget.workbench
 
     @property
-    def sheet(self) -> Worksheet:
+    def sheet(self) -> AnnotationDocument:
         assert self.workbench.bridge.worksheet is not None
         return self.workbench.bridge.worksheet
 

@@ -204,7 +204,7 @@ def test_another_image_is_chosen_while_training_and_then_the_first_again(trainin
     training.wait_until(lambda: training.sheet.annotated == (4,))
     before = session._steps
     training.wait_until(lambda: session._steps > before + 1)
-    assert not training.sheet.predicted
+    assert not training.sheet.predictions.indices
     assert sorted(session.cases[0].annotation.slices) == [10, 15, 22]
     _choose(training, first.volume.name)
     assert training.sheet is first
@@ -420,4 +420,4 @@ def test_training_that_used_its_time_says_so(desk: Desk, qtbot: QtBot) -> None:
     desk.click(desk.widget.train, "Train on my labels")
     desk.wait_until(lambda: not desk.is_running)
     assert "Training finished after 4 steps" in desk.train_message
-    assert len(desk.sheet.predicted) == 32
+    assert len(desk.sheet.predictions.indices) == 32

@@ -7,24 +7,23 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from napari.layers import Image, Labels
+from painted import AXIAL, LIVER, again, fill, square
 from qtpy.QtWidgets import QAbstractButton, QLabel
 
-from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass, SliceState
+from knowsam.data.annotation import LabelClass, SliceState
 from knowsam.data.volume import Grid, Volume
-from knowsam.errors import InputError
+from knowsam.document.annotation_document import AnnotationDocument
+from knowsam.document.snapshot import read_snapshot
 from napari_knowsam import autosave as autosave_module
 from napari_knowsam.autosave import INTERVAL_MS, Autosave, fingerprint
 from napari_knowsam.dock_widget import KnowSAMWidget
-from napari_knowsam.snapshot import read_snapshot, write_snapshot
 from napari_knowsam.volume_layers import image_layer_data
-from napari_knowsam.worksheet import Worksheet
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -34,9 +33,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("qapp")
 
-AXIAL, CORONAL = 0, 1
+CORONAL = 1
 NAME = "Mustermann^Erika"
-LIVER, SPLEEN = 2, 5
 
 
 @pytest.fixture
@@ -53,41 +51,18 @@ def named(tiny: Volume) -> Volume:
 
 
 @pytest.fixture
-def sheet(named: Volume, classes: tuple[LabelClass, ...]) -> Worksheet:
-    return Worksheet(named, AXIAL, classes)
+def sheet(named: Volume, classes: tuple[LabelClass, ...]) -> AnnotationDocument:
+    return AnnotationDocument(named, AXIAL, classes)
 
 
-def square(value: int, corner: int = 1) -> np.ndarray[Any, Any]:
-    """(8, 10), axial slices of `tiny`."""
-    plane = np.zeros((8, 10), np.uint8)
-    plane[corner : corner + 3, corner : corner + 3] = value
-    return plane
-
-
-def fill(sheet: Worksheet) -> None:
-    """Paint, mark and correct, known background among it."""
-    partly = square(SPLEEN)
-    partly[6] = sheet.brush_value
-    sheet.paint({1: square(LIVER), 3: partly})
-    sheet.mark(3, SliceState.PARTIAL)
-    sheet.mark(4, SliceState.BACKGROUND_ONLY)
-    sheet.correct({5: square(LIVER, 4)})
-
-
-def again(sheet: Worksheet, *classes: LabelClass) -> Worksheet:
-    """The same image, opened anew, with nothing painted."""
-    volume = Volume(sheet.volume.array.copy(), sheet.volume.grid, "another name")
-    return Worksheet(volume, AXIAL, (BACKGROUND_CLASS, *(classes or (LabelClass(1, "class 1", (1, 2, 3)),))))
-
-
-def session(folder: Path, sheet: Worksheet) -> Autosave:
+def session(folder: Path, sheet: AnnotationDocument) -> Autosave:
     """Begin to work on a sheet."""
     kept = Autosave(folder)
     kept.watch(sheet)
     return kept
 
 
-def save(folder: Path, sheet: Worksheet, work: Callable[[Worksheet], object] = fill) -> None:
+def save(folder: Path, sheet: AnnotationDocument, work: Callable[[AnnotationDocument], object] = fill) -> None:
     """Do some work on a sheet, and end."""
     kept = session(folder, sheet)
     work(sheet)
@@ -98,7 +73,7 @@ def files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_signal_that_ends_napari_leaves_the_work_saved(sheet: Worksheet, folder: Path) -> None:
+def test_a_signal_that_ends_napari_leaves_the_work_saved(sheet: AnnotationDocument, folder: Path) -> None:
     found: list[list[str]] = []
     before = signal.signal(signal.SIGTERM, lambda *_: found.append(files(folder)))
     try:
@@ -111,32 +86,7 @@ def test_a_signal_that_ends_napari_leaves_the_work_saved(sheet: Worksheet, folde
     kept.close()
 
 
-def test_a_snapshot_comes_back_from_its_file_as_it_was(sheet: Worksheet, tmp_path: Path) -> None:
-    fill(sheet)
-    sheet.predict(0, np.ones((8, 10), np.uint8), np.zeros((8, 10), np.uint8))
-    sheet.accept((0,))
-    before = sheet.snapshot()
-    write_snapshot(tmp_path / "kept.npz", before)
-    after = read_snapshot(tmp_path / "kept.npz", sheet.volume.shape)
-    assert (after.axis, after.classes, after.brush_value) == (AXIAL, sheet.classes, 255)
-    assert after.taken_at == before.taken_at
-    assert sorted(after.records) == [0, 1, 3, 4, 5]
-    assert [index for index, record in after.records.items() if record.from_prediction] == [0]
-    for index, record in before.records.items():
-        assert after.records[index].mark is record.mark
-        np.testing.assert_array_equal(after.records[index].painted, record.painted)
-        np.testing.assert_array_equal(after.records[index].correction, record.correction)
-    assert after.holds(before)
-
-
-def test_a_file_is_an_ordinary_npz_without_pickled_objects(sheet: Worksheet, tmp_path: Path) -> None:
-    fill(sheet)
-    write_snapshot(tmp_path / "kept.npz", sheet.snapshot())
-    with np.load(tmp_path / "kept.npz", allow_pickle=False) as arrays:
-        assert sorted(arrays) == ["about", "correction_5", "painted_1", "painted_3"]
-
-
-def test_a_file_holds_neither_the_name_of_the_image_nor_its_voxels(sheet: Worksheet, folder: Path) -> None:
+def test_a_file_holds_neither_the_name_of_the_image_nor_its_voxels(sheet: AnnotationDocument, folder: Path) -> None:
     save(folder, sheet)
     (path,) = folder.iterdir()
     with np.load(path, allow_pickle=False) as arrays:
@@ -149,133 +99,7 @@ def test_a_file_holds_neither_the_name_of_the_image_nor_its_voxels(sheet: Worksh
     assert sheet.volume.array[3, 4].tobytes() not in data
 
 
-@pytest.mark.parametrize("cut", [0, 1, 30, 200, -1, -30])
-def test_a_file_that_was_cut_off_is_refused(sheet: Worksheet, tmp_path: Path, cut: int) -> None:
-    path = tmp_path / "kept.npz"
-    fill(sheet)
-    write_snapshot(path, sheet.snapshot())
-    path.write_bytes(path.read_bytes()[:cut])
-    with pytest.raises(InputError, match=r"kept\.npz should hold the painting .* damaged or of another kind"):
-        read_snapshot(path, sheet.volume.shape)
-
-
-@pytest.mark.parametrize("bit", [0, 3, 7])
-def test_a_file_with_a_flipped_bit_is_refused_or_read_rightly(sheet: Worksheet, tmp_path: Path, bit: int) -> None:
-    path = tmp_path / "kept.npz"
-    fill(sheet)
-    before = sheet.snapshot()
-    write_snapshot(path, before)
-    good = path.read_bytes()
-    refused = 0
-    for place in range(0, len(good), 3):
-        path.write_bytes(good[:place] + bytes([good[place] ^ 1 << bit]) + good[place + 1 :])
-        try:
-            read = read_snapshot(path, sheet.volume.shape)
-        except InputError:
-            refused += 1
-        else:
-            assert read.holds(before)
-    assert refused > len(good) / 3 / 2
-
-
-class Trap:
-    """Writes a file as soon as it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Path.write_text, (self.path, "executed")
-
-
-def test_pickled_code_is_refused_and_not_executed(sheet: Worksheet, tmp_path: Path) -> None:
-    np.savez(tmp_path / "kept.npz", about=np.array([Trap(tmp_path / "trace")], dtype=object))
-    with pytest.raises(InputError, match="damaged or of another kind"):
-        read_snapshot(tmp_path / "kept.npz", sheet.volume.shape)
-    assert not (tmp_path / "trace").exists()
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"shape": (6, 8, 11)},
-        {"classes": (BACKGROUND_CLASS, LabelClass(9, "other", (1, 2, 3)))},
-        {"axis": 3},
-        {"brush_value": LIVER},
-    ],
-)
-def test_a_file_that_contradicts_itself_is_refused(sheet: Worksheet, tmp_path: Path, wrong: dict[str, Any]) -> None:
-    fill(sheet)
-    write_snapshot(tmp_path / "kept.npz", replace(sheet.snapshot(), **wrong))
-    with pytest.raises(InputError):
-        read_snapshot(tmp_path / "kept.npz", sheet.volume.shape)
-
-
-def test_restoring_brings_back_classes_paint_marks_and_corrections(sheet: Worksheet) -> None:
-    fill(sheet)
-    new = again(sheet, LabelClass(LIVER, "class 2", (9, 9, 9)))
-    assert new.restore(sheet.snapshot()) == (1, 3, 4, 5)
-    assert new.classes == sheet.classes
-    assert new.states() == sheet.states()
-    assert new.corrected == (5,)
-    np.testing.assert_array_equal(new.painting(), sheet.painting())
-    np.testing.assert_array_equal(new.mask(), sheet.mask())
-
-
-def test_restoring_leaves_other_slices_and_is_one_action_to_undo(sheet: Worksheet) -> None:
-    fill(sheet)
-    new = again(sheet, *sheet.classes[1:])
-    new.paint({0: square(SPLEEN), 1: square(SPLEEN)})
-    before = new.painting()
-    new.restore(sheet.snapshot())
-    restored = new.painting()
-    assert new.annotated == (0, 1, 3, 4, 5)
-    assert new.undo_name == "restored painting"
-    new.undo()
-    assert (new.annotated, new.corrected) == ((0, 1), ())
-    np.testing.assert_array_equal(new.painting(), before)
-    new.redo()
-    np.testing.assert_array_equal(new.painting(), restored)
-
-
-def test_known_background_is_restored_where_its_value_is_another(sheet: Worksheet) -> None:
-    fill(sheet)
-    new = Worksheet(again(sheet).volume, AXIAL, sheet.classes, brush_value=254)
-    new.restore(sheet.snapshot())
-    assert (new.painted(3)[6] == 254).all()
-    assert new.state(3) is SliceState.PARTIAL
-
-
-def test_a_class_on_the_value_of_the_brush_takes_it_over_while_nothing_is_painted(named: Volume) -> None:
-    mask = LabelClass(255, "mask", (1, 2, 3))
-    old = Worksheet(named, AXIAL, (BACKGROUND_CLASS, mask))
-    old.paint({2: square(255)})
-    new = again(old)
-    new.restore(old.snapshot())
-    assert new.classes[-1] == mask
-    assert new.brush_value == 254
-    np.testing.assert_array_equal(new.painted(2), square(255))
-    busy = again(old)
-    busy.paint({0: square(1)})
-    with pytest.raises(InputError, match="Make new labels"):
-        busy.restore(old.snapshot())
-    assert busy.annotated == (0,)
-
-
-def test_a_snapshot_holds_another_only_if_every_slice_was_judged_alike(sheet: Worksheet) -> None:
-    nothing = sheet.snapshot()
-    fill(sheet)
-    everything = sheet.snapshot()
-    assert everything.holds(nothing)
-    assert not nothing.holds(everything)
-    sheet.mark(3, SliceState.COMPLETE)
-    assert not sheet.snapshot().holds(everything)
-    sheet.undo()
-    sheet.paint({0: square(LIVER)})
-    assert sheet.snapshot().holds(everything)
-
-
-def test_work_is_offered_in_the_next_session(sheet: Worksheet, folder: Path) -> None:
+def test_work_is_offered_in_the_next_session(sheet: AnnotationDocument, folder: Path) -> None:
     save(folder, sheet)
     said: list[str] = []
     kept = Autosave(folder)
@@ -288,7 +112,7 @@ def test_work_is_offered_in_the_next_session(sheet: Worksheet, folder: Path) -> 
     kept.close()
 
 
-def test_nothing_is_offered_where_it_is_there_already(sheet: Worksheet, folder: Path) -> None:
+def test_nothing_is_offered_where_it_is_there_already(sheet: AnnotationDocument, folder: Path) -> None:
     save(folder, sheet)
     new = again(sheet, *sheet.classes[1:])
     fill(new)
@@ -298,16 +122,16 @@ def test_nothing_is_offered_where_it_is_there_already(sheet: Worksheet, folder: 
     kept.close()
 
 
-def test_nothing_is_offered_for_another_image(sheet: Worksheet, folder: Path) -> None:
+def test_nothing_is_offered_for_another_image(sheet: AnnotationDocument, folder: Path) -> None:
     save(folder, sheet)
     other = sheet.volume.array.copy()
     other[2, 3, 4] += 1
-    kept = session(folder, Worksheet(Volume(other, sheet.volume.grid, NAME), AXIAL, sheet.classes))
+    kept = session(folder, AnnotationDocument(Volume(other, sheet.volume.grid, NAME), AXIAL, sheet.classes))
     assert kept.offer is None
     kept.close()
 
 
-def test_a_declined_offer_is_not_made_again_in_this_session(sheet: Worksheet, folder: Path) -> None:
+def test_a_declined_offer_is_not_made_again_in_this_session(sheet: AnnotationDocument, folder: Path) -> None:
     save(folder, sheet)
     new = again(sheet)
     kept = session(folder, new)
@@ -322,7 +146,7 @@ def test_a_declined_offer_is_not_made_again_in_this_session(sheet: Worksheet, fo
     later.close()
 
 
-def test_an_unanswered_offer_survives_new_work_on_the_image(sheet: Worksheet, folder: Path) -> None:
+def test_an_unanswered_offer_survives_new_work_on_the_image(sheet: AnnotationDocument, folder: Path) -> None:
     save(folder, sheet)
     save(folder, again(sheet), lambda new: new.paint({0: square(1)}))
     name = fingerprint(sheet.volume)
@@ -336,7 +160,7 @@ def test_an_unanswered_offer_survives_new_work_on_the_image(sheet: Worksheet, fo
     kept.close()
 
 
-def test_offers_that_are_never_answered_are_all_kept(sheet: Worksheet, folder: Path) -> None:
+def test_offers_that_are_never_answered_are_all_kept(sheet: AnnotationDocument, folder: Path) -> None:
     save(folder, sheet)
     for index in (0, 2):
         save(folder, again(sheet), lambda new, index=index: new.paint({index: square(1)}))
@@ -351,7 +175,7 @@ def test_offers_that_are_never_answered_are_all_kept(sheet: Worksheet, folder: P
     kept.close()
 
 
-def test_work_that_holds_what_was_set_aside_takes_its_place(sheet: Worksheet, folder: Path) -> None:
+def test_work_that_holds_what_was_set_aside_takes_its_place(sheet: AnnotationDocument, folder: Path) -> None:
     save(folder, again(sheet), lambda new: new.paint({0: square(1)}))
     save(folder, again(sheet), lambda new: new.paint({2: square(1)}))
     save(folder, again(sheet), lambda new: new.paint({0: square(1), 2: square(1)}))
@@ -361,7 +185,7 @@ def test_work_that_holds_what_was_set_aside_takes_its_place(sheet: Worksheet, fo
     assert read_snapshot(folder / f"{name}.previous.npz", sheet.volume.shape).judged == (0, 2)
 
 
-def test_a_second_damaged_file_does_not_replace_the_first(sheet: Worksheet, folder: Path) -> None:
+def test_a_second_damaged_file_does_not_replace_the_first(sheet: AnnotationDocument, folder: Path) -> None:
     folder.mkdir(parents=True)
     path = folder / f"{fingerprint(sheet.volume)}.npz"
     for content in (b"one", b"two"):
@@ -371,7 +195,7 @@ def test_a_second_damaged_file_does_not_replace_the_first(sheet: Worksheet, fold
     assert path.with_suffix(".damaged-2.npz").read_bytes() == b"two"
 
 
-def test_work_from_which_everything_was_erased_leaves_what_was_saved(sheet: Worksheet, folder: Path) -> None:
+def test_work_from_which_everything_was_erased_leaves_what_was_saved(sheet: AnnotationDocument, folder: Path) -> None:
     kept = session(folder, sheet)
     sheet.paint({1: square(LIVER)})
     kept.save()
@@ -383,7 +207,7 @@ def test_work_from_which_everything_was_erased_leaves_what_was_saved(sheet: Work
     later.close()
 
 
-def test_nothing_is_written_while_nothing_changes(sheet: Worksheet, folder: Path) -> None:
+def test_nothing_is_written_while_nothing_changes(sheet: AnnotationDocument, folder: Path) -> None:
     fill(sheet)
     kept = session(folder, sheet)
     kept.save()
@@ -391,15 +215,15 @@ def test_nothing_is_written_while_nothing_changes(sheet: Worksheet, folder: Path
     assert not folder.exists()
 
 
-def test_work_is_saved_before_another_image_is_shown(sheet: Worksheet, folder: Path, phantom: Volume) -> None:
+def test_work_is_saved_before_another_image_is_shown(sheet: AnnotationDocument, folder: Path, phantom: Volume) -> None:
     kept = session(folder, sheet)
     sheet.paint({1: square(LIVER)})
-    kept.watch(Worksheet(phantom, AXIAL, sheet.classes))
+    kept.watch(AnnotationDocument(phantom, AXIAL, sheet.classes))
     kept.close()
     assert files(folder) == [f"{fingerprint(sheet.volume)}.npz"]
 
 
-def test_work_is_saved_every_now_and_then(sheet: Worksheet, folder: Path, qtbot: QtBot) -> None:
+def test_work_is_saved_every_now_and_then(sheet: AnnotationDocument, folder: Path, qtbot: QtBot) -> None:
     kept = Autosave(folder)
     assert kept._due.interval() == INTERVAL_MS == 15_000
     kept._due.setInterval(10)
@@ -409,7 +233,9 @@ def test_work_is_saved_every_now_and_then(sheet: Worksheet, folder: Path, qtbot:
     kept.close()
 
 
-def test_a_damaged_file_is_logged_and_kept(sheet: Worksheet, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_file_is_logged_and_kept(
+    sheet: AnnotationDocument, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     folder.mkdir(parents=True)
     path = folder / f"{fingerprint(sheet.volume)}.npz"
     path.write_bytes(b"something else")
@@ -425,7 +251,7 @@ def test_a_damaged_file_is_logged_and_kept(sheet: Worksheet, folder: Path, caplo
 
 
 def test_a_folder_that_cannot_be_written_is_told_of_once(
-    sheet: Worksheet, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    sheet: AnnotationDocument, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "a file").touch()
     kept = session(tmp_path / "a file" / "autosave", sheet)
@@ -440,7 +266,7 @@ def test_a_folder_that_cannot_be_written_is_told_of_once(
     assert caplog.text.count("cannot be saved") == 1
 
 
-def test_what_could_not_be_saved_is_tried_again(sheet: Worksheet, tmp_path: Path) -> None:
+def test_what_could_not_be_saved_is_tried_again(sheet: AnnotationDocument, tmp_path: Path) -> None:
     blocked = tmp_path / "autosave"
     blocked.touch()
     kept = session(blocked, sheet)
@@ -452,7 +278,9 @@ def test_what_could_not_be_saved_is_tried_again(sheet: Worksheet, tmp_path: Path
     assert files(blocked) == [f"{fingerprint(sheet.volume)}.npz"]
 
 
-def test_files_nobody_came_back_to_for_two_months_go_when_one_is_written(sheet: Worksheet, folder: Path) -> None:
+def test_files_nobody_came_back_to_for_two_months_go_when_one_is_written(
+    sheet: AnnotationDocument, folder: Path
+) -> None:
     folder.mkdir(parents=True)
     old, young = time.time() - 61 * 86_400, time.time() - 59 * 86_400
     own = f"{fingerprint(sheet.volume)}.previous.npz"
@@ -570,7 +398,7 @@ def test_an_offer_goes_with_its_image(crashed: Path, make_napari_viewer: Callabl
 
 
 def test_restored_corrections_are_seen(
-    folder: Path, make_napari_viewer: Callable[..., Viewer], sheet: Worksheet
+    folder: Path, make_napari_viewer: Callable[..., Viewer], sheet: AnnotationDocument
 ) -> None:
     save(folder, sheet)
     viewer, widget = open_image(make_napari_viewer, sheet.volume)
@@ -585,7 +413,7 @@ def test_the_plane_is_changed_for_what_was_painted_in_another_one(
 ) -> None:
     plane = np.zeros((6, 10), np.uint8)
     plane[2:4, 2:4] = LIVER
-    save(folder, Worksheet(named, CORONAL, classes), lambda sheet: sheet.paint({7: plane}))
+    save(folder, AnnotationDocument(named, CORONAL, classes), lambda sheet: sheet.paint({7: plane}))
     viewer, widget = open_image(make_napari_viewer, named)
     workbench = bench(widget)
     workbench.bridge.choose_axis(AXIAL)
@@ -602,7 +430,7 @@ def test_slices_painted_in_another_plane_meanwhile_are_not_mixed_with_those_offe
 ) -> None:
     plane = np.zeros((6, 10), np.uint8)
     plane[2:4, 2:4] = LIVER
-    save(folder, Worksheet(named, CORONAL, classes), lambda sheet: sheet.paint({7: plane}))
+    save(folder, AnnotationDocument(named, CORONAL, classes), lambda sheet: sheet.paint({7: plane}))
     viewer, widget = open_image(make_napari_viewer, named)
     workbench = bench(widget)
     workbench.bridge.choose_axis(AXIAL)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot
 
     from knowsam.data.volume import Volume
-    from napari_knowsam.worksheet import Worksheet
+    from knowsam.document.annotation_document import AnnotationDocument
 
 SHAPE = (6, 8, 10)
 LIVER, SPLEEN, BRUSH = 2, 5, 255
@@ -43,7 +43,7 @@ class Heard:
         self.selected: list[int] = []
         self.looked_at: list[int] = []
         self.changed: list[tuple[int, ...]] = []
-        self.worksheets: list[Worksheet | None] = []
+        self.worksheets: list[AnnotationDocument | None] = []
         bridge.slice_annotated.connect(self.slices.append)
         bridge.problem.connect(self.problems.append)
         bridge.classes_changed.connect(self.classes.append)
@@ -71,7 +71,7 @@ class Desk:
         self.heard = Heard(self.bridge)
 
     @property
-    def sheet(self) -> Worksheet:
+    def sheet(self) -> AnnotationDocument:
         assert self.bridge.worksheet is not None
         return self.bridge.worksheet
 
@@ -205,7 +205,7 @@ def test_strokes_become_annotations_after_a_moment(desk: Desk, qtbot: QtBot) -> 
         pass
     (heard,) = desk.heard.slices
     assert (heard.index, heard.labels[4, 5], heard.state) == (3, 1, SliceState.COMPLETE)
-    assert desk.sheet.undo_name == "painting of slice 3"
+    assert desk.sheet.history.undo_name == "painting of slice 3"
 
 
 def test_undoing_a_stroke_in_napari_is_noticed(desk: Desk, qtbot: QtBot) -> None:
@@ -385,7 +385,7 @@ def test_the_background_brush_on_a_prediction_makes_background(desk: Desk) -> No
     desk.bridge.flush()
     assert desk.prediction.data[3, 4, 5] == 0
     assert desk.sheet.corrected == ()
-    assert desk.sheet.undo_name is None
+    assert desk.sheet.history.undo_name is None
     desk.predict(3, 1)
     stroke(desk.prediction, BRUSH, 3)
     desk.bridge.flush()
@@ -442,7 +442,7 @@ def test_accepting_paints_the_labels_and_can_be_undone_after_a_slice_change(desk
     desk.bridge.redo()
     assert np.array_equal(desk.labels.data[3], plane(LIVER))
     desk.bridge.flush()
-    assert desk.sheet.undo_name == "accept slice 3"
+    assert desk.sheet.history.undo_name == "accept slice 3"
 
 
 def test_accepting_between_takes_the_slices_inside_only(desk: Desk) -> None:
@@ -679,7 +679,7 @@ def test_the_plane_changes_while_nothing_is_annotated(desk: Desk) -> None:
     sheet = desk.sheet
     desk.bridge.choose_axis(1)
     assert desk.sheet.axis == 1
-    assert desk.sheet.predicted == ()
+    assert desk.sheet.predictions.indices == ()
     assert not desk.bridge.holds(sheet)
     desk.bridge.go_to(6)
     assert desk.viewer.dims.current_step[1] == 6
@@ -801,9 +801,9 @@ def test_predictions_reach_their_worksheet_while_another_image_is_chosen(desk: D
     sheet, mine = desk.sheet, desk.prediction_of(3)
     desk.bridge.choose_image("other")
     desk.bridge.apply_predictions([(2, plane(2), plane(40))], sheet)
-    assert sheet.predicted == (2, 3)
+    assert sheet.predictions.indices == (2, 3)
     assert np.array_equal(mine.data[2], plane(SPLEEN))
-    assert desk.sheet.predicted == ()
+    assert desk.sheet.predictions.indices == ()
     assert "other prediction" not in desk.viewer.layers
     desk.bridge.choose_image("tiny")
     assert sheet.annotated == ()
@@ -825,7 +825,7 @@ def test_predictions_for_a_worksheet_that_is_gone_are_dropped(desk: Desk) -> Non
     sheet = desk.sheet
     desk.bridge.choose_axis(1)
     desk.bridge.apply_predictions([(3, plane(1), plane(40))], sheet)
-    assert sheet.predicted == desk.sheet.predicted == ()
+    assert sheet.predictions.indices == desk.sheet.predictions.indices == ()
 
 
 def test_the_removal_of_an_image_that_is_not_shown_is_told(desk: Desk, tiny: Volume) -> None:

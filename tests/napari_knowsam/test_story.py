@@ -136,7 +136,7 @@ def test_the_painted_sample_is_trained_with_the_compact_sam(desk: Desk) -> None:
     desk.train()
     desk.stop()
     assert np.array_equal(desk.labels.data, painted)
-    assert len(desk.sheet.predicted) == desk.sheet.slice_count
+    assert len(desk.sheet.predictions.indices) == desk.sheet.slice_count
 
 
 @pytest.fixture
@@ -194,7 +194,7 @@ def test_a_slice_painted_while_training_is_paused_changes_those_beside_it_once_i
 def _pause(desk: Desk) -> None:
     """Train until all carried shapes are there, and pause."""
     desk.train()
-    desk.wait_until(lambda: len(desk.sheet.predicted) == desk.sheet.slice_count)
+    desk.wait_until(lambda: len(desk.sheet.predictions.indices) == desk.sheet.slice_count)
     desk.click(desk.widget.train, "Pause")
     desk.wait_until(lambda: desk.train_message.startswith("Paused."))
 
@@ -297,7 +297,7 @@ def test_a_key_says_how_much_of_a_slice_is_painted(desk: Desk) -> None:
     desk.look_at(index)
     for key, state in ((Qt.Key.Key_J, SliceState.PARTIAL), (Qt.Key.Key_K, SliceState.COMPLETE)):
         desk.press(key)
-        assert desk.sheet.mark_of(index) is state
+        assert desk.sheet.marks.get(index) is state
         assert desk.sheet.state(index) is state
 
 

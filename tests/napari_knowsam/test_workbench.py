@@ -194,7 +194,7 @@ def test_predictions_are_taken_in_while_they_are_hidden(training: Bench) -> None
     training.result.live_toggled.emit(False)
     assert training.session.of(Watch)[-1] == Watch(3)
     training.predict(1, 2)
-    training.wait_until(lambda: 1 in training.sheet.predicted)
+    training.wait_until(lambda: 1 in training.sheet.predictions.indices)
     assert not training.viewer.layers["tiny prediction"].visible
     assert (training.sheet.mask()[1] == SPLEEN).all()
 
@@ -206,9 +206,9 @@ def test_predictions_are_taken_in_while_another_image_is_looked_at(training: Ben
     training.bridge.go_to(5)
     assert training.sheet is not trained
     training.predict(1, 2, trained.classes)
-    training.wait_until(lambda: 1 in trained.predicted)
+    training.wait_until(lambda: 1 in trained.predictions.indices)
     assert training.session.of(Watch)[-1] == Watch(3)
-    assert not training.sheet.predicted
+    assert not training.sheet.predictions.indices
 
 
 def test_a_second_training_goes_on_unless_the_box_is_unticked(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -346,7 +346,7 @@ def test_an_error_is_told_and_training_can_begin_again(training: Bench) -> None:
 
 def test_a_prediction_is_shown_and_counted(training: Bench) -> None:
     training.predict(1, 2)
-    training.wait_until(lambda: 1 in training.sheet.predicted)
+    training.wait_until(lambda: 1 in training.sheet.predictions.indices)
     layer = training.viewer.layers["tiny prediction"]
     assert (layer.data[1] == SPLEEN).all()
     training.wait_until(lambda: training.result._accept_buttons[0].isEnabled())
@@ -358,7 +358,7 @@ def test_a_prediction_of_other_classes_is_not_shown(training: Bench) -> None:
     training.predict(1, 2, before)
     training.tell(Notice("afterwards"))
     training.wait_until(lambda: "afterwards" in training.train_message)
-    assert not training.sheet.predicted
+    assert not training.sheet.predictions.indices
 
 
 def test_what_is_painted_while_training_reaches_the_session(training: Bench) -> None:
@@ -372,7 +372,7 @@ def test_what_is_painted_while_training_reaches_the_session(training: Bench) -> 
 
 def test_the_session_hears_who_made_the_labels(training: Bench) -> None:
     training.predict(1, 2)
-    training.wait_until(lambda: 1 in training.sheet.predicted)
+    training.wait_until(lambda: 1 in training.sheet.predictions.indices)
     training.bridge.go_to(1)
     training.result.accept_slice_requested.emit()
     heard = training.session.of(SliceAnnotated)[-1]
@@ -458,7 +458,7 @@ def test_new_labels_are_made_and_chosen_and_the_others_are_a_choice_away(bench: 
 
 def test_what_is_seen_of_the_result_follows_the_panel(training: Bench) -> None:
     training.predict(1, 1)
-    training.wait_until(lambda: 1 in training.sheet.predicted)
+    training.wait_until(lambda: 1 in training.sheet.predictions.indices)
     prediction = training.viewer.layers["tiny prediction"]
     training.result.opacity_chosen.emit(0.25)
     assert prediction.opacity == 0.25
@@ -477,7 +477,7 @@ def test_what_is_seen_of_the_result_follows_the_panel(training: Bench) -> None:
 def test_slices_are_accepted_undone_and_redone_from_the_panel(training: Bench) -> None:
     for index in range(6):
         training.predict(index, 1)
-    training.wait_until(lambda: len(training.sheet.predicted) == 6)
+    training.wait_until(lambda: len(training.sheet.predictions.indices) == 6)
     training.bridge.go_to(4)
     training.result.accept_slice_requested.emit()
     assert training.sheet.annotated == (3, 4)
@@ -539,7 +539,7 @@ def test_an_export_that_is_thought_better_of_says_nothing(
 
 def test_an_export_that_lacks_predictions_says_so(training: Bench, tmp_path: Path) -> None:
     training.predict(1, 2)
-    training.wait_until(lambda: 1 in training.sheet.predicted)
+    training.wait_until(lambda: 1 in training.sheet.predictions.indices)
     training.result.export_requested.emit(tmp_path / "mask.nii.gz")
     assert "4 slices have no prediction yet and are empty." in _said(training.result)
 
@@ -591,10 +591,10 @@ def test_a_class_painted_just_now_is_not_removed_without_a_question(
 def test_a_slice_that_is_complete_by_painting_can_be_marked_and_unmarked(bench: Bench) -> None:
     complete = bench.annotate._marks._mark_buttons[SliceState.COMPLETE]
     complete.click()
-    assert bench.sheet.mark_of(3) is SliceState.COMPLETE
+    assert bench.sheet.marks.get(3) is SliceState.COMPLETE
     bench.wait_until(lambda: bool(bench.annotate._marks._marks))
     complete.click()
-    assert bench.sheet.mark_of(3) is None
+    assert bench.sheet.marks.get(3) is None
 
 
 def test_after_it_is_closed_it_hears_and_shows_nothing(training: Bench, qtbot: QtBot) -> None:

@@ -1,14 +1,15 @@
-"""The classes of one worksheet: which values mean what, and which value the background brush paints."""
+"""The classes of one document: which values mean what, and which value the background brush paints."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
 
-from knowsam.data.annotation import BACKGROUND_CLASS, IGNORE, LabelClass
+from knowsam.data.annotation import BACKGROUND_CLASS, IGNORE, LabelArray, LabelClass
 from knowsam.data.class_colors import class_color
 from knowsam.errors import InputError
 
@@ -37,20 +38,31 @@ def background_brush(values: Iterable[int], largest: int = 255) -> int:
     )
 
 
+@dataclass(frozen=True)
+class ClassPresence:
+    """That a class is, or is not, in the list of classes, and where."""
+
+    label_class: LabelClass
+    position: int
+    present: bool
+
+
 class ClassList:
     """Classes that can be added to, renamed, recoloured and taken away; background always comes first.
 
     Parameters
     ----------
     classes : background first.
-    brush_value : reserved for known background; no class ever gets it.
+    brush_value : reserved for known background; no class ever gets it. By default the largest value up to 255 that is
+        no class.
     """
 
-    def __init__(self, classes: tuple[LabelClass, ...], brush_value: int) -> None:
-        if classes[0].value != BACKGROUND_CLASS.value or brush_value in {label_class.value for label_class in classes}:
+    def __init__(self, classes: tuple[LabelClass, ...], brush_value: int | None = None) -> None:
+        values = {label_class.value for label_class in classes}
+        if classes[0].value != BACKGROUND_CLASS.value or brush_value in values:
             raise ValueError(f"Background first, and a brush value that is no class: {classes}, {brush_value}")
         self.all = classes
-        self.brush_value = brush_value
+        self.brush_value = background_brush(values) if brush_value is None else brush_value
         # What is undone brings pixels of a removed class back, which must not come back as another one.
         self._removed_values: set[int] = set()
 
@@ -80,6 +92,13 @@ class ClassList:
                 f"The label {unknown[0]} was painted, but the classes are {', '.join(map(str, self.values))}. "
                 "Add the class first."
             )
+
+    def indices(self, values: npt.NDArray[np.integer]) -> LabelArray:
+        """Return the class index of each value, IGNORE for values of no class."""
+        indices = np.full(values.shape, IGNORE, dtype=np.uint8)
+        for index, value in enumerate(self.values):
+            indices[values == value] = index
+        return indices
 
     def add(self, name: str | None = None) -> LabelClass:
         """Add a class with the next free colour, and the next value that no class ever had while there is one.
@@ -114,17 +133,35 @@ class ClassList:
 
     def change(self, value: int, *, name: str | None = None, color: tuple[int, int, int] | None = None) -> LabelClass:
         """Give a class another name or colour, and return it."""
-        old = self.get(value)
+        old = self.all[self.values.index(value)]
         new = replace(old, name=name or old.name, color=color or old.color)
         self.all = tuple(new if label_class is old else label_class for label_class in self.all)
         return new
 
-    def get(self, value: int) -> LabelClass:
-        """Return the class with a value."""
-        return self.all[self.values.index(value)]
+    def take_over(self, classes: tuple[LabelClass, ...], brush_value: int, *, is_painted: bool) -> None:
+        """Add other classes, with their names and colours.
 
-    def remove(self, value: int) -> int:
-        """Take a class away and return where it stood.
+        If one has the brush value, the other brush value takes its place, unless a pixel can be painted with it.
+
+        Raises
+        ------
+        InputError
+            If the classes do not go with the brush value, which must stay; nothing is changed then.
+        """
+        values = [label_class.value for label_class in classes]
+        if self.brush_value in values:
+            if is_painted or brush_value in self.values:
+                raise InputError(
+                    f"The painting to restore has a class with the value {self.brush_value}, which paints known "
+                    "background in these labels. Make new labels, and restore it into them."
+                )
+            self.brush_value = brush_value
+        self.ensure(values)
+        for label_class in classes[1:]:
+            self.change(label_class.value, name=label_class.name, color=label_class.color)
+
+    def remove(self, value: int) -> ClassPresence:
+        """Take a class away, and return that it was there.
 
         Raises
         ------
@@ -137,14 +174,22 @@ class ClassList:
                 f'"{self.all[1].name}" is the only class, but at least one is needed. Add another class first, '
                 "or give this one another name."
             )
+        before = ClassPresence(self.all[position], position, present=True)
         self.all = self.all[:position] + self.all[position + 1 :]
         self._removed_values.add(value)
-        return position
+        return before
 
-    def put_back(self, label_class: LabelClass, position: int) -> None:
-        """Bring a class back to where it stood, unless its value was given away meanwhile."""
-        if label_class.value not in self.values:
-            self.all = (*self.all[:position], label_class, *self.all[position:])
+    def presence_now(self, presence: ClassPresence) -> ClassPresence:
+        """Return whether the class is there now."""
+        return replace(presence, present=presence.label_class.value in self.values)
+
+    def follow(self, presence: ClassPresence) -> None:
+        """Take a class away or bring it back to where it stood, unless its value was given away meanwhile."""
+        value, position = presence.label_class.value, presence.position
+        if not presence.present:
+            self.remove(value)
+        elif value not in self.values:
+            self.all = (*self.all[:position], presence.label_class, *self.all[position:])
 
     def _append(self, label_class: LabelClass) -> None:
         if len(self.all) == MOST_CLASSES:
@@ -158,9 +203,10 @@ class ClassList:
         after = range(max(ever) + 1, self.brush_value)
         gaps = (value for value in range(1, max(ever)) if value not in ever)
         removed = sorted(ever.difference(self.values))
-        for value in (*after, *gaps, *removed):
-            return value
-        raise InputError("Every label value has its class already. Remove a class first.")
+        value = next(chain(after, gaps, removed), None)
+        if value is None:
+            raise InputError("Every label value has its class already. Remove a class first.")
+        return value
 
     def _free_color(self) -> tuple[int, int, int]:
         used = {label_class.color for label_class in self.all}
