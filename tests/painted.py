@@ -21,17 +21,17 @@ def square(value: int, corner: int = 1) -> np.ndarray[Any, Any]:
     return plane
 
 
-def fill(sheet: AnnotationDocument) -> None:
+def fill(document: AnnotationDocument) -> None:
     """Paint, mark and correct, known background among it."""
     partly = square(SPLEEN)
-    partly[6] = sheet.brush_value
-    sheet.paint({1: square(LIVER), 3: partly})
-    sheet.mark(3, SliceState.PARTIAL)
-    sheet.mark(4, SliceState.BACKGROUND_ONLY)
-    sheet.correct({5: square(LIVER, 4)})
+    partly[6] = document.brush_value
+    document.paint({1: square(LIVER), 3: partly})
+    document.mark(3, SliceState.PARTIAL)
+    document.mark(4, SliceState.BACKGROUND_ONLY)
+    document.correct({5: square(LIVER, 4)})
 
 
-def again(sheet: AnnotationDocument, *classes: LabelClass) -> AnnotationDocument:
+def again(document: AnnotationDocument, *classes: LabelClass) -> AnnotationDocument:
     """The same image, opened anew, with nothing painted."""
-    volume = Volume(sheet.volume.array.copy(), sheet.volume.grid, "another name")
+    volume = Volume(document.volume.array.copy(), document.volume.grid, "another name")
     return AnnotationDocument(volume, AXIAL, (BACKGROUND_CLASS, *(classes or (LabelClass(1, "class 1", (1, 2, 3)),))))

@@ -23,7 +23,7 @@ from knowsam.data.annotation import (
 from knowsam.document.class_list import ClassList
 from knowsam.document.history import History, Step
 from knowsam.document.predictions import PercentArray, Predictions
-from knowsam.document.slice_annotation import NOT_PAINTED, UNJUDGED, SliceAnnotation, Values, without_brush
+from knowsam.document.slice_annotation import NOT_PAINTED, SliceAnnotation, Values, without_brush
 from knowsam.document.slice_facts import SliceFacts
 from knowsam.document.snapshot import Snapshot
 
@@ -138,12 +138,13 @@ class AnnotationDocument:
         predicted = self.predictions.values[self.at(index)].astype(self.class_list.dtype)
         if index not in self._slices:
             return predicted
-        judged = self._judged_values(index)
-        return np.where(judged == UNJUDGED, predicted, judged).astype(self.class_list.dtype)
+        judged = self._judged(index)
+        shown = np.where(judged == NOT_PAINTED, predicted, without_brush(judged, self.brush_value))
+        return shown.astype(self.class_list.dtype)
 
     def label_slice(self, index: int) -> LabelSlice:
         """Return what is known of a slice, in class indices."""
-        return LabelSlice(self.axis, index, self.class_list.indices(self._judged_values(index)))
+        return LabelSlice(self.axis, index, self.class_list.indices(self._judged(index)))
 
     def state(self, index: int) -> SliceState:
         """Return how much of a slice was judged."""
@@ -335,7 +336,8 @@ class AnnotationDocument:
         self.history.record(Step(f'removal of "{presence.label_class.name}"', slices, presence))
         for index in painted:
             self._put(index, self._slice(index).without_class(value))
-        return tuple({*painted, *self._drop_predicted(value)})
+        self._facts.clear()
+        return tuple({*painted, *self.predictions.drop_class(value)})
 
     def _correct(self, index: int, values: Values) -> None:
         was_from_prediction = self._slice(index).from_prediction
@@ -356,23 +358,18 @@ class AnnotationDocument:
             return ()
         for index, one in step.slices.items():
             self._put(index, one)
-        if step.presence is None:
-            return tuple(step.slices)
-        self.class_list.follow(step.presence)
-        dropped = () if step.presence.present else self._drop_predicted(step.presence.label_class.value)
-        return tuple({*step.slices, *dropped})
-
-    def _drop_predicted(self, value: int) -> tuple[int, ...]:
-        changed = self.predictions.drop_class(value)
-        for index in changed:
-            self._facts.pop(index, None)
-        return changed
+        changed = set(step.slices)
+        if step.presence is not None:
+            self._facts.clear()
+            self.class_list.follow(step.presence)
+            if not step.presence.present:
+                changed.update(self.predictions.drop_class(step.presence.label_class.value))
+        return tuple(changed)
 
     def _remember(self, action: str, indices: Collection[int]) -> None:
-        if not indices:
-            return
-        slices = f"slice {next(iter(indices))}" if len(indices) == 1 else f"{len(indices)} slices"
-        self.history.record(Step(f"{action} {slices}", {index: self._slice(index) for index in indices}))
+        if indices:
+            slices = f"slice {next(iter(indices))}" if len(indices) == 1 else f"{len(indices)} slices"
+            self.history.record(Step(f"{action} {slices}", {index: self._slice(index) for index in indices}))
 
     def _slice(self, index: int) -> SliceAnnotation:
         return self._slices.get(index, SliceAnnotation())
@@ -386,19 +383,16 @@ class AnnotationDocument:
         else:
             self._slices[index] = one
 
-    def _judged_values(self, index: int) -> Values:
-        is_open = index == self.open_index
-        return self._slice(index).judged_values(self.plane_shape, self.brush_value, is_open=is_open)
+    def _judged(self, index: int) -> Values:
+        return self._slice(index).judged(self.plane_shape, self.brush_value, is_open=index == self.open_index)
 
     def _facts_of(self, index: int) -> SliceFacts:
+        if index not in self._slices and index not in self.predictions:
+            return SliceFacts()
         if index not in self._facts:
-            is_touched = index in self._slices or index in self.predictions
-            self._facts[index] = self._find_facts(index) if is_touched else SliceFacts()
+            one, state = self._slice(index), self.label_slice(index).state
+            self._facts[index] = SliceFacts.of(one, state, self.shown(index), self.class_list.values[1:])
         return self._facts[index]
 
-    def _find_facts(self, index: int) -> SliceFacts:
-        state = self.label_slice(index).state
-        return SliceFacts.of(self._slice(index), state, self.shown(index), self.class_list.values[1:])
-
     def _shows_prediction(self, index: int) -> bool:
-        return index in self.predictions and bool((self._judged_values(index) == UNJUDGED).any())
+        return index in self.predictions and bool((self._judged(index) == NOT_PAINTED).any())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -74,9 +74,9 @@ class ClassList:
     @property
     def dtype(self) -> np.dtype[np.integer]:
         """The smallest type that holds every class value and the brush value."""
-        values = (*self.values, self.brush_value)
-        candidates: tuple[np.dtype[np.integer], ...] = (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.int32))
-        return next((dtype for dtype in candidates if _fit(values, dtype)), np.dtype(np.int64))
+        values = np.array((*self.values, self.brush_value))
+        candidates: tuple[np.dtype[np.integer], ...] = tuple(map(np.dtype, (np.uint8, np.uint16, np.int32, np.int64)))
+        return next(dtype for dtype in candidates if np.array_equal(values.astype(dtype), values))
 
     def require_known(self, values: npt.NDArray[np.integer]) -> None:
         """Check that every value is a class or the brush.
@@ -93,11 +93,11 @@ class ClassList:
                 "Add the class first."
             )
 
-    def indices(self, values: npt.NDArray[np.integer]) -> LabelArray:
-        """Return the class index of each value, IGNORE for values of no class."""
-        indices = np.full(values.shape, IGNORE, dtype=np.uint8)
-        for index, value in enumerate(self.values):
-            indices[values == value] = index
+    def indices(self, painting: npt.NDArray[np.integer]) -> LabelArray:
+        """Return class indices of a painting: background where the brush painted it, IGNORE where nothing did."""
+        indices = np.full(painting.shape, IGNORE, dtype=np.uint8)
+        for index, value in enumerate((self.brush_value, *self.values[1:])):
+            indices[painting == value] = index
         return indices
 
     def add(self, name: str | None = None) -> LabelClass:
@@ -109,9 +109,7 @@ class ClassList:
             If no value is free.
         """
         value = self._free_value()
-        added = LabelClass(value, name or f"class {value}", self._free_color())
-        self._append(added)
-        return added
+        return self._append([(value, name or f"class {value}")])[0]
 
     def ensure(self, values: Iterable[int]) -> tuple[LabelClass, ...]:
         """Add a class for every value that has none, and return those.
@@ -122,21 +120,14 @@ class ClassList:
             If there are more values than classes can be told apart.
         """
         new_values = sorted({int(value) for value in values} - {*self.values, self.brush_value})
-        before = self.all
-        try:
-            for value in new_values:
-                self._append(LabelClass(value, f"class {value}", self._free_color()))
-        except InputError:
-            self.all = before
-            raise
-        return self.all[len(before) :]
+        return self._append([(value, f"class {value}") for value in new_values])
 
-    def change(self, value: int, *, name: str | None = None, color: tuple[int, int, int] | None = None) -> LabelClass:
-        """Give a class another name or colour, and return it."""
-        old = self.all[self.values.index(value)]
-        new = replace(old, name=name or old.name, color=color or old.color)
-        self.all = tuple(new if label_class is old else label_class for label_class in self.all)
-        return new
+    def change(self, value: int, *, name: str | None = None, color: tuple[int, int, int] | None = None) -> None:
+        """Give a class another name or colour."""
+        self.all = tuple(
+            replace(one, name=name or one.name, color=color or one.color) if one.value == value else one
+            for one in self.all
+        )
 
     def take_over(self, classes: tuple[LabelClass, ...], brush_value: int, *, is_painted: bool) -> None:
         """Add other classes, with their names and colours.
@@ -191,12 +182,15 @@ class ClassList:
         elif value not in self.values:
             self.all = (*self.all[:position], presence.label_class, *self.all[position:])
 
-    def _append(self, label_class: LabelClass) -> None:
-        if len(self.all) == MOST_CLASSES:
+    def _append(self, named: Sequence[tuple[int, str]]) -> tuple[LabelClass, ...]:
+        if len(self.all) + len(named) > MOST_CLASSES:
             raise InputError(
                 f"There are {MOST_CLASSES - 1} classes already, and no more can be told apart. Remove a class first."
             )
-        self.all = (*self.all, label_class)
+        before = len(self.all)
+        for value, name in named:
+            self.all = (*self.all, LabelClass(value, name, self._free_color()))
+        return self.all[before:]
 
     def _free_value(self) -> int:
         ever = {value for value in {*self.values, *self._removed_values} if value < self.brush_value}
@@ -212,8 +206,3 @@ class ClassList:
         used = {label_class.color for label_class in self.all}
         colors = (class_color(position) for position in range(MOST_CLASSES))
         return next(color for color in colors if color not in used)
-
-
-def _fit(values: Iterable[int], dtype: np.dtype[np.integer]) -> bool:
-    limits = np.iinfo(dtype)
-    return all(limits.min <= value <= limits.max for value in values)

@@ -14,10 +14,7 @@ from knowsam.errors import InputError
 Values = npt.NDArray[np.integer[Any]]
 
 NOT_PAINTED = 0
-"""Value of a pixel of the user's labels that no stroke has touched."""
-
-UNJUDGED = int(np.iinfo(np.int64).min)
-"""Value of a pixel that nobody has judged, where values are those of classes, which can be negative."""
+"""Value of a pixel that no stroke has touched, and about which nobody has said anything."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +52,8 @@ class SliceAnnotation:
         """Whether anything was judged, be it that there is nothing but background."""
         return not (self.painted is None and self.correction is None) or self.mark is SliceState.BACKGROUND_ONLY
 
-    def judged_values(self, plane_shape: tuple[int, int], brush_value: int, *, is_open: bool = False) -> Values:
-        """Return (H, W) of int64, the class value of each pixel, `UNJUDGED` where nobody has judged.
+    def judged(self, plane_shape: tuple[int, int], brush_value: int, *, is_open: bool = False) -> Values:
+        """Return (H, W) as it would be painted to say all that is known: no pixel of background goes without saying.
 
         Parameters
         ----------
@@ -65,14 +62,13 @@ class SliceAnnotation:
         is_open : whether a person is painting the slice just now; without a mark, it then counts as partly painted.
         """
         if self.correction is not None:
-            return self.correction.astype(np.int64)
+            return _replaced(self.correction, BACKGROUND_CLASS.value, brush_value)
         if self.painted is None:
             is_background = self.mark is SliceState.BACKGROUND_ONLY
-            return np.full(plane_shape, BACKGROUND_CLASS.value if is_background else UNJUDGED, np.int64)
-        values = without_brush(self.painted.astype(np.int64), brush_value)
+            return np.full(plane_shape, brush_value if is_background else NOT_PAINTED, np.min_scalar_type(brush_value))
         if self.mark is SliceState.PARTIAL or (self.mark is None and is_open):
-            values[self.painted == NOT_PAINTED] = UNJUDGED
-        return values
+            return self.painted
+        return _replaced(self.painted, NOT_PAINTED, brush_value)
 
     def astype(self, dtype: np.dtype[np.integer]) -> SliceAnnotation:
         """Return the annotation with its arrays of another type."""

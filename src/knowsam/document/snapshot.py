@@ -19,7 +19,7 @@ import numpy.typing as npt
 from knowsam.damage import damage_error
 from knowsam.data.annotation import LabelClass, SliceState, plane_shape
 from knowsam.document.class_list import ClassList
-from knowsam.document.slice_annotation import UNJUDGED, SliceAnnotation, Values
+from knowsam.document.slice_annotation import NOT_PAINTED, SliceAnnotation, Values
 from knowsam.errors import InputError
 from knowsam.io.atomic import written_whole
 
@@ -57,14 +57,9 @@ class Snapshot:
     slices: Mapping[int, SliceAnnotation]
 
     @property
-    def plane_shape(self) -> tuple[int, int]:
-        """(H, W) of a slice."""
-        return plane_shape(self.shape, self.axis)
-
-    @property
     def judged(self) -> tuple[int, ...]:
         """Indices of all slices that were judged, completely or in part, ascending."""
-        return tuple(index for index in sorted(self.slices) if (self._values(index) != UNJUDGED).any())
+        return tuple(index for index in sorted(self.slices) if (self._judged(index) != NOT_PAINTED).any())
 
     def is_unchanged_in(self, later: Snapshot) -> bool:
         """Whether nothing has happened between this snapshot and a later one of the same document."""
@@ -78,15 +73,22 @@ class Snapshot:
         """Whether all that was judged in another snapshot of the same volume is judged just so in this one."""
         if self.axis != other.axis:
             return not other.judged
-        return all(np.array_equal(self._values(index), other._values(index)) for index in other.slices)
+        return all(self._agrees(other, index) for index in other.slices)
 
     def with_brush(self, brush_value: int) -> Snapshot:
         """Return the snapshot with known background painted with another value, which is none of its classes."""
         slices = {index: one.with_brush(self.brush_value, brush_value) for index, one in self.slices.items()}
         return replace(self, brush_value=brush_value, slices=slices)
 
-    def _values(self, index: int) -> Values:
-        return self.slices.get(index, _NOTHING).judged_values(self.plane_shape, self.brush_value)
+    def _agrees(self, other: Snapshot, index: int) -> bool:
+        mine, theirs = self._judged(index), other._judged(index)
+        is_background = mine == self.brush_value
+        if not np.array_equal(is_background, theirs == other.brush_value):
+            return False
+        return bool((mine == theirs)[~is_background].all())
+
+    def _judged(self, index: int) -> Values:
+        return self.slices.get(index, _NOTHING).judged(plane_shape(self.shape, self.axis), self.brush_value)
 
 
 def write_snapshot(path: Path, snapshot: Snapshot) -> None:
@@ -195,6 +197,6 @@ def _require_sound(snapshot: Snapshot) -> None:
         for values in (one.painted, one.correction):
             if values is None:
                 continue
-            if values.shape != snapshot.plane_shape or values.dtype.kind not in "iu":
+            if values.shape != plane_shape(snapshot.shape, snapshot.axis) or values.dtype.kind not in "iu":
                 raise ValueError(f"slice {index} of shape {values.shape} and type {values.dtype}")
             classes.require_known(values)

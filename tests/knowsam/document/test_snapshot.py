@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def sheet(tiny: Volume, classes: tuple[LabelClass, ...]) -> AnnotationDocument:
+def document(tiny: Volume, classes: tuple[LabelClass, ...]) -> AnnotationDocument:
     return AnnotationDocument(tiny, AXIAL, classes)
 
 
-def test_a_snapshot_comes_back_from_its_file_as_it_was(sheet: AnnotationDocument, tmp_path: Path) -> None:
-    fill(sheet)
-    sheet.predict(0, np.ones((8, 10), np.uint8), np.zeros((8, 10), np.uint8))
-    sheet.accept((0,))
-    before = sheet.snapshot()
+def test_a_snapshot_comes_back_from_its_file_as_it_was(document: AnnotationDocument, tmp_path: Path) -> None:
+    fill(document)
+    document.predict(0, np.ones((8, 10), np.uint8), np.zeros((8, 10), np.uint8))
+    document.accept((0,))
+    before = document.snapshot()
     write_snapshot(tmp_path / "kept.npz", before)
-    after = read_snapshot(tmp_path / "kept.npz", sheet.volume.shape)
-    assert (after.axis, after.classes, after.brush_value) == (AXIAL, sheet.classes, 255)
+    after = read_snapshot(tmp_path / "kept.npz", document.volume.shape)
+    assert (after.axis, after.classes, after.brush_value) == (AXIAL, document.classes, 255)
     assert after.taken_at == before.taken_at
     assert sorted(after.slices) == [0, 1, 3, 4, 5]
     assert [index for index, one in after.slices.items() if one.from_prediction] == [0]
@@ -42,37 +42,37 @@ def test_a_snapshot_comes_back_from_its_file_as_it_was(sheet: AnnotationDocument
     assert after.holds(before)
 
 
-def test_a_file_is_an_ordinary_npz_without_pickled_objects(sheet: AnnotationDocument, tmp_path: Path) -> None:
-    fill(sheet)
-    write_snapshot(tmp_path / "kept.npz", sheet.snapshot())
+def test_a_file_is_an_ordinary_npz_without_pickled_objects(document: AnnotationDocument, tmp_path: Path) -> None:
+    fill(document)
+    write_snapshot(tmp_path / "kept.npz", document.snapshot())
     with np.load(tmp_path / "kept.npz", allow_pickle=False) as arrays:
         assert sorted(arrays) == ["about", "correction_5", "painted_1", "painted_3"]
 
 
 @pytest.mark.parametrize("cut", [0, 1, 30, 200, -1, -30])
-def test_a_file_that_was_cut_off_is_refused(sheet: AnnotationDocument, tmp_path: Path, cut: int) -> None:
+def test_a_file_that_was_cut_off_is_refused(document: AnnotationDocument, tmp_path: Path, cut: int) -> None:
     path = tmp_path / "kept.npz"
-    fill(sheet)
-    write_snapshot(path, sheet.snapshot())
+    fill(document)
+    write_snapshot(path, document.snapshot())
     path.write_bytes(path.read_bytes()[:cut])
     with pytest.raises(InputError, match=r"kept\.npz should hold the painting .* damaged or of another kind"):
-        read_snapshot(path, sheet.volume.shape)
+        read_snapshot(path, document.volume.shape)
 
 
 @pytest.mark.parametrize("bit", [0, 3, 7])
 def test_a_file_with_a_flipped_bit_is_refused_or_read_rightly(
-    sheet: AnnotationDocument, tmp_path: Path, bit: int
+    document: AnnotationDocument, tmp_path: Path, bit: int
 ) -> None:
     path = tmp_path / "kept.npz"
-    fill(sheet)
-    before = sheet.snapshot()
+    fill(document)
+    before = document.snapshot()
     write_snapshot(path, before)
     good = path.read_bytes()
     refused = 0
     for place in range(0, len(good), 3):
         path.write_bytes(good[:place] + bytes([good[place] ^ 1 << bit]) + good[place + 1 :])
         try:
-            read = read_snapshot(path, sheet.volume.shape)
+            read = read_snapshot(path, document.volume.shape)
         except InputError:
             refused += 1
         else:
@@ -90,10 +90,10 @@ class Trap:
         return Path.write_text, (self.path, "executed")
 
 
-def test_pickled_code_is_refused_and_not_executed(sheet: AnnotationDocument, tmp_path: Path) -> None:
+def test_pickled_code_is_refused_and_not_executed(document: AnnotationDocument, tmp_path: Path) -> None:
     np.savez(tmp_path / "kept.npz", about=np.array([Trap(tmp_path / "trace")], dtype=object))
     with pytest.raises(InputError, match="damaged or of another kind"):
-        read_snapshot(tmp_path / "kept.npz", sheet.volume.shape)
+        read_snapshot(tmp_path / "kept.npz", document.volume.shape)
     assert not (tmp_path / "trace").exists()
 
 
@@ -107,31 +107,31 @@ def test_pickled_code_is_refused_and_not_executed(sheet: AnnotationDocument, tmp
     ],
 )
 def test_a_file_that_contradicts_itself_is_refused(
-    sheet: AnnotationDocument, tmp_path: Path, wrong: dict[str, Any]
+    document: AnnotationDocument, tmp_path: Path, wrong: dict[str, Any]
 ) -> None:
-    fill(sheet)
-    write_snapshot(tmp_path / "kept.npz", replace(sheet.snapshot(), **wrong))
+    fill(document)
+    write_snapshot(tmp_path / "kept.npz", replace(document.snapshot(), **wrong))
     with pytest.raises(InputError):
-        read_snapshot(tmp_path / "kept.npz", sheet.volume.shape)
+        read_snapshot(tmp_path / "kept.npz", document.volume.shape)
 
 
-def test_restoring_brings_back_classes_paint_marks_and_corrections(sheet: AnnotationDocument) -> None:
-    fill(sheet)
-    new = again(sheet, LabelClass(LIVER, "class 2", (9, 9, 9)))
-    assert new.restore(sheet.snapshot()) == (1, 3, 4, 5)
-    assert new.classes == sheet.classes
-    assert new.states() == sheet.states()
+def test_restoring_brings_back_classes_paint_marks_and_corrections(document: AnnotationDocument) -> None:
+    fill(document)
+    new = again(document, LabelClass(LIVER, "class 2", (9, 9, 9)))
+    assert new.restore(document.snapshot()) == (1, 3, 4, 5)
+    assert new.classes == document.classes
+    assert new.states() == document.states()
     assert new.corrected == (5,)
-    np.testing.assert_array_equal(new.painting(), sheet.painting())
-    np.testing.assert_array_equal(new.mask(), sheet.mask())
+    np.testing.assert_array_equal(new.painting(), document.painting())
+    np.testing.assert_array_equal(new.mask(), document.mask())
 
 
-def test_restoring_leaves_other_slices_and_is_one_action_to_undo(sheet: AnnotationDocument) -> None:
-    fill(sheet)
-    new = again(sheet, *sheet.classes[1:])
+def test_restoring_leaves_other_slices_and_is_one_action_to_undo(document: AnnotationDocument) -> None:
+    fill(document)
+    new = again(document, *document.classes[1:])
     new.paint({0: square(SPLEEN), 1: square(SPLEEN)})
     before = new.painting()
-    new.restore(sheet.snapshot())
+    new.restore(document.snapshot())
     restored = new.painting()
     assert new.annotated == (0, 1, 3, 4, 5)
     assert new.history.undo_name == "restored painting"
@@ -142,10 +142,10 @@ def test_restoring_leaves_other_slices_and_is_one_action_to_undo(sheet: Annotati
     np.testing.assert_array_equal(new.painting(), restored)
 
 
-def test_known_background_is_restored_where_its_value_is_another(sheet: AnnotationDocument) -> None:
-    fill(sheet)
-    new = AnnotationDocument(again(sheet).volume, AXIAL, sheet.classes, brush_value=254)
-    new.restore(sheet.snapshot())
+def test_known_background_is_restored_where_its_value_is_another(document: AnnotationDocument) -> None:
+    fill(document)
+    new = AnnotationDocument(again(document).volume, AXIAL, document.classes, brush_value=254)
+    new.restore(document.snapshot())
     assert (new.painted(3)[6] == 254).all()
     assert new.state(3) is SliceState.PARTIAL
 
@@ -166,14 +166,14 @@ def test_a_class_on_the_value_of_the_brush_takes_it_over_while_nothing_is_painte
     assert busy.annotated == (0,)
 
 
-def test_a_snapshot_holds_another_only_if_every_slice_was_judged_alike(sheet: AnnotationDocument) -> None:
-    nothing = sheet.snapshot()
-    fill(sheet)
-    everything = sheet.snapshot()
+def test_a_snapshot_holds_another_only_if_every_slice_was_judged_alike(document: AnnotationDocument) -> None:
+    nothing = document.snapshot()
+    fill(document)
+    everything = document.snapshot()
     assert everything.holds(nothing)
     assert not nothing.holds(everything)
-    sheet.mark(3, SliceState.COMPLETE)
-    assert not sheet.snapshot().holds(everything)
-    sheet.undo()
-    sheet.paint({0: square(LIVER)})
-    assert sheet.snapshot().holds(everything)
+    document.mark(3, SliceState.COMPLETE)
+    assert not document.snapshot().holds(everything)
+    document.undo()
+    document.paint({0: square(LIVER)})
+    assert document.snapshot().holds(everything)
