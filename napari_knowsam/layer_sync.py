@@ -255,7 +255,7 @@ class LayerSync(QObject):
         left, self._shown_index = self._shown_index, self.view.index
         self._commit((left,))
         for layer in self._paint_layers:
-            layer.end_strokes()
+            layer.end_stroke()
         if self.document.open_index != self._shown_index:
             self._end_open_slice()
         self._apply_held()

@@ -51,8 +51,8 @@ class PaintLayer(QObject):
         self._view = view
         self._expected = expected
         self._pending: set[int] = set()
-        # napari's own undo reaches back to the last slice change, and says not what it changed.
-        self._painted_here: set[int] = set()
+        # napari's own undo reaches back to slices that were left long ago, and says not what it changed.
+        self._ever_painted: set[int] = set()
         self._is_own = False
         self._is_pressed = False
         self._redraw = Redraw(layer, view, self, self._own_changes)
@@ -131,9 +131,8 @@ class PaintLayer(QObject):
         if limits.min <= value <= limits.max:
             self.layer.selected_label = value
 
-    def end_strokes(self) -> None:
+    def end_stroke(self) -> None:
         """Note that another slice came on the screen."""
-        self._painted_here.clear()
         self._is_pressed = False
 
     def close(self) -> None:
@@ -161,12 +160,12 @@ class PaintLayer(QObject):
 
     def _on_paint(self, event: Any) -> None:
         painted = set().union(*(self._slices_of(atom) for atom in event.value))
-        self._painted_here |= painted
+        self._ever_painted |= painted
         self._note(painted)
 
     def _on_set_data(self) -> None:
         shown = set() if self._view.is_across else {self._view.index}
-        self._note(shown | self._painted_here)
+        self._note(shown | self._ever_painted)
 
     def _on_data(self) -> None:
         self._note(set(range(self._document.slice_count)))

@@ -257,6 +257,15 @@ def test_undoing_a_stroke_in_napari_is_noticed(opened: Opened, qtbot: QtBot) -> 
     assert opened.heard.slices[-1].state is SliceState.UNLABELLED
 
 
+def test_undoing_a_stroke_in_napari_is_noticed_in_a_slice_that_was_left(opened: Opened, qtbot: QtBot) -> None:
+    stroke(opened.labels, LIVER, 3)
+    opened.sync.view.go_to(5)
+    assert opened.document.annotated == (3,)
+    with qtbot.waitSignal(opened.choice.signals.slice_annotated):
+        opened.labels.undo()
+    assert opened.document.annotated == ()
+
+
 def test_a_stroke_across_the_slices_reaches_all_of_them(opened: Opened, qtbot: QtBot) -> None:
     opened.viewer.dims.order = (1, 0, 2)
     opened.labels.selected_label = SPLEEN
