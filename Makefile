@@ -19,8 +19,10 @@ help:  ## show the targets
 
 setup: .venv/test.stamp  ## make .venv with everything needed to run and test
 
+# One process for each core; more threads than cores would wait for each other.
+test: export OMP_NUM_THREADS = 1
 test: window .venv/test.stamp  ## run the tests
-	$(SCREEN) $(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -m "not slow" -n auto --dist worksteal
 
 demo: window .venv/test.stamp  ## open napari with a sample that is ready to train; without a display, do it all and leave demo_output/
 	$(SCREEN) $(BIN)/python -m napari_knowsam.demo $(if $(SCREEN),--unattended demo_output)
