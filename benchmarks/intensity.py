@@ -2,7 +2,7 @@
 
 Every image is also tried with a padding value outside the circle of reconstruction, which is to change nothing. Without
 `--steps` nothing is trained: labels propagated by registration see the same planes as the networks, and no seed blurs
-the comparison. With it, each score is that of the mask after so many steps, mean over the seeds.
+the comparison. With it, each score is that of the mask after so many steps, mean over the seeds, without padding.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ def main() -> None:
     options = parser.parse_args()
     rows = [row for image in options.images for row in _rows(image, options)]
     header = ["image", "scale", "k", "percentiles", "in use", "percentiles, padded", "in use, padded"]
+    header = header[: 5 if options.steps else None]
     seeds = f"0 to {options.seeds - 1}" if options.steps else "none"
     print("\n".join([*provenance(seeds), table(header, rows)]))
 
@@ -55,7 +56,8 @@ def _rows(image: Path, options: argparse.Namespace) -> Iterator[list[str]]:
     for k in options.k:
         task = truth.task(k)
         is_ct = unit_scale(task.case.volume.array, Config().plane.clip_percent) is HOUNSFIELD
-        scores = [f"{score:.3f}" for version in (task, _padded(task)) for score in _scores(version, options)]
+        versions = (task,) if options.steps else (task, _padded(task))
+        scores = [f"{score:.3f}" for version in versions for score in _scores(version, options)]
         yield [task.name, "CT" if is_ct else "range", str(k), *scores]
         print(options.steps, image.name, k, *scores, file=sys.stderr, flush=True)
 

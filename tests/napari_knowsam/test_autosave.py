@@ -405,7 +405,7 @@ def test_work_is_saved_every_now_and_then(sheet: Worksheet, folder: Path, qtbot:
     kept._due.setInterval(10)
     kept.watch(sheet)
     sheet.paint({1: square(LIVER)})
-    qtbot.waitUntil(lambda: folder.exists() and files(folder) == [f"{fingerprint(sheet.volume)}.npz"], timeout=2000)
+    qtbot.waitUntil(lambda: folder.exists() and files(folder) == [f"{fingerprint(sheet.volume)}.npz"], timeout=30_000)
     kept.close()
 
 

@@ -322,7 +322,7 @@ def test_a_rendered_volume_is_drawn_once_a_second_at_most(desk: Desk, qtbot: QtB
     for index in range(5):
         desk.predict(index, 2)
     assert drawn == []
-    qtbot.waitUntil(lambda: len(drawn) == 1, timeout=3000)
+    qtbot.waitUntil(lambda: len(drawn) == 1, timeout=30_000)
     assert np.array_equal(desk.prediction.data[4], plane(SPLEEN))
 
 
