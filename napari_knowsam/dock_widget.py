@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+from functools import cache
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 from weakref import WeakSet
@@ -78,7 +79,12 @@ class KnowSAMWidget(QWidget):
         """Do what would have held up the first paint."""
         if self.presenter is not None:
             self.presenter.show_letters()
-            load = threading.Thread(target=_load_torch, args=(self._devices,), name="KnowSAM loading", daemon=True)
+            load = threading.Thread(
+                target=lambda devices: devices.put(_load_torch()),
+                args=(self._devices,),
+                name="KnowSAM loading",
+                daemon=True,
+            )
             load.start()
             self._looking.start()
 
@@ -115,15 +121,16 @@ def _sentence(text: str) -> QLabel:
     return label
 
 
-def _load_torch(devices: SimpleQueue[tuple[str, ...]]) -> None:
-    """Import what training needs while the person paints, and find out where it can compute."""
+@cache
+def _load_torch() -> tuple[str, ...]:
+    """Import what training needs while the person paints, and return the devices it can compute on beside the CPU."""
     import torch
 
     import knowsam.jobs  # noqa: F401
     from knowsam.training.learner import load_ahead
 
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    devices.put(tuple(name for name, is_there in there.items() if is_there))
     load_ahead()
     # So much that is new makes Python look through everything once, which holds the window up: better now than later.
     gc.collect()
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    return tuple(name for name, is_there in there.items() if is_there)

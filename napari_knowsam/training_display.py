@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, QTimer
@@ -75,8 +76,7 @@ class TrainingDisplay(QObject):
         self._due.stop()
         steps, self._steps = self._steps, []
         for step, _ in steps:
-            # The total rises with its ramped weights, however well the students learn.
-            self._panel.add_losses(step.step, {"supervised": step.losses.supervised})
+            self._panel.add_losses(step.step, asdict(step.losses))
         if steps and self._document is not None:
             latest, seconds_left = steps[-1]
             self._panel.set_progress(latest.step, latest.progress, seconds_left)

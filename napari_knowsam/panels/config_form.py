@@ -1,4 +1,4 @@
-"""A form made from the fields of a configuration, so that every setting stands once, in `knowsam.config`."""
+"""A form made from the public fields of a configuration, so that every setting stands once, in `knowsam.config`."""
 
 from __future__ import annotations
 
@@ -95,16 +95,16 @@ class ConfigForm(QWidget, Generic[ConfigT]):
 
     def reset(self) -> None:
         """Go back to the defaults."""
-        defaults = _sections(type(self._config)())
+        self._config = type(self._config)()
         self._is_resetting = True
-        for name, entries in self._entries.items():
-            for key, entry in entries.items():
-                entry.value = _shown(getattr(defaults[name], key))
+        for name, section in _sections(self._config).items():
+            for key, entry in self._entries[name].items():
+                entry.value = _shown(getattr(section, key))
         self._is_resetting = False
         self._on_changed()
 
     def _add_page(self, name: str, section: Section, hidden: Collection[str]) -> None:
-        shown = [config_field for config_field in fields(section) if config_field.name not in hidden]  # type: ignore[arg-type]
+        shown = [field for field in fields(section) if setting_of(field).is_public and field.name not in hidden]  # type: ignore[arg-type]
         entries = self._entries.setdefault(name, {})
         if not shown:
             return

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-HEAVY = ("torch", "monai", "napari", "qtpy", "PyQt6", "PySide6")
+HEAVY = ("torch", "napari", "qtpy", "PyQt6", "PySide6")
 
 
 def modules_loaded_by(statement: str) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 from collections.abc import Callable
@@ -24,6 +25,20 @@ from knowsam.io.sample import sample_folder  # noqa: E402
 
 if TYPE_CHECKING:
     from knowsam.data.volume import Volume
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _imported_once() -> None:
+    """Keep the garbage collector from looking through all modules: napari runs it with every layer that is removed."""
+    import napari.qt  # noqa: F401
+
+    import knowsam.jobs  # noqa: F401
+    import napari_knowsam.dock_widget  # noqa: F401
+    from knowsam.training.learner import load_ahead
+
+    load_ahead()
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_unconfigure() -> None:

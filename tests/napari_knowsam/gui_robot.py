@@ -135,7 +135,7 @@ class Robot:
     def result_message(self) -> str:
         return self.widget.result._message.text()
 
-    def wait_until(self, condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
+    def wait_until(self, condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
         """Let the window live until something has happened."""
         self.qtbot.waitUntil(condition, timeout=round(1000 * timeout_s))
 
@@ -220,7 +220,7 @@ def plane_of(layer: Labels, index: int) -> Values:
     return np.array(layer.data[index])
 
 
-def wait_for_threads(qtbot: QtBot, timeout_s: float = 1.0) -> None:
+def wait_for_threads(qtbot: QtBot, timeout_s: float = 20.0) -> None:
     """Wait until no training goes on in any thread."""
     qtbot.waitUntil(
         lambda: THREAD not in {thread.name for thread in threading.enumerate()}, timeout=round(1000 * timeout_s)

@@ -233,7 +233,8 @@ def test_work_is_saved_every_now_and_then(document: AnnotationDocument, folder: 
     kept._due.setInterval(10)
     kept.watch(document)
     document.paint({1: square(LIVER)})
-    qtbot.waitUntil(lambda: folder.exists() and files(folder) == [f"{fingerprint(document.volume)}.npz"], timeout=2000)
+    name = f"{fingerprint(document.volume)}.npz"
+    qtbot.waitUntil(lambda: folder.exists() and files(folder) == [name], timeout=30_000)
     kept.close()
 
 

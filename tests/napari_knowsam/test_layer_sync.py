@@ -371,7 +371,7 @@ def test_a_rendered_volume_is_drawn_once_a_second_at_most(opened: Opened, qtbot:
     for index in range(5):
         opened.predict(index, 2)
     assert drawn == []
-    qtbot.waitUntil(lambda: len(drawn) == 1, timeout=3000)
+    qtbot.waitUntil(lambda: len(drawn) == 1, timeout=30_000)
     assert np.array_equal(opened.prediction.data[4], plane(SPLEEN))
 
 

@@ -121,7 +121,7 @@ class Panels:
     def start(self) -> None:
         """Begin a training."""
         self.train.train_requested.emit()
-        self.qtbot.waitUntil(lambda: bool(self.session.of(Watch)), timeout=3000)
+        self.qtbot.waitUntil(lambda: bool(self.session.of(Watch)), timeout=30_000)
 
     def tell(self, *events: Event | Exception) -> None:
         """Let the session tell events."""
@@ -134,7 +134,7 @@ class Panels:
         self.tell(PredictionReady(0, (one,), classes or self.document.classes, 0))
 
     def wait_until(self, condition: Callable[[], bool]) -> None:
-        self.qtbot.waitUntil(condition, timeout=3000)
+        self.qtbot.waitUntil(condition, timeout=30_000)
 
     @property
     def train_message(self) -> str:

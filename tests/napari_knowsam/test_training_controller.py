@@ -121,7 +121,7 @@ def test_every_event_becomes_its_signal(
 ) -> None:
     controller, _, heard = controlled
     controller.train(case, SETTINGS, work)
-    qtbot.waitUntil(lambda: ("noticed", "half way") in heard, timeout=5000)
+    qtbot.waitUntil(lambda: ("noticed", "half way") in heard, timeout=30_000)
     assert heard == [
         ("stage_changed", Stage.PREPARING),
         ("stage_changed", Stage.TRAINING),
@@ -137,10 +137,10 @@ def test_a_stopped_training_ends_idle_and_can_be_started_again(
 ) -> None:
     controller, session, heard = controlled
     controller.train(case, SETTINGS, work)
-    qtbot.waitUntil(session.running.is_set, timeout=5000)
-    qtbot.waitUntil(lambda: ("noticed", "half way") in heard, timeout=5000)
+    qtbot.waitUntil(session.running.is_set, timeout=30_000)
+    qtbot.waitUntil(lambda: ("noticed", "half way") in heard, timeout=30_000)
     controller.stop()
-    qtbot.waitUntil(lambda: not controller.is_running, timeout=5000)
+    qtbot.waitUntil(lambda: not controller.is_running, timeout=30_000)
     assert heard[-2:] == [("finished", Finished(1, 20.0, stopped=True)), ("stage_changed", None)]
     controller.train(case, SETTINGS, work)
     assert controller.is_running
@@ -155,7 +155,7 @@ def test_what_the_window_says_reaches_the_session(
     controller.submit(Watch(2))
     controller.pause()
     controller.resume()
-    qtbot.waitUntil(lambda: len(session.received) == 3, timeout=5000)
+    qtbot.waitUntil(lambda: len(session.received) == 3, timeout=30_000)
     assert session.received == [Watch(2), Pause(), Resume()]
 
 
@@ -181,7 +181,7 @@ def test_an_error_is_said_in_a_sentence_and_leaves_nothing_running(
     controller, session, heard = controlled
     session.error = error
     controller.train(case, SETTINGS, work)
-    qtbot.waitUntil(lambda: not controller.is_running, timeout=5000)
+    qtbot.waitUntil(lambda: not controller.is_running, timeout=30_000)
     assert heard[-2:] == [("failed", said), ("stage_changed", None)]
 
 
@@ -201,7 +201,7 @@ def test_stop_while_torch_loads_is_obeyed_at_once(
     assert not controller.is_running
     assert heard[-2:] == [("finished", Finished(0, 0.0, stopped=True)), ("stage_changed", None)]
     loading.set()
-    qtbot.waitUntil(session.stopped.is_set, timeout=5000)
+    qtbot.waitUntil(session.stopped.is_set, timeout=30_000)
     qtbot.wait(50)
     assert ("stage_changed", Stage.TRAINING) not in heard
 
@@ -211,7 +211,7 @@ def test_closing_ends_the_thread_within_a_second(
 ) -> None:
     controller, session, _ = controlled
     controller.train(case, SETTINGS, work)
-    qtbot.waitUntil(session.running.is_set, timeout=5000)
+    qtbot.waitUntil(session.running.is_set, timeout=30_000)
     controller.close()
     assert not any(thread.name == "KnowSAM training" for thread in threading.enumerate())
     assert session.received[-1] == Stop(refresh=False)
@@ -224,10 +224,10 @@ def test_a_second_stop_ends_the_refresh_but_a_double_click_does_not(
     refresh = threading.Event()
     session.after_stop.append((StageChanged(Stage.REFRESHING), refresh))
     controller.train(case, SETTINGS, work)
-    qtbot.waitUntil(lambda: ("noticed", "half way") in heard, timeout=5000)
+    qtbot.waitUntil(lambda: ("noticed", "half way") in heard, timeout=30_000)
     controller.stop()
     controller.stop()
-    qtbot.waitUntil(lambda: ("stage_changed", Stage.REFRESHING) in heard, timeout=5000)
+    qtbot.waitUntil(lambda: ("stage_changed", Stage.REFRESHING) in heard, timeout=30_000)
     controller.stop()
     assert session.received == [Stop()]
     monkeypatch.setattr(training_controller, "_DOUBLE_CLICK_S", 0.0)
@@ -258,7 +258,7 @@ def _run(
     qtbot: QtBot, controller: TrainingController, case: Case, settings: TrainingSettings, work: AnnotationDocument
 ) -> None:
     controller.train(case, settings, work)
-    qtbot.waitUntil(lambda: not controller.is_running, timeout=5000)
+    qtbot.waitUntil(lambda: not controller.is_running, timeout=30_000)
 
 
 def test_training_goes_on_from_the_last_model_of_the_same_work_only(
@@ -307,7 +307,7 @@ def test_slices_made_by_the_machine_are_named_to_the_session(
 ) -> None:
     controller = TrainingController()
     controller.train(case, SETTINGS, work, frozenset({4}))
-    qtbot.waitUntil(lambda: not controller.is_running, timeout=5000)
+    qtbot.waitUntil(lambda: not controller.is_running, timeout=30_000)
     assert given[0][1] == [SliceKey(0, 4)]
 
 
@@ -318,7 +318,7 @@ def test_a_closed_controller_is_forgotten(
     monkeypatch.setattr(training_controller, "_make_session", lambda *_: session)
     controller = TrainingController()
     controller.train(case, SETTINGS, work)
-    qtbot.waitUntil(session.running.is_set, timeout=5000)
+    qtbot.waitUntil(session.running.is_set, timeout=30_000)
     controller.close()
     gone = weakref.ref(controller)
     del controller

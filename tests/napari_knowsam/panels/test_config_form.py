@@ -8,7 +8,7 @@ from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QAbstractSpinBox, QApplication, QComboBox, QLabel
 
-from knowsam.config import Config, MixingConfig, PriorConfig, TrainingConfig, setting_of
+from knowsam.config import Config, PlaneConfig, TrainingConfig, setting_of
 from knowsam.errors import ConfigError
 from napari_knowsam.panels.config_form import ConfigForm, label_of
 
@@ -53,11 +53,12 @@ def test_a_single_section_has_a_form_too(qtbot: QtBot, section: Any) -> None:
     assert type(form.value()) is type(section)
 
 
-def test_every_setting_has_an_entry_with_its_help(form: ConfigForm[Config]) -> None:
+def test_every_public_setting_and_no_other_has_an_entry_with_its_help(form: ConfigForm[Config]) -> None:
     for name, section in Config().sections():
-        for config_field in fields(section):  # type: ignore[arg-type]
-            tooltip = _entry(form, name, config_field.name).native.toolTip()
-            assert tooltip.startswith(setting_of(config_field).help)
+        public = {f.name: setting_of(f) for f in fields(section) if setting_of(f).is_public}  # type: ignore[arg-type]
+        assert form._entries[name].keys() == public.keys()
+        for key, rules in public.items():
+            assert _entry(form, name, key).native.toolTip().startswith(rules.help)
 
 
 @pytest.mark.parametrize(
@@ -88,9 +89,9 @@ def _about(section: Any) -> str:
 
 
 def test_a_section_of_which_everything_is_chosen_elsewhere_has_no_page(qtbot: QtBot) -> None:
-    form = ConfigForm(Config(), hidden=[one.name for one in fields(PriorConfig)])
+    form = ConfigForm(Config(), hidden=[one.name for one in fields(PlaneConfig)])
     qtbot.addWidget(form)
-    assert "Prior" not in [form._choice.itemText(row) for row in range(form._choice.count())]
+    assert "Plane" not in [form._choice.itemText(row) for row in range(form._choice.count())]
     assert form.value() == Config()
 
 
@@ -126,7 +127,6 @@ def test_reset_gives_the_defaults_whatever_the_form_began_with(qtbot: QtBot) -> 
         ("training", "learning_rate", "", "Learning rate is “”, but a number was expected."),
         ("training", "learning_rate", "nan", "Learning rate is nan, but must lie between 1e-06 and 1.0."),
         ("training", "learning_rate", "5", "Learning rate is 5.0, but must lie between 1e-06 and 1.0."),
-        ("mixing", "grid", 3, "Grid is 3, but must divide 16, as every plane does. Choose 2, 4, 8 or 16."),
     ],
 )
 def test_what_does_not_hold_is_a_sentence_in_the_form_until_it_is_mended(
@@ -153,7 +153,7 @@ def test_one_section_is_shown_at_a_time(form: ConfigForm[Config]) -> None:
 
 
 def test_a_single_section_offers_no_choice_of_sections(qtbot: QtBot) -> None:
-    form = ConfigForm(MixingConfig())
+    form = ConfigForm(PlaneConfig())
     qtbot.addWidget(form)
     assert form.findChild(QComboBox).isHidden()
 
