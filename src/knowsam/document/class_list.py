@@ -75,8 +75,9 @@ class ClassList:
     def dtype(self) -> np.dtype[np.integer]:
         """The smallest type that holds every class value and the brush value."""
         values = np.array((*self.values, self.brush_value))
-        candidates: tuple[np.dtype[np.integer], ...] = tuple(map(np.dtype, (np.uint8, np.uint16, np.int32, np.int64)))
-        return next(dtype for dtype in candidates if np.array_equal(values.astype(dtype), values))
+        candidates: tuple[np.dtype[np.integer], ...] = (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.int32))
+        fitting = (dtype for dtype in candidates if np.array_equal(values.astype(dtype), values))
+        return next(fitting, np.dtype(np.int64))
 
     def require_known(self, values: npt.NDArray[np.integer]) -> None:
         """Check that every value is a class or the brush.
