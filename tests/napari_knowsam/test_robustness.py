@@ -50,7 +50,7 @@ def robot(make_robot: MakeRobot) -> Robot:
 
 @pytest.fixture
 def training(robot: Robot) -> Robot:
-    """A robot where training goes on and a prediction is there."""
+    """A robot at a window in which training goes on and a prediction is there."""
     robot.train()
     return robot
 
