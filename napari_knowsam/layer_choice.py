@@ -31,14 +31,15 @@ class LayerChoice:
     ----------
     signals : tell what happens to the layers.
     sync : of the chosen image, if any.
+    looks : of the results, whatever image is chosen.
     """
 
     def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
         self.signals = LayerSignals()
         self.sync: LayerSync | None = None
-        self._looks = ResultLooks()
-        self._images = OpenImages(viewer, self.signals, self._looks)
+        self.looks = ResultLooks()
+        self._images = OpenImages(viewer, self.signals, self.looks)
         self._is_training = False
         # A layer that is removed may be one of many, and one that is added may be followed by its labels.
         self._choice_due = QTimer(self.signals)
@@ -158,19 +159,19 @@ class LayerChoice:
 
     def set_live_visible(self, visible: bool) -> None:
         """Show or hide the prediction layer."""
-        self._looks.is_live = visible
+        self.looks.is_live = visible
         if self.sync is not None:
             self.sync.show_live()
 
     def set_opacity(self, opacity: float) -> None:
         """Show the prediction layer more or less clearly, from 0 to 1."""
-        self._looks.opacity = opacity
+        self.looks.opacity = opacity
         if self.sync is not None:
             self.sync.show_opacity()
 
     def set_uncertainty_visible(self, visible: bool) -> None:
         """Show or hide how sure the prediction is."""
-        self._looks.is_uncertainty_visible = visible
+        self.looks.is_uncertainty_visible = visible
         if self.sync is not None:
             self.sync.show_uncertainty()
 
