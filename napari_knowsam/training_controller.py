@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
     from knowsam.config import Config
     from knowsam.data.case import Case
+    from knowsam.document.annotation_document import AnnotationDocument
     from knowsam.training.events import Message
     from knowsam.training.schedule import Budget
     from knowsam.training.session import TrainingSession
     from knowsam.training.trained_model import TrainedModel
-    from napari_knowsam.worksheet import Worksheet
 
 _CLOSING_S = 1.0
 _LISTENING_MS = 20
@@ -106,11 +106,11 @@ class TrainingController(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._worker: TrainingWorker | None = None
-        self._work: Worksheet | None = None
+        self._work: AnnotationDocument | None = None
         self._budget: Budget | None = None
         self._stage: Stage | None = None
         self._stopped_at_s: float | None = None
-        self._trained: WeakKeyDictionary[Worksheet, _Trained] = WeakKeyDictionary()
+        self._trained: WeakKeyDictionary[AnnotationDocument, _Trained] = WeakKeyDictionary()
         self._listening = QTimer(self)
         self._listening.setInterval(_LISTENING_MS)
         self._listening.timeout.connect(self._listen)
@@ -127,12 +127,12 @@ class TrainingController(QObject):
         # One attribute, which can be read from any thread.
         return session is not None and session.students is not None and session.predictor().listening is not None
 
-    def can_continue(self, work: Worksheet) -> bool:
+    def can_continue(self, work: AnnotationDocument) -> bool:
         """Tell whether a training of this work can go on where an earlier one ended."""
         return work in self._trained
 
     def train(
-        self, case: Case, settings: TrainingSettings, work: Worksheet, machine_made: Collection[int] = ()
+        self, case: Case, settings: TrainingSettings, work: AnnotationDocument, machine_made: Collection[int] = ()
     ) -> None:
         """Start a training; it goes on warm where the last one of the same work ended.
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, QTimer
 
 from knowsam.training.events import Stage
-from napari_knowsam import narration
-from napari_knowsam.narration import Shown
+from napari_knowsam import status_messages
+from napari_knowsam.status_messages import Shown
 
 if TYPE_CHECKING:
     from knowsam.config import Config
+    from knowsam.document.annotation_document import AnnotationDocument
     from knowsam.training.events import Finished, PredictionReady, StepDone, Validated
     from napari_knowsam.panels.train_panel import TrainPanel
     from napari_knowsam.training_controller import TrainingController
-    from napari_knowsam.worksheet import Worksheet
 
 _INTERVAL_MS = 1000
 """Steps end many a second, but every repaint of the panel delays the brush."""
@@ -28,14 +28,14 @@ class TrainingDisplay(QObject):
     def __init__(self, panel: TrainPanel, controller: TrainingController, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._panel, self._controller = panel, controller
-        self._sheet: Worksheet | None = None
+        self._document: AnnotationDocument | None = None
         self._stage: Stage | None = None
         self._dice: float | None = None
         self._shown = Shown.NOTHING
         self._was_judged = False
         self._carries = False
         self._notices: list[str] = []
-        self._sentence = narration.READY
+        self._sentence = status_messages.READY
         self._steps: list[tuple[StepDone, float | None]] = []
         self._outdated: int | None = None
         self._due = QTimer(self)
@@ -50,10 +50,10 @@ class TrainingDisplay(QObject):
         controller.failed.connect(self._on_failed)
         controller.finished.connect(self._on_finished)
 
-    def begin(self, worksheet: Worksheet, config: Config) -> None:
-        """Forget the training before; this worksheet is trained on now, with these settings."""
+    def begin(self, document: AnnotationDocument, config: Config) -> None:
+        """Forget the training before; this document is trained on now, with these settings."""
         self._carries = config.method.shape_prior
-        self._sheet, self._dice, self._notices = worksheet, None, []
+        self._document, self._dice, self._notices = document, None, []
         self._shown, self._was_judged = Shown.NOTHING, False
         self._panel.clear_plot(config.training.holdout_minimum)
 
@@ -77,14 +77,14 @@ class TrainingDisplay(QObject):
         steps, self._steps = self._steps, []
         for step, _ in steps:
             self._panel.add_losses(step.step, asdict(step.losses))
-        if steps and self._sheet is not None:
+        if steps and self._document is not None:
             latest, seconds_left = steps[-1]
             self._panel.set_progress(latest.step, latest.progress, seconds_left)
             if self._stage is Stage.TRAINING:
-                annotated = len(self._sheet.annotated)
-                self.say(narration.training_sentence(latest, annotated, self._dice, self._shown))
+                annotated = len(self._document.annotated)
+                self.say(status_messages.training_sentence(latest, annotated, self._dice, self._shown))
         if self._stage is Stage.REFRESHING and self._outdated is not None:
-            self.say(narration.refreshing_sentence(self._outdated))
+            self.say(status_messages.refreshing_sentence(self._outdated))
 
     def _on_stage_changed(self, stage: Stage | None) -> None:
         self._show_steps()
@@ -92,15 +92,15 @@ class TrainingDisplay(QObject):
         self._panel.set_stage(stage)
         self._panel.set_settings_enabled(stage is None)
         if stage is None:
-            self._sheet = None
+            self._document = None
         else:
             self._say_stage(stage)
 
     def _say_stage(self, stage: Stage) -> None:
         if stage is Stage.PAUSED:
-            self.say(narration.paused_sentence(self._shown))
+            self.say(status_messages.paused_sentence(self._shown))
         else:
-            self.say(narration.stage_sentence(stage))
+            self.say(status_messages.stage_sentence(stage))
 
     def _on_stepped(self, step: StepDone, seconds_left: float | None) -> None:
         self._steps.append((step, seconds_left))
@@ -121,7 +121,7 @@ class TrainingDisplay(QObject):
         if self._shown is Shown.NOTHING:
             self._see_what_is_shown()
             if self._stage is Stage.TRAINING:
-                self.say(narration.shown_sentence(self._shown))
+                self.say(status_messages.shown_sentence(self._shown))
             elif self._stage is Stage.PAUSED:
                 self._say_stage(self._stage)
         if self._stage is Stage.REFRESHING:
@@ -131,7 +131,7 @@ class TrainingDisplay(QObject):
         """Find out where the predictions come from: before anything is learnt, there are none but carried ones."""
         if not self._controller.students_are_heard:
             self._shown = Shown.NOT_BETTER if self._was_judged else Shown.CARRIED
-        elif self._carries and self._sheet is not None and len(self._sheet.outlined) > 1:
+        elif self._carries and self._document is not None and len(self._document.outlined) > 1:
             self._shown = Shown.BOTH
         else:
             self._shown = Shown.LEARNT
@@ -149,4 +149,4 @@ class TrainingDisplay(QObject):
     def _on_finished(self, finished: Finished) -> None:
         self._show_steps()
         self._outdated, self._notices = None, []
-        self.say(narration.finished_sentence(finished, self._shown))
+        self.say(status_messages.finished_sentence(finished, self._shown))

@@ -16,6 +16,7 @@ from knowsam.config import Config
 from knowsam.data.annotation import Annotation
 from knowsam.data.case import Case
 from knowsam.data.sampling import SliceKey
+from knowsam.document.annotation_document import AnnotationDocument
 from knowsam.errors import TrainingError
 from knowsam.training.events import (
     Event,
@@ -35,7 +36,6 @@ from knowsam.training.events import (
 from knowsam.training.schedule import Budget
 from napari_knowsam import training_controller
 from napari_knowsam.training_controller import TrainingController, TrainingSettings
-from napari_knowsam.worksheet import Worksheet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -97,8 +97,8 @@ def case(tiny: Volume) -> Case:
 
 
 @pytest.fixture
-def work(case: Case) -> Worksheet:
-    return Worksheet(case.volume, 0, case.annotation.classes)
+def work(case: Case) -> AnnotationDocument:
+    return AnnotationDocument(case.volume, 0, case.annotation.classes)
 
 
 Controlled = tuple[TrainingController, FakeSession, list[tuple[str, Any]]]
@@ -116,7 +116,9 @@ def controlled(qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> Iterator[Contro
     controller.close()
 
 
-def test_every_event_becomes_its_signal(qtbot: QtBot, controlled: Controlled, case: Case, work: Worksheet) -> None:
+def test_every_event_becomes_its_signal(
+    qtbot: QtBot, controlled: Controlled, case: Case, work: AnnotationDocument
+) -> None:
     controller, _, heard = controlled
     controller.train(case, SETTINGS, work)
     qtbot.waitUntil(lambda: ("noticed", "half way") in heard, timeout=30_000)
@@ -131,7 +133,7 @@ def test_every_event_becomes_its_signal(qtbot: QtBot, controlled: Controlled, ca
 
 
 def test_a_stopped_training_ends_idle_and_can_be_started_again(
-    qtbot: QtBot, controlled: Controlled, case: Case, work: Worksheet
+    qtbot: QtBot, controlled: Controlled, case: Case, work: AnnotationDocument
 ) -> None:
     controller, session, heard = controlled
     controller.train(case, SETTINGS, work)
@@ -145,7 +147,7 @@ def test_a_stopped_training_ends_idle_and_can_be_started_again(
 
 
 def test_what_the_window_says_reaches_the_session(
-    qtbot: QtBot, controlled: Controlled, case: Case, work: Worksheet
+    qtbot: QtBot, controlled: Controlled, case: Case, work: AnnotationDocument
 ) -> None:
     controller, session, _ = controlled
     controller.submit(Watch(1))
@@ -157,7 +159,9 @@ def test_what_the_window_says_reaches_the_session(
     assert session.received == [Watch(2), Pause(), Resume()]
 
 
-def test_a_second_training_beside_the_first_is_refused(controlled: Controlled, case: Case, work: Worksheet) -> None:
+def test_a_second_training_beside_the_first_is_refused(
+    controlled: Controlled, case: Case, work: AnnotationDocument
+) -> None:
     controller, _, _ = controlled
     controller.train(case, SETTINGS, work)
     with pytest.raises(RuntimeError, match="going on already"):
@@ -172,7 +176,7 @@ def test_a_second_training_beside_the_first_is_refused(controlled: Controlled, c
     ],
 )
 def test_an_error_is_said_in_a_sentence_and_leaves_nothing_running(
-    qtbot: QtBot, controlled: Controlled, case: Case, work: Worksheet, error: Exception, said: str
+    qtbot: QtBot, controlled: Controlled, case: Case, work: AnnotationDocument, error: Exception, said: str
 ) -> None:
     controller, session, heard = controlled
     session.error = error
@@ -182,7 +186,7 @@ def test_an_error_is_said_in_a_sentence_and_leaves_nothing_running(
 
 
 def test_stop_while_torch_loads_is_obeyed_at_once(
-    qtbot: QtBot, controlled: Controlled, case: Case, work: Worksheet, monkeypatch: pytest.MonkeyPatch
+    qtbot: QtBot, controlled: Controlled, case: Case, work: AnnotationDocument, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     controller, session, heard = controlled
     loading = threading.Event()
@@ -203,7 +207,7 @@ def test_stop_while_torch_loads_is_obeyed_at_once(
 
 
 def test_closing_ends_the_thread_within_a_second(
-    qtbot: QtBot, controlled: Controlled, case: Case, work: Worksheet
+    qtbot: QtBot, controlled: Controlled, case: Case, work: AnnotationDocument
 ) -> None:
     controller, session, _ = controlled
     controller.train(case, SETTINGS, work)
@@ -214,7 +218,7 @@ def test_closing_ends_the_thread_within_a_second(
 
 
 def test_a_second_stop_ends_the_refresh_but_a_double_click_does_not(
-    qtbot: QtBot, controlled: Controlled, case: Case, work: Worksheet, monkeypatch: pytest.MonkeyPatch
+    qtbot: QtBot, controlled: Controlled, case: Case, work: AnnotationDocument, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     controller, session, heard = controlled
     refresh = threading.Event()
@@ -250,16 +254,18 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Given:
     return given
 
 
-def _run(qtbot: QtBot, controller: TrainingController, case: Case, settings: TrainingSettings, work: Worksheet) -> None:
+def _run(
+    qtbot: QtBot, controller: TrainingController, case: Case, settings: TrainingSettings, work: AnnotationDocument
+) -> None:
     controller.train(case, settings, work)
     qtbot.waitUntil(lambda: not controller.is_running, timeout=30_000)
 
 
 def test_training_goes_on_from_the_last_model_of_the_same_work_only(
-    qtbot: QtBot, case: Case, work: Worksheet, given: Given
+    qtbot: QtBot, case: Case, work: AnnotationDocument, given: Given
 ) -> None:
     controller = TrainingController()
-    other = Worksheet(case.volume, 0, case.annotation.classes)
+    other = AnnotationDocument(case.volume, 0, case.annotation.classes)
     from_scratch = replace(SETTINGS, continued=False)
     for settings, one in ((SETTINGS, work), (from_scratch, work), (SETTINGS, other), (SETTINGS, work)):
         assert controller.can_continue(one) is bool(given and one is work)
@@ -270,10 +276,10 @@ def test_training_goes_on_from_the_last_model_of_the_same_work_only(
 
 
 def test_what_was_learnt_goes_with_the_work_it_was_learnt_from(
-    qtbot: QtBot, case: Case, work: Worksheet, given: Given
+    qtbot: QtBot, case: Case, work: AnnotationDocument, given: Given
 ) -> None:
     controller = TrainingController()
-    passing = Worksheet(case.volume, 0, case.annotation.classes)
+    passing = AnnotationDocument(case.volume, 0, case.annotation.classes)
     _run(qtbot, controller, case, SETTINGS, passing)
     assert controller.can_continue(passing)
     gone = weakref.ref(passing)
@@ -284,7 +290,7 @@ def test_what_was_learnt_goes_with_the_work_it_was_learnt_from(
 
 @pytest.mark.parametrize("changed", [{"max_side_px": 64}, {"width": 8}, {"shape_prior": False}])
 def test_what_networks_cannot_go_on_with_is_learnt_from_scratch_and_that_is_said(
-    qtbot: QtBot, case: Case, work: Worksheet, given: Given, changed: dict[str, Any]
+    qtbot: QtBot, case: Case, work: AnnotationDocument, given: Given, changed: dict[str, Any]
 ) -> None:
     controller, said = TrainingController(), list[str]()
     controller.noticed.connect(said.append)
@@ -297,7 +303,7 @@ def test_what_networks_cannot_go_on_with_is_learnt_from_scratch_and_that_is_said
 
 
 def test_slices_made_by_the_machine_are_named_to_the_session(
-    qtbot: QtBot, case: Case, work: Worksheet, given: Given
+    qtbot: QtBot, case: Case, work: AnnotationDocument, given: Given
 ) -> None:
     controller = TrainingController()
     controller.train(case, SETTINGS, work, frozenset({4}))
@@ -306,7 +312,7 @@ def test_slices_made_by_the_machine_are_named_to_the_session(
 
 
 def test_a_closed_controller_is_forgotten(
-    qtbot: QtBot, case: Case, work: Worksheet, monkeypatch: pytest.MonkeyPatch
+    qtbot: QtBot, case: Case, work: AnnotationDocument, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = FakeSession()
     monkeypatch.setattr(training_controller, "_make_session", lambda *_: session)

@@ -9,7 +9,7 @@ _MODULES = (
     "napari_knowsam.panels.annotate_panel",
     "napari_knowsam.panels.train_panel",
     "napari_knowsam.panels.result_panel",
-    "napari_knowsam.config_form",
+    "napari_knowsam.panels.config_form",
 )
 
 

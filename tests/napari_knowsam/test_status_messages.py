@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from knowsam.training.events import Finished, Stage, StepDone
-from napari_knowsam import narration
+from napari_knowsam import status_messages
 
 LOSSES: Any = SimpleNamespace(total=1.0)
 
@@ -23,31 +23,31 @@ LOSSES: Any = SimpleNamespace(total=1.0)
     ],
 )
 def test_every_stage_has_a_sentence(stage: Stage, beginning: str) -> None:
-    assert narration.stage_sentence(stage).startswith(beginning)
+    assert status_messages.stage_sentence(stage).startswith(beginning)
 
 
 @pytest.mark.parametrize(("annotated", "slices"), [(1, "painted in one slice "), (3, "painted in 3 slices ")])
 def test_a_step_names_the_slices_it_learns_from(annotated: int, slices: str) -> None:
-    sentence = narration.training_sentence(StepDone(12, 0.1, 3.0, LOSSES), annotated, None)
+    sentence = status_messages.training_sentence(StepDone(12, 0.1, 3.0, LOSSES), annotated, None)
     assert sentence.startswith("Step 12: ")
     assert slices in sentence
     assert "Dice" not in sentence
 
 
 def test_a_step_names_the_score_where_there_is_one() -> None:
-    sentence = narration.training_sentence(StepDone(12, 0.1, 3.0, LOSSES), 6, 0.876)
+    sentence = status_messages.training_sentence(StepDone(12, 0.1, 3.0, LOSSES), 6, 0.876)
     assert "Dice is 0.88." in sentence
 
 
-@pytest.mark.parametrize("shown", list(narration.Shown))
-def test_a_step_says_what_is_shown(shown: narration.Shown) -> None:
-    sentence = narration.training_sentence(StepDone(12, 0.1, 3.0, LOSSES), 3, None, shown)
+@pytest.mark.parametrize("shown", list(status_messages.Shown))
+def test_a_step_says_what_is_shown(shown: status_messages.Shown) -> None:
+    sentence = status_messages.training_sentence(StepDone(12, 0.1, 3.0, LOSSES), 3, None, shown)
     assert sentence.endswith(f" Shown: {shown.value}" if shown.value else "from all the others.")
 
 
 def test_the_last_refresh_counts_down() -> None:
-    assert narration.refreshing_sentence(12).endswith(" 12 left.")
-    assert narration.refreshing_sentence(0) == narration.stage_sentence(Stage.REFRESHING)
+    assert status_messages.refreshing_sentence(12).endswith(" 12 left.")
+    assert status_messages.refreshing_sentence(0) == status_messages.stage_sentence(Stage.REFRESHING)
 
 
 @pytest.mark.parametrize(
@@ -59,26 +59,26 @@ def test_the_last_refresh_counts_down() -> None:
     ],
 )
 def test_an_export_says_what_it_lacks(empty_slices: int, ending: str) -> None:
-    sentence = narration.saved_sentence("mask.nii.gz", "MR", empty_slices)
+    sentence = status_messages.saved_sentence("mask.nii.gz", "MR", empty_slices)
     assert sentence.startswith("Saved mask.nii.gz")
     assert sentence.endswith(ending)
 
 
 @pytest.mark.parametrize(("stopped", "how"), [(True, "Training stopped after 7 steps"), (False, "Training finished")])
 def test_the_end_says_how_it_came_and_what_comes_next(stopped: bool, how: str) -> None:
-    sentence = narration.finished_sentence(Finished(7, 2.0, stopped=stopped))
+    sentence = status_messages.finished_sentence(Finished(7, 2.0, stopped=stopped))
     assert sentence.startswith(how)
     assert "export" in sentence
 
 
-@pytest.mark.parametrize("shown", [narration.Shown.CARRIED, narration.Shown.NOT_BETTER])
-def test_an_end_without_gain_says_that_the_carried_shapes_are_shown(shown: narration.Shown) -> None:
+@pytest.mark.parametrize("shown", [status_messages.Shown.CARRIED, status_messages.Shown.NOT_BETTER])
+def test_an_end_without_gain_says_that_the_carried_shapes_are_shown(shown: status_messages.Shown) -> None:
     kept = "did not make the shapes carried from your slices better"
-    assert kept in narration.finished_sentence(Finished(7, 2.0, stopped=False), shown)
-    assert kept not in narration.finished_sentence(Finished(7, 2.0, stopped=False), narration.Shown.BOTH)
+    assert kept in status_messages.finished_sentence(Finished(7, 2.0, stopped=False), shown)
+    assert kept not in status_messages.finished_sentence(Finished(7, 2.0, stopped=False), status_messages.Shown.BOTH)
 
 
 def test_an_end_before_the_first_step_claims_nothing_was_learnt() -> None:
-    assert "nothing was learnt" in narration.finished_sentence(Finished(0, 0.0, stopped=True))
-    sentence = narration.finished_sentence(Finished(0, 0.0, stopped=True), narration.Shown.CARRIED)
-    assert sentence.endswith(narration.shown_sentence(narration.Shown.CARRIED))
+    assert "nothing was learnt" in status_messages.finished_sentence(Finished(0, 0.0, stopped=True))
+    sentence = status_messages.finished_sentence(Finished(0, 0.0, stopped=True), status_messages.Shown.CARRIED)
+    assert sentence.endswith(status_messages.shown_sentence(status_messages.Shown.CARRIED))

@@ -17,17 +17,17 @@ import numpy as np
 import numpy.typing as npt
 
 from knowsam.damage import damage_error
-from knowsam.data.annotation import LabelClass, SliceState
+from knowsam.data.annotation import LabelClass, SliceState, plane_shape
+from knowsam.document.class_list import ClassList
+from knowsam.document.slice_annotation import NOT_PAINTED, SliceAnnotation, Values
 from knowsam.errors import InputError
 from knowsam.io.atomic import written_whole
-from napari_knowsam.class_list import ClassList
-from napari_knowsam.slice_record import Judgement, SliceRecord
 
 FORMAT = 1
 """Files of another format are not read."""
 
 _ABOUT = "about"
-_NOTHING = SliceRecord()
+_NOTHING = SliceAnnotation()
 # What zip, numpy and JSON raise at bytes that are not what they should be.
 _DAMAGE = (
     *(ArithmeticError, AttributeError, EOFError, InputError, LookupError, MemoryError, OSError),
@@ -46,7 +46,7 @@ class Snapshot:
     axis : working axis the slices are stacked along.
     classes : background first.
     brush_value : painted where background is known.
-    records : the slices about which anything was said, by index.
+    slices : those about which anything was said, by index.
     """
 
     taken_at: datetime
@@ -54,41 +54,41 @@ class Snapshot:
     axis: int
     classes: tuple[LabelClass, ...]
     brush_value: int
-    records: Mapping[int, SliceRecord]
-
-    @property
-    def plane_shape(self) -> tuple[int, int]:
-        """(H, W) of a slice."""
-        first, second = (count for axis, count in enumerate(self.shape) if axis != self.axis)
-        return first, second
+    slices: Mapping[int, SliceAnnotation]
 
     @property
     def judged(self) -> tuple[int, ...]:
         """Indices of all slices that were judged, completely or in part, ascending."""
-        return tuple(i for i in sorted(self.records) if self._judgement(i).state is not SliceState.UNLABELLED)
+        return tuple(index for index in sorted(self.slices) if (self._judged(index) != NOT_PAINTED).any())
 
     def is_unchanged_in(self, later: Snapshot) -> bool:
-        """Whether nothing has happened between this snapshot and a later one of the same worksheet."""
-        # A record is replaced, never changed, so that there is no need to look at pixels.
-        same_records = self.records.keys() == later.records.keys() and all(
-            later.records[index] is record for index, record in self.records.items()
+        """Whether nothing has happened between this snapshot and a later one of the same document."""
+        # Slices are replaced, never changed, so that there is no need to look at pixels.
+        same_slices = self.slices.keys() == later.slices.keys() and all(
+            later.slices[index] is one for index, one in self.slices.items()
         )
-        return same_records and (self.classes, self.brush_value) == (later.classes, later.brush_value)
+        return same_slices and (self.classes, self.brush_value) == (later.classes, later.brush_value)
 
     def holds(self, other: Snapshot) -> bool:
         """Whether all that was judged in another snapshot of the same volume is judged just so in this one."""
         if self.axis != other.axis:
             return not other.judged
-        return all(_agree(self._judgement(index), other._judgement(index)) for index in other.records)
+        return all(self._agrees(other, index) for index in other.slices)
 
     def with_brush(self, brush_value: int) -> Snapshot:
         """Return the snapshot with known background painted with another value, which is none of its classes."""
-        records = {i: record.with_brush(self.brush_value, brush_value) for i, record in self.records.items()}
-        return replace(self, brush_value=brush_value, records=records)
+        slices = {index: one.with_brush(self.brush_value, brush_value) for index, one in self.slices.items()}
+        return replace(self, brush_value=brush_value, slices=slices)
 
-    def _judgement(self, index: int) -> Judgement:
-        record = self.records.get(index, _NOTHING)
-        return record.judgement(self.plane_shape, self.brush_value, is_open=False)
+    def _agrees(self, other: Snapshot, index: int) -> bool:
+        mine, theirs = self._judged(index), other._judged(index)
+        is_background = mine == self.brush_value
+        if not np.array_equal(is_background, theirs == other.brush_value):
+            return False
+        return bool((mine == theirs)[~is_background].all())
+
+    def _judged(self, index: int) -> Values:
+        return self.slices.get(index, _NOTHING).judged(plane_shape(self.shape, self.axis), self.brush_value)
 
 
 def write_snapshot(path: Path, snapshot: Snapshot) -> None:
@@ -137,16 +137,10 @@ def read_snapshot(path: Path, shape: tuple[int, int, int]) -> Snapshot:
         raise damage_error(sentence, error) from error
 
 
-def _agree(one: Judgement, other: Judgement) -> bool:
-    if not np.array_equal(one.judged, other.judged):
-        return False
-    return bool((one.values == other.values)[one.judged].all())
-
-
 def _packed(snapshot: Snapshot) -> dict[str, npt.NDArray[Any]]:
-    records = snapshot.records
-    painted = {f"painted_{i}": record.painted for i, record in records.items() if record.painted is not None}
-    corrected = {f"correction_{i}": r.correction for i, r in records.items() if r.correction is not None}
+    slices = snapshot.slices
+    painted = {f"painted_{i}": one.painted for i, one in slices.items() if one.painted is not None}
+    corrected = {f"correction_{i}": one.correction for i, one in slices.items() if one.correction is not None}
     about = {
         "format": FORMAT,
         "taken_at": snapshot.taken_at.isoformat(),
@@ -154,8 +148,8 @@ def _packed(snapshot: Snapshot) -> dict[str, npt.NDArray[Any]]:
         "axis": snapshot.axis,
         "classes": [(one.value, one.name, one.color) for one in snapshot.classes],
         "brush_value": snapshot.brush_value,
-        "slices": [(index, None if one.mark is None else one.mark.value) for index, one in records.items()],
-        "from_prediction": [index for index, one in records.items() if one.from_prediction],
+        "slices": [(index, None if one.mark is None else one.mark.value) for index, one in slices.items()],
+        "from_prediction": [index for index, one in slices.items() if one.from_prediction],
         # A damaged list of contents may lack some of them.
         "arrays": sorted([*painted, *corrected]),
     }
@@ -174,18 +168,18 @@ def _unpacked(entries: dict[str, npt.NDArray[Any]], shape: tuple[int, int, int])
         raise ValueError(f"format {about['format']}, shape {about['shape']}")
     if sorted(entries) != about["arrays"]:
         raise ValueError(f"arrays {sorted(entries)}")
-    records = {}
+    slices = {}
     for index, mark in about["slices"]:
         state = None if mark is None else SliceState(mark)
         painted, correction = (entries.get(f"{what}_{index}") for what in ("painted", "correction"))
-        records[int(index)] = SliceRecord(painted, state, correction, index in about["from_prediction"])
+        slices[int(index)] = SliceAnnotation(painted, state, correction, index in about["from_prediction"])
     snapshot = Snapshot(
         datetime.fromisoformat(about["taken_at"]),
         shape,
         range(len(shape))[about["axis"]],
         tuple(LabelClass(int(value), str(name), _color(*color)) for value, name, color in about["classes"]),
         int(about["brush_value"]),
-        records,
+        slices,
     )
     _require_sound(snapshot)
     return snapshot
@@ -197,12 +191,12 @@ def _color(red: int, green: int, blue: int) -> tuple[int, int, int]:
 
 def _require_sound(snapshot: Snapshot) -> None:
     classes = ClassList(snapshot.classes, snapshot.brush_value)
-    for index, record in snapshot.records.items():
+    for index, one in snapshot.slices.items():
         if not 0 <= index < snapshot.shape[snapshot.axis]:
             raise ValueError(f"slice {index}")
-        for values in (record.painted, record.correction):
+        for values in (one.painted, one.correction):
             if values is None:
                 continue
-            if values.shape != snapshot.plane_shape or values.dtype.kind not in "iu":
+            if values.shape != plane_shape(snapshot.shape, snapshot.axis) or values.dtype.kind not in "iu":
                 raise ValueError(f"slice {index} of shape {values.shape} and type {values.dtype}")
             classes.require_known(values)

@@ -1,4 +1,4 @@
-"""What a person has said about one slice: strokes, a mark, a correction."""
+"""What a person did in one slice: strokes, a mark, a correction of the prediction."""
 
 from __future__ import annotations
 
@@ -12,37 +12,13 @@ from knowsam.data.annotation import BACKGROUND_CLASS, SliceState
 from knowsam.errors import InputError
 
 Values = npt.NDArray[np.integer[Any]]
-Mask = npt.NDArray[np.bool_]
 
 NOT_PAINTED = 0
-"""Value of a pixel of the user's labels that no stroke has touched."""
+"""Value of a pixel that no stroke has touched, and about which nobody has said anything."""
 
 
 @dataclass(frozen=True, eq=False)
-class Judgement:
-    """What a person has said about the pixels of a slice.
-
-    Parameters
-    ----------
-    values : (H, W), class values; meaningless where nothing was judged.
-    judged : (H, W).
-    """
-
-    values: Values
-    judged: Mask
-
-    @property
-    def state(self) -> SliceState:
-        """What it amounts to."""
-        if not self.judged.any():
-            return SliceState.UNLABELLED
-        if not self.judged.all():
-            return SliceState.PARTIAL
-        return SliceState.COMPLETE if (self.values != BACKGROUND_CLASS.value).any() else SliceState.BACKGROUND_ONLY
-
-
-@dataclass(frozen=True, eq=False)
-class SliceRecord:
+class SliceAnnotation:
     """The slice as a person left it; arrays are never changed in place.
 
     Parameters
@@ -59,6 +35,13 @@ class SliceRecord:
     correction: Values | None = None
     from_prediction: bool = False
 
+    @classmethod
+    def accepted(cls, shown: Values, from_prediction: bool) -> SliceAnnotation:
+        """Return the annotation of a slice of which all that is shown (H, W) is taken as painted."""
+        if (shown != BACKGROUND_CLASS.value).any():
+            return cls(shown, SliceState.COMPLETE, from_prediction=from_prediction)
+        return cls(mark=SliceState.BACKGROUND_ONLY, from_prediction=from_prediction)
+
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to keep."""
@@ -69,32 +52,31 @@ class SliceRecord:
         """Whether anything was judged, be it that there is nothing but background."""
         return not (self.painted is None and self.correction is None) or self.mark is SliceState.BACKGROUND_ONLY
 
-    def astype(self, dtype: np.dtype[np.integer]) -> SliceRecord:
-        """Return the record with its arrays of another type."""
-        painted, correction = (v if v is None else v.astype(dtype) for v in (self.painted, self.correction))
-        return replace(self, painted=painted, correction=correction)
-
-    def judgement(self, plane_shape: tuple[int, int], brush_value: int, is_open: bool) -> Judgement:
-        """Return what is known of the pixels of a slice.
+    def judged(self, plane_shape: tuple[int, int], brush_value: int, *, is_open: bool = False) -> Values:
+        """Return (H, W) as it would be painted to say all that is known: no pixel of background goes without saying.
 
         Parameters
         ----------
         plane_shape : (H, W).
         brush_value : painted where background is known.
-        is_open : whether a person is painting it just now; without a mark, it then counts as partly painted.
+        is_open : whether a person is painting the slice just now; without a mark, it then counts as partly painted.
         """
-        everywhere = np.ones(plane_shape, dtype=np.bool_)
         if self.correction is not None:
-            return Judgement(self.correction, everywhere)
+            return _replaced(self.correction, BACKGROUND_CLASS.value, brush_value)
         if self.painted is None:
-            judged = everywhere if self.mark is SliceState.BACKGROUND_ONLY else ~everywhere
-            return Judgement(np.full(plane_shape, BACKGROUND_CLASS.value), judged)
-        partly = self.mark is SliceState.PARTIAL or (self.mark is None and is_open)
-        judged = self.painted != NOT_PAINTED if partly else everywhere
-        return Judgement(without_brush(self.painted, brush_value), judged)
+            is_background = self.mark is SliceState.BACKGROUND_ONLY
+            return np.full(plane_shape, brush_value if is_background else NOT_PAINTED, np.min_scalar_type(brush_value))
+        if self.mark is SliceState.PARTIAL or (self.mark is None and is_open):
+            return self.painted
+        return _replaced(self.painted, NOT_PAINTED, brush_value)
 
-    def with_painting(self, painted: Values, brush_value: int) -> SliceRecord:
-        """Return the record after strokes; pixels they changed are changed in the correction too.
+    def astype(self, dtype: np.dtype[np.integer]) -> SliceAnnotation:
+        """Return the annotation with its arrays of another type."""
+        painted, correction = (v if v is None else v.astype(dtype) for v in (self.painted, self.correction))
+        return replace(self, painted=painted, correction=correction)
+
+    def with_painting(self, painted: Values, brush_value: int) -> SliceAnnotation:
+        """Return the annotation after strokes; pixels they changed are changed in the correction too.
 
         Parameters
         ----------
@@ -107,8 +89,8 @@ class SliceRecord:
             correction = correction.astype(painted.dtype)
         return replace(self, correction=correction)._with_strokes(painted)
 
-    def without_class(self, value: int) -> SliceRecord:
-        """Return the record with the pixels of a class unpainted, and background in the correction."""
+    def without_class(self, value: int) -> SliceAnnotation:
+        """Return the annotation with the pixels of a class unpainted, and background in the correction."""
         correction = self.correction
         if correction is not None:
             correction = _replaced(correction, value, BACKGROUND_CLASS.value)
@@ -116,12 +98,14 @@ class SliceRecord:
             return replace(self, correction=correction)
         return replace(self, correction=correction)._with_strokes(_replaced(self.painted, value, NOT_PAINTED))
 
-    def with_brush(self, old: int, new: int) -> SliceRecord:
-        """Return the record with known background painted with another value."""
+    def with_brush(self, old: int, new: int) -> SliceAnnotation:
+        """Return the annotation with known background painted with another value."""
         return self if self.painted is None else replace(self, painted=_replaced(self.painted, old, new))
 
-    def require_markable(self, index: int, state: SliceState | None) -> None:
-        """Check that the slice, which has this index, can be given a state.
+    def marked(self, index: int, state: SliceState | None) -> SliceAnnotation:
+        """Return the annotation of the slice, which has this index, with another mark or none.
+
+        A slice that is judged completely because it is corrected gets no mark.
 
         Raises
         ------
@@ -134,17 +118,19 @@ class SliceRecord:
                     f"Slice {index} is corrected, and a corrected slice is judged completely. "
                     "Undo the correction to mark the slice otherwise."
                 )
-        elif self.painted is not None and state is SliceState.BACKGROUND_ONLY:
+            return self
+        if self.painted is not None and state is SliceState.BACKGROUND_ONLY:
             raise InputError(
                 f"Slice {index} is painted, but a slice of background only holds no paint. Erase it first."
             )
-        elif self.painted is None and state is SliceState.COMPLETE:
+        if self.painted is None and state is SliceState.COMPLETE:
             raise InputError(
                 f"Nothing is painted in slice {index}, so it cannot be complete. If it shows none of the structures, "
                 'choose "Background only"; if its prediction is right, accept it.'
             )
+        return self if state is self.mark else replace(self, mark=state)
 
-    def _with_strokes(self, painted: Values) -> SliceRecord:
+    def _with_strokes(self, painted: Values) -> SliceAnnotation:
         """Background round a stroke was judged before; a slice that was erased has no background to be sure of."""
         if (painted != NOT_PAINTED).any():
             was_judged = self.mark is SliceState.BACKGROUND_ONLY

@@ -10,12 +10,12 @@ import numpy.typing as npt
 from knowsam.data.annotation import BACKGROUND_CLASS
 
 if TYPE_CHECKING:
-    from napari_knowsam.slice_record import Values
+    from knowsam.document.slice_annotation import Values
 
 PercentArray = npt.NDArray[np.uint8]
 
 
-class PredictedSlices:
+class Predictions:
     """Predictions of slices along one axis.
 
     Parameters
@@ -25,29 +25,43 @@ class PredictedSlices:
 
     Attributes
     ----------
-    indices : of the slices that were predicted.
     values : (Z, Y, X), class values, background where nothing was predicted.
-    uncertainty : (Z, Y, X), 0 to 100 percent.
     """
 
     def __init__(self, shape: tuple[int, int, int], axis: int) -> None:
         self._axis = axis
-        self.indices: set[int] = set()
+        self._indices: set[int] = set()
         # Pages of zeros take no memory before something is written.
         self.values: Values = np.zeros(shape, dtype=np.uint8)
-        self.uncertainty: PercentArray = np.zeros(shape, dtype=np.uint8)
+        self._uncertainty: PercentArray = np.zeros(shape, dtype=np.uint8)
+
+    @property
+    def indices(self) -> tuple[int, ...]:
+        """Of all slices that were predicted, ascending."""
+        return tuple(sorted(self._indices))
+
+    @property
+    def uncertainty(self) -> PercentArray:
+        """(Z, Y, X), 0 to 100 percent, a read-only view that follows the predictions."""
+        view = self._uncertainty.view()
+        view.setflags(write=False)
+        return view
+
+    def __contains__(self, index: int) -> bool:
+        """Whether a slice was predicted."""
+        return index in self._indices
 
     def put(self, index: int, values: Values, uncertainty: PercentArray) -> None:
         """Take the prediction (H, W) of a slice."""
         if not np.can_cast(values.dtype, self.values.dtype):
             self.values = self.values.astype(values.dtype)
         self.values[self.at(index)] = values
-        self.uncertainty[self.at(index)] = uncertainty
-        self.indices.add(index)
+        self._uncertainty[self.at(index)] = uncertainty
+        self._indices.add(index)
 
     def drop_class(self, value: int) -> tuple[int, ...]:
         """Turn a class into background, and return the indices of the slices that held it."""
-        holding = tuple(index for index in sorted(self.indices) if (self.values[self.at(index)] == value).any())
+        holding = tuple(index for index in self.indices if (self.values[self.at(index)] == value).any())
         for index in holding:
             plane = self.values[self.at(index)]
             plane[plane == value] = BACKGROUND_CLASS.value

@@ -5,18 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from knowsam.data.annotation import SliceState
-from napari_knowsam.history import History, Step
-from napari_knowsam.slice_record import SliceRecord
+from knowsam.document.history import History, Step
+from knowsam.document.slice_annotation import SliceAnnotation
 
-NOW = SliceRecord(mark=SliceState.COMPLETE)
+NOW = SliceAnnotation(mark=SliceState.COMPLETE)
 
 
-def step(name: str, record: SliceRecord = NOW) -> Step:
+def step(name: str, record: SliceAnnotation = NOW) -> Step:
     return Step(name, {3: record})
 
 
 def here(taken: Step) -> Step:
-    return Step(taken.name, dict.fromkeys(taken.records, NOW))
+    return Step(taken.name, dict.fromkeys(taken.slices, NOW))
 
 
 def test_an_empty_history_has_no_steps() -> None:
@@ -28,10 +28,10 @@ def test_an_empty_history_has_no_steps() -> None:
 def test_a_step_comes_back_as_it_was_recorded() -> None:
     history = History()
     painted = np.arange(6, dtype=np.uint16).reshape(2, 3)
-    history.record(step("painting", SliceRecord(painted, SliceState.PARTIAL, painted * 2)))
+    history.record(step("painting", SliceAnnotation(painted, SliceState.PARTIAL, painted * 2)))
     back = history.undo(here)
     assert back is not None
-    record = back.records[3]
+    record = back.slices[3]
     assert record.painted is not None
     assert record.correction is not None
     assert record.painted.dtype == np.uint16
@@ -42,11 +42,11 @@ def test_a_step_comes_back_as_it_was_recorded() -> None:
 
 def test_redoing_leads_to_where_undoing_began() -> None:
     history = History()
-    history.record(step("mark", SliceRecord(mark=SliceState.PARTIAL)))
+    history.record(step("mark", SliceAnnotation(mark=SliceState.PARTIAL)))
     history.undo(here)
     forth = history.redo(here)
     assert forth is not None
-    assert forth.records[3].mark is SliceState.COMPLETE
+    assert forth.slices[3].mark is SliceState.COMPLETE
     assert history.undo_name == "mark"
 
 
@@ -62,10 +62,10 @@ def test_memory_is_limited_but_the_last_step_is_always_kept() -> None:
     noise = np.random.default_rng(0).integers(0, 255, (64, 64), dtype=np.uint8)
     history = History(limit_bytes=6000)
     for name in ("one", "two", "three"):
-        history.record(step(name, SliceRecord(noise)))
+        history.record(step(name, SliceAnnotation(noise)))
     assert [history.undo_name, history.undo(here) is not None, history.undo_name] == ["three", True, None]
     tiny = History(limit_bytes=1)
-    tiny.record(step("one", SliceRecord(noise)))
+    tiny.record(step("one", SliceAnnotation(noise)))
     assert tiny.undo_name == "one"
 
 
@@ -74,5 +74,5 @@ def test_hundreds_of_slices_of_masks_fit() -> None:
     mask[100:300, 150:400] = 1
     history = History(limit_bytes=2**20)
     for name in range(60):
-        history.record(step(str(name), SliceRecord(mask, None, mask)))
+        history.record(step(str(name), SliceAnnotation(mask, None, mask)))
     assert len(list(iter(lambda: history.undo(here), None))) == 60

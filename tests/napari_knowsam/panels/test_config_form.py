@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QAbstractSpinBox, QApplication, QComboBox, QLabel
 
 from knowsam.config import Config, PlaneConfig, TrainingConfig, setting_of
 from knowsam.errors import ConfigError
-from napari_knowsam.config_form import ConfigForm, label_of
+from napari_knowsam.panels.config_form import ConfigForm, label_of
 
 if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot

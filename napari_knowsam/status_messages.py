@@ -5,9 +5,11 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from knowsam.data.annotation import BACKGROUND, IGNORE
 from knowsam.training.events import Stage
 
 if TYPE_CHECKING:
+    from knowsam.data.annotation import Annotation
     from knowsam.training.events import Finished, StepDone
 
 READY = "Paint a few slices of the structure, then train. Slices you do not paint are used too."
@@ -31,6 +33,19 @@ _STAGES = {
 }
 
 _KEPT = " It did not make the shapes carried from your slices better, so these are shown as they are."
+
+
+def missing_sentence(annotation: Annotation) -> str | None:
+    """Say what has to be painted before there is something to learn, and something to tell it from; None if nothing."""
+    judged = [one.labels[one.labels != IGNORE] for one in annotation.slices.values()]
+    if not any((labels != BACKGROUND).any() for labels in judged):
+        return "Nothing is painted yet. Choose a class, paint the structure in a few slices, then train on them."
+    if not any((labels == BACKGROUND).any() for labels in judged):
+        return (
+            "All painted slices are marked as partly painted, so nothing is known to be background. "
+            "Mark one as complete (K), or paint some background with the background brush."
+        )
+    return None
 
 
 def stage_sentence(stage: Stage) -> str:

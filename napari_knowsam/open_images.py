@@ -1,37 +1,37 @@
-"""All the work in one viewer: which layers belong together, and which ones there are to choose from."""
+"""The images of one viewer that were worked on, and which layers there are to choose from."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Labels
-from qtpy.QtCore import QObject
 
 from knowsam.errors import InputError
-from napari_knowsam.layer_group import ROLE_KEY, LayerGroup, insert_quietly, place_of
-from napari_knowsam.volume_layers import empty_labels_layer_data, require_layers_match, volume_of
+from napari_knowsam.layer_sync import LayerSync
+from napari_knowsam.new_layers import ROLE_KEY, empty_labels, insert_quietly
+from napari_knowsam.volume_layers import require_layers_match, volume_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from napari.layers import Image, Layer
     from napari.viewer import Viewer
 
     from knowsam.data.volume import Volume
+    from napari_knowsam.layer_signals import LayerSignals
+    from napari_knowsam.new_layers import ResultLooks
 
 
-class LayerGroups(QObject):
-    """The groups of layers that were worked on, the last chosen first; one for each pair of image and labels."""
+class OpenImages:
+    """One `LayerSync` for each pair of image and labels, the last chosen first."""
 
-    def __init__(self, viewer: Viewer, parent: QObject) -> None:
-        super().__init__(parent)
-        self._viewer = viewer
-        self._groups: list[LayerGroup] = []
+    def __init__(self, viewer: Viewer, signals: LayerSignals, looks: ResultLooks) -> None:
+        self._viewer, self._signals, self._looks = viewer, signals, looks
+        self._syncs: list[LayerSync] = []
 
-    def __iter__(self) -> Iterator[LayerGroup]:
-        return iter(list(self._groups))
+    def __iter__(self) -> Iterator[LayerSync]:
+        return iter(list(self._syncs))
 
-    def of_image(self, image: Image) -> LayerGroup:
+    def of_image(self, image: Image) -> LayerSync:
         """Return the last work on an image, or begin one with labels that lie on its voxels, made if need be.
 
         Raises
@@ -39,9 +39,9 @@ class LayerGroups(QObject):
         InputError
             If the image cannot be worked on.
         """
-        for group in self._groups:
-            if group.image is image:
-                return group
+        for sync in self._syncs:
+            if sync.image is image:
+                return sync
         volume = volume_of(image)
         for labels in self.candidates(Labels):
             try:
@@ -50,7 +50,7 @@ class LayerGroups(QObject):
                 continue
         return self.with_new_labels(image, volume)
 
-    def of_layers(self, image: Image, labels: Labels, volume: Volume) -> LayerGroup:
+    def of_layers(self, image: Image, labels: Labels, volume: Volume) -> LayerSync:
         """Return the work on an image with these labels, or begin it.
 
         Raises
@@ -58,19 +58,18 @@ class LayerGroups(QObject):
         InputError
             If the labels do not lie on the voxels of the image, or are no classes.
         """
-        for group in self._groups:
-            if group.image is image and group.labels is labels:
-                return group
+        for sync in self._syncs:
+            if sync.image is image and sync.labels is not None and sync.labels.layer is labels:
+                return sync
         return self.begin(image, labels, volume)
 
-    def with_new_labels(self, image: Image, volume: Volume, axis: int | None = None) -> LayerGroup:
+    def with_new_labels(self, image: Image, volume: Volume, axis: int | None = None) -> LayerSync:
         """Begin work on an image with an empty labels layer."""
-        data, kwargs, _ = empty_labels_layer_data(volume)
-        labels = Labels(data, **kwargs | {"name": f"{image.name} labels"} | place_of(image))
+        labels = empty_labels(image, volume)
         insert_quietly(self._viewer, labels, len(self._viewer.layers))
         return self.begin(image, labels, volume, axis)
 
-    def begin(self, image: Image, labels: Labels, volume: Volume, axis: int | None = None) -> LayerGroup:
+    def begin(self, image: Image, labels: Labels, volume: Volume, axis: int | None = None) -> LayerSync:
         """Begin work on an image with these labels, by default along the axis they seem to be painted along.
 
         Raises
@@ -84,25 +83,25 @@ class LayerGroups(QObject):
                 "Choose other labels, or make new ones."
             )
         require_layers_match(image, labels)
-        group = LayerGroup(self._viewer, image, volume, labels, axis, self)
-        self._groups.append(group)
-        return group
+        sync = LayerSync(self._viewer, self._signals, self._looks, image, labels, volume, axis)
+        self._syncs.append(sync)
+        return sync
 
-    def put_first(self, group: LayerGroup) -> None:
-        """Note that a group was chosen."""
-        self._groups.remove(group)
-        self._groups.insert(0, group)
+    def put_first(self, sync: LayerSync) -> None:
+        """Note that an image was chosen."""
+        self._syncs.remove(sync)
+        self._syncs.insert(0, sync)
 
-    def end(self, group: LayerGroup) -> None:
-        """Forget a group and what was done in it."""
-        self._groups.remove(group)
-        group.close()
-        group.deleteLater()
+    def end(self, sync: LayerSync) -> None:
+        """Forget the work on an image."""
+        self._syncs.remove(sync)
+        sync.close()
+        sync.deleteLater()
 
     def close(self) -> None:
         """Let go of all layers."""
-        for group in self:
-            self.end(group)
+        for sync in self:
+            self.end(sync)
 
     def candidates(self, kind: type[Layer]) -> list[Any]:
         """Return the layers to choose from by default: selected ones first, then the topmost; no results."""
@@ -111,6 +110,6 @@ class LayerGroups(QObject):
         return sorted(layers, key=lambda layer: layer not in self._viewer.layers.selection)
 
     def names(self, kind: type[Layer]) -> list[str]:
-        """Return the names of all layers a person can choose; not those that show the results of a group."""
-        results = {layer for group in self._groups for layer in (group.prediction, group.uncertainty)}
+        """Return the names of all layers a person can choose; not those that show results of this window."""
+        results = {one.layer for sync in self._syncs for one in (sync.prediction, sync.uncertainty) if one is not None}
         return [layer.name for layer in self._viewer.layers if isinstance(layer, kind) and layer not in results]

@@ -1,4 +1,4 @@
-"""A person at a real viewer: what they do with mouse, keys and buttons, and what they see."""
+"""A robot at a real viewer: it uses mouse, keys and buttons as a person does, and says what there is to see."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
     from pytestqt.qtbot import QtBot
 
+    from knowsam.document.annotation_document import AnnotationDocument
     from knowsam.training.session import TrainingSession
     from napari_knowsam.dock_widget import KnowSAMWidget
-    from napari_knowsam.workbench import Workbench
-    from napari_knowsam.worksheet import Worksheet
+    from napari_knowsam.presenter import Presenter
 
 PLUGIN = "napari-knowsam"
 THREAD = "KnowSAM training"
@@ -58,7 +58,7 @@ _LEFT = Qt.MouseButton.LeftButton
 Values = npt.NDArray[np.integer[Any]]
 
 
-class Desk:
+class Robot:
     """A viewer that is on the screen, with the plugin in its dock.
 
     Parameters
@@ -84,14 +84,14 @@ class Desk:
         train.budget, train.config, train.teacher = lambda: budget, lambda: config, lambda: teacher
 
     @property
-    def workbench(self) -> Workbench:
-        assert self.widget.workbench is not None
-        return self.widget.workbench
+    def presenter(self) -> Presenter:
+        assert self.widget.presenter is not None
+        return self.widget.presenter
 
     @property
-    def sheet(self) -> Worksheet:
-        assert self.workbench.bridge.worksheet is not None
-        return self.workbench.bridge.worksheet
+    def document(self) -> AnnotationDocument:
+        assert self.presenter.layers.document is not None
+        return self.presenter.layers.document
 
     @property
     def image(self) -> Image:
@@ -114,14 +114,14 @@ class Desk:
     @property
     def session(self) -> TrainingSession:
         """The session of the training that goes on."""
-        worker = self.workbench.controller._worker
+        worker = self.presenter.controller._worker
         assert worker is not None
         assert worker.session is not None
         return worker.session
 
     @property
     def is_running(self) -> bool:
-        return self.workbench.controller.is_running
+        return self.presenter.controller.is_running
 
     @property
     def annotate_message(self) -> str:
@@ -162,8 +162,8 @@ class Desk:
 
     def look_at(self, index: int) -> None:
         """Bring a slice on the screen."""
-        self.workbench.bridge.go_to(index)
-        assert self.workbench.bridge.current_index == index
+        self.presenter.layers.sync.view.go_to(index)
+        assert self.presenter.layers.sync.view.index == index
 
     def take_brush(self, layer: Labels, value: int, size: int = 4) -> None:
         """Make a layer the one to paint on, and choose what to paint."""
