@@ -3,7 +3,7 @@
 Command-line options and forms are made from these fields, and the same object is stored with a trained model.
 "paper" in a source is Huang et al., "Learnable Prompting SAM-induced Knowledge Distillation for Semi-supervised Medical
 Image Segmentation", IEEE TMI 2025, doi 10.1109/TMI.2025.3530097; "measured" stands for a table in
-`benchmarks/README.md`; a default without a source is our own choice.
+`benchmarks/`; a default without a source is our own choice.
 """
 
 from __future__ import annotations
