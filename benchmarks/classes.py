@@ -27,7 +27,7 @@ from knowsam.config import Config
 from knowsam.data.annotation import Annotation, LabelArray, default_classes
 from knowsam.data.case import Case
 from knowsam.data.volume import Grid, Volume
-from knowsam.prior.carried import STUDENTS_ALONE
+from knowsam.inference.ensemble import STUDENTS_ALONE
 from knowsam.training.events import PredictionReady, StepDone, Watch
 from knowsam.training.learner import load_ahead
 from knowsam.training.schedule import Budget

@@ -27,7 +27,7 @@ from knowsam.data.annotation import Annotation, LabelSlice, default_classes
 from knowsam.data.case import Case
 from knowsam.data.volume import Grid, Volume
 from knowsam.inference.device import resolve_device
-from knowsam.prior.carried import STUDENTS_ALONE
+from knowsam.inference.ensemble import STUDENTS_ALONE
 from knowsam.training.events import Stage, StageChanged, StepDone
 from knowsam.training.schedule import Budget
 from knowsam.training.session import TrainingSession

@@ -15,7 +15,7 @@ from tables import table
 from tasks import Task, find_data_set
 
 from knowsam.config import Config
-from knowsam.prior.carried import Listening
+from knowsam.inference.ensemble import EnsembleWeight
 from knowsam.training.events import Validated
 from knowsam.training.schedule import Budget
 from knowsam.training.session import TrainingSession
@@ -30,7 +30,7 @@ RULES: dict[str, tuple[float, float, float]] = {
     "0.3 d / (d + 2), errors (default)": (0.3, 2.0, 3.0),
     "0.3 d / (d + 2), errors x 2": (0.3, 2.0, 6.0),
 }
-"""Values of `student_share`, `trust_slices` and `caution`, as in `knowsam.prior.carried.Listening`."""
+"""`limit`, `half_distance_slices` and `error_penalty`, as in `knowsam.inference.ensemble.EnsembleWeight`."""
 
 _VALIDATIONS_A_LOOK = 4
 """The students' error, the worse of the last two measurements, has to be known when the rules are tried."""
@@ -58,7 +58,7 @@ def _by_rule(task: Task, session: TrainingSession) -> dict[str, float]:
     predictor.listening = None
     found = {"carried alone": dice()}
     for name, rule in RULES.items():
-        predictor.listening = Listening(0.0 if own is None else own.error, *rule)
+        predictor.listening = EnsembleWeight(0.0 if own is None else own.student_error, *rule)
         found[name] = dice()
     predictor.listening = own
     return found

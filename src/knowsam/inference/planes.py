@@ -14,7 +14,7 @@ from torch import Tensor
 from knowsam.data.annotation import BACKGROUND, IGNORE, LabelArray
 from knowsam.data.distances import signed_distances_mm
 from knowsam.data.intensity import unit_scale
-from knowsam.prior.carried import Shape
+from knowsam.propagation.label_propagation import Outline
 
 if TYPE_CHECKING:
     from knowsam.data.volume import Volume
@@ -56,15 +56,15 @@ def network_labels(labels: LabelArray, window: Window) -> Tensor:
     return F.interpolate(crop[None, None].float(), size=window.plane, mode="nearest-exact")[0, 0].to(torch.uint8)
 
 
-def network_shape(
+def network_outline(
     labels: LabelArray,
     classes: int,
     window: Window,
     spacing_mm: tuple[float, float],
     pixel_mm: float,
     most_px: float = math.inf,
-) -> Shape:
-    """Return the outlines of a completely annotated slice (rows, columns) on the network plane.
+) -> Outline:
+    """Return the outline of a completely annotated slice (rows, columns) on the network plane.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def network_shape(
     distances_mm = signed_distances_mm(crop, classes, spacing_mm, most_px * pixel_mm)
     distances_px = torch.from_numpy(distances_mm / np.float32(pixel_mm))
     present = np.isin(np.arange(classes), crop)
-    return Shape(_resize(distances_px, window.plane), torch.from_numpy(present), is_empty=not present[1:].any())
+    return Outline(_resize(distances_px, window.plane), torch.from_numpy(present), is_empty=not present[1:].any())
 
 
 def with_neighbours(planes: Tensor, indices: Tensor, *, neighbours: bool) -> Tensor:

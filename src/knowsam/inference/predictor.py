@@ -16,6 +16,7 @@ from torch import Tensor
 from knowsam.data.annotation import BACKGROUND, LabelArray
 from knowsam.errors import PredictionError
 from knowsam.inference.device import is_out_of_memory, memory_remedy, resolve_dtype
+from knowsam.inference.ensemble import EnsembleWeight, ensemble
 from knowsam.inference.planes import network_planes, with_neighbours
 from knowsam.models.students import entropy
 
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
     from knowsam.data.volume import Volume
     from knowsam.data.window import Window
     from knowsam.models.students import Students
-    from knowsam.prior.carried import Carried, Listening
+    from knowsam.propagation.propagated_labels import PropagatedLabels
 
 FloatArray = npt.NDArray[np.float32]
 
-Prior = Callable[[Sequence[int]], "Carried | None"]
+Prior = Callable[[Sequence[int]], "PropagatedLabels | None"]
 """Tells what annotated slices say of some slices; None where they say nothing."""
 
 _BATCH_SLICES = 8
@@ -129,7 +130,7 @@ class Predictor:
         device: torch.device,
         planes: Tensor | None = None,
         prior: Prior | None = None,
-        listening: Listening | None = None,
+        listening: EnsembleWeight | None = None,
     ) -> None:
         self.students = students
         self._prior = prior
@@ -206,7 +207,7 @@ class Predictor:
             disagreement = torch.zeros_like(probabilities[:, :1])
         else:
             students, disagreement = self._asked(indices, carried)
-            probabilities, share = carried.joined(students, self.listening)
+            probabilities, share = ensemble(carried, students, self.listening)
             disagreement = disagreement * share
         size = self.window.extent
         resized = [
@@ -215,7 +216,7 @@ class Predictor:
         ]
         return resized[0].cpu(), resized[1].cpu()
 
-    def _asked(self, indices: Sequence[int], carried: Carried | None) -> tuple[Tensor, Tensor]:
+    def _asked(self, indices: Sequence[int], carried: PropagatedLabels | None) -> tuple[Tensor, Tensor]:
         """Return what the students say: probabilities (B, C, H, W) and disagreement (B, 1, H, W) on network planes."""
         self.students.eval()
         rows = torch.tensor(indices, device=self._planes.device)

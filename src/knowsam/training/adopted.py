@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING
 
+from knowsam.inference.ensemble import STUDENTS_ALONE, EnsembleWeight
 from knowsam.inference.predictor import Predictor
 from knowsam.models.class_heads import students_with_classes
-from knowsam.prior.carried import STUDENTS_ALONE, Listening
 from knowsam.training.events import Validated
 from knowsam.training.live_refresh import LiveRefresh
 from knowsam.training.validation import agreement, holdout_dice
@@ -66,20 +66,20 @@ class AdoptedStudents:
     ) -> None:
         self.students = copy.deepcopy(learner.averaged)
         self.have_learnt = False
-        self._listening: Listening | None = None
+        self._listening: EnsembleWeight | None = None
         self._last_error = 1.0
         self._learner, self._referee = learner, referee
         self._config, self._device, self._interruption = config, device, interruption
         self._point_at(cases, slices)
         self.live = LiveRefresh(self.predictors, cases[0].annotation.classes, share=config.training.refresh_share)
-        for number, prior in enumerate(slices.priors):
-            if prior is not None and prior.says_something:
+        for number, prior in enumerate(slices.propagations):
+            if prior is not None and prior.can_propagate:
                 self.live.outdate_slices(number, range(len(slices.planes[number])))
 
     def can_predict(self, case: int) -> bool:
         """Tell whether there is anything to show of a volume."""
         prior = self._priors[case]
-        return self.have_learnt or (prior is not None and prior.says_something)
+        return self.have_learnt or (prior is not None and prior.can_propagate)
 
     def change_classes(self, cases: Sequence[Case], slices: TrainingSlices, sources: Sources) -> None:
         """Predict other classes from now on, with what was learnt of the known ones."""
@@ -144,22 +144,22 @@ class AdoptedStudents:
         error, self._last_error = max(measured, self._last_error), measured
         return error
 
-    def _guessed(self, error: float) -> Listening | None:
+    def _guessed(self, error: float) -> EnsembleWeight | None:
         """Return how students are listened to that have learnt from slices of these volumes."""
         prior = self._config.prior
         known = error < _LARGEST_ERROR
-        return Listening(error, prior.student_share, prior.trust_slices, prior.caution) if known else None
+        return EnsembleWeight(error, prior.student_share, prior.trust_slices, prior.caution) if known else None
 
-    def _proven(self, error: float) -> Listening:
+    def _proven(self, error: float) -> EnsembleWeight:
         """Return how students are listened to that have not."""
-        return Listening(error, 1.0, self._config.prior.proven_trust_slices, 1.0, is_proven=True)
+        return EnsembleWeight(error, 1.0, self._config.prior.proven_trust_slices, 1.0, is_held_out=True)
 
     def _with_neighbours(self, keys: Collection[SliceKey]) -> Collection[SliceKey]:
         """Leave the outermost annotated slices out, small and with shapes on one side only, if there are others."""
         priors = self._priors
         return [key for key in keys if (own := priors[key.case]) and own.lies_between(key.slice_index)] or keys
 
-    def _score(self, cases: Sequence[Case], listening: Listening | None) -> tuple[float | None, bool]:
+    def _score(self, cases: Sequence[Case], listening: EnsembleWeight | None) -> tuple[float | None, bool]:
         """Return the learning students' Dice on held-out slices, and whether what is carried does better alone."""
         for candidate in self._candidates:
             candidate.listening = listening
@@ -169,17 +169,17 @@ class AdoptedStudents:
 
     @property
     def _carries(self) -> bool:
-        return any(prior is not None and prior.says_something for prior in self._priors)
+        return any(prior is not None and prior.can_propagate for prior in self._priors)
 
-    def _listen(self, listening: Listening | None) -> None:
+    def _listen(self, listening: EnsembleWeight | None) -> None:
         self._listening = listening
         for predictor in self.predictors:
             predictor.listening = listening
 
     def _point_at(self, cases: Sequence[Case], slices: TrainingSlices) -> None:
-        self._priors = slices.priors
-        shown = [None if prior is None else prior.shown for prior in slices.priors]
-        learnt = [None if prior is None else prior.judged for prior in slices.priors]
+        self._priors = slices.propagations
+        shown = [None if prior is None else prior.for_display for prior in slices.propagations]
+        learnt = [None if prior is None else prior.for_validation for prior in slices.propagations]
         self.predictors = self._predictors(self.students, cases, slices, shown)
         self._candidates = self._predictors(self._learner.averaged, cases, slices, learnt)
         self._carried_alone = self._predictors(self._learner.averaged, cases, slices, learnt)
@@ -192,7 +192,7 @@ class AdoptedStudents:
         cases: Sequence[Case],
         slices: TrainingSlices,
         priors: Sequence[Prior | None],
-        listening: Listening | None = None,
+        listening: EnsembleWeight | None = None,
     ) -> list[Predictor]:
         return [
             Predictor(

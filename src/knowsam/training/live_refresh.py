@@ -31,9 +31,9 @@ _LONGEST_S = 1.0
 class LiveRefresh:
     """Keeps the predictions of one watched volume up to date while its students change.
 
-    A prediction is out of date when other shapes are carried to its slice, and when the students that made it have been
-    replaced. The former come first and by themselves; of the latter those near the watched slice, then the oldest; of
-    equals the nearest.
+    A prediction is out of date when other labels are propagated to its slice, and when the students that made it have
+    been replaced. The former come first and by themselves; of the latter those near the watched slice, then the oldest;
+    of equals the nearest.
 
     Parameters
     ----------
@@ -65,12 +65,12 @@ class LiveRefresh:
         self._students += 1
 
     def outdate_slices(self, case: int, indices: Sequence[int]) -> None:
-        """Note that other shapes are carried to some slices; they are as urgent as if they had never been predicted."""
+        """Note that other labels are propagated to some slices, as urgent as if they had never been predicted."""
         self._made_by[case][list(indices)] = -1
 
     @property
-    def carried_anew(self) -> bool:
-        """Whether slices of the watched volume wait for other shapes than they show."""
+    def has_urgent(self) -> bool:
+        """Whether slices of the watched volume wait for other propagated labels than they show."""
         return self._case is not None and bool((self._made_by[self._case] < 0).any())
 
     def watch(self, case: int, index: int | None) -> None:
@@ -113,7 +113,7 @@ class LiveRefresh:
     def _most_urgent(self, limit: int) -> list[int]:
         assert self._case is not None
         made_by = self._made_by[self._case]
-        waiting = np.flatnonzero(made_by < (0 if self.carried_anew else self._students))
+        waiting = np.flatnonzero(made_by < (0 if self.has_urgent else self._students))
         distance = np.abs(waiting - self._index)
         age = np.where(distance <= _NEAR, -1, made_by[waiting])
         order = np.lexsort((waiting, distance, age))[:limit]

@@ -234,14 +234,14 @@ class TrainingSession:
     def _train(self) -> Iterator[Event]:
         validated_at = 0.0
         yield from self._obey()
-        yield from self._show_carried()
+        yield from self._show_propagated()
         yield from self._refresh(0.0)
         while (progress := self._progress()) < 1.0:
             yield from self._obey()
             if self._stopping:
                 break
             yield from self._take_in()
-            yield from self._show_carried()
+            yield from self._show_propagated()
             if self._stopping:
                 break
             if self._is_new_ground and len(self._annotated) < self.config.training.adaptation_minimum:
@@ -408,12 +408,12 @@ class TrainingSession:
             return
         changed = self._slices.annotate(message.case, message.label_slice)
         self._adopted.live.outdate_slices(message.case, changed)
-        while self._adopted.live.carried_anew and self._mailbox.is_empty:
+        while self._adopted.live.has_urgent and self._mailbox.is_empty:
             yield self._adopted.live.some()
 
-    def _show_carried(self) -> Iterator[Event]:
-        """Send slices that other shapes are carried to at once: it takes no training to know better."""
-        while self._can_show and self._adopted is not None and self._adopted.live.carried_anew and not self._stopping:
+    def _show_propagated(self) -> Iterator[Event]:
+        """Send slices that other labels are propagated to at once: it takes no training to know better."""
+        while self._can_show and self._adopted is not None and self._adopted.live.has_urgent and not self._stopping:
             yield self._adopted.live.some()
             yield from self._obey()
 

@@ -21,19 +21,19 @@ from knowsam.data.window import (
 )
 from knowsam.inference.device import to_device
 from knowsam.inference.planes import network_labels, network_planes
-from knowsam.prior.sampling import warp
+from knowsam.propagation.sampling import warp
 from knowsam.training.augment import augment_strongly, augment_weakly, warp_labels
 from knowsam.training.batch import Batch, Origin, PseudoLabels
-from knowsam.training.carried_batch import CarriedBatch, carried_to
-from knowsam.training.volume_prior import VolumePrior
+from knowsam.training.propagated_batch import PropagatedBatch, propagated_to
+from knowsam.training.volume_propagation import VolumePropagation
 
 if TYPE_CHECKING:
     from knowsam.config import Config
     from knowsam.data.case import Case
     from knowsam.training.interruption import Interruption
 
-_REHEARSAL_RATE = 0.1
-"""How often a volume that is annotated without a gap is taken for one of which other slices are."""
+_SIMULATION_RATE = 0.1
+"""How often other slices of a volume that is annotated without a gap are taken as the only annotated ones."""
 
 
 def common_windows(cases: Sequence[Case], config: Config, pixel_mm: float | None = None) -> tuple[list[Window], float]:
@@ -101,8 +101,8 @@ class TrainingSlices:
         # Views into the one tensor, so that a batch over several volumes is gathered by a single index.
         self.planes = self._all_planes.split([len(own) for own in planes])
         self._first_row = np.cumsum([0, *(len(own) for own in planes)])
-        self.priors = tuple(
-            VolumePrior(case, own, window, config.prior, check) if config.method.shape_prior else None
+        self.propagations = tuple(
+            VolumePropagation(case, own, window, config.prior, check) if config.method.shape_prior else None
             for case, own, window in zip(cases, self.planes, windows, strict=True)
         )
         self._config = config
@@ -121,20 +121,20 @@ class TrainingSlices:
         for number, case in enumerate(cases):
             for label_slice in case.annotation.slices.values():
                 self._label(number, label_slice)
-        for prior, case in zip(self.priors, cases, strict=True):
-            if prior is not None:
-                prior.relabel(case)
+        for propagation, case in zip(self.propagations, cases, strict=True):
+            if propagation is not None:
+                propagation.relabel(case)
 
     def annotate(self, case: int, label_slice: LabelSlice) -> list[int]:
         """Take in a painted or corrected slice; call `restart_streams` after the last one.
 
         Returns
         -------
-        The slices whose carried shapes it changes, ascending.
+        The slices whose propagated labels it changes, ascending.
         """
         self._label(case, label_slice)
-        prior = self.priors[case]
-        return [] if prior is None else prior.annotate(label_slice, self._classes)
+        propagation = self.propagations[case]
+        return [] if propagation is None else propagation.annotate(label_slice, self._classes)
 
     def _label(self, case: int, label_slice: LabelSlice) -> None:
         key = SliceKey(case, label_slice.index)
@@ -151,9 +151,9 @@ class TrainingSlices:
         self._labelled = SliceStream(labelled, self._order)
         # Where everything is annotated, the annotated images serve as unlabelled ones too.
         self._unlabelled = SliceStream(unlabelled or labelled, self._order)
-        for number, prior in enumerate(self.priors):
-            if prior is not None:
-                prior.hold_out([key.slice_index for key in holdout if key.case == number])
+        for number, propagation in enumerate(self.propagations):
+            if propagation is not None:
+                propagation.hold_out([key.slice_index for key in holdout if key.case == number])
 
     @property
     def labelled_keys(self) -> tuple[SliceKey, ...]:
@@ -161,42 +161,42 @@ class TrainingSlices:
         return self._labelled.keys
 
     def batch(self, labelled: int, unlabelled: int) -> Batch:
-        """Draw and augment a batch of `labelled` + `unlabelled` slices, with the shapes carried to them as channels."""
+        """Draw and augment a batch of `labelled` + `unlabelled` slices, with labels propagated to them as channels."""
         keys = self._labelled.draw(labelled)
         labels = torch.stack([self._labels[key] for key in keys])
         n = len(keys)
         keys += self._unlabelled.draw(unlabelled)
-        plain, carried = self._images(keys), None
-        self._rehearse({key.case for key in keys})
+        plain, propagated = self._images(keys), None
+        self._simulate_sparse_annotation({key.case for key in keys})
         if self._config.method.shape_prior:
-            carried = self._carried_to(keys, n)
-            plain = torch.cat([plain, carried.channels], dim=1)
+            propagated = self._propagated_to(keys, n)
+            plain = torch.cat([plain, propagated.channels], dim=1)
         augment, generator = self._config.augment, self._generator
         images, grid = augment_weakly(plain[:n], augment, generator)
         bent, grid_bent = plain[n:], grid[:0]
         if len(bent):
             bent, grid_bent = augment_strongly(bent, augment, generator)
-        prompts = None if carried is None else carried.mask_prompts
+        prompts = None if propagated is None else propagated.mask_prompts
         origin = Origin(self._rows(keys), self.planes, plain, labels, torch.cat([grid, grid_bent]), prompts)
         pseudo_labels = None
-        if carried is not None and len(bent):
+        if propagated is not None and len(bent):
             pseudo_labels = PseudoLabels(
-                warp(carried.probabilities[n:], grid_bent), warp(carried.confidence[n:], grid_bent)
+                warp(propagated.probabilities[n:], grid_bent), warp(propagated.confidence[n:], grid_bent)
             )
         return Batch(images, warp_labels(labels, grid), bent, origin, pseudo_labels)
 
-    def _rehearse(self, cases: Collection[int]) -> None:
-        """Carry other slices now and then in volumes that are annotated without a gap."""
+    def _simulate_sparse_annotation(self, cases: Collection[int]) -> None:
+        """Propagate from other slices now and then in volumes that are annotated without a gap."""
         for number in cases:
-            prior = self.priors[number]
-            if prior is not None and prior.rehearses and self._order.random() < _REHEARSAL_RATE:
-                prior.rehearse(self._order)
+            propagation = self.propagations[number]
+            if propagation is not None and propagation.is_dense and self._order.random() < _SIMULATION_RATE:
+                propagation.simulate_sparse_annotation(self._order)
 
-    def _carried_to(self, keys: Sequence[SliceKey], labelled: int) -> CarriedBatch:
-        return carried_to(
+    def _propagated_to(self, keys: Sequence[SliceKey], labelled: int) -> PropagatedBatch:
+        return propagated_to(
             keys,
             labelled,
-            self.priors,
+            self.propagations,
             classes=self._classes,
             plane=self.windows[0].plane,
             config=self._config.prior,

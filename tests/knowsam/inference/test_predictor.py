@@ -15,9 +15,10 @@ from knowsam.config import Config
 from knowsam.data.annotation import BACKGROUND
 from knowsam.data.window import Window
 from knowsam.errors import PredictionError
+from knowsam.inference.ensemble import EnsembleWeight
 from knowsam.inference.predictor import Predictor, SlicePrediction, outward
 from knowsam.models.students import StudentLogits, Students
-from knowsam.prior.carried import Carried, Listening
+from knowsam.propagation.propagated_labels import PropagatedLabels
 
 if TYPE_CHECKING:
     from knowsam.data.volume import Volume
@@ -210,11 +211,11 @@ class Shapes:
     def __init__(self, nearest_slices: float) -> None:
         self.nearest_slices = nearest_slices
 
-    def __call__(self, indices: Sequence[int]) -> Carried:
+    def __call__(self, indices: Sequence[int]) -> PropagatedLabels:
         inside = 8.0 - (torch.arange(32.0) - 15.5).abs().expand(len(indices), 1, 32, 32)
         shapes = torch.cat([-inside, inside], dim=1)
         nearest = torch.full((len(indices), 1, 1, 1), self.nearest_slices)
-        return Carried(shapes, shapes, torch.zeros_like(nearest), nearest, softness_px=0.1)
+        return PropagatedLabels(shapes, shapes, torch.zeros_like(nearest), nearest, softness_px=0.1)
 
 
 STRIPE = np.tile((np.abs(np.arange(32) - 15.5) < 8).astype(np.uint8), (32, 1))
@@ -231,7 +232,7 @@ def with_shapes(
         config=config,
         device=CPU,
         prior=Shapes(nearest),
-        listening=None if error is None else Listening(error, most, 2.0, 3.0),
+        listening=None if error is None else EnsembleWeight(error, most, 2.0, 3.0),
     )
 
 
@@ -278,7 +279,7 @@ def test_students_count_the_more_the_farther_annotated_slices_are_and_the_less_t
 def test_the_error_of_the_students_may_change_at_any_time(ball: Volume, config: Config) -> None:
     predictor = with_shapes(KnownStudents(SURE, SURE, SURE), ball, config, 1e6, 0.0)
     for error, area in ((0.0, 32 * 32), (None, 32 * 16), (0.0, 32 * 32)):
-        predictor.listening = None if error is None else Listening(error, 1.0, 2.0, 3.0)
+        predictor.listening = None if error is None else EnsembleWeight(error, 1.0, 2.0, 3.0)
         (prediction,) = predictor.slices([5])
         assert prediction.labels.sum() == area
 

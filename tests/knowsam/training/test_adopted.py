@@ -61,4 +61,4 @@ def test_students_that_see_what_is_carried_have_no_error(
     monkeypatch.setattr("knowsam.training.adopted.agreement", lambda *_: 1.0)
     listening = last_of(case, carrying_config).predictor().listening
     assert listening is not None
-    assert listening.error == 0.0
+    assert listening.student_error == 0.0

@@ -174,13 +174,13 @@ def test_of_the_slices_farther_off_the_oldest_predictions_come_first(clock: Simp
     assert list(chain(*map(indices, until_done(live)))) == [0, 1, 2, 7, 8, 9, 10, 11, 3, 4, 5, 6]
 
 
-def test_slices_that_other_shapes_are_carried_to_come_first_and_by_themselves(clock: SimpleNamespace) -> None:
+def test_slices_that_other_labels_are_propagated_to_come_first_and_by_themselves(clock: SimpleNamespace) -> None:
     live = watching(clock, 5)
     until_done(live)
     live.outdate()
     live.outdate_slices(0, [1, 2, 9])
     shown = []
-    while live.carried_anew:
+    while live.has_urgent:
         shown += indices(live.some())
     assert sorted(shown) == [1, 2, 9]
     assert live.outdated == 9

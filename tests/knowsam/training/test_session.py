@@ -586,7 +586,7 @@ def test_the_error_of_students_is_proven_by_slices_they_have_not_learnt_from(
             break
     listening = again.predictor().listening
     assert listening is not None
-    assert listening.is_proven == (not trained)
+    assert listening.is_held_out == (not trained)
 
 
 @pytest.mark.parametrize(("trained", "rate"), [((), 1e-4), ((SliceKey(0, 4),), 1e-3)])
