@@ -55,7 +55,6 @@ class Workbench(QObject):
         self.autosave = Autosave(parent=self)
         self._letters = OrientationLetters(viewer)
         self._keys = Keys(viewer, self._key_actions())
-        self._in_training: Worksheet | None = None
         self._live = True
         self._closed = False
         self._letters_shown = False
@@ -230,7 +229,6 @@ class Workbench(QObject):
         settings = TrainingSettings(
             train.budget(), train.config(), train.teacher(), train.device(), continued=train.continues()
         )
-        self._in_training = worksheet
         self._display.begin(worksheet, settings.config)
         self.controller.train(Case(worksheet.volume, annotation), settings, worksheet, worksheet.machine_made)
         self._watch()
@@ -238,6 +236,7 @@ class Workbench(QObject):
     def _on_live_toggled(self, live: bool) -> None:
         self._live = live
         self.bridge.set_live_visible(live)
+        self._watch()
 
     def _on_export_requested(self, path: Path) -> None:
         self.bridge.flush()
@@ -270,9 +269,11 @@ class Workbench(QObject):
 
     def _on_images_changed(self, names: list[str], chosen: str | None) -> None:
         self._annotate.set_images(names, chosen)
-        trained = self._in_training
-        if trained is not None and not self.bridge.holds(trained):
+        work, is_trained = self.controller.work, self.controller.is_running
+        if work is not None and not self.bridge.holds(work):
             self.controller.close()
+            if not is_trained:
+                return
             self._display.say(
                 "The image was removed, so its training was ended, and what was learnt is gone. "
                 "What you painted was kept: open the image again to get it back."
@@ -293,10 +294,21 @@ class Workbench(QObject):
         self._show_worksheet()
 
     def _on_slice_annotated(self, label_slice: LabelSlice) -> None:
-        trained = self._in_training
-        if trained is not None and self._is_current():
-            self.controller.submit(SliceAnnotated(label_slice, by_hand=trained.by_hand(label_slice.index)))
+        worksheet = self.bridge.worksheet
+        if worksheet is not None and self._is_current():
+            self.controller.submit(SliceAnnotated(label_slice, by_hand=worksheet.by_hand(label_slice.index)))
+        else:
+            self._propagate()
         self._show_worksheet_soon()
+
+    def _propagate(self) -> None:
+        """Show without a training what the painted slices say of the others, as soon as two of them are complete."""
+        worksheet, config = self.bridge.worksheet, self._train.config()
+        if worksheet is None or self.controller.is_running or not self._live or self.bridge.plane_question is not None:
+            return
+        if config.method.shape_prior and len(worksheet.outlined) > 1:
+            self.controller.propagate(Case(worksheet.volume, worksheet.annotation()), config, worksheet)
+            self._watch()
 
     def _on_slices_changed(self) -> None:
         """Follow the predictions; what a person does comes by other signals too, and is shown sooner."""
@@ -318,14 +330,16 @@ class Workbench(QObject):
     def _watch(self) -> None:
         """Tell the session which slice is on the screen.
 
-        It goes on to predict while another volume is there or nothing is to be seen: what is exported must be complete.
+        A training goes on to predict while another volume is there or nothing is to be seen: what is exported must be
+        complete.
         """
         if self._is_current():
-            self.controller.submit(Watch(self.bridge.current_index))
+            is_watched = self._live or self.controller.is_running
+            self.controller.submit(Watch(self.bridge.current_index if is_watched else None))
 
     def _is_current(self) -> bool:
-        """Whether the volume on the screen is the one that is trained on."""
-        return self._in_training is not None and self.bridge.worksheet is self._in_training
+        """Whether the volume on the screen is the one that training or propagation goes on with."""
+        return self.controller.work is not None and self.bridge.worksheet is self.controller.work
 
     def _show_worksheet_soon(self) -> None:
         self._show_worksheet_within(_SOON_MS)
@@ -367,11 +381,10 @@ class Workbench(QObject):
     def _on_stage_changed(self, stage: Stage | None) -> None:
         self.bridge.set_training(stage is not None)
         if stage is None:
-            self._in_training = None
             self._show_worksheet_soon()
 
     def _on_predicted(self, ready: PredictionReady) -> None:
-        worksheet = self._in_training
+        worksheet = self.controller.work
         # A prediction made before a class went away counts its classes otherwise; a new one is on its way.
         if worksheet is not None and _values(ready.classes) == _values(worksheet.classes):
             slices = ((one.index, one.labels, one.uncertainty_percent) for one in ready.slices)

@@ -57,8 +57,8 @@ def training(desk: Desk) -> Desk:
 
 def goes_on(desk: Desk) -> bool:
     """Tell whether training takes further steps."""
-    before = desk.session._steps
-    desk.wait_until(lambda: desk.session._steps > before)
+    before = desk.session.trainer.steps
+    desk.wait_until(lambda: desk.session.trainer.steps > before)
     return desk.is_running
 
 
@@ -202,8 +202,8 @@ def test_another_image_is_chosen_while_training_and_then_the_first_again(trainin
     training.look_at(4)
     training.paint(_labels_of(training, "other"), LIVER, [(4, 10, 10), (4, 20, 20)])
     training.wait_until(lambda: training.sheet.annotated == (4,))
-    before = session._steps
-    training.wait_until(lambda: session._steps > before + 1)
+    before = session.trainer.steps
+    training.wait_until(lambda: session.trainer.steps > before + 1)
     assert not training.sheet.predicted
     assert sorted(session.cases[0].annotation.slices) == [10, 15, 22]
     _choose(training, first.volume.name)

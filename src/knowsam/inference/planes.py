@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,38 @@ if TYPE_CHECKING:
     from knowsam.data.window import Window
 
 _CHUNK_SLICES = 32
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkSlices:
+    """All slices of one volume as a network sees them.
+
+    Parameters
+    ----------
+    planes : (N, H, W), float32 in [0, 1], on the device.
+    window : the part of each slice that they show.
+    axis : working axis the slices are stacked along.
+    volume_shape : (Z, Y, X).
+    """
+
+    planes: Tensor
+    window: Window
+    axis: int
+    volume_shape: tuple[int, int, int]
+
+    @property
+    def slice_shape(self) -> tuple[int, int]:
+        """(H, W) of a slice of the volume."""
+        first, second = (n for axis, n in enumerate(self.volume_shape) if axis != self.axis)
+        return first, second
+
+
+def network_slices(
+    volume: Volume, axis: int, window: Window, clip_percent: float, device: torch.device
+) -> NetworkSlices:
+    """Return all slices along `axis`, resampled to the network plane."""
+    planes = network_planes(volume, axis, window, clip_percent).to(device)
+    return NetworkSlices(planes, window, axis, volume.shape)
 
 
 def network_planes(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from knowsam.models.entropy import entropy
 from knowsam.models.unet import UNet, norm_layer
 from knowsam.models.vnet import VNet
 
@@ -20,15 +21,6 @@ class StudentLogits(NamedTuple):
     unet: Tensor
     vnet: Tensor
     fused: Tensor
-
-
-def entropy(probabilities: Tensor) -> Tensor:
-    """Return the entropy in nats (B, H, W) of class probabilities (B, C, H, W); its gradient is finite at 0 and 1.
-
-    >>> entropy(torch.tensor([1.0, 0.0]).view(1, 2, 1, 1)).abs().item()
-    0.0
-    """
-    return -(probabilities * probabilities.clamp_min(1e-8).log()).sum(dim=1)
 
 
 class Fusion(nn.Module):

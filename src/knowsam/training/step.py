@@ -39,7 +39,7 @@ class StepLosses:
     distillation: float
     mixing: float
     teacher: float
-    pseudo_labels: float = 0.0
+    propagation: float = 0.0
 
     @property
     def total(self) -> float:
@@ -51,7 +51,7 @@ class StepLosses:
             + self.distillation
             + self.mixing
             + self.teacher
-            + self.pseudo_labels
+            + self.propagation
         )
 
 
@@ -86,7 +86,7 @@ def step_losses(
 
     weight = consistency_weight(progress, peak=config.loss.consistency_peak, steepness=config.loss.ramp_steepness)
     supervised = _supervised(_rows(logits, slice(n)), batch.labels)
-    consistency = entropy = distillation = mixing = teacher = pseudo_labels = torch.zeros_like(supervised)
+    consistency = entropy = distillation = mixing = teacher = propagation = torch.zeros_like(supervised)
     if config.method.cotraining:
         consistency = weight * _consistency(logits)
         entropy = config.loss.entropy_weight * _entropy(logits)
@@ -95,11 +95,11 @@ def step_losses(
         teacher = taught.loss
     if batch.pseudo_labels is not None:
         unlabelled = _rows(logits, slice(n, None))
-        pseudo_labels = config.prior.pseudo_label_weight * _pseudo_labels(unlabelled, batch.pseudo_labels)
+        propagation = config.prior.pseudo_label_weight * _pseudo_labels(unlabelled, batch.pseudo_labels)
     if _is_mixed(config, progress, number) and len(batch.unlabelled):
         mixed = _mix(batch, logits, taught, config)
         mixing = _mixed(students, mixed, weight, config, dtype)
-    return torch.stack([supervised, consistency, entropy, distillation, mixing, teacher, pseudo_labels])
+    return torch.stack([supervised, consistency, entropy, distillation, mixing, teacher, propagation])
 
 
 def uses_unlabelled(config: Config) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,7 @@ from knowsam.data.annotation import BACKGROUND
 from knowsam.data.window import Window
 from knowsam.errors import PredictionError
 from knowsam.inference.ensemble import EnsembleWeight
+from knowsam.inference.planes import network_slices
 from knowsam.inference.predictor import Predictor, SlicePrediction, outward
 from knowsam.models.students import StudentLogits, Students
 from knowsam.propagation.propagated_labels import PropagatedLabels
@@ -64,7 +66,8 @@ def config() -> Config:
 
 
 def predictor(students: nn.Module, volume: Volume, config: Config, window: Window = WHOLE, axis: int = 0) -> Predictor:
-    return Predictor(students, volume, axis=axis, window=window, config=config, device=CPU)  # type: ignore[arg-type]
+    slices = network_slices(volume, axis, window, config.plane.clip_percent, CPU)
+    return Predictor(slices, config, students.classes, students)  # type: ignore[arg-type]
 
 
 def first_slice(students: nn.Module, volume: Volume, config: Config, window: Window = WHOLE) -> SlicePrediction:
@@ -224,16 +227,8 @@ STRIPE = np.tile((np.abs(np.arange(32) - 15.5) < 8).astype(np.uint8), (32, 1))
 def with_shapes(
     students: nn.Module, volume: Volume, config: Config, nearest: float, error: float | None, most: float = 1.0
 ) -> Predictor:
-    return Predictor(
-        students,  # type: ignore[arg-type]
-        volume,
-        axis=0,
-        window=WHOLE,
-        config=config,
-        device=CPU,
-        prior=Shapes(nearest),
-        listening=None if error is None else EnsembleWeight(error, most, 2.0, 3.0),
-    )
+    weight = None if error is None else EnsembleWeight(error, most, 2.0, 3.0)
+    return replace(predictor(students, volume, config), propagate=Shapes(nearest), weight=weight)
 
 
 @pytest.mark.parametrize("nearest", [0.0, 3.0, 1000.0])
@@ -276,12 +271,10 @@ def test_students_count_the_more_the_farther_annotated_slices_are_and_the_less_t
     assert by_error == sorted(set(by_error))
 
 
-def test_the_error_of_the_students_may_change_at_any_time(ball: Volume, config: Config) -> None:
-    predictor = with_shapes(KnownStudents(SURE, SURE, SURE), ball, config, 1e6, 0.0)
-    for error, area in ((0.0, 32 * 32), (None, 32 * 16), (0.0, 32 * 32)):
-        predictor.listening = None if error is None else EnsembleWeight(error, 1.0, 2.0, 3.0)
-        (prediction,) = predictor.slices([5])
-        assert prediction.labels.sum() == area
+def test_propagated_labels_are_predicted_without_students(ball: Volume, config: Config) -> None:
+    alone = replace(with_shapes(KnownStudents(SURE, SURE, SURE), ball, config, 3.0, None), students=None)
+    (prediction,) = alone.slices([5])
+    np.testing.assert_array_equal(prediction.labels, STRIPE)
 
 
 def test_students_are_shown_what_is_carried_and_zeros_where_nothing_is(ball: Volume, tiny_config: Config) -> None:

@@ -111,8 +111,8 @@ def test_with_all_parts_every_term_counts(carrying_config: Config, batch: Batch)
 def test_without_weight_propagated_labels_are_no_labels(carrying_config: Config, batch: Batch) -> None:
     full = first_step(carrying_config, carrying(batch))
     reduced = first_step(carrying_config.with_values(pseudo_label_weight=0.0), carrying(batch))
-    assert reduced.pseudo_labels == 0
-    assert full.total == pytest.approx(reduced.total + full.pseudo_labels)
+    assert reduced.propagation == 0
+    assert full.total == pytest.approx(reduced.total + full.propagation)
 
 
 def test_propagated_labels_are_learnt_as_labels_of_unlabelled_slices(carrying_config: Config, batch: Batch) -> None:
@@ -120,7 +120,7 @@ def test_propagated_labels_are_learnt_as_labels_of_unlabelled_slices(carrying_co
         learning_rate=0.01, dropout=0.0, variant="none", mixing=False, cotraining=False
     )
     trained = learner(config)
-    losses = [trained.step(carrying(batch), number, 0.0).pseudo_labels for number in range(8)]
+    losses = [trained.step(carrying(batch), number, 0.0).propagation for number in range(8)]
     assert losses[-1] < 0.8 * losses[0]
 
 

@@ -14,7 +14,8 @@ from knowsam.data.volume import Grid, Volume
 from knowsam.data.window import Window
 from knowsam.propagation.sampling import warp
 from knowsam.training.augment import warp_labels
-from knowsam.training.slices import TrainingSlices, common_windows
+from knowsam.training.network_volumes import common_windows
+from knowsam.training.slices import TrainingSlices
 
 if TYPE_CHECKING:
     from knowsam.config import Config

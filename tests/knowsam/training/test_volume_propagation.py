@@ -13,7 +13,7 @@ from knowsam.data.annotation import IGNORE, Annotation, LabelArray, LabelSlice, 
 from knowsam.data.case import Case
 from knowsam.inference.metrics import dice_score
 from knowsam.inference.planes import network_labels, network_planes
-from knowsam.training.slices import common_windows
+from knowsam.training.network_volumes import common_windows
 from knowsam.training.volume_propagation import VolumePropagation
 
 if TYPE_CHECKING:
