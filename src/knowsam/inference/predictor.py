@@ -18,7 +18,7 @@ from knowsam.errors import PredictionError
 from knowsam.inference.device import is_out_of_memory, memory_remedy, resolve_dtype
 from knowsam.inference.ensemble import ensemble
 from knowsam.inference.planes import with_neighbours
-from knowsam.models.entropy import entropy
+from knowsam.inference.uncertainty import error_probability, inverse_temperature
 
 if TYPE_CHECKING:
     from knowsam.config import Config
@@ -46,14 +46,14 @@ class SlicePrediction:
     ----------
     index : position along the axis of the prediction.
     box : (C, h, w), probabilities in the window's box, sum one.
-    box_disagreement : (h, w), half the summed difference of the two students' probabilities, in [0, 1].
+    box_error : (h, w), probability that the most probable class is wrong, 0 in annotated slices.
     window : where the box lies.
     shape : (H, W) of the slice.
     """
 
     index: int
     box: Tensor
-    box_disagreement: Tensor
+    box_error: Tensor
     window: Window
     shape: tuple[int, int]
 
@@ -71,14 +71,9 @@ class SlicePrediction:
         return self._pasted(self.box.argmax(dim=0).to(torch.uint8), BACKGROUND)
 
     @property
-    def entropy(self) -> FloatArray:
-        """(H, W), entropy of the probabilities relative to its maximum, in [0, 1]."""
-        return self._pasted(entropy(self.box[None])[0] / math.log(len(self.box)), 0)
-
-    @property
-    def disagreement(self) -> FloatArray:
-        """(H, W), half the summed difference of the two students' probabilities, in [0, 1]."""
-        return self._pasted(self.box_disagreement, 0)
+    def error_probability(self) -> FloatArray:
+        """(H, W), how probable it is that the label is wrong; 0 in annotated slices and outside the window."""
+        return self._pasted(self.box_error, 0)
 
     def _pasted(self, box: Tensor, outside: int) -> npt.NDArray[Any]:
         whole = np.full(self.shape, outside, box.numpy().dtype)
@@ -93,13 +88,12 @@ class VolumePrediction:
     Parameters
     ----------
     labels : (Z, Y, X), class indices.
-    entropy, disagreement : (Z, Y, X), float16 in [0, 1]: the two kinds of uncertainty.
+    error_probability : (Z, Y, X), float16, how probable it is that the label is wrong.
     probabilities : (C, Z, Y, X), float16, if they were asked for.
     """
 
     labels: LabelArray
-    entropy: npt.NDArray[np.float16]
-    disagreement: npt.NDArray[np.float16]
+    error_probability: npt.NDArray[np.float16]
     probabilities: npt.NDArray[np.float16] | None
 
 
@@ -136,7 +130,7 @@ class Predictor:
         while done < len(indices):
             chosen = indices[done : done + batch_slices]
             try:
-                probabilities, disagreement = self._predict(chosen)
+                probabilities, error = self._predict(chosen)
             except (RuntimeError, MemoryError) as exc:
                 if not is_out_of_memory(exc) or batch_slices == 1:
                     fault = memory_remedy(self._device) if is_out_of_memory(exc) else f"{exc}."
@@ -144,28 +138,26 @@ class Predictor:
                 batch_slices //= 2
                 continue
             done += len(chosen)
-            for index, box, box_disagreement in zip(chosen, probabilities, disagreement[:, 0], strict=True):
-                yield SlicePrediction(index, box, box_disagreement, self.source.window, self.source.slice_shape)
+            for index, box, box_error in zip(chosen, probabilities, error[:, 0], strict=True):
+                yield SlicePrediction(index, box, box_error, self.source.window, self.source.slice_shape)
 
     def volume(self, first: int | None = None, *, keep_probabilities: bool = False) -> VolumePrediction:
         """Predict all slices, from `first` (the middle by default) outward."""
         axis, count = self.source.axis, self.source.volume_shape[self.source.axis]
         shape = (count, *self.source.slice_shape)
         labels = np.empty(shape, np.uint8)
-        entropy, disagreement = np.empty(shape, np.float16), np.empty(shape, np.float16)
+        error_probability = np.empty(shape, np.float16)
         probabilities: npt.NDArray[np.float16] | None = None
         for predicted in self.slices(outward(count, count // 2 if first is None else first)):
             labels[predicted.index] = predicted.labels
-            entropy[predicted.index] = predicted.entropy
-            disagreement[predicted.index] = predicted.disagreement
+            error_probability[predicted.index] = predicted.error_probability
             if keep_probabilities:
                 if probabilities is None:
                     probabilities = np.empty((len(predicted.box), *shape), np.float16)
                 probabilities[:, predicted.index] = predicted.probabilities
         return VolumePrediction(
             np.moveaxis(labels, 0, axis),
-            np.moveaxis(entropy, 0, axis),
-            np.moveaxis(disagreement, 0, axis),
+            np.moveaxis(error_probability, 0, axis),
             None if probabilities is None else np.moveaxis(probabilities, 1, axis + 1),
         )
 
@@ -180,7 +172,7 @@ class Predictor:
 
     @torch.inference_mode()
     def _predict(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Return probabilities (B, C, h, w) and disagreement (B, 1, h, w) on the window's box, on the CPU."""
+        """Return probabilities (B, C, h, w) and that of being wrong (B, 1, h, w) on the window's box, on the CPU."""
         propagated = None if self.propagate is None else self.propagate(indices)
         if propagated is None:
             probabilities, disagreement = self._asked(indices, None)
@@ -192,11 +184,13 @@ class Predictor:
             probabilities, share = ensemble(propagated, students, self.weight)
             disagreement = disagreement * share
         size = self.source.window.extent
-        resized = [
+        probabilities, disagreement = (
             F.interpolate(maps, size=size, mode="bilinear", align_corners=False) if maps.shape[-2:] != size else maps
             for maps in (probabilities, disagreement)
-        ]
-        return resized[0].cpu(), resized[1].cpu()
+        )
+        certainty = torch.ones(1, 1, 1, 1) if propagated is None else inverse_temperature(propagated)
+        error = error_probability(probabilities, disagreement, certainty.to(probabilities))
+        return probabilities.cpu(), error.cpu()
 
     def _asked(self, indices: Sequence[int], propagated: PropagatedLabels | None) -> tuple[Tensor, Tensor]:
         """Return what the students say: probabilities (B, C, H, W) and disagreement (B, 1, H, W) on network planes."""

@@ -44,6 +44,11 @@ class PropagatedLabels(NamedTuple):
         return torch.cat([*sides, 2 * self.probabilities - 1, far], dim=1)
 
     @property
+    def is_one_sided(self) -> Tensor:
+        """(B, 1, 1, 1), whether the slice lies beyond the outermost annotated one."""
+        return (self.position == 0) & (self.nearest_slices > 0)
+
+    @property
     def expected_error(self) -> Tensor:
         """(B, 1, 1, 1), how wrong the blend probably is, in 1 - Dice; 1 beyond the outermost annotated slice.
 
@@ -52,8 +57,7 @@ class PropagatedLabels(NamedTuple):
         disagreement = 1 - slice_dice(self.lower.argmax(dim=1), self.upper.argmax(dim=1), self.lower.shape[1])
         near, far = self.position, 1 - self.position
         expected = disagreement.view(-1, 1, 1, 1) * math.sqrt(2) * near * far / (near**2 + far**2).sqrt()
-        is_one_sided = (self.position == 0) & (self.nearest_slices > 0)
-        return torch.where(is_one_sided, torch.ones_like(expected), expected)
+        return torch.where(self.is_one_sided, torch.ones_like(expected), expected)
 
     def mixed_with(self, own: Tensor, mixing_rate: Tensor) -> PropagatedLabels:
         """Return what would be propagated to the slices if they lay nearer to the annotated ones.

@@ -170,7 +170,7 @@ class PredictedSlice:
     Parameters
     ----------
     labels : (H, W), class indices.
-    uncertainty_percent : (H, W), uint8, entropy relative to its maximum, 0 to 100.
+    uncertainty_percent : (H, W), uint8, probability that the label is wrong, 0 to 100.
     """
 
     index: int

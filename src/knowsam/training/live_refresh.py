@@ -127,5 +127,5 @@ class LiveRefresh:
 
 
 def _as_shown(prediction: SlicePrediction) -> PredictedSlice:
-    percent = np.rint(prediction.entropy * 100).astype(np.uint8)
+    percent = np.rint(prediction.error_probability * 100).astype(np.uint8)
     return PredictedSlice(prediction.index, prediction.labels, percent)

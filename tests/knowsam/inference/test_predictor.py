@@ -85,8 +85,7 @@ def test_probabilities_of_real_students_sum_to_one_everywhere(
         assert prediction.probabilities.shape == (classes, 32, 32)
         np.testing.assert_allclose(prediction.probabilities.sum(0), 1.0, atol=1e-5)
         assert prediction.probabilities.min() >= 0
-        assert 0 <= prediction.entropy.min() <= prediction.entropy.max() <= 1 + 1e-6
-        assert 0 <= prediction.disagreement.min() <= prediction.disagreement.max() <= 1
+        assert 0 <= prediction.error_probability.min() <= prediction.error_probability.max() <= 1
 
 
 def test_outside_the_window_it_is_certainly_background(ball: Volume, config: Config) -> None:
@@ -95,36 +94,30 @@ def test_outside_the_window_it_is_certainly_background(ball: Volume, config: Con
     inside[4:20, 10:26] = True
     np.testing.assert_array_equal(prediction.labels == BACKGROUND, ~inside)
     np.testing.assert_array_equal(prediction.probabilities[BACKGROUND][~inside], 1.0)
-    np.testing.assert_allclose(prediction.entropy[~inside], 0.0, atol=1e-6)
-    np.testing.assert_array_equal(prediction.disagreement, inside.astype(np.float32))
+    np.testing.assert_allclose(prediction.error_probability, 0.5 * inside, atol=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("logits", "entropy"),
+    ("unet", "vnet", "fused", "error"),
     [
-        (UNDECIDED, 1.0),
-        (SURE, 0.0),
-        ((0.0, 0.0, 0.0, 0.0), 1.0),
-        ((0.0, 0.0, -100.0, -100.0), 0.5),
-        ((0.0, math.log(3)), (0.25 * math.log(4) + 0.75 * math.log(4 / 3)) / math.log(2)),
+        (SURE, SURE, SURE, 0.0),
+        (UNDECIDED, UNDECIDED, UNDECIDED, 0.5),
+        ((0.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 0.0), 0.75),
+        ((0.0, math.log(3)), (0.0, math.log(3)), (0.0, math.log(3)), 0.25),
+        (SURE, OPPOSITE, SURE, 0.5),
+        (SURE, UNDECIDED, SURE, 0.25),
     ],
 )
-def test_entropy_is_relative_to_its_maximum(
-    ball: Volume, config: Config, logits: tuple[float, ...], entropy: float
+def test_students_are_as_probably_wrong_as_they_doubt_or_contradict_each_other(
+    ball: Volume,
+    config: Config,
+    unet: tuple[float, ...],
+    vnet: tuple[float, ...],
+    fused: tuple[float, ...],
+    error: float,
 ) -> None:
-    prediction = first_slice(KnownStudents(logits, logits, logits), ball, config)
-    np.testing.assert_allclose(prediction.entropy, entropy, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("unet", "vnet", "disagreement"),
-    [(SURE, SURE, 0.0), (SURE, OPPOSITE, 1.0), (SURE, UNDECIDED, 0.5), ((0.0, math.log(3)), UNDECIDED, 0.25)],
-)
-def test_disagreement_is_half_the_summed_difference_of_the_students(
-    ball: Volume, config: Config, unet: tuple[float, ...], vnet: tuple[float, ...], disagreement: float
-) -> None:
-    prediction = first_slice(KnownStudents(unet, vnet, UNDECIDED), ball, config)
-    np.testing.assert_allclose(prediction.disagreement, disagreement, atol=1e-6)
+    prediction = first_slice(KnownStudents(unet, vnet, fused), ball, config)
+    np.testing.assert_allclose(prediction.error_probability, error, atol=1e-5)
 
 
 def test_slices_come_in_the_order_asked_for_across_batches(ball: Volume, config: Config) -> None:
@@ -147,7 +140,7 @@ def test_a_volume_is_predicted_voxel_for_voxel_along_any_axis(ball: Volume, conf
     prediction = predictor(Threshold(), ball, config, window, axis).volume(keep_probabilities=True)
     low, high = np.percentile(ball.array, (config.plane.clip_percent, 100 - config.plane.clip_percent))
     np.testing.assert_array_equal(prediction.labels, ball.array > (low + high) / 2)
-    assert prediction.entropy.shape == prediction.disagreement.shape == ball.shape
+    assert prediction.error_probability.shape == ball.shape
     assert prediction.probabilities is not None
     assert prediction.probabilities.shape == (2, *ball.shape)
     np.testing.assert_array_equal(prediction.probabilities.argmax(0), prediction.labels)
@@ -238,7 +231,6 @@ def test_students_whose_error_is_not_known_are_not_asked_where_shapes_are_carrie
     students = KnownStudents(SURE, OPPOSITE, SURE)
     for prediction in with_shapes(students, ball, config, nearest, None).slices([3, 8]):
         np.testing.assert_array_equal(prediction.labels, STRIPE)
-        assert not prediction.disagreement.any()
     assert students.batches == []
 
 
@@ -253,7 +245,6 @@ def test_far_from_annotated_slices_students_have_their_whole_share(ball: Volume,
     students = KnownStudents(SURE, OPPOSITE, SURE)
     (prediction,) = with_shapes(students, ball, config, 1e6, 0.0, most).slices([5])
     assert prediction.probabilities[1, 0, 0] == pytest.approx(most, abs=1e-3)
-    np.testing.assert_allclose(prediction.disagreement, most, atol=1e-3)
 
 
 def test_students_count_the_more_the_farther_annotated_slices_are_and_the_less_they_err(

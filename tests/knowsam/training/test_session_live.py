@@ -205,7 +205,9 @@ def test_what_was_shown_last_is_what_the_predictor_says(
     assert sorted(latest) == list(range(count))
     for prediction in session.predictor().slices(range(count)):
         np.testing.assert_array_equal(latest[prediction.index].labels, prediction.labels)
-        np.testing.assert_allclose(latest[prediction.index].uncertainty_percent, 100 * prediction.entropy, atol=0.6)
+        np.testing.assert_allclose(
+            latest[prediction.index].uncertainty_percent, 100 * prediction.error_probability, atol=0.6
+        )
 
 
 def test_a_slice_turned_to_is_shown_after_the_next_step(case: Case, quick_config: Config, batches: list[Batch]) -> None:
