@@ -151,8 +151,8 @@ def through_window(image: Path, painting: Path, mask: Path, seconds: float, pict
     _, widget = viewer.window.add_plugin_dock_widget("napari-knowsam")
     widget.train.budget = lambda: Budget(seconds=seconds)
     widget.train.train_requested.emit()
-    wait_until(lambda: widget.workbench.controller.is_running)
-    wait_until(lambda: not widget.workbench.controller.is_running)
+    wait_until(lambda: widget.presenter.controller.is_running)
+    wait_until(lambda: not widget.presenter.controller.is_running)
     widget.result.export_requested.emit(mask)
     if pictures is not None:
         pictures.mkdir(parents=True, exist_ok=True)

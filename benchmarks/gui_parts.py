@@ -217,7 +217,7 @@ def _training(window: Window, mode: str, report: Report) -> Iterator[None]:
 
 def _end(window: Window) -> None:
     """Stop the training without its last refresh, and wait for the thread."""
-    worker = window.workbench.controller._worker
+    worker = window.presenter.controller._worker
     window.click_until("Stop", Stage.REFRESHING, None)
     if window.stage is not None:
         window.click_until("Stop", None)
@@ -227,8 +227,8 @@ def _end(window: Window) -> None:
 
 
 def _is_predicted(window: Window) -> bool:
-    worksheet = window.workbench.bridge.worksheet
-    return worksheet is not None and window.workbench.bridge.current_index in worksheet.predicted
+    sync = window.presenter.layers.sync
+    return sync is not None and sync.view.index in sync.document.predictions.indices
 
 
 def _pause_preparing(window: Window, chance: random.Random) -> float:
@@ -279,7 +279,7 @@ def _stop_twice(window: Window, chance: random.Random, step_s: float) -> tuple[f
 
 def _measure_closing(window: Window, mode: str, report: Report) -> None:
     """Close the window, with training or without; and how long the thread of the training outlives the click."""
-    worker = window.workbench.controller._worker
+    worker = window.presenter.controller._worker
     started = time.perf_counter()
     window.viewer.close()
     report.add("viewer.close()", mode, [1e3 * (time.perf_counter() - started)])

@@ -23,7 +23,7 @@ from napari_knowsam.volume_layers import image_layer_data, labels_layer_data
 
 if TYPE_CHECKING:
     from knowsam.training.events import Stage
-    from napari_knowsam.workbench import Workbench
+    from napari_knowsam.presenter import Presenter
 
 _SIZE_PX = (1500, 950)
 _TIMER_MS = 20
@@ -66,9 +66,9 @@ class Window:
         wait_until(lambda: painted.seen, poll_s=0.001)
         opened_ms = _since_ms(started)
         widget.train.budget = lambda: Budget(seconds=_BUDGET_S)
-        self.workbench: Workbench = widget.workbench
-        self.workbench.controller.stepped.connect(self._on_stepped)
-        self.workbench.controller.stage_changed.connect(self._on_stage_changed)
+        self.presenter: Presenter = widget.presenter
+        self.presenter.controller.stepped.connect(self._on_stepped)
+        self.presenter.controller.stage_changed.connect(self._on_stage_changed)
         return opened_ms
 
     def use_teacher(self, teacher: str) -> None:
@@ -134,14 +134,14 @@ class Window:
         self.labels.mode = "pan_zoom"
         self.labels.data[index] = before
         self.labels.refresh()
-        self.workbench.bridge.flush()
+        self.presenter.layers.flush()
         return taken_ms
 
     def _drag(self) -> Generator[float]:
         """Move in circles, stroke after stroke, with two values in turn, so that every move changes pixels."""
-        worksheet = self.workbench.bridge.worksheet
-        assert worksheet is not None
-        values = (1, worksheet.brush_value)
+        document = self.presenter.layers.document
+        assert document is not None
+        values = (1, document.brush_value)
         centre = QPointF(self.canvas.width() / 2, self.canvas.height() / 2)
         number = 0
         while True:

@@ -1,12 +1,14 @@
-"""What is the scale of grey values worth? Labels carried from k painted slices, on percentiles and on the scale in use.
+"""What is the scale of grey values worth? Dice from k painted slices, on percentiles and on the scale in use.
 
-Every image is also tried with a padding value outside the circle of reconstruction, which is to change nothing. Nothing
-is trained: what is carried by registration sees the same planes as the networks, and no seed blurs the comparison.
+Every image is also tried with a padding value outside the circle of reconstruction, which is to change nothing. Without
+`--steps` nothing is trained: labels propagated by registration see the same planes as the networks, and no seed blurs
+the comparison. With it, each score is that of the mask after so many steps, mean over the seeds, without padding.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,8 +21,11 @@ from provenance import provenance
 from tables import table
 from tasks import DataSet, Task
 
+from knowsam import jobs
 from knowsam.config import Config
+from knowsam.data.annotation import class_indices
 from knowsam.data.intensity import HOUNSFIELD, UnitScale, unit_scale
+from knowsam.training.schedule import Budget
 
 PADDING = -3024
 
@@ -31,27 +36,50 @@ def main() -> None:
     parser.add_argument("images", type=Path, nargs="+", help="NAME.nii.gz with NAME_label.nii.gz beside it")
     parser.add_argument("-k", type=int, nargs="+", default=[3, 4, 6], help="annotated slices (default: 3 4 6)")
     parser.add_argument("--file-axis", type=int, default=2, help="axis of the slices in the files (default: 2)")
+    parser.add_argument("--steps", type=int, default=0, help="training steps (default: none)")
+    parser.add_argument("--seeds", type=int, default=2, help="trainings of each row (default: 2)")
     options = parser.parse_args()
-    rows = [row for image in options.images for row in _rows(image, options.file_axis, options.k)]
+    rows = [row for image in options.images for row in _rows(image, options)]
     header = ["image", "scale", "k", "percentiles", "in use", "percentiles, padded", "in use, padded"]
-    print("\n".join([*provenance("none"), table(header, rows)]))
+    header = header[: 5 if options.steps else None]
+    seeds = f"0 to {options.seeds - 1}" if options.steps else "none"
+    print("\n".join([*provenance(seeds), table(header, rows)]))
 
 
-def _rows(image: Path, file_axis: int, counts: list[int]) -> Iterator[list[str]]:
-    label = image.with_name(image.name.replace(".nii.gz", "_label.nii.gz"))
-    data = DataSet(image.parent.name, file_axis, (image,), (label,))
+def _rows(image: Path, options: argparse.Namespace) -> Iterator[list[str]]:
+    if image.parent.name == "images":
+        label = image.parent.with_name("labels") / image.name
+    else:
+        label = image.with_name(image.name.replace(".nii.gz", "_label.nii.gz"))
+    data = DataSet(image.parent.name, options.file_axis, (image,), (label,))
     truth = data.truth(data.volumes[0])
-    for k in counts:
+    for k in options.k:
         task = truth.task(k)
         is_ct = unit_scale(task.case.volume.array, Config().plane.clip_percent) is HOUNSFIELD
-        scores = [f"{score:.3f}" for version in (task, _padded(task)) for score in _scores(version)]
+        versions = (task,) if options.steps else (task, _padded(task))
+        scores = [f"{score:.3f}" for version in versions for score in _scores(version, options)]
         yield [task.name, "CT" if is_ct else "range", str(k), *scores]
+        print(options.steps, image.name, k, *scores, file=sys.stderr, flush=True)
 
 
-def _scores(task: Task) -> Iterator[float]:
+def _scores(task: Task, options: argparse.Namespace) -> Iterator[float]:
     with patch("knowsam.inference.planes.unit_scale", _percentiles):
-        yield task.scores(carried(task, Config())).dice
-    yield task.scores(carried(task, Config())).dice
+        yield _score(task, options)
+    yield _score(task, options)
+
+
+def _score(task: Task, options: argparse.Namespace) -> float:
+    if not options.steps:
+        return task.scores(carried(task, Config())).dice
+    return float(np.mean([task.scores(_trained(task, options.steps, seed)).dice for seed in range(options.seeds)]))
+
+
+def _trained(task: Task, steps: int, seed: int) -> npt.NDArray[np.uint8]:
+    """Return the class indices (N, H, W) after training, empty beyond the outermost painted slices."""
+    config = Config().with_values(variant="none", mixing=False, beyond_ends=False)
+    case, budget = task.case, Budget(steps=steps)
+    result = jobs.segment(case.volume, case.annotation, budget=budget, config=config, seed=seed)
+    return task.slices_first(class_indices(result.labels, case.annotation.classes))
 
 
 def _percentiles(array: npt.NDArray[np.number], clip_percent: float, _: object) -> UnitScale:

@@ -22,10 +22,10 @@ CORRECTED_SLICE = 18
 def main() -> None:
     """Drive the demonstration from the painted slices to a corrected result and take a picture of each step."""
     viewer, widget = open_demo()
-    workbench = widget.workbench
-    assert workbench is not None
-    worksheet = workbench.bridge.worksheet
-    assert worksheet is not None
+    presenter = widget.presenter
+    assert presenter is not None
+    document = presenter.layers.document
+    assert document is not None
 
     progress = 0.0
 
@@ -33,10 +33,10 @@ def main() -> None:
         nonlocal progress
         progress = step.progress
 
-    workbench.controller.stepped.connect(note)
+    presenter.controller.stepped.connect(note)
 
     def picture(name: str) -> None:
-        workbench.bridge.flush()
+        presenter.layers.flush()
         let_live(1.0)
         viewer.window.screenshot(str(FOLDER / f"{name}.png"), flash=False)
         sys.stdout.write(f"{FOLDER / name}.png\n")
@@ -44,8 +44,8 @@ def main() -> None:
     picture("painted")
 
     widget.train.train_requested.emit()
-    workbench.bridge.go_to(CORRECTED_SLICE)
-    wait_until(lambda: CORRECTED_SLICE in worksheet.predicted)
+    presenter.layers.sync.view.go_to(CORRECTED_SLICE)
+    wait_until(lambda: CORRECTED_SLICE in document.predictions.indices)
     wait_until(lambda: progress > 0.6)
     picture("training")
 
@@ -54,10 +54,10 @@ def main() -> None:
     prediction.selected_label, prediction.brush_size, prediction.mode = 1, 9, "paint"
     for column in range(20, 27):
         prediction.paint((CORRECTED_SLICE, 36, column), 1)
-    workbench.bridge.flush()
+    presenter.layers.flush()
     picture("corrected")
 
-    wait_until(lambda: not workbench.controller.is_running)
+    wait_until(lambda: not presenter.controller.is_running)
     uncertainty = next(box for box in widget.result.findChildren(QCheckBox) if box.text() == "Uncertainty")
     uncertainty.click()
     widget.findChild(QScrollArea).ensureWidgetVisible(widget.result)

@@ -21,7 +21,7 @@ from knowsam.io.labels import read_labels
 from napari_knowsam._writer import export_mask, labels_of
 from napari_knowsam.choice_dialog import main_window
 from napari_knowsam.error_messages import errors_shown, told
-from napari_knowsam.layer_group import ROLE_KEY
+from napari_knowsam.new_layers import ROLE_KEY
 from napari_knowsam.opening import Opening
 from napari_knowsam.painted_layer import labels_on_image
 from napari_knowsam.panels.export_dialog import ask_mask_path

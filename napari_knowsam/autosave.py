@@ -19,15 +19,15 @@ import numpy as np
 from platformdirs import user_data_path
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from knowsam.document.snapshot import Snapshot, read_snapshot, write_snapshot
 from knowsam.errors import InputError
-from napari_knowsam.snapshot import Snapshot, read_snapshot, write_snapshot
 from napari_knowsam.termination import before_termination
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from knowsam.data.volume import Volume
-    from napari_knowsam.worksheet import Worksheet
+    from knowsam.document.annotation_document import AnnotationDocument
 
 logger = logging.getLogger(__name__)
 
@@ -66,12 +66,12 @@ class Autosave(QObject):
     def __init__(self, folder: Path | None = None, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._folder = default_folder() if folder is None else folder
-        self._sheet: Worksheet | None = None
+        self._document: AnnotationDocument | None = None
         self._offer: Snapshot | None = None
         self._offers: WeakKeyDictionary[Volume, list[Snapshot]] = WeakKeyDictionary()
-        self._saved: WeakKeyDictionary[Worksheet, Snapshot] = WeakKeyDictionary()
+        self._saved: WeakKeyDictionary[AnnotationDocument, Snapshot] = WeakKeyDictionary()
         self._paths: WeakKeyDictionary[Volume, Path] = WeakKeyDictionary()
-        self._authors: dict[Path, ReferenceType[Worksheet]] = {}
+        self._authors: dict[Path, ReferenceType[AnnotationDocument]] = {}
         self._writing: Future[None] | None = None
         self._has_failed = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="KnowSAM autosave")
@@ -86,38 +86,38 @@ class Autosave(QObject):
         """What can be restored."""
         return self._offer
 
-    def watch(self, sheet: Worksheet | None) -> None:
+    def watch(self, document: AnnotationDocument | None) -> None:
         """Save the work that was watched until now, watch another one, and offer what is lacking in it."""
-        if sheet is not self._sheet:
+        if document is not self._document:
             self.save()
-            self._sheet = sheet
-        if sheet is not None:
-            self._saved.setdefault(sheet, sheet.snapshot())
-            if sheet.volume not in self._offers:
+            self._document = document
+        if document is not None:
+            self._saved.setdefault(document, document.snapshot())
+            if document.volume not in self._offers:
                 self._wait()
-                kept = sorted(self._kept(sheet.volume), key=lambda snapshot: snapshot.taken_at, reverse=True)
-                self._offers[sheet.volume] = kept
+                kept = sorted(self._kept(document.volume), key=lambda snapshot: snapshot.taken_at, reverse=True)
+                self._offers[document.volume] = kept
         self._make_offer()
 
     def settle(self) -> None:
         """Take the offer back, for it was accepted or declined, and make the next one, if any."""
-        if self._sheet is not None and self._offer is not None:
-            self._offers[self._sheet.volume].remove(self._offer)
+        if self._document is not None and self._offer is not None:
+            self._offers[self._document.volume].remove(self._offer)
             self._make_offer()
 
     def save(self) -> None:
         """Begin to write what has changed since the last time, once that is written."""
         self._wait()
-        sheet = self._sheet
-        if sheet is None:
+        document = self._document
+        if document is None:
             return
-        snapshot = sheet.snapshot()
+        snapshot = document.snapshot()
         # What was there before everything was erased may still be wanted.
-        before = self._saved.get(sheet)
-        if not snapshot.records or (before is not None and before.is_unchanged_in(snapshot)):
+        before = self._saved.get(document)
+        if not snapshot.slices or (before is not None and before.is_unchanged_in(snapshot)):
             return
-        self._saved[sheet] = snapshot
-        path, author = self._path(sheet.volume), ref(sheet)
+        self._saved[document] = snapshot
+        path, author = self._path(document.volume), ref(document)
         by_another, self._authors[path] = self._authors.get(path) != author, author
         self._writing = self._thread.submit(_keep, path, snapshot, set_aside=by_another)
 
@@ -130,7 +130,7 @@ class Autosave(QObject):
         """Save, wait for it, and watch nothing any more."""
         self._due.stop()
         self.save_at_once()
-        self._sheet = None
+        self._document = None
         self._thread.shutdown()
 
     def _on_due(self) -> None:
@@ -157,12 +157,12 @@ class Autosave(QObject):
             )
 
     def _make_offer(self) -> None:
-        self._offer = None if self._sheet is None else self._lacking(self._sheet)
+        self._offer = None if self._document is None else self._lacking(self._document)
         self.offered.emit("" if self._offer is None else offer_sentence(len(self._offer.judged), self._offer.taken_at))
 
-    def _lacking(self, sheet: Worksheet) -> Snapshot | None:
-        here = sheet.snapshot()
-        return next((kept for kept in self._offers[sheet.volume] if not here.holds(kept)), None)
+    def _lacking(self, document: AnnotationDocument) -> Snapshot | None:
+        here = document.snapshot()
+        return next((kept for kept in self._offers[document.volume] if not here.holds(kept)), None)
 
     def _kept(self, volume: Volume) -> Iterator[Snapshot]:
         path = self._path(volume)
@@ -208,7 +208,7 @@ def offer_sentence(slices: int, when: datetime) -> str:
 
 
 def _keep(path: Path, snapshot: Snapshot, *, set_aside: bool) -> None:
-    """Write a snapshot, and keep what another worksheet has left there and this one lacks."""
+    """Write a snapshot, and keep what another document has left there and this one lacks."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if set_aside:
         _set_aside(path, snapshot)

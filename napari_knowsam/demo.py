@@ -58,8 +58,9 @@ def open_demo() -> tuple[Viewer, KnowSAMWidget]:
     viewer.open_sample(_PLUGIN, "painted_phantom")
     viewer.layers.selection.active = viewer.layers[0]
     _, widget = viewer.window.add_plugin_dock_widget(_PLUGIN)
-    assert widget.workbench is not None
-    widget.workbench.bridge.go_to_annotated(1)
+    assert widget.presenter is not None
+    assert widget.presenter.layers.sync is not None
+    widget.presenter.layers.sync.go_to_annotated(1)
     return viewer, widget
 
 
@@ -86,21 +87,21 @@ def wait_until(condition: Callable[[], bool], longest_s: float = _LONGEST_S) -> 
 
 
 def _run_unattended(viewer: Viewer, widget: KnowSAMWidget, folder: Path) -> None:
-    workbench = widget.workbench
-    assert workbench is not None
-    worksheet = workbench.bridge.worksheet
-    assert worksheet is not None
-    painted = worksheet.annotated
+    presenter = widget.presenter
+    assert presenter is not None
+    document = presenter.layers.document
+    assert document is not None
+    painted = document.annotated
     started = time.monotonic()
     widget.train.train_requested.emit()
-    wait_until(lambda: bool(worksheet.predicted))
+    wait_until(lambda: bool(document.predictions.indices))
     sys.stdout.write(f"First prediction {time.monotonic() - started:.1f} s after the click\n")
     viewer.window.screenshot(str(folder / "training.png"), flash=False)
-    wait_until(lambda: not workbench.controller.is_running)
+    wait_until(lambda: not presenter.controller.is_running)
     viewer.window.screenshot(str(folder / "trained.png"), flash=False)
     mask = folder / "mask.nii.gz"
     widget.result.export_requested.emit(mask)
-    sys.stdout.write(f"Mask and pictures: {folder}\n{_scores(mask, painted, worksheet.axis)}\n")
+    sys.stdout.write(f"Mask and pictures: {folder}\n{_scores(mask, painted, document.axis)}\n")
 
 
 def _scores(mask: Path, painted: Sequence[int], axis: int) -> str:

@@ -1,9 +1,10 @@
-"""The dock widget: three panels in a column, and a workbench behind them."""
+"""The dock widget: three panels in a column, and a presenter behind them."""
 
 from __future__ import annotations
 
 import gc
 import threading
+from functools import cache
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 from weakref import WeakSet
@@ -15,7 +16,7 @@ from napari_knowsam.panels.annotate_panel import AnnotatePanel
 from napari_knowsam.panels.result_panel import ResultPanel
 from napari_knowsam.panels.section import Section
 from napari_knowsam.panels.train_panel import TrainPanel
-from napari_knowsam.workbench import Workbench
+from napari_knowsam.presenter import Presenter
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -37,7 +38,7 @@ class KnowSAMWidget(QWidget):
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__()
         self.setMinimumWidth(_MINIMUM_WIDTH_PX)
-        self.workbench: Workbench | None = None
+        self.presenter: Presenter | None = None
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         # napari hands out a proxy that makes new objects of the layers at each access, so that none is itself again.
@@ -48,11 +49,11 @@ class KnowSAMWidget(QWidget):
         _widgets.add(self)
         self.annotate, self.train, self.result = AnnotatePanel(), TrainPanel(), ResultPanel()
         column.addWidget(_scrolled(Annotate=self.annotate, Train=self.train, Result=self.result))
-        workbench = self.workbench = Workbench(self._viewer, self.annotate, self.train, self.result)
+        presenter = self.presenter = Presenter(self._viewer, self.annotate, self.train, self.result)
         # Not a method of this widget, which is no more when it is called.
-        self.destroyed.connect(lambda: workbench.end())
-        QApplication.instance().aboutToQuit.connect(workbench.close)
-        workbench.start()
+        self.destroyed.connect(lambda: presenter.end())
+        QApplication.instance().aboutToQuit.connect(presenter.close)
+        presenter.start()
         self._settled = QTimer(self)
         self._settled.setSingleShot(True)
         self._settled.setInterval(_FIRST_PAINT_MS)
@@ -64,21 +65,26 @@ class KnowSAMWidget(QWidget):
         self._looking.setInterval(_LOOKING_MS)
         self._looking.timeout.connect(self._on_looked)
 
-    def close_workbench(self) -> None:
+    def close_presenter(self) -> None:
         """End the training and let go of the viewer."""
-        if self.workbench is not None:
-            self.workbench.close()
-            self.workbench = None
+        if self.presenter is not None:
+            self.presenter.close()
+            self.presenter = None
 
     def works_for(self, viewer: Viewer) -> bool:
         """Tell whether this is the widget at work in a viewer."""
-        return self.workbench is not None and not self.workbench.is_closed and self._viewer is viewer
+        return self.presenter is not None and not self.presenter.is_closed and self._viewer is viewer
 
     def _on_settled(self) -> None:
         """Do what would have held up the first paint."""
-        if self.workbench is not None:
-            self.workbench.show_letters()
-            load = threading.Thread(target=_load_torch, args=(self._devices,), name="KnowSAM loading", daemon=True)
+        if self.presenter is not None:
+            self.presenter.show_letters()
+            load = threading.Thread(
+                target=lambda devices: devices.put(_load_torch()),
+                args=(self._devices,),
+                name="KnowSAM loading",
+                daemon=True,
+            )
             load.start()
             self._looking.start()
 
@@ -91,7 +97,7 @@ class KnowSAMWidget(QWidget):
     def event(self, event: QEvent) -> bool:
         """Notice that napari has taken the widget out of its dock, which is all it does when the dock is closed."""
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.close_workbench()
+            self.close_presenter()
         return bool(super().event(event))
 
 
@@ -115,15 +121,16 @@ def _sentence(text: str) -> QLabel:
     return label
 
 
-def _load_torch(devices: SimpleQueue[tuple[str, ...]]) -> None:
-    """Import what training needs while the person paints, and find out where it can compute."""
+@cache
+def _load_torch() -> tuple[str, ...]:
+    """Import what training needs while the person paints, and return the devices it can compute on beside the CPU."""
     import torch
 
     import knowsam.jobs  # noqa: F401
     from knowsam.training.learner import load_ahead
 
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    devices.put(tuple(name for name, is_there in there.items() if is_there))
     load_ahead()
     # So much that is new makes Python look through everything once, which holds the window up: better now than later.
     gc.collect()
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    return tuple(name for name, is_there in there.items() if is_there)

@@ -7,23 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from knowsam.data.annotation import BACKGROUND_CLASS, default_classes
+from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass, default_classes
 from knowsam.data.orientation import file_index
 from knowsam.data.painted_axis import plausible_axes
 from knowsam.data.painted_slices import UNJUDGED, painted_by_default
 from knowsam.data.resample import placed_on
 from knowsam.data.stray_labels import stray_labels
+from knowsam.document.annotation_document import AnnotationDocument
+from knowsam.document.class_list import ClassList, background_brush
+from knowsam.document.slice_annotation import NOT_PAINTED
 from knowsam.errors import InputError
-from napari_knowsam.class_list import background_brush
-from napari_knowsam.slice_record import NOT_PAINTED
-from napari_knowsam.volume_layers import BACKGROUND_BRUSH_KEY, LayerData, labels_layer_data
+from napari_knowsam.volume_layers import BACKGROUND_BRUSH_KEY, CLASSES_KEY, LayerData, labels_layer_data
 
 if TYPE_CHECKING:
     from napari.layers import Labels
 
     from knowsam.data.painted_slices import PaintedSlices
     from knowsam.data.volume import Grid, Volume
-    from napari_knowsam.slice_record import Values
+    from knowsam.document.slice_annotation import Values
 
 PLANES = ("axial", "coronal", "sagittal")
 """The slices along each working axis."""
@@ -54,6 +55,26 @@ class Painting:
             return None
         named = " or ".join(PLANES[axis] for axis in self.axes)
         return f"It is not clear whether these labels were painted in {named} slices. Choose it under Plane."
+
+
+def opened_document(labels: Labels, volume: Volume, axis: int | None) -> tuple[AnnotationDocument, Painting]:
+    """Return a document that holds what is painted on a layer, which lies on the voxels of a volume, and how it was.
+
+    Parameters
+    ----------
+    axis : working axis to annotate along; by default the one a person seems to have painted along.
+
+    Raises
+    ------
+    InputError
+        If the labels hold more values than classes can be told apart.
+    """
+    values = np.asarray(labels.data)
+    classes, brush_value = _classes_of(labels, values)
+    painting = painting_of(labels, volume, brush_value, axis)
+    document = AnnotationDocument(volume, painting.axes[0], classes, brush_value)
+    document.load(values, painting.partial)
+    return document, painting
 
 
 def painting_of(layer: Labels, volume: Volume, brush_value: int, axis: int | None) -> Painting:
@@ -119,3 +140,18 @@ def _resampled_layer_data(painted: PaintedSlices) -> LayerData:
 
 def _at(values: Any, axis: int, index: int) -> Any:
     return np.moveaxis(values, axis, 0)[index]
+
+
+def _classes_of(labels: Labels, painted: Values) -> tuple[tuple[LabelClass, ...], int]:
+    """Return the classes and the brush value of a layer, from its metadata as far as they are there."""
+    known: tuple[LabelClass, ...] = labels.metadata.get(CLASSES_KEY, ())
+    taken = {label_class.value for label_class in known}
+    brush_value = labels.metadata.get(BACKGROUND_BRUSH_KEY)
+    values = set(np.unique(painted[painted != BACKGROUND_CLASS.value]).tolist()) - {brush_value}
+    if brush_value is None or brush_value in taken:
+        brush_value = background_brush(taken | values)
+    if len(known) < 2:
+        return default_classes(values or {1}), brush_value
+    classes = ClassList(known, brush_value)
+    classes.ensure(values)
+    return classes.all, brush_value

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from knowsam.config import Config
     from knowsam.data.case import Case
+    from knowsam.document.annotation_document import AnnotationDocument
     from knowsam.training.display import Display
     from knowsam.training.events import Message
     from knowsam.training.propagation_session import PropagationSession
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from knowsam.training.session import TrainingSession
     from knowsam.training.trained_model import TrainedModel
     from napari_knowsam.training_worker import Trained
-    from napari_knowsam.worksheet import Worksheet
 
 _CLOSING_S = 1.0
 _LISTENING_MS = 20
@@ -94,11 +94,11 @@ class TrainingController(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._worker: TrainingWorker | SessionWorker[PropagationSession] | None = None
-        self._work: Worksheet | None = None
+        self._work: AnnotationDocument | None = None
         self._budget: Budget | None = None
         self._stage: Stage | None = None
         self._stopped_at_s: float | None = None
-        self._trained: WeakKeyDictionary[Worksheet, Trained] = WeakKeyDictionary()
+        self._trained: WeakKeyDictionary[AnnotationDocument, Trained] = WeakKeyDictionary()
         self._listening = QTimer(self)
         self._listening.setInterval(_LISTENING_MS)
         self._listening.timeout.connect(self._listen)
@@ -109,16 +109,16 @@ class TrainingController(QObject):
         return isinstance(self._worker, TrainingWorker)
 
     @property
-    def work(self) -> Worksheet | None:
+    def work(self) -> AnnotationDocument | None:
         """What training or propagation goes on with."""
         return self._work
 
-    def can_continue(self, work: Worksheet) -> bool:
+    def can_continue(self, work: AnnotationDocument) -> bool:
         """Tell whether a training of this work can go on where an earlier one ended."""
         return work in self._trained
 
     def train(
-        self, case: Case, settings: TrainingSettings, work: Worksheet, machine_made: Collection[int] = ()
+        self, case: Case, settings: TrainingSettings, work: AnnotationDocument, machine_made: Collection[int] = ()
     ) -> None:
         """Start a training; it goes on warm where the last one of the same work ended.
 
@@ -143,7 +143,7 @@ class TrainingController(QObject):
                 "training begins from scratch."
             )
 
-    def propagate(self, case: Case, config: Config, work: Worksheet) -> None:
+    def propagate(self, case: Case, config: Config, work: AnnotationDocument) -> None:
         """Keep the predictions of a work up to date while nobody trains; what goes on already is left to go on.
 
         Parameters

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, QTimer
 
 from knowsam.training import events
 from knowsam.training.events import Stage
-from napari_knowsam import narration
-from napari_knowsam.narration import Shown
+from napari_knowsam import status_messages
+from napari_knowsam.status_messages import Shown
 
 if TYPE_CHECKING:
     from knowsam.config import Config
+    from knowsam.document.annotation_document import AnnotationDocument
     from knowsam.training.events import Finished, PredictionReady, StepDone, Validated
     from napari_knowsam.panels.train_panel import TrainPanel
     from napari_knowsam.training_controller import TrainingController
-    from napari_knowsam.worksheet import Worksheet
 
 _INTERVAL_MS = 1000
 """Steps end many a second, but every repaint of the panel delays the brush."""
@@ -28,13 +29,13 @@ class TrainingDisplay(QObject):
     def __init__(self, panel: TrainPanel, controller: TrainingController, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._panel, self._controller = panel, controller
-        self._sheet: Worksheet | None = None
+        self._document: AnnotationDocument | None = None
         self._stage: Stage | None = None
         self._dice: float | None = None
         self._shown = Shown.NOTHING
         self._was_validated = False
         self._notices: list[str] = []
-        self._sentence = narration.READY
+        self._sentence = status_messages.READY
         self._steps: list[tuple[StepDone, float | None]] = []
         self._outdated: int | None = None
         self._due = QTimer(self)
@@ -49,9 +50,9 @@ class TrainingDisplay(QObject):
         controller.failed.connect(self._on_failed)
         controller.finished.connect(self._on_finished)
 
-    def begin(self, worksheet: Worksheet, config: Config) -> None:
-        """Forget the training before; this worksheet is trained on now, with these settings."""
-        self._sheet, self._dice, self._notices = worksheet, None, []
+    def begin(self, document: AnnotationDocument, config: Config) -> None:
+        """Forget the training before; this document is trained on now, with these settings."""
+        self._document, self._dice, self._notices = document, None, []
         self._shown, self._was_validated = Shown.NOTHING, False
         self._panel.clear_plot(config.training.holdout_minimum)
 
@@ -74,16 +75,15 @@ class TrainingDisplay(QObject):
         self._due.stop()
         steps, self._steps = self._steps, []
         for step, _ in steps:
-            # The total rises with its ramped weights, however well the students learn.
-            self._panel.add_losses(step.step, {"supervised": step.losses.supervised})
-        if steps and self._sheet is not None:
+            self._panel.add_losses(step.step, asdict(step.losses))
+        if steps and self._document is not None:
             latest, seconds_left = steps[-1]
             self._panel.set_progress(latest.step, latest.progress, seconds_left)
             if self._stage is Stage.TRAINING:
-                annotated = len(self._sheet.annotated)
-                self.say(narration.training_sentence(latest, annotated, self._dice, self._shown))
+                annotated = len(self._document.annotated)
+                self.say(status_messages.training_sentence(latest, annotated, self._dice, self._shown))
         if self._stage is Stage.REFRESHING and self._outdated is not None:
-            self.say(narration.refreshing_sentence(self._outdated))
+            self.say(status_messages.refreshing_sentence(self._outdated))
 
     def _on_stage_changed(self, stage: Stage | None) -> None:
         self._show_steps()
@@ -91,15 +91,15 @@ class TrainingDisplay(QObject):
         self._panel.set_stage(stage)
         self._panel.set_settings_enabled(stage is None)
         if stage is None:
-            self._sheet = None
+            self._document = None
         else:
             self._say_stage(stage)
 
     def _say_stage(self, stage: Stage) -> None:
         if stage is Stage.PAUSED:
-            self.say(narration.paused_sentence(self._shown))
+            self.say(status_messages.paused_sentence(self._shown))
         else:
-            self.say(narration.stage_sentence(stage))
+            self.say(status_messages.stage_sentence(stage))
 
     def _on_stepped(self, step: StepDone, seconds_left: float | None) -> None:
         self._steps.append((step, seconds_left))
@@ -116,7 +116,7 @@ class TrainingDisplay(QObject):
         if self._shown is Shown.NOTHING:
             self._shown = self._in_words(ready.shown)
             if self._stage is Stage.TRAINING:
-                self.say(narration.shown_sentence(self._shown))
+                self.say(status_messages.shown_sentence(self._shown))
             elif self._stage is Stage.PAUSED:
                 self._say_stage(self._stage)
         if self._stage is None:
@@ -126,7 +126,7 @@ class TrainingDisplay(QObject):
 
     def _say_propagation(self, shown: Shown) -> None:
         """Say where that comes from which is shown while nobody trains."""
-        sentence = narration.propagation_sentence(shown)
+        sentence = status_messages.propagation_sentence(shown)
         if sentence != self._sentence:
             self.say(sentence)
 
@@ -148,4 +148,4 @@ class TrainingDisplay(QObject):
     def _on_finished(self, finished: Finished) -> None:
         self._show_steps()
         self._outdated, self._notices = None, []
-        self.say(narration.finished_sentence(finished, self._shown))
+        self.say(status_messages.finished_sentence(finished, self._shown))

@@ -38,7 +38,9 @@ class ResultPanel(QWidget):
         self._live = _check_box(
             "Live segmentation", "Show the prediction; it is kept up to date while training, shown or not."
         )
-        self._uncertainty = _check_box("Uncertainty", "Show where the networks are unsure.")
+        self._uncertainty = _check_box(
+            "Uncertainty", "Show the entropy of the prediction, which is no probability of an error."
+        )
         self._opacity = OpacitySlider()
         self._accept_buttons = self._make_accept_buttons()
         self._undo = button("Undo", "", self.undo_requested.emit)

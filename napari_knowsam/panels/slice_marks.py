@@ -87,7 +87,7 @@ class SliceMarks(QWidget):
         return self._states[self._current] if 0 <= self._current < len(self._states) else None
 
     def _on_clicked(self, state: SliceState) -> None:
-        # The click has toggled the button already, but only the worksheet decides what the slice counts as.
+        # The click has toggled the button already, but only the annotation document decides what the slice counts as.
         self._refresh()
         self.mark_requested.emit(None if self._marks.get(self._current) is state else state)
 

@@ -12,10 +12,10 @@ from qtpy.QtWidgets import QCheckBox, QFormLayout, QHBoxLayout, QLabel, QProgres
 from knowsam.config import Config, PredictionConfig
 from knowsam.training.events import Stage
 from knowsam.training.plan import with_parts
-from napari_knowsam.config_form import ConfigForm
 from napari_knowsam.panels.budget_choice import BudgetChoice
 from napari_knowsam.panels.buttons import button
 from napari_knowsam.panels.choice_box import ChoiceBox
+from napari_knowsam.panels.config_form import ConfigForm
 from napari_knowsam.panels.section import Section
 from napari_knowsam.panels.teacher_choice import TeacherChoice
 from napari_knowsam.panels.training_plot import TrainingPlot

@@ -1,4 +1,4 @@
-"""Loss and hold-out Dice over the steps of a training, live."""
+"""Supervised loss and hold-out Dice over the steps of a training, live."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ class _Score:
 
 
 class TrainingPlot(QWidget):
-    """Two small plots side by side: the total loss, and the Dice of the slices that were held out.
+    """Two small plots side by side: the supervised loss, and the Dice of the slices that were held out.
+
+    The sum of all terms would rise with their ramped weights, however well the networks learn; the tooltip lists them.
 
     Painted by hand: two curves do not pay for a plotting library, and the palette follows the theme by itself.
     """
@@ -54,21 +56,15 @@ class TrainingPlot(QWidget):
         self._scores: list[_Score] = []
         self._dice_note = ""
         self._holdout_minimum = holdout_minimum
-        self.setToolTip("Left: what training minimises. Right: agreement with slices kept for validation.")
+        self.setToolTip("Left: loss on the annotated slices. Right: Dice on slices held out for validation.")
         self.update()
 
     def add_losses(self, step: int, losses: Mapping[str, float]) -> None:
-        """Append the weighted loss terms of one step; their sum is drawn.
-
-        Parameters
-        ----------
-        losses : by name; a term named ``total`` is taken as the sum.
-        """
-        total = losses["total"] if "total" in losses else sum(losses.values())
-        if math.isfinite(total):
-            self._loss.add(step, total)
-        terms = "\n".join(f"{name}: {value:.3g}" for name, value in losses.items())
-        self.setToolTip(f"Loss in step {step}\n{terms}\nFilled dots: the model in use became this one.")
+        """Append the weighted loss terms of one step, by name; ``supervised`` is drawn."""
+        if math.isfinite(losses["supervised"]):
+            self._loss.add(step, losses["supervised"])
+        terms = "\n".join(f"{name}: {value:.3g}" for name, value in losses.items() if value)
+        self.setToolTip(f"Weighted loss terms of step {step}\n{terms}\nFilled dots: the model in use became this one.")
         self.update()
 
     def add_dice(self, step: int, dice: float | None, adopted: bool) -> None:
@@ -109,7 +105,7 @@ class TrainingPlot(QWidget):
         points = self._loss.points
         latest = "" if self._loss.latest is None else f"  {self._loss.latest:.3g}"
         is_log = bool(points) and min(value for _, value in points) > 0
-        plot = self._draw_frame(painter, area, f"Loss{latest}" + (" (log)" if is_log else ""))
+        plot = self._draw_frame(painter, area, f"Supervised{latest}" + (" (log)" if is_log else ""))
         if len(points) < 2:
             return
         scale: Callable[[float], float] = math.log10 if is_log else float

@@ -1,6 +1,6 @@
 """KnowSAM: train a segmentation from a few painted slices and all the unlabelled ones, without a GUI.
 
-The folders stand in the order in which data flows: `io` -> `data` -> `models` -> `training` -> `inference` -> `cli`.
+`docs/architecture.md` says where to find what; the order in which folders import each other stands in `pyproject.toml`.
 """
 
 from importlib.metadata import version

@@ -3,7 +3,7 @@
 Command-line options and forms are made from these fields, and the same object is stored with a trained model.
 "paper" in a source is Huang et al., "Learnable Prompting SAM-induced Knowledge Distillation for Semi-supervised Medical
 Image Segmentation", IEEE TMI 2025, doi 10.1109/TMI.2025.3530097; "measured" stands for a table in
-`benchmarks/README.md`; a default without a source is our own choice.
+`benchmarks/`; a default without a source is our own choice.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ class Setting:
     low, high : inclusive range of a number.
     choices : the permitted words of a text setting.
     source : where the default comes from.
+    is_public : whether it is an option of the command line and of the window; the others are for experiments in Python.
     """
 
     help: str
@@ -34,11 +35,17 @@ class Setting:
     high: float | None = None
     choices: tuple[str, ...] = ()
     source: str = ""
+    is_public: bool = False
 
 
 def setting(default: Any, help: str, **details: Any) -> Any:
     """Declare a dataclass field that carries its own `Setting`."""
     return field(default=default, metadata={"setting": Setting(help, **details)})
+
+
+def public(default: Any, help: str, **details: Any) -> Any:
+    """Declare a setting that people choose, not only experiments."""
+    return setting(default, help, is_public=True, **details)
 
 
 def setting_of(config_field: Field[Any]) -> Setting:
@@ -69,24 +76,24 @@ def _check(name: str, value: Any, rules: Setting) -> None:
 class MethodConfig(Section):
     """The parts of KnowSAM, each one switch of the ablation."""
 
-    cotraining: bool = setting(True, "Let the two students teach each other on every slice (MC).", source="paper")
-    distillation: bool | None = setting(
+    cotraining: bool = public(True, "Let the two students teach each other on every slice (MC).", source="paper")
+    distillation: bool | None = public(
         None,
         "Distil the SAM teacher into the students (SKD); auto: where the budget is long enough, or SAM is pretrained.",
         source="measured",
     )
-    learnable_prompts: bool = setting(
+    learnable_prompts: bool = public(
         True, "Let SAM learn prompt tokens for each class instead of clicks (LPS).", source="paper"
     )
-    mask_prompts: bool = setting(
+    mask_prompts: bool = public(
         True, "Feed the students' fused prediction back to SAM as a mask prompt (LPS).", source="paper"
     )
-    mixing: bool | None = setting(
+    mixing: bool | None = public(
         None,
         "Swap confident cells between labelled and unlabelled slices (UGDA); auto: as for distillation.",
         source="measured",
     )
-    shape_prior: bool = setting(
+    shape_prior: bool = public(
         True,
         "Carry the painted shapes to the slices between them: shown at once, and to the students.",
         source="measured",
@@ -97,10 +104,10 @@ class MethodConfig(Section):
 class PlaneConfig(Section):
     """How a slice of the volume becomes a network plane."""
 
-    neighbours: bool = setting(True, "Show the network the slices above and below as channels.", source="measured")
-    margin: float = setting(0.25, "Margin round what was painted, as a fraction of its size.", low=0.0, high=2.0)
+    neighbours: bool = public(True, "Show the network the slices above and below as channels.", source="measured")
+    margin: float = public(0.25, "Margin round what was painted, as a fraction of its size.", low=0.0, high=2.0)
     min_margin_px: int = setting(8, "Smallest margin round what was painted.", unit="px", low=0, high=256)
-    max_side_px: int = setting(
+    max_side_px: int = public(
         96,
         "Longest side of the network plane.",
         unit="px",
@@ -120,7 +127,7 @@ class PriorConfig(Section):
     Lengths are relative to the side of a square as large as the network plane, which follows the size of the structure.
     """
 
-    registration: bool = setting(
+    registration: bool = public(
         True,
         "Carry shapes along the tissue, by registration of neighbouring slices; off, interpolate them.",
         source="measured",
@@ -179,8 +186,8 @@ class PriorConfig(Section):
 class StudentConfig(Section):
     """The two students and their fusion."""
 
-    width: int = setting(16, "Channels of the first level of UNet and VNet.", low=4, high=64, source="paper")
-    norm: str = setting("batch", "Normalisation layer.", choices=("batch", "group", "instance"), source="paper")
+    width: int = public(16, "Channels of the first level of UNet and VNet.", low=4, high=64, source="paper")
+    norm: str = public("batch", "Normalisation layer.", choices=("batch", "group", "instance"), source="paper")
     dropout: float = setting(
         1.0, "Factor on the dropout rates 0.05 to 0.5 of the five levels.", low=0.0, high=1.8, source="paper"
     )
@@ -190,7 +197,7 @@ class StudentConfig(Section):
 class TeacherConfig(Section):
     """The SAM teacher."""
 
-    variant: str = setting(
+    variant: str = public(
         "compact",
         "SAM variant: compact is trained from scratch, the others need their official weights.",
         choices=("none", "compact", "vit_b", "vit_l", "vit_h"),
@@ -200,7 +207,7 @@ class TeacherConfig(Section):
     )
     mlp_adapter_scale: float = setting(0.5, "Weight of the adapter beside the MLP.", low=0.0, high=2.0, source="paper")
     prompt_tokens: int = setting(2, "Learnable prompt tokens for each class.", low=1, high=16, source="paper")
-    adapted_blocks: int = setting(
+    adapted_blocks: int = public(
         4, "Last encoder blocks of a pretrained SAM that get adapters; 0 stands for all of them.", low=0, high=32
     )
     cache_trunk: bool = setting(
@@ -209,7 +216,7 @@ class TeacherConfig(Section):
     trunk_memory_mib: int = setting(
         1024, "What the frozen blocks gave is kept in memory up to this size.", unit="MiB", low=0, high=1 << 20
     )
-    trunk_disk_mib: int = setting(
+    trunk_disk_mib: int = public(
         8192,
         "What the memory does not hold is kept in files in the user's cache folder, up to this size; 0 keeps none.",
         unit="MiB",
@@ -269,10 +276,10 @@ class MixingConfig(Section):
 class AugmentConfig(Section):
     """Random changes of the training slices; `strong_*` apply to unlabelled slices only."""
 
-    flip: float = setting(0.0, "Probability of each of the two flips.", low=0.0, high=0.5, source="measured")
+    flip: float = public(0.0, "Probability of each of the two flips.", low=0.0, high=0.5, source="measured")
     shift: float = setting(0.06, "Largest shift, relative to the plane.", low=0.0, high=0.5, source="paper")
     scale: float = setting(0.05, "Largest change of size.", low=0.0, high=0.5, source="paper")
-    rotate_deg: float = setting(10.0, "Largest rotation.", unit="degrees", low=0.0, high=180.0, source="paper")
+    rotate_deg: float = public(10.0, "Largest rotation.", unit="degrees", low=0.0, high=180.0, source="paper")
     elastic: float = setting(
         0.0,
         "Largest elastic displacement of annotated slices, relative to the plane.",
@@ -288,10 +295,10 @@ class AugmentConfig(Section):
 class TrainingConfig(Section):
     """Optimisation and sampling."""
 
-    labelled_batch: int = setting(2, "Annotated slices in a step.", low=1, high=64)
-    unlabelled_batch: int = setting(2, "Unlabelled slices in a step.", low=1, high=64)
-    optimizer: str = setting("adamw", "Optimiser of the students.", choices=("adamw", "sgd"), source="measured")
-    learning_rate: float = setting(2e-3, "Learning rate of the students.", low=1e-6, high=1.0)
+    labelled_batch: int = public(2, "Annotated slices in a step.", low=1, high=64)
+    unlabelled_batch: int = public(2, "Unlabelled slices in a step.", low=1, high=64)
+    optimizer: str = public("adamw", "Optimiser of the students.", choices=("adamw", "sgd"), source="measured")
+    learning_rate: float = public(2e-3, "Learning rate of the students.", low=1e-6, high=1.0)
     adaptation: float = setting(
         0.1,
         "Factor on the students' learning rate where training goes on from a model of other volumes.",
@@ -323,13 +330,13 @@ class TrainingConfig(Section):
         high=0.9999,
         source="measured",
     )
-    precision: str = setting(
+    precision: str = public(
         "auto", "Arithmetic; auto takes bfloat16 where the processor has it.", choices=("auto", "float32", "bfloat16")
     )
     channels_last: bool = setting(
         True, "Lay the students out channels last, which is faster with batch normalisation.", source="measured"
     )
-    holdout_every: int = setting(
+    holdout_every: int = public(
         5, "One in this many annotated slices is kept for validation.", low=2, high=100, source="docs/method.md"
     )
     holdout_minimum: int = setting(
@@ -360,15 +367,15 @@ class TrainingConfig(Section):
 class PredictionConfig(Section):
     """From network output to mask."""
 
-    largest_component: bool = setting(False, "Keep the largest connected piece of each class.", source="paper")
-    fill_holes: bool = setting(False, "Fill holes enclosed by one class.")
-    beyond_ends: bool = setting(
+    largest_component: bool = public(False, "Keep the largest connected piece of each class.", source="paper")
+    fill_holes: bool = public(False, "Fill holes enclosed by one class.")
+    beyond_ends: bool = public(
         True, "Predict beyond the outermost annotated slices too; switch it off where the structure ends with them."
     )
-    whole_plane: bool = setting(
+    whole_plane: bool = public(
         False, "Predict what lies outside the region round what was painted too, by the students alone."
     )
-    keep_annotations: bool = setting(True, "Keep what was painted exactly as painted in the resulting mask.")
+    keep_annotations: bool = public(True, "Keep what was painted exactly as painted in the resulting mask.")
 
 
 @dataclass(frozen=True)

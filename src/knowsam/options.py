@@ -288,15 +288,14 @@ def _add_device(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_method_options(parser: argparse.ArgumentParser, show: bool) -> None:
-    """Make an option of every setting of the method; they are many, so help shows them only when asked."""
+    """Make an option of every public setting of the method; help shows them only when asked."""
     for name, section in Config().sections():
         title = (type(section).__doc__ or name).splitlines()[0].rstrip(".")
         group = parser.add_argument_group(title) if show else parser
         for setting_field in fields(section):  # type: ignore[arg-type]
-            if setting_field.name != "variant":  # that one is --teacher
-                _add_setting(
-                    group, setting_field.name, getattr(section, setting_field.name), setting_of(setting_field), show
-                )
+            rules = setting_of(setting_field)
+            if rules.is_public and setting_field.name != "variant":  # that one is --teacher
+                _add_setting(group, setting_field.name, getattr(section, setting_field.name), rules, show)
 
 
 def _add_setting(group: Any, name: str, default: Any, setting: Setting, show: bool) -> None:

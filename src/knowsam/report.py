@@ -18,7 +18,7 @@ from knowsam.training.events import Event, Finished, Notice, Planned, StepDone, 
 if TYPE_CHECKING:
     from knowsam.training.plan import TrainingPlan
 
-_PACKAGES = ("napari-knowsam", "torch", "segment-anything", "monai", "numpy", "scipy", "nibabel", "pydicom")
+_PACKAGES = ("napari-knowsam", "torch", "segment-anything", "numpy", "scipy", "nibabel", "pydicom")
 
 
 @dataclass

@@ -15,7 +15,7 @@ from knowsam.io.sample import sample_folder
 if TYPE_CHECKING:
     from argparse import Namespace
 
-HEAVY = ("torch", "monai", "segment_anything")
+HEAVY = ("torch", "segment_anything")
 
 
 def raise_in_info(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from knowsam.config import Config
+from knowsam.config import Config, setting_of
 from knowsam.options import chosen_config, parse
 
 SEGMENT = ["segment", "image.nii", "--labels", "labels.nii", "-o", "out.nii"]
@@ -44,11 +44,12 @@ def test_a_setting_of_the_method_given_as_an_option_is_the_only_one_changed(
 
 
 @pytest.mark.parametrize("command", ["segment", "train"])
-def test_every_setting_but_the_teacher_is_an_option_that_only_help_all_shows(
+def test_every_public_setting_but_the_teacher_is_an_option_that_only_help_all_shows(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    names = {f.name for _, section in Config().sections() for f in fields(section)} - {"variant"}  # type: ignore[arg-type]
-    flags = {"--" + name.replace("_", "-") for name in names}
+    settings = [f for _, section in Config().sections() for f in fields(section) if f.name != "variant"]  # type: ignore[arg-type]
+    flags = {"--" + f.name.replace("_", "-") for f in settings if setting_of(f).is_public}
+    others = {"--" + f.name.replace("_", "-") for f in settings} - flags
     shown = {}
     for word in ("--help", "--help-all"):
         with pytest.raises(SystemExit) as end:
@@ -56,6 +57,7 @@ def test_every_setting_but_the_teacher_is_an_option_that_only_help_all_shows(
         assert end.value.code == 0
         shown[word] = set(capsys.readouterr().out.replace(",", " ").split())
     assert flags <= shown["--help-all"]
+    assert others.isdisjoint(shown["--help-all"])
     assert flags.isdisjoint(shown["--help"])
 
 
@@ -63,7 +65,7 @@ def test_help_all_tells_the_range_the_unit_and_the_default(capsys: pytest.Captur
     with pytest.raises(SystemExit):
         parse(["segment", "--help-all"])
     text = " ".join(capsys.readouterr().out.split())
-    assert "(0.0 to 10.0 %, default: 0.5 %)" in text
+    assert "(32 to 1024 px, default: 96 px)" in text
     assert "(LPS). (default: on)" in text
     assert "SAM is pretrained. (default: auto)" in text
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 # napari reads these once, when it is first imported.
 _home = tempfile.TemporaryDirectory(prefix="napari-knowsam-tests-", ignore_cleanup_errors=True)
@@ -17,13 +18,27 @@ os.environ["NAPARI_CONFIG"] = str(Path(_home.name) / "settings.yaml")
 import nibabel as nib  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
-from nibabel.affines import from_matvec  # noqa: E402
 from npe2 import PluginManager  # noqa: E402
 
-from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass  # noqa: E402
-from knowsam.data.volume import Grid, Volume  # noqa: E402
 from knowsam.io.nifti import read_nifti, read_nifti_labels  # noqa: E402
 from knowsam.io.sample import sample_folder  # noqa: E402
+
+if TYPE_CHECKING:
+    from knowsam.data.volume import Volume
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _imported_once() -> None:
+    """Keep the garbage collector from looking through all modules: napari runs it with every layer that is removed."""
+    import napari.qt  # noqa: F401
+
+    import knowsam.jobs  # noqa: F401
+    import napari_knowsam.dock_widget  # noqa: F401
+    from knowsam.training.learner import load_ahead
+
+    load_ahead()
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_unconfigure() -> None:
@@ -49,19 +64,6 @@ def phantom() -> Volume:
 def phantom_labels() -> Volume:
     """The labels of the sample: liver 1, kidneys 2, lesion 3."""
     return read_nifti_labels(sample_folder() / "phantom_labels.nii.gz")
-
-
-@pytest.fixture
-def tiny() -> Volume:
-    """(6, 8, 10) voxels of 4 x 2 x 1.5 mm that count from 0; its file grows to the right, anterior and superior."""
-    grid = Grid((10, 8, 6), from_matvec(np.diag([1.5, 2.0, 4.0]), [-7.0, 5.0, 30.0]))
-    return Volume(np.arange(480, dtype=np.int16).reshape(6, 8, 10), grid, "tiny")
-
-
-@pytest.fixture
-def classes() -> tuple[LabelClass, ...]:
-    """Background, and two classes whose values are not their indices."""
-    return BACKGROUND_CLASS, LabelClass(2, "liver", (230, 75, 53)), LabelClass(5, "spleen", (77, 187, 213))
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
+from gui_robot import TINY, wait_for_threads
 from napari.layers import Image, Labels
-from story import TINY, wait_for_threads
 
 from knowsam.errors import KnowSAMError
 from knowsam.io.nifti import read_nifti_labels
@@ -50,12 +50,12 @@ def tiny_training(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_it_opens_with_three_painted_slices_and_a_panel_that_is_ready() -> None:
     viewer, widget = demo.open_demo()
     assert [type(layer) for layer in viewer.layers] == [Image, Labels]
-    worksheet = widget.workbench.bridge.worksheet
-    assert worksheet.annotated == (10, 15, 22)
-    assert widget.workbench.bridge.current_index in worksheet.annotated
-    assert [label_class.name for label_class in worksheet.classes[1:]] == ["liver", "kidneys", "lesion"]
+    document = widget.presenter.layers.document
+    assert document.annotated == (10, 15, 22)
+    assert widget.presenter.layers.sync.view.index in document.annotated
+    assert [label_class.name for label_class in document.classes[1:]] == ["liver", "kidneys", "lesion"]
     assert widget.train._train.isEnabled()
-    widget.close_workbench()
+    widget.close_presenter()
 
 
 @pytest.mark.usefixtures("tiny_training")

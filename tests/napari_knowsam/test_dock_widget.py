@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from gui_robot import PLUGIN, Robot, sentences
 from napari.utils._proxies import PublicOnlyProxy
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QScrollBar
-from story import PLUGIN, Desk, sentences
 
 from napari_knowsam import dock_widget
 from napari_knowsam.dock_widget import KnowSAMWidget
@@ -24,92 +24,92 @@ MINIMUM_WIDTH_PX = 350
 
 
 @pytest.fixture
-def desk(make_napari_viewer: Callable[..., Viewer], qtbot: QtBot) -> Iterator[Desk]:
-    desk = Desk(make_napari_viewer, qtbot)
-    yield desk
-    desk.widget.close_workbench()
+def robot(make_napari_viewer: Callable[..., Viewer], qtbot: QtBot) -> Iterator[Robot]:
+    robot = Robot(make_napari_viewer, qtbot)
+    yield robot
+    robot.widget.close_presenter()
 
 
-def test_napari_opens_it_with_the_image_and_the_labels_chosen(desk: Desk) -> None:
-    assert isinstance(desk.widget, KnowSAMWidget)
-    assert desk.widget.annotate._images.currentText() == "phantom"
-    assert desk.widget.annotate._labels.currentText() == "phantom labels"
-    assert desk.sheet.annotated == (10, 15, 22)
-    assert desk.train_message.startswith("Paint a few slices")
+def test_napari_opens_it_with_the_image_and_the_labels_chosen(robot: Robot) -> None:
+    assert isinstance(robot.widget, KnowSAMWidget)
+    assert robot.widget.annotate._images.currentText() == "phantom"
+    assert robot.widget.annotate._labels.currentText() == "phantom labels"
+    assert robot.document.annotated == (10, 15, 22)
+    assert robot.train_message.startswith("Paint a few slices")
 
 
-def test_it_is_never_narrower_than_its_panels_need(desk: Desk) -> None:
-    dock = desk.widget.parent()
-    desk.viewer.window._qt_window.resizeDocks([dock], [100], Qt.Orientation.Horizontal)
+def test_it_is_never_narrower_than_its_panels_need(robot: Robot) -> None:
+    dock = robot.widget.parent()
+    robot.viewer.window._qt_window.resizeDocks([dock], [100], Qt.Orientation.Horizontal)
     QApplication.processEvents()
-    assert desk.widget.width() >= MINIMUM_WIDTH_PX
-    for panel in (desk.widget.annotate, desk.widget.train, desk.widget.result):
+    assert robot.widget.width() >= MINIMUM_WIDTH_PX
+    for panel in (robot.widget.annotate, robot.widget.train, robot.widget.result):
         assert panel.minimumSizeHint().width() <= MINIMUM_WIDTH_PX
     assert not any(
         bar.isVisible() and bar.orientation() is Qt.Orientation.Horizontal
-        for bar in desk.widget.findChildren(QScrollBar)
+        for bar in robot.widget.findChildren(QScrollBar)
     )
 
 
-def test_a_second_one_in_the_same_viewer_only_says_so(desk: Desk, qtbot: QtBot) -> None:
-    second = KnowSAMWidget(PublicOnlyProxy(desk.viewer))
+def test_a_second_one_in_the_same_viewer_only_says_so(robot: Robot, qtbot: QtBot) -> None:
+    second = KnowSAMWidget(PublicOnlyProxy(robot.viewer))
     qtbot.addWidget(second)
-    is_idle, said = second.workbench is None, sentences(second)
-    second.close_workbench()
+    is_idle, said = second.presenter is None, sentences(second)
+    second.close_presenter()
     assert is_idle
     assert "open in this viewer already" in said
-    assert desk.workbench.bridge.worksheet is not None
+    assert robot.presenter.layers.document is not None
 
 
-def test_two_viewers_have_one_each(desk: Desk, make_napari_viewer: Callable[..., Viewer], qtbot: QtBot) -> None:
-    other = Desk(make_napari_viewer, qtbot)
-    assert other.workbench is not desk.workbench
-    other.widget.close_workbench()
+def test_two_viewers_have_one_each(robot: Robot, make_napari_viewer: Callable[..., Viewer], qtbot: QtBot) -> None:
+    other = Robot(make_napari_viewer, qtbot)
+    assert other.presenter is not robot.presenter
+    other.widget.close_presenter()
 
 
-def test_it_opens_anew_after_its_dock_was_closed(desk: Desk) -> None:
-    workbench = desk.workbench
-    desk.widget.parent().titleBarWidget().close_button.click()
+def test_it_opens_anew_after_its_dock_was_closed(robot: Robot) -> None:
+    presenter = robot.presenter
+    robot.widget.parent().titleBarWidget().close_button.click()
     QApplication.processEvents()
-    assert desk.widget.workbench is None
-    assert not workbench.controller.is_running
-    assert workbench.bridge.worksheet is None
-    desk.widget = desk.viewer.window.add_plugin_dock_widget(PLUGIN)[1]
-    assert desk.workbench is not workbench
-    assert desk.sheet.annotated == (10, 15, 22)
-    desk.settings(desk.widget.train.budget())
-    desk.train()
+    assert robot.widget.presenter is None
+    assert not presenter.controller.is_running
+    assert presenter.layers.document is None
+    robot.widget = robot.viewer.window.add_plugin_dock_widget(PLUGIN)[1]
+    assert robot.presenter is not presenter
+    assert robot.document.annotated == (10, 15, 22)
+    robot.settings(robot.widget.train.budget())
+    robot.train()
 
 
-def test_keys_are_free_again_after_it_was_closed(desk: Desk) -> None:
-    desk.look_at(1)
-    sheet = desk.sheet
-    desk.widget.close_workbench()
-    desk.press(Qt.Key.Key_G)
-    assert 1 not in sheet.annotated
-    assert not [key for key in map(str, desk.viewer.keymap) if key in {"N", "K", "J", "G", "U", "Alt+Z"}]
+def test_keys_are_free_again_after_it_was_closed(robot: Robot) -> None:
+    robot.look_at(1)
+    document = robot.document
+    robot.widget.close_presenter()
+    robot.press(Qt.Key.Key_G)
+    assert 1 not in document.annotated
+    assert not [key for key in map(str, robot.viewer.keymap) if key in {"N", "K", "J", "G", "U", "Alt+Z"}]
 
 
 def test_the_devices_are_offered_once_torch_knows_them(
     make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dock_widget, "_load_torch", lambda devices: devices.put(("mps",)))
-    desk = Desk(make_napari_viewer, qtbot)
-    box = desk.widget.train._device
-    desk.wait_until(lambda: box.findData("mps") >= 0)
+    monkeypatch.setattr(dock_widget, "_load_torch", lambda: ("mps",))
+    robot = Robot(make_napari_viewer, qtbot)
+    box = robot.widget.train._device
+    robot.wait_until(lambda: box.findData("mps") >= 0)
     assert [box.itemData(row) for row in range(box.count())] == ["auto", "cpu", "mps"]
-    assert not desk.widget._looking.isActive()
-    desk.widget.close_workbench()
+    assert not robot.widget._looking.isActive()
+    robot.widget.close_presenter()
 
 
-def test_floating_the_dock_leaves_the_work_alone(desk: Desk) -> None:
-    workbench = desk.workbench
-    dock = desk.widget.parent()
+def test_floating_the_dock_leaves_the_work_alone(robot: Robot) -> None:
+    presenter = robot.presenter
+    dock = robot.widget.parent()
     for is_floating in (True, False):
         dock.setFloating(is_floating)
         QApplication.processEvents()
-        assert desk.widget.workbench is workbench
-    assert desk.sheet.annotated == (10, 15, 22)
+        assert robot.widget.presenter is presenter
+    assert robot.document.annotated == (10, 15, 22)
 
 
 def test_torch_is_not_loaded_with_the_modules_of_the_menu() -> None:

@@ -15,7 +15,7 @@ from napari_knowsam.keys import Keys
 from napari_knowsam.panels.annotate_panel import AnnotatePanel
 from napari_knowsam.panels.result_panel import ResultPanel
 from napari_knowsam.panels.train_panel import TrainPanel
-from napari_knowsam.workbench import Workbench
+from napari_knowsam.presenter import Presenter
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -43,12 +43,12 @@ def test_a_key_acts_until_the_keys_are_given_back(make_napari_viewer: Callable[.
 
 @pytest.fixture
 def own_keys(make_napari_viewer: Callable[..., Viewer]) -> set[str]:
-    """The keys that a workbench binds."""
+    """The keys that a presenter binds."""
     viewer = make_napari_viewer()
     before = set(map(str, viewer.keymap))
-    workbench = Workbench(viewer, AnnotatePanel(), TrainPanel(), ResultPanel())
+    presenter = Presenter(viewer, AnnotatePanel(), TrainPanel(), ResultPanel())
     bound = set(map(str, viewer.keymap)) - before
-    workbench.close()
+    presenter.close()
     return bound
 
 

@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 from knowsam.data.annotation import BACKGROUND, IGNORE, SliceState
 from knowsam.data.volume import Grid, Volume
 from knowsam.errors import InputError
-from napari_knowsam.layer_bridge import LayerBridge
+from napari_knowsam.layer_choice import LayerChoice
 from napari_knowsam.painted_layer import Painting, labels_on_image, painting_of
 from napari_knowsam.volume_layers import image_layer_data, labels_layer_data
 
@@ -50,11 +50,11 @@ def tilted_labels() -> Volume:
     return Volume(values, grid, "tilted")
 
 
-def bridge_with(viewer: Viewer, labels: tuple[Any, dict[str, Any], str]) -> LayerBridge:
+def choice_with(viewer: Viewer, labels: tuple[Any, dict[str, Any], str]) -> LayerChoice:
     data, kwargs, _ = image_layer_data(image())
     viewer.add_image(data, **kwargs)
     viewer.add_labels(labels[0], **labels[1])
-    return LayerBridge(viewer)
+    return LayerChoice(viewer)
 
 
 def test_the_plane_is_asked_for_where_it_is_not_clear_and_not_where_a_person_has_said_it() -> None:
@@ -81,25 +81,26 @@ def test_labels_on_other_voxels_that_may_have_been_painted_in_several_planes_are
 
 
 def test_the_plane_that_a_person_chooses_settles_the_question(make_napari_viewer: Callable[[], Viewer]) -> None:
-    bridge, problems = bridge_with(make_napari_viewer(), labels_layer_data(Volume(line(), IMAGE, "labels"))), []
-    bridge.problem.connect(problems.append)
-    bridge.choose_image(None)
-    assert problems == [bridge.plane_question]
-    bridge.choose_axis(1)
-    assert bridge.plane_question is None
-    assert bridge.worksheet is not None
-    assert (bridge.worksheet.axis, bridge.worksheet.annotated) == (1, (20,))
-    bridge.close()
+    choice, problems = choice_with(make_napari_viewer(), labels_layer_data(Volume(line(), IMAGE, "labels"))), []
+    choice.signals.problem.connect(problems.append)
+    choice.choose_image(None)
+    assert choice.sync is not None
+    assert problems == [choice.sync.plane_question]
+    choice.choose_axis(1)
+    assert choice.sync.plane_question is None
+    assert choice.document is not None
+    assert (choice.document.axis, choice.document.annotated) == (1, (20,))
+    choice.close()
 
 
 def test_slices_that_tilted_ones_cut_are_partly_painted(make_napari_viewer: Callable[[], Viewer]) -> None:
     labels, notices = labels_on_image(tilted_labels(), IMAGE)
     assert any("tilted by 20 degrees" in notice for notice in notices)
-    bridge = bridge_with(make_napari_viewer(), labels)
-    bridge.choose_image(None)
-    assert bridge.worksheet is not None
-    annotation = bridge.worksheet.annotation()
+    choice = choice_with(make_napari_viewer(), labels)
+    choice.choose_image(None)
+    assert choice.document is not None
+    annotation = choice.document.annotation()
     assert {annotation.state(index) for index in annotation.annotated} == {SliceState.PARTIAL}
     judged = {int(value) for one in annotation.slices.values() for value in np.unique(one.labels)}
     assert judged == {BACKGROUND, 1, IGNORE}
-    bridge.close()
+    choice.close()

@@ -16,6 +16,7 @@ from knowsam.config import Config
 from knowsam.data.annotation import Annotation
 from knowsam.data.case import Case
 from knowsam.data.sampling import SliceKey
+from knowsam.document.annotation_document import AnnotationDocument
 from knowsam.errors import TrainingError
 from knowsam.training.events import (
     Event,
@@ -37,7 +38,6 @@ from knowsam.training.events import (
 from knowsam.training.schedule import Budget
 from napari_knowsam import training_controller
 from napari_knowsam.training_controller import TrainingController, TrainingSettings
-from napari_knowsam.worksheet import Worksheet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -98,8 +98,8 @@ def case(tiny: Volume) -> Case:
 
 
 @pytest.fixture
-def work(case: Case) -> Worksheet:
-    return Worksheet(case.volume, 0, case.annotation.classes)
+def work(case: Case) -> AnnotationDocument:
+    return AnnotationDocument(case.volume, 0, case.annotation.classes)
 
 
 Controlled = tuple[TrainingController, FakeSession, list[tuple[str, Any]]]
@@ -117,10 +117,12 @@ def controlled(qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> Iterator[Contro
     controller.close()
 
 
-def test_every_event_becomes_its_signal(qtbot: QtBot, controlled: Controlled, case: Case, work: Worksheet) -> None:
+def test_every_event_becomes_its_signal(
+    qtbot: QtBot, controlled: Controlled, case: Case, work: AnnotationDocument
+) -> None:
     controller, _, heard = controlled
     controller.train(case, SETTINGS, work)
-    qtbot.waitUntil(lambda: ("noticed", "half way") in heard, timeout=5000)
+    qtbot.waitUntil(lambda: ("noticed", "half way") in heard, timeout=30_000)
     assert heard == [
         ("stage_changed", Stage.PREPARING),
         ("stage_changed", Stage.TRAINING),
@@ -132,21 +134,21 @@ def test_every_event_becomes_its_signal(qtbot: QtBot, controlled: Controlled, ca
 
 
 def test_a_stopped_training_ends_idle_and_can_be_started_again(
-    qtbot: QtBot, controlled: Controlled, case: Case, work: Worksheet
+    qtbot: QtBot, controlled: Controlled, case: Case, work: AnnotationDocument
 ) -> None:
     controller, session, heard = controlled
     controller.train(case, SETTINGS, work)
-    qtbot.waitUntil(session.running.is_set, timeout=5000)
-    qtbot.waitUntil(lambda: ("noticed", "half way") in heard, timeout=5000)
+    qtbot.waitUntil(session.running.is_set, timeout=30_000)
+    qtbot.waitUntil(lambda: ("noticed", "half way") in heard, timeout=30_000)
     controller.stop()
-    qtbot.waitUntil(lambda: not controller.is_running, timeout=5000)
+    qtbot.waitUntil(lambda: not controller.is_running, timeout=30_000)
     assert heard[-2:] == [("finished", Finished(1, 20.0, stopped=True)), ("stage_changed", None)]
     controller.train(case, SETTINGS, work)
     assert controller.is_running
 
 
 def test_what_the_window_says_reaches_the_session(
-    qtbot: QtBot, controlled: Controlled, case: Case, work: Worksheet
+    qtbot: QtBot, controlled: Controlled, case: Case, work: AnnotationDocument
 ) -> None:
     controller, session, _ = controlled
     controller.submit(Watch(1))
@@ -154,11 +156,13 @@ def test_what_the_window_says_reaches_the_session(
     controller.submit(Watch(2))
     controller.pause()
     controller.resume()
-    qtbot.waitUntil(lambda: len(session.received) == 3, timeout=5000)
+    qtbot.waitUntil(lambda: len(session.received) == 3, timeout=30_000)
     assert session.received == [Watch(2), Pause(), Resume()]
 
 
-def test_a_second_training_beside_the_first_is_refused(controlled: Controlled, case: Case, work: Worksheet) -> None:
+def test_a_second_training_beside_the_first_is_refused(
+    controlled: Controlled, case: Case, work: AnnotationDocument
+) -> None:
     controller, _, _ = controlled
     controller.train(case, SETTINGS, work)
     with pytest.raises(RuntimeError, match="going on already"):
@@ -173,17 +177,17 @@ def test_a_second_training_beside_the_first_is_refused(controlled: Controlled, c
     ],
 )
 def test_an_error_is_said_in_a_sentence_and_leaves_nothing_running(
-    qtbot: QtBot, controlled: Controlled, case: Case, work: Worksheet, error: Exception, said: str
+    qtbot: QtBot, controlled: Controlled, case: Case, work: AnnotationDocument, error: Exception, said: str
 ) -> None:
     controller, session, heard = controlled
     session.error = error
     controller.train(case, SETTINGS, work)
-    qtbot.waitUntil(lambda: not controller.is_running, timeout=5000)
+    qtbot.waitUntil(lambda: not controller.is_running, timeout=30_000)
     assert heard[-2:] == [("failed", said), ("stage_changed", None)]
 
 
 def test_stop_while_torch_loads_is_obeyed_at_once(
-    qtbot: QtBot, controlled: Controlled, case: Case, work: Worksheet, monkeypatch: pytest.MonkeyPatch
+    qtbot: QtBot, controlled: Controlled, case: Case, work: AnnotationDocument, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     controller, session, heard = controlled
     loading = threading.Event()
@@ -198,33 +202,33 @@ def test_stop_while_torch_loads_is_obeyed_at_once(
     assert not controller.is_running
     assert heard[-2:] == [("finished", Finished(0, 0.0, stopped=True)), ("stage_changed", None)]
     loading.set()
-    qtbot.waitUntil(session.stopped.is_set, timeout=5000)
+    qtbot.waitUntil(session.stopped.is_set, timeout=30_000)
     qtbot.wait(50)
     assert ("stage_changed", Stage.TRAINING) not in heard
 
 
 def test_closing_ends_the_thread_within_a_second(
-    qtbot: QtBot, controlled: Controlled, case: Case, work: Worksheet
+    qtbot: QtBot, controlled: Controlled, case: Case, work: AnnotationDocument
 ) -> None:
     controller, session, _ = controlled
     controller.train(case, SETTINGS, work)
-    qtbot.waitUntil(session.running.is_set, timeout=5000)
+    qtbot.waitUntil(session.running.is_set, timeout=30_000)
     controller.close()
     assert not any(thread.name == "KnowSAM training" for thread in threading.enumerate())
     assert session.received[-1] == Stop(refresh=False)
 
 
 def test_a_second_stop_ends_the_refresh_but_a_double_click_does_not(
-    qtbot: QtBot, controlled: Controlled, case: Case, work: Worksheet, monkeypatch: pytest.MonkeyPatch
+    qtbot: QtBot, controlled: Controlled, case: Case, work: AnnotationDocument, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     controller, session, heard = controlled
     refresh = threading.Event()
     session.after_stop.append((StageChanged(Stage.REFRESHING), refresh))
     controller.train(case, SETTINGS, work)
-    qtbot.waitUntil(lambda: ("noticed", "half way") in heard, timeout=5000)
+    qtbot.waitUntil(lambda: ("noticed", "half way") in heard, timeout=30_000)
     controller.stop()
     controller.stop()
-    qtbot.waitUntil(lambda: ("stage_changed", Stage.REFRESHING) in heard, timeout=5000)
+    qtbot.waitUntil(lambda: ("stage_changed", Stage.REFRESHING) in heard, timeout=30_000)
     controller.stop()
     assert session.received == [Stop()]
     monkeypatch.setattr(training_controller, "_DOUBLE_CLICK_S", 0.0)
@@ -251,16 +255,18 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Given:
     return given
 
 
-def _run(qtbot: QtBot, controller: TrainingController, case: Case, settings: TrainingSettings, work: Worksheet) -> None:
+def _run(
+    qtbot: QtBot, controller: TrainingController, case: Case, settings: TrainingSettings, work: AnnotationDocument
+) -> None:
     controller.train(case, settings, work)
-    qtbot.waitUntil(lambda: not controller.is_running, timeout=5000)
+    qtbot.waitUntil(lambda: not controller.is_running, timeout=30_000)
 
 
 def test_training_goes_on_from_the_last_model_of_the_same_work_only(
-    qtbot: QtBot, case: Case, work: Worksheet, given: Given
+    qtbot: QtBot, case: Case, work: AnnotationDocument, given: Given
 ) -> None:
     controller = TrainingController()
-    other = Worksheet(case.volume, 0, case.annotation.classes)
+    other = AnnotationDocument(case.volume, 0, case.annotation.classes)
     from_scratch = replace(SETTINGS, continued=False)
     for settings, one in ((SETTINGS, work), (from_scratch, work), (SETTINGS, other), (SETTINGS, work)):
         assert controller.can_continue(one) is bool(given and one is work)
@@ -271,10 +277,10 @@ def test_training_goes_on_from_the_last_model_of_the_same_work_only(
 
 
 def test_what_was_learnt_goes_with_the_work_it_was_learnt_from(
-    qtbot: QtBot, case: Case, work: Worksheet, given: Given
+    qtbot: QtBot, case: Case, work: AnnotationDocument, given: Given
 ) -> None:
     controller = TrainingController()
-    passing = Worksheet(case.volume, 0, case.annotation.classes)
+    passing = AnnotationDocument(case.volume, 0, case.annotation.classes)
     _run(qtbot, controller, case, SETTINGS, passing)
     assert controller.can_continue(passing)
     gone = weakref.ref(passing)
@@ -285,7 +291,7 @@ def test_what_was_learnt_goes_with_the_work_it_was_learnt_from(
 
 @pytest.mark.parametrize("changed", [{"max_side_px": 64}, {"width": 8}, {"shape_prior": False}])
 def test_what_networks_cannot_go_on_with_is_learnt_from_scratch_and_that_is_said(
-    qtbot: QtBot, case: Case, work: Worksheet, given: Given, changed: dict[str, Any]
+    qtbot: QtBot, case: Case, work: AnnotationDocument, given: Given, changed: dict[str, Any]
 ) -> None:
     controller, said = TrainingController(), list[str]()
     controller.noticed.connect(said.append)
@@ -296,22 +302,22 @@ def test_what_networks_cannot_go_on_with_is_learnt_from_scratch_and_that_is_said
 
 
 def test_slices_made_by_the_machine_are_named_to_the_session(
-    qtbot: QtBot, case: Case, work: Worksheet, given: Given
+    qtbot: QtBot, case: Case, work: AnnotationDocument, given: Given
 ) -> None:
     controller = TrainingController()
     controller.train(case, SETTINGS, work, frozenset({4}))
-    qtbot.waitUntil(lambda: not controller.is_running, timeout=5000)
+    qtbot.waitUntil(lambda: not controller.is_running, timeout=30_000)
     assert given[0][1] == [SliceKey(0, 4)]
 
 
 def test_a_closed_controller_is_forgotten(
-    qtbot: QtBot, case: Case, work: Worksheet, monkeypatch: pytest.MonkeyPatch
+    qtbot: QtBot, case: Case, work: AnnotationDocument, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = FakeSession()
     monkeypatch.setattr(training_controller, "_make_session", lambda *_: session)
     controller = TrainingController()
     controller.train(case, SETTINGS, work)
-    qtbot.waitUntil(session.running.is_set, timeout=5000)
+    qtbot.waitUntil(session.running.is_set, timeout=30_000)
     controller.close()
     gone = weakref.ref(controller)
     del controller

@@ -131,8 +131,7 @@ class Annotation:
     @property
     def plane_shape(self) -> tuple[int, int]:
         """(H, W) of a slice."""
-        first, second = (n for axis, n in enumerate(self.shape) if axis != self.axis)
-        return first, second
+        return plane_shape(self.shape, self.axis)
 
     @property
     def annotated(self) -> tuple[int, ...]:
@@ -239,6 +238,12 @@ class Annotation:
         for position, index in enumerate(chosen):
             annotation = annotation.with_slice(LabelSlice(axis, index, np.take(indexed, position, axis=axis)))
         return annotation
+
+
+def plane_shape(shape: tuple[int, int, int], axis: int) -> tuple[int, int]:
+    """Return (H, W) of the slices along an axis of a volume (Z, Y, X)."""
+    first, second = (count for other, count in enumerate(shape) if other != axis)
+    return first, second
 
 
 def without_unjudged(labels: npt.NDArray[np.integer], ignore_value: int | None) -> npt.NDArray[np.integer]:

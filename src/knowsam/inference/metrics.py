@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from nibabel.affines import voxel_sizes
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from knowsam.inference.class_boxes import class_boxes, joined
 
@@ -63,7 +64,7 @@ def evaluate_masks(
     boxes = [class_boxes(mask, values) for mask in (prediction_zyx, reference_zyx)]
     scores = []
     for value in values:
-        # Distances inside the box are those of the whole volume: MONAI takes what lies outside for background.
+        # Distances inside the box are those of the whole volume: what lies outside counts as background.
         box = joined([own[value] for own in boxes if value in own])
         scores.append(_class_scores(prediction_zyx[box] == value, reference_zyx[box] == value, affine, value))
     return tuple(scores)
@@ -123,10 +124,8 @@ def _surface_distances_mm(
         return 0.0, 0.0
     if not predicted.any() or not expected.any():
         return math.nan, math.nan
-    from monai.metrics import get_mask_edges, get_surface_distance
-
-    edges_predicted, edges_expected = get_mask_edges(predicted, expected)
-    there_mm = get_surface_distance(edges_predicted, edges_expected, spacing=spacing_mm)
-    back_mm = get_surface_distance(edges_expected, edges_predicted, spacing=spacing_mm)
+    surfaces = [mask & ~ndimage.binary_erosion(mask) for mask in (predicted, expected)]
+    to_predicted, to_expected = (ndimage.distance_transform_edt(~surface, sampling=spacing_mm) for surface in surfaces)
+    there_mm, back_mm = to_expected[surfaces[0]], to_predicted[surfaces[1]]
     hd95_mm = max(np.percentile(distances_mm, 95) for distances_mm in (there_mm, back_mm))
     return float(hd95_mm), float(np.concatenate([there_mm, back_mm]).mean())

@@ -273,7 +273,7 @@ class SamTeacher(nn.Module):
 
         Parameters
         ----------
-        embedding : (B, 256, h, w), from `encode`.
+        embedding : (B, 256, h, w), from `embed`.
         sparse : (B, C, T, 256), prompt tokens, or None for no tokens.
         mask_logits : (B, C, H, W), mask prompts, or None for SAM's own "no mask" embedding.
 

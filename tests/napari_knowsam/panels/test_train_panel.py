@@ -10,8 +10,8 @@ from superqt import QCollapsible
 from knowsam.config import Config
 from knowsam.errors import ConfigError
 from knowsam.training.events import Stage
-from napari_knowsam.config_form import ConfigForm
 from napari_knowsam.panels.budget_choice import BudgetChoice
+from napari_knowsam.panels.config_form import ConfigForm
 from napari_knowsam.panels.teacher_choice import TeacherChoice
 from napari_knowsam.panels.train_panel import TrainPanel
 from napari_knowsam.panels.training_plot import TrainingPlot

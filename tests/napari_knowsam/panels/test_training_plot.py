@@ -57,10 +57,11 @@ def test_a_falling_loss_is_drawn_falling_on_the_left_half(plot: TrainingPlot) ->
     assert rows[min(rows)] < 40 < 80 < rows[max(rows)]
 
 
-@pytest.mark.parametrize("losses", [{"supervised": 1.0, "entropy": 2.0}, {"supervised": 1.0, "total": 3.0}])
-def test_the_sum_of_the_terms_is_drawn_unless_it_is_given(plot: TrainingPlot, losses: dict[str, float]) -> None:
-    plot.add_losses(1, losses)
-    assert plot._loss.latest == 3.0
+def test_the_tooltip_lists_the_terms_that_ran(plot: TrainingPlot) -> None:
+    plot.add_losses(7, {"supervised": 1.0, "entropy": 0.25, "mixing": 0.0})
+    assert "step 7" in plot.toolTip()
+    assert "entropy: 0.25" in plot.toolTip()
+    assert "mixing" not in plot.toolTip()
 
 
 def test_a_loss_that_is_no_number_is_left_out(plot: TrainingPlot) -> None:

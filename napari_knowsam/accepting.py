@@ -1,0 +1,39 @@
+"""Accepting predictions: returns the slices that changed, or says why there is nothing to accept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from knowsam.errors import InputError
+
+if TYPE_CHECKING:
+    from knowsam.document.annotation_document import AnnotationDocument
+
+
+def accept_slice(document: AnnotationDocument, index: int) -> tuple[int, ...]:
+    """Take the prediction of a slice as painted."""
+    refusal = f"Slice {index} holds nothing to accept: no prediction, or painted fully."
+    return _accept(document, (index,), refusal)
+
+
+def accept_between(document: AnnotationDocument) -> tuple[int, ...]:
+    """Take the predictions from the first to the last annotated slice as painted."""
+    return _accept(
+        document,
+        document.between(),
+        "Between the first and the last annotated slice there is no prediction to accept. "
+        "Annotate a slice on each side and train first.",
+    )
+
+
+def accept_all(document: AnnotationDocument) -> tuple[int, ...]:
+    """Take the predictions of all slices as painted."""
+    return _accept(document, range(document.slice_count), "There is no prediction to accept. Train first.")
+
+
+def _accept(document: AnnotationDocument, indices: Iterable[int], refusal: str) -> tuple[int, ...]:
+    changed = document.accept(indices)
+    if not changed:
+        raise InputError(refusal)
+    return changed

@@ -1,0 +1,81 @@
+"""What the panels show of an annotation document: its slices, classes, volumes and what can be undone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject, QTimer
+
+if TYPE_CHECKING:
+    from knowsam.document.annotation_document import AnnotationDocument
+    from napari_knowsam.panels.annotate_panel import AnnotatePanel
+    from napari_knowsam.panels.result_panel import ResultPanel
+
+_SOON_MS = 100
+_PREDICTIONS_MS = 500
+"""Predictions arrive many a second; the panels follow twice a second, since every repaint delays the brush."""
+
+
+class DocumentDisplay(QObject):
+    """Tells the Annotate and the Result panel what the document of the chosen image holds, soon after it changed."""
+
+    def __init__(self, annotate: AnnotatePanel, result: ResultPanel, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._annotate, self._result = annotate, result
+        self._document: AnnotationDocument | None = None
+        self._is_closed = False
+        self._due = QTimer(self)
+        self._due.setSingleShot(True)
+        self._due.timeout.connect(self._show)
+
+    def set_document(self, document: AnnotationDocument | None) -> None:
+        """Show another document, or none."""
+        self._document = document
+        if document is not None:
+            volume = document.volume
+            self._annotate.set_axis(document.axis)
+            self.show_classes()
+            self._result.set_suggested_name(f"{volume.name}_mask.nii.gz", dicom=bool(volume.dicom_files))
+        self._show()
+
+    def show_classes(self) -> None:
+        """Show the classes at once."""
+        document = self._document
+        if document is not None:
+            self._annotate.set_classes(document.classes, document.brush_value, document.painted_values())
+
+    def show_soon(self) -> None:
+        """Show what a person did."""
+        self._show_within(_SOON_MS)
+
+    def show_predictions(self) -> None:
+        """Follow the predictions; what a person does is shown sooner."""
+        self._show_within(_PREDICTIONS_MS)
+
+    def close(self) -> None:
+        """Show nothing any more."""
+        self._is_closed = True
+        self._due.stop()
+
+    def _show_within(self, milliseconds: int) -> None:
+        due = self._due
+        if not self._is_closed and (not due.isActive() or due.remainingTime() > milliseconds):
+            due.start(milliseconds)
+
+    def _show(self) -> None:
+        document = self._document
+        if document is None:
+            self._show_nothing()
+            return
+        self._annotate.set_slices(document.states(), document.corrected, document.marks)
+        self._annotate.set_painted(document.painted_values())
+        self._result.set_has_prediction(bool(document.predictions.indices or document.annotated))
+        self._result.set_volumes(document.volumes_ml())
+        self._result.set_history(document.history.undo_name, document.history.redo_name)
+
+    def _show_nothing(self) -> None:
+        self._annotate.set_slices((), (), {})
+        self._annotate.set_painted(frozenset())
+        self._result.set_has_prediction(False)
+        self._result.set_volumes(())
+        self._result.set_history(None, None)

@@ -1,0 +1,254 @@
+"""Which image of a viewer is worked on, with which labels and along which axis."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image, Labels
+from qtpy.QtCore import QTimer
+
+from knowsam.errors import InputError
+from napari_knowsam.layer_signals import LayerSignals
+from napari_knowsam.new_layers import ResultLooks
+from napari_knowsam.open_images import OpenImages
+from napari_knowsam.painted_layer import PLANES
+from napari_knowsam.volume_layers import has_known_orientation
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+    from knowsam.document.annotation_document import AnnotationDocument
+    from napari_knowsam.layer_sync import LayerSync
+
+
+class LayerChoice:
+    """Chooses the layers of a viewer to work on; what is done to them is up to the `LayerSync` of the image.
+
+    Layers are known as objects, whatever they are called. The work on an image is kept until the image is removed, also
+    while another one is chosen or other layers are gone.
+
+    Attributes
+    ----------
+    signals : tell what happens to the layers.
+    sync : of the chosen image, if any.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        self._viewer = viewer
+        self.signals = LayerSignals()
+        self.sync: LayerSync | None = None
+        self._looks = ResultLooks()
+        self._images = OpenImages(viewer, self.signals, self._looks)
+        self._is_training = False
+        # A layer that is removed may be one of many, and one that is added may be followed by its labels.
+        self._choice_due = QTimer(self.signals)
+        self._choice_due.setSingleShot(True)
+        self._choice_due.timeout.connect(self._on_choice_due)
+        self.signals.layer_dropped.connect(self._emit_names)
+        events, dims = viewer.layers.events, viewer.dims.events
+        self._connections = [
+            (events.inserted, self._on_layer_inserted),
+            (events.removed, self._on_layer_removed),
+            (events.renamed, self._emit_names),
+            (dims.current_step, self._on_dims_changed),
+            (dims.order, self._on_dims_changed),
+            (dims.ndisplay, self._on_dims_changed),
+        ]
+        for emitter, slot in self._connections:
+            emitter.connect(slot)
+
+    @property
+    def document(self) -> AnnotationDocument | None:
+        """The work on the chosen image, if there is one."""
+        return None if self.sync is None else self.sync.document
+
+    @property
+    def has_known_orientation(self) -> bool:
+        """Whether the file of the chosen image said where left, front and head are."""
+        return self.sync is not None and has_known_orientation(self.sync.image)
+
+    def sync_of(self, document: AnnotationDocument) -> LayerSync | None:
+        """Return what keeps the layers of a document, whether its image is chosen or not; None if it is gone."""
+        return next((sync for sync in self._images if sync.document is document), None)
+
+    def close(self) -> None:
+        """Take over what was just painted and let go of the viewer; all layers stay."""
+        self.flush()
+        self._choice_due.stop()
+        for emitter, slot in self._connections:
+            emitter.disconnect(slot)
+        self._connections.clear()
+        self._leave()
+        self._images.close()
+
+    def flush(self) -> None:
+        """Take over at once whatever was painted on the layers of the chosen image."""
+        if self.sync is not None:
+            self.sync.flush()
+
+    def choose_image(self, name: str | None) -> None:
+        """Work on an image, or with None on the selected one or the first that will do.
+
+        Labels that lie on its voxels are taken along; where there are none, an empty layer is made.
+        """
+        reasons = []
+        for image in self._images.candidates(Image) if name is None else (self._viewer.layers[name],):
+            try:
+                self._choose(self._images.of_image(image))
+                return
+            except InputError as error:
+                reasons.append(str(error))
+        self._emit_names()
+        if reasons:
+            self.signals.problem.emit(reasons[0])
+
+    def choose_labels(self, name: str) -> None:
+        """Paint on another labels layer."""
+        sync = self.sync
+        if sync is None:
+            return
+        try:
+            self._choose(self._images.of_layers(sync.image, self._viewer.layers[name], sync.document.volume))
+        except InputError as error:
+            self.signals.problem.emit(str(error))
+            self._emit_names()
+
+    def new_labels(self) -> None:
+        """Make an empty labels layer for the chosen image, or bring back the removed one, and take up the brush."""
+        sync = self.sync
+        if sync is None:
+            self.signals.problem.emit("There is no image to label. Open an image file or a DICOM folder first.")
+            return
+        if sync.labels is None:
+            sync.restore_labels()
+            self.signals.document_changed.emit()
+        else:
+            document = sync.document
+            self._choose(self._images.with_new_labels(sync.image, document.volume, document.axis))
+        if self.sync is not None and self.sync.labels is not None:
+            self._viewer.layers.selection.active = self.sync.labels.layer
+            self.sync.labels.layer.mode = "paint"
+
+    def choose_axis(self, axis: int) -> None:
+        """Annotate along another axis while nothing was annotated along the present one; predictions are dropped.
+
+        Labels of which it is not clear how they were painted are taken to be painted along the axis.
+        """
+        sync = self.sync
+        if sync is None:
+            return
+        is_asked, sync.plane_question = sync.plane_question is not None, None
+        document = sync.document
+        if document.axis == axis:
+            return
+        sync.flush()
+        if document.annotated and not is_asked:
+            self.signals.problem.emit(
+                f"What you painted was painted in {PLANES[document.axis]} slices. "
+                'Make new labels ("New") to paint in another plane.'
+            )
+        elif sync.labels is None:
+            self.signals.problem.emit(
+                'The labels layer was removed. Press "New" to get it back before you change the plane.'
+            )
+        else:
+            self._choose(self._images.begin(sync.image, sync.labels.layer, document.volume, axis))
+            self._images.end(sync)
+            self.signals.document_changed.emit()
+
+    def set_live_visible(self, visible: bool) -> None:
+        """Show or hide the prediction layer."""
+        self._looks.is_live = visible
+        if self.sync is not None:
+            self.sync.show_live()
+
+    def set_opacity(self, opacity: float) -> None:
+        """Show the prediction layer more or less clearly, from 0 to 1."""
+        self._looks.opacity = opacity
+        if self.sync is not None:
+            self.sync.show_opacity()
+
+    def set_uncertainty_visible(self, visible: bool) -> None:
+        """Show or hide how sure the prediction is."""
+        self._looks.is_uncertainty_visible = visible
+        if self.sync is not None:
+            self.sync.show_uncertainty()
+
+    def set_training(self, is_training: bool) -> None:
+        """Tell whether training runs; meanwhile a new slice counts as partly painted until it is left."""
+        self._is_training = is_training
+        if self.sync is not None:
+            self.sync.set_training(is_training)
+
+    def _choose(self, sync: LayerSync) -> None:
+        """Make an image the chosen one, with the results of the work on it with other labels."""
+        before = self.sync
+        if before is not sync:
+            self.flush()
+            self._leave()
+            self._images.put_first(sync)
+            self.sync = sync
+            if before is not None and before.image is sync.image:
+                before.hand_over(sync)
+            sync.set_training(self._is_training)
+            sync.choose()
+        self._emit_names()
+        self.signals.document_changed.emit()
+        self.signals.class_selected.emit(sync.selected_value)
+        notices = sync.take_notices()
+        if sync.labels is None:
+            notices += (_labels_are_gone(sync),)
+        if notices:
+            self.signals.problem.emit(" ".join(notices))
+
+    def _leave(self) -> None:
+        if self.sync is not None:
+            self.sync.leave()
+            self.sync = None
+
+    def _emit_names(self) -> None:
+        sync = self.sync
+        self.signals.images_changed.emit(self._images.names(Image), None if sync is None else sync.image.name)
+        chosen = None if sync is None or sync.labels is None else sync.labels.layer.name
+        self.signals.labels_changed.emit(self._images.names(Labels), chosen)
+
+    def _on_dims_changed(self) -> None:
+        if self.sync is not None:
+            self.sync.on_view_changed()
+
+    def _on_layer_inserted(self, event: Any) -> None:
+        self._emit_names()
+        if self.sync is None and isinstance(event.value, Image):
+            self._choice_due.start()
+
+    def _on_layer_removed(self, event: Any) -> None:
+        layer, is_image_gone = event.value, False
+        for sync in (sync for sync in self._images if layer in sync.layers):
+            was_labels = sync.labels is not None and layer is sync.labels.layer
+            sync.take_removed(layer)
+            if layer is sync.image:
+                self._end(sync)
+                is_image_gone = True
+            elif was_labels and sync is self.sync:
+                self.signals.problem.emit(_labels_are_gone(sync))
+        if is_image_gone:
+            self.signals.document_changed.emit()
+        if self.sync is None:
+            self._choice_due.start()
+        self._emit_names()
+
+    def _end(self, sync: LayerSync) -> None:
+        if sync is self.sync:
+            self._leave()
+        self._images.end(sync)
+
+    def _on_choice_due(self) -> None:
+        if self.sync is None:
+            self.choose_image(None)
+
+
+def _labels_are_gone(sync: LayerSync) -> str:
+    return (
+        f"The labels layer of {sync.image.name} was removed. What was painted on it is still used. "
+        'Press "New" to get it back, or choose other labels.'
+    )

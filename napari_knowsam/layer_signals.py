@@ -1,0 +1,42 @@
+"""What happens to the layers of a viewer, told to whoever listens."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QObject, Signal
+
+
+class LayerSignals(QObject):
+    """What people do to the layers of the chosen image, and which image and labels are chosen."""
+
+    images_changed = Signal(object, object)
+    """The names of the image layers, and the name of the chosen one or None."""
+
+    labels_changed = Signal(object, object)
+    """The names of the labels layers, and the name of the chosen one or None."""
+
+    document_changed = Signal()
+    """Another image, other labels or another axis, or an image is gone: everything is to be read anew."""
+
+    slice_annotated = Signal(object)
+    """A `LabelSlice` that a person judged otherwise than before."""
+
+    classes_changed = Signal(object)
+    """All classes; when one goes, this comes before the slices it was painted in."""
+
+    slices_changed = Signal(object)
+    """Indices of slices whose state, or what is shown of them, changed."""
+
+    looked_at = Signal(int)
+    """Another slice came on the screen."""
+
+    class_selected = Signal(int)
+    """A person chose a label value in napari."""
+
+    history_changed = Signal()
+    """There is something else to undo or to redo."""
+
+    layer_dropped = Signal()
+    """A layer is no longer used, because it does not fit the image any more."""
+
+    problem = Signal(str)
+    """A sentence for the user."""

@@ -1,0 +1,115 @@
+"""The images of one viewer that were worked on, and which layers there are to choose from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Labels
+
+from knowsam.errors import InputError
+from napari_knowsam.layer_sync import LayerSync
+from napari_knowsam.new_layers import ROLE_KEY, empty_labels, insert_quietly
+from napari_knowsam.volume_layers import require_layers_match, volume_of
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Layer
+    from napari.viewer import Viewer
+
+    from knowsam.data.volume import Volume
+    from napari_knowsam.layer_signals import LayerSignals
+    from napari_knowsam.new_layers import ResultLooks
+
+
+class OpenImages:
+    """One `LayerSync` for each pair of image and labels, the last chosen first."""
+
+    def __init__(self, viewer: Viewer, signals: LayerSignals, looks: ResultLooks) -> None:
+        self._viewer, self._signals, self._looks = viewer, signals, looks
+        self._syncs: list[LayerSync] = []
+
+    def __iter__(self) -> Iterator[LayerSync]:
+        return iter(list(self._syncs))
+
+    def of_image(self, image: Image) -> LayerSync:
+        """Return the last work on an image, or begin one with labels that lie on its voxels, made if need be.
+
+        Raises
+        ------
+        InputError
+            If the image cannot be worked on.
+        """
+        for sync in self._syncs:
+            if sync.image is image:
+                return sync
+        volume = volume_of(image)
+        for labels in self.candidates(Labels):
+            try:
+                return self.of_layers(image, labels, volume)
+            except InputError:
+                continue
+        return self.with_new_labels(image, volume)
+
+    def of_layers(self, image: Image, labels: Labels, volume: Volume) -> LayerSync:
+        """Return the work on an image with these labels, or begin it.
+
+        Raises
+        ------
+        InputError
+            If the labels do not lie on the voxels of the image, or are no classes.
+        """
+        for sync in self._syncs:
+            if sync.image is image and sync.labels is not None and sync.labels.layer is labels:
+                return sync
+        return self.begin(image, labels, volume)
+
+    def with_new_labels(self, image: Image, volume: Volume, axis: int | None = None) -> LayerSync:
+        """Begin work on an image with an empty labels layer."""
+        labels = empty_labels(image, volume)
+        insert_quietly(self._viewer, labels, len(self._viewer.layers))
+        return self.begin(image, labels, volume, axis)
+
+    def begin(self, image: Image, labels: Labels, volume: Volume, axis: int | None = None) -> LayerSync:
+        """Begin work on an image with these labels, by default along the axis they seem to be painted along.
+
+        Raises
+        ------
+        InputError
+            If the labels do not lie on the voxels of the image, or are no classes.
+        """
+        if labels.ndim != 3:
+            raise InputError(
+                f"The labels {labels.name} have {labels.ndim} dimensions, but a single 3D volume is needed. "
+                "Choose other labels, or make new ones."
+            )
+        require_layers_match(image, labels)
+        sync = LayerSync(self._viewer, self._signals, self._looks, image, labels, volume, axis)
+        self._syncs.append(sync)
+        return sync
+
+    def put_first(self, sync: LayerSync) -> None:
+        """Note that an image was chosen."""
+        self._syncs.remove(sync)
+        self._syncs.insert(0, sync)
+
+    def end(self, sync: LayerSync) -> None:
+        """Forget the work on an image."""
+        self._syncs.remove(sync)
+        sync.close()
+        sync.deleteLater()
+
+    def close(self) -> None:
+        """Let go of all layers."""
+        for sync in self:
+            self.end(sync)
+
+    def candidates(self, kind: type[Layer]) -> list[Any]:
+        """Return the layers to choose from by default: selected ones first, then the topmost; no results."""
+        layers = [layer for layer in reversed(self._viewer.layers) if isinstance(layer, kind)]
+        layers = [layer for layer in layers if ROLE_KEY not in layer.metadata]
+        return sorted(layers, key=lambda layer: layer not in self._viewer.layers.selection)
+
+    def names(self, kind: type[Layer]) -> list[str]:
+        """Return the names of all layers a person can choose; not those that show results of this window."""
+        results = {one.layer for sync in self._syncs for one in (sync.prediction, sync.uncertainty) if one is not None}
+        return [layer.name for layer in self._viewer.layers if isinstance(layer, kind) and layer not in results]

@@ -1,0 +1,387 @@
+"""Where the parts of the plugin meet: every signal of a panel, the layers or the controller ends in one slot here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject
+
+from knowsam.data.annotation import SliceState
+from knowsam.data.case import Case
+from knowsam.document.annotation_document import AnnotationDocument
+from knowsam.errors import InputError, KnowSAMError
+from knowsam.training.events import ClassesChanged, SliceAnnotated, Watch
+from napari_knowsam import accepting, status_messages
+from napari_knowsam._writer import export_mask
+from napari_knowsam.autosave import Autosave
+from napari_knowsam.document_display import DocumentDisplay
+from napari_knowsam.keys import Keys
+from napari_knowsam.layer_choice import LayerChoice
+from napari_knowsam.layer_sync import LayerSync
+from napari_knowsam.orientation_letters import OrientationLetters
+from napari_knowsam.panels.terms_dialog import ask_terms
+from napari_knowsam.training_controller import TrainingController, TrainingSettings
+from napari_knowsam.training_display import TrainingDisplay
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari.viewer import Viewer
+
+    from knowsam.data.annotation import LabelClass, LabelSlice
+    from knowsam.document.snapshot import Snapshot
+    from knowsam.training.events import PredictionReady, Stage
+    from napari_knowsam.panels.annotate_panel import AnnotatePanel
+    from napari_knowsam.panels.result_panel import ResultPanel
+    from napari_knowsam.panels.train_panel import TrainPanel
+
+
+class Presenter(QObject):
+    """Connects one viewer, the panels and the training; knows how each of them is told, and nothing of how it works.
+
+    It has no Qt parent, so that it can still end the training when its widget is being destroyed.
+    """
+
+    def __init__(self, viewer: Viewer, annotate: AnnotatePanel, train: TrainPanel, result: ResultPanel) -> None:
+        super().__init__()
+        self._annotate, self._train, self._result = annotate, train, result
+        self.layers = LayerChoice(viewer)
+        self.controller = TrainingController()
+        self.autosave = Autosave(parent=self)
+        self._letters = OrientationLetters(viewer)
+        self._keys = Keys(viewer, self._key_actions())
+        self._live = True
+        self._closed = False
+        self._letters_shown = False
+        self._training_display = TrainingDisplay(train, self.controller, self)
+        self._document_display = DocumentDisplay(annotate, result, self)
+        self._connect_annotate()
+        self._connect_train()
+        self._connect_result()
+        self._connect_layers()
+        self._connect_controller()
+        self._connect_autosave()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it has let go of its viewer."""
+        return self._closed
+
+    def start(self) -> None:
+        """Choose the first image and show what there is."""
+        self.layers.choose_image(None)
+        self._training_display.say(status_messages.READY)
+
+    def show_letters(self) -> None:
+        """Show the letters of orientation, whose first drawing takes a while."""
+        self._letters_shown = True
+        self._letters.set_visible(self.layers.has_known_orientation)
+
+    def end(self) -> None:
+        """Close, as far as Qt still lets us: where the program ends without closing its window, not very far."""
+        try:
+            self.close()
+        except RuntimeError:
+            self.controller.abandon()
+
+    def close(self) -> None:
+        """End the training, save, let go of the viewer; what was painted stays in its layers."""
+        if self._closed:
+            return
+        self._closed = True
+        self._document_display.close()
+        self.controller.close()
+        self._training_display.close()
+        self.layers.flush()
+        self.autosave.close()
+        self._keys.close()
+        self._letters.close()
+        self.layers.close()
+
+    def _connect_annotate(self) -> None:
+        panel, layers = self._annotate, self.layers
+        panel.image_chosen.connect(self._guarded(layers.choose_image))
+        panel.labels_chosen.connect(self._guarded(layers.choose_labels))
+        panel.new_labels_requested.connect(self._guarded(layers.new_labels))
+        panel.axis_chosen.connect(self._on_axis_chosen)
+        panel.class_chosen.connect(self._of_sync(LayerSync.select_class))
+        panel.class_added.connect(self._guarded(self._of_sync(LayerSync.add_class)))
+        panel.class_renamed.connect(self._changing(_rename_class))
+        panel.class_recolored.connect(self._changing(_recolor_class))
+        panel.class_removed.connect(self._changing(AnnotationDocument.remove_class))
+        panel.slice_requested.connect(self._of_sync(lambda sync, index: sync.view.go_to(index)))
+        panel.mark_requested.connect(self._changing_slice(AnnotationDocument.mark))
+        panel.annotated_slice_requested.connect(self._of_sync(LayerSync.go_to_annotated))
+        panel.restore_requested.connect(self._guarded(self._restore))
+        panel.offer_declined.connect(self.autosave.settle)
+
+    def _connect_train(self) -> None:
+        self._train.train_requested.connect(self._on_train_requested)
+        self._train.pause_requested.connect(self.controller.pause)
+        self._train.resume_requested.connect(self.controller.resume)
+        self._train.stop_requested.connect(self.controller.stop)
+
+    def _connect_result(self) -> None:
+        panel, layers = self._result, self.layers
+        panel.live_toggled.connect(self._on_live_toggled)
+        panel.opacity_chosen.connect(layers.set_opacity)
+        panel.uncertainty_toggled.connect(layers.set_uncertainty_visible)
+        panel.accept_slice_requested.connect(self._changing_slice(accepting.accept_slice))
+        panel.accept_between_requested.connect(self._changing(accepting.accept_between))
+        panel.accept_all_requested.connect(self._changing(accepting.accept_all))
+        panel.undo_requested.connect(self._changing(AnnotationDocument.undo))
+        panel.redo_requested.connect(self._changing(AnnotationDocument.redo))
+        panel.export_requested.connect(self._on_export_requested)
+
+    def _key_actions(self) -> dict[str, Callable[[], object]]:
+        mark = self._changing_slice(AnnotationDocument.mark)
+        actions: dict[str, Callable[[], object]] = {
+            "N": partial(self._of_sync(LayerSync.go_to_annotated), 1),
+            "Shift-N": partial(self._of_sync(LayerSync.go_to_annotated), -1),
+            "K": partial(mark, SliceState.COMPLETE),
+            "J": partial(mark, SliceState.PARTIAL),
+            "G": partial(mark, SliceState.BACKGROUND_ONLY),
+            "U": self._changing_slice(accepting.accept_slice),
+            "Alt-Z": self._changing(AnnotationDocument.undo),
+            "Alt-Shift-Z": self._changing(AnnotationDocument.redo),
+        }
+        return actions | {f"Alt-{number}": partial(self._choose_class, number) for number in range(1, 10)}
+
+    def _of_sync(self, action: Callable[..., object]) -> Callable[..., None]:
+        """Return the action, done with the `LayerSync` of the chosen image, if there is one."""
+
+        def act(*values: object) -> None:
+            if self.layers.sync is not None:
+                action(self.layers.sync, *values)
+
+        return act
+
+    def _changing(self, action: Callable[..., Iterable[int] | None]) -> Callable[..., None]:
+        """Return the action, done to the document of the chosen image."""
+        return self._guarded(self._of_sync(lambda sync, *values: sync.change(action, *values)))
+
+    def _changing_slice(self, action: Callable[..., Iterable[int] | None]) -> Callable[..., None]:
+        """Return the action, done to the slice on the screen."""
+        return self._guarded(self._of_sync(lambda sync, *values: sync.change(action, sync.view.index, *values)))
+
+    def _guarded(self, action: Callable[..., object]) -> Callable[..., None]:
+        """Return the action, with an error it tells the person of as a sentence under the first panel."""
+
+        def act(*values: object) -> None:
+            self._annotate.set_message("")
+            try:
+                action(*values)
+            except KnowSAMError as error:
+                self._annotate.set_message(str(error))
+
+        return act
+
+    def _choose_class(self, number: int) -> None:
+        """Choose a class by its place in the table; the first is background."""
+        sync = self.layers.sync
+        if sync is not None and number < len(sync.document.classes):
+            sync.select_class(sync.document.classes[number].value)
+
+    def _on_axis_chosen(self, axis: int) -> None:
+        if self.controller.is_running:
+            self._annotate.set_message("The plane cannot change while training. Stop the training first.")
+        else:
+            self._guarded(self.layers.choose_axis)(axis)
+        if self.layers.document is not None:
+            self._annotate.set_axis(self.layers.document.axis)
+
+    def _restore(self) -> None:
+        """Bring back what is offered, in the plane it was painted in."""
+        self.layers.flush()
+        offer, sync = self.autosave.offer, self.layers.sync
+        if offer is None or sync is None:
+            return
+        if offer.axis != sync.document.axis:
+            if sync.document.annotated:
+                raise InputError(
+                    "The slices to restore were painted in another plane than those you have painted now. "
+                    "Make new labels (New), and restore the slices into them."
+                )
+            self._on_axis_chosen(offer.axis)
+            sync = self.layers.sync
+        if sync is not None and sync.document.axis == offer.axis:
+            self._take_back(sync, offer)
+
+    def _take_back(self, sync: LayerSync, offer: Snapshot) -> None:
+        sync.change(AnnotationDocument.restore, offer)
+        if not sync.document.snapshot().holds(offer):
+            return
+        self.autosave.settle()
+        if sync.document.corrected:
+            # Corrections are seen in the prediction layer alone.
+            sync.show_live()
+
+    def _on_train_requested(self) -> None:
+        if self.controller.is_running:
+            return
+        try:
+            self._start_training()
+        except KnowSAMError as error:
+            self._training_display.say(str(error))
+
+    def _start_training(self) -> None:
+        self.layers.flush()
+        sync = self.layers.sync
+        if sync is None:
+            raise InputError("There is no image to train on. Open an image file or a DICOM folder first.")
+        if sync.plane_question is not None:
+            raise InputError(sync.plane_question)
+        document = sync.document
+        document.open_index = None
+        annotation = document.annotation()
+        missing = status_messages.missing_sentence(annotation)
+        if missing is not None:
+            raise InputError(missing)
+        train = self._train
+        settings = TrainingSettings(
+            train.budget(), train.config(), train.teacher(), train.device(), continued=train.continues()
+        )
+        self._training_display.begin(document, settings.config)
+        self.controller.train(Case(document.volume, annotation), settings, document, document.machine_made)
+        self._watch()
+
+    def _on_live_toggled(self, live: bool) -> None:
+        self._live = live
+        self.layers.set_live_visible(live)
+        self._watch()
+
+    def _on_export_requested(self, path: Path) -> None:
+        self.layers.flush()
+        document = self.layers.document
+        if document is None:
+            return
+        source = document.volume
+        mask = replace(source, array=document.mask(), classes=document.classes)
+        try:
+            saved = export_mask(path, mask, source, partial(ask_terms, self._result))
+        except KnowSAMError as error:
+            self._result.set_message(str(error))
+            return
+        if saved:
+            empty_slices = document.unpredicted if document.predictions.indices else 0
+            self._result.set_message(status_messages.saved_sentence(path.name, source.name, empty_slices))
+
+    def _connect_layers(self) -> None:
+        signals = self.layers.signals
+        signals.images_changed.connect(self._on_images_changed)
+        signals.labels_changed.connect(self._annotate.set_labels)
+        signals.document_changed.connect(self._on_document_changed)
+        signals.slice_annotated.connect(self._on_slice_annotated)
+        signals.classes_changed.connect(self._on_classes_changed)
+        signals.slices_changed.connect(self._document_display.show_predictions)
+        signals.history_changed.connect(self._document_display.show_soon)
+        signals.looked_at.connect(self._on_looked_at)
+        signals.class_selected.connect(self._annotate.select_class)
+        signals.problem.connect(self._annotate.set_message)
+
+    def _on_images_changed(self, names: list[str], chosen: str | None) -> None:
+        self._annotate.set_images(names, chosen)
+        work, is_trained = self.controller.work, self.controller.is_running
+        if work is not None and self.layers.sync_of(work) is None:
+            self.controller.close()
+            if not is_trained:
+                return
+            self._training_display.say(
+                "The image was removed, so its training was ended, and what was learnt is gone. "
+                "What you painted was kept: open the image again to get it back."
+            )
+
+    def _on_document_changed(self) -> None:
+        sync = self.layers.sync
+        self._letters.set_visible(self._letters_shown and self.layers.has_known_orientation)
+        if sync is not None:
+            self._annotate.set_current_slice(sync.view.index)
+        self._document_display.set_document(self.layers.document)
+        self._show_can_continue()
+        self.autosave.watch(self.layers.document)
+        self._watch()
+
+    def _on_slice_annotated(self, label_slice: LabelSlice) -> None:
+        document = self.layers.document
+        if document is not None and self._is_current():
+            self.controller.submit(SliceAnnotated(label_slice, by_hand=document.by_hand(label_slice.index)))
+        else:
+            self._propagate()
+        self._document_display.show_soon()
+
+    def _propagate(self) -> None:
+        """Show without a training what the painted slices say of the others, as soon as two of them are complete."""
+        sync, config = self.layers.sync, self._train.config()
+        # Closing takes over what was painted last, which must not begin anything new.
+        if self._closed or sync is None or not self._live or self.controller.is_running:
+            return
+        document = sync.document
+        if config.method.shape_prior and len(document.outlined) > 1 and sync.plane_question is None:
+            self.controller.propagate(Case(document.volume, document.annotation()), config, document)
+            self._watch()
+
+    def _on_classes_changed(self, classes: tuple[LabelClass, ...]) -> None:
+        self._document_display.show_classes()
+        if self._is_current():
+            self.controller.submit(ClassesChanged(classes))
+        self._document_display.show_soon()
+
+    def _on_looked_at(self, index: int) -> None:
+        self._annotate.set_current_slice(index)
+        self._watch()
+
+    def _watch(self) -> None:
+        """Tell the session which slice is on the screen.
+
+        A training goes on to predict while another volume is there or nothing is to be seen: what is exported must be
+        complete.
+        """
+        sync = self.layers.sync
+        if sync is not None and self._is_current():
+            is_watched = self._live or self.controller.is_running
+            self.controller.submit(Watch(sync.view.index if is_watched else None))
+
+    def _is_current(self) -> bool:
+        """Whether the volume on the screen is the one that training or propagation goes on with."""
+        return self.controller.work is not None and self.layers.document is self.controller.work
+
+    def _show_can_continue(self) -> None:
+        document = self.layers.document
+        self._train.set_can_continue(document is not None and self.controller.can_continue(document))
+
+    def _connect_autosave(self) -> None:
+        self.autosave.offered.connect(self._annotate.set_offer)
+        self.autosave.problem.connect(self._annotate.set_message)
+
+    def _connect_controller(self) -> None:
+        self.controller.stage_changed.connect(self._on_stage_changed)
+        self.controller.predicted.connect(self._on_predicted)
+
+    def _on_stage_changed(self, stage: Stage | None) -> None:
+        self.layers.set_training(stage is not None)
+        if stage is None:
+            self._show_can_continue()
+
+    def _on_predicted(self, ready: PredictionReady) -> None:
+        document = self.controller.work
+        # A prediction made before a class went away counts its classes otherwise; a new one is on its way.
+        if document is None or _values(ready.classes) != _values(document.classes):
+            return
+        sync = self.layers.sync_of(document)
+        if sync is not None:
+            sync.apply_predictions((one.index, one.labels, one.uncertainty_percent) for one in ready.slices)
+
+
+def _rename_class(document: AnnotationDocument, value: int, name: str) -> None:
+    document.class_list.change(value, name=name)
+
+
+def _recolor_class(document: AnnotationDocument, value: int, color: tuple[int, int, int]) -> None:
+    document.class_list.change(value, color=color)
+
+
+def _values(classes: tuple[LabelClass, ...]) -> list[int]:
+    return [label_class.value for label_class in classes]

@@ -1,0 +1,126 @@
+"""What is going on, in one sentence of plain language."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from knowsam.data.annotation import BACKGROUND, IGNORE
+from knowsam.training.events import Stage
+
+if TYPE_CHECKING:
+    from knowsam.data.annotation import Annotation
+    from knowsam.training.events import Finished, StepDone
+
+READY = "Paint a few slices of the structure, then train. Slices you do not paint are used too."
+
+
+class Shown(Enum):
+    """Where that comes from which is shown of slices nobody has painted, in words."""
+
+    NOTHING = ""
+    PROPAGATED = "propagated from your painted slices; no network yet. Training adds to it once that makes it better."
+    NOT_BETTER = "propagated from your painted slices; training has not made it better so far, so it adds nothing yet."
+    BOTH = "propagated from your painted slices, with what training adds, most where your slices are far."
+    LEARNT = "what training has learnt."
+
+
+_STAGES = {
+    Stage.PREPARING: "Getting ready: loading PyTorch, building networks, propagating what you painted to all slices.",
+    Stage.TRAINING: "Learning from what you painted and from all other slices.",
+    Stage.PAUSED: "Paused. You can go on painting; training takes it in when it goes on.",
+    Stage.REFRESHING: "Training is done. Bringing the prediction up to date in all slices.",
+}
+
+_KEPT = " It did not make better what is propagated from your painted slices, so that is shown as it is."
+
+
+def missing_sentence(annotation: Annotation) -> str | None:
+    """Say what has to be painted before there is something to learn, and something to tell it from; None if nothing."""
+    judged = [one.labels[one.labels != IGNORE] for one in annotation.slices.values()]
+    if not any((labels != BACKGROUND).any() for labels in judged):
+        return "Nothing is painted yet. Choose a class, paint the structure in a few slices, then train on them."
+    if not any((labels == BACKGROUND).any() for labels in judged):
+        return (
+            "All painted slices are marked as partly painted, so nothing is known to be background. "
+            "Mark one as complete (K), or paint some background with the background brush."
+        )
+    return None
+
+
+def stage_sentence(stage: Stage) -> str:
+    """Say what a stage means."""
+    return _STAGES[stage]
+
+
+def shown_sentence(shown: Shown) -> str:
+    """Say where what is on the screen comes from; nothing if nothing is."""
+    return f"Shown: {shown.value}" if shown.value else ""
+
+
+def propagation_sentence(shown: Shown) -> str:
+    """Say what is shown while nobody trains."""
+    return f"{shown_sentence(shown)} What you paint or correct changes the slices beside it at once."
+
+
+def paused_sentence(shown: Shown) -> str:
+    """Say what can be done while training stands still."""
+    if shown in (Shown.NOTHING, Shown.LEARNT):
+        return _STAGES[Stage.PAUSED]
+    return (
+        "Paused. You can go on painting: what you paint or correct changes the slices beside it at once. "
+        "Training takes it in when it goes on."
+    )
+
+
+def training_sentence(step: StepDone, annotated: int, dice: float | None, shown: Shown = Shown.NOTHING) -> str:
+    """Say how training stands, and what is shown of it.
+
+    Parameters
+    ----------
+    annotated : slices a person has painted or corrected.
+    dice : score on held-out slices, None if there is none.
+    """
+    slices = "one slice" if annotated == 1 else f"{annotated} slices"
+    score = "" if dice is None else f" On painted slices it never learnt from, Dice is {dice:.2f}."
+    doing = f"Step {step.step}: learning from what you painted in {slices} and from all the others.{score}"
+    return f"{doing} {shown_sentence(shown)}".strip()
+
+
+def refreshing_sentence(outdated: int) -> str:
+    """Say how much of the last refresh is to be done.
+
+    Parameters
+    ----------
+    outdated : slices that still wait for their prediction.
+    """
+    return f"{_STAGES[Stage.REFRESHING]} {outdated} left." if outdated else _STAGES[Stage.REFRESHING]
+
+
+def saved_sentence(name: str, image_name: str, empty_slices: int) -> str:
+    """Say what was exported, and what it lacks.
+
+    Parameters
+    ----------
+    name, image_name : of the file, and of the image whose grid it has.
+    empty_slices : slices that are neither painted nor predicted, though others are predicted.
+    """
+    saved = f"Saved {name}, on the grid of {image_name}."
+    if not empty_slices:
+        return saved
+    empty = "One slice has" if empty_slices == 1 else f"{empty_slices} slices have"
+    rest = "is empty" if empty_slices == 1 else "are empty"
+    return f"{saved} {empty} no prediction yet and {rest}."
+
+
+def finished_sentence(finished: Finished, shown: Shown = Shown.NOTHING) -> str:
+    """Say how training ended, what is shown, and what comes next."""
+    if not finished.steps:
+        ended = "Training ended before its first step, so nothing was learnt. Train again."
+        return f"{ended} {shown_sentence(Shown.PROPAGATED)}" if shown is Shown.PROPAGATED else ended
+    how = "stopped" if finished.stopped else "finished"
+    kept = "" if shown not in (Shown.PROPAGATED, Shown.NOT_BETTER) else _KEPT
+    return (
+        f"Training {how} after {finished.steps} steps.{kept} Look through the slices, correct what is wrong and train "
+        "again: it goes on from here. Or accept and export."
+    )

@@ -1,0 +1,46 @@
+"""What is often asked about a slice, and takes a look at all of its pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from knowsam.data.annotation import SliceState
+
+if TYPE_CHECKING:
+    from knowsam.document.slice_annotation import SliceAnnotation, Values
+
+
+@dataclass(frozen=True)
+class SliceFacts:
+    """Facts of one slice, of which the defaults are those of a slice nobody and nothing has touched.
+
+    Parameters
+    ----------
+    state : how much was judged.
+    pixels : their number in what is shown, by class value; no background.
+    painted_values : class values a person painted, corrections included.
+    """
+
+    state: SliceState = SliceState.UNLABELLED
+    pixels: Mapping[int, int] = field(default_factory=dict)
+    painted_values: frozenset[int] = frozenset()
+
+    @classmethod
+    def of(cls, one: SliceAnnotation, state: SliceState, shown: Values, values: tuple[int, ...]) -> SliceFacts:
+        """Look at the pixels of a slice.
+
+        Parameters
+        ----------
+        shown : (H, W), class values.
+        values : of all classes but background.
+        """
+        by_hand = [array for array in (one.painted, one.correction) if array is not None]
+        return cls(
+            state,
+            {value: int(np.count_nonzero(shown == value)) for value in values},
+            frozenset(value for value in values if any((array == value).any() for array in by_hand)),
+        )

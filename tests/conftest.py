@@ -1,0 +1,23 @@
+"""A volume with known answers, and classes to paint in it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from nibabel.affines import from_matvec
+
+from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass
+from knowsam.data.volume import Grid, Volume
+
+
+@pytest.fixture
+def tiny() -> Volume:
+    """(6, 8, 10) voxels of 4 x 2 x 1.5 mm that count from 0; its file grows to the right, anterior and superior."""
+    grid = Grid((10, 8, 6), from_matvec(np.diag([1.5, 2.0, 4.0]), [-7.0, 5.0, 30.0]))
+    return Volume(np.arange(480, dtype=np.int16).reshape(6, 8, 10), grid, "tiny")
+
+
+@pytest.fixture
+def classes() -> tuple[LabelClass, ...]:
+    """Background, and two classes whose values are not their indices."""
+    return BACKGROUND_CLASS, LabelClass(2, "liver", (230, 75, 53)), LabelClass(5, "spleen", (77, 187, 213))

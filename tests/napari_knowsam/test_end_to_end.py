@@ -1,0 +1,423 @@
+"""From the first stroke to the file, as a person does it: with the mouse, the keys and the buttons, and with torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import nibabel as nib
+import numpy as np
+import pytest
+from gui_robot import PROPAGATING, Robot, plane_of, wait_for_threads
+from qtpy.QtCore import Qt
+
+from knowsam.data.annotation import IGNORE, SliceState
+from knowsam.data.sampling import SliceKey
+from knowsam.io.nifti import read_nifti, read_nifti_labels
+from knowsam.io.sample import sample_folder
+from knowsam.training.schedule import Budget
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from gui_robot import Values
+    from napari.viewer import Viewer
+    from pytestqt.qtbot import QtBot
+
+    from knowsam.training.events import PredictionReady
+
+LIVER, KIDNEYS, LESION = 1, 2, 3
+ACCEPT = Qt.Key.Key_U
+ALT = Qt.KeyboardModifier.AltModifier
+SHIFT = Qt.KeyboardModifier.ShiftModifier
+
+
+@pytest.fixture
+def robot(make_napari_viewer: Callable[..., Viewer], qtbot: QtBot) -> Iterator[Robot]:
+    robot = Robot(make_napari_viewer, qtbot)
+    yield robot
+    robot.widget.close_presenter()
+    wait_for_threads(qtbot, 5.0)
+
+
+def test_from_the_first_stroke_to_the_file(
+    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, tmp_path: Path
+) -> None:
+    robot = Robot(make_napari_viewer, qtbot, "phantom")
+    _paint_two_slices(robot)
+    robot.train()
+    _see_the_prediction_change_twice(robot)
+    corrected = _correct(robot, 13)
+    _accept_and_take_back(robot, 13, corrected)
+    robot.stop()
+    assert "stopped after" in robot.train_message
+    _export(robot, tmp_path / "mask.nii.gz")
+    robot.widget.close_presenter()
+    wait_for_threads(qtbot)
+
+
+def _paint_two_slices(robot: Robot) -> None:
+    for index in (10, 16):
+        robot.look_at(index)
+        robot.paint(robot.labels, LIVER, [(index, 25, 25), (index, 45, 35), (index, 25, 40)], size=9)
+    robot.wait_until(lambda: robot.document.annotated == (10, 16))
+    assert (plane_of(robot.labels, 10) == LIVER).sum() > 100
+    assert robot.document.state(10) is SliceState.COMPLETE
+
+
+def _see_the_prediction_change_twice(robot: Robot) -> None:
+    robot.look_at(13)
+    seen: set[bytes] = set()
+
+    def is_new() -> bool:
+        seen.add(plane_of(robot.prediction, 13).tobytes())
+        return len(seen) >= 3
+
+    robot.wait_until(is_new)
+    assert robot.is_running
+
+
+def _correct(robot: Robot, index: int) -> bytes:
+    """Paint over the prediction and see that training takes it in and that no later prediction takes it away."""
+    robot.paint(robot.prediction, LIVER, [(index, 60, 60), (index, 60, 75)], size=6)
+    robot.wait_until(lambda: index in robot.document.corrected)
+    corrected = plane_of(robot.prediction, index)
+    assert (corrected[58:63, 60:75] == LIVER).all()
+    robot.wait_until(lambda: index in robot.session.cases[0].annotation.slices)
+    learnt = robot.session.cases[0].annotation.slices[index].labels
+    assert np.array_equal(learnt, corrected)
+    elsewhere = plane_of(robot.prediction, index + 1)
+    robot.wait_until(lambda: not np.array_equal(plane_of(robot.prediction, index + 1), elsewhere))
+    assert np.array_equal(plane_of(robot.prediction, index), corrected)
+    return corrected.tobytes()
+
+
+def _accept_and_take_back(robot: Robot, index: int, corrected: bytes) -> None:
+    robot.press(ACCEPT)
+    assert robot.document.corrected == ()
+    assert plane_of(robot.labels, index).tobytes() == corrected
+    assert robot.document.state(index) is SliceState.COMPLETE
+    robot.click(robot.widget.result, "Between")
+    assert robot.document.annotated == tuple(range(10, 17))
+    robot.look_at(11)
+    robot.press(Qt.Key.Key_Z, ALT)
+    assert robot.document.annotated == (10, index, 16)
+    assert not plane_of(robot.labels, 12).any()
+    robot.press(Qt.Key.Key_Z, ALT)
+    assert robot.document.corrected == (index,)
+    assert not plane_of(robot.labels, index).any()
+    assert plane_of(robot.prediction, index).tobytes() == corrected
+    robot.look_at(20)
+    robot.press(Qt.Key.Key_Z, ALT | SHIFT)
+    robot.press(Qt.Key.Key_Z, ALT | SHIFT)
+    assert robot.document.annotated == tuple(range(10, 17))
+    assert robot.document.corrected == ()
+    robot.wait_until(lambda: set(robot.session.cases[0].annotation.slices) == set(range(10, 17)))
+
+
+def _export(robot: Robot, path: Path) -> None:
+    robot.widget.result.ask_export_path = lambda: path  # type: ignore[method-assign]
+    robot.click(robot.widget.result, "Export…")
+    assert robot.result_message.startswith("Saved mask.nii.gz")
+    exported, sample = nib.load(path), nib.load(sample_folder() / "phantom.nii.gz")
+    assert exported.shape == sample.shape
+    assert np.allclose(exported.affine, sample.affine)
+    read = read_nifti_labels(path)
+    assert np.array_equal(read.array, robot.prediction.data)
+    assert set(np.unique(np.asarray(exported.dataobj))) == {0, LIVER}
+    image = read_nifti(sample_folder() / "phantom.nii.gz")
+    assert np.array_equal(image.array, robot.image.data)
+
+
+def test_the_painted_sample_is_trained_with_the_compact_sam(robot: Robot) -> None:
+    painted = robot.labels.data.copy()
+    robot.settings(robot.widget.train.budget(), teacher="compact")
+    robot.train()
+    robot.stop()
+    assert np.array_equal(robot.labels.data, painted)
+    assert len(robot.document.predictions.indices) == robot.document.slice_count
+
+
+@pytest.fixture
+def propagating(robot: Robot) -> Robot:
+    """Sample slices 10, 15 and 22 are painted, and will be propagated."""
+    robot.settings(Budget(seconds=120.0), PROPAGATING)
+    return robot
+
+
+def test_propagated_labels_are_in_all_slices_before_the_first_step(propagating: Robot) -> None:
+    predicted, stepped = list[int](), list[int]()
+    said: list[str] = []
+    propagating.presenter.controller.stepped.connect(lambda step, _: stepped.append(step.step))
+
+    def note(ready: PredictionReady) -> None:
+        if not stepped:
+            predicted.extend(one.index for one in ready.slices)
+            said.append(propagating.train_message)
+
+    propagating.presenter.controller.predicted.connect(note)
+    propagating.look_at(13)
+    propagating.click(propagating.widget.train, "Train on my labels")
+    propagating.wait_until(lambda: bool(stepped))
+    assert predicted[0] == 13
+    assert sorted(predicted) == list(range(32))
+    assert said[0].startswith("Shown: propagated from your painted slices")
+    between = [plane_of(propagating.prediction, index) == LIVER for index in (10, 13, 15)]
+    assert between[1].sum() > 0.5 * min(between[0].sum(), between[2].sum()) > 0
+
+
+def test_a_correction_changes_the_slices_beside_it_while_training_is_paused(propagating: Robot) -> None:
+    _pause(propagating)
+    propagating.look_at(12)
+    before = {index: plane_of(propagating.prediction, index) for index in range(32)}
+    steps = propagating.session.trainer.steps
+    propagating.paint(propagating.prediction, LESION, [(12, 60, 55), (12, 60, 75)], size=12)
+    propagating.wait_until(lambda: _changed(propagating, before) >= {11, 12, 13})
+    assert _changed(propagating, before) <= set(range(10, 16))
+    assert propagating.session.trainer.steps == steps
+    assert "changes the slices beside it at once" in propagating.train_message
+
+
+def test_a_slice_painted_in_a_pause_changes_those_beside_it_once_it_is_complete(propagating: Robot) -> None:
+    _pause(propagating)
+    propagating.look_at(18)
+    before = {index: plane_of(propagating.prediction, index) for index in range(32)}
+    propagating.paint(propagating.labels, LESION, [(18, 60, 55), (18, 60, 75)], size=12)
+    propagating.wait_until(lambda: propagating.document.state(18) is SliceState.PARTIAL)
+    assert _changed(propagating, before) == {18}
+    propagating.press(Qt.Key.Key_K)
+    propagating.wait_until(lambda: _changed(propagating, before) >= {17, 18, 19})
+    assert _changed(propagating, before) <= set(range(15, 23))
+
+
+def test_before_any_training_a_painted_slice_changes_those_beside_it_without_a_click(propagating: Robot) -> None:
+    assert not propagating.has_prediction
+    _paint_slice_18(propagating)
+    assert "no network yet" in propagating.train_message
+    assert not propagating.is_running
+    before = {index: plane_of(propagating.prediction, index) for index in range(32)}
+    propagating.press(Qt.Key.Key_J)
+    propagating.wait_until(lambda: _changed(propagating, before) >= {17, 19})
+    assert _changed(propagating, before) <= set(range(15, 23))
+    propagating.press(Qt.Key.Key_Z, ALT)
+    propagating.wait_until(lambda: not _changed(propagating, before))
+
+
+def test_painted_and_accepted_slices_are_never_overwritten_by_propagation(propagating: Robot) -> None:
+    _paint_slice_18(propagating)
+    propagating.look_at(17)
+    propagating.press(Qt.Key.Key_U)
+    accepted = plane_of(propagating.labels, 17)
+    propagating.look_at(18)
+    propagating.paint(propagating.labels, LIVER, [(18, 30, 30), (18, 30, 50)], size=12)
+    propagating.look_at(20)
+    propagating.wait_until(lambda: (plane_of(propagating.prediction, 19) == LIVER).any())
+    assert np.array_equal(plane_of(propagating.prediction, 17), accepted)
+    assert np.array_equal(plane_of(propagating.prediction, 18), plane_of(propagating.labels, 18))
+
+
+def test_with_live_off_nothing_is_propagated_until_it_is_on_again(propagating: Robot, qtbot: QtBot) -> None:
+    propagating.widget.result.live_toggled.emit(False)
+    propagating.look_at(18)
+    propagating.paint(propagating.labels, LESION, [(18, 60, 55), (18, 60, 75)], size=12)
+    propagating.press(Qt.Key.Key_K)
+    qtbot.wait(300)
+    assert not propagating.document.predictions.indices
+    propagating.widget.result.live_toggled.emit(True)
+    propagating.look_at(19)
+    propagating.paint(propagating.labels, LESION, [(19, 60, 55), (19, 60, 75)], size=12)
+    propagating.press(Qt.Key.Key_K)
+    propagating.wait_until(lambda: len(propagating.document.predictions.indices) == propagating.document.slice_count)
+
+
+def test_a_training_that_is_started_takes_over_from_propagation(propagating: Robot) -> None:
+    _paint_slice_18(propagating)
+    before = propagating.presenter.controller._worker
+    propagating.train()
+    assert propagating.is_running
+    propagating.wait_until(lambda: before is not None and before.is_done)
+    propagating.wait_until(lambda: propagating.session.trainer.steps > 0)
+
+
+def test_after_training_has_ended_a_correction_changes_the_slices_beside_it_at_once(propagating: Robot) -> None:
+    propagating.train()
+    propagating.wait_until(lambda: propagating.session.trainer.steps > 2)
+    propagating.stop()
+    propagating.look_at(12)
+    before = {index: plane_of(propagating.prediction, index) for index in range(32)}
+    propagating.paint(propagating.prediction, LESION, [(12, 60, 55), (12, 60, 75)], size=12)
+    propagating.wait_until(lambda: _changed(propagating, before) >= {11, 12, 13})
+    assert _changed(propagating, before) <= set(range(10, 16))
+    assert "changes the slices beside it at once" in propagating.train_message
+    assert not propagating.is_running
+
+
+def _paint_slice_18(robot: Robot) -> None:
+    """Paint one more slice, mark it as complete, and wait until all others show it."""
+    robot.look_at(18)
+    robot.paint(robot.labels, LESION, [(18, 60, 55), (18, 60, 75)], size=12)
+    robot.press(Qt.Key.Key_K)
+    robot.wait_until(lambda: robot.document.state(18) is SliceState.COMPLETE)
+    robot.wait_until(lambda: len(robot.document.predictions.indices) == robot.document.slice_count)
+    robot.wait_until(lambda: (plane_of(robot.prediction, 17) == LESION).any())
+
+
+def _pause(robot: Robot) -> None:
+    """Train until propagated labels are everywhere, and pause."""
+    robot.train()
+    robot.wait_until(lambda: len(robot.document.predictions.indices) == robot.document.slice_count)
+    robot.click(robot.widget.train, "Pause")
+    robot.wait_until(lambda: robot.train_message.startswith("Paused."))
+
+
+def _changed(robot: Robot, before: Mapping[int, Values]) -> set[int]:
+    return {index for index, plane in before.items() if not np.array_equal(plane_of(robot.prediction, index), plane)}
+
+
+def test_a_class_added_while_training_is_learnt_without_a_restart(robot: Robot) -> None:
+    robot.train()
+    session = robot.session
+    robot.click(robot.widget.annotate, "Add class")
+    assert robot.labels.selected_label == 4
+    robot.look_at(14)
+    robot.paint(robot.labels, 4, [(14, 40, 40), (14, 40, 55)])
+    robot.wait_until(lambda: len(session.trainer.classes) == 5)
+    robot.wait_until(lambda: 14 in session.cases[0].annotation.slices)
+    learnt = session.cases[0].annotation.slices[14].labels
+    assert {4} <= set(np.unique(learnt)) <= {4, IGNORE}
+    robot.look_at(15)
+    robot.wait_until(lambda: 0 in session.cases[0].annotation.slices[14].labels)
+    assert robot.is_running
+    assert robot.session is session
+
+
+def test_a_class_removed_while_training_is_gone_everywhere(robot: Robot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(robot.widget.annotate, "confirm_removal", lambda _: True)
+    robot.train()
+    session = robot.session
+    painted = robot.labels.data.copy()
+    robot.widget.annotate._table.removal_requested.emit(KIDNEYS)
+    robot.wait_until(lambda: [c.value for c in session.cases[0].annotation.classes] == [0, LIVER, LESION])
+    assert np.array_equal(robot.labels.data, np.where(painted == KIDNEYS, 0, painted))
+    before = session.trainer.steps
+    robot.wait_until(lambda: session.trainer.steps > before + 2)
+    assert KIDNEYS not in robot.prediction.data
+    assert robot.is_running
+    robot.press(Qt.Key.Key_Z, ALT)
+    assert np.array_equal(robot.labels.data, painted)
+    robot.wait_until(lambda: [c.value for c in session.cases[0].annotation.classes] == [0, LIVER, KIDNEYS, LESION])
+
+
+def test_the_slice_under_the_brush_counts_as_partly_painted_until_it_is_left(robot: Robot) -> None:
+    robot.train()
+    robot.look_at(14)
+    robot.paint(robot.labels, LIVER, [(14, 40, 40), (14, 40, 55)])
+    robot.wait_until(lambda: robot.document.state(14) is SliceState.PARTIAL)
+    robot.look_at(15)
+    assert robot.document.state(14) is SliceState.COMPLETE
+    session = robot.session
+    robot.wait_until(lambda: 14 in session.cases[0].annotation.slices)
+    robot.wait_until(lambda: IGNORE not in session.cases[0].annotation.slices[14].labels)
+
+
+def test_a_prediction_waits_for_the_end_of_a_stroke(robot: Robot) -> None:
+    robot.train()
+    robot.look_at(14)
+    robot.take_brush(robot.prediction, LESION, size=5)
+    before = robot.presenter.controller._worker
+    robot.press_mouse(robot.prediction, (14, 60, 60))
+    under_the_brush = plane_of(robot.prediction, 14)
+    other = plane_of(robot.prediction, 13)
+    robot.wait_until(lambda: not np.array_equal(plane_of(robot.prediction, 13), other))
+    assert np.array_equal(plane_of(robot.prediction, 14), under_the_brush)
+    robot.move_mouse(robot.prediction, (14, 60, 70))
+    robot.release_mouse(robot.prediction, (14, 60, 70))
+    robot.wait_until(lambda: robot.document.corrected == (14,))
+    assert (plane_of(robot.prediction, 14)[60, 60:71] == LESION).all()
+    assert robot.presenter.controller._worker is before
+
+
+def test_a_paused_training_stands_still_and_goes_on(robot: Robot, qtbot: QtBot) -> None:
+    robot.train()
+    session = robot.session
+    robot.click(robot.widget.train, "Pause")
+    robot.wait_until(lambda: robot.train_message.startswith("Paused."))
+    steps = session.trainer.steps
+    qtbot.wait(200)
+    assert session.trainer.steps == steps
+    robot.click(robot.widget.train, "Resume")
+    robot.wait_until(lambda: session.trainer.steps > steps)
+
+
+def test_a_second_training_goes_on_where_the_first_one_ended(robot: Robot) -> None:
+    robot.train()
+    robot.stop()
+    robot.look_at(12)
+    robot.press(ACCEPT)
+    trained = robot.presenter.controller._trained.get(robot.document)
+    assert trained is not None
+    robot.click(robot.widget.train, "Train on my labels")
+    robot.wait_until(lambda: robot.is_running and robot.presenter.controller._worker.has_session)
+    assert robot.session.plan.earlier is not None
+    assert robot.session.plan.earlier.steps == trained.model.steps
+    assert robot.session.trainer.selection._machine_made == {SliceKey(0, 12)}
+
+
+def test_a_key_says_how_much_of_a_slice_is_painted(robot: Robot) -> None:
+    index = robot.document.annotated[0]
+    robot.look_at(index)
+    for key, state in ((Qt.Key.Key_J, SliceState.PARTIAL), (Qt.Key.Key_K, SliceState.COMPLETE)):
+        robot.press(key)
+        assert robot.document.marks.get(index) is state
+        assert robot.document.state(index) is state
+
+
+def test_a_key_marks_an_empty_slice_as_background_only(robot: Robot) -> None:
+    robot.look_at(1)
+    robot.press(Qt.Key.Key_G)
+    assert robot.document.state(1) is SliceState.BACKGROUND_ONLY
+    robot.press(Qt.Key.Key_Z, ALT)
+    assert robot.document.state(1) is SliceState.UNLABELLED
+    robot.press(Qt.Key.Key_Z, ALT | SHIFT)
+    assert robot.document.state(1) is SliceState.BACKGROUND_ONLY
+
+
+@pytest.mark.parametrize("selected", ["image", "labels"])
+def test_a_slice_is_accepted_by_its_key_whatever_layer_is_selected(robot: Robot, selected: str) -> None:
+    robot.train()
+    robot.stop()
+    robot.look_at(12)
+    robot.viewer.layers.selection.active = getattr(robot, selected)
+    robot.press(ACCEPT)
+    assert robot.document.annotated == (10, 12, 15, 22)
+
+
+def test_a_mark_that_cannot_be_is_refused_with_a_sentence(robot: Robot) -> None:
+    robot.look_at(1)
+    robot.press(Qt.Key.Key_K)
+    assert robot.document.state(1) is SliceState.UNLABELLED
+    assert robot.annotate_message.startswith("Nothing is painted in slice 1")
+
+
+def test_alt_and_a_number_choose_a_class(robot: Robot) -> None:
+    for key, value in ((Qt.Key.Key_3, LESION), (Qt.Key.Key_2, KIDNEYS), (Qt.Key.Key_1, LIVER)):
+        robot.press(key, ALT)
+        assert robot.labels.selected_label == value
+        assert robot.widget.annotate._table.chosen_value() == value
+
+
+def test_a_number_without_a_class_chooses_nothing(robot: Robot) -> None:
+    robot.press(Qt.Key.Key_2, ALT)
+    robot.press(Qt.Key.Key_9, ALT)
+    assert robot.labels.selected_label == 2
+
+
+def test_n_goes_from_one_annotated_slice_to_the_next_and_back(robot: Robot) -> None:
+    first, second, third = robot.document.annotated
+    robot.look_at(first)
+    visited = []
+    for modifier in (Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.NoModifier, SHIFT, SHIFT, SHIFT):
+        robot.press(Qt.Key.Key_N, modifier)
+        visited.append(robot.presenter.layers.sync.view.index)
+    assert visited == [second, third, second, first, first]

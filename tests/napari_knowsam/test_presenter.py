@@ -1,0 +1,614 @@
+"""Every wish of a panel ends where it belongs, and every fact is shown; with a session that needs no torch."""
+
+from __future__ import annotations
+
+import gc
+import queue
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from napari.layers import Image
+from qtpy.QtWidgets import QLabel, QWidget
+
+from knowsam.config import Config
+from knowsam.data.annotation import IGNORE, LabelClass, SliceState
+from knowsam.document.annotation_document import AnnotationDocument
+from knowsam.training import events
+from knowsam.training.events import (
+    ClassesChanged,
+    Event,
+    Finished,
+    Message,
+    Notice,
+    Pause,
+    PredictedSlice,
+    PredictionReady,
+    Resume,
+    SliceAnnotated,
+    Source,
+    Stage,
+    StageChanged,
+    StepDone,
+    Stop,
+    Validated,
+    Watch,
+)
+from napari_knowsam import _writer, status_messages, training_controller
+from napari_knowsam.panels.annotate_panel import AnnotatePanel
+from napari_knowsam.panels.result_panel import ResultPanel
+from napari_knowsam.panels.terms_dialog import TermsDialog
+from napari_knowsam.panels.train_panel import TrainPanel
+from napari_knowsam.presenter import Presenter
+from napari_knowsam.status_messages import Shown
+from napari_knowsam.volume_layers import image_layer_data, labels_layer_data
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari.viewer import Viewer
+    from pytestqt.qtbot import QtBot
+
+    from knowsam.data.volume import Volume
+
+LIVER, SPLEEN = 2, 5
+PROPAGATED, LEARNT = events.Shown(Source.PROPAGATION, 0.0), events.Shown(Source.STUDENTS, 1.0)
+
+
+@dataclass(frozen=True)
+class Losses:
+    supervised: float = 0.5
+    total: float = 0.5
+
+
+class FakeSession:
+    """Tells what it is given, until it is told to stop."""
+
+    holdout = trained = frozenset[Any]()
+    students = object()
+    display = None
+
+    def __init__(self) -> None:
+        self.received: list[Message] = []
+        self.happens: queue.SimpleQueue[Event | Exception | None] = queue.SimpleQueue()
+
+    def submit(self, message: Message) -> None:
+        self.received.append(message)
+        if isinstance(message, Stop):
+            self.happens.put(None)
+
+    def run(self) -> Iterator[Event]:
+        while (event := self.happens.get(timeout=10)) is not None:
+            if isinstance(event, Exception):
+                raise event
+            yield event
+        yield Finished(3, 1.5, stopped=True)
+
+    def model(self) -> Any:
+        return SimpleNamespace(steps=3, config=Config())
+
+    def of(self, kind: type[Message]) -> list[Any]:
+        return [message for message in self.received if isinstance(message, kind)]
+
+
+class Panels:
+    """A presenter with its panels, on an image of which one slice is painted."""
+
+    def __init__(
+        self, viewer: Viewer, qtbot: QtBot, volume: Volume, classes: tuple[LabelClass, ...], session: FakeSession
+    ) -> None:
+        self.viewer, self.qtbot, self.session = viewer, qtbot, session
+        self.shown = LEARNT
+        data, kwargs, _ = image_layer_data(volume)
+        self.image = viewer.add_image(data, **kwargs)
+        values = type(volume)(np.zeros(volume.shape, np.uint8), volume.grid, "mine")
+        data, kwargs, _ = labels_layer_data(values, classes)
+        data[3, 2:5, 2:6] = LIVER
+        self.labels = viewer.add_labels(data, **kwargs)
+        self.annotate, self.train, self.result = AnnotatePanel(), TrainPanel(), ResultPanel()
+        self.presenter = Presenter(viewer, self.annotate, self.train, self.result)
+        self.presenter.start()
+        self.layers = self.presenter.layers
+        self.layers.sync.view.go_to(3)
+
+    @property
+    def document(self) -> Any:
+        return self.layers.document
+
+    def start(self) -> None:
+        """Begin a training."""
+        self.train.train_requested.emit()
+        self.qtbot.waitUntil(lambda: bool(self.session.of(Watch)), timeout=30_000)
+
+    def tell(self, *events: Event | Exception) -> None:
+        """Let the session tell events."""
+        for event in events:
+            self.session.happens.put(event)
+
+    def predict(self, index: int, class_index: int, classes: tuple[LabelClass, ...] | None = None) -> None:
+        labels = np.full(self.document.plane_shape, class_index, np.uint8)
+        one = PredictedSlice(index, labels, np.full_like(labels, 40))
+        self.tell(PredictionReady(0, (one,), classes or self.document.classes, 0, self.shown))
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        self.qtbot.waitUntil(condition, timeout=30_000)
+
+    @property
+    def train_message(self) -> str:
+        return self.train._message.text()
+
+    @property
+    def annotate_message(self) -> str:
+        return self.annotate._message.text()
+
+
+@pytest.fixture
+def session(monkeypatch: pytest.MonkeyPatch) -> FakeSession:
+    session = FakeSession()
+    monkeypatch.setattr(training_controller, "_make_session", lambda *_: session)
+    return session
+
+
+@pytest.fixture
+def panels(
+    make_napari_viewer: Callable[[], Viewer],
+    qtbot: QtBot,
+    tiny: Volume,
+    classes: tuple[LabelClass, ...],
+    session: FakeSession,
+) -> Iterator[Panels]:
+    panels = Panels(make_napari_viewer(), qtbot, tiny, classes, session)
+    yield panels
+    panels.presenter.close()
+    for panel in (panels.annotate, panels.train, panels.result):
+        panel.deleteLater()
+
+
+@pytest.fixture
+def training(panels: Panels) -> Panels:
+    panels.start()
+    panels.tell(StageChanged(Stage.TRAINING))
+    panels.wait_until(lambda: panels.train_message.startswith("Learning"))
+    return panels
+
+
+def test_the_panels_show_what_there_is(panels: Panels) -> None:
+    assert panels.annotate._images.currentText() == "tiny"
+    assert panels.annotate._labels.currentText() == "mine"
+    assert panels.annotate._axes.currentIndex() == 0
+    assert panels.annotate._marks._current == 3
+    assert panels.annotate._marks._states[3] is SliceState.COMPLETE
+    assert panels.result._suggested_name == "tiny_mask.nii.gz"
+    assert panels.result._export.isEnabled()
+
+
+def test_training_gets_the_painted_slices_and_the_slice_that_is_looked_at(training: Panels) -> None:
+    assert training.session.of(Watch)[-1] == Watch(3)
+    training.layers.sync.view.go_to(1)
+    assert training.session.of(Watch)[-1] == Watch(1)
+
+
+def test_predictions_are_taken_in_while_they_are_hidden(training: Panels) -> None:
+    training.result.live_toggled.emit(False)
+    assert training.session.of(Watch)[-1] == Watch(3)
+    training.predict(1, 2)
+    training.wait_until(lambda: 1 in training.document.predictions.indices)
+    assert not training.viewer.layers["tiny prediction"].visible
+    assert (training.document.mask()[1] == SPLEEN).all()
+
+
+def test_predictions_are_taken_in_while_another_image_is_looked_at(training: Panels) -> None:
+    trained = training.document
+    training.viewer.add_image(np.random.default_rng(0).random(trained.volume.shape), name="other")
+    training.layers.choose_image("other")
+    training.layers.sync.view.go_to(5)
+    assert training.document is not trained
+    training.predict(1, 2, trained.classes)
+    training.wait_until(lambda: 1 in trained.predictions.indices)
+    assert training.session.of(Watch)[-1] == Watch(3)
+    assert not training.document.predictions.indices
+
+
+def test_a_second_training_goes_on_unless_the_box_is_unticked(panels: Panels, monkeypatch: pytest.MonkeyPatch) -> None:
+    lasts: list[Any] = []
+    sessions = [panels.session, FakeSession(), FakeSession()]
+
+    def make(_case: Any, _settings: Any, last: Any, _machine_made: Any) -> FakeSession:
+        lasts.append(last)
+        return sessions[len(lasts) - 1]
+
+    monkeypatch.setattr(training_controller, "_make_session", make)
+    box = panels.train._continued
+    assert not box.isEnabled()
+    for session in sessions:
+        panels.session = session
+        if session is sessions[2]:
+            box.click()
+        panels.start()
+        panels.train.stop_requested.emit()
+        panels.wait_until(lambda: not panels.presenter.controller.is_running)
+        panels.wait_until(box.isEnabled)
+    assert [last is None for last in lasts] == [True, False, True]
+
+
+def test_a_second_click_on_train_starts_nothing(training: Panels) -> None:
+    worker = training.presenter.controller._worker
+    training.train.train_requested.emit()
+    assert training.presenter.controller._worker is worker
+
+
+def test_pause_resume_and_stop_reach_the_session(training: Panels) -> None:
+    training.train.pause_requested.emit()
+    training.train.resume_requested.emit()
+    training.train.stop_requested.emit()
+    assert [m for m in training.session.received if isinstance(m, (Pause, Resume, Stop))] == [Pause(), Resume(), Stop()]
+    training.wait_until(lambda: not training.presenter.controller.is_running)
+    assert training.train_message.startswith("Training stopped after 3 steps")
+
+
+def test_the_settings_cannot_change_while_training(training: Panels) -> None:
+    assert not training.train._settings.isEnabled()
+    training.train.stop_requested.emit()
+    training.wait_until(lambda: training.train._settings.isEnabled())
+
+
+def test_a_step_moves_the_progress_and_says_how_it_stands(training: Panels) -> None:
+    shown = events.Shown(Source.STUDENTS, 1.0, 0.75)
+    training.tell(Validated(1, 0.75, adopted=True, shown=shown), StepDone(12, 0.5, 20.0, Losses()))  # type: ignore[arg-type]
+    training.wait_until(lambda: training.train_message.startswith("Step 12"))
+    assert "Dice is 0.75" in training.train_message
+    assert training.train._bar.value() == 50
+
+
+def test_a_score_that_was_not_adopted_is_not_claimed(training: Panels) -> None:
+    training.tell(Validated(1, 0.75, adopted=False, shown=LEARNT), StepDone(12, 0.5, 20.0, Losses()))  # type: ignore[arg-type]
+    training.wait_until(lambda: training.train_message.startswith("Step 12"))
+    assert "Dice" not in training.train_message
+
+
+def test_steps_are_shown_together_and_the_last_one_is_said(training: Panels, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn, said = list[int](), list[str]()
+    monkeypatch.setattr(training.train, "add_losses", lambda step, _: drawn.append(step))
+    monkeypatch.setattr(training.train, "set_message", said.append)
+    training.tell(*(StepDone(step, 0.5, 20.0, Losses()) for step in range(1, 21)))  # type: ignore[arg-type]
+    training.wait_until(lambda: bool(drawn))
+    assert drawn == list(range(1, 21))
+    assert len(said) == 1
+    assert said[0].startswith("Step 20")
+
+
+def test_the_last_refresh_says_how_much_is_left(training: Panels) -> None:
+    training.tell(StageChanged(Stage.REFRESHING), PredictionReady(0, (), training.document.classes, 12, LEARNT))
+    training.wait_until(lambda: training.train_message.endswith(" 12 left."))
+
+
+def test_a_notice_stays_under_the_sentence(training: Panels) -> None:
+    training.tell(Notice("Memory ran out."), StepDone(12, 0.5, 20.0, Losses()))  # type: ignore[arg-type]
+    training.wait_until(lambda: training.train_message.startswith("Step 12"))
+    assert training.train_message.endswith("\nMemory ran out.")
+
+
+def test_what_is_said_before_training_begins_is_kept_until_there_is_news(panels: Panels) -> None:
+    panels.start()
+    panels.tell(Notice("SAM does not teach."), Notice("Training on 5 slices."), StageChanged(Stage.TRAINING))
+    panels.wait_until(lambda: panels.train_message.startswith("Learning"))
+    assert panels.train_message.endswith("\nSAM does not teach. Training on 5 slices.")
+    panels.tell(Notice("Memory ran out."))
+    panels.wait_until(lambda: panels.train_message.endswith("\nMemory ran out."))
+
+
+def _validate(panels: Panels, shown: events.Shown) -> None:
+    """Let training be found to add something to propagated labels, or nothing, and take a step."""
+    panels.tell(Validated(12, None, adopted=True, shown=shown), StepDone(12, 0.5, 20.0, Losses()))  # type: ignore[arg-type]
+    panels.wait_until(lambda: panels.train_message.startswith("Step 12"))
+
+
+def test_propagated_labels_are_called_so_as_soon_as_they_are_shown(training: Panels) -> None:
+    training.shown = PROPAGATED
+    training.predict(1, 2)
+    training.wait_until(lambda: training.train_message.startswith("Shown: propagated from your painted slices"))
+    training.tell(StepDone(12, 0.5, 20.0, Losses()))  # type: ignore[arg-type]
+    training.wait_until(lambda: training.train_message.startswith("Step 12"))
+    assert status_messages.shown_sentence(Shown.PROPAGATED) in training.train_message
+    training.tell(StageChanged(Stage.PAUSED))
+    training.wait_until(lambda: training.train_message.startswith("Paused."))
+    assert "slices beside it at once" in training.train_message
+
+
+def test_training_that_does_not_make_propagated_labels_better_says_so_to_the_end(training: Panels) -> None:
+    _validate(training, PROPAGATED)
+    assert status_messages.shown_sentence(Shown.NOT_BETTER) in training.train_message
+    training.train.stop_requested.emit()
+    training.wait_until(lambda: training.train_message.startswith("Training stopped"))
+    assert "did not make better what is propagated" in training.train_message
+
+
+def test_training_that_adds_to_propagated_labels_says_so(training: Panels) -> None:
+    _validate(training, events.Shown(Source.ENSEMBLE, 0.3))
+    assert status_messages.shown_sentence(Shown.BOTH) in training.train_message
+
+
+def test_where_nothing_is_propagated_only_what_was_learnt_is_claimed(training: Panels) -> None:
+    _validate(training, LEARNT)
+    assert status_messages.shown_sentence(Shown.LEARNT) in training.train_message
+
+
+def test_an_error_is_told_and_training_can_begin_again(training: Panels) -> None:
+    training.tell(ValueError("no such thing"))
+    training.wait_until(lambda: not training.presenter.controller.is_running)
+    assert "no such thing" in training.train_message
+    assert training.train._train.isEnabled()
+
+
+def test_a_prediction_is_shown_and_counted(training: Panels) -> None:
+    training.predict(1, 2)
+    training.wait_until(lambda: 1 in training.document.predictions.indices)
+    layer = training.viewer.layers["tiny prediction"]
+    assert (layer.data[1] == SPLEEN).all()
+    training.wait_until(lambda: training.result._accept_buttons[0].isEnabled())
+
+
+def test_a_prediction_of_other_classes_is_not_shown(training: Panels) -> None:
+    before = training.document.classes
+    training.layers.sync.change(AnnotationDocument.remove_class, SPLEEN)
+    training.predict(1, 2, before)
+    training.tell(Notice("afterwards"))
+    training.wait_until(lambda: "afterwards" in training.train_message)
+    assert not training.document.predictions.indices
+
+
+def test_what_is_painted_while_training_reaches_the_session(training: Panels) -> None:
+    training.labels.data[1, 1:3, 1:3] = SPLEEN
+    training.layers.flush()
+    heard = training.session.of(SliceAnnotated)[-1].label_slice
+    assert heard.index == 1
+    assert (heard.labels[1:3, 1:3] == 2).all()
+    assert heard.labels[0, 0] == 0
+
+
+def test_the_session_hears_who_made_the_labels(training: Panels) -> None:
+    training.predict(1, 2)
+    training.wait_until(lambda: 1 in training.document.predictions.indices)
+    training.layers.sync.view.go_to(1)
+    training.result.accept_slice_requested.emit()
+    heard = training.session.of(SliceAnnotated)[-1]
+    assert (heard.label_slice.index, heard.by_hand) == (1, False)
+    training.labels.data[2, 1:3, 1:3] = SPLEEN
+    training.layers.flush()
+    heard = training.session.of(SliceAnnotated)[-1]
+    assert (heard.label_slice.index, heard.by_hand) == (2, True)
+
+
+def test_a_mark_reaches_the_session(training: Panels) -> None:
+    training.annotate.mark_requested.emit(SliceState.PARTIAL)
+    heard = training.session.of(SliceAnnotated)[-1].label_slice
+    assert (heard.index, heard.labels[0, 0]) == (3, IGNORE)
+    training.annotate.mark_requested.emit(None)
+    assert training.session.of(SliceAnnotated)[-1].label_slice.labels[0, 0] == 0
+
+
+def test_changes_of_the_classes_reach_the_session_and_the_table(training: Panels) -> None:
+    training.annotate.class_added.emit()
+    added = training.document.classes[-1]
+    training.annotate.class_renamed.emit(added.value, "vessel")
+    training.annotate.class_recolored.emit(added.value, (1, 2, 3))
+    expected = LabelClass(added.value, "vessel", (1, 2, 3))
+    assert training.session.of(ClassesChanged)[-1].classes[-1] == expected
+    assert training.annotate._classes[-1] == expected
+    assert np.allclose(training.labels.get_color(added.value)[:3], np.array([1, 2, 3]) / 255, atol=0.01)
+    training.annotate.class_removed.emit(added.value)
+    assert expected not in training.session.of(ClassesChanged)[-1].classes
+    assert len(training.annotate._classes) == 3
+
+
+def test_the_last_class_cannot_be_removed(panels: Panels) -> None:
+    panels.annotate.class_removed.emit(SPLEEN)
+    panels.annotate.class_removed.emit(LIVER)
+    assert [c.value for c in panels.document.classes] == [0, LIVER]
+    assert panels.annotate_message
+
+
+def test_the_plane_changes_only_while_nothing_is_trained(training: Panels) -> None:
+    training.annotate._axes.setCurrentIndex(1)
+    training.annotate.axis_chosen.emit(1)
+    assert training.document.axis == 0
+    assert training.annotate._axes.currentIndex() == 0
+    assert "Stop the training first" in training.annotate_message
+    training.train.stop_requested.emit()
+    training.wait_until(lambda: not training.presenter.controller.is_running)
+    training.annotate.new_labels_requested.emit()
+    training.annotate.axis_chosen.emit(1)
+    assert training.document.axis == 1
+    assert training.annotate._axes.currentIndex() == 1
+
+
+def test_the_plane_does_not_change_under_what_is_painted(panels: Panels) -> None:
+    panels.annotate._axes.setCurrentIndex(1)
+    panels.annotate.axis_chosen.emit(1)
+    assert panels.document.annotated == (3,)
+    assert panels.annotate._axes.currentIndex() == 0
+    assert "painted in axial slices" in panels.annotate_message
+
+
+def test_a_class_is_chosen_in_the_table_and_in_napari(panels: Panels) -> None:
+    panels.annotate.class_chosen.emit(SPLEEN)
+    assert panels.labels.selected_label == SPLEEN
+    panels.labels.selected_label = LIVER
+    assert panels.annotate._table.chosen_value() == LIVER
+
+
+def test_the_strip_and_the_arrows_move_the_viewer(panels: Panels) -> None:
+    panels.annotate.slice_requested.emit(5)
+    assert panels.layers.sync.view.index == 5
+    panels.annotate.annotated_slice_requested.emit(-1)
+    assert panels.layers.sync.view.index == 3
+
+
+def test_new_labels_are_made_and_chosen_and_the_others_are_a_choice_away(panels: Panels) -> None:
+    panels.annotate.new_labels_requested.emit()
+    assert panels.document.annotated == ()
+    assert panels.annotate._labels.count() == 2
+    panels.annotate.labels_chosen.emit("mine")
+    assert panels.document.annotated == (3,)
+
+
+def test_what_is_seen_of_the_result_follows_the_panel(training: Panels) -> None:
+    training.predict(1, 1)
+    training.wait_until(lambda: 1 in training.document.predictions.indices)
+    prediction = training.viewer.layers["tiny prediction"]
+    training.result.opacity_chosen.emit(0.25)
+    assert prediction.opacity == 0.25
+    training.result.live_toggled.emit(False)
+    assert not prediction.visible
+    training.result.live_toggled.emit(True)
+    assert prediction.visible
+    training.result.uncertainty_toggled.emit(True)
+    uncertainty = training.viewer.layers["tiny uncertainty"]
+    assert isinstance(uncertainty, Image)
+    assert (uncertainty.data[1] == 40).all()
+    training.result.uncertainty_toggled.emit(False)
+    assert not uncertainty.visible
+
+
+def test_slices_are_accepted_undone_and_redone_from_the_panel(training: Panels) -> None:
+    for index in range(6):
+        training.predict(index, 1)
+    training.wait_until(lambda: len(training.document.predictions.indices) == 6)
+    training.layers.sync.view.go_to(4)
+    training.result.accept_slice_requested.emit()
+    assert training.document.annotated == (3, 4)
+    training.result.accept_all_requested.emit()
+    assert training.document.annotated == tuple(range(6))
+    training.result.undo_requested.emit()
+    assert training.document.annotated == (3, 4)
+    training.result.redo_requested.emit()
+    assert training.document.annotated == tuple(range(6))
+    training.wait_until(lambda: training.result._undo.isEnabled())
+    assert not training.result._redo.isEnabled()
+
+
+def test_what_cannot_be_accepted_is_told(panels: Panels) -> None:
+    panels.layers.sync.view.go_to(1)
+    panels.result.accept_slice_requested.emit()
+    assert "holds nothing to accept" in panels.annotate_message
+    panels.result.accept_all_requested.emit()
+    assert "There is no prediction to accept" in panels.annotate_message
+
+
+def test_the_volumes_follow_what_is_painted(panels: Panels, tiny: Volume) -> None:
+    rows = dict(panels.document.volumes_ml())
+    assert rows[panels.document.classes[1]] == pytest.approx(12 * tiny.voxel_volume_ml)
+    assert "tiny" in panels.result._suggested_name
+
+
+def test_a_mask_is_written_without_any_training(panels: Panels, tmp_path: Path) -> None:
+    panels.result.export_requested.emit(tmp_path / "mask.nii.gz")
+    assert (tmp_path / "mask.nii.gz").is_file()
+    assert "Saved mask.nii.gz, on the grid of tiny." in _said(panels.result)
+    assert "no prediction" not in _said(panels.result)
+
+
+def test_the_names_of_classes_go_into_the_file(panels: Panels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    handed: list[Any] = []
+    monkeypatch.setattr(_writer, "write_label_file", lambda _path, _values, _grid, classes, **_: handed.append(classes))
+    panels.result.export_requested.emit(tmp_path / "mask.nii.gz")
+    assert handed == [panels.document.classes]
+
+
+def test_a_segmentation_of_an_image_that_is_not_from_dicom_is_refused(
+    panels: Panels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TermsDialog, "exec", lambda _: 1)
+    panels.result.export_requested.emit(tmp_path / "seg.dcm")
+    assert "tiny was not read from DICOM" in _said(panels.result)
+    assert not (tmp_path / "seg.dcm").exists()
+
+
+def test_an_export_that_is_thought_better_of_says_nothing(
+    panels: Panels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TermsDialog, "exec", lambda _: 0)
+    panels.result.export_requested.emit(tmp_path / "seg.dcm")
+    assert "seg.dcm" not in _said(panels.result)
+    assert not (tmp_path / "seg.dcm").exists()
+
+
+def test_an_export_that_lacks_predictions_says_so(training: Panels, tmp_path: Path) -> None:
+    training.predict(1, 2)
+    training.wait_until(lambda: 1 in training.document.predictions.indices)
+    training.result.export_requested.emit(tmp_path / "mask.nii.gz")
+    assert "4 slices have no prediction yet and are empty." in _said(training.result)
+
+
+def test_without_an_image_nothing_of_the_last_one_is_shown(training: Panels) -> None:
+    training.predict(1, 2)
+    training.wait_until(lambda: training.result._accept_buttons[0].isEnabled())
+    training.annotate.mark_requested.emit(SliceState.PARTIAL)
+    training.viewer.layers.clear()
+    assert training.annotate._marks._states == ()
+    assert not training.result._undo.isEnabled()
+    assert training.result._volumes.rowCount() == 0
+    assert "The image was removed" in training.train_message
+
+
+def test_nothing_holds_on_to_an_image_that_was_removed_while_it_was_trained_on(training: Panels) -> None:
+    gone = weakref.ref(training.document)
+    training.viewer.layers.remove(training.image)
+    training.qtbot.wait(100)
+    gc.collect()
+    assert training.presenter.controller.work is None
+    assert training.presenter.controller._work is None
+    assert training.presenter._training_display._document is None
+    assert gone() is None
+
+
+def test_training_ends_when_its_image_is_removed_while_another_is_looked_at(training: Panels) -> None:
+    training.viewer.add_image(np.random.default_rng(0).random((6, 7, 8)), name="other")
+    training.layers.choose_image("other")
+    training.viewer.layers.remove(training.image)
+    assert not training.presenter.controller.is_running
+    assert "The image was removed" in training.train_message
+    assert training.document is not None
+
+
+def test_a_class_painted_just_now_is_not_removed_without_a_question(
+    panels: Panels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[LabelClass] = []
+    monkeypatch.setattr(panels.annotate, "confirm_removal", lambda one: asked.append(one))
+    panels.labels.data_setitem((np.array([1]), np.array([1]), np.array([1])), SPLEEN)
+    panels.wait_until(lambda: 1 in panels.document.annotated)
+    panels.wait_until(lambda: SPLEEN in panels.annotate._painted)
+    panels.annotate._table.removal_requested.emit(SPLEEN)
+    assert [one.value for one in asked] == [SPLEEN]
+    assert SPLEEN in [one.value for one in panels.document.classes]
+
+
+def test_a_slice_that_is_complete_by_painting_can_be_marked_and_unmarked(panels: Panels) -> None:
+    complete = panels.annotate._marks._mark_buttons[SliceState.COMPLETE]
+    complete.click()
+    assert panels.document.marks.get(3) is SliceState.COMPLETE
+    panels.wait_until(lambda: bool(panels.annotate._marks._marks))
+    complete.click()
+    assert panels.document.marks.get(3) is None
+
+
+def test_after_it_is_closed_it_hears_and_shows_nothing(training: Panels, qtbot: QtBot) -> None:
+    training.labels.data[1, 1:3, 1:3] = SPLEEN
+    training.presenter.close()
+    training.presenter.close()
+    before = len(training.session.received)
+    training.annotate.class_added.emit()
+    training.layers.flush()
+    qtbot.wait(200)
+    assert len(training.session.received) == before
+    assert not training.presenter.controller.is_running
+    assert training.layers.document is None
+
+
+def _said(widget: QWidget) -> str:
+    return "\n".join(label.text() for label in widget.findChildren(QLabel))

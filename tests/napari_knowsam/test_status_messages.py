@@ -1,0 +1,84 @@
+"""What is going on is said in one sentence."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from knowsam.training.events import Finished, Stage, StepDone
+from napari_knowsam import status_messages
+
+LOSSES: Any = SimpleNamespace(total=1.0)
+
+
+@pytest.mark.parametrize(
+    ("stage", "beginning"),
+    [
+        (Stage.PREPARING, "Getting ready"),
+        (Stage.TRAINING, "Learning from what you painted"),
+        (Stage.PAUSED, "Paused."),
+        (Stage.REFRESHING, "Training is done."),
+    ],
+)
+def test_every_stage_has_a_sentence(stage: Stage, beginning: str) -> None:
+    assert status_messages.stage_sentence(stage).startswith(beginning)
+
+
+@pytest.mark.parametrize(("annotated", "slices"), [(1, "painted in one slice "), (3, "painted in 3 slices ")])
+def test_a_step_names_the_slices_it_learns_from(annotated: int, slices: str) -> None:
+    sentence = status_messages.training_sentence(StepDone(12, 0.1, 3.0, LOSSES), annotated, None)
+    assert sentence.startswith("Step 12: ")
+    assert slices in sentence
+    assert "Dice" not in sentence
+
+
+def test_a_step_names_the_score_where_there_is_one() -> None:
+    sentence = status_messages.training_sentence(StepDone(12, 0.1, 3.0, LOSSES), 6, 0.876)
+    assert "Dice is 0.88." in sentence
+
+
+@pytest.mark.parametrize("shown", list(status_messages.Shown))
+def test_a_step_says_what_is_shown(shown: status_messages.Shown) -> None:
+    sentence = status_messages.training_sentence(StepDone(12, 0.1, 3.0, LOSSES), 3, None, shown)
+    assert sentence.endswith(f" Shown: {shown.value}" if shown.value else "from all the others.")
+
+
+def test_the_last_refresh_counts_down() -> None:
+    assert status_messages.refreshing_sentence(12).endswith(" 12 left.")
+    assert status_messages.refreshing_sentence(0) == status_messages.stage_sentence(Stage.REFRESHING)
+
+
+@pytest.mark.parametrize(
+    ("empty_slices", "ending"),
+    [
+        (0, "grid of MR."),
+        (1, "One slice has no prediction yet and is empty."),
+        (12, "12 slices have no prediction yet and are empty."),
+    ],
+)
+def test_an_export_says_what_it_lacks(empty_slices: int, ending: str) -> None:
+    sentence = status_messages.saved_sentence("mask.nii.gz", "MR", empty_slices)
+    assert sentence.startswith("Saved mask.nii.gz")
+    assert sentence.endswith(ending)
+
+
+@pytest.mark.parametrize(("stopped", "how"), [(True, "Training stopped after 7 steps"), (False, "Training finished")])
+def test_the_end_says_how_it_came_and_what_comes_next(stopped: bool, how: str) -> None:
+    sentence = status_messages.finished_sentence(Finished(7, 2.0, stopped=stopped))
+    assert sentence.startswith(how)
+    assert "export" in sentence
+
+
+@pytest.mark.parametrize("shown", [status_messages.Shown.PROPAGATED, status_messages.Shown.NOT_BETTER])
+def test_an_end_without_gain_says_that_propagated_labels_are_shown(shown: status_messages.Shown) -> None:
+    kept = "did not make better what is propagated"
+    assert kept in status_messages.finished_sentence(Finished(7, 2.0, stopped=False), shown)
+    assert kept not in status_messages.finished_sentence(Finished(7, 2.0, stopped=False), status_messages.Shown.BOTH)
+
+
+def test_an_end_before_the_first_step_claims_nothing_was_learnt() -> None:
+    assert "nothing was learnt" in status_messages.finished_sentence(Finished(0, 0.0, stopped=True))
+    sentence = status_messages.finished_sentence(Finished(0, 0.0, stopped=True), status_messages.Shown.PROPAGATED)
+    assert sentence.endswith(status_messages.shown_sentence(status_messages.Shown.PROPAGATED))
