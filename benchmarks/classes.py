@@ -14,7 +14,7 @@ import json
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,7 @@ from knowsam.config import Config
 from knowsam.data.annotation import Annotation, LabelArray, default_classes
 from knowsam.data.case import Case
 from knowsam.data.volume import Grid, Volume
-from knowsam.prior.carried import STUDENTS_ALONE
+from knowsam.inference.ensemble import STUDENTS_ALONE
 from knowsam.training.events import PredictionReady, StepDone, Watch
 from knowsam.training.learner import load_ahead
 from knowsam.training.schedule import Budget
@@ -106,8 +106,7 @@ def _measure(case: Case, name: str, options: argparse.Namespace) -> Result:
         if isinstance(event, StepDone):
             ends_s.append(event.seconds)
             session.submit(Watch(None))
-    predictor = session.predictor()
-    predictor.listening = STUDENTS_ALONE
+    predictor = replace(session.predictor(), weight=STUDENTS_ALONE)
     started = time.monotonic()
     predictor.volume()
     prediction_s = time.monotonic() - started

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,7 @@ from knowsam.data.annotation import Annotation, LabelSlice, default_classes
 from knowsam.data.case import Case
 from knowsam.data.volume import Grid, Volume
 from knowsam.inference.device import resolve_device
-from knowsam.prior.carried import STUDENTS_ALONE
+from knowsam.inference.ensemble import STUDENTS_ALONE
 from knowsam.training.events import Stage, StageChanged, StepDone
 from knowsam.training.schedule import Budget
 from knowsam.training.session import TrainingSession
@@ -174,16 +174,15 @@ def _measure(point: Point, threads: int, device: str) -> Result:
             training_from = time.monotonic() - started
         elif isinstance(event, StepDone):
             ends_s.append(event.seconds)
-    predictor = session.predictor()
     # As students that have been judged more than once are, which these few steps leave no time for.
-    predictor.listening = STUDENTS_ALONE
+    predictor = replace(session.predictor(), weight=STUDENTS_ALONE)
     started = time.monotonic()
     predictor.volume()
     prediction_s = time.monotonic() - started
     return Result(
         **asdict(point),
         threads=threads,
-        plane=session.windows[0].plane,
+        plane=session.trainer.windows[0].plane,
         preparation_s=round(made + training_from, 3),
         step_s=round(float(np.median(np.diff(ends_s)[len(ends_s) // 2 :])), 3),
         prediction_s=round(prediction_s, 3),

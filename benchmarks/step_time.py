@@ -37,8 +37,9 @@ from knowsam.data.volume import Grid, Volume
 from knowsam.inference.device import resolve_dtype
 from knowsam.models.sam import VARIANTS, build_sam
 from knowsam.training.learner import Learner
+from knowsam.training.network_volumes import common_windows
 from knowsam.training.schedule import Budget
-from knowsam.training.slices import TrainingSlices, common_windows
+from knowsam.training.slices import TrainingSlices
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -25,8 +25,8 @@ from knowsam.inference.planes import network_labels, network_planes, with_neighb
 from knowsam.models.unet import UNet
 from knowsam.training.augment import augment_weakly, warp_labels
 from knowsam.training.losses import consistency_weight, supervised_loss
+from knowsam.training.network_volumes import common_windows
 from knowsam.training.schedule import decayed
-from knowsam.training.slices import common_windows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

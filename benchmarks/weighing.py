@@ -1,12 +1,13 @@
-"""How are students and carried shapes weighed best?
+"""How are students and propagated labels weighed best?
 
 Students are trained for a number of steps; at some of these every rule is tried on the very same students. Dice as in
-few_slices.py, mean over the volumes; `worst` is the largest loss against what is carried, of any volume.
+few_slices.py, mean over the volumes; `worst` is the largest loss against propagated labels alone, of any volume.
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from tables import table
 from tasks import Task, find_data_set
 
 from knowsam.config import Config
-from knowsam.prior.carried import Listening
+from knowsam.inference.ensemble import EnsembleWeight
 from knowsam.training.events import Validated
 from knowsam.training.schedule import Budget
 from knowsam.training.session import TrainingSession
@@ -30,14 +31,14 @@ RULES: dict[str, tuple[float, float, float]] = {
     "0.3 d / (d + 2), errors (default)": (0.3, 2.0, 3.0),
     "0.3 d / (d + 2), errors x 2": (0.3, 2.0, 6.0),
 }
-"""Values of `student_share`, `trust_slices` and `caution`, as in `knowsam.prior.carried.Listening`."""
+"""`limit`, `half_distance_slices` and `error_penalty`, as in `knowsam.inference.ensemble.EnsembleWeight`."""
 
 _VALIDATIONS_A_LOOK = 4
 """The students' error, the worse of the last two measurements, has to be known when the rules are tried."""
 
 
 def dices(task: Task, steps: int, looks: int) -> list[dict[str, float]]:
-    """Return at each look the Dice of every rule, and of what is carried alone."""
+    """Return at each look the Dice of every rule, and of propagated labels alone."""
     config = Config().with_values(variant="none", mixing=False, validations=_VALIDATIONS_A_LOOK * looks)
     session = TrainingSession([task.case], budget=Budget(steps=steps), config=config)
     found = []
@@ -50,18 +51,13 @@ def dices(task: Task, steps: int, looks: int) -> list[dict[str, float]]:
 
 def _by_rule(task: Task, session: TrainingSession) -> dict[str, float]:
     predictor = session.predictor()
-    own = predictor.listening
+    error = 0.0 if predictor.weight is None else predictor.weight.student_error
 
-    def dice() -> float:
-        return task.dice(task.slices_first(predictor.volume().labels))
+    def dice(weight: EnsembleWeight | None) -> float:
+        return task.dice(task.slices_first(replace(predictor, weight=weight).volume().labels))
 
-    predictor.listening = None
-    found = {"carried alone": dice()}
-    for name, rule in RULES.items():
-        predictor.listening = Listening(0.0 if own is None else own.error, *rule)
-        found[name] = dice()
-    predictor.listening = own
-    return found
+    found = {"propagated alone": dice(None)}
+    return found | {name: dice(EnsembleWeight(error, *rule)) for name, rule in RULES.items()}
 
 
 def main() -> None:
@@ -94,9 +90,9 @@ def _table(runs: list[list[dict[str, float]]], steps: int) -> str:
             [
                 name,
                 *(f"{np.mean([run[look][name] for run in runs]):.4f}" for look in range(looks)),
-                f"{min(found[name] - found['carried alone'] for run in runs for found in run):+.4f}",
+                f"{min(found[name] - found['propagated alone'] for run in runs for found in run):+.4f}",
             ]
-            for name in ("carried alone", *RULES)
+            for name in ("propagated alone", *RULES)
         ],
     )
 

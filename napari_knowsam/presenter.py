@@ -53,7 +53,7 @@ class Presenter(QObject):
         self.autosave = Autosave(parent=self)
         self._letters = OrientationLetters(viewer)
         self._keys = Keys(viewer, self._key_actions())
-        self._in_training: AnnotationDocument | None = None
+        self._live = True
         self._closed = False
         self._letters_shown = False
         self._training_display = TrainingDisplay(train, self.controller, self)
@@ -126,7 +126,7 @@ class Presenter(QObject):
 
     def _connect_result(self) -> None:
         panel, layers = self._result, self.layers
-        panel.live_toggled.connect(layers.set_live_visible)
+        panel.live_toggled.connect(self._on_live_toggled)
         panel.opacity_chosen.connect(layers.set_opacity)
         panel.uncertainty_toggled.connect(layers.set_uncertainty_visible)
         panel.accept_slice_requested.connect(self._changing_slice(accepting.accept_slice))
@@ -244,9 +244,13 @@ class Presenter(QObject):
         settings = TrainingSettings(
             train.budget(), train.config(), train.teacher(), train.device(), continued=train.continues()
         )
-        self._in_training = document
         self._training_display.begin(document, settings.config)
         self.controller.train(Case(document.volume, annotation), settings, document, document.machine_made)
+        self._watch()
+
+    def _on_live_toggled(self, live: bool) -> None:
+        self._live = live
+        self.layers.set_live_visible(live)
         self._watch()
 
     def _on_export_requested(self, path: Path) -> None:
@@ -280,9 +284,11 @@ class Presenter(QObject):
 
     def _on_images_changed(self, names: list[str], chosen: str | None) -> None:
         self._annotate.set_images(names, chosen)
-        trained = self._in_training
-        if trained is not None and self.layers.sync_of(trained) is None:
+        work, is_trained = self.controller.work, self.controller.is_running
+        if work is not None and self.layers.sync_of(work) is None:
             self.controller.close()
+            if not is_trained:
+                return
             self._training_display.say(
                 "The image was removed, so its training was ended, and what was learnt is gone. "
                 "What you painted was kept: open the image again to get it back."
@@ -299,10 +305,23 @@ class Presenter(QObject):
         self._watch()
 
     def _on_slice_annotated(self, label_slice: LabelSlice) -> None:
-        trained = self._in_training
-        if trained is not None and self._is_current():
-            self.controller.submit(SliceAnnotated(label_slice, by_hand=trained.by_hand(label_slice.index)))
+        document = self.layers.document
+        if document is not None and self._is_current():
+            self.controller.submit(SliceAnnotated(label_slice, by_hand=document.by_hand(label_slice.index)))
+        else:
+            self._propagate()
         self._document_display.show_soon()
+
+    def _propagate(self) -> None:
+        """Show without a training what the painted slices say of the others, as soon as two of them are complete."""
+        sync, config = self.layers.sync, self._train.config()
+        # Closing takes over what was painted last, which must not begin anything new.
+        if self._closed or sync is None or not self._live or self.controller.is_running:
+            return
+        document = sync.document
+        if config.method.shape_prior and len(document.outlined) > 1 and sync.plane_question is None:
+            self.controller.propagate(Case(document.volume, document.annotation()), config, document)
+            self._watch()
 
     def _on_classes_changed(self, classes: tuple[LabelClass, ...]) -> None:
         self._document_display.show_classes()
@@ -317,15 +336,17 @@ class Presenter(QObject):
     def _watch(self) -> None:
         """Tell the session which slice is on the screen.
 
-        It goes on to predict while another volume is there or nothing is to be seen: what is exported must be complete.
+        A training goes on to predict while another volume is there or nothing is to be seen: what is exported must be
+        complete.
         """
         sync = self.layers.sync
         if sync is not None and self._is_current():
-            self.controller.submit(Watch(sync.view.index))
+            is_watched = self._live or self.controller.is_running
+            self.controller.submit(Watch(sync.view.index if is_watched else None))
 
     def _is_current(self) -> bool:
-        """Whether the volume on the screen is the one that is trained on."""
-        return self._in_training is not None and self.layers.document is self._in_training
+        """Whether the volume on the screen is the one that training or propagation goes on with."""
+        return self.controller.work is not None and self.layers.document is self.controller.work
 
     def _show_can_continue(self) -> None:
         document = self.layers.document
@@ -342,11 +363,10 @@ class Presenter(QObject):
     def _on_stage_changed(self, stage: Stage | None) -> None:
         self.layers.set_training(stage is not None)
         if stage is None:
-            self._in_training = None
             self._show_can_continue()
 
     def _on_predicted(self, ready: PredictionReady) -> None:
-        document = self._in_training
+        document = self.controller.work
         # A prediction made before a class went away counts its classes otherwise; a new one is on its way.
         if document is None or _values(ready.classes) != _values(document.classes):
             return

@@ -19,20 +19,20 @@ class Shown(Enum):
     """Where that comes from which is shown of slices nobody has painted, in words."""
 
     NOTHING = ""
-    CARRIED = "shapes carried from your slices; training adds to them as soon as it is found to make them better."
-    NOT_BETTER = "shapes carried from your slices; training has not made them better so far, so it adds nothing yet."
-    BOTH = "shapes carried from your slices, and what training adds to them, most where your slices are far."
+    PROPAGATED = "propagated from your painted slices; no network yet. Training adds to it once that makes it better."
+    NOT_BETTER = "propagated from your painted slices; training has not made it better so far, so it adds nothing yet."
+    BOTH = "propagated from your painted slices, with what training adds, most where your slices are far."
     LEARNT = "what training has learnt."
 
 
 _STAGES = {
-    Stage.PREPARING: "Getting ready: loading PyTorch, building the networks, carrying your shapes to the other slices.",
+    Stage.PREPARING: "Getting ready: loading PyTorch, building networks, propagating what you painted to all slices.",
     Stage.TRAINING: "Learning from what you painted and from all other slices.",
     Stage.PAUSED: "Paused. You can go on painting; training takes it in when it goes on.",
     Stage.REFRESHING: "Training is done. Bringing the prediction up to date in all slices.",
 }
 
-_KEPT = " It did not make the shapes carried from your slices better, so these are shown as they are."
+_KEPT = " It did not make better what is propagated from your painted slices, so that is shown as it is."
 
 
 def missing_sentence(annotation: Annotation) -> str | None:
@@ -56,6 +56,11 @@ def stage_sentence(stage: Stage) -> str:
 def shown_sentence(shown: Shown) -> str:
     """Say where what is on the screen comes from; nothing if nothing is."""
     return f"Shown: {shown.value}" if shown.value else ""
+
+
+def propagation_sentence(shown: Shown) -> str:
+    """Say what is shown while nobody trains."""
+    return f"{shown_sentence(shown)} What you paint or correct changes the slices beside it at once."
 
 
 def paused_sentence(shown: Shown) -> str:
@@ -112,9 +117,9 @@ def finished_sentence(finished: Finished, shown: Shown = Shown.NOTHING) -> str:
     """Say how training ended, what is shown, and what comes next."""
     if not finished.steps:
         ended = "Training ended before its first step, so nothing was learnt. Train again."
-        return f"{ended} {shown_sentence(Shown.CARRIED)}" if shown is Shown.CARRIED else ended
+        return f"{ended} {shown_sentence(Shown.PROPAGATED)}" if shown is Shown.PROPAGATED else ended
     how = "stopped" if finished.stopped else "finished"
-    kept = "" if shown not in (Shown.CARRIED, Shown.NOT_BETTER) else _KEPT
+    kept = "" if shown not in (Shown.PROPAGATED, Shown.NOT_BETTER) else _KEPT
     return (
         f"Training {how} after {finished.steps} steps.{kept} Look through the slices, correct what is wrong and train "
         "again: it goes on from here. Or accept and export."

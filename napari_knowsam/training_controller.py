@@ -1,11 +1,11 @@
-"""Training as the window knows it: start, pause, stop, tell it of new labels, hear what comes of it."""
+"""Training and propagation as the window knows them: start, stop, tell them of new labels, hear what comes of it."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from qtpy.QtCore import QObject, QTimer, Signal
@@ -25,7 +25,7 @@ from knowsam.training.events import (
     Stop,
     Validated,
 )
-from napari_knowsam.training_worker import TrainingWorker, leave_a_core
+from napari_knowsam.training_worker import SessionWorker, TrainingWorker, leave_a_core
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -33,10 +33,13 @@ if TYPE_CHECKING:
     from knowsam.config import Config
     from knowsam.data.case import Case
     from knowsam.document.annotation_document import AnnotationDocument
+    from knowsam.training.display import Display
     from knowsam.training.events import Message
+    from knowsam.training.propagation_session import PropagationSession
     from knowsam.training.schedule import Budget
     from knowsam.training.session import TrainingSession
     from knowsam.training.trained_model import TrainedModel
+    from napari_knowsam.training_worker import Trained
 
 _CLOSING_S = 1.0
 _LISTENING_MS = 20
@@ -61,26 +64,11 @@ class TrainingSettings:
     continued: bool = True
 
 
-@dataclass(frozen=True)
-class _Trained:
-    """What a finished training leaves to the next one of the same work."""
-
-    model: TrainedModel
-    holdout: Collection[SliceKey]
-    trained: Collection[SliceKey]
-
-    def fits(self, config: Config) -> bool:
-        """Tell whether the networks of today are those of then, and are shown of the slices what those were."""
-        before = self.model.config
-        return (
-            before.students == config.students
-            and before.plane == config.plane
-            and before.method.shape_prior == config.method.shape_prior
-        )
-
-
 class TrainingController(QObject):
-    """Owns the training session and the thread it runs in; at most one of each."""
+    """Owns the session that goes on, of training or of propagation, and the thread it runs in; at most one of each.
+
+    A training ends a propagation. Both are told the same, and both tell of their predictions.
+    """
 
     stage_changed = Signal(object)
     """A `Stage`, or None when nothing is going on."""
@@ -105,12 +93,12 @@ class TrainingController(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._worker: TrainingWorker | None = None
+        self._worker: TrainingWorker | SessionWorker[PropagationSession] | None = None
         self._work: AnnotationDocument | None = None
         self._budget: Budget | None = None
         self._stage: Stage | None = None
         self._stopped_at_s: float | None = None
-        self._trained: WeakKeyDictionary[AnnotationDocument, _Trained] = WeakKeyDictionary()
+        self._trained: WeakKeyDictionary[AnnotationDocument, Trained] = WeakKeyDictionary()
         self._listening = QTimer(self)
         self._listening.setInterval(_LISTENING_MS)
         self._listening.timeout.connect(self._listen)
@@ -118,14 +106,12 @@ class TrainingController(QObject):
     @property
     def is_running(self) -> bool:
         """Whether a training goes on, be it paused."""
-        return self._worker is not None
+        return isinstance(self._worker, TrainingWorker)
 
     @property
-    def students_are_heard(self) -> bool:
-        """Whether the networks have a part in what is shown."""
-        session = None if self._worker is None else self._worker.session
-        # One attribute, which can be read from any thread.
-        return session is not None and session.students is not None and session.predictor().listening is not None
+    def work(self) -> AnnotationDocument | None:
+        """What training or propagation goes on with."""
+        return self._work
 
     def can_continue(self, work: AnnotationDocument) -> bool:
         """Tell whether a training of this work can go on where an earlier one ended."""
@@ -143,6 +129,7 @@ class TrainingController(QObject):
         """
         if self.is_running:
             raise RuntimeError("A training is going on already.")
+        self._drop_propagation()
         self._work, self._budget, self._stopped_at_s = work, settings.budget, None
         last = self._trained.get(work) if settings.continued else None
         keys = [SliceKey(0, index) for index in machine_made]
@@ -150,11 +137,28 @@ class TrainingController(QObject):
         self._worker.start()
         self._listening.start()
         self._enter(Stage.PREPARING)
-        if last is not None and not last.fits(settings.config):
+        if last is not None and not _fits(last.model, settings.config):
             self.noticed.emit(
                 "The settings of the plane, of the networks or of what they are shown have changed: "
                 "training begins from scratch."
             )
+
+    def propagate(self, case: Case, config: Config, work: AnnotationDocument) -> None:
+        """Keep the predictions of a work up to date while nobody trains; what goes on already is left to go on.
+
+        Parameters
+        ----------
+        work : what the case was taken from.
+        """
+        if self.is_running or (self._worker is not None and self._work is work):
+            return
+        last, before = self._trained.get(work), self._worker
+        self._drop_propagation()
+        self._work = work
+        display = None if last is None else last.display
+        self._worker = SessionWorker(partial(_make_propagation, case, config, display, before))
+        self._worker.start()
+        self._listening.start()
 
     def submit(self, message: Message) -> None:
         """Tell the session something; nothing happens where none is going on."""
@@ -171,7 +175,9 @@ class TrainingController(QObject):
 
     def stop(self) -> None:
         """End training and keep what was learnt; once the predictions are refreshed for the last time, end that too."""
-        if self._worker is not None and self._worker.session is None:
+        if not self.is_running:
+            return
+        if self._worker is not None and not self._worker.has_session:
             # Importing torch and loading weights cannot be broken off, only left alone.
             self.finished.emit(Finished(0, 0.0, stopped=True))
             self._let_go()
@@ -198,14 +204,22 @@ class TrainingController(QObject):
             self._worker.submit(Stop(refresh=False))
 
     def _let_go(self) -> None:
-        if self._worker is None:
-            return
-        self._worker.submit(Stop(refresh=False))
-        self._end()
+        if self.is_running:
+            self.abandon()
+            self._end()
+        self._drop_propagation()
 
-    def _end(self) -> None:
+    def _drop_propagation(self) -> None:
+        if not self.is_running:
+            self.abandon()
+            self._forget()
+
+    def _forget(self) -> None:
         self._worker = self._work = None
         self._listening.stop()
+
+    def _end(self) -> None:
+        self._forget()
         self._enter(None)
 
     def _enter(self, stage: Stage | None) -> None:
@@ -226,9 +240,12 @@ class TrainingController(QObject):
                 self._on_failed(outcome)
             else:
                 self._on_happened(outcome)
-        if done:
-            self._keep_model(worker)
+        if done and isinstance(worker, TrainingWorker):
+            if worker.trained is not None and self._work is not None:
+                self._trained[self._work] = worker.trained
             self._end()
+        elif done:
+            self._forget()
 
     def _on_happened(self, event: Event) -> None:
         match event:
@@ -251,15 +268,12 @@ class TrainingController(QObject):
 
     def _on_failed(self, error: Exception) -> None:
         known = isinstance(error, KnowSAMError)
-        self.failed.emit(str(error) if known else f"Training ended with an unexpected error: {error!r}. Train again.")
-
-    def _keep_model(self, worker: TrainingWorker) -> None:
-        if worker.session is not None and worker.model is not None and self._work is not None:
-            self._trained[self._work] = _Trained(worker.model, worker.session.holdout, worker.session.trained)
+        what = "Training" if self.is_running else "Propagation"
+        self.failed.emit(str(error) if known else f"{what} ended with an unexpected error: {error!r}. Train again.")
 
 
 def _make_session(
-    case: Case, settings: TrainingSettings, last: _Trained | None, machine_made: Collection[SliceKey]
+    case: Case, settings: TrainingSettings, last: Trained | None, machine_made: Collection[SliceKey]
 ) -> TrainingSession:
     """Build the session, in the thread it will run in: only here is torch needed."""
     from knowsam.jobs import choose_teacher
@@ -274,11 +288,33 @@ def _make_session(
         config=config,
         device=settings.device,
         sam_weights=teacher.weights,
-        start_from=None if last is None or not last.fits(config) else _warm_start(last.model, case, config),
+        start_from=None if last is None or not _fits(last.model, config) else _warm_start(last.model, case, config),
         # Even where training starts from scratch, scores stay comparable on the same slices.
         holdout=() if last is None else last.holdout,
         trained=() if last is None else last.trained,
         machine_made=machine_made,
+    )
+
+
+def _make_propagation(
+    case: Case, config: Config, display: Display | None, before: SessionWorker[Any] | None
+) -> PropagationSession:
+    """Build the session in its thread, once that before it, which may use the same display, has ended."""
+    from knowsam.training.propagation_session import PropagationSession
+
+    leave_a_core()
+    if before is not None:
+        before.wait(_CLOSING_S)
+    return PropagationSession(case, config, display=display)
+
+
+def _fits(model: TrainedModel, config: Config) -> bool:
+    """Tell whether the networks of today are those of then, and are shown of the slices what those were."""
+    before = model.config
+    return (
+        before.students == config.students
+        and before.plane == config.plane
+        and before.method.shape_prior == config.method.shape_prior
     )
 
 

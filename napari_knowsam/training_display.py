@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, QTimer
 
+from knowsam.training import events
 from knowsam.training.events import Stage
 from napari_knowsam import status_messages
 from napari_knowsam.status_messages import Shown
@@ -32,8 +33,7 @@ class TrainingDisplay(QObject):
         self._stage: Stage | None = None
         self._dice: float | None = None
         self._shown = Shown.NOTHING
-        self._was_judged = False
-        self._carries = False
+        self._was_validated = False
         self._notices: list[str] = []
         self._sentence = status_messages.READY
         self._steps: list[tuple[StepDone, float | None]] = []
@@ -52,9 +52,8 @@ class TrainingDisplay(QObject):
 
     def begin(self, document: AnnotationDocument, config: Config) -> None:
         """Forget the training before; this document is trained on now, with these settings."""
-        self._carries = config.method.shape_prior
         self._document, self._dice, self._notices = document, None, []
-        self._shown, self._was_judged = Shown.NOTHING, False
+        self._shown, self._was_validated = Shown.NOTHING, False
         self._panel.clear_plot(config.training.holdout_minimum)
 
     def say(self, sentence: str) -> None:
@@ -107,34 +106,34 @@ class TrainingDisplay(QObject):
         self._show_soon()
 
     def _on_validated(self, validated: Validated) -> None:
-        self._was_judged = True
-        self._see_what_is_shown()
-        if validated.adopted:
-            self._dice = validated.dice
-        elif self._shown is Shown.NOT_BETTER:
-            # The score is that of networks which have no part in what is shown.
-            self._dice = None
+        self._was_validated = True
+        self._shown = self._in_words(validated.shown)
+        self._dice = validated.shown.dice
         self._panel.add_dice(validated.step, validated.dice, validated.adopted)
 
     def _on_predicted(self, ready: PredictionReady) -> None:
         self._outdated = ready.outdated
         if self._shown is Shown.NOTHING:
-            self._see_what_is_shown()
+            self._shown = self._in_words(ready.shown)
             if self._stage is Stage.TRAINING:
                 self.say(status_messages.shown_sentence(self._shown))
             elif self._stage is Stage.PAUSED:
                 self._say_stage(self._stage)
+        if self._stage is None:
+            self._say_propagation(self._in_words(ready.shown))
         if self._stage is Stage.REFRESHING:
             self._show_soon()
 
-    def _see_what_is_shown(self) -> None:
-        """Find out where the predictions come from: before anything is learnt, there are none but carried ones."""
-        if not self._controller.students_are_heard:
-            self._shown = Shown.NOT_BETTER if self._was_judged else Shown.CARRIED
-        elif self._carries and self._document is not None and len(self._document.outlined) > 1:
-            self._shown = Shown.BOTH
-        else:
-            self._shown = Shown.LEARNT
+    def _say_propagation(self, shown: Shown) -> None:
+        """Say where that comes from which is shown while nobody trains."""
+        sentence = status_messages.propagation_sentence(shown)
+        if sentence != self._sentence:
+            self.say(sentence)
+
+    def _in_words(self, shown: events.Shown) -> Shown:
+        if shown.source is events.Source.PROPAGATION:
+            return Shown.NOT_BETTER if self._was_validated else Shown.PROPAGATED
+        return Shown.BOTH if shown.source is events.Source.ENSEMBLE else Shown.LEARNT
 
     def _on_noticed(self, notice: str) -> None:
         # What is said before training begins belongs together; later, only the latest is news.

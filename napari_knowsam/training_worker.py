@@ -1,4 +1,4 @@
-"""The background thread a training runs in: at low priority, so that the window stays smooth, and never in the way."""
+"""The background thread a session runs in: at low priority, so that the window stays smooth, and never in the way."""
 
 from __future__ import annotations
 
@@ -7,49 +7,77 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from knowsam.errors import KnowSAMError
 
 if TYPE_CHECKING:
+    from knowsam.data.sampling import SliceKey
+    from knowsam.training.display import Display
     from knowsam.training.events import Event, Message
     from knowsam.training.session import TrainingSession
     from knowsam.training.trained_model import TrainedModel
 
 logger = logging.getLogger(__name__)
 
-SessionMaker = Callable[[], "TrainingSession"]
+THREAD = "KnowSAM training"
+"""Name of every thread of a session."""
 
 _NICENESS = 10
 """Chosen by `benchmarks/gui_latency.py`: what makes a window stutter is competition for cores, not the GIL."""
 
 
-class TrainingWorker:
-    """Runs one training session in a thread; what comes of it is fetched with `take`.
+class Session(Protocol):
+    """What a worker runs: a generator of events with a mailbox."""
+
+    def submit(self, message: Message) -> None:
+        """Leave a message; returns at once."""
+
+    def run(self) -> Iterator[Event]:
+        """Yield what happens."""
+
+
+S = TypeVar("S", bound=Session)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a finished training leaves to the next one, and to propagation until then.
+
+    Parameters
+    ----------
+    holdout, trained : slices kept for validation, and slices whose labels training has seen.
+    display : what it showed last.
+    """
+
+    model: TrainedModel
+    holdout: Collection[SliceKey]
+    trained: Collection[SliceKey]
+    display: Display | None
+
+
+class SessionWorker(Generic[S]):
+    """Runs one session in a thread; what comes of it is fetched with `take`.
 
     It knows no Qt: an object of Qt that is deleted while another thread emits its signal takes the program with it.
 
     Parameters
     ----------
     make_session : called in the thread, since it imports torch and may load or download weights.
-
-    Attributes
-    ----------
-    session : once it is made.
-    model : what was learnt, once the thread has ended, however it ended; None if that is nothing.
+    conclude : called in the thread when it ends, however it ends, with the session.
     """
 
-    def __init__(self, make_session: SessionMaker) -> None:
-        self.session: TrainingSession | None = None
-        self.model: TrainedModel | None = None
-        self._make_session = make_session
+    def __init__(self, make_session: Callable[[], S], conclude: Callable[[S], None] = lambda _: None) -> None:
+        self._session: S | None = None
+        self._make_session, self._conclude = make_session, conclude
         self._outcomes: queue.SimpleQueue[Event | Exception] = queue.SimpleQueue()
         self._waiting: list[Message] = []
         self._lock = threading.Lock()
         # A daemon: whatever it does, it never keeps a closed napari alive.
-        self._thread = threading.Thread(target=self._run, name="KnowSAM training", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=THREAD, daemon=True)
 
     def start(self) -> None:
         """Begin."""
@@ -58,16 +86,21 @@ class TrainingWorker:
     def submit(self, message: Message) -> None:
         """Leave a message for the session, also before there is one; returns at once."""
         with self._lock:
-            if self.session is None:
+            if self._session is None:
                 self._waiting.append(message)
             else:
-                self.session.submit(message)
+                self._session.submit(message)
 
     def take(self) -> Iterator[Event | Exception]:
         """Yield what has happened since the last call: events, and last of all the error that ended the session."""
         # No more than there are now: a fast training would never let the window go.
         for _ in range(self._outcomes.qsize()):
             yield self._outcomes.get()
+
+    @property
+    def has_session(self) -> bool:
+        """Whether the session is made."""
+        return self._session is not None
 
     @property
     def is_done(self) -> bool:
@@ -92,26 +125,41 @@ class TrainingWorker:
             logger.exception("Training ended with an unexpected error.")
             self._outcomes.put(error)
         finally:
-            self._keep_model()
+            if self._session is not None:
+                self._conclude(self._session)
 
-    def _keep_model(self) -> None:
-        """Copy what was learnt here, since it would hold up the window there."""
-        if self.session is None or self.session.students is None:
-            return
-        try:
-            model = self.session.model()
-        except Exception:  # a device that has failed keeps its weights
-            logger.exception("What was learnt could not be kept.")
-        else:
-            self.model = model if model.steps else None
-
-    def _open_session(self) -> TrainingSession:
+    def _open_session(self) -> S:
         session = self._make_session()
         with self._lock:
-            self.session = session
+            self._session = session
             for message in self._waiting:
                 session.submit(message)
         return session
+
+
+class TrainingWorker(SessionWorker["TrainingSession"]):
+    """Runs a training session and keeps what it leaves.
+
+    Attributes
+    ----------
+    trained : once the thread has ended, however it ended; None if nothing was learnt.
+    """
+
+    def __init__(self, make_session: Callable[[], TrainingSession]) -> None:
+        super().__init__(make_session, self._keep)
+        self.trained: Trained | None = None
+
+    def _keep(self, session: TrainingSession) -> None:
+        """Copy what was learnt here, since it would hold up the window there."""
+        if session.students is None:
+            return
+        try:
+            model = session.model()
+        except Exception:  # a device that has failed keeps its weights
+            logger.exception("What was learnt could not be kept.")
+        else:
+            if model.steps:
+                self.trained = Trained(model, session.holdout, session.trained, session.display)
 
 
 def lower_priority() -> None:

@@ -22,6 +22,7 @@ from knowsam.data.case import Case
 from knowsam.data.window import whole_slice_window
 from knowsam.errors import ConfigError, TrainingError
 from knowsam.inference.cpu_threads import CpuThreads
+from knowsam.inference.planes import network_slices
 from knowsam.inference.postprocess import fill_holes, keep_largest_component
 from knowsam.inference.predictor import Predictor, VolumePrediction
 from knowsam.models.checkpoints import load_sam_weights, official_weights_file, variant_of
@@ -155,7 +156,8 @@ def segment(
         if whole_plane:
             indices = with_surroundings(indices, session)
         indices = clean_up(indices, session.config.prediction)
-        if not whole_plane and session.windows[0].is_touched(np.moveaxis(indices, annotation.axis, 0) != BACKGROUND):
+        painted = np.moveaxis(indices, annotation.axis, 0) != BACKGROUND
+        if not whole_plane and session.trainer.windows[0].is_touched(painted):
             logger.warning(
                 "The mask reaches the edge of the region round what was painted, where prediction ends. "
                 "Paint a slice in which the structure reaches further, or widen the region with --margin."
@@ -222,34 +224,23 @@ def predict(model: TrainedModel, volume: Volume, *, device: str = "auto") -> tup
     students = copy.deepcopy(model.students).to(target)
     threads = CpuThreads()
     Interruption(threads.adapt).watch(students)
-    predictor = Predictor(
-        students,
-        volume,
-        axis=model.axis,
-        window=model.window_for(volume),
-        config=model.config,
-        device=target,
-    )
+    window, clip_percent = model.window_for(volume), model.config.plane.clip_percent
+    slices = network_slices(volume, model.axis, window, clip_percent, target)
     with threads:
-        prediction = predictor.volume()
+        prediction = Predictor(slices, model.config, len(model.classes), students).volume()
     indices = clean_up(prediction.labels, model.config.prediction)
     return label_values(indices, model.classes), prediction
 
 
 def with_surroundings(indices: LabelArray, session: TrainingSession) -> LabelArray:
     """Return class indices (Z, Y, X) of the first volume with what the students see outside the trained region."""
-    case, window = session.cases[0], session.windows[0]
+    case, window = session.cases[0], session.trainer.windows[0]
     if session.students is None:
         raise TrainingError("There is nothing to predict with yet. Train first.")
-    predictor = Predictor(
-        session.students,
-        case.volume,
-        axis=case.annotation.axis,
-        window=whole_slice_window(case.annotation.plane_shape, case.plane_spacing_mm, session.pixel_mm),
-        config=session.config,
-        device=session.device,
-    )
-    result = np.array(predictor.volume().labels)
+    whole = whole_slice_window(case.annotation.plane_shape, case.plane_spacing_mm, session.trainer.pixel_mm)
+    slices = network_slices(case.volume, case.annotation.axis, whole, session.config.plane.clip_percent, session.device)
+    classes = len(case.annotation.classes)
+    result = np.array(Predictor(slices, session.config, classes, session.students).volume().labels)
     inside = window.crop(np.moveaxis(indices, case.annotation.axis, 0), fill=BACKGROUND)
     window.paste(inside, into=np.moveaxis(result, case.annotation.axis, 0))
     return result

@@ -36,6 +36,7 @@ class Report:
     validations: list[dict[str, Any]] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     stopped: bool = False
+    shown_dice: float | None = None
 
     def add(self, event: Event) -> None:
         """Take in one event."""
@@ -43,7 +44,8 @@ class Report:
             losses = asdict(event.losses) | {"total": event.losses.total}
             self.steps.append({"step": event.step, "seconds": round(event.seconds, 3), **losses})
         elif isinstance(event, Validated):
-            self.validations.append(asdict(event))
+            self.validations.append({"step": event.step, "dice": event.dice, "adopted": event.adopted})
+            self.shown_dice = event.shown.dice
         elif isinstance(event, Notice):
             self.notices.append(event.text)
         elif isinstance(event, Planned):
@@ -67,7 +69,6 @@ class Report:
         if self.plan is None:
             raise ValueError("There is nothing to report: no training has begun.")
         plan = self.plan.to_dict()
-        adopted = [entry["dice"] for entry in self.validations if entry["adopted"]]
         content = {
             "plan": plan,
             "seed": self.seed,
@@ -75,7 +76,7 @@ class Report:
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
             "peak_memory_mib": peak_memory_mib(plan["device"]),
             "stopped_by_user": self.stopped,
-            "holdout_dice": adopted[-1] if adopted else None,
+            "holdout_dice": self.shown_dice,
             "notices": self.notices,
             "validations": self.validations,
             "steps": self.steps,

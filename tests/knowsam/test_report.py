@@ -10,7 +10,7 @@ import torch
 from knowsam.config import Config
 from knowsam.errors import OutputError
 from knowsam.report import Report, peak_memory_mib
-from knowsam.training.events import Finished, Notice, Planned, StepDone, Validated
+from knowsam.training.events import Finished, Notice, Planned, Shown, Source, StepDone, Validated
 from knowsam.training.plan import make_plan
 from knowsam.training.schedule import Budget
 from knowsam.training.step import StepLosses
@@ -29,9 +29,9 @@ def test_the_report_holds_what_is_needed_to_repeat_and_to_judge_a_job(tmp_path: 
     for event in (
         Notice("Read me."),
         StepDone(1, 0.5, 1.23456, LOSSES),
-        Validated(1, 0.75, adopted=True),
+        Validated(1, 0.75, adopted=True, shown=Shown(Source.STUDENTS, 1.0, 0.75)),
         StepDone(2, 1.0, 2.5, LOSSES),
-        Validated(2, 0.5, adopted=False),
+        Validated(2, 0.5, adopted=False, shown=Shown(Source.STUDENTS, 1.0, 0.75)),
         Finished(2, 2.5, stopped=True),
     ):
         report.add(event)
@@ -55,7 +55,7 @@ def test_the_report_holds_what_is_needed_to_repeat_and_to_judge_a_job(tmp_path: 
 
 def test_without_a_hold_out_there_is_no_score(tmp_path: Path) -> None:
     report = new_report()
-    report.add(Validated(1, None, adopted=True))
+    report.add(Validated(1, None, adopted=True, shown=Shown(Source.STUDENTS, 1.0, None)))
     report.write(tmp_path / "report.json", {})
     assert json.loads((tmp_path / "report.json").read_text())["holdout_dice"] is None
 

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import QAbstractButton, QApplication, QLabel, QWidget
 
 from knowsam.config import Config
 from knowsam.training.schedule import Budget
+from napari_knowsam.training_worker import THREAD, TrainingWorker
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from napari_knowsam.presenter import Presenter
 
 PLUGIN = "napari-knowsam"
-THREAD = "KnowSAM training"
 TINY = Config().with_values(
     width=4,
     max_side_px=32,
@@ -47,8 +47,8 @@ TINY = Config().with_values(
 )
 """Learns little, but fast: a step takes hundredths of a second, and predictions follow each of them."""
 
-CARRYING = TINY.with_values(shape_prior=True)
-"""The same with shapes carried from the painted slices, which are shown at once."""
+PROPAGATING = TINY.with_values(shape_prior=True)
+"""The same with labels propagated from the painted slices, which are shown at once."""
 
 _WINDOW_PX = (1400, 950)
 _STEPS_OF_A_STROKE = 6
@@ -116,8 +116,9 @@ class Robot:
         """The session of the training that goes on."""
         worker = self.presenter.controller._worker
         assert worker is not None
-        assert worker.session is not None
-        return worker.session
+        assert isinstance(worker, TrainingWorker)
+        assert worker._session is not None
+        return worker._session
 
     @property
     def is_running(self) -> bool:

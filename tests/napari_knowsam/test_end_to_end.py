@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import nibabel as nib
 import numpy as np
 import pytest
-from gui_robot import CARRYING, Robot, plane_of, wait_for_threads
+from gui_robot import PROPAGATING, Robot, plane_of, wait_for_threads
 from qtpy.QtCore import Qt
 
 from knowsam.data.annotation import IGNORE, SliceState
@@ -140,59 +140,131 @@ def test_the_painted_sample_is_trained_with_the_compact_sam(robot: Robot) -> Non
 
 
 @pytest.fixture
-def carrying(robot: Robot) -> Robot:
-    """Sample slices 10, 15 and 22 are painted, and their shapes will be carried."""
-    robot.settings(Budget(seconds=120.0), CARRYING)
+def propagating(robot: Robot) -> Robot:
+    """Sample slices 10, 15 and 22 are painted, and will be propagated."""
+    robot.settings(Budget(seconds=120.0), PROPAGATING)
     return robot
 
 
-def test_carried_shapes_are_in_all_slices_before_the_first_step(carrying: Robot) -> None:
+def test_propagated_labels_are_in_all_slices_before_the_first_step(propagating: Robot) -> None:
     predicted, stepped = list[int](), list[int]()
     said: list[str] = []
-    carrying.presenter.controller.stepped.connect(lambda step, _: stepped.append(step.step))
+    propagating.presenter.controller.stepped.connect(lambda step, _: stepped.append(step.step))
 
     def note(ready: PredictionReady) -> None:
         if not stepped:
             predicted.extend(one.index for one in ready.slices)
-            said.append(carrying.train_message)
+            said.append(propagating.train_message)
 
-    carrying.presenter.controller.predicted.connect(note)
-    carrying.look_at(13)
-    carrying.click(carrying.widget.train, "Train on my labels")
-    carrying.wait_until(lambda: bool(stepped))
+    propagating.presenter.controller.predicted.connect(note)
+    propagating.look_at(13)
+    propagating.click(propagating.widget.train, "Train on my labels")
+    propagating.wait_until(lambda: bool(stepped))
     assert predicted[0] == 13
     assert sorted(predicted) == list(range(32))
-    assert said[0].startswith("Shown: shapes carried from your slices")
-    between = [plane_of(carrying.prediction, index) == LIVER for index in (10, 13, 15)]
+    assert said[0].startswith("Shown: propagated from your painted slices")
+    between = [plane_of(propagating.prediction, index) == LIVER for index in (10, 13, 15)]
     assert between[1].sum() > 0.5 * min(between[0].sum(), between[2].sum()) > 0
 
 
-def test_a_correction_changes_the_slices_beside_it_while_training_is_paused(carrying: Robot) -> None:
-    _pause(carrying)
-    carrying.look_at(12)
-    before = {index: plane_of(carrying.prediction, index) for index in range(32)}
-    steps = carrying.session._steps
-    carrying.paint(carrying.prediction, LESION, [(12, 60, 55), (12, 60, 75)], size=12)
-    carrying.wait_until(lambda: _changed(carrying, before) >= {11, 12, 13})
-    assert _changed(carrying, before) <= set(range(10, 16))
-    assert carrying.session._steps == steps
-    assert "changes the slices beside it at once" in carrying.train_message
+def test_a_correction_changes_the_slices_beside_it_while_training_is_paused(propagating: Robot) -> None:
+    _pause(propagating)
+    propagating.look_at(12)
+    before = {index: plane_of(propagating.prediction, index) for index in range(32)}
+    steps = propagating.session.trainer.steps
+    propagating.paint(propagating.prediction, LESION, [(12, 60, 55), (12, 60, 75)], size=12)
+    propagating.wait_until(lambda: _changed(propagating, before) >= {11, 12, 13})
+    assert _changed(propagating, before) <= set(range(10, 16))
+    assert propagating.session.trainer.steps == steps
+    assert "changes the slices beside it at once" in propagating.train_message
 
 
-def test_a_slice_painted_while_training_is_paused_changes_those_beside_it_once_it_is_complete(carrying: Robot) -> None:
-    _pause(carrying)
-    carrying.look_at(18)
-    before = {index: plane_of(carrying.prediction, index) for index in range(32)}
-    carrying.paint(carrying.labels, LESION, [(18, 60, 55), (18, 60, 75)], size=12)
-    carrying.wait_until(lambda: carrying.document.state(18) is SliceState.PARTIAL)
-    assert _changed(carrying, before) == {18}
-    carrying.press(Qt.Key.Key_K)
-    carrying.wait_until(lambda: _changed(carrying, before) >= {17, 18, 19})
-    assert _changed(carrying, before) <= set(range(15, 23))
+def test_a_slice_painted_in_a_pause_changes_those_beside_it_once_it_is_complete(propagating: Robot) -> None:
+    _pause(propagating)
+    propagating.look_at(18)
+    before = {index: plane_of(propagating.prediction, index) for index in range(32)}
+    propagating.paint(propagating.labels, LESION, [(18, 60, 55), (18, 60, 75)], size=12)
+    propagating.wait_until(lambda: propagating.document.state(18) is SliceState.PARTIAL)
+    assert _changed(propagating, before) == {18}
+    propagating.press(Qt.Key.Key_K)
+    propagating.wait_until(lambda: _changed(propagating, before) >= {17, 18, 19})
+    assert _changed(propagating, before) <= set(range(15, 23))
+
+
+def test_before_any_training_a_painted_slice_changes_those_beside_it_without_a_click(propagating: Robot) -> None:
+    assert not propagating.has_prediction
+    _paint_slice_18(propagating)
+    assert "no network yet" in propagating.train_message
+    assert not propagating.is_running
+    before = {index: plane_of(propagating.prediction, index) for index in range(32)}
+    propagating.press(Qt.Key.Key_J)
+    propagating.wait_until(lambda: _changed(propagating, before) >= {17, 19})
+    assert _changed(propagating, before) <= set(range(15, 23))
+    propagating.press(Qt.Key.Key_Z, ALT)
+    propagating.wait_until(lambda: not _changed(propagating, before))
+
+
+def test_painted_and_accepted_slices_are_never_overwritten_by_propagation(propagating: Robot) -> None:
+    _paint_slice_18(propagating)
+    propagating.look_at(17)
+    propagating.press(Qt.Key.Key_U)
+    accepted = plane_of(propagating.labels, 17)
+    propagating.look_at(18)
+    propagating.paint(propagating.labels, LIVER, [(18, 30, 30), (18, 30, 50)], size=12)
+    propagating.look_at(20)
+    propagating.wait_until(lambda: (plane_of(propagating.prediction, 19) == LIVER).any())
+    assert np.array_equal(plane_of(propagating.prediction, 17), accepted)
+    assert np.array_equal(plane_of(propagating.prediction, 18), plane_of(propagating.labels, 18))
+
+
+def test_with_live_off_nothing_is_propagated_until_it_is_on_again(propagating: Robot, qtbot: QtBot) -> None:
+    propagating.widget.result.live_toggled.emit(False)
+    propagating.look_at(18)
+    propagating.paint(propagating.labels, LESION, [(18, 60, 55), (18, 60, 75)], size=12)
+    propagating.press(Qt.Key.Key_K)
+    qtbot.wait(300)
+    assert not propagating.document.predictions.indices
+    propagating.widget.result.live_toggled.emit(True)
+    propagating.look_at(19)
+    propagating.paint(propagating.labels, LESION, [(19, 60, 55), (19, 60, 75)], size=12)
+    propagating.press(Qt.Key.Key_K)
+    propagating.wait_until(lambda: len(propagating.document.predictions.indices) == propagating.document.slice_count)
+
+
+def test_a_training_that_is_started_takes_over_from_propagation(propagating: Robot) -> None:
+    _paint_slice_18(propagating)
+    before = propagating.presenter.controller._worker
+    propagating.train()
+    assert propagating.is_running
+    propagating.wait_until(lambda: before is not None and before.is_done)
+    propagating.wait_until(lambda: propagating.session.trainer.steps > 0)
+
+
+def test_after_training_has_ended_a_correction_changes_the_slices_beside_it_at_once(propagating: Robot) -> None:
+    propagating.train()
+    propagating.wait_until(lambda: propagating.session.trainer.steps > 2)
+    propagating.stop()
+    propagating.look_at(12)
+    before = {index: plane_of(propagating.prediction, index) for index in range(32)}
+    propagating.paint(propagating.prediction, LESION, [(12, 60, 55), (12, 60, 75)], size=12)
+    propagating.wait_until(lambda: _changed(propagating, before) >= {11, 12, 13})
+    assert _changed(propagating, before) <= set(range(10, 16))
+    assert "changes the slices beside it at once" in propagating.train_message
+    assert not propagating.is_running
+
+
+def _paint_slice_18(robot: Robot) -> None:
+    """Paint one more slice, mark it as complete, and wait until all others show it."""
+    robot.look_at(18)
+    robot.paint(robot.labels, LESION, [(18, 60, 55), (18, 60, 75)], size=12)
+    robot.press(Qt.Key.Key_K)
+    robot.wait_until(lambda: robot.document.state(18) is SliceState.COMPLETE)
+    robot.wait_until(lambda: len(robot.document.predictions.indices) == robot.document.slice_count)
+    robot.wait_until(lambda: (plane_of(robot.prediction, 17) == LESION).any())
 
 
 def _pause(robot: Robot) -> None:
-    """Train until all carried shapes are there, and pause."""
+    """Train until propagated labels are everywhere, and pause."""
     robot.train()
     robot.wait_until(lambda: len(robot.document.predictions.indices) == robot.document.slice_count)
     robot.click(robot.widget.train, "Pause")
@@ -210,7 +282,7 @@ def test_a_class_added_while_training_is_learnt_without_a_restart(robot: Robot) 
     assert robot.labels.selected_label == 4
     robot.look_at(14)
     robot.paint(robot.labels, 4, [(14, 40, 40), (14, 40, 55)])
-    robot.wait_until(lambda: session.classes == 5)
+    robot.wait_until(lambda: len(session.trainer.classes) == 5)
     robot.wait_until(lambda: 14 in session.cases[0].annotation.slices)
     learnt = session.cases[0].annotation.slices[14].labels
     assert {4} <= set(np.unique(learnt)) <= {4, IGNORE}
@@ -228,8 +300,8 @@ def test_a_class_removed_while_training_is_gone_everywhere(robot: Robot, monkeyp
     robot.widget.annotate._table.removal_requested.emit(KIDNEYS)
     robot.wait_until(lambda: [c.value for c in session.cases[0].annotation.classes] == [0, LIVER, LESION])
     assert np.array_equal(robot.labels.data, np.where(painted == KIDNEYS, 0, painted))
-    before = session._steps
-    robot.wait_until(lambda: session._steps > before + 2)
+    before = session.trainer.steps
+    robot.wait_until(lambda: session.trainer.steps > before + 2)
     assert KIDNEYS not in robot.prediction.data
     assert robot.is_running
     robot.press(Qt.Key.Key_Z, ALT)
@@ -271,11 +343,11 @@ def test_a_paused_training_stands_still_and_goes_on(robot: Robot, qtbot: QtBot) 
     session = robot.session
     robot.click(robot.widget.train, "Pause")
     robot.wait_until(lambda: robot.train_message.startswith("Paused."))
-    steps = session._steps
+    steps = session.trainer.steps
     qtbot.wait(200)
-    assert session._steps == steps
+    assert session.trainer.steps == steps
     robot.click(robot.widget.train, "Resume")
-    robot.wait_until(lambda: session._steps > steps)
+    robot.wait_until(lambda: session.trainer.steps > steps)
 
 
 def test_a_second_training_goes_on_where_the_first_one_ended(robot: Robot) -> None:
@@ -286,10 +358,10 @@ def test_a_second_training_goes_on_where_the_first_one_ended(robot: Robot) -> No
     trained = robot.presenter.controller._trained.get(robot.document)
     assert trained is not None
     robot.click(robot.widget.train, "Train on my labels")
-    robot.wait_until(lambda: robot.is_running and robot.presenter.controller._worker.session is not None)
+    robot.wait_until(lambda: robot.is_running and robot.presenter.controller._worker.has_session)
     assert robot.session.plan.earlier is not None
     assert robot.session.plan.earlier.steps == trained.model.steps
-    assert robot.session._referee._machine_made == {SliceKey(0, 12)}
+    assert robot.session.trainer.selection._machine_made == {SliceKey(0, 12)}
 
 
 def test_a_key_says_how_much_of_a_slice_is_painted(robot: Robot) -> None:

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import QLabel, QWidget
 from knowsam.config import Config
 from knowsam.data.annotation import IGNORE, LabelClass, SliceState
 from knowsam.document.annotation_document import AnnotationDocument
+from knowsam.training import events
 from knowsam.training.events import (
     ClassesChanged,
     Event,
@@ -29,6 +30,7 @@ from knowsam.training.events import (
     PredictionReady,
     Resume,
     SliceAnnotated,
+    Source,
     Stage,
     StageChanged,
     StepDone,
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from knowsam.data.volume import Volume
 
 LIVER, SPLEEN = 2, 5
+PROPAGATED, LEARNT = events.Shown(Source.PROPAGATION, 0.0), events.Shown(Source.STUDENTS, 1.0)
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class FakeSession:
 
     holdout = trained = frozenset[Any]()
     students = object()
-    listening: object = object()
+    display = None
 
     def __init__(self) -> None:
         self.received: list[Message] = []
@@ -85,9 +88,6 @@ class FakeSession:
             yield event
         yield Finished(3, 1.5, stopped=True)
 
-    def predictor(self) -> Any:
-        return SimpleNamespace(listening=self.listening)
-
     def model(self) -> Any:
         return SimpleNamespace(steps=3, config=Config())
 
@@ -102,6 +102,7 @@ class Panels:
         self, viewer: Viewer, qtbot: QtBot, volume: Volume, classes: tuple[LabelClass, ...], session: FakeSession
     ) -> None:
         self.viewer, self.qtbot, self.session = viewer, qtbot, session
+        self.shown = LEARNT
         data, kwargs, _ = image_layer_data(volume)
         self.image = viewer.add_image(data, **kwargs)
         values = type(volume)(np.zeros(volume.shape, np.uint8), volume.grid, "mine")
@@ -131,7 +132,7 @@ class Panels:
     def predict(self, index: int, class_index: int, classes: tuple[LabelClass, ...] | None = None) -> None:
         labels = np.full(self.document.plane_shape, class_index, np.uint8)
         one = PredictedSlice(index, labels, np.full_like(labels, 40))
-        self.tell(PredictionReady(0, (one,), classes or self.document.classes, 0))
+        self.tell(PredictionReady(0, (one,), classes or self.document.classes, 0, self.shown))
 
     def wait_until(self, condition: Callable[[], bool]) -> None:
         self.qtbot.waitUntil(condition, timeout=30_000)
@@ -256,14 +257,15 @@ def test_the_settings_cannot_change_while_training(training: Panels) -> None:
 
 
 def test_a_step_moves_the_progress_and_says_how_it_stands(training: Panels) -> None:
-    training.tell(Validated(1, 0.75, adopted=True), StepDone(12, 0.5, 20.0, Losses()))  # type: ignore[arg-type]
+    shown = events.Shown(Source.STUDENTS, 1.0, 0.75)
+    training.tell(Validated(1, 0.75, adopted=True, shown=shown), StepDone(12, 0.5, 20.0, Losses()))  # type: ignore[arg-type]
     training.wait_until(lambda: training.train_message.startswith("Step 12"))
     assert "Dice is 0.75" in training.train_message
     assert training.train._bar.value() == 50
 
 
 def test_a_score_that_was_not_adopted_is_not_claimed(training: Panels) -> None:
-    training.tell(Validated(1, 0.75, adopted=False), StepDone(12, 0.5, 20.0, Losses()))  # type: ignore[arg-type]
+    training.tell(Validated(1, 0.75, adopted=False, shown=LEARNT), StepDone(12, 0.5, 20.0, Losses()))  # type: ignore[arg-type]
     training.wait_until(lambda: training.train_message.startswith("Step 12"))
     assert "Dice" not in training.train_message
 
@@ -280,7 +282,7 @@ def test_steps_are_shown_together_and_the_last_one_is_said(training: Panels, mon
 
 
 def test_the_last_refresh_says_how_much_is_left(training: Panels) -> None:
-    training.tell(StageChanged(Stage.REFRESHING), PredictionReady(0, (), training.document.classes, 12))
+    training.tell(StageChanged(Stage.REFRESHING), PredictionReady(0, (), training.document.classes, 12, LEARNT))
     training.wait_until(lambda: training.train_message.endswith(" 12 left."))
 
 
@@ -299,42 +301,39 @@ def test_what_is_said_before_training_begins_is_kept_until_there_is_news(panels:
     panels.wait_until(lambda: panels.train_message.endswith("\nMemory ran out."))
 
 
-def _judge(panels: Panels, listening: object) -> None:
-    """Let training be found to add something to the carried shapes, or nothing, and take a step."""
-    panels.session.listening = listening
-    panels.tell(Validated(12, None, adopted=True), StepDone(12, 0.5, 20.0, Losses()))  # type: ignore[arg-type]
+def _validate(panels: Panels, shown: events.Shown) -> None:
+    """Let training be found to add something to propagated labels, or nothing, and take a step."""
+    panels.tell(Validated(12, None, adopted=True, shown=shown), StepDone(12, 0.5, 20.0, Losses()))  # type: ignore[arg-type]
     panels.wait_until(lambda: panels.train_message.startswith("Step 12"))
 
 
-def test_carried_shapes_are_called_so_as_soon_as_they_are_shown(training: Panels) -> None:
-    training.session.listening = None
+def test_propagated_labels_are_called_so_as_soon_as_they_are_shown(training: Panels) -> None:
+    training.shown = PROPAGATED
     training.predict(1, 2)
-    training.wait_until(lambda: training.train_message.startswith("Shown: shapes carried from your slices"))
+    training.wait_until(lambda: training.train_message.startswith("Shown: propagated from your painted slices"))
     training.tell(StepDone(12, 0.5, 20.0, Losses()))  # type: ignore[arg-type]
     training.wait_until(lambda: training.train_message.startswith("Step 12"))
-    assert status_messages.shown_sentence(Shown.CARRIED) in training.train_message
+    assert status_messages.shown_sentence(Shown.PROPAGATED) in training.train_message
     training.tell(StageChanged(Stage.PAUSED))
     training.wait_until(lambda: training.train_message.startswith("Paused."))
     assert "slices beside it at once" in training.train_message
 
 
-def test_training_that_does_not_make_carried_shapes_better_says_so_to_the_end(training: Panels) -> None:
-    _judge(training, listening=None)
+def test_training_that_does_not_make_propagated_labels_better_says_so_to_the_end(training: Panels) -> None:
+    _validate(training, PROPAGATED)
     assert status_messages.shown_sentence(Shown.NOT_BETTER) in training.train_message
     training.train.stop_requested.emit()
     training.wait_until(lambda: training.train_message.startswith("Training stopped"))
-    assert "did not make the shapes carried from your slices better" in training.train_message
+    assert "did not make better what is propagated" in training.train_message
 
 
-def test_training_that_adds_to_carried_shapes_says_so(training: Panels) -> None:
-    training.labels.data[1, 2:5, 2:6] = LIVER
-    training.layers.flush()
-    _judge(training, listening=object())
+def test_training_that_adds_to_propagated_labels_says_so(training: Panels) -> None:
+    _validate(training, events.Shown(Source.ENSEMBLE, 0.3))
     assert status_messages.shown_sentence(Shown.BOTH) in training.train_message
 
 
-def test_where_nothing_can_be_carried_only_what_was_learnt_is_claimed(training: Panels) -> None:
-    _judge(training, listening=object())
+def test_where_nothing_is_propagated_only_what_was_learnt_is_claimed(training: Panels) -> None:
+    _validate(training, LEARNT)
     assert status_messages.shown_sentence(Shown.LEARNT) in training.train_message
 
 
@@ -561,7 +560,7 @@ def test_nothing_holds_on_to_an_image_that_was_removed_while_it_was_trained_on(t
     training.viewer.layers.remove(training.image)
     training.qtbot.wait(100)
     gc.collect()
-    assert training.presenter._in_training is None
+    assert training.presenter.controller.work is None
     assert training.presenter.controller._work is None
     assert training.presenter._training_display._document is None
     assert gone() is None

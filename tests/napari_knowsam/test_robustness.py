@@ -57,8 +57,8 @@ def training(robot: Robot) -> Robot:
 
 def goes_on(robot: Robot) -> bool:
     """Tell whether training takes further steps."""
-    before = robot.session._steps
-    robot.wait_until(lambda: robot.session._steps > before)
+    before = robot.session.trainer.steps
+    robot.wait_until(lambda: robot.session.trainer.steps > before)
     return robot.is_running
 
 
@@ -204,8 +204,8 @@ def test_another_image_is_chosen_while_training_and_then_the_first_again(trainin
     training.look_at(4)
     training.paint(_labels_of(training, "other"), LIVER, [(4, 10, 10), (4, 20, 20)])
     training.wait_until(lambda: training.document.annotated == (4,))
-    before = session._steps
-    training.wait_until(lambda: session._steps > before + 1)
+    before = session.trainer.steps
+    training.wait_until(lambda: session.trainer.steps > before + 1)
     assert not training.document.predictions.indices
     assert sorted(session.cases[0].annotation.slices) == [10, 15, 22]
     _choose(training, first.volume.name)
@@ -287,7 +287,7 @@ def test_an_error_in_a_step_is_told_and_training_can_go_on(
     wait_for_threads(qtbot)
     monkeypatch.setattr(Learner, "step", step)
     robot.click(robot.widget.train, "Train on my labels")
-    robot.wait_until(lambda: robot.session is not None if robot.presenter.controller._worker.session else False)
+    robot.wait_until(lambda: robot.session is not None if robot.presenter.controller._worker.has_session else False)
     assert goes_on(robot)
 
 

@@ -71,14 +71,14 @@ def test_the_end_says_how_it_came_and_what_comes_next(stopped: bool, how: str) -
     assert "export" in sentence
 
 
-@pytest.mark.parametrize("shown", [status_messages.Shown.CARRIED, status_messages.Shown.NOT_BETTER])
-def test_an_end_without_gain_says_that_the_carried_shapes_are_shown(shown: status_messages.Shown) -> None:
-    kept = "did not make the shapes carried from your slices better"
+@pytest.mark.parametrize("shown", [status_messages.Shown.PROPAGATED, status_messages.Shown.NOT_BETTER])
+def test_an_end_without_gain_says_that_propagated_labels_are_shown(shown: status_messages.Shown) -> None:
+    kept = "did not make better what is propagated"
     assert kept in status_messages.finished_sentence(Finished(7, 2.0, stopped=False), shown)
     assert kept not in status_messages.finished_sentence(Finished(7, 2.0, stopped=False), status_messages.Shown.BOTH)
 
 
 def test_an_end_before_the_first_step_claims_nothing_was_learnt() -> None:
     assert "nothing was learnt" in status_messages.finished_sentence(Finished(0, 0.0, stopped=True))
-    sentence = status_messages.finished_sentence(Finished(0, 0.0, stopped=True), status_messages.Shown.CARRIED)
-    assert sentence.endswith(status_messages.shown_sentence(status_messages.Shown.CARRIED))
+    sentence = status_messages.finished_sentence(Finished(0, 0.0, stopped=True), status_messages.Shown.PROPAGATED)
+    assert sentence.endswith(status_messages.shown_sentence(status_messages.Shown.PROPAGATED))

@@ -28,6 +28,8 @@ class FakeSession:
         self.stopped = threading.Event()
         self.thread: threading.Thread | None = None
         self.students: object | None = None
+        self.display = None
+        self.holdout = self.trained = frozenset[object]()
 
     def submit(self, message: Message) -> None:
         self.received.append(message)
@@ -121,8 +123,8 @@ def test_what_was_learnt_is_kept_in_the_thread_also_after_an_error() -> None:
     session.model = lambda: SimpleNamespace(steps=3)  # type: ignore[attr-defined]
     worker = worker_of(session)
     outcomes_of(worker)
-    assert worker.model is not None
-    assert worker.model.steps == 3
+    assert worker.trained is not None
+    assert worker.trained.model.steps == 3
 
 
 def test_a_model_that_cannot_be_copied_is_none_and_no_error() -> None:
@@ -135,4 +137,4 @@ def test_a_model_that_cannot_be_copied_is_none_and_no_error() -> None:
     session.model = fail  # type: ignore[attr-defined]
     worker = worker_of(session)
     assert outcomes_of(worker) == [Finished(1, 1.0, stopped=False)]
-    assert worker.model is None
+    assert worker.trained is None

@@ -74,8 +74,7 @@ class TrainingProgress:
         self._bar.update(100 * event.progress - self._bar.n)
 
     def _show_validation(self, event: Validated) -> None:
-        if event.adopted:
-            self._holdout_dice = event.dice
+        self._holdout_dice = event.shown.dice
         if self._bar.disable:
             dice = "" if event.dice is None else f", hold-out Dice {event.dice:.3f}"
             sys.stderr.write(f"Training {self._progress:4.0%}: {self._figures}{dice}\n")

@@ -104,6 +104,12 @@ class LabelSlice:
             return SliceState.PARTIAL
         return SliceState.COMPLETE if self.labels.any() else SliceState.BACKGROUND_ONLY
 
+    @property
+    def structures(self) -> npt.NDArray[np.bool_]:
+        """(H, W), where any class but background is painted."""
+        painted: npt.NDArray[np.bool_] = (self.labels != BACKGROUND) & (self.labels != IGNORE)
+        return painted
+
 
 @dataclass(frozen=True)
 class Annotation:

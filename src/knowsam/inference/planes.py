@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,13 +15,45 @@ from torch import Tensor
 from knowsam.data.annotation import BACKGROUND, IGNORE, LabelArray
 from knowsam.data.distances import signed_distances_mm
 from knowsam.data.intensity import unit_scale
-from knowsam.prior.carried import Shape
+from knowsam.propagation.label_propagation import Outline
 
 if TYPE_CHECKING:
     from knowsam.data.volume import Volume
     from knowsam.data.window import Window
 
 _CHUNK_SLICES = 32
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkSlices:
+    """All slices of one volume as a network sees them.
+
+    Parameters
+    ----------
+    planes : (N, H, W), float32 in [0, 1], on the device.
+    window : the part of each slice that they show.
+    axis : working axis the slices are stacked along.
+    volume_shape : (Z, Y, X).
+    """
+
+    planes: Tensor
+    window: Window
+    axis: int
+    volume_shape: tuple[int, int, int]
+
+    @property
+    def slice_shape(self) -> tuple[int, int]:
+        """(H, W) of a slice of the volume."""
+        first, second = (n for axis, n in enumerate(self.volume_shape) if axis != self.axis)
+        return first, second
+
+
+def network_slices(
+    volume: Volume, axis: int, window: Window, clip_percent: float, device: torch.device
+) -> NetworkSlices:
+    """Return all slices along `axis`, resampled to the network plane."""
+    planes = network_planes(volume, axis, window, clip_percent).to(device)
+    return NetworkSlices(planes, window, axis, volume.shape)
 
 
 def network_planes(
@@ -56,15 +89,15 @@ def network_labels(labels: LabelArray, window: Window) -> Tensor:
     return F.interpolate(crop[None, None].float(), size=window.plane, mode="nearest-exact")[0, 0].to(torch.uint8)
 
 
-def network_shape(
+def network_outline(
     labels: LabelArray,
     classes: int,
     window: Window,
     spacing_mm: tuple[float, float],
     pixel_mm: float,
     most_px: float = math.inf,
-) -> Shape:
-    """Return the outlines of a completely annotated slice (rows, columns) on the network plane.
+) -> Outline:
+    """Return the outline of a completely annotated slice (rows, columns) on the network plane.
 
     Parameters
     ----------
@@ -76,7 +109,7 @@ def network_shape(
     distances_mm = signed_distances_mm(crop, classes, spacing_mm, most_px * pixel_mm)
     distances_px = torch.from_numpy(distances_mm / np.float32(pixel_mm))
     present = np.isin(np.arange(classes), crop)
-    return Shape(_resize(distances_px, window.plane), torch.from_numpy(present), is_empty=not present[1:].any())
+    return Outline(_resize(distances_px, window.plane), torch.from_numpy(present), is_empty=not present[1:].any())
 
 
 def with_neighbours(planes: Tensor, indices: Tensor, *, neighbours: bool) -> Tensor:

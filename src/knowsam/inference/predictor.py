@@ -1,4 +1,4 @@
-"""Students in, masks out: slices in any order, or the whole volume from the slice asked for outward."""
+"""Slices, propagated labels and an ensemble weight in, probabilities out: slice by slice, or the whole volume."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ from torch import Tensor
 from knowsam.data.annotation import BACKGROUND, LabelArray
 from knowsam.errors import PredictionError
 from knowsam.inference.device import is_out_of_memory, memory_remedy, resolve_dtype
-from knowsam.inference.planes import network_planes, with_neighbours
-from knowsam.models.students import entropy
+from knowsam.inference.ensemble import ensemble
+from knowsam.inference.planes import with_neighbours
+from knowsam.inference.uncertainty import error_probability, inverse_temperature
 
 if TYPE_CHECKING:
     from knowsam.config import Config
-    from knowsam.data.volume import Volume
     from knowsam.data.window import Window
+    from knowsam.inference.ensemble import EnsembleWeight
+    from knowsam.inference.planes import NetworkSlices
     from knowsam.models.students import Students
-    from knowsam.prior.carried import Carried, Listening
+    from knowsam.propagation.propagated_labels import PropagatedLabels
 
 FloatArray = npt.NDArray[np.float32]
 
-Prior = Callable[[Sequence[int]], "Carried | None"]
-"""Tells what annotated slices say of some slices; None where they say nothing."""
+Propagate = Callable[[Sequence[int]], "PropagatedLabels | None"]
+"""Gives the labels propagated to some slices; None where there are none."""
 
 _BATCH_SLICES = 8
 _BATCH_VALUES = 1 << 24
@@ -38,20 +40,20 @@ _BATCH_VALUES = 1 << 24
 
 @dataclass(frozen=True)
 class SlicePrediction:
-    """What the students say of one slice: certain background outside the window.
+    """What is predicted of one slice: certain background outside the window.
 
     Parameters
     ----------
     index : position along the axis of the prediction.
     box : (C, h, w), probabilities in the window's box, sum one.
-    box_disagreement : (h, w), half the summed difference of the two students' probabilities, in [0, 1].
+    box_error : (h, w), probability that the most probable class is wrong, 0 in annotated slices.
     window : where the box lies.
     shape : (H, W) of the slice.
     """
 
     index: int
     box: Tensor
-    box_disagreement: Tensor
+    box_error: Tensor
     window: Window
     shape: tuple[int, int]
 
@@ -69,14 +71,9 @@ class SlicePrediction:
         return self._pasted(self.box.argmax(dim=0).to(torch.uint8), BACKGROUND)
 
     @property
-    def entropy(self) -> FloatArray:
-        """(H, W), entropy of the probabilities relative to its maximum, in [0, 1]."""
-        return self._pasted(entropy(self.box[None])[0] / math.log(len(self.box)), 0)
-
-    @property
-    def disagreement(self) -> FloatArray:
-        """(H, W), half the summed difference of the two students' probabilities, in [0, 1]."""
-        return self._pasted(self.box_disagreement, 0)
+    def error_probability(self) -> FloatArray:
+        """(H, W), how probable it is that the label is wrong; 0 in annotated slices and outside the window."""
+        return self._pasted(self.box_error, 0)
 
     def _pasted(self, box: Tensor, outside: int) -> npt.NDArray[Any]:
         whole = np.full(self.shape, outside, box.numpy().dtype)
@@ -86,64 +83,40 @@ class SlicePrediction:
 
 @dataclass(frozen=True)
 class VolumePrediction:
-    """What the students say of a whole volume, in the working orientation.
+    """What is predicted of a whole volume, in the working orientation.
 
     Parameters
     ----------
     labels : (Z, Y, X), class indices.
-    entropy, disagreement : (Z, Y, X), float16 in [0, 1]: the two kinds of uncertainty.
+    error_probability : (Z, Y, X), float16, how probable it is that the label is wrong.
     probabilities : (C, Z, Y, X), float16, if they were asked for.
     """
 
     labels: LabelArray
-    entropy: npt.NDArray[np.float16]
-    disagreement: npt.NDArray[np.float16]
+    error_probability: npt.NDArray[np.float16]
     probabilities: npt.NDArray[np.float16] | None
 
 
+@dataclass(frozen=True, eq=False)
 class Predictor:
-    """Predicts slices of one volume with the students as they are at the moment of asking.
+    """Predicts slices of one volume. It holds nothing that changes; `dataclasses.replace` gives a different one.
 
     Parameters
     ----------
-    axis : working axis the slices are stacked along.
-    window : the part of each slice to predict.
-    planes : (N, H, W) as `network_planes` returns them, if they are there already.
-    prior : what annotated slices say of slices, None where they say nothing.
-    listening : how far the students are listened to where there is a prior; None leaves them unheard: what is carried
-        is the prediction, and no network is run.
-
-    Attributes
-    ----------
-    listening : may be changed at any time.
+    source : the slices.
+    config : how they are shown to the students, and in which arithmetic.
+    classes : C, background included.
+    students : None leaves them out: propagated labels are the prediction.
+    propagate : gives the labels propagated to slices, None where there are none.
+    weight : of the students where labels are propagated; None runs no network there.
     """
 
-    def __init__(
-        self,
-        students: Students,
-        volume: Volume,
-        *,
-        axis: int,
-        window: Window,
-        config: Config,
-        device: torch.device,
-        planes: Tensor | None = None,
-        prior: Prior | None = None,
-        listening: Listening | None = None,
-    ) -> None:
-        self.students = students
-        self._prior = prior
-        self.listening = listening
-        self.volume_shape = volume.shape
-        self.axis = axis
-        self.window = window
-        if planes is None:
-            planes = network_planes(volume, axis, window, config.plane.clip_percent)
-        self._planes = planes.to(device)
-        self._neighbours = config.plane.neighbours
-        fitting = _BATCH_VALUES // (students.classes * math.prod(window.extent))
-        self._batch_slices = min(max(fitting, 1), _BATCH_SLICES)
-        self._dtype = resolve_dtype(config.training.precision, device)
+    source: NetworkSlices
+    config: Config
+    classes: int
+    students: Students | None = None
+    propagate: Propagate | None = None
+    weight: EnsembleWeight | None = None
 
     def slices(self, indices: Sequence[int]) -> Iterator[SlicePrediction]:
         """Predict slices in the order given, in smaller batches where memory is short.
@@ -153,77 +126,84 @@ class Predictor:
         PredictionError
             If not even one slice can be predicted.
         """
-        done = 0
+        done, batch_slices = 0, self._batch_slices
         while done < len(indices):
-            chosen = indices[done : done + self._batch_slices]
+            chosen = indices[done : done + batch_slices]
             try:
-                probabilities, disagreement = self._predict(chosen)
+                probabilities, error = self._predict(chosen)
             except (RuntimeError, MemoryError) as exc:
-                if not is_out_of_memory(exc) or self._batch_slices == 1:
-                    fault = memory_remedy(self._planes.device) if is_out_of_memory(exc) else f"{exc}."
+                if not is_out_of_memory(exc) or batch_slices == 1:
+                    fault = memory_remedy(self._device) if is_out_of_memory(exc) else f"{exc}."
                     raise PredictionError(f"Slice {chosen[0]} cannot be predicted. {fault}") from exc
-                self._batch_slices //= 2
+                batch_slices //= 2
                 continue
             done += len(chosen)
-            for index, box, box_disagreement in zip(chosen, probabilities, disagreement[:, 0], strict=True):
-                yield SlicePrediction(index, box, box_disagreement, self.window, self._slice_shape)
+            for index, box, box_error in zip(chosen, probabilities, error[:, 0], strict=True):
+                yield SlicePrediction(index, box, box_error, self.source.window, self.source.slice_shape)
 
     def volume(self, first: int | None = None, *, keep_probabilities: bool = False) -> VolumePrediction:
         """Predict all slices, from `first` (the middle by default) outward."""
-        count = self.volume_shape[self.axis]
-        shape = (count, *self._slice_shape)
+        axis, count = self.source.axis, self.source.volume_shape[self.source.axis]
+        shape = (count, *self.source.slice_shape)
         labels = np.empty(shape, np.uint8)
-        entropy, disagreement = np.empty(shape, np.float16), np.empty(shape, np.float16)
+        error_probability = np.empty(shape, np.float16)
         probabilities: npt.NDArray[np.float16] | None = None
         for predicted in self.slices(outward(count, count // 2 if first is None else first)):
             labels[predicted.index] = predicted.labels
-            entropy[predicted.index] = predicted.entropy
-            disagreement[predicted.index] = predicted.disagreement
+            error_probability[predicted.index] = predicted.error_probability
             if keep_probabilities:
                 if probabilities is None:
                     probabilities = np.empty((len(predicted.box), *shape), np.float16)
                 probabilities[:, predicted.index] = predicted.probabilities
         return VolumePrediction(
-            np.moveaxis(labels, 0, self.axis),
-            np.moveaxis(entropy, 0, self.axis),
-            np.moveaxis(disagreement, 0, self.axis),
-            None if probabilities is None else np.moveaxis(probabilities, 1, self.axis + 1),
+            np.moveaxis(labels, 0, axis),
+            np.moveaxis(error_probability, 0, axis),
+            None if probabilities is None else np.moveaxis(probabilities, 1, axis + 1),
         )
 
     @property
-    def _slice_shape(self) -> tuple[int, int]:
-        first, second = (n for axis, n in enumerate(self.volume_shape) if axis != self.axis)
-        return first, second
+    def _device(self) -> torch.device:
+        return self.source.planes.device
+
+    @property
+    def _batch_slices(self) -> int:
+        fitting = _BATCH_VALUES // (self.classes * math.prod(self.source.window.extent))
+        return min(max(fitting, 1), _BATCH_SLICES)
 
     @torch.inference_mode()
     def _predict(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Return probabilities (B, C, h, w) and disagreement (B, 1, h, w) on the window's box, on the CPU."""
-        carried = None if self._prior is None else self._prior(indices)
-        if carried is None:
+        """Return probabilities (B, C, h, w) and that of being wrong (B, 1, h, w) on the window's box, on the CPU."""
+        propagated = None if self.propagate is None else self.propagate(indices)
+        if propagated is None:
             probabilities, disagreement = self._asked(indices, None)
-        elif self.listening is None:
-            probabilities = carried.probabilities
+        elif self.weight is None:
+            probabilities = propagated.probabilities
             disagreement = torch.zeros_like(probabilities[:, :1])
         else:
-            students, disagreement = self._asked(indices, carried)
-            probabilities, share = carried.joined(students, self.listening)
+            students, disagreement = self._asked(indices, propagated)
+            probabilities, share = ensemble(propagated, students, self.weight)
             disagreement = disagreement * share
-        size = self.window.extent
-        resized = [
+        size = self.source.window.extent
+        probabilities, disagreement = (
             F.interpolate(maps, size=size, mode="bilinear", align_corners=False) if maps.shape[-2:] != size else maps
             for maps in (probabilities, disagreement)
-        ]
-        return resized[0].cpu(), resized[1].cpu()
+        )
+        certainty = torch.ones(1, 1, 1, 1) if propagated is None else inverse_temperature(propagated)
+        error = error_probability(probabilities, disagreement, certainty.to(probabilities))
+        return probabilities.cpu(), error.cpu()
 
-    def _asked(self, indices: Sequence[int], carried: Carried | None) -> tuple[Tensor, Tensor]:
+    def _asked(self, indices: Sequence[int], propagated: PropagatedLabels | None) -> tuple[Tensor, Tensor]:
         """Return what the students say: probabilities (B, C, H, W) and disagreement (B, 1, H, W) on network planes."""
+        if self.students is None:
+            raise ValueError("nothing is propagated to these slices, and there are no students to ask")
         self.students.eval()
-        rows = torch.tensor(indices, device=self._planes.device)
-        images = with_neighbours(self._planes, rows, neighbours=self._neighbours)
+        rows = torch.tensor(indices, device=self._device)
+        images = with_neighbours(self.source.planes, rows, neighbours=self.config.plane.neighbours)
         if self.students.prior_channels:
             shape = (len(images), self.students.prior_channels, *images.shape[-2:])
-            images = torch.cat([images, images.new_zeros(shape) if carried is None else carried.channels], dim=1)
-        with torch.autocast(images.device.type, dtype=self._dtype, enabled=self._dtype is not torch.float32):
+            images = torch.cat([images, images.new_zeros(shape) if propagated is None else propagated.channels], dim=1)
+        dtype = resolve_dtype(self.config.training.precision, self._device)
+        with torch.autocast(images.device.type, dtype=dtype, enabled=dtype is not torch.float32):
             logits = self.students(images)
         unet, vnet, fused = (z.float().softmax(dim=1) for z in logits)
         return fused, (unet - vnet).abs().sum(dim=1, keepdim=True) / 2

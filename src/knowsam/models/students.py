@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from knowsam.models.entropy import entropy
 from knowsam.models.unet import UNet, norm_layer
 from knowsam.models.vnet import VNet
 
@@ -20,15 +21,6 @@ class StudentLogits(NamedTuple):
     unet: Tensor
     vnet: Tensor
     fused: Tensor
-
-
-def entropy(probabilities: Tensor) -> Tensor:
-    """Return the entropy in nats (B, H, W) of class probabilities (B, C, H, W); its gradient is finite at 0 and 1.
-
-    >>> entropy(torch.tensor([1.0, 0.0]).view(1, 2, 1, 1)).abs().item()
-    0.0
-    """
-    return -(probabilities * probabilities.clamp_min(1e-8).log()).sum(dim=1)
 
 
 class Fusion(nn.Module):
@@ -70,10 +62,10 @@ def _conv_norm_act(in_channels: int, out_channels: int, kernel: int, norm: str) 
 
 
 IMAGE_CHANNELS = 3
-"""Channels of a slice that are grey values; any further ones are carried shapes."""
+"""Channels of a slice that are grey values; any further ones are propagated labels."""
 
 PRIOR_MAPS = 4
-"""Maps of each class that tell of carried shapes, see `knowsam.prior.carried.Carried.channels`."""
+"""Maps of each class that tell of propagated labels, see `PropagatedLabels.channels`."""
 
 _PRIOR_FEATURES = 8
 
@@ -86,7 +78,7 @@ class Students(nn.Module):
     classes : C, background included.
     in_channels : channels of the image.
     config : width, normalisation and dropout of the students.
-    prior : whether they are shown carried shapes too.
+    prior : whether they are shown propagated labels too.
     """
 
     def __init__(
@@ -104,7 +96,7 @@ class Students(nn.Module):
 
     @property
     def prior_channels(self) -> int:
-        """Channels behind those of the image that tell of carried shapes."""
+        """Channels behind those of the image that tell of propagated labels."""
         return 0 if self.prior is None else self.prior.in_channels
 
     def forward(self, x: Tensor) -> StudentLogits:
@@ -112,8 +104,8 @@ class Students(nn.Module):
 
         Parameters
         ----------
-        x : (B, in_channels, H, W), in [0, 1]; H and W multiples of 16. Students that know carried shapes are given
-            (B, in_channels + 4 C, H, W), the shapes in [-1, 1], and zeros where nothing is carried.
+        x : (B, in_channels, H, W), in [0, 1]; H and W multiples of 16. Students that know propagated labels are
+            given (B, in_channels + 4 C, H, W), those in [-1, 1], and zeros where nothing is propagated.
         """
         centred = 2 * x[:, : self.image_channels] - 1
         if self.prior is not None:

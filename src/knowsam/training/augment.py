@@ -1,7 +1,7 @@
 """Random changes of whole batches of slices: weak for annotated slices, strong for unlabelled ones.
 
 Each returns the sampling grid it used, so that whatever belongs to a slice can be warped along: labels by
-`warp_labels`, other maps of any resolution by `knowsam.prior.sampling.warp`.
+`warp_labels`, other maps of any resolution by `knowsam.propagation.sampling.warp`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 
 from knowsam.data.annotation import IGNORE
 from knowsam.models.students import IMAGE_CHANNELS
-from knowsam.prior.sampling import warp
+from knowsam.propagation.sampling import warp
 
 if TYPE_CHECKING:
     from knowsam.config import AugmentConfig

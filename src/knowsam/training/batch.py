@@ -17,7 +17,7 @@ class Origin(NamedTuple):
     planes : all slices of each volume, (N, H, W); always the same object while the network planes stay the same.
     images : the slices as they are, (B + U, 3 + K, H, W).
     labels : of the annotated ones as they are, (B, H, W).
-    grid : sampling positions (B + U, H, W, 2) that made the augmented images, see `knowsam.prior.sampling.warp`.
+    grid : sampling positions (B + U, H, W, 2) that made the augmented images, see `knowsam.propagation.sampling.warp`.
     mask_prompts : logits (B + U, C, H, W), the mask prompts of slices that the teacher has not seen yet; by default it
         is shown the students' prediction from the beginning.
     """
@@ -31,12 +31,12 @@ class Origin(NamedTuple):
 
 
 class PseudoLabels(NamedTuple):
-    """What carried shapes say of the unlabelled slices of a batch, augmented as these are.
+    """What propagated labels say of the unlabelled slices of a batch, augmented as these are.
 
     Parameters
     ----------
     probabilities : (U, C, H, W).
-    confidence : (U, 1, H, W), in [0, 1]; 0 where nothing is carried.
+    confidence : (U, 1, H, W), in [0, 1]; 0 where nothing is propagated.
     """
 
     probabilities: Tensor
@@ -46,11 +46,11 @@ class PseudoLabels(NamedTuple):
 class Batch(NamedTuple):
     """Augmented slices of both streams: (B, 3 + K, H, W) with labels (B, H, W), and (U, 3 + K, H, W).
 
-    The first three channels are grey values, the others carried shapes, zero where nothing is carried.
+    The first three channels are grey values, the others propagated labels, zero where there are none.
     """
 
     labelled: Tensor
     labels: Tensor
     unlabelled: Tensor
     origin: Origin | None = None
-    carried: PseudoLabels | None = None
+    pseudo_labels: PseudoLabels | None = None

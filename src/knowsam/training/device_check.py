@@ -15,7 +15,8 @@ from knowsam.data.volume import Grid, Volume
 from knowsam.errors import ConfigError
 from knowsam.inference.device import resolve_device
 from knowsam.training.learner import Learner
-from knowsam.training.slices import TrainingSlices, common_windows
+from knowsam.training.network_volumes import common_windows
+from knowsam.training.slices import TrainingSlices
 
 _SHAPE = (5, 32, 32)
 

@@ -115,20 +115,45 @@ class StepDone:
     losses: StepLosses
 
 
+class Source(Enum):
+    """What predictions of slices that nobody has painted are made of."""
+
+    PROPAGATION = "propagated labels"
+    ENSEMBLE = "propagated labels and students"
+    STUDENTS = "students"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What is shown of a volume.
+
+    Parameters
+    ----------
+    student_weight : largest weight of the students in any slice, in [0, 1].
+    dice : of just this on the held-out slices, mean over the foreground classes that occur there; None if nothing is
+        held out, or something has changed since it was measured.
+    """
+
+    source: Source
+    student_weight: float
+    dice: float | None = None
+
+
 @dataclass(frozen=True)
 class Validated:
     """From the session: the students were measured on the held-out slices.
 
     Parameters
     ----------
-    dice : mean over the foreground classes that occur in the held-out slices; None if nothing is held out.
-    adopted : whether these students have a part in predictions from now on; where shapes are carried, they have none
-        while they make these worse.
+    dice : of the students of this step, with the weight they would have; None if nothing is held out.
+    adopted : whether these students have a part in predictions from now on.
+    shown : what is shown of the first volume from now on, be it by these students or not.
     """
 
     step: int
     dice: float | None
     adopted: bool
+    shown: Shown
 
 
 @dataclass(frozen=True)
@@ -140,12 +165,12 @@ class StageChanged:
 
 @dataclass(frozen=True)
 class PredictedSlice:
-    """What the students adopted last say of one slice.
+    """What is predicted of one slice.
 
     Parameters
     ----------
     labels : (H, W), class indices.
-    uncertainty_percent : (H, W), uint8, entropy relative to its maximum, 0 to 100.
+    uncertainty_percent : (H, W), uint8, probability that the label is wrong, 0 to 100.
     """
 
     index: int
@@ -161,12 +186,14 @@ class PredictionReady:
     ----------
     classes : the classes that the indices stand for.
     outdated : slices that still wait for a new prediction.
+    shown : what the predictions are made of.
     """
 
     case: int
     slices: tuple[PredictedSlice, ...]
     classes: tuple[LabelClass, ...]
     outdated: int
+    shown: Shown
 
 
 @dataclass(frozen=True)

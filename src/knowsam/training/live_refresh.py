@@ -12,8 +12,11 @@ from knowsam.training.events import PredictedSlice, PredictionReady
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from knowsam.data.annotation import LabelClass
-    from knowsam.inference.predictor import Predictor, SlicePrediction
+    from knowsam.inference.predictor import SlicePrediction
+    from knowsam.training.display import Display
+
+_NEVER, _URGENT = -1, -2
+"""Versions of slices that were never predicted, and of those that other labels are propagated to."""
 
 _NEAR = 2
 """Slices on each side of the watched one that are refreshed along with it."""
@@ -31,58 +34,59 @@ _LONGEST_S = 1.0
 class LiveRefresh:
     """Keeps the predictions of one watched volume up to date while its students change.
 
-    A prediction is out of date when other shapes are carried to its slice, and when the students that made it have been
-    replaced. The former come first and by themselves; of the latter those near the watched slice, then the oldest; of
-    equals the nearest.
+    A prediction is out of date when other labels are propagated to its slice, and when the students that made it have
+    been replaced. The former come first and by themselves; of the latter those near the watched slice, then the oldest;
+    of equals the nearest.
 
     Parameters
     ----------
+    display : what makes the predictions; its version tells which of them are outdated.
     share : part of the time that refreshing may take beside training, in (0, 1).
     """
 
-    def __init__(self, predictors: Sequence[Predictor], classes: tuple[LabelClass, ...], *, share: float) -> None:
+    def __init__(self, display: Display, *, share: float) -> None:
+        self.display = display
         self._share = share
         self._case: int | None = None
         self._index = 0
         self._credit_s = 0.0
         self._slice_s = _PATIENCE_S
-        self._students = 0
-        self._made_by = [np.zeros(predictor.volume_shape[predictor.axis], np.int64) for predictor in predictors]
-        self.predict_with(predictors, classes)
+        self._made_by = [np.full(len(own.planes), _NEVER, np.int64) for own in display.volumes.slices]
+        for case in range(len(self._made_by)):
+            if display.volumes.can_propagate(case):
+                self._made_by[case][:] = _URGENT
 
-    def predict_with(self, predictors: Sequence[Predictor], classes: tuple[LabelClass, ...]) -> None:
-        """Turn to other predictors of the same volumes."""
-        self._predictors = predictors
-        self._classes = classes
-        self.outdate()
-
-    def rename(self, classes: tuple[LabelClass, ...]) -> None:
-        """Call the classes by other names; their predictions stay as they are."""
-        self._classes = classes
-
-    def outdate(self) -> None:
-        """Note that the students were replaced."""
-        self._students += 1
+    def take_as_shown(self) -> None:
+        """Note that every slice was predicted already, as it would be now."""
+        for made_by in self._made_by:
+            made_by[:] = self.display.version
 
     def outdate_slices(self, case: int, indices: Sequence[int]) -> None:
-        """Note that other shapes are carried to some slices; they are as urgent as if they had never been predicted."""
-        self._made_by[case][list(indices)] = -1
+        """Note that other labels are propagated to some slices, as urgent as if they had never been predicted."""
+        self._made_by[case][list(indices)] = _URGENT
 
     @property
-    def carried_anew(self) -> bool:
-        """Whether slices of the watched volume wait for other shapes than they show."""
-        return self._case is not None and bool((self._made_by[self._case] < 0).any())
+    def has_urgent(self) -> bool:
+        """Whether slices of the watched volume wait for other propagated labels than they show."""
+        return self._case is not None and bool((self._made_by[self._case] == _URGENT).any())
 
     def watch(self, case: int, index: int | None) -> None:
-        """Turn to a slice, or to none."""
+        """Turn to a slice, or to none; nothing happens where there is no such volume."""
+        if not 0 <= case < len(self._made_by):
+            return
         self._case = None if index is None else case
         if index is not None:
             self._index = min(max(index, 0), len(self._made_by[case]) - 1)
 
     @property
+    def can_show(self) -> bool:
+        """Whether somebody watches a volume of which anything can be predicted."""
+        return self._case is not None and self.display.can_predict(self._case)
+
+    @property
     def outdated(self) -> int:
         """How many slices of the watched volume wait for a new prediction."""
-        return 0 if self._case is None else int(np.count_nonzero(self._made_by[self._case] < self._students))
+        return 0 if self._case is None else int(np.count_nonzero(self._made_by[self._case] < self.display.version))
 
     def beside(self, seconds: float) -> Iterator[PredictionReady]:
         """Refresh as much as is due after training for some time; the watched slice is always due."""
@@ -97,29 +101,31 @@ class LiveRefresh:
         started = time.monotonic()
         limit = 1 if self.watched_is_outdated else max(1, int(_PATIENCE_S / self._slice_s))
         chosen = self._most_urgent(limit)
-        predicted = tuple(_as_shown(prediction) for prediction in self._predictors[self._case].slices(chosen))
-        self._made_by[self._case][chosen] = self._students
+        predictor = self.display.predictor(self._case)
+        predicted = tuple(_as_shown(prediction) for prediction in predictor.slices(chosen))
+        self._made_by[self._case][chosen] = self.display.version
         seconds = time.monotonic() - started
         # Clocks that tick slowly may show no time at all.
         self._slice_s = max(seconds / len(chosen), _SHORTEST_S)
         self._credit_s -= seconds
-        return PredictionReady(self._case, predicted, self._classes, self.outdated)
+        shown = self.display.shown(self._case)
+        return PredictionReady(self._case, predicted, self.display.classes, self.outdated, shown)
 
     @property
     def watched_is_outdated(self) -> bool:
         """Whether the slice on the screen waits for a new prediction."""
-        return self._case is not None and bool(self._made_by[self._case][self._index] < self._students)
+        return self._case is not None and bool(self._made_by[self._case][self._index] < self.display.version)
 
     def _most_urgent(self, limit: int) -> list[int]:
         assert self._case is not None
         made_by = self._made_by[self._case]
-        waiting = np.flatnonzero(made_by < (0 if self.carried_anew else self._students))
+        waiting = np.flatnonzero(made_by < (_NEVER if self.has_urgent else self.display.version))
         distance = np.abs(waiting - self._index)
-        age = np.where(distance <= _NEAR, -1, made_by[waiting])
+        age = np.where(distance <= _NEAR, _URGENT, made_by[waiting])
         order = np.lexsort((waiting, distance, age))[:limit]
         return [int(index) for index in waiting[order]]
 
 
 def _as_shown(prediction: SlicePrediction) -> PredictedSlice:
-    percent = np.rint(prediction.entropy * 100).astype(np.uint8)
+    percent = np.rint(prediction.error_probability * 100).astype(np.uint8)
     return PredictedSlice(prediction.index, prediction.labels, percent)

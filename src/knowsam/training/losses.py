@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from knowsam.data.annotation import IGNORE
-from knowsam.models.students import entropy
+from knowsam.models.entropy import entropy
 
 _SMOOTH = 1e-5
 
@@ -40,8 +40,8 @@ def dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
     return (1 - (2 * overlap + _SMOOTH) / (size + _SMOOTH)).mean()
 
 
-def carried_loss(logits: Tensor, probabilities: Tensor, confidence: Tensor) -> Tensor:
-    """Cross-entropy against carried shapes, mean over pixels weighted by how confident these are.
+def pseudo_label_loss(logits: Tensor, probabilities: Tensor, confidence: Tensor) -> Tensor:
+    """Cross-entropy against propagated labels, mean over pixels weighted by how confident these are.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from knowsam.data.annotation import IGNORE
-from knowsam.models.students import entropy
+from knowsam.models.entropy import entropy
 
 
 class MixedBatch(NamedTuple):

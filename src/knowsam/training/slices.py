@@ -11,64 +11,23 @@ from torch import Generator, Tensor
 
 from knowsam.data.annotation import LabelSlice, SliceState
 from knowsam.data.sampling import SliceKey, SliceStream
-from knowsam.data.window import (
-    Window,
-    annotated_box,
-    pixel_size_mm,
-    plane_for,
-    window_at,
-    with_margin,
-)
 from knowsam.inference.device import to_device
-from knowsam.inference.planes import network_labels, network_planes
-from knowsam.prior.sampling import warp
+from knowsam.inference.planes import network_labels
+from knowsam.propagation.sampling import warp
 from knowsam.training.augment import augment_strongly, augment_weakly, warp_labels
 from knowsam.training.batch import Batch, Origin, PseudoLabels
-from knowsam.training.carried_batch import CarriedBatch, carried_to
-from knowsam.training.volume_prior import VolumePrior
+from knowsam.training.network_volumes import NetworkVolumes
+from knowsam.training.propagated_batch import PropagatedBatch, propagated_to
 
 if TYPE_CHECKING:
     from knowsam.config import Config
     from knowsam.data.case import Case
+    from knowsam.data.window import Window
     from knowsam.training.interruption import Interruption
+    from knowsam.training.volume_propagation import VolumePropagation
 
-_REHEARSAL_RATE = 0.1
-"""How often a volume that is annotated without a gap is taken for one of which other slices are."""
-
-
-def common_windows(cases: Sequence[Case], config: Config, pixel_mm: float | None = None) -> tuple[list[Window], float]:
-    """Return one window for each case, all of one plane and pixel size, and that pixel size in mm.
-
-    The plane holds the annotated box of every case with its margin. In a volume without annotation the window stands
-    where the others stand on average, relative to the slice.
-    """
-    boxes = {
-        number: with_margin(annotated_box(case.annotation), case.annotation.plane_shape, config.plane)
-        for number, case in enumerate(cases)
-        if case.annotation.slices
-    }
-    extents = [
-        tuple((stop[i] - start[i]) * cases[number].plane_spacing_mm[i] for i in range(2))
-        for number, (start, stop) in boxes.items()
-    ]
-    extent_mm = max(extent[0] for extent in extents), max(extent[1] for extent in extents)
-    finest = min(min(case.plane_spacing_mm) for case in cases)
-    pixel_mm = pixel_mm or pixel_size_mm(extent_mm, (finest, finest), config.plane.max_side_px)
-    plane = plane_for(extent_mm, pixel_mm)
-    centers = {number: _relative_center(cases[number], box) for number, box in boxes.items()}
-    average = tuple(np.mean(list(centers.values()), axis=0))
-    windows = []
-    for number, case in enumerate(cases):
-        relative = centers.get(number, average)
-        center = tuple(relative[i] * case.annotation.plane_shape[i] for i in range(2))
-        windows.append(window_at((center[0], center[1]), plane, pixel_mm, case.plane_spacing_mm))
-    return windows, pixel_mm
-
-
-def _relative_center(case: Case, box: tuple[tuple[int, int], tuple[int, int]]) -> tuple[float, float]:
-    (top, left), (bottom, right) = box
-    height, width = case.annotation.plane_shape
-    return (top + bottom) / 2 / height, (left + right) / 2 / width
+_SIMULATION_RATE = 0.1
+"""How often other slices of a volume that is annotated without a gap are taken as the only annotated ones."""
 
 
 class TrainingSlices:
@@ -91,20 +50,9 @@ class TrainingSlices:
         seed: int,
         interruption: Interruption | None = None,
     ) -> None:
-        self.windows = tuple(windows)
-        check = None if interruption is None else interruption.check
-        planes = [
-            network_planes(case.volume, case.annotation.axis, window, config.plane.clip_percent, check=check)
-            for case, window in zip(cases, windows, strict=True)
-        ]
-        self._all_planes = torch.cat(planes).to(device)
-        # Views into the one tensor, so that a batch over several volumes is gathered by a single index.
-        self.planes = self._all_planes.split([len(own) for own in planes])
-        self._first_row = np.cumsum([0, *(len(own) for own in planes)])
-        self.priors = tuple(
-            VolumePrior(case, own, window, config.prior, check) if config.method.shape_prior else None
-            for case, own, window in zip(cases, self.planes, windows, strict=True)
-        )
+        self.volumes = NetworkVolumes(cases, windows, config, device=device, interruption=interruption)
+        self.planes = tuple(own.planes for own in self.volumes.slices)
+        self._first_row = np.cumsum([0, *(len(own) for own in self.planes)])
         self._config = config
         self._device = device
         self._classes = len(cases[0].annotation.classes)
@@ -112,36 +60,41 @@ class TrainingSlices:
         self._order = np.random.default_rng(seed)
         self._generator = Generator(device).manual_seed(seed)
         self._labelled = self._unlabelled = SliceStream((), self._order)
-        self.relabel(cases)
+        self._take_labels(cases)
+
+    @property
+    def propagations(self) -> tuple[VolumePropagation | None, ...]:
+        """Label propagation of each volume; None where the shape prior is off."""
+        return self.volumes.propagations
 
     def relabel(self, cases: Sequence[Case]) -> None:
         """Take all labels anew from the cases; call `restart_streams` afterwards."""
+        self._take_labels(cases)
+        self.volumes.relabel(cases)
+
+    def _take_labels(self, cases: Sequence[Case]) -> None:
         self._labels.clear()
         self._classes = len(cases[0].annotation.classes)
         for number, case in enumerate(cases):
             for label_slice in case.annotation.slices.values():
                 self._label(number, label_slice)
-        for prior, case in zip(self.priors, cases, strict=True):
-            if prior is not None:
-                prior.relabel(case)
 
     def annotate(self, case: int, label_slice: LabelSlice) -> list[int]:
         """Take in a painted or corrected slice; call `restart_streams` after the last one.
 
         Returns
         -------
-        The slices whose carried shapes it changes, ascending.
+        The slices whose propagated labels it changes, ascending.
         """
         self._label(case, label_slice)
-        prior = self.priors[case]
-        return [] if prior is None else prior.annotate(label_slice, self._classes)
+        return self.volumes.annotate(case, label_slice, self._classes)
 
     def _label(self, case: int, label_slice: LabelSlice) -> None:
         key = SliceKey(case, label_slice.index)
         if label_slice.state is SliceState.UNLABELLED:
             self._labels.pop(key, None)
         else:
-            self._labels[key] = network_labels(label_slice.labels, self.windows[case]).to(self._device)
+            self._labels[key] = network_labels(label_slice.labels, self.volumes.slices[case].window).to(self._device)
 
     def restart_streams(self, holdout: Collection[SliceKey]) -> None:
         """Sort all slices anew into the two streams; held-out ones enter neither."""
@@ -151,9 +104,9 @@ class TrainingSlices:
         self._labelled = SliceStream(labelled, self._order)
         # Where everything is annotated, the annotated images serve as unlabelled ones too.
         self._unlabelled = SliceStream(unlabelled or labelled, self._order)
-        for number, prior in enumerate(self.priors):
-            if prior is not None:
-                prior.hold_out([key.slice_index for key in holdout if key.case == number])
+        for number, propagation in enumerate(self.propagations):
+            if propagation is not None:
+                propagation.hold_out([key.slice_index for key in holdout if key.case == number])
 
     @property
     def labelled_keys(self) -> tuple[SliceKey, ...]:
@@ -161,44 +114,44 @@ class TrainingSlices:
         return self._labelled.keys
 
     def batch(self, labelled: int, unlabelled: int) -> Batch:
-        """Draw and augment a batch of `labelled` + `unlabelled` slices, with the shapes carried to them as channels."""
+        """Draw and augment a batch of `labelled` + `unlabelled` slices, with labels propagated to them as channels."""
         keys = self._labelled.draw(labelled)
         labels = torch.stack([self._labels[key] for key in keys])
         n = len(keys)
         keys += self._unlabelled.draw(unlabelled)
-        plain, carried = self._images(keys), None
-        self._rehearse({key.case for key in keys})
+        plain, propagated = self._images(keys), None
+        self._simulate_sparse_annotation({key.case for key in keys})
         if self._config.method.shape_prior:
-            carried = self._carried_to(keys, n)
-            plain = torch.cat([plain, carried.channels], dim=1)
+            propagated = self._propagated_to(keys, n)
+            plain = torch.cat([plain, propagated.channels], dim=1)
         augment, generator = self._config.augment, self._generator
         images, grid = augment_weakly(plain[:n], augment, generator)
         bent, grid_bent = plain[n:], grid[:0]
         if len(bent):
             bent, grid_bent = augment_strongly(bent, augment, generator)
-        prompts = None if carried is None else carried.mask_prompts
+        prompts = None if propagated is None else propagated.mask_prompts
         origin = Origin(self._rows(keys), self.planes, plain, labels, torch.cat([grid, grid_bent]), prompts)
         pseudo_labels = None
-        if carried is not None and len(bent):
+        if propagated is not None and len(bent):
             pseudo_labels = PseudoLabels(
-                warp(carried.probabilities[n:], grid_bent), warp(carried.confidence[n:], grid_bent)
+                warp(propagated.probabilities[n:], grid_bent), warp(propagated.confidence[n:], grid_bent)
             )
         return Batch(images, warp_labels(labels, grid), bent, origin, pseudo_labels)
 
-    def _rehearse(self, cases: Collection[int]) -> None:
-        """Carry other slices now and then in volumes that are annotated without a gap."""
+    def _simulate_sparse_annotation(self, cases: Collection[int]) -> None:
+        """Propagate from other slices now and then in volumes that are annotated without a gap."""
         for number in cases:
-            prior = self.priors[number]
-            if prior is not None and prior.rehearses and self._order.random() < _REHEARSAL_RATE:
-                prior.rehearse(self._order)
+            propagation = self.propagations[number]
+            if propagation is not None and propagation.is_dense and self._order.random() < _SIMULATION_RATE:
+                propagation.simulate_sparse_annotation(self._order)
 
-    def _carried_to(self, keys: Sequence[SliceKey], labelled: int) -> CarriedBatch:
-        return carried_to(
+    def _propagated_to(self, keys: Sequence[SliceKey], labelled: int) -> PropagatedBatch:
+        return propagated_to(
             keys,
             labelled,
-            self.priors,
+            self.propagations,
             classes=self._classes,
-            plane=self.windows[0].plane,
+            plane=self.volumes.slices[0].window.plane,
             config=self._config.prior,
             generator=self._generator,
         )
@@ -214,4 +167,4 @@ class TrainingSlices:
         offsets = np.array([-1, 0, 1]) * int(self._config.plane.neighbours)
         first, last = self._first_row[cases], self._first_row[cases + 1] - 1
         wanted = np.clip(rows[:, None] + offsets, first[:, None], last[:, None])
-        return self._all_planes[to_device(torch.from_numpy(wanted), self._device)]
+        return self.volumes.planes[to_device(torch.from_numpy(wanted), self._device)]

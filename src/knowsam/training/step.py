@@ -14,11 +14,11 @@ from torch import Tensor
 
 from knowsam.models.students import StudentLogits, Students
 from knowsam.training.losses import (
-    carried_loss,
     consistency_loss,
     consistency_weight,
     distillation_loss,
     entropy_loss,
+    pseudo_label_loss,
     supervised_loss,
 )
 from knowsam.training.mixing import MixedBatch, mix
@@ -39,7 +39,7 @@ class StepLosses:
     distillation: float
     mixing: float
     teacher: float
-    carried: float = 0.0
+    propagation: float = 0.0
 
     @property
     def total(self) -> float:
@@ -51,7 +51,7 @@ class StepLosses:
             + self.distillation
             + self.mixing
             + self.teacher
-            + self.carried
+            + self.propagation
         )
 
 
@@ -86,19 +86,20 @@ def step_losses(
 
     weight = consistency_weight(progress, peak=config.loss.consistency_peak, steepness=config.loss.ramp_steepness)
     supervised = _supervised(_rows(logits, slice(n)), batch.labels)
-    consistency = entropy = distillation = mixing = teacher = carried = torch.zeros_like(supervised)
+    consistency = entropy = distillation = mixing = teacher = propagation = torch.zeros_like(supervised)
     if config.method.cotraining:
         consistency = weight * _consistency(logits)
         entropy = config.loss.entropy_weight * _entropy(logits)
     if taught is not None:
         distillation = config.loss.distillation_weight * _distillation(logits, taught, config.loss.temperature)
         teacher = taught.loss
-    if batch.carried is not None:
-        carried = config.prior.pseudo_label_weight * _carried(_rows(logits, slice(n, None)), batch.carried)
+    if batch.pseudo_labels is not None:
+        unlabelled = _rows(logits, slice(n, None))
+        propagation = config.prior.pseudo_label_weight * _pseudo_labels(unlabelled, batch.pseudo_labels)
     if _is_mixed(config, progress, number) and len(batch.unlabelled):
         mixed = _mix(batch, logits, taught, config)
         mixing = _mixed(students, mixed, weight, config, dtype)
-    return torch.stack([supervised, consistency, entropy, distillation, mixing, teacher, carried])
+    return torch.stack([supervised, consistency, entropy, distillation, mixing, teacher, propagation])
 
 
 def uses_unlabelled(config: Config) -> bool:
@@ -124,8 +125,8 @@ def _supervised(logits: StudentLogits, labels: Tensor) -> Tensor:
     return students / 2 + supervised_loss(logits.fused, labels)
 
 
-def _carried(logits: StudentLogits, carried: PseudoLabels) -> Tensor:
-    unet, vnet, fused = (carried_loss(z, *carried) for z in logits)
+def _pseudo_labels(logits: StudentLogits, pseudo_labels: PseudoLabels) -> Tensor:
+    unet, vnet, fused = (pseudo_label_loss(z, *pseudo_labels) for z in logits)
     return (unet + vnet) / 2 + fused
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from knowsam.models.students import IMAGE_CHANNELS
-from knowsam.prior.sampling import warp
+from knowsam.propagation.sampling import warp
 from knowsam.training.losses import supervised_loss
 from knowsam.training.teacher_bank import TeacherBank
 from knowsam.training.trunk_cache import TrunkCache, signature
@@ -76,13 +76,13 @@ class AtEveryImage:
         return Taught(logits, torch.ones(len(logits), device=logits.device), supervised_loss(taught, batch.labels))
 
     def _prompts(self, origin: Origin | None, fused: Tensor) -> Tensor:
-        """Return mask prompts (B + U, C, H, W): for slices never seen before what is carried to them, if any."""
+        """Return mask prompts (B + U, C, H, W): for slices never seen before labels propagated to them, if any."""
         if origin is None or origin.mask_prompts is None:
             return fused
         self._shown = origin.rows
         first = warp(origin.mask_prompts, origin.grid).to(fused.dtype)
         rows = zip(origin.rows, fused, first, strict=True)
-        return torch.stack([own if row in self._seen else carried for row, own, carried in rows])
+        return torch.stack([own if row in self._seen else propagated for row, own, propagated in rows])
 
     def end_step(self) -> None:
         """Note that the step has come to its end, and which slices were seen in it."""

@@ -11,7 +11,7 @@ import pytest
 
 from knowsam.commands.training_progress import TrainingProgress
 from knowsam.report import Report
-from knowsam.training.events import Event, Finished, StepDone, Validated
+from knowsam.training.events import Event, Finished, Shown, Source, StepDone, Validated
 from knowsam.training.step import StepLosses
 
 LONG = (
@@ -94,9 +94,9 @@ class Terminal(io.StringIO):
 
 EVENTS = [
     StepDone(1, 0.5, 1.0, StepLosses(0.75, 0.0, 0.0, 0.0, 0.0, 0.0)),
-    Validated(1, 0.8, adopted=True),
+    Validated(1, 0.8, adopted=True, shown=Shown(Source.STUDENTS, 1.0, 0.8)),
     StepDone(2, 1.0, 2.0, StepLosses(0.25, 9.0, 0.0, 0.0, 0.0, 0.0)),
-    Validated(2, 0.5, adopted=False),
+    Validated(2, 0.5, adopted=False, shown=Shown(Source.STUDENTS, 1.0, 0.8)),
     Finished(2, 2.0, stopped=False),
 ]
 

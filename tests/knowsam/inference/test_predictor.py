@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,9 +16,11 @@ from knowsam.config import Config
 from knowsam.data.annotation import BACKGROUND
 from knowsam.data.window import Window
 from knowsam.errors import PredictionError
+from knowsam.inference.ensemble import EnsembleWeight
+from knowsam.inference.planes import network_slices
 from knowsam.inference.predictor import Predictor, SlicePrediction, outward
 from knowsam.models.students import StudentLogits, Students
-from knowsam.prior.carried import Carried, Listening
+from knowsam.propagation.propagated_labels import PropagatedLabels
 
 if TYPE_CHECKING:
     from knowsam.data.volume import Volume
@@ -63,7 +66,8 @@ def config() -> Config:
 
 
 def predictor(students: nn.Module, volume: Volume, config: Config, window: Window = WHOLE, axis: int = 0) -> Predictor:
-    return Predictor(students, volume, axis=axis, window=window, config=config, device=CPU)  # type: ignore[arg-type]
+    slices = network_slices(volume, axis, window, config.plane.clip_percent, CPU)
+    return Predictor(slices, config, students.classes, students)  # type: ignore[arg-type]
 
 
 def first_slice(students: nn.Module, volume: Volume, config: Config, window: Window = WHOLE) -> SlicePrediction:
@@ -81,8 +85,7 @@ def test_probabilities_of_real_students_sum_to_one_everywhere(
         assert prediction.probabilities.shape == (classes, 32, 32)
         np.testing.assert_allclose(prediction.probabilities.sum(0), 1.0, atol=1e-5)
         assert prediction.probabilities.min() >= 0
-        assert 0 <= prediction.entropy.min() <= prediction.entropy.max() <= 1 + 1e-6
-        assert 0 <= prediction.disagreement.min() <= prediction.disagreement.max() <= 1
+        assert 0 <= prediction.error_probability.min() <= prediction.error_probability.max() <= 1
 
 
 def test_outside_the_window_it_is_certainly_background(ball: Volume, config: Config) -> None:
@@ -91,36 +94,30 @@ def test_outside_the_window_it_is_certainly_background(ball: Volume, config: Con
     inside[4:20, 10:26] = True
     np.testing.assert_array_equal(prediction.labels == BACKGROUND, ~inside)
     np.testing.assert_array_equal(prediction.probabilities[BACKGROUND][~inside], 1.0)
-    np.testing.assert_allclose(prediction.entropy[~inside], 0.0, atol=1e-6)
-    np.testing.assert_array_equal(prediction.disagreement, inside.astype(np.float32))
+    np.testing.assert_allclose(prediction.error_probability, 0.5 * inside, atol=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("logits", "entropy"),
+    ("unet", "vnet", "fused", "error"),
     [
-        (UNDECIDED, 1.0),
-        (SURE, 0.0),
-        ((0.0, 0.0, 0.0, 0.0), 1.0),
-        ((0.0, 0.0, -100.0, -100.0), 0.5),
-        ((0.0, math.log(3)), (0.25 * math.log(4) + 0.75 * math.log(4 / 3)) / math.log(2)),
+        (SURE, SURE, SURE, 0.0),
+        (UNDECIDED, UNDECIDED, UNDECIDED, 0.5),
+        ((0.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 0.0), 0.75),
+        ((0.0, math.log(3)), (0.0, math.log(3)), (0.0, math.log(3)), 0.25),
+        (SURE, OPPOSITE, SURE, 0.5),
+        (SURE, UNDECIDED, SURE, 0.25),
     ],
 )
-def test_entropy_is_relative_to_its_maximum(
-    ball: Volume, config: Config, logits: tuple[float, ...], entropy: float
+def test_students_are_as_probably_wrong_as_they_doubt_or_contradict_each_other(
+    ball: Volume,
+    config: Config,
+    unet: tuple[float, ...],
+    vnet: tuple[float, ...],
+    fused: tuple[float, ...],
+    error: float,
 ) -> None:
-    prediction = first_slice(KnownStudents(logits, logits, logits), ball, config)
-    np.testing.assert_allclose(prediction.entropy, entropy, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("unet", "vnet", "disagreement"),
-    [(SURE, SURE, 0.0), (SURE, OPPOSITE, 1.0), (SURE, UNDECIDED, 0.5), ((0.0, math.log(3)), UNDECIDED, 0.25)],
-)
-def test_disagreement_is_half_the_summed_difference_of_the_students(
-    ball: Volume, config: Config, unet: tuple[float, ...], vnet: tuple[float, ...], disagreement: float
-) -> None:
-    prediction = first_slice(KnownStudents(unet, vnet, UNDECIDED), ball, config)
-    np.testing.assert_allclose(prediction.disagreement, disagreement, atol=1e-6)
+    prediction = first_slice(KnownStudents(unet, vnet, fused), ball, config)
+    np.testing.assert_allclose(prediction.error_probability, error, atol=1e-5)
 
 
 def test_slices_come_in_the_order_asked_for_across_batches(ball: Volume, config: Config) -> None:
@@ -143,7 +140,7 @@ def test_a_volume_is_predicted_voxel_for_voxel_along_any_axis(ball: Volume, conf
     prediction = predictor(Threshold(), ball, config, window, axis).volume(keep_probabilities=True)
     low, high = np.percentile(ball.array, (config.plane.clip_percent, 100 - config.plane.clip_percent))
     np.testing.assert_array_equal(prediction.labels, ball.array > (low + high) / 2)
-    assert prediction.entropy.shape == prediction.disagreement.shape == ball.shape
+    assert prediction.error_probability.shape == ball.shape
     assert prediction.probabilities is not None
     assert prediction.probabilities.shape == (2, *ball.shape)
     np.testing.assert_array_equal(prediction.probabilities.argmax(0), prediction.labels)
@@ -210,11 +207,11 @@ class Shapes:
     def __init__(self, nearest_slices: float) -> None:
         self.nearest_slices = nearest_slices
 
-    def __call__(self, indices: Sequence[int]) -> Carried:
+    def __call__(self, indices: Sequence[int]) -> PropagatedLabels:
         inside = 8.0 - (torch.arange(32.0) - 15.5).abs().expand(len(indices), 1, 32, 32)
         shapes = torch.cat([-inside, inside], dim=1)
         nearest = torch.full((len(indices), 1, 1, 1), self.nearest_slices)
-        return Carried(shapes, shapes, torch.zeros_like(nearest), nearest, softness_px=0.1)
+        return PropagatedLabels(shapes, shapes, torch.zeros_like(nearest), nearest, softness_px=0.1)
 
 
 STRIPE = np.tile((np.abs(np.arange(32) - 15.5) < 8).astype(np.uint8), (32, 1))
@@ -223,16 +220,8 @@ STRIPE = np.tile((np.abs(np.arange(32) - 15.5) < 8).astype(np.uint8), (32, 1))
 def with_shapes(
     students: nn.Module, volume: Volume, config: Config, nearest: float, error: float | None, most: float = 1.0
 ) -> Predictor:
-    return Predictor(
-        students,  # type: ignore[arg-type]
-        volume,
-        axis=0,
-        window=WHOLE,
-        config=config,
-        device=CPU,
-        prior=Shapes(nearest),
-        listening=None if error is None else Listening(error, most, 2.0, 3.0),
-    )
+    weight = None if error is None else EnsembleWeight(error, most, 2.0, 3.0)
+    return replace(predictor(students, volume, config), propagate=Shapes(nearest), weight=weight)
 
 
 @pytest.mark.parametrize("nearest", [0.0, 3.0, 1000.0])
@@ -242,7 +231,6 @@ def test_students_whose_error_is_not_known_are_not_asked_where_shapes_are_carrie
     students = KnownStudents(SURE, OPPOSITE, SURE)
     for prediction in with_shapes(students, ball, config, nearest, None).slices([3, 8]):
         np.testing.assert_array_equal(prediction.labels, STRIPE)
-        assert not prediction.disagreement.any()
     assert students.batches == []
 
 
@@ -257,7 +245,6 @@ def test_far_from_annotated_slices_students_have_their_whole_share(ball: Volume,
     students = KnownStudents(SURE, OPPOSITE, SURE)
     (prediction,) = with_shapes(students, ball, config, 1e6, 0.0, most).slices([5])
     assert prediction.probabilities[1, 0, 0] == pytest.approx(most, abs=1e-3)
-    np.testing.assert_allclose(prediction.disagreement, most, atol=1e-3)
 
 
 def test_students_count_the_more_the_farther_annotated_slices_are_and_the_less_they_err(
@@ -275,12 +262,10 @@ def test_students_count_the_more_the_farther_annotated_slices_are_and_the_less_t
     assert by_error == sorted(set(by_error))
 
 
-def test_the_error_of_the_students_may_change_at_any_time(ball: Volume, config: Config) -> None:
-    predictor = with_shapes(KnownStudents(SURE, SURE, SURE), ball, config, 1e6, 0.0)
-    for error, area in ((0.0, 32 * 32), (None, 32 * 16), (0.0, 32 * 32)):
-        predictor.listening = None if error is None else Listening(error, 1.0, 2.0, 3.0)
-        (prediction,) = predictor.slices([5])
-        assert prediction.labels.sum() == area
+def test_propagated_labels_are_predicted_without_students(ball: Volume, config: Config) -> None:
+    alone = replace(with_shapes(KnownStudents(SURE, SURE, SURE), ball, config, 3.0, None), students=None)
+    (prediction,) = alone.slices([5])
+    np.testing.assert_array_equal(prediction.labels, STRIPE)
 
 
 def test_students_are_shown_what_is_carried_and_zeros_where_nothing_is(ball: Volume, tiny_config: Config) -> None:

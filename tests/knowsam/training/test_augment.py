@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 
 from knowsam.config import AugmentConfig
 from knowsam.data.annotation import IGNORE
-from knowsam.prior.sampling import warp
+from knowsam.propagation.sampling import warp
 from knowsam.training.augment import augment_strongly, augment_weakly, warp_labels
 
 NONE = AugmentConfig(**{change.name: 0.0 for change in fields(AugmentConfig)})

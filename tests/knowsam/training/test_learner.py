@@ -34,7 +34,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def tiny_config(tiny_config: Config) -> Config:
-    """Without carried shapes, which depend on the classes; tests that are about them use `carrying`."""
+    """Without propagated labels, which depend on the classes; tests that are about them use `carrying`."""
     return tiny_config.with_values(shape_prior=False)
 
 
@@ -56,7 +56,7 @@ def batch() -> Batch:
 
 
 def carrying(batch: Batch, classes: int = 2) -> Batch:
-    """Return the batch with shapes carried to its slices, which say that the bright square is the last class."""
+    """Return the batch with labels propagated to its slices, which say that the bright square is the last class."""
     channels = torch.linspace(-1, 1, 4 * classes).view(1, -1, 1, 1).expand(2, -1, *PLANE)
     probabilities = torch.zeros(2, classes, *PLANE)
     probabilities[:, 0] = 1.0
@@ -64,7 +64,7 @@ def carrying(batch: Batch, classes: int = 2) -> Batch:
     return batch._replace(
         labelled=torch.cat([batch.labelled, channels], dim=1),
         unlabelled=torch.cat([batch.unlabelled, channels], dim=1),
-        carried=PseudoLabels(probabilities, torch.ones(2, 1, *PLANE)),
+        pseudo_labels=PseudoLabels(probabilities, torch.ones(2, 1, *PLANE)),
     )
 
 
@@ -108,23 +108,23 @@ def test_with_all_parts_every_term_counts(carrying_config: Config, batch: Batch)
     assert min(asdict(first_step(carrying_config, carrying(batch))).values()) > 0
 
 
-def test_without_weight_carried_shapes_are_no_labels(carrying_config: Config, batch: Batch) -> None:
+def test_without_weight_propagated_labels_are_no_labels(carrying_config: Config, batch: Batch) -> None:
     full = first_step(carrying_config, carrying(batch))
     reduced = first_step(carrying_config.with_values(pseudo_label_weight=0.0), carrying(batch))
-    assert reduced.carried == 0
-    assert full.total == pytest.approx(reduced.total + full.carried)
+    assert reduced.propagation == 0
+    assert full.total == pytest.approx(reduced.total + full.propagation)
 
 
-def test_carried_shapes_are_learnt_as_labels_of_unlabelled_slices(carrying_config: Config, batch: Batch) -> None:
+def test_propagated_labels_are_learnt_as_labels_of_unlabelled_slices(carrying_config: Config, batch: Batch) -> None:
     config = carrying_config.with_values(
         learning_rate=0.01, dropout=0.0, variant="none", mixing=False, cotraining=False
     )
     trained = learner(config)
-    losses = [trained.step(carrying(batch), number, 0.0).carried for number in range(8)]
+    losses = [trained.step(carrying(batch), number, 0.0).propagation for number in range(8)]
     assert losses[-1] < 0.8 * losses[0]
 
 
-def test_with_a_new_class_carried_shapes_are_seen_and_learnt_from(carrying_config: Config, batch: Batch) -> None:
+def test_with_a_new_class_propagated_labels_are_seen_and_learnt_from(carrying_config: Config, batch: Batch) -> None:
     trained = learner(carrying_config)
     trained.step(carrying(batch), 0, 0.5)
     trained.change_classes((0, 1, None))

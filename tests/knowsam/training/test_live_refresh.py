@@ -16,9 +16,11 @@ from knowsam.data.annotation import default_classes
 from knowsam.data.window import Window
 from knowsam.inference.predictor import SlicePrediction
 from knowsam.training import live_refresh
+from knowsam.training.events import Shown, Source
 from knowsam.training.live_refresh import LiveRefresh
 
 if TYPE_CHECKING:
+    from knowsam.data.annotation import LabelClass
     from knowsam.training.events import PredictionReady
 
 CLASSES = default_classes([1])
@@ -35,12 +37,7 @@ class Painter:
     slices_of_volume: int
     clock: SimpleNamespace
     slice_s: float = SLICE_S
-    axis: int = 0
     asked: list[list[int]] = field(default_factory=list)
-
-    @property
-    def volume_shape(self) -> tuple[int, int, int]:
-        return self.slices_of_volume, 1, 3
 
     def slices(self, indices: Sequence[int]) -> Iterator[SlicePrediction]:
         """Predict class 0 for sure, in doubt, and class 1 nearly for sure."""
@@ -48,7 +45,27 @@ class Painter:
         box, whole = torch.tensor([CERTAIN, EVEN, NINE_TO_ONE]).T.view(2, 1, 3), Window((0, 0), (1, 3), (1, 3))
         for index in indices:
             self.clock.now += self.slice_s
-            yield SlicePrediction(index, box, torch.zeros(1, 3), whole, (1, 3))
+            yield SlicePrediction(index, box, 1 - box.amax(dim=0), whole, (1, 3))
+
+
+@dataclass
+class Painters:
+    """Stands for what is displayed of some volumes, in which nothing is propagated."""
+
+    painters: Sequence[Painter]
+    classes: tuple[LabelClass, ...] = CLASSES
+    version: int = 0
+
+    @property
+    def volumes(self) -> Any:
+        slices = [SimpleNamespace(planes=range(painter.slices_of_volume)) for painter in self.painters]
+        return SimpleNamespace(slices=slices, can_propagate=lambda _: False)
+
+    def predictor(self, case: int) -> Painter:
+        return self.painters[case]
+
+    def shown(self, _case: int) -> Shown:
+        return Shown(Source.STUDENTS, 1.0)
 
 
 @pytest.fixture
@@ -60,8 +77,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return clock
 
 
-def refresh_of(*painters: Any, share: float = 0.25) -> LiveRefresh:
-    return LiveRefresh(painters, CLASSES, share=share)
+def refresh_of(*painters: Painter, share: float = 0.25) -> LiveRefresh:
+    return LiveRefresh(Painters(painters), share=share)  # type: ignore[arg-type]
 
 
 def watching(clock: SimpleNamespace, index: int, *, count: int = 12, slice_s: float = SLICE_S) -> LiveRefresh:
@@ -121,7 +138,7 @@ def test_the_watched_slice_is_due_after_any_step(clock: SimpleNamespace) -> None
     live = watching(clock, 5)
     assert [indices(ready) for ready in live.beside(0.0)] == [[5]]
     assert list(live.beside(0.0)) == []
-    live.outdate()
+    live.display.version += 1
     assert [indices(ready) for ready in live.beside(0.0)] == [[5]]
 
 
@@ -159,7 +176,7 @@ def test_time_in_which_nothing_was_due_is_not_saved_up(clock: SimpleNamespace) -
     until_done(live)
     for _ in range(100):
         assert list(live.beside(3.0)) == []
-    live.outdate()
+    live.display.version += 1
     before = clock.now
     list(live.beside(3.0))
     assert clock.now - before == pytest.approx(1.0, abs=0.25)
@@ -170,17 +187,17 @@ def test_of_the_slices_farther_off_the_oldest_predictions_come_first(clock: Simp
     live = watching(clock, 0)
     while live.outdated > 6:
         live.some()
-    live.outdate()
+    live.display.version += 1
     assert list(chain(*map(indices, until_done(live)))) == [0, 1, 2, 7, 8, 9, 10, 11, 3, 4, 5, 6]
 
 
-def test_slices_that_other_shapes_are_carried_to_come_first_and_by_themselves(clock: SimpleNamespace) -> None:
+def test_slices_that_other_labels_are_propagated_to_come_first_and_by_themselves(clock: SimpleNamespace) -> None:
     live = watching(clock, 5)
     until_done(live)
-    live.outdate()
+    live.display.version += 1
     live.outdate_slices(0, [1, 2, 9])
     shown = []
-    while live.carried_anew:
+    while live.has_urgent:
         shown += indices(live.some())
     assert sorted(shown) == [1, 2, 9]
     assert live.outdated == 9
@@ -189,18 +206,17 @@ def test_slices_that_other_shapes_are_carried_to_come_first_and_by_themselves(cl
 def test_new_students_make_every_slice_outdated(clock: SimpleNamespace) -> None:
     live = watching(clock, 5)
     until_done(live)
-    live.outdate()
+    live.display.version += 1
     assert (live.outdated, live.watched_is_outdated) == (12, True)
 
 
-def test_other_predictors_are_asked_from_then_on_and_their_classes_named(clock: SimpleNamespace) -> None:
+def test_each_prediction_names_its_classes_and_what_it_is_made_of(clock: SimpleNamespace) -> None:
     live = watching(clock, 5)
-    until_done(live)
-    painter, classes = Painter(12, clock), default_classes([1, 2])
-    live.predict_with([painter], classes)  # type: ignore[list-item]
+    assert live.some().classes == CLASSES
+    live.display.classes = default_classes([1, 2])
     ready = live.some()
-    assert painter.asked == [[5]]
-    assert ready.classes == classes
+    assert ready.classes == default_classes([1, 2])
+    assert ready.shown == Shown(Source.STUDENTS, 1.0)
 
 
 def test_each_volume_has_its_own_slices_to_wait_for(clock: SimpleNamespace) -> None:
@@ -225,9 +241,8 @@ def test_watching_ends_when_no_slice_is_watched(clock: SimpleNamespace) -> None:
 
 
 def test_a_prediction_holds_labels_and_their_uncertainty_in_percent(clock: SimpleNamespace) -> None:
-    """0.9 to 0.1 has an entropy of 0.469 bits."""
     ready = watching(clock, 5).some()
     assert ready.classes == CLASSES
     assert ready.slices[0].labels.tolist() == [[0, 0, 1]]
-    assert ready.slices[0].uncertainty_percent.tolist() == [[0, 100, 47]]
+    assert ready.slices[0].uncertainty_percent.tolist() == [[0, 50, 10]]
     assert ready.slices[0].uncertainty_percent.dtype == np.uint8

@@ -15,13 +15,13 @@ from torch.utils._pytree import tree_leaves
 
 from knowsam.data.annotation import IGNORE
 from knowsam.training.losses import (
-    carried_loss,
     consistency_loss,
     consistency_weight,
     cross_entropy_loss,
     dice_loss,
     distillation_loss,
     entropy_loss,
+    pseudo_label_loss,
     supervised_loss,
 )
 
@@ -181,7 +181,7 @@ def test_no_term_makes_anything_larger_than_the_logits_and_their_gradient(classe
     with LargestTensor() as largest:
         p = logits.softmax(1)
         loss = supervised_loss(logits, labels) + entropy_loss(p) + distillation_loss(logits, p, 10.0)
-        (loss + consistency_loss(logits, p) + carried_loss(logits, p, p[:, :1])).backward()
+        (loss + consistency_loss(logits, p) + pseudo_label_loss(logits, p, p[:, :1])).backward()
     assert largest.elements == logits.numel()
 
 

@@ -18,7 +18,7 @@ from knowsam.data.sampling import SliceKey
 from knowsam.data.volume import Grid, Volume
 from knowsam.errors import InputError, TrainingError
 from knowsam.inference.metrics import dice_score
-from knowsam.training import referee
+from knowsam.training import model_selection, trainer
 from knowsam.training import session as session_module
 from knowsam.training.events import (
     Event,
@@ -309,7 +309,7 @@ def test_held_out_slices_are_never_drawn(
         labels[index, 10, 10 + index] = 1
     session = session_of(Case(ball, Annotation.from_labels(labels, axis=0)), config=quick_config, steps=12)
     list(session.run())
-    first_column = session.windows[0].start[1]
+    first_column = session.trainer.windows[0].start[1]
     drawn = {int((one == 1).nonzero()[0, 1]) + first_column - 10 for batch in batches for one in batch.labels}
     held_out = {index for _, index in session.holdout}
     assert len(held_out) == 2
@@ -337,7 +337,7 @@ def test_students_are_adopted_only_if_they_are_not_worse_on_the_held_out_slices(
     ball: Volume, ball_labels: LabelArray, quick_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = iter([0.5, 0.4, 0.5, 0.6])
-    monkeypatch.setattr(referee, "holdout_dice", lambda *_: next(scores))
+    monkeypatch.setattr(model_selection, "holdout_dice", lambda *_: next(scores))
     config = quick_config.with_values(validations=4, holdout_noise=0.0)
     session = session_of(many_slices(ball, ball_labels), config=config, steps=4)
     adopted, weights = [], []
@@ -355,7 +355,7 @@ def test_small_falls_of_the_score_count_as_noise_but_do_not_add_up(
 ) -> None:
     """With one slice held out, 0.1 below the best score so far is the limit."""
     scores = iter([0.5, 0.45, 0.41, 0.39])
-    monkeypatch.setattr(referee, "holdout_dice", lambda *_: next(scores))
+    monkeypatch.setattr(model_selection, "holdout_dice", lambda *_: next(scores))
     config = quick_config.with_values(validations=4, holdout_noise=0.1)
     events = list(session_of(many_slices(ball, ball_labels), config=config, steps=4).run())
     assert [event.adopted for event in of_kind(events, Validated)] == [True, True, True, False]
@@ -448,7 +448,7 @@ def test_an_error_while_networks_are_built_leaves_as_a_training_error(
     def fail(*args: object, **given: object) -> None:
         raise RuntimeError("no kernel image is available")
 
-    monkeypatch.setattr(session_module, "TrainingSlices", fail)
+    monkeypatch.setattr(trainer, "TrainingSlices", fail)
     with pytest.raises(TrainingError, match="no kernel image"):
         list(session_of(case, config=quick_config).run())
 
@@ -535,7 +535,7 @@ def test_a_model_that_is_worse_than_the_one_started_from_is_not_adopted(
     start = session_of(case, config=quick_config, steps=1)
     list(start.run())
     scores = iter([0.9, 0.5, 0.5])
-    monkeypatch.setattr(referee, "holdout_dice", lambda *_: next(scores))
+    monkeypatch.setattr(model_selection, "holdout_dice", lambda *_: next(scores))
     again = session_of(case, config=learning_at_once(quick_config), steps=2, start_from=start.model())
     assert {event.adopted for event in of_kind(list(again.run()), Validated)} == {False}
 
@@ -574,7 +574,7 @@ def test_whoever_resumes_lets_it_learn_from_few_slices_all_the_same(case: Case, 
 
 
 @pytest.mark.parametrize("trained", [(), (SliceKey(0, 4),)])
-def test_the_error_of_students_is_proven_by_slices_they_have_not_learnt_from(
+def test_the_error_of_students_is_a_held_out_one_on_slices_they_have_not_learnt_from(
     case: Case, quick_config: Config, trained: tuple[SliceKey, ...]
 ) -> None:
     start = session_of(case, config=quick_config, steps=1)
@@ -584,9 +584,9 @@ def test_the_error_of_students_is_proven_by_slices_they_have_not_learnt_from(
     for event in again.run():
         if isinstance(event, PredictionReady):
             break
-    listening = again.predictor().listening
-    assert listening is not None
-    assert listening.is_proven == (not trained)
+    weight = again.predictor().weight
+    assert weight is not None
+    assert weight.is_held_out == (not trained)
 
 
 @pytest.mark.parametrize(("trained", "rate"), [((), 1e-4), ((SliceKey(0, 4),), 1e-3)])
@@ -598,7 +598,7 @@ def test_a_model_of_other_volumes_learns_more_slowly_than_one_of_this_volume(
     list(start.run())
     again = session_of(case, config=config, steps=1, start_from=start.model(), trained=trained)
     list(again.run())
-    assert again._learner.config.training.learning_rate == pytest.approx(rate)
+    assert again.trainer.learner.config.training.learning_rate == pytest.approx(rate)
 
 
 @pytest.mark.parametrize(

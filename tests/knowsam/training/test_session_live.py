@@ -17,7 +17,7 @@ from knowsam.data.case import Case
 from knowsam.data.volume import Grid, Volume
 from knowsam.inference.predictor import Predictor, SlicePrediction
 from knowsam.models.students import Fusion
-from knowsam.training import referee
+from knowsam.training import model_selection
 from knowsam.training.events import (
     ClassesChanged,
     Event,
@@ -28,7 +28,9 @@ from knowsam.training.events import (
     PredictedSlice,
     PredictionReady,
     Resume,
+    Shown,
     SliceAnnotated,
+    Source,
     Stage,
     StageChanged,
     StepDone,
@@ -167,7 +169,7 @@ def test_the_watched_slice_is_shown_alone_right_after_the_first_step(case: Case,
     session.submit(Watch(5))
     events = session.run()
     until(events, StepDone)
-    assert next(events) == Validated(1, None, adopted=True)
+    assert next(events) == Validated(1, None, adopted=True, shown=Shown(Source.STUDENTS, 1.0))
     ready = next(events)
     assert isinstance(ready, PredictionReady)
     assert ([predicted.index for predicted in ready.slices], ready.outdated) == ([5], 11)
@@ -203,7 +205,9 @@ def test_what_was_shown_last_is_what_the_predictor_says(
     assert sorted(latest) == list(range(count))
     for prediction in session.predictor().slices(range(count)):
         np.testing.assert_array_equal(latest[prediction.index].labels, prediction.labels)
-        np.testing.assert_allclose(latest[prediction.index].uncertainty_percent, 100 * prediction.entropy, atol=0.6)
+        np.testing.assert_allclose(
+            latest[prediction.index].uncertainty_percent, 100 * prediction.error_probability, atol=0.6
+        )
 
 
 def test_a_slice_turned_to_is_shown_after_the_next_step(case: Case, quick_config: Config, batches: list[Batch]) -> None:
@@ -521,11 +525,10 @@ def test_a_new_name_is_taken_over_and_nothing_rebuilt(case: Case, quick_config: 
     session.submit(Watch(5))
     events = session.run()
     until(events, PredictionReady)
-    predictor, students = session.predictor(), session.students
+    students = session.students
     renamed = (BACKGROUND_CLASS, LabelClass(1, "tumour", (9, 9, 9)))
     session.submit(ClassesChanged(renamed))
     rest = list(events)
-    assert session.predictor() is predictor
     assert session.students is students
     assert session.model().classes == session.cases[0].annotation.classes == renamed
     assert of_kind(rest, PredictionReady)[-1].classes == renamed
@@ -543,7 +546,7 @@ def test_a_class_can_be_added_and_painted_in_the_same_breath(case: Case, quick_c
     rest = list(events)
     assert of_kind(rest, Notice) == []
     assert [event.step for event in of_kind(rest, StepDone)] == [2, 3]
-    assert (session.classes, session.model().classes) == (3, classes)
+    assert session.trainer.classes == session.model().classes == classes
     assert session.cases[0].annotation.annotated == (4, 7, 9)
     assert of_kind(rest, PredictionReady)[-1].classes == classes
     assert next(session.predictor().slices([5])).probabilities.shape == (3, 32, 32)
@@ -635,7 +638,7 @@ def test_the_region_grows_with_what_is_painted(wide: Case, quick_config: Config,
     events = session.run()
     until(events, PredictionReady)
     painted = beyond.labels == 1
-    assert session.windows[0].leaves_out(painted)
+    assert session.trainer.windows[0].leaves_out(painted)
     assert next(session.predictor().slices([2])).labels[60:70, 60:70].sum() == 0
     session.submit(SliceAnnotated(beyond))
     rest = list(events)
@@ -643,7 +646,7 @@ def test_the_region_grows_with_what_is_painted(wide: Case, quick_config: Config,
         "Slice 2 is painted beyond the region that was trained on; the region grows."
     ]
     assert [event.step for event in of_kind(rest, StepDone)] == [2, 3]
-    assert not session.windows[0].leaves_out(painted | (wide.annotation.slices[1].labels == 1))
+    assert not session.trainer.windows[0].leaves_out(painted | (wide.annotation.slices[1].labels == 1))
     assert next(session.predictor().slices([2])).labels[60:70, 60:70].all()
     assert set(shown(rest[rest.index(REFRESHING) :])) == {0, 1, 2, 3}
 
@@ -659,7 +662,7 @@ def test_in_the_grown_region_all_slices_are_drawn_with_all_their_labels(
     until(events, StepDone)
     assert session.trained == {(0, 1), (0, 2)}
     assert batches[0].labels.shape[1:] == (32, 32)
-    assert batches[1].labels.shape[1:] == batches[1].unlabelled.shape[2:] == session.windows[0].plane
+    assert batches[1].labels.shape[1:] == batches[1].unlabelled.shape[2:] == session.trainer.windows[0].plane
     assert sorted(int((labels == 1).sum()) for labels in batches[1].labels) == [10 * 10, 30 * 30]
 
 
@@ -670,12 +673,12 @@ def test_pixels_grow_coarser_with_the_region_but_never_finer(
     session = session_of(wide, config=tight(quick_config).with_values(max_side_px=max_side_px))
     events = session.run()
     until(events, StepDone)
-    before = session.pixel_mm
+    before = session.trainer.pixel_mm
     session.submit(SliceAnnotated(beyond))
     list(events)
     assert before == 1.0
-    assert session.pixel_mm == session.model().pixel_mm == pytest.approx(pixel_mm)
-    assert not session.windows[0].leaves_out(beyond.labels == 1)
+    assert session.trainer.pixel_mm == session.model().pixel_mm == pytest.approx(pixel_mm)
+    assert not session.trainer.windows[0].leaves_out(beyond.labels == 1)
 
 
 @pytest.mark.usefixtures("small_sam")
@@ -691,7 +694,7 @@ def test_a_score_in_the_old_region_is_not_compared_with_one_in_the_grown_region(
     wide: Case, quick_config: Config, batches: list[Batch], beyond: LabelSlice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = iter([0.9, 0.1, 0.1])
-    monkeypatch.setattr(referee, "holdout_dice", lambda *_: next(scores))
+    monkeypatch.setattr(model_selection, "holdout_dice", lambda *_: next(scores))
     config = tight(quick_config).with_values(validations=2, holdout_minimum=3, holdout_every=3)
     annotation = wide.annotation
     for index in (0, 3):
@@ -714,7 +717,7 @@ def test_a_region_grows_in_spite_of_a_second_pause(
     assert next(events) == PAUSED
     tell(session, SliceAnnotated(beyond), Pause(), Resume())
     assert until(events, Finished).steps == 4
-    assert not session.windows[0].leaves_out(beyond.labels == 1)
+    assert not session.trainer.windows[0].leaves_out(beyond.labels == 1)
 
 
 def test_a_region_that_is_growing_can_be_paused(
@@ -729,7 +732,7 @@ def test_a_region_that_is_growing_can_be_paused(
     rest = list(events)
     assert rest[:2] == [PAUSED, TRAINING]
     assert until(iter(rest), Finished).steps == 4
-    assert not session.windows[0].leaves_out(beyond.labels == 1)
+    assert not session.trainer.windows[0].leaves_out(beyond.labels == 1)
 
 
 @pytest.mark.parametrize("paused", [True, False])

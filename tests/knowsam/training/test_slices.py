@@ -12,17 +12,18 @@ from knowsam.data.case import Case
 from knowsam.data.sampling import SliceKey
 from knowsam.data.volume import Grid, Volume
 from knowsam.data.window import Window
-from knowsam.prior.sampling import warp
+from knowsam.propagation.sampling import warp
 from knowsam.training.augment import warp_labels
-from knowsam.training.slices import TrainingSlices, common_windows
+from knowsam.training.network_volumes import common_windows
+from knowsam.training.slices import TrainingSlices
 
 if TYPE_CHECKING:
     from knowsam.config import Config
-    from knowsam.prior.carried import Carried
+    from knowsam.propagation.propagated_labels import PropagatedLabels
     from knowsam.training.batch import Batch
 
 CHANNELS = 8
-"""Four of carried shapes for each of two classes."""
+"""Four of propagated labels for each of two classes."""
 
 
 def slices_of(cases: list[Case], config: Config, holdout: Collection[SliceKey] = (), seed: int = 0) -> TrainingSlices:
@@ -187,7 +188,7 @@ def test_the_same_seed_gives_the_same_batches(case: Case, tiny_config: Config) -
 
 
 def carrying(config: Config, **values: float) -> Config:
-    """Without dropout, and annotated slices are shown nothing but what is carried to them."""
+    """Without dropout, and annotated slices are shown nothing but what is propagated to them."""
     return config.with_values(**{"shape_prior": True, "prior_dropout": 0.0, "whole_doubt": 1.0} | values)
 
 
@@ -196,12 +197,12 @@ def rows_of(batch: Batch) -> tuple[int, ...]:
     return batch.origin.rows
 
 
-def learnt_by(slices: TrainingSlices, rows: Collection[int]) -> Carried:
-    """Return what is carried to slices of the first volume."""
-    assert slices.priors[0] is not None
-    carried = slices.priors[0].learnt(list(rows))
-    assert carried is not None
-    return carried
+def learnt_by(slices: TrainingSlices, rows: Collection[int]) -> PropagatedLabels:
+    """Return what is propagated to slices of the first volume."""
+    assert slices.propagations[0] is not None
+    propagated = slices.propagations[0].for_training(list(rows))
+    assert propagated is not None
+    return propagated
 
 
 def test_every_slice_of_a_batch_comes_with_what_the_others_say_of_it(case: Case, still_config: Config) -> None:
@@ -215,20 +216,20 @@ def test_an_annotated_slice_is_mostly_shown_something_nearer_to_its_own_shape(ca
     slices = slices_of([case], carrying(still_config, whole_doubt=0.0))
     batch = slices.batch(2, 0)
     far = batch.labelled[:, -1, 0, 0]
-    carried = learnt_by(slices, rows_of(batch)).channels
-    assert (far < carried[:, -1, 0, 0]).all()
+    propagated = learnt_by(slices, rows_of(batch)).channels
+    assert (far < propagated[:, -1, 0, 0]).all()
     assert (far > 0).all()
 
 
-def test_carried_shapes_are_labels_of_unlabelled_slices_between_annotated_ones(
+def test_propagated_labels_are_labels_of_unlabelled_slices_between_annotated_ones(
     case: Case, still_config: Config
 ) -> None:
     slices = slices_of([case], carrying(still_config))
     batch = slices.batch(2, 10)
-    assert batch.carried is not None
+    assert batch.pseudo_labels is not None
     rows = rows_of(batch)[2:]
     expected = learnt_by(slices, rows).probabilities
-    for row, probabilities, confidence, own in zip(rows, *batch.carried, expected, strict=True):
+    for row, probabilities, confidence, own in zip(rows, *batch.pseudo_labels, expected, strict=True):
         if 4 < row < 7:
             torch.testing.assert_close(probabilities, own, atol=1e-3, rtol=0.0)
             torch.testing.assert_close(confidence[0], 2 * own.amax(0) - 1, atol=2e-3, rtol=0.0)
@@ -244,22 +245,22 @@ def test_in_a_volume_annotated_throughout_few_slices_are_carried_at_a_time_and_t
     shown = []
     for _ in range(60):
         batch = slices.batch(4, 4)
-        assert batch.carried is not None
-        # The true labels are known, so that what is carried is no label.
-        assert not batch.carried.confidence.any()
+        assert batch.pseudo_labels is not None
+        # The true labels are known, so that what is propagated is no label.
+        assert not batch.pseudo_labels.confidence.any()
         given = torch.cat([batch.labelled, batch.unlabelled])[:, 3:]
         shown += given.abs().sum(dim=(1, 2, 3)).gt(0).tolist()
-    # Nothing is carried before the first rehearsal, which every tenth batch begins on average.
+    # Nothing is propagated before the first rehearsal, which every tenth batch begins on average.
     begun = shown[shown.index(True) :]
     assert len(begun) > 200
     assert 0.35 < sum(begun) / len(begun) < 0.65
 
 
-def test_carried_shapes_are_warped_with_the_image(case: Case, tiny_config: Config) -> None:
+def test_propagated_labels_are_warped_with_the_image(case: Case, tiny_config: Config) -> None:
     slices = slices_of([case], carrying(tiny_config))
     batch = slices.batch(2, 10)
     assert batch.origin is not None
-    assert batch.carried is not None
+    assert batch.pseudo_labels is not None
     plain = learnt_by(slices, rows_of(batch))
     warped = warp(plain.channels, batch.origin.grid)
     given = torch.cat([batch.labelled, batch.unlabelled])[:, 3:]
@@ -268,33 +269,33 @@ def test_carried_shapes_are_warped_with_the_image(case: Case, tiny_config: Confi
     between = [place for place, row in enumerate(rows_of(batch)[2:]) if 4 < row < 7]
     assert between
     torch.testing.assert_close(
-        batch.carried.probabilities[between],
+        batch.pseudo_labels.probabilities[between],
         warp(plain.probabilities, batch.origin.grid)[2:][between],
         atol=1e-4,
         rtol=0.0,
     )
 
 
-def test_a_volume_without_annotation_is_shown_without_carried_shapes(case: Case, still_config: Config) -> None:
+def test_a_volume_without_annotation_is_shown_without_propagated_labels(case: Case, still_config: Config) -> None:
     bare = Case(case.volume, Annotation(case.volume.shape, 0, case.annotation.classes))
     batch = slices_of([case, bare], carrying(still_config)).batch(2, 22)
-    assert batch.carried is not None
+    assert batch.pseudo_labels is not None
     of_bare = [place for place, row in enumerate(rows_of(batch)[2:]) if row >= 12]
     assert of_bare
     assert not batch.unlabelled[of_bare, 3:].any()
-    assert not batch.carried.confidence[of_bare].any()
+    assert not batch.pseudo_labels.confidence[of_bare].any()
     others = [place for place, row in enumerate(rows_of(batch)[2:]) if row < 12]
     assert batch.unlabelled[others, 3:].flatten(1).any(1).all()
 
 
-def test_slices_are_shown_without_carried_shapes_at_random_but_keep_them_as_labels(
+def test_slices_are_shown_without_propagated_labels_at_random_but_keep_them_as_labels(
     case: Case, still_config: Config
 ) -> None:
     batch = slices_of([case], carrying(still_config, prior_dropout=1.0)).batch(2, 10)
-    assert batch.carried is not None
+    assert batch.pseudo_labels is not None
     assert not batch.labelled[:, 3:].any()
     assert not batch.unlabelled[:, 3:].any()
-    assert batch.carried.confidence.any()
+    assert batch.pseudo_labels.confidence.any()
     some = slices_of([case], carrying(still_config, prior_dropout=0.5)).batch(2, 30).unlabelled[:, 3:]
     assert 5 < some.flatten(1).any(1).sum() < 25
 
@@ -310,6 +311,6 @@ def test_held_out_slices_have_no_part_in_what_is_shown_to_the_students(
     torch.testing.assert_close(given, expected, atol=1e-2, rtol=0.0)
 
 
-def test_without_carried_shapes_a_batch_holds_grey_values_only(case: Case, still_config: Config) -> None:
+def test_without_propagated_labels_a_batch_holds_grey_values_only(case: Case, still_config: Config) -> None:
     batch = slices_of([case], still_config.with_values(shape_prior=False)).batch(2, 3)
-    assert (batch.labelled.shape[1], batch.unlabelled.shape[1], batch.carried) == (3, 3, None)
+    assert (batch.labelled.shape[1], batch.unlabelled.shape[1], batch.pseudo_labels) == (3, 3, None)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from knowsam.models.sam import SamVariant, build_sam
 from knowsam.models.sam_teacher import SamTeacher
 from knowsam.models.students import Students
-from knowsam.prior.sampling import warp
+from knowsam.propagation.sampling import warp
 from knowsam.training.augment import augment_strongly
 from knowsam.training.batch import Batch, Origin
 from knowsam.training.losses import supervised_loss

@@ -1,4 +1,4 @@
-"""What is carried to the slices of a batch, from whatever volumes they come."""
+"""Labels propagated to the slices of a batch, from whatever volumes they come."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ if TYPE_CHECKING:
 
     from knowsam.config import PriorConfig
     from knowsam.data.sampling import SliceKey
-    from knowsam.prior.carried import Carried
-    from knowsam.training.volume_prior import VolumePrior
+    from knowsam.propagation.propagated_labels import PropagatedLabels
+    from knowsam.training.volume_propagation import VolumePropagation
 
 _UNDECIDED = 1e-4
 """No mask prompt is more certain than this lets it be."""
 
 _ALONE = 0.5
-"""How often slices of a volume that is annotated without a gap are shown without carried shapes."""
+"""How often slices of a volume that is annotated without a gap are shown without propagated labels."""
 
 
-class CarriedBatch(NamedTuple):
-    """What is carried to the slices of a batch, annotated ones first; zeros where nothing is.
+class PropagatedBatch(NamedTuple):
+    """Labels propagated to the slices of a batch, annotated ones first; zeros where there are none.
 
     Parameters
     ----------
-    channels : (B + U, 4 C, H, W), for the students, see `knowsam.prior.carried.Carried.channels`.
+    channels : (B + U, 4 C, H, W), for the students, see `PropagatedLabels.channels`.
     probabilities : (B + U, C, H, W).
     confidence : (B + U, 1, H, W), in [0, 1]; 0 beyond the outermost annotated slices too.
-    mask_prompts : (B + U, C, H, W), logits; None if nothing is carried to one of the slices.
+    mask_prompts : (B + U, C, H, W), logits; None if nothing is propagated to one of the slices.
     """
 
     channels: Tensor
@@ -42,27 +42,27 @@ class CarriedBatch(NamedTuple):
     mask_prompts: Tensor | None
 
 
-def carried_to(
+def propagated_to(
     keys: Sequence[SliceKey],
     labelled: int,
-    priors: Sequence[VolumePrior | None],
+    propagations: Sequence[VolumePropagation | None],
     *,
     classes: int,
     plane: tuple[int, int],
     config: PriorConfig,
     generator: Generator,
-) -> CarriedBatch:
-    """Gather what is carried to some slices.
+) -> PropagatedBatch:
+    """Gather the labels propagated to some slices.
 
-    What an annotated slice is shown lies between its own shape, as if its neighbours were near, and what is carried to
-    it, from twice as far as to any other: only so do the students learn how far to trust it.
+    What an annotated slice is shown lies between its own labels, as if its neighbours were near, and those
+    propagated to it, from twice as far as to any other: only so do the students learn how far to trust them.
 
     Parameters
     ----------
     labelled : how many of the slices are annotated; they come first.
-    priors : one for each volume, or None.
+    propagations : one for each volume, or None.
     plane : (H, W).
-    generator : on the device of the priors.
+    generator : on the device of the propagations.
     """
     channels = [torch.zeros((PRIOR_MAPS * classes, *plane), device=generator.device)] * len(keys)
     probabilities, confidence = [channels[0][:classes]] * len(keys), [channels[0][:1]] * len(keys)
@@ -70,22 +70,23 @@ def carried_to(
     for number in sorted({key.case for key in keys}):
         places = [place for place, key in enumerate(keys) if key.case == number]
         indices = [keys[place].slice_index for place in places]
-        prior = priors[number]
-        carried = None if prior is None else prior.learnt(indices)
-        if prior is None or carried is None:
+        propagation = propagations[number]
+        propagated = None if propagation is None else propagation.for_training(indices)
+        if propagation is None or propagated is None:
             continue
         without -= len(places)
-        own, doubt = _own_shapes(prior, carried, indices, [place < labelled for place in places], config, generator)
-        shown, likely = carried.nearer(own, doubt).channels, carried.probabilities
+        is_labelled = [place < labelled for place in places]
+        own, mixing_rate = _own_outlines(propagation, propagated, indices, is_labelled, config, generator)
+        shown, likely = propagated.mixed_with(own, mixing_rate).channels, propagated.probabilities
         sure = (likely.amax(dim=1, keepdim=True) * classes - 1) / (classes - 1)
         for row, place in enumerate(places):
             channels[place], probabilities[place] = shown[row], likely[row]
-            if prior.lies_between(indices[row]) and not prior.rehearses:
+            if propagation.lies_between(indices[row]) and not propagation.is_dense:
                 confidence[place] = sure[row]
-    dropout = [_dropout(priors[key.case], config) for key in keys]
+    dropout = [_dropout(propagations[key.case], config) for key in keys]
     kept = _random(len(keys), generator) >= to_device(torch.tensor(dropout).view(-1, 1, 1, 1), generator.device)
     likely = torch.stack(probabilities)
-    return CarriedBatch(
+    return PropagatedBatch(
         torch.stack(channels) * kept,
         likely,
         torch.stack(confidence),
@@ -93,28 +94,28 @@ def carried_to(
     )
 
 
-def _dropout(prior: VolumePrior | None, config: PriorConfig) -> float:
-    """Return how often nothing is carried; a model of whole volumes begins every new one without any painted slice."""
-    return _ALONE if prior is not None and prior.rehearses else config.prior_dropout
+def _dropout(propagation: VolumePropagation | None, config: PriorConfig) -> float:
+    """Return how often nothing is propagated; a model of whole volumes begins every new one without painted slices."""
+    return _ALONE if propagation is not None and propagation.is_dense else config.prior_dropout
 
 
-def _own_shapes(
-    prior: VolumePrior,
-    carried: Carried,
+def _own_outlines(
+    propagation: VolumePropagation,
+    propagated: PropagatedLabels,
     indices: Sequence[int],
     labelled: Sequence[bool],
     config: PriorConfig,
     generator: Generator,
 ) -> tuple[Tensor, Tensor]:
-    """Return the own shapes of slices (B, C, H, W), and how much each is doubted (B, 1, 1, 1); 1 if it has none."""
+    """Return the own outlines of slices (B, C, H, W), and their mixing rates (B, 1, 1, 1); 1 where there is none."""
     whole = _random(len(indices), generator) < config.whole_doubt
     some = torch.where(whole, torch.ones_like(whole, dtype=torch.float32), _random(len(indices), generator))
-    own, doubt = [], []
+    own, mixing_rate = [], []
     for row, index in enumerate(indices):
-        shape = prior.own([index]) if labelled[row] else None
-        own.append(carried.lower[row] if shape is None else shape[0])
-        doubt.append(torch.ones_like(some[row]) if shape is None else some[row])
-    return torch.stack(own), torch.stack(doubt)
+        outline = propagation.own([index]) if labelled[row] else None
+        own.append(propagated.lower[row] if outline is None else outline[0])
+        mixing_rate.append(torch.ones_like(some[row]) if outline is None else some[row])
+    return torch.stack(own), torch.stack(mixing_rate)
 
 
 def _random(count: int, generator: Generator) -> Tensor:

@@ -12,10 +12,11 @@ from knowsam.data.annotation import Annotation, LabelArray, LabelSlice
 from knowsam.data.case import Case
 from knowsam.data.sampling import SliceKey
 from knowsam.data.window import whole_slice_window
+from knowsam.inference.planes import network_slices
 from knowsam.inference.predictor import Predictor
 from knowsam.models.students import Students
 from knowsam.training.interruption import Interrupted, Interruption
-from knowsam.training.referee import Referee
+from knowsam.training.model_selection import ModelSelection
 
 if TYPE_CHECKING:
     from knowsam.config import Config
@@ -25,8 +26,8 @@ HOLDOUT = {SliceKey(0, 5)}
 FOUR_HELD_OUT = {SliceKey(0, index) for index in (3, 4, 5, 6)}
 
 
-def referee_of(config: Config, **given: Any) -> Referee:
-    return Referee(config.training, Interruption(), **given)
+def selection_of(config: Config, **given: Any) -> ModelSelection:
+    return ModelSelection(config.training, Interruption(), **given)
 
 
 def painted(ball: Volume, labels: LabelArray, *indices: int) -> Case:
@@ -48,73 +49,73 @@ def test_students_may_predict_unless_they_are_worse_than_the_best_by_more_than_n
     tiny_config: Config, scores: list[float], adopted: list[bool]
 ) -> None:
     """With one slice held out, noise is 0.1."""
-    referee = referee_of(tiny_config.with_values(holdout_noise=0.1), holdout=HOLDOUT)
-    assert [referee.adopt(score) for score in scores] == adopted
+    selection = selection_of(tiny_config.with_values(holdout_noise=0.1), holdout=HOLDOUT)
+    assert [selection.adopt(score) for score in scores] == adopted
 
 
 def test_noise_shrinks_with_the_root_of_the_number_of_slices(tiny_config: Config) -> None:
     """With four slices held out, it is 0.05."""
-    referee = referee_of(tiny_config.with_values(holdout_noise=0.1), holdout=FOUR_HELD_OUT)
-    assert [referee.adopt(score) for score in (0.5, 0.46, 0.44)] == [True, True, False]
+    selection = selection_of(tiny_config.with_values(holdout_noise=0.1), holdout=FOUR_HELD_OUT)
+    assert [selection.adopt(score) for score in (0.5, 0.46, 0.44)] == [True, True, False]
 
 
 def test_without_a_score_students_predict_and_nothing_is_compared_with_it(tiny_config: Config) -> None:
-    referee = referee_of(tiny_config, holdout=HOLDOUT)
-    assert [referee.adopt(score) for score in (0.9, None, 0.1)] == [True, True, True]
+    selection = selection_of(tiny_config, holdout=HOLDOUT)
+    assert [selection.adopt(score) for score in (0.9, None, 0.1)] == [True, True, True]
 
 
 def test_a_forgotten_score_is_not_compared_with(tiny_config: Config) -> None:
-    referee = referee_of(tiny_config, holdout=HOLDOUT)
-    referee.adopt(0.9)
-    referee.forget()
-    assert referee.adopt(0.1)
+    selection = selection_of(tiny_config, holdout=HOLDOUT)
+    selection.adopt(0.9)
+    selection.forget()
+    assert selection.adopt(0.1)
 
 
 def test_a_new_holdout_makes_the_old_score_void(tiny_config: Config, ball: Volume, ball_labels: LabelArray) -> None:
-    referee = referee_of(tiny_config.with_values(holdout_minimum=5))
-    referee.choose([painted(ball, ball_labels, 2, 3, 4, 5, 6)])
-    assert referee.adopt(0.9)
-    referee.choose([painted(ball, ball_labels, *range(2, 10)), painted(ball, ball_labels, *range(2, 10))])
-    assert len(referee.holdout) == 2
-    assert referee.adopt(0.1)
+    selection = selection_of(tiny_config.with_values(holdout_minimum=5))
+    selection.choose([painted(ball, ball_labels, 2, 3, 4, 5, 6)])
+    assert selection.adopt(0.9)
+    selection.choose([painted(ball, ball_labels, *range(2, 10)), painted(ball, ball_labels, *range(2, 10))])
+    assert len(selection.holdout) == 2
+    assert selection.adopt(0.1)
 
 
 def test_the_same_holdout_keeps_its_score(tiny_config: Config, ball: Volume, ball_labels: LabelArray) -> None:
-    referee = referee_of(tiny_config.with_values(holdout_minimum=5))
+    selection = selection_of(tiny_config.with_values(holdout_minimum=5))
     for indices in ((2, 3, 4, 5, 6), (2, 3, 4, 5, 6, 7)):
-        referee.choose([painted(ball, ball_labels, *indices)])
-        assert len(referee.holdout) == 1
-        referee.adopt(0.9)
-    assert not referee.adopt(0.1)
+        selection.choose([painted(ball, ball_labels, *indices)])
+        assert len(selection.holdout) == 1
+        selection.adopt(0.9)
+    assert not selection.adopt(0.1)
 
 
 def test_no_slice_changes_sides_however_many_are_painted(
     tiny_config: Config, ball: Volume, ball_labels: LabelArray
 ) -> None:
-    referee = referee_of(tiny_config.with_values(holdout_every=2, holdout_minimum=3))
+    selection = selection_of(tiny_config.with_values(holdout_every=2, holdout_minimum=3))
     held_out_so_far: frozenset[SliceKey] = frozenset()
     for count in (3, 6, 8):
         painted_by_now = range(2, 2 + count)
-        referee.choose([painted(ball, ball_labels, *painted_by_now)])
-        referee.trained |= {SliceKey(0, index) for index in painted_by_now} - referee.holdout
-        assert held_out_so_far <= referee.holdout
-        assert referee.holdout.isdisjoint(referee.trained)
-        held_out_so_far = referee.holdout
+        selection.choose([painted(ball, ball_labels, *painted_by_now)])
+        selection.trained |= {SliceKey(0, index) for index in painted_by_now} - selection.holdout
+        assert held_out_so_far <= selection.holdout
+        assert selection.holdout.isdisjoint(selection.trained)
+        held_out_so_far = selection.holdout
     assert len(held_out_so_far) > 1
 
 
 def test_the_sides_of_an_earlier_session_are_kept(tiny_config: Config, ball: Volume, ball_labels: LabelArray) -> None:
     trained = {SliceKey(0, index) for index in (2, 4, 6, 9)}
-    referee = referee_of(tiny_config, holdout={SliceKey(0, 5)}, trained=trained)
-    referee.choose([painted(ball, ball_labels, *range(2, 10))])
-    assert SliceKey(0, 5) in referee.holdout
-    assert referee.holdout.isdisjoint(trained)
+    selection = selection_of(tiny_config, holdout={SliceKey(0, 5)}, trained=trained)
+    selection.choose([painted(ball, ball_labels, *range(2, 10))])
+    assert SliceKey(0, 5) in selection.holdout
+    assert selection.holdout.isdisjoint(trained)
 
 
 def test_each_volume_has_its_own_holdout(tiny_config: Config, ball: Volume, ball_labels: LabelArray) -> None:
-    referee = referee_of(tiny_config)
-    referee.choose([painted(ball, ball_labels, *range(2, 10)), painted(ball, ball_labels, 4)])
-    assert {key.case for key in referee.holdout} == {0}
+    selection = selection_of(tiny_config)
+    selection.choose([painted(ball, ball_labels, *range(2, 10)), painted(ball, ball_labels, 4)])
+    assert {key.case for key in selection.holdout} == {0}
 
 
 @pytest.fixture
@@ -124,22 +125,23 @@ def predictor(ball: Volume, tiny_config: Config) -> Predictor:
     with torch.no_grad():
         students.get_parameter("fusion.head.3.bias").copy_(torch.tensor([-1000.0, 1000.0]))
     window = whole_slice_window((32, 32), (1.0, 1.0), 1.0)
-    return Predictor(students, ball, axis=0, window=window, config=tiny_config, device=torch.device("cpu"))
+    slices = network_slices(ball, 0, window, tiny_config.plane.clip_percent, torch.device("cpu"))
+    return Predictor(slices, tiny_config, 2, students)
 
 
 def test_the_score_is_the_dice_on_the_holdout(
     tiny_config: Config, predictor: Predictor, ball: Volume, ball_labels: LabelArray
 ) -> None:
-    referee = referee_of(tiny_config, holdout=HOLDOUT)
+    selection = selection_of(tiny_config, holdout=HOLDOUT)
     area = int(ball_labels[5].sum())
-    dice = referee.measure([predictor], [painted(ball, ball_labels, 4, 5)])
+    dice = selection.measure([predictor], [painted(ball, ball_labels, 4, 5)])
     assert dice == pytest.approx(2 * area / (area + 32 * 32))
 
 
 def test_without_a_holdout_there_is_no_score(
     tiny_config: Config, predictor: Predictor, ball: Volume, ball_labels: LabelArray
 ) -> None:
-    assert referee_of(tiny_config).measure([predictor], [painted(ball, ball_labels, 4, 5)]) is None
+    assert selection_of(tiny_config).measure([predictor], [painted(ball, ball_labels, 4, 5)]) is None
 
 
 def test_where_only_background_is_held_out_there_is_no_score(
@@ -148,14 +150,14 @@ def test_where_only_background_is_held_out_there_is_no_score(
     case = painted(ball, ball_labels, 4)
     background = LabelSlice(0, 5, np.zeros((32, 32), np.uint8))
     judged = Case(ball, case.annotation.with_slice(background))
-    assert referee_of(tiny_config, holdout=HOLDOUT).measure([predictor], [judged]) is None
+    assert selection_of(tiny_config, holdout=HOLDOUT).measure([predictor], [judged]) is None
 
 
 def test_measuring_can_be_broken_off(
     tiny_config: Config, predictor: Predictor, ball: Volume, ball_labels: LabelArray
 ) -> None:
     interruption = Interruption()
-    referee = Referee(tiny_config.training, interruption, holdout=HOLDOUT)
+    selection = ModelSelection(tiny_config.training, interruption, holdout=HOLDOUT)
     interruption.request()
     with pytest.raises(Interrupted):
-        referee.measure([predictor], [painted(ball, ball_labels, 4, 5)])
+        selection.measure([predictor], [painted(ball, ball_labels, 4, 5)])

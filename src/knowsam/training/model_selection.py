@@ -1,4 +1,4 @@
-"""Who may predict: slices held out from training, the score on them, and whether it is good enough."""
+"""Validation and model selection: slices held out from training, the score on them, and whether it is good enough."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from knowsam.training.interruption import Interruption
 
 
-class Referee:
-    """Holds annotated slices out, in which no slice ever changes sides, and judges students on them.
+class ModelSelection:
+    """Holds annotated slices out, in which no slice ever changes sides, and compares students by them.
 
     Parameters
     ----------
@@ -53,11 +53,8 @@ class Referee:
         self.trained |= set(keys)
 
     def note_origin(self, key: SliceKey, *, by_hand: bool) -> None:
-        """Note who made the labels of a slice, and that they are new."""
+        """Note who made the labels of a slice."""
         self._machine_made = self._machine_made - {key} if by_hand else self._machine_made | {key}
-        if key in self.holdout:
-            # A score against the old labels says nothing of the new ones.
-            self.forget()
 
     def choose(self, cases: Sequence[Case]) -> None:
         """Renew the hold-out after slices were painted."""

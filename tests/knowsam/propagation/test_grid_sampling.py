@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from knowsam.prior.sampling import warp
+from knowsam.propagation.sampling import warp
 
 
 @pytest.mark.parametrize("plane", [(1, 1), (1, 7), (5, 3), (64, 96)])

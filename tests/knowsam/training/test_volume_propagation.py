@@ -13,8 +13,8 @@ from knowsam.data.annotation import IGNORE, Annotation, LabelArray, LabelSlice, 
 from knowsam.data.case import Case
 from knowsam.inference.metrics import dice_score
 from knowsam.inference.planes import network_labels, network_planes
-from knowsam.training.slices import common_windows
-from knowsam.training.volume_prior import VolumePrior
+from knowsam.training.network_volumes import common_windows
+from knowsam.training.volume_propagation import VolumePropagation
 
 if TYPE_CHECKING:
     from knowsam.config import Config
@@ -30,24 +30,24 @@ def painted(ball: Volume, labels: LabelArray, *indices: int, axis: int = 0) -> C
     return Case(ball, Annotation.from_labels(labels, axis=axis, indices=indices))
 
 
-def prior_of(case: Case, config: Config) -> VolumePrior:
+def prior_of(case: Case, config: Config) -> VolumePropagation:
     (window,), _ = common_windows([case], config)
     planes = network_planes(case.volume, case.annotation.axis, window, config.plane.clip_percent)
-    prior = VolumePrior(case, planes, window, config.prior)
+    prior = VolumePropagation(case, planes, window, config.prior)
     prior.relabel(case)
     return prior
 
 
-def shown_labels(prior: VolumePrior, index: int) -> LabelArray:
-    carried = prior.shown([index])
-    assert carried is not None
-    labels: LabelArray = carried.probabilities.argmax(1)[0].numpy().astype(np.uint8)
+def shown_labels(prior: VolumePropagation, index: int) -> LabelArray:
+    propagated = prior.for_display([index])
+    assert propagated is not None
+    labels: LabelArray = propagated.probabilities.argmax(1)[0].numpy().astype(np.uint8)
     return labels
 
 
-def probabilities(prior: VolumePrior) -> tuple[torch.Tensor, torch.Tensor]:
+def probabilities(prior: VolumePropagation) -> tuple[torch.Tensor, torch.Tensor]:
     """Return what is shown and what is learnt of all twelve slices."""
-    shown, learnt = prior.shown(range(12)), prior.learnt(range(12))
+    shown, learnt = prior.for_display(range(12)), prior.for_training(range(12))
     assert shown is not None
     assert learnt is not None
     return shown.probabilities, learnt.probabilities
@@ -118,7 +118,7 @@ def test_a_slice_that_is_learnt_from_says_nothing_of_itself(
 def test_a_partly_annotated_slice_is_not_carried(
     ball: Volume, ball_labels: LabelArray, tiny_config: Config, index: int
 ) -> None:
-    """Neither a new one nor one that was complete before; then those beside it are carried past it."""
+    """Neither a new one nor one that was complete before; then those beside it are propagated past it."""
     case = painted(ball, ball_labels, 2, 4, 8)
     prior = prior_of(case, tiny_config)
     changed = prior.annotate(LabelSlice(0, index, PARTIAL), 2)
@@ -133,18 +133,18 @@ def test_where_every_slice_is_annotated_nothing_is_carried(
     ball: Volume, ball_labels: LabelArray, tiny_config: Config
 ) -> None:
     prior = prior_of(painted(ball, ball_labels, *range(12)), tiny_config)
-    assert not prior.says_something
-    assert prior.shown([3]) is None
-    assert prior.learnt([3]) is None
+    assert not prior.can_propagate
+    assert prior.for_display([3]) is None
+    assert prior.for_training([3]) is None
     assert prior.annotate(LabelSlice(0, 3, UNJUDGED), 2) == list(range(12))
-    assert prior.says_something
+    assert prior.can_propagate
     assert shown_labels(prior, 3).any()
 
 
 def test_one_annotated_slice_says_nothing(ball: Volume, ball_labels: LabelArray, tiny_config: Config) -> None:
     prior = prior_of(painted(ball, ball_labels, 5), tiny_config)
-    assert not prior.says_something
-    assert prior.shown([4]) is None
+    assert not prior.can_propagate
+    assert prior.for_display([4]) is None
 
 
 def test_the_second_annotated_slice_changes_what_is_said_of_every_slice(
@@ -157,8 +157,8 @@ def test_the_second_annotated_slice_changes_what_is_said_of_every_slice(
 def test_training_is_told_nothing_where_all_but_one_slice_are_held_out(case: Case, tiny_config: Config) -> None:
     prior = prior_of(case, tiny_config)
     prior.hold_out([7])
-    assert prior.learnt([5]) is None
-    assert prior.shown([5]) is not None
+    assert prior.for_training([5]) is None
+    assert prior.for_display([5]) is not None
     assert not prior.lies_between(5)
 
 
@@ -166,9 +166,9 @@ def test_slices_of_background_alone_say_nothing(case: Case, tiny_config: Config)
     prior = prior_of(case, tiny_config)
     for index in (4, 7):
         prior.annotate(LabelSlice(0, index, EMPTY), 2)
-    assert not prior.says_something
+    assert not prior.can_propagate
     prior.annotate(LabelSlice(0, 2, SQUARE), 2)
-    assert prior.says_something
+    assert prior.can_propagate
 
 
 def test_a_slice_lies_between_where_others_that_are_learnt_from_lie_on_both_sides(
@@ -184,7 +184,7 @@ def test_other_classes_are_carried_from_then_on(case: Case, tiny_config: Config)
     prior = prior_of(case, tiny_config)
     more = replace(case, annotation=case.annotation.with_classes(default_classes([1, 2])))
     prior.relabel(more)
-    before, after = (one.learnt([5, 9]) for one in (prior_of(case, tiny_config), prior))
+    before, after = (one.for_training([5, 9]) for one in (prior_of(case, tiny_config), prior))
     assert before is not None
     assert after is not None
     assert after.channels.shape == (2, 12, 32, 32)
@@ -199,28 +199,28 @@ def test_registration_is_broken_off_by_what_the_check_raises(case: Case, tiny_co
 
     (window,), _ = common_windows([case], tiny_config)
     with pytest.raises(InterruptedError):
-        VolumePrior(case, torch.rand(12, 32, 32), window, tiny_config.with_values(registration=True).prior, check)
+        VolumePropagation(case, torch.rand(12, 32, 32), window, tiny_config.with_values(registration=True).prior, check)
 
 
 def test_where_every_slice_is_annotated_now_these_now_those_are_carried_to_the_others(
     ball: Volume, ball_labels: LabelArray, tiny_config: Config
 ) -> None:
     prior = prior_of(painted(ball, ball_labels, *range(12)), tiny_config)
-    assert prior.rehearses
-    assert prior.learnt(range(12)) is None
+    assert prior.is_dense
+    assert prior.for_training(range(12)) is None
     order, drawn = np.random.default_rng(0), set[frozenset[int]]()
     for _ in range(20):
-        prior.rehearse(order)
-        carried = frozenset(index for index in range(12) if prior.own([index]) is not None)
+        prior.simulate_sparse_annotation(order)
+        propagated = frozenset(index for index in range(12) if prior.own([index]) is not None)
         # The ball lies in slices 2 to 9.
-        assert carried <= set(range(2, 10))
-        assert 2 <= len(carried) <= 4
-        learnt = prior.learnt(range(12))
+        assert propagated <= set(range(2, 10))
+        assert 2 <= len(propagated) <= 4
+        learnt = prior.for_training(range(12))
         assert learnt is not None
         assert (learnt.nearest_slices.flatten() > 0).all()
-        drawn.add(carried)
+        drawn.add(propagated)
     assert len(drawn) > 5
-    assert {len(carried) for carried in drawn} == {2, 3, 4}
+    assert {len(propagated) for propagated in drawn} == {2, 3, 4}
 
 
 def test_a_rehearsal_is_neither_shown_nor_judged_with_nor_keeps_held_out_slices_from_being_so(
@@ -230,23 +230,23 @@ def test_a_rehearsal_is_neither_shown_nor_judged_with_nor_keeps_held_out_slices_
     prior.hold_out([3, 6])
     order = np.random.default_rng(0)
     for _ in range(20):
-        prior.rehearse(order)
+        prior.simulate_sparse_annotation(order)
         assert prior.own([3]) is None
         assert prior.own([6]) is None
-    assert not prior.says_something
-    assert prior.shown([5]) is None
-    assert prior.judged([5]) is None
+    assert not prior.can_propagate
+    assert prior.for_display([5]) is None
+    assert prior.for_validation([5]) is None
 
 
-@pytest.mark.parametrize(("indices", "rehearses"), [((3, 4, 5, 6), True), ((3, 4, 5), False), ((3, 4, 6, 7), False)])
+@pytest.mark.parametrize(("indices", "is_dense"), [((3, 4, 5, 6), True), ((3, 4, 5), False), ((3, 4, 6, 7), False)])
 def test_slices_without_a_gap_are_rehearsed_with_and_shown_beyond_their_ends(
-    ball: Volume, ball_labels: LabelArray, tiny_config: Config, indices: tuple[int, ...], rehearses: bool
+    ball: Volume, ball_labels: LabelArray, tiny_config: Config, indices: tuple[int, ...], is_dense: bool
 ) -> None:
     prior = prior_of(painted(ball, ball_labels, *indices), tiny_config)
-    assert prior.rehearses == rehearses
-    prior.rehearse(np.random.default_rng(0))
-    carried = [index for index in indices if prior.own([index]) is not None]
-    assert len(carried) == (2 if rehearses else len(indices))
+    assert prior.is_dense == is_dense
+    prior.simulate_sparse_annotation(np.random.default_rng(0))
+    propagated = [index for index in indices if prior.own([index]) is not None]
+    assert len(propagated) == (2 if is_dense else len(indices))
     assert shown_labels(prior, indices[-1] + 1).any()
 
 
@@ -257,17 +257,17 @@ def test_a_slice_that_is_rehearsed_with_may_be_erased(
     prior = prior_of(painted(ball, ball_labels, *range(2, 10)), tiny_config)
     order = np.random.default_rng(0)
     while prior.own([9]) is None:
-        prior.rehearse(order)
+        prior.simulate_sparse_annotation(order)
     prior.annotate(LabelSlice(0, 9, labels), 2)
-    assert prior.rehearses
+    assert prior.is_dense
     assert prior.own([9]) is None
 
 
 def test_a_volume_with_unannotated_slices_between_does_not_rehearse(case: Case, tiny_config: Config) -> None:
     prior = prior_of(case, tiny_config)
-    before = prior.learnt(range(12))
-    prior.rehearse(np.random.default_rng(0))
-    after, judged = prior.learnt(range(12)), prior.judged(range(12))
+    before = prior.for_training(range(12))
+    prior.simulate_sparse_annotation(np.random.default_rng(0))
+    after, judged = prior.for_training(range(12)), prior.for_validation(range(12))
     assert before is not None
     assert after is not None
     assert judged is not None

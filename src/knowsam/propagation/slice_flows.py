@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from knowsam.prior.registration import displaced, register
+from knowsam.propagation.registration import displaced, register
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from knowsam.prior.registration import displaced, gaussian, register
+from knowsam.propagation.registration import displaced, gaussian, register
 
 SIZES = [(32, 32), (32, 48), (47, 33)]
 RIM_PX = 10

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from knowsam.prior.sampling import warp
+from knowsam.propagation.sampling import warp
 
 _LEVELS = 3
 _COARSEST_PX = 8

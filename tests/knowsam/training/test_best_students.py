@@ -1,4 +1,4 @@
-"""Students that know nothing yet must not spoil what is carried, and are heard once they agree with it."""
+"""Students that know nothing yet must not spoil propagated labels, and get a weight once they agree with them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def carrying_config(still_config: Config) -> Config:
+def propagating_config(still_config: Config) -> Config:
     return still_config.with_values(variant="none", shape_prior=True)
 
 
@@ -30,8 +30,8 @@ def last_of(case: Case, config: Config) -> TrainingSession:
     return session
 
 
-def test_students_that_see_the_structure_everywhere_leave_what_is_carried_alone(
-    case: Case, carrying_config: Config, monkeypatch: pytest.MonkeyPatch
+def test_students_that_see_the_structure_everywhere_leave_propagated_labels_alone(
+    case: Case, propagating_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def step(self: Learner, batch: Batch, number: int, progress: float) -> StepLosses:
         with torch.no_grad():
@@ -41,24 +41,24 @@ def test_students_that_see_the_structure_everywhere_leave_what_is_carried_alone(
         return StepLosses(1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
     monkeypatch.setattr(Learner, "step", step)
-    session = last_of(case, carrying_config)
+    session = last_of(case, propagating_config)
     predictor = session.predictor()
     assert session.students is not None
-    assert predictor.listening is None
+    assert predictor.weight is None
 
 
-@pytest.mark.parametrize(("found", "heard"), [(0.0, False), (0.55, False), (0.65, True), (1.0, True)])
+@pytest.mark.parametrize(("found", "weighed"), [(0.0, False), (0.55, False), (0.65, True), (1.0, True)])
 def test_students_have_a_part_from_an_error_on_that_is_small_enough(
-    case: Case, carrying_config: Config, monkeypatch: pytest.MonkeyPatch, found: float, heard: bool
+    case: Case, propagating_config: Config, monkeypatch: pytest.MonkeyPatch, found: float, weighed: bool
 ) -> None:
-    monkeypatch.setattr("knowsam.training.adopted.agreement", lambda *_: found)
-    assert (last_of(case, carrying_config).predictor().listening is not None) == heard
+    monkeypatch.setattr("knowsam.training.best_students.agreement", lambda *_: found)
+    assert (last_of(case, propagating_config).predictor().weight is not None) == weighed
 
 
-def test_students_that_see_what_is_carried_have_no_error(
-    case: Case, carrying_config: Config, monkeypatch: pytest.MonkeyPatch
+def test_students_that_see_what_is_propagated_have_no_error(
+    case: Case, propagating_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("knowsam.training.adopted.agreement", lambda *_: 1.0)
-    listening = last_of(case, carrying_config).predictor().listening
-    assert listening is not None
-    assert listening.error == 0.0
+    monkeypatch.setattr("knowsam.training.best_students.agreement", lambda *_: 1.0)
+    weight = last_of(case, propagating_config).predictor().weight
+    assert weight is not None
+    assert weight.student_error == 0.0

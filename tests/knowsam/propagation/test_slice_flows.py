@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from knowsam.prior import slice_flows
-from knowsam.prior.registration import displaced
-from knowsam.prior.slice_flows import SliceFlows
+from knowsam.propagation import slice_flows
+from knowsam.propagation.registration import displaced
+from knowsam.propagation.slice_flows import SliceFlows
 
 SLICES, SIZE = 8, (32, 40)
 STEP_PX = (1.0, -0.5)

@@ -1,8 +1,7 @@
-"""Discs painted in some slices, and what is said of the slices round them."""
+"""Discs painted in some slices, and the labels propagated to the slices round them."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,11 +11,13 @@ from torch import Tensor
 
 from knowsam.data.distances import signed_distances_mm
 from knowsam.inference.metrics import dice_score
-from knowsam.prior.carried import Carried, CarriedPrior, Listening, Shape
-from knowsam.prior.slice_flows import SliceFlows
+from knowsam.propagation.displacement_chains import DisplacementChains
+from knowsam.propagation.label_propagation import LabelPropagation, Outline
+from knowsam.propagation.slice_flows import SliceFlows
 
 if TYPE_CHECKING:
     from knowsam.data.annotation import LabelArray
+    from knowsam.propagation.propagated_labels import PropagatedLabels
 
 SIZE = 32
 SLICES = 12
@@ -28,10 +29,10 @@ def disc(radius: float, centre: tuple[float, float] = CENTRE) -> LabelArray:
     return (np.hypot(y - centre[0], x - centre[1]) < radius).astype(np.uint8)
 
 
-def shape_of(labels: LabelArray, classes: int = 2) -> Shape:
+def outline_of(labels: LabelArray, classes: int = 2) -> Outline:
     present = np.isin(np.arange(classes), labels)
     distances_px = signed_distances_mm(labels, classes, (1.0, 1.0))
-    return Shape(torch.from_numpy(distances_px), torch.from_numpy(present), is_empty=not labels.any())
+    return Outline(torch.from_numpy(distances_px), torch.from_numpy(present), is_empty=not labels.any())
 
 
 def textured(x_px: float) -> Tensor:
@@ -43,16 +44,16 @@ def textured(x_px: float) -> Tensor:
 
 def prior_of(
     painted: dict[int, LabelArray], *, classes: int = 2, planes: Tensor | None = None, **given: Any
-) -> CarriedPrior:
+) -> LabelPropagation:
     """Carry shapes along the tissue of the planes, or straight on if there are none."""
     flows = SliceFlows(torch.zeros(SLICES, SIZE, SIZE) if planes is None else planes, 0.0 if planes is None else 2.0)
     settings = {"slice_px": 1.0, "softness_px": 1.5, "cap_px": 10.0, "fade": 1.0} | given
-    prior = CarriedPrior(flows, **settings)
-    prior.update({index: shape_of(labels, classes) for index, labels in painted.items()})
+    prior = LabelPropagation(DisplacementChains(flows), **settings)
+    prior.update({index: outline_of(labels, classes) for index, labels in painted.items()})
     return prior
 
 
-def labels_at(prior: CarriedPrior, index: int, *, own: bool = False) -> LabelArray:
+def labels_at(prior: LabelPropagation, index: int, *, own: bool = False) -> LabelArray:
     labels: LabelArray = prior.at([index], own=own).probabilities.argmax(1)[0].numpy().astype(np.uint8)
     return labels
 
@@ -134,9 +135,9 @@ def test_far_beyond_nothing_is_left() -> None:
 
 
 def test_a_shape_blends_by_position_and_distance_is_that_to_the_nearer_slice() -> None:
-    carried = prior_of({2: disc(4), 10: disc(8)}).at([1, 4, 6, 9, 11])
-    assert carried.share.flatten().tolist() == [0.0, 0.25, 0.5, 0.875, 0.0]
-    assert carried.nearest_slices.flatten().tolist() == [1.0, 2.0, 4.0, 1.0, 1.0]
+    propagated = prior_of({2: disc(4), 10: disc(8)}).at([1, 4, 6, 9, 11])
+    assert propagated.position.flatten().tolist() == [0.0, 0.25, 0.5, 0.875, 0.0]
+    assert propagated.nearest_slices.flatten().tolist() == [1.0, 2.0, 4.0, 1.0, 1.0]
 
 
 def test_an_annotated_slice_is_told_by_the_others_only() -> None:
@@ -166,9 +167,9 @@ def test_nothing_can_be_said_of_the_only_annotated_slice() -> None:
 
 
 def test_background_alone_says_nothing() -> None:
-    assert not prior_of({}).says_something
-    assert not prior_of({2: disc(0), 6: disc(0)}).says_something
-    assert prior_of({2: disc(0), 6: disc(3)}).says_something
+    assert not prior_of({}).can_propagate
+    assert not prior_of({2: disc(0), 6: disc(0)}).can_propagate
+    assert prior_of({2: disc(0), 6: disc(3)}).can_propagate
 
 
 def test_slices_are_told_apart_in_the_order_asked_for() -> None:
@@ -198,7 +199,7 @@ def test_a_change_matters_to_the_slices_beside_it_and_is_the_same_as_building_an
 ) -> None:
     """Discs are named by their radius; what is the same in both is the same object."""
     before = {2: 4, 6: 6, 10: 4}
-    shapes = {radius: shape_of(disc(radius)) for radius in {*before.values(), *after.values()}}
+    shapes = {radius: outline_of(disc(radius)) for radius in {*before.values(), *after.values()}}
     prior, anew = (prior_of({}, planes=textured(1.0)) for _ in range(2))
     assert prior.update({index: shapes[radius] for index, radius in before.items()}) == list(range(SLICES))
     former = prior.at(range(SLICES))
@@ -214,38 +215,38 @@ def test_a_change_matters_to_the_slices_beside_it_and_is_the_same_as_building_an
         assert torch.equal(now[others], then[others])
 
 
-def some_carried() -> Carried:
+def some_propagated() -> PropagatedLabels:
     return prior_of({0: halves(9), 4: disc(5)}, classes=3).at([1, 2, 11])
 
 
 def test_the_channels_are_both_shapes_their_blend_and_the_distance() -> None:
-    carried = some_carried()
-    channels = carried.channels
+    propagated = some_propagated()
+    channels = propagated.channels
     assert channels.shape == (3, 12, SIZE, SIZE)
     assert channels.abs().max() <= 1
     lower, upper, blend, far = channels.chunk(4, dim=1)
-    assert torch.equal(lower > 0, carried.lower > 0)
-    assert torch.equal(upper > 0, carried.upper > 0)
-    torch.testing.assert_close((blend + 1) / 2, carried.probabilities)
+    assert torch.equal(lower > 0, propagated.lower > 0)
+    assert torch.equal(upper > 0, propagated.upper > 0)
+    torch.testing.assert_close((blend + 1) / 2, propagated.probabilities)
     assert far[0].unique().numel() == 1
     assert far[0, 0, 0, 0] < far[1, 0, 0, 0] < far[2, 0, 0, 0]
 
 
-def test_without_doubt_a_slice_is_shown_its_own_shape_and_with_all_doubt_what_is_carried() -> None:
-    carried = some_carried()
-    own = shape_of(halves(3), 3).distances_px.expand(3, -1, -1, -1)
-    certain = carried.nearer(own, torch.zeros(3, 1, 1, 1))
+def test_at_a_mixing_rate_of_zero_a_slice_has_its_own_outline_and_at_one_the_propagated_one() -> None:
+    propagated = some_propagated()
+    own = outline_of(halves(3), 3).distances_px.expand(3, -1, -1, -1)
+    certain = propagated.mixed_with(own, torch.zeros(3, 1, 1, 1))
     torch.testing.assert_close((certain.lower, certain.upper), (own, own))
     assert (certain.nearest_slices < 1).all()
-    doubted = carried.nearer(own, torch.ones(3, 1, 1, 1))
-    torch.testing.assert_close(doubted, carried)
+    doubted = propagated.mixed_with(own, torch.ones(3, 1, 1, 1))
+    torch.testing.assert_close(doubted, propagated)
 
 
-def test_half_in_doubt_lies_halfway() -> None:
-    carried = some_carried()
-    own = torch.zeros_like(carried.lower)
-    half = carried.nearer(own, torch.full((3, 1, 1, 1), 0.5))
-    torch.testing.assert_close((half.lower, half.upper), (carried.lower / 2, carried.upper / 2))
+def test_at_a_mixing_rate_of_one_half_it_lies_halfway() -> None:
+    propagated = some_propagated()
+    own = torch.zeros_like(propagated.lower)
+    half = propagated.mixed_with(own, torch.full((3, 1, 1, 1), 0.5))
+    torch.testing.assert_close((half.lower, half.upper), (propagated.lower / 2, propagated.upper / 2))
     assert half.nearest_slices.flatten().tolist() == [0.5, 1.0, 3.5]
 
 
@@ -270,44 +271,22 @@ def test_beyond_the_outermost_annotated_slice_everything_may_be_wrong() -> None:
     assert prior_of({2: disc(6), 6: disc(6)}).at([0, 9]).expected_error.flatten().tolist() == [1.0, 1.0]
 
 
-@pytest.mark.parametrize(
-    ("student_error", "caution", "most", "share"),
-    [(0.5, 1.0, 1.0, 0.5), (0.5, 3.0, 1.0, 0.25), (0.0, 3.0, 1.0, 1.0), (0.0, 3.0, 0.3, 0.3), (1.0, 1.0, 1.0, 0.2)],
-)
-def test_students_and_shapes_are_weighed_by_the_squares_of_their_errors(
-    student_error: float, caution: float, most: float, share: float
-) -> None:
-    carried = prior_of({2: disc(5, (16.0, 8.0)), 8: disc(5, (16.0, 24.0))}).at([5])
-    _, found = carried.joined(carried.probabilities, Listening(student_error, most, 0.0, caution))
-    assert found.item() == pytest.approx(share, abs=1e-4)
+def test_two_propagations_share_what_was_followed_and_each_reaches_its_own_slices() -> None:
+    flows = SliceFlows(textured(1.0), 2.0)
+    followed = list[int]()
+    chains_of = flows.chains
 
+    def chains(sources: list[int], ends: list[int]) -> list[Tensor]:
+        followed.extend(sources)
+        return chains_of(sources, ends)
 
-def test_beside_an_annotated_slice_students_have_little_to_say() -> None:
-    carried = prior_of({2: disc(5, (16.0, 8.0)), 8: disc(5, (16.0, 24.0))}).at([2, 3, 5], own=True)
-    _, shares = carried.joined(carried.probabilities, Listening(0.0, 0.6, 2.0, 1.0))
-    torch.testing.assert_close(shares.flatten(), torch.tensor([0.0, 0.2, 0.36]))
-
-
-def test_students_of_proven_error_are_believed_more_where_they_contradict_the_shapes() -> None:
-    carried = prior_of({2: disc(5, (16.0, 8.0)), 8: disc(5, (16.0, 24.0))}).at([5])
-    proven = Listening(0.5, 1.0, 0.0, 1.0, is_proven=True)
-    _, agreeing = carried.joined(carried.probabilities, proven)
-    assert agreeing.item() == pytest.approx(0.5, abs=1e-4)
-    _, contrary = carried.joined(1 - carried.probabilities, proven)
-    assert contrary.item() == pytest.approx(0.75 / (0.75 + 0.25), abs=1e-4)
-    _, guessed = carried.joined(1 - carried.probabilities, replace(proven, is_proven=False))
-    assert guessed.item() == pytest.approx(0.5, abs=1e-4)
-
-
-def test_position_decides_between_two_structures_that_follow_each_other_and_students_whether_there_is_any() -> None:
-    """Class 1 below gives way to class 2 above, in the same place; the students see class 2 in the left half of it."""
-    carried = prior_of({0: disc(6), 6: 2 * disc(6)}, classes=3).at([1, 5])
-    students = torch.zeros(2, 3, SIZE, SIZE)
-    students[:, 2, :, : SIZE // 2] = 1.0
-    students[:, 0, :, SIZE // 2 :] = 1.0
-    found, share = carried.joined(students, Listening(0.1, 1.0, 0.0, 1.0, is_proven=True))
-    assert share.min() > 0.9
-    left, right = found[:, :, SIZE // 2, SIZE // 2 - 3], found[:, :, SIZE // 2, SIZE // 2 + 3]
-    assert left.argmax(dim=1).tolist() == [1, 2]
-    assert right.argmax(dim=1).tolist() == [0, 0]
-    torch.testing.assert_close(found.sum(dim=1), torch.ones(2, SIZE, SIZE))
+    flows.chains = chains  # type: ignore[method-assign, assignment]
+    shared = DisplacementChains(flows)
+    one, other = (LabelPropagation(shared, slice_px=1.0, softness_px=1.5, cap_px=10.0, fade=1.0) for _ in range(2))
+    outlines = {index: outline_of(disc(6)) for index in (2, 6, 10)}
+    one.update({index: outlines[index] for index in (2, 10)})
+    other.update(outlines)
+    assert sorted(followed) == [2, 2, 6, 6, 10, 10]
+    alone = prior_of({}, planes=textured(1.0))
+    alone.update({index: outlines[index] for index in (2, 10)})
+    torch.testing.assert_close(one.at(range(SLICES)).lower, alone.at(range(SLICES)).lower)

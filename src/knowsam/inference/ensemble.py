@@ -1,0 +1,97 @@
+"""The ensemble of students and propagated labels: how far each counts in each slice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from knowsam.data.annotation import BACKGROUND
+from knowsam.propagation.propagated_labels import slice_dice
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from knowsam.propagation.propagated_labels import PropagatedLabels
+
+_SMALLEST_VARIANCE = 1e-8
+"""Gives students without any error their weight where both sides agree, and keeps divisors from zero."""
+
+
+@dataclass(frozen=True)
+class EnsembleWeight:
+    """How far the students count beside propagated labels.
+
+    Parameters
+    ----------
+    student_error : in 1 - Dice: held-out, or by a proxy, see `is_held_out`.
+    limit : their weight far from any annotated slice.
+    half_distance_slices : distance from the nearest annotated slice at which they have half of it.
+    error_penalty : how much more their error weighs than that of propagated labels.
+    is_held_out : whether the error was measured in slices that the students have not learnt from; if not, a proxy was:
+        their disagreement with propagated labels right beside annotated slices, where these are nearly exact.
+    """
+
+    student_error: float
+    limit: float
+    half_distance_slices: float
+    error_penalty: float
+    is_held_out: bool = False
+
+
+STUDENTS_ALONE = EnsembleWeight(student_error=0.0, limit=1.0, half_distance_slices=0.0, error_penalty=0.0)
+"""Propagated labels have no part in the prediction, but for annotated slices themselves."""
+
+
+def ensemble(propagated: PropagatedLabels, students: Tensor, weight: EnsembleWeight) -> tuple[Tensor, Tensor]:
+    """Blend the probabilities of the students with propagated labels.
+
+    Parameters
+    ----------
+    students : (B, C, H, W), their probabilities.
+
+    Returns
+    -------
+    Probabilities (B, C, H, W), and the weight (B, 1, 1, 1) that the students have in them.
+    """
+    students = _with_order_of_structures(propagated, students)
+    share = _student_weight(propagated, students, weight)
+    return propagated.probabilities.lerp(students, share), share
+
+
+def _with_order_of_structures(propagated: PropagatedLabels, students: Tensor) -> Tensor:
+    """Let position decide between two structures where one side says the one and the other side the other.
+
+    A border parallel to the slices falls somewhere between two annotated ones. Students know slices of either
+    structure, but hardly any in which one gives way to the other, and would move all of a slice across the border.
+    """
+    lower, upper = (side.argmax(dim=1, keepdim=True) for side in (propagated.lower, propagated.upper))
+    at_border = (lower != upper) & (lower != BACKGROUND) & (upper != BACKGROUND)
+    structures = propagated.probabilities[:, 1:]
+    any_structure = 1 - students[:, :1]
+    by_position = any_structure * structures / structures.sum(dim=1, keepdim=True).clamp_min(_SMALLEST_VARIANCE)
+    return torch.where(at_border, torch.cat([students[:, :1], by_position], dim=1), students)
+
+
+def _student_weight(propagated: PropagatedLabels, students: Tensor, weight: EnsembleWeight) -> Tensor:
+    """Return the weight of the students, (B, 1, 1, 1).
+
+    The errors of both are weighed as variances are; but near an annotated slice nobody knows better than its outline.
+    Were both errors independent, their variances would add up to that of the contradiction: where the students' own is
+    a held-out one, what is left of it is that of the propagated labels.
+    """
+    variance = propagated.expected_error**2
+    if weight.is_held_out:
+        variance = variance.maximum(_contradiction(propagated, students) ** 2 - weight.student_error**2)
+    variance = variance + _SMALLEST_VARIANCE
+    by_error = variance / (variance + weight.error_penalty * weight.student_error**2)
+    distance = propagated.nearest_slices
+    by_distance = weight.limit * distance / (distance + weight.half_distance_slices).clamp_min(1e-12)
+    return torch.minimum(by_error, by_distance)
+
+
+def _contradiction(propagated: PropagatedLabels, students: Tensor) -> Tensor:
+    """Return 1 - Dice, (B, 1, 1, 1), between the students and the propagated labels."""
+    dice = slice_dice(students.argmax(dim=1), propagated.probabilities.argmax(dim=1), propagated.lower.shape[1])
+    return 1 - dice.view(-1, 1, 1, 1)

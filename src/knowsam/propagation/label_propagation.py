@@ -1,0 +1,171 @@
+"""Label propagation by registration: annotated slices, brought to the slices between them and blended.
+
+Signed distances of each annotated slice follow the displacements of neighbouring slices. A slice between two annotated
+ones gets one outline from each side; their probabilities ``softmax(distance / softness)`` are blended by position.
+No network is involved. `benchmarks/README.md` compares it with plain interpolation.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from knowsam.propagation.displacement_chains import DOWN, UP
+from knowsam.propagation.propagated_labels import PropagatedLabels
+from knowsam.propagation.registration import displaced
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from knowsam.propagation.displacement_chains import DisplacementChains, Way
+
+
+@dataclass(frozen=True, eq=False)
+class Outline:
+    """The outline of every class in one annotated slice.
+
+    Parameters
+    ----------
+    distances_px : (C, H, W), signed distances in network pixels, positive inside.
+    present : (C,), bool, whether the slice holds the class.
+    is_empty : whether it holds background only.
+    """
+
+    distances_px: Tensor
+    present: Tensor
+    is_empty: bool
+
+    def to(self, device: torch.device) -> Outline:
+        """Return the outline on a device."""
+        return Outline(self.distances_px.to(device), self.present.to(device), self.is_empty)
+
+
+class LabelPropagation:
+    """Propagates the labels of one volume's annotated slices to all its slices.
+
+    Parameters
+    ----------
+    chains : displacements between the slices of the volume; may be shared.
+    slice_px : distance of neighbouring slices in network pixels.
+    softness_px : distance over which a structure fades into the next.
+    cap_px : distance beyond which nothing is further away.
+    fade : px by which an outline shrinks for each px beyond the outermost annotated slice.
+    """
+
+    def __init__(
+        self, chains: DisplacementChains, *, slice_px: float, softness_px: float, cap_px: float, fade: float
+    ) -> None:
+        self._chains = chains
+        self._slice_px, self._softness_px, self._cap_px, self._fade = slice_px, softness_px, cap_px, fade
+        self._outlines: dict[int, Outline] = {}
+        self._annotated: tuple[int, ...] = ()
+
+    @property
+    def can_propagate(self) -> bool:
+        """Whether there is any structure to propagate; if not, nothing may be asked."""
+        return any(not outline.is_empty for outline in self._outlines.values())
+
+    @property
+    def annotated(self) -> tuple[int, ...]:
+        """The slices that are propagated from, ascending."""
+        return self._annotated
+
+    def update(self, outlines: Mapping[int, Outline]) -> list[int]:
+        """Take other outlines.
+
+        Returns
+        -------
+        The slices whose propagated labels have changed, ascending.
+        """
+        both = {*outlines, *self._outlines}
+        changed = [index for index in both if outlines.get(index) is not self._outlines.get(index)]
+        self._outlines = dict(outlines)
+        self._annotated = tuple(sorted(outlines))
+        self._chains.follow(self, _reach(self._annotated, self._chains.slices))
+        return sorted({beside for index in changed for beside in _between_others(index, both, self._chains.slices)})
+
+    def at(self, indices: Sequence[int], *, own: bool = False) -> PropagatedLabels:
+        """Return the labels propagated to some slices.
+
+        Parameters
+        ----------
+        own : give an annotated slice its own labels; by default those propagated to it, as if it were not annotated.
+        """
+        sources = [(index, index) if own and index in self._outlines else self._beside(index) for index in indices]
+        lower = self._propagated(indices, sources)
+        upper = self._propagated(indices, [(after, before) for before, after in sources])
+        positions = [
+            (index - before) / (after - before) if before != after else 0.0
+            for index, (before, after) in zip(indices, sources, strict=True)
+        ]
+        nearest = [
+            float(min(abs(index - before), abs(index - after)))
+            for index, (before, after) in zip(indices, sources, strict=True)
+        ]
+        position, nearest_slices = torch.tensor([positions, nearest]).to(lower.device, non_blocking=lower.is_cuda)[
+            :, :, None, None, None
+        ]
+        return PropagatedLabels(lower, upper, position, nearest_slices, self._softness_px)
+
+    def own(self, indices: Sequence[int]) -> Tensor:
+        """Return the signed distances (B, C, H, W), in px, in annotated slices themselves."""
+        distances = torch.stack([self._outlines[index].distances_px for index in indices])
+        return distances.clamp(-self._cap_px, self._cap_px)
+
+    def _beside(self, index: int) -> tuple[int, int]:
+        """Return the nearest annotated slices below and above; twice the outermost one beyond it."""
+        place = bisect_left(self._annotated, index)
+        below, above = self._annotated[:place], self._annotated[bisect_right(self._annotated, index) :]
+        if not below and not above:
+            raise ValueError("no other slice is annotated, so that nothing can be propagated")
+        return (below or above[:1])[-1], (above or below[-1:])[0]
+
+    def _propagated(self, indices: Sequence[int], sources: Sequence[tuple[int, int]]) -> Tensor:
+        """Return the distances (B, C, H, W) propagated to slices from the first of their two sources."""
+        distances = torch.stack([self._distances(source, other) for source, other in sources])
+        ways = zip(indices, sources, strict=True)
+        flow = torch.stack([self._chains.displacements(source, index) for index, (source, _) in ways])
+        found = displaced(distances, flow.float())
+        beyond_slices = [
+            float(abs(index - source)) * (source == other)
+            for index, (source, other) in zip(indices, sources, strict=True)
+        ]
+        if any(beyond_slices):
+            shrunk = torch.tensor(beyond_slices).to(found.device, non_blocking=found.is_cuda).view(-1, 1, 1, 1)
+            shrunk = shrunk * (self._fade * self._slice_px)
+            found = torch.cat([found[:, :1] + shrunk, found[:, 1:] - shrunk], dim=1)
+        return found.clamp(-self._cap_px, self._cap_px)
+
+    def _distances(self, source: int, other: int) -> Tensor:
+        """Return the distances (C, H, W) in an annotated slice, to be blended with those of another.
+
+        A class that is absent here is everywhere as far away as it reaches deep in the other slice, so that it ends
+        halfway between them.
+        """
+        outline, opposite = self._outlines[source], self._outlines[other]
+        if outline is opposite:
+            return outline.distances_px
+        depth_px = opposite.distances_px.amax(dim=(1, 2)).clamp(0, self._cap_px)
+        ends_here = (opposite.present & ~outline.present)[:, None, None]
+        return torch.where(ends_here, -depth_px[:, None, None], outline.distances_px)
+
+
+def _reach(annotated: Sequence[int], slices: int) -> dict[Way, int]:
+    """Return how many slices each annotated one is propagated to, upward and downward: as far as the next one."""
+    bounds = [0, *annotated, slices - 1]
+    return {
+        (source, side): abs(bounds[place + side] - source)
+        for place, source in enumerate(annotated, start=1)
+        for side in (UP, DOWN)
+    }
+
+
+def _between_others(index: int, annotated: Collection[int], slices: int) -> range:
+    """Return the slices round an annotated one, from the next annotated one below to the next one above."""
+    below = max((other for other in annotated if other < index), default=0)
+    above = min((other for other in annotated if other > index), default=slices - 1)
+    return range(below, above + 1)

@@ -1,0 +1,136 @@
+"""What a session is told while it works: pause, stop and another slice to watch are obeyed at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from knowsam.training.events import (
+    Event,
+    Pause,
+    Resume,
+    SliceAnnotated,
+    Stage,
+    StageChanged,
+    Stop,
+    Watch,
+)
+from knowsam.training.interruption import Interrupted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from knowsam.training.intake import Intake
+    from knowsam.training.live_refresh import LiveRefresh
+    from knowsam.training.mailbox import Mailbox
+
+
+class Conversation:
+    """Reads the mailbox between two pieces of work, and shows what can be shown of what was read.
+
+    Attributes
+    ----------
+    stage : what the session is doing, but for pauses.
+    live : sends predictions; None until there are any.
+    watched : what somebody looks at; None before anybody does.
+    is_stopping : whether the session is to end.
+    is_closing : whether it is to end without bringing predictions up to date.
+    """
+
+    def __init__(self, mailbox: Mailbox, intake: Intake) -> None:
+        self._mailbox, self._intake = mailbox, intake
+        self.stage = Stage.PREPARING
+        self.live: LiveRefresh | None = None
+        self.watched: Watch | None = None
+        self.is_stopping = self.is_closing = False
+
+    def enter(self, stage: Stage) -> StageChanged:
+        """Go on to another stage."""
+        self.stage = stage
+        return StageChanged(stage)
+
+    def begin_to_show(self, live: LiveRefresh) -> None:
+        """Show predictions from now on."""
+        self.live = live
+        if self.watched is not None:
+            live.watch(self.watched.case, self.watched.index)
+
+    def obey(self, *, paused: bool = False) -> Iterator[Event]:
+        """Read all messages; those that training has to take in wait for `take_in`."""
+        self._mailbox.heed()
+        while paused or not self._mailbox.is_empty:
+            match message := self._mailbox.get():
+                case Stop():
+                    self.is_closing = self.is_stopping or self.stage is Stage.REFRESHING or not message.refresh
+                    self.is_stopping = True
+                    return
+                case Pause():
+                    if not paused:
+                        yield StageChanged(Stage.PAUSED)
+                    paused = True
+                    yield from self._show_watched()
+                case Resume():
+                    if paused:
+                        yield StageChanged(self.stage)
+                    paused = False
+                case Watch():
+                    self._watch(message)
+                    if paused:
+                        yield from self._show_watched()
+                case _:
+                    self._intake.put(message)
+                    if paused and isinstance(message, SliceAnnotated):
+                        yield from self._preview(message)
+
+    def until_done(self, work: Callable[[], None]) -> Iterator[Event]:
+        """Work on no budget, anew after each pause that breaks it off, unless the session is to end."""
+        while not self.is_stopping:
+            try:
+                work()
+            except Interrupted:
+                yield from self.obey()
+            else:
+                return
+
+    def take_in(self) -> Iterator[Event]:
+        """Let training know of what was painted."""
+        assert self.live is not None
+        yield from self._intake.take_in(self.live, self.until_done)
+
+    def show_propagated(self) -> Iterator[Event]:
+        """Send slices that other labels are propagated to at once: it takes no training to know better."""
+        while self.live is not None and self.live.can_show and self.live.has_urgent and not self.is_stopping:
+            yield self.live.some()
+            yield from self.obey()
+
+    def refresh(self, seconds: float) -> Iterator[Event]:
+        """Send predictions to whoever watches, after training for some time."""
+        if self.live is not None and self.live.can_show:
+            for ready in self.live.beside(seconds):
+                yield ready
+                yield from self.obey()
+                if self.is_stopping:
+                    break
+
+    def refresh_all(self) -> Iterator[Event]:
+        """Predict every outdated slice of whoever watches, unless they want it ended."""
+        while self.live is not None and self.live.outdated and not self.is_closing:
+            yield self.live.some()
+            yield from self.obey()
+            yield from self.take_in()
+
+    def _watch(self, message: Watch) -> None:
+        self.watched = message
+        if self.live is not None:
+            self.live.watch(message.case, message.index)
+
+    def _show_watched(self) -> Iterator[Event]:
+        if self.live is not None and self.live.can_show and self.live.watched_is_outdated:
+            yield self.live.some()
+
+    def _preview(self, message: SliceAnnotated) -> Iterator[Event]:
+        """Show while training stands still what a correction changes beside it."""
+        if self.live is None or not self.live.can_show:
+            return
+        self._intake.preview(message, self.live)
+        while self.live.has_urgent and self._mailbox.is_empty:
+            yield self.live.some()

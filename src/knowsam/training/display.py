@@ -1,0 +1,87 @@
+"""What is shown of the slices nobody has painted: propagated labels, and the students as far as they have a weight."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from knowsam.inference.predictor import Predictor
+from knowsam.training.events import Shown, Source
+
+if TYPE_CHECKING:
+    from knowsam.config import Config
+    from knowsam.data.annotation import LabelClass
+    from knowsam.data.case import Case
+    from knowsam.inference.ensemble import EnsembleWeight
+    from knowsam.models.students import Students
+    from knowsam.training.network_volumes import NetworkVolumes
+
+
+class Display:
+    """Predicts for whoever watches, and says what the predictions are made of.
+
+    Parameters
+    ----------
+    volumes : their slices and propagated labels.
+    cases : the volumes with the annotation that is propagated; kept up to date by whoever annotates.
+    students : None shows propagated labels alone.
+
+    Attributes
+    ----------
+    weight : of the students where labels are propagated; None gives them none.
+    has_learnt : whether the students know anything.
+    dice : held-out Dice of what is shown, see `Shown`.
+    version : grows whenever other students, weights, planes or classes make all predictions outdated.
+    """
+
+    def __init__(
+        self,
+        volumes: NetworkVolumes,
+        config: Config,
+        cases: list[Case],
+        students: Students | None = None,
+    ) -> None:
+        self.volumes, self.config, self.cases, self.students = volumes, config, cases, students
+        self.weight: EnsembleWeight | None = None
+        self.has_learnt = False
+        self.dice: float | None = None
+        self.version = 0
+
+    def show_students(self, weight: EnsembleWeight | None, dice: float | None) -> None:
+        """Show what the students know from now on, with another weight."""
+        self.weight, self.dice = weight, dice
+        self.has_learnt = True
+        self.version += 1
+
+    @property
+    def classes(self) -> tuple[LabelClass, ...]:
+        """Background first."""
+        return self.cases[0].annotation.classes
+
+    def turn_to(self, volumes: NetworkVolumes) -> None:
+        """Predict on other planes, or other classes, from now on."""
+        self.volumes, self.dice = volumes, None
+        self.version += 1
+
+    def can_predict(self, case: int) -> bool:
+        """Tell whether there is anything to show of a volume."""
+        return self.has_learnt or self.volumes.can_propagate(case)
+
+    def predictor(self, case: int) -> Predictor:
+        """Return the predictor of one volume as it is now."""
+        propagation = self.volumes.propagations[case]
+        return Predictor(
+            self.volumes.slices[case],
+            self.config,
+            len(self.classes),
+            self.students,
+            None if propagation is None else propagation.for_display,
+            self.weight,
+        )
+
+    def shown(self, case: int) -> Shown:
+        """Say what predictions of a volume are made of."""
+        if not self.volumes.can_propagate(case):
+            return Shown(Source.STUDENTS, 1.0, self.dice)
+        if self.weight is None:
+            return Shown(Source.PROPAGATION, 0.0, self.dice)
+        return Shown(Source.ENSEMBLE, self.weight.limit, self.dice)

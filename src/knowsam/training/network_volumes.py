@@ -1,0 +1,122 @@
+"""Volumes as networks and label propagation see them: planes on the device, and labels propagated between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from knowsam.data.window import Window, annotated_box, pixel_size_mm, plane_for, window_at, with_margin
+from knowsam.inference.planes import NetworkSlices, network_planes
+from knowsam.training.volume_propagation import VolumePropagation
+
+if TYPE_CHECKING:
+    from knowsam.config import Config
+    from knowsam.data.annotation import LabelSlice
+    from knowsam.data.case import Case
+    from knowsam.training.interruption import Interruption
+
+
+class NetworkVolumes:
+    """The slices of some volumes on one plane, and the labels propagated in each volume.
+
+    Parameters
+    ----------
+    windows : one for each case, all with the same plane.
+    interruption : breaks off the preparation of the planes.
+
+    Attributes
+    ----------
+    planes : (N, H, W), the slices of all volumes, one volume after the other.
+    slices : of each volume, views into the planes.
+    propagations : of each volume; None where the shape prior is off.
+    """
+
+    def __init__(
+        self,
+        cases: Sequence[Case],
+        windows: Sequence[Window],
+        config: Config,
+        *,
+        device: torch.device,
+        interruption: Interruption | None = None,
+    ) -> None:
+        check = None if interruption is None else interruption.check
+        planes = [
+            network_planes(case.volume, case.annotation.axis, window, config.plane.clip_percent, check=check)
+            for case, window in zip(cases, windows, strict=True)
+        ]
+        # Views into the one tensor, so that a batch over several volumes is gathered by a single index.
+        self.planes = torch.cat(planes).to(device)
+        parts = self.planes.split([len(own) for own in planes])
+        self.slices = tuple(
+            NetworkSlices(own, window, case.annotation.axis, case.volume.shape)
+            for own, window, case in zip(parts, windows, cases, strict=True)
+        )
+        self.propagations = tuple(
+            VolumePropagation(case, own.planes, own.window, config.prior, check) if config.method.shape_prior else None
+            for case, own in zip(cases, self.slices, strict=True)
+        )
+        self.relabel(cases)
+
+    def relabel(self, cases: Sequence[Case]) -> None:
+        """Propagate all labels anew."""
+        for propagation, case in zip(self.propagations, cases, strict=True):
+            if propagation is not None:
+                propagation.relabel(case)
+
+    def annotate(self, case: int, label_slice: LabelSlice, classes: int) -> list[int]:
+        """Take in a painted slice; return the slices whose propagated labels it changes, ascending."""
+        propagation = self.propagations[case]
+        return [] if propagation is None else propagation.annotate(label_slice, classes)
+
+    def can_propagate(self, case: int) -> bool:
+        """Tell whether labels are propagated in a volume."""
+        propagation = self.propagations[case]
+        return propagation is not None and propagation.can_propagate
+
+
+def common_windows(cases: Sequence[Case], config: Config, pixel_mm: float | None = None) -> tuple[list[Window], float]:
+    """Return one window for each case, all of one plane and pixel size, and that pixel size in mm.
+
+    The plane holds the annotated box of every case with its margin. In a volume without annotation the window stands
+    where the others stand on average, relative to the slice.
+    """
+    boxes = {
+        number: with_margin(annotated_box(case.annotation), case.annotation.plane_shape, config.plane)
+        for number, case in enumerate(cases)
+        if case.annotation.slices
+    }
+    extents = [
+        tuple((stop[i] - start[i]) * cases[number].plane_spacing_mm[i] for i in range(2))
+        for number, (start, stop) in boxes.items()
+    ]
+    extent_mm = max(extent[0] for extent in extents), max(extent[1] for extent in extents)
+    finest = min(min(case.plane_spacing_mm) for case in cases)
+    pixel_mm = pixel_mm or pixel_size_mm(extent_mm, (finest, finest), config.plane.max_side_px)
+    plane = plane_for(extent_mm, pixel_mm)
+    centers = {number: _relative_center(cases[number], box) for number, box in boxes.items()}
+    average = tuple(np.mean(list(centers.values()), axis=0))
+    windows = []
+    for number, case in enumerate(cases):
+        relative = centers.get(number, average)
+        center = tuple(relative[i] * case.annotation.plane_shape[i] for i in range(2))
+        windows.append(window_at((center[0], center[1]), plane, pixel_mm, case.plane_spacing_mm))
+    return windows, pixel_mm
+
+
+def wider_windows(cases: Sequence[Case], config: Config, pixel_mm: float) -> tuple[list[Window], float]:
+    """Return windows round all that is painted by now, never finer than `pixel_mm`, and their pixel size in mm.
+
+    What was learnt at one pixel size is of little use at another.
+    """
+    _, finest_mm = common_windows(cases, config)
+    return common_windows(cases, config, max(finest_mm, pixel_mm))
+
+
+def _relative_center(case: Case, box: tuple[tuple[int, int], tuple[int, int]]) -> tuple[float, float]:
+    (top, left), (bottom, right) = box
+    height, width = case.annotation.plane_shape
+    return (top + bottom) / 2 / height, (left + right) / 2 / width

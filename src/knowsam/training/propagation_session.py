@@ -1,0 +1,161 @@
+"""Propagation without training: what is painted or corrected changes the slices beside it at once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from knowsam.data.annotation import IGNORE, LabelSlice
+from knowsam.errors import InputError, PredictionError
+from knowsam.inference.cpu_threads import CpuThreads
+from knowsam.inference.device import is_out_of_memory, memory_remedy
+from knowsam.training.display import Display
+from knowsam.training.events import ClassesChanged, Notice, SliceAnnotated, Stop, Watch
+from knowsam.training.interruption import Interrupted, Interruption
+from knowsam.training.live_refresh import LiveRefresh
+from knowsam.training.mailbox import Mailbox
+from knowsam.training.network_volumes import NetworkVolumes, common_windows, wider_windows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from knowsam.config import Config
+    from knowsam.data.annotation import Annotation, LabelClass
+    from knowsam.data.case import Case
+    from knowsam.training.events import Event, Message
+
+
+class PropagationSession:
+    """Keeps the predictions of one volume up to date while nobody trains.
+
+    It talks as a `TrainingSession` does: `SliceAnnotated`, `ClassesChanged`, `Watch` and `Stop` in, `PredictionReady`
+    out, in any thread. Before a training it shows propagated labels alone and builds no network. After one it shows its
+    students too, with the weight they ended with, and predicts anew only what has changed since.
+
+    Parameters
+    ----------
+    case : the volume with all that is annotated by now; at least one slice.
+    display : what an earlier training or propagation of this volume showed last; None before any.
+    """
+
+    def __init__(self, case: Case, config: Config, *, display: Display | None = None) -> None:
+        self._cases = [case] if display is None else display.cases
+        self._config = config if display is None else display.config
+        self._display = display
+        self._live: LiveRefresh | None = None
+        self._watched = Watch(None)
+        self._threads = CpuThreads()
+        self._interruption = Interruption(self._threads.adapt)
+        self._mailbox = Mailbox(self._interruption)
+        if self._display is not None:
+            self._live = LiveRefresh(self._display, share=self._config.training.refresh_share)
+            self._live.take_as_shown()
+            self._submit_changes(self._cases[0].annotation, case.annotation)
+
+    def submit(self, message: Message) -> None:
+        """Leave a message for the session; from any thread, returns at once."""
+        self._mailbox.put(message)
+
+    def run(self) -> Iterator[Event]:
+        """Predict what changes until a `Stop` is read.
+
+        Raises
+        ------
+        PredictionError
+            If memory runs out or the device fails. No `RuntimeError` ever leaves.
+        """
+        try:
+            with self._threads:
+                yield from self._run()
+        except (RuntimeError, MemoryError) as exc:
+            fault = memory_remedy(self._device) if is_out_of_memory(exc) else f"{exc}."
+            raise PredictionError(f"Labels cannot be propagated. {fault}") from exc
+
+    def _run(self) -> Iterator[Event]:
+        while True:
+            if self._live is None:
+                self._prepare()
+            while self._live is not None and self._mailbox.is_empty and self._live.can_show and self._live.has_urgent:
+                yield self._live.some()
+            match message := self._mailbox.get():
+                case Stop():
+                    return
+                case Watch():
+                    self._watched = message
+                    if self._live is not None:
+                        self._live.watch(message.case, message.index)
+                case ClassesChanged():
+                    self._change_classes(message.classes)
+                case SliceAnnotated():
+                    try:
+                        self._annotate(message.label_slice)
+                    except InputError as error:
+                        yield Notice(str(error))
+
+    def _prepare(self) -> None:
+        """Build the network planes and propagate; where that is broken off, the mailbox says why."""
+        try:
+            volumes = self._network_volumes()
+        except Interrupted:
+            return
+        if self._display is None:
+            self._display = Display(volumes, self._config, self._cases)
+        else:
+            self._display.turn_to(volumes)
+        self._show_anew(self._display)
+
+    def _network_volumes(self) -> NetworkVolumes:
+        if self._display is None:
+            windows, _ = common_windows(self._cases, self._config)
+        else:
+            pixel_mm = self._display.volumes.slices[0].window.pixel_mm(self._cases[0].plane_spacing_mm)
+            windows, _ = wider_windows(self._cases, self._config, pixel_mm)
+        return NetworkVolumes(self._cases, windows, self._config, device=self._device, interruption=self._interruption)
+
+    def _show_anew(self, display: Display) -> None:
+        self._live = LiveRefresh(display, share=self._config.training.refresh_share)
+        self._live.watch(self._watched.case, self._watched.index)
+
+    def _annotate(self, label_slice: LabelSlice) -> None:
+        annotation = self._cases[0].annotation.with_slice(label_slice)
+        self._cases[0] = replace(self._cases[0], annotation=annotation)
+        if self._live is None or self._display is None:
+            return
+        volumes = self._display.volumes
+        if volumes.slices[0].window.leaves_out(label_slice.structures):
+            self._live = None
+            return
+        self._live.outdate_slices(0, volumes.annotate(0, label_slice, len(annotation.classes)))
+
+    def _change_classes(self, classes: tuple[LabelClass, ...]) -> None:
+        before = [label_class.value for label_class in self._cases[0].annotation.classes]
+        after = [label_class.value for label_class in classes]
+        self._cases[:] = [replace(case, annotation=case.annotation.with_classes(classes)) for case in self._cases]
+        if self._display is None or after == before:
+            return
+        if self._display.students is not None:
+            # Imported here, so that no network is loaded before a training.
+            from knowsam.models.class_heads import class_sources, students_with_classes
+
+            self._display.students = students_with_classes(self._display.students, class_sources(before, after))
+        self._display.volumes.relabel(self._cases)
+        self._display.turn_to(self._display.volumes)
+        self._show_anew(self._display)
+
+    def _submit_changes(self, before: Annotation, after: Annotation) -> None:
+        """Leave messages of all that was annotated since the display was shown last."""
+        if after.classes != before.classes:
+            self.submit(ClassesChanged(after.classes))
+            before = before.with_classes(after.classes)
+        for index in sorted({*before.slices, *after.slices}):
+            one, other = (annotation.slices.get(index) for annotation in (before, after))
+            if one is None or other is None or not np.array_equal(one.labels, other.labels):
+                nothing = np.full(after.plane_shape, IGNORE, np.uint8)
+                self.submit(SliceAnnotated(other or LabelSlice(after.axis, index, nothing)))
+
+    @property
+    def _device(self) -> torch.device:
+        return torch.device("cpu") if self._display is None else self._display.volumes.planes.device

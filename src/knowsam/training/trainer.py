@@ -1,0 +1,298 @@
+"""Everything that learns, and what it learns from: steps, validation and the students that predict."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from knowsam.data.sampling import SliceKey
+from knowsam.errors import InputError, TrainingError
+from knowsam.inference.device import is_out_of_memory
+from knowsam.models.class_heads import class_sources, students_with_classes
+from knowsam.training.best_students import BestStudents
+from knowsam.training.learner import Learner
+from knowsam.training.network_volumes import common_windows, wider_windows
+from knowsam.training.slices import TrainingSlices
+from knowsam.training.trained_model import TrainedModel
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from knowsam.config import Config
+    from knowsam.data.annotation import LabelClass, LabelSlice
+    from knowsam.data.case import Case
+    from knowsam.data.window import Window
+    from knowsam.training.display import Display
+    from knowsam.training.events import Validated
+    from knowsam.training.interruption import Interruption
+    from knowsam.training.model_selection import ModelSelection
+    from knowsam.training.plan import TrainingPlan
+    from knowsam.training.step import StepLosses
+
+
+class SmallerBatches(Exception):
+    """Memory ran out in a step; the next one is taken with fewer slices."""
+
+
+class Trainer:
+    """Networks, the slices they learn from, and the choice of the students that predict. It knows no time or message.
+
+    Parameters
+    ----------
+    cases : volumes with their annotations.
+    plan : what runs.
+    config : the settings as a person chose them.
+    selection : keeps the held-out slices.
+    interruption : breaks off steps, validation and preparation.
+
+    Attributes
+    ----------
+    steps : taken so far.
+    """
+
+    def __init__(
+        self,
+        cases: Sequence[Case],
+        plan: TrainingPlan,
+        config: Config,
+        selection: ModelSelection,
+        interruption: Interruption,
+        *,
+        seed: int,
+        sam_weights: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        self.cases = list(cases)
+        self.plan, self.config, self.selection = plan, config, selection
+        self.steps = 0
+        self.windows, self.pixel_mm = common_windows(
+            cases, config, None if plan.earlier is None else plan.earlier.pixel_mm
+        )
+        self._seed, self._sam_weights = seed, sam_weights
+        self._interruption = interruption
+        self._is_transfer = plan.is_transfer
+        self._labelled_batch = config.training.labelled_batch
+        self._unlabelled_batch = config.training.unlabelled_batch
+        self._best: BestStudents | None = None
+
+    def prepare(self) -> None:
+        """Build networks and network planes: too slow for the constructor, which the window's thread calls.
+
+        Raises
+        ------
+        Interrupted
+            If somebody asked for it; call it again then.
+        """
+        self.learner = Learner(
+            len(self.classes),
+            self.windows[0].plane,
+            self.plan.config,
+            device=self.plan.device,
+            seed=self._seed,
+            interruption=self._interruption,
+            sam_weights=self._sam_weights,
+            start_from=self.plan.earlier,
+        )
+        self.slices = self._training_slices(self.windows)
+        self.choose_holdout()
+        best = BestStudents(
+            self.learner,
+            self.selection,
+            self.cases,
+            self.slices.volumes,
+            config=self.config,
+            interruption=self._interruption,
+        )
+        if self.plan.earlier is not None:
+            best.start_from_here(self.annotated if self._is_transfer else ())
+        self._best = best
+
+    @property
+    def is_prepared(self) -> bool:
+        """Whether steps can be taken."""
+        return self._best is not None
+
+    @property
+    def display(self) -> Display:
+        """What is shown; once it is prepared."""
+        return self._prepared.display
+
+    @property
+    def classes(self) -> tuple[LabelClass, ...]:
+        """Background first."""
+        return self.cases[0].annotation.classes
+
+    @property
+    def annotated(self) -> list[SliceKey]:
+        """All annotated slices."""
+        annotations = [case.annotation for case in self.cases]
+        return [SliceKey(number, index) for number, own in enumerate(annotations) for index in own.annotated]
+
+    @property
+    def has_too_few(self) -> bool:
+        """Whether so few slices are annotated that a model of other volumes would forget more than it learns."""
+        return self._is_transfer and len(self.annotated) < self.config.training.adaptation_minimum
+
+    @property
+    def too_few_sentence(self) -> str:
+        """Why it does not learn, and what would let it."""
+        return (
+            f"{len(self.annotated)} annotated slices are too few for a model of other volumes, which would forget more "
+            "than it learns, so that it stays as it is. "
+            f"Annotate at least {self.config.training.adaptation_minimum} to let it learn."
+        )
+
+    @property
+    def introduction(self) -> list[str]:
+        """What teaches and what is learnt from, in sentences."""
+        labelled, held_out = len(self.slices.labelled_keys), len(self.selection.holdout)
+        kept = f", validating on {held_out} more." if held_out else "; too few to keep any for validation."
+        teacher = [] if self.learner.teacher is None else [str(self.learner.teacher.provenance)]
+        return [*teacher, f"Training on {labelled} annotated slices{kept}"]
+
+    def learn_from_few(self) -> None:
+        """Let a model of other volumes learn from however few slices are annotated."""
+        self._is_transfer = False
+
+    def step(self, progress: float) -> StepLosses:
+        """Take one step.
+
+        Raises
+        ------
+        TrainingError
+            If nothing is left to learn from, or the loss is not finite.
+        SmallerBatches
+            If memory ran out, but need not with fewer slices.
+        Interrupted
+            If somebody asked for it.
+        """
+        if not self.slices.labelled_keys:
+            raise TrainingError("No annotated slice is left to learn from. Paint one, then train again.")
+        unlabelled = self._unlabelled_batch if self.learner.uses_unlabelled else 0
+        try:
+            batch = self.slices.batch(self._labelled_batch, unlabelled)
+            losses = self.learner.step(batch, self.steps, progress)
+        except (RuntimeError, MemoryError) as exc:
+            if not is_out_of_memory(exc) or self._labelled_batch == self._unlabelled_batch == 1:
+                raise
+        else:
+            self.steps += 1
+            return losses
+        # Not inside the handler, whose traceback keeps the tensors of the step alive.
+        self._halve_batches()
+        raise SmallerBatches(
+            f"Memory ran out; going on with {self._labelled_batch} annotated and {self._unlabelled_batch} "
+            "unlabelled slices a step."
+        )
+
+    def _halve_batches(self) -> None:
+        self.learner.forget_step()
+        self._labelled_batch = max(self._labelled_batch // 2, 1)
+        self._unlabelled_batch = max(self._unlabelled_batch // 2, 1)
+
+    def validate(self) -> Validated:
+        """Measure the learning students, and let them predict if they are not worse.
+
+        Raises
+        ------
+        Interrupted
+            If somebody asked for it; nothing has changed then.
+        """
+        return self._prepared.validate(self.steps)
+
+    def annotate(self, number: int, label_slice: LabelSlice, *, by_hand: bool = True) -> list[int]:
+        """Take in a painted or corrected slice; call `choose_holdout` after the last one.
+
+        Returns
+        -------
+        The slices whose propagated labels it changes, ascending.
+
+        Raises
+        ------
+        InputError
+            If there is no such volume, or the slice does not belong to it.
+        """
+        self._change_case(number, label_slice)
+        self.selection.note_origin(SliceKey(number, label_slice.index), by_hand=by_hand)
+        self._prepared.forget_score()
+        return self.slices.annotate(number, label_slice)
+
+    def _change_case(self, number: int, label_slice: LabelSlice) -> None:
+        if not 0 <= number < len(self.cases):
+            raise InputError(f"Volume {number} was annotated, but there are {len(self.cases)}. Count them from 0.")
+        case = self.cases[number]
+        self.cases[number] = replace(case, annotation=case.annotation.with_slice(label_slice))
+
+    def change_classes(self, classes: tuple[LabelClass, ...]) -> None:
+        """Go on with other classes: known ones keep what was learnt of them."""
+        sources = class_sources([c.value for c in self.classes], [c.value for c in classes])
+        is_renamed_only = sources == list(range(len(self.classes)))
+        self.cases[:] = [replace(case, annotation=case.annotation.with_classes(classes)) for case in self.cases]
+        if is_renamed_only:
+            return
+        self.learner.change_classes(sources)
+        self.slices.relabel(self.cases)
+        self.display.students = students_with_classes(self._prepared.students, sources)
+        self._turn_display()
+
+    def widen(self) -> None:
+        """Train on the region round all that is painted by now; the networks keep what they have learnt.
+
+        Raises
+        ------
+        Interrupted
+            If somebody asked for it; call it again then.
+        """
+        windows, pixel_mm = wider_windows(self.cases, self.config, self.pixel_mm)
+        self.slices = self._training_slices(windows)
+        self.windows, self.pixel_mm = windows, pixel_mm
+        self.learner.change_plane(windows[0].plane)
+        self._turn_display()
+
+    def choose_holdout(self) -> None:
+        """Renew the hold-out and the streams of slices."""
+        self.selection.choose(self.cases)
+        self.slices.restart_streams(self.selection.holdout)
+        self.selection.note_trained(self.slices.labelled_keys)
+
+    def model(self) -> TrainedModel:
+        """Return what was learnt so far, as it can be saved and applied to other volumes.
+
+        Raises
+        ------
+        TrainingError
+            If nothing is prepared.
+        """
+        if self._best is None:
+            raise TrainingError("There is no model yet. Train first.")
+        return TrainedModel(
+            students=copy.deepcopy(self._best.students).cpu().eval(),
+            teacher=self.learner.teacher_state(),
+            teacher_origin=self.plan.teacher,
+            config=self.config,
+            plan=self.plan.to_dict(),
+            classes=self.classes,
+            axis=self.cases[0].annotation.axis,
+            pixel_mm=self.pixel_mm,
+            steps=self.steps,
+        )
+
+    @property
+    def _prepared(self) -> BestStudents:
+        assert self._best is not None
+        return self._best
+
+    def _turn_display(self) -> None:
+        self._prepared.forget_score()
+        self.display.turn_to(self.slices.volumes)
+
+    def _training_slices(self, windows: Sequence[Window]) -> TrainingSlices:
+        return TrainingSlices(
+            self.cases,
+            windows,
+            self.config,
+            device=self.plan.device,
+            seed=self._seed,
+            interruption=self._interruption,
+        )

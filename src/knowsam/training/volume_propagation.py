@@ -1,0 +1,165 @@
+"""Label propagation in one volume, for display and for training without what is held out."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from knowsam.data.annotation import SliceState
+from knowsam.inference.planes import network_outline
+from knowsam.propagation.displacement_chains import DisplacementChains
+from knowsam.propagation.label_propagation import LabelPropagation, Outline
+from knowsam.propagation.slice_flows import SliceFlows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from numpy.random import Generator
+    from torch import Tensor
+
+    from knowsam.config import PriorConfig
+    from knowsam.data.annotation import LabelSlice
+    from knowsam.data.case import Case
+    from knowsam.data.window import Window
+    from knowsam.propagation.propagated_labels import PropagatedLabels
+
+_FEWEST_SIMULATED = 4
+"""Annotated slices without a gap from which two can be left that are propagated to the others."""
+
+_CAP = 0.25
+"""Relative distance beyond which nothing is further away; see `knowsam.config.PriorConfig` for the unit."""
+
+
+class VolumePropagation:
+    """Two propagations in one volume: from all its annotated slices, and from those training may see.
+
+    What is displayed comes from all of them. The students are trained and validated with labels in which the held-out
+    slices have no part. Partly annotated slices have no outline, so they are not propagated. Where slices are annotated
+    without a gap nothing is propagated between them, but sparse annotation is simulated: now these, now those few
+    slices are propagated as if no other were annotated, so that the students learn how far to trust propagated labels
+    in a volume of which little is painted.
+
+    Parameters
+    ----------
+    planes : (N, H, W), the slices on the device.
+    check : called now and then; what it raises breaks the registration off.
+    """
+
+    def __init__(
+        self, case: Case, planes: Tensor, window: Window, config: PriorConfig, check: Callable[[], None] | None = None
+    ) -> None:
+        self._spacing_mm = case.plane_spacing_mm
+        self._pixel_mm = window.pixel_mm(self._spacing_mm)
+        self._window, self._device = window, planes.device
+        self._slices = len(planes)
+        side_px = math.sqrt(planes.shape[1] * planes.shape[2])
+        self._cap_px = _CAP * side_px
+        chains = DisplacementChains(SliceFlows(planes, config.reach * side_px if config.registration else 0.0, check))
+        self._from_all, self._from_training = (
+            LabelPropagation(
+                chains,
+                slice_px=case.volume.spacing_mm[case.annotation.axis] / self._pixel_mm,
+                softness_px=config.softness * side_px,
+                cap_px=self._cap_px,
+                fade=config.fade,
+            )
+            for _ in range(2)
+        )
+        self._outlines: dict[int, Outline] = {}
+        self._holdout: frozenset[int] = frozenset()
+        self._simulated: frozenset[int] = frozenset()
+
+    def relabel(self, case: Case) -> None:
+        """Take all outlines anew."""
+        classes = len(case.annotation.classes)
+        self._outlines = {}
+        for label_slice in case.annotation.slices.values():
+            self._take(label_slice, classes)
+        self._update()
+
+    def annotate(self, label_slice: LabelSlice, classes: int) -> list[int]:
+        """Take in one painted slice; return the slices whose propagated labels it changes, ascending."""
+        self._take(label_slice, classes)
+        return self._update()
+
+    def hold_out(self, indices: Collection[int]) -> None:
+        """Keep these slices from training and validation."""
+        self._holdout = frozenset(indices)
+        self._update()
+
+    @property
+    def can_propagate(self) -> bool:
+        """Whether anything is known of slices that nobody has painted."""
+        return _can_be_asked(self._from_all)
+
+    def for_display(self, indices: Sequence[int]) -> PropagatedLabels | None:
+        """Return what is known of slices, an annotated one's own labels included; None if nothing is."""
+        return self._from_all.at(indices, own=True) if self.can_propagate else None
+
+    def for_training(self, indices: Sequence[int]) -> PropagatedLabels | None:
+        """Return what is propagated from other slices that training may see; None if nothing is."""
+        return self._from_training.at(indices) if _can_be_asked(self._from_training) else None
+
+    def for_validation(self, indices: Sequence[int]) -> PropagatedLabels | None:
+        """Return what students are validated with: as for training, unless that is simulated, which tells nothing."""
+        return None if self.is_dense else self.for_training(indices)
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether slices are annotated without a gap, so that sparse annotation is simulated."""
+        return len(self._outlines) >= _FEWEST_SIMULATED and max(self._outlines) - min(self._outlines) < len(
+            self._outlines
+        )
+
+    def simulate_sparse_annotation(self, order: Generator) -> None:
+        """Propagate from other slices than before, of random number and place, where there is no gap."""
+        if self.is_dense:
+            structure = [index for index, outline in self._outlines.items() if not outline.is_empty]
+            self._simulated = _some_of(structure, order)
+            self._update()
+
+    def own(self, indices: Sequence[int]) -> Tensor | None:
+        """Return the signed distances (B, C, H, W) in slices that training propagates; None if one of them is not."""
+        return self._from_training.own(indices) if set(indices) <= set(self._from_training.annotated) else None
+
+    def next_to_annotated(self, most: int) -> list[int]:
+        """Return unannotated slices that training sees an annotation right beside, between the ends, `most` of them."""
+        beside = sorted({other for index in self._from_training.annotated for other in (index - 1, index + 1)})
+        known = [index for index in beside if index not in self._outlines and self.lies_between(index)]
+        return known[:: -(-len(known) // most)] if known else []
+
+    def lies_between(self, index: int) -> bool:
+        """Tell whether slices on both sides are propagated to this one in training."""
+        annotated = self._from_training.annotated
+        return bool(annotated) and annotated[0] < index < annotated[-1]
+
+    def _take(self, label_slice: LabelSlice, classes: int) -> None:
+        self._outlines.pop(label_slice.index, None)
+        if label_slice.state in (SliceState.COMPLETE, SliceState.BACKGROUND_ONLY):
+            outline = network_outline(
+                label_slice.labels, classes, self._window, self._spacing_mm, self._pixel_mm, self._cap_px
+            )
+            self._outlines[label_slice.index] = outline.to(self._device)
+
+    def _update(self) -> list[int]:
+        # What was propagated in a simulation may have been erased since.
+        seen = self._simulated & self._outlines.keys() if self.is_dense else self._outlines.keys()
+        self._from_training.update({index: self._outlines[index] for index in seen - self._holdout})
+        could_propagate = self.can_propagate
+        is_whole = len(self._outlines) == self._slices
+        changed = self._from_all.update({} if is_whole else self._outlines)
+        # With the second annotated slice there is something to say of all others, and without it nothing.
+        return changed if self.can_propagate == could_propagate else list(range(self._slices))
+
+
+def _some_of(structure: Sequence[int], order: Generator) -> frozenset[int]:
+    """Choose two to half of the slices that hold any structure; few as often as many."""
+    if len(structure) < _FEWEST_SIMULATED:
+        return frozenset()
+    count = round(math.exp(order.uniform(math.log(2), math.log(len(structure) / 2))))
+    return frozenset(int(index) for index in order.choice(structure, count, replace=False))
+
+
+def _can_be_asked(propagation: LabelPropagation) -> bool:
+    """Tell whether there is something to propagate, and to an annotated slice too, from which students learn."""
+    return propagation.can_propagate and len(propagation.annotated) > 1

@@ -1,0 +1,83 @@
+"""Students and propagated labels, weighed by their errors and by the distance from the annotated slices."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from knowsam.data.distances import signed_distances_mm
+from knowsam.inference.ensemble import EnsembleWeight, ensemble
+from knowsam.propagation.propagated_labels import PropagatedLabels
+
+if TYPE_CHECKING:
+    from knowsam.data.annotation import LabelArray
+
+SIZE = 32
+
+
+def disc(radius: float, column: float = 16.0) -> LabelArray:
+    y, x = np.mgrid[:SIZE, :SIZE]
+    return (np.hypot(y - 16.0, x - column) < radius).astype(np.uint8)
+
+
+def between(lower: LabelArray, upper: LabelArray, slices: int, *indices: int, classes: int = 2) -> PropagatedLabels:
+    """Return labels of slices between two annotated ones, so many slices apart, with nothing that moves."""
+    sides = [
+        torch.from_numpy(signed_distances_mm(labels, classes, (1.0, 1.0))).expand(len(indices), -1, -1, -1)
+        for labels in (lower, upper)
+    ]
+    position = torch.tensor([index / slices for index in indices]).view(-1, 1, 1, 1)
+    nearest = torch.tensor([float(min(index, slices - index)) for index in indices]).view(-1, 1, 1, 1)
+    return PropagatedLabels(*sides, position, nearest, softness_px=1.5)
+
+
+def apart(*indices: int) -> PropagatedLabels:
+    """Return labels between two discs that do not touch, six slices apart."""
+    return between(disc(5, 8.0), disc(5, 24.0), 6, *indices)
+
+
+@pytest.mark.parametrize(
+    ("student_error", "error_penalty", "limit", "share"),
+    [(0.5, 1.0, 1.0, 0.5), (0.5, 3.0, 1.0, 0.25), (0.0, 3.0, 1.0, 1.0), (0.0, 3.0, 0.3, 0.3), (1.0, 1.0, 1.0, 0.2)],
+)
+def test_students_and_propagated_labels_are_weighed_by_the_squares_of_their_errors(
+    student_error: float, error_penalty: float, limit: float, share: float
+) -> None:
+    propagated = apart(3)
+    _, found = ensemble(propagated, propagated.probabilities, EnsembleWeight(student_error, limit, 0.0, error_penalty))
+    assert found.item() == pytest.approx(share, abs=1e-4)
+
+
+def test_beside_an_annotated_slice_students_have_little_weight() -> None:
+    propagated = apart(0, 1, 3)
+    _, shares = ensemble(propagated, propagated.probabilities, EnsembleWeight(0.0, 0.6, 2.0, 1.0))
+    torch.testing.assert_close(shares.flatten(), torch.tensor([0.0, 0.2, 0.36]))
+
+
+def test_students_of_held_out_error_weigh_more_where_they_contradict_propagated_labels() -> None:
+    propagated = apart(3)
+    held_out = EnsembleWeight(0.5, 1.0, 0.0, 1.0, is_held_out=True)
+    _, agreeing = ensemble(propagated, propagated.probabilities, held_out)
+    assert agreeing.item() == pytest.approx(0.5, abs=1e-4)
+    _, contrary = ensemble(propagated, 1 - propagated.probabilities, held_out)
+    assert contrary.item() == pytest.approx(0.75 / (0.75 + 0.25), abs=1e-4)
+    _, by_proxy = ensemble(propagated, 1 - propagated.probabilities, replace(held_out, is_held_out=False))
+    assert by_proxy.item() == pytest.approx(0.5, abs=1e-4)
+
+
+def test_position_decides_between_two_structures_that_follow_each_other_and_students_whether_there_is_any() -> None:
+    """Class 1 below gives way to class 2 above, in the same place; the students see class 2 in the left half of it."""
+    propagated = between(disc(6), 2 * disc(6), 6, 1, 5, classes=3)
+    students = torch.zeros(2, 3, SIZE, SIZE)
+    students[:, 2, :, : SIZE // 2] = 1.0
+    students[:, 0, :, SIZE // 2 :] = 1.0
+    found, share = ensemble(propagated, students, EnsembleWeight(0.1, 1.0, 0.0, 1.0, is_held_out=True))
+    assert share.min() > 0.9
+    left, right = found[:, :, SIZE // 2, SIZE // 2 - 3], found[:, :, SIZE // 2, SIZE // 2 + 3]
+    assert left.argmax(dim=1).tolist() == [1, 2]
+    assert right.argmax(dim=1).tolist() == [0, 0]
+    torch.testing.assert_close(found.sum(dim=1), torch.ones(2, SIZE, SIZE))

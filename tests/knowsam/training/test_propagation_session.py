@@ -1,0 +1,198 @@
+"""What is shown while nobody trains, before a training and after one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from knowsam.data.annotation import BACKGROUND_CLASS, IGNORE, Annotation, LabelArray, LabelClass, LabelSlice
+from knowsam.data.case import Case
+from knowsam.data.volume import Grid, Volume
+from knowsam.training.events import (
+    ClassesChanged,
+    Event,
+    Notice,
+    PredictionReady,
+    SliceAnnotated,
+    Source,
+    Stop,
+    Watch,
+)
+from knowsam.training.propagation_session import PropagationSession
+from knowsam.training.schedule import Budget
+from knowsam.training.session import TrainingSession
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from knowsam.config import Config
+    from knowsam.training.display import Display
+    from knowsam.training.events import Message
+
+SQUARE = np.pad(np.ones((8, 8), np.uint8), 12)
+
+
+@pytest.fixture
+def config(still_config: Config) -> Config:
+    """Students alone."""
+    return still_config.with_values(variant="none", shape_prior=True)
+
+
+def told(session: PropagationSession, *messages: Message) -> list[PredictionReady]:
+    """Tell the session something, and let it run until all of it is shown."""
+    for message in messages:
+        session.submit(message)
+    shown = []
+    for event in session.run():
+        assert isinstance(event, PredictionReady)
+        shown.append(event)
+        if not session._live.has_urgent:  # type: ignore[union-attr]
+            session.submit(Stop())
+    return shown
+
+
+def latest(shown: list[PredictionReady]) -> dict[int, LabelArray]:
+    return {one.index: one.labels for ready in shown for one in ready.slices}
+
+
+def test_before_a_training_the_painted_slices_are_propagated_to_all_others(case: Case, config: Config) -> None:
+    shown = told(PropagationSession(case, config), Watch(5))
+    assert [one.index for one in shown[0].slices] == [5]
+    assert set(latest(shown)) == set(range(12))
+    assert {(ready.shown.source, ready.shown.student_weight) for ready in shown} == {(Source.PROPAGATION, 0.0)}
+    training = TrainingSession([case], budget=Budget(steps=1), config=config, device="cpu")
+    training.submit(Watch(5))
+    first = next(event for event in training.run() if isinstance(event, PredictionReady))
+    np.testing.assert_array_equal(latest(shown)[5], first.slices[0].labels)
+
+
+def test_a_painted_slice_changes_only_those_beside_it_and_erasing_it_changes_them_back(
+    case: Case, config: Config
+) -> None:
+    session = PropagationSession(case, config)
+    session.submit(Watch(5))
+    events = session.run()
+    before = latest([ready for _, ready in zip(range(12), _until_shown(session, events), strict=False)])
+    session.submit(SliceAnnotated(LabelSlice(0, 7, SQUARE)))
+    changed = latest(list(_until_shown(session, events)))
+    assert set(changed) == set(range(4, 12))
+    np.testing.assert_array_equal(changed[7], SQUARE)
+    assert (changed[6] != before[6]).any()
+    session.submit(SliceAnnotated(case.annotation.slices[7]))
+    again = latest(list(_until_shown(session, events)))
+    for index, labels in again.items():
+        np.testing.assert_array_equal(labels, before[index])
+
+
+def _until_shown(session: PropagationSession, events: Iterator[Event]) -> Iterator[PredictionReady]:
+    for event in events:
+        assert isinstance(event, PredictionReady)
+        yield event
+        if not session._live.has_urgent:  # type: ignore[union-attr]
+            return
+
+
+def test_a_partly_painted_slice_is_not_propagated(case: Case, config: Config) -> None:
+    session = PropagationSession(case, config)
+    partly = np.where(SQUARE == 1, SQUARE, np.uint8(IGNORE))
+    shown = told(session, Watch(5), SliceAnnotated(LabelSlice(0, 5, partly)))
+    assert not np.array_equal(latest(shown)[5], SQUARE)
+
+
+@pytest.fixture
+def display(case: Case, config: Config) -> Display:
+    session = TrainingSession([case], budget=Budget(steps=2), config=config, device="cpu")
+    list(session.run())
+    assert session.display is not None
+    return session.display
+
+
+def test_after_a_training_a_correction_changes_the_slices_beside_it_and_no_others(
+    case: Case, config: Config, display: Display
+) -> None:
+    corrected = Case(case.volume, case.annotation.with_slice(LabelSlice(0, 7, SQUARE)))
+    shown = told(PropagationSession(corrected, config, display=display), Watch(6))
+    assert set(latest(shown)) == set(range(4, 12))
+    np.testing.assert_array_equal(latest(shown)[7], SQUARE)
+
+
+def test_after_a_training_its_students_have_the_weight_they_ended_with(
+    case: Case, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("knowsam.training.best_students.agreement", lambda *_: 1.0)
+    session = TrainingSession([case], budget=Budget(steps=2), config=config, device="cpu")
+    list(session.run())
+    assert session.display is not None
+    weight = session.predictor().weight
+    assert weight is not None
+    after = PropagationSession(case, config, display=session.display)
+    shown = told(after, Watch(6), SliceAnnotated(LabelSlice(0, 7, SQUARE)))
+    assert {(ready.shown.source, ready.shown.student_weight) for ready in shown} == {(Source.ENSEMBLE, weight.limit)}
+    expected = session.display.predictor(0)
+    for prediction in expected.slices([5]):
+        np.testing.assert_array_equal(latest(shown)[5], prediction.labels)
+
+
+@pytest.mark.parametrize("is_trained", [False, True])
+def test_a_new_class_is_propagated_with_or_without_students(
+    case: Case, config: Config, display: Display, is_trained: bool
+) -> None:
+    classes = (BACKGROUND_CLASS, LabelClass(1, "ball", (1, 2, 3)), LabelClass(2, "cyst", (4, 5, 6)))
+    session = PropagationSession(case, config, display=display if is_trained else None)
+    shown = told(session, Watch(6), ClassesChanged(classes), SliceAnnotated(LabelSlice(0, 7, 2 * SQUARE)))
+    assert shown[-1].classes == classes
+    np.testing.assert_array_equal(latest(shown)[7], 2 * SQUARE)
+    assert set(latest(shown)) == set(range(12))
+
+
+@pytest.mark.parametrize("is_trained", [False, True])
+def test_the_region_grows_with_what_is_painted(ball: Volume, config: Config, is_trained: bool) -> None:
+    labels = np.zeros((5, 80, 80), np.uint8)
+    labels[[1, 3], 10:40, 10:40] = 1
+    volume = Volume(np.random.default_rng(0).random(labels.shape, np.float32), Grid(labels.shape, ball.grid.affine))
+    case = Case(volume, Annotation.from_labels(labels, axis=0))
+    tight = config.with_values(margin=0.0, min_margin_px=0)
+    display = None
+    if is_trained:
+        training = TrainingSession([case], budget=Budget(steps=1), config=tight, device="cpu")
+        list(training.run())
+        display = training.display
+    beyond = np.zeros((80, 80), np.uint8)
+    beyond[60:70, 60:70] = 1
+    session = PropagationSession(case, tight, display=display)
+    shown = told(session, Watch(3), SliceAnnotated(LabelSlice(0, 3, beyond)))
+    # At its corners a square is rounder on coarser planes.
+    assert (latest(shown)[3] == beyond).mean() > 0.999
+
+
+def test_a_slice_that_does_not_belong_is_told_of_and_passed_over(case: Case, config: Config) -> None:
+    session = PropagationSession(case, config)
+    for message in (SliceAnnotated(LabelSlice(0, 99, SQUARE)), Stop()):
+        session.submit(message)
+    (event,) = session.run()
+    assert isinstance(event, Notice)
+    assert "Slice 99" in event.text
+
+
+def test_a_stop_breaks_the_registration_off(case: Case, config: Config) -> None:
+    session = PropagationSession(case, config)
+    session.submit(Stop())
+    assert list(session.run()) == []
+    assert session._display is None
+
+
+def test_where_nobody_watches_nothing_is_predicted(case: Case, config: Config) -> None:
+    session = PropagationSession(case, config)
+    session.submit(Watch(None))
+    session.submit(Stop())
+    assert list(session.run()) == []
+
+
+def test_no_network_is_loaded_before_a_training() -> None:
+    code = "import sys, knowsam.training.propagation_session; print(*sys.modules)"
+    loaded: Any = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert {"knowsam.models.students", "knowsam.models.sam", "monai"}.isdisjoint(loaded.split())
