@@ -76,7 +76,7 @@ def counts(task: Task, steps: int) -> tuple[Counts, Counts]:
     hidden = [index for index in range(len(task.truth)) if index not in task.annotated]
     for predicted in session.predictor().slices(hidden):
         probability = predicted.error_probability
-        wrong = predicted.labels != task.truth[predicted.index]
+        wrong = (predicted.labels != task.truth[predicted.index]).astype(float)
         own = np.stack([np.histogram(probability, EDGES, weights=w)[0] for w in (None, probability, wrong)])
         is_between = min(task.annotated) < predicted.index < max(task.annotated)
         (inside if is_between else outside)[:] += own

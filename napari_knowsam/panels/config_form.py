@@ -10,8 +10,9 @@ from magicgui.widgets import CheckBox, ComboBox, LineEdit, SpinBox
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
 
-from knowsam.config import Config, Section, Setting, setting_of
+from knowsam.config import Config
 from knowsam.errors import ConfigError
+from knowsam.setting import Section, Setting, setting_of
 from napari_knowsam.panels.choice_box import ChoiceBox
 from napari_knowsam.panels.wheel_guard import WheelGuard
 from napari_knowsam.panels.wrapped_label import WrappedLabel

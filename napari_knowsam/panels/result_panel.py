@@ -39,7 +39,7 @@ class ResultPanel(QWidget):
             "Live segmentation", "Show the prediction; it is kept up to date while training, shown or not."
         )
         self._uncertainty = _check_box(
-            "Uncertainty", "Show the entropy of the prediction, which is no probability of an error."
+            "Uncertainty", "Show how probable it is that the label of a pixel is wrong, in percent."
         )
         self._opacity = OpacitySlider()
         self._accept_buttons = self._make_accept_buttons()

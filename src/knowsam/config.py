@@ -9,67 +9,11 @@ Image Segmentation", IEEE TMI 2025, doi 10.1109/TMI.2025.3530097; "measured" sta
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import Field, asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from knowsam.errors import ConfigError
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What a person needs to know of one setting.
-
-    Parameters
-    ----------
-    help : one sentence for a user.
-    unit : unit of the value, empty if it has none.
-    low, high : inclusive range of a number.
-    choices : the permitted words of a text setting.
-    source : where the default comes from.
-    is_public : whether it is an option of the command line and of the window; the others are for experiments in Python.
-    """
-
-    help: str
-    unit: str = ""
-    low: float | None = None
-    high: float | None = None
-    choices: tuple[str, ...] = ()
-    source: str = ""
-    is_public: bool = False
-
-
-def setting(default: Any, help: str, **details: Any) -> Any:
-    """Declare a dataclass field that carries its own `Setting`."""
-    return field(default=default, metadata={"setting": Setting(help, **details)})
-
-
-def public(default: Any, help: str, **details: Any) -> Any:
-    """Declare a setting that people choose, not only experiments."""
-    return setting(default, help, is_public=True, **details)
-
-
-def setting_of(config_field: Field[Any]) -> Setting:
-    """Return the `Setting` of a field of one of the sections below."""
-    found: Setting = config_field.metadata["setting"]
-    return found
-
-
-class Section:
-    """One group of settings; checks every value against its declared range when built."""
-
-    def __post_init__(self) -> None:
-        for config_field in fields(self):  # type: ignore[arg-type]
-            _check(config_field.name, getattr(self, config_field.name), setting_of(config_field))
-
-
-def _check(name: str, value: Any, rules: Setting) -> None:
-    if rules.choices and value not in rules.choices:
-        raise ConfigError(f"{name} is {value!r}, but must be one of {', '.join(rules.choices)}. Choose one of these.")
-    below = rules.low is not None and value < rules.low
-    above = rules.high is not None and value > rules.high
-    # A NaN is neither below nor above anything, so it is asked for by name.
-    if below or above or value != value:
-        raise ConfigError(f"{name} is {value}, but must lie between {rules.low} and {rules.high}.")
+from knowsam.setting import Section, public, setting
 
 
 @dataclass(frozen=True)
@@ -107,14 +51,7 @@ class PlaneConfig(Section):
     neighbours: bool = public(True, "Show the network the slices above and below as channels.", source="measured")
     margin: float = public(0.25, "Margin round what was painted, as a fraction of its size.", low=0.0, high=2.0)
     min_margin_px: int = setting(8, "Smallest margin round what was painted.", unit="px", low=0, high=256)
-    max_side_px: int = public(
-        96,
-        "Longest side of the network plane.",
-        unit="px",
-        low=32,
-        high=1024,
-        source="measured",
-    )
+    max_side_px: int = public(96, "Longest side of the network plane.", unit="px", low=32, high=1024, source="measured")
     clip_percent: float = setting(
         0.5, "Darkest and brightest share of the voxels, clipped other than in CT.", unit="%", low=0.0, high=10.0
     )
@@ -281,10 +218,7 @@ class AugmentConfig(Section):
     scale: float = setting(0.05, "Largest change of size.", low=0.0, high=0.5, source="paper")
     rotate_deg: float = public(10.0, "Largest rotation.", unit="degrees", low=0.0, high=180.0, source="paper")
     elastic: float = setting(
-        0.0,
-        "Largest elastic displacement of annotated slices, relative to the plane.",
-        low=0.0,
-        high=0.2,
+        0.0, "Largest elastic displacement of annotated slices, relative to the plane.", low=0.0, high=0.2
     )
     intensity: float = setting(0.2, "Largest change of brightness and contrast.", low=0.0, high=1.0)
     strong_elastic: float = setting(0.03, "Largest elastic displacement, relative to the plane.", low=0.0, high=0.2)

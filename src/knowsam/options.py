@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from knowsam import __version__
-from knowsam.config import Config, Setting, setting_of
+from knowsam.config import Config
+from knowsam.setting import Setting, setting_of
 
 _IMAGE = "a .nii.gz, .nii, .nrrd, .mha, .mhd or DICOM file, or a folder of DICOM; --pick says which of several images"
 _LABELS = "a mask (.nii.gz, .nii, .nrrd, .mha, DICOM), resampled if not on the grid of the image; 0 is not painted"

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from knowsam import config
-from knowsam.config import Config, setting_of
+from knowsam.config import Config
 from knowsam.errors import ConfigError
+from knowsam.setting import setting_of
 
 
 def all_fields() -> list[Field[Any]]:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from knowsam.config import Config, setting_of
+from knowsam.config import Config
 from knowsam.options import chosen_config, parse
+from knowsam.setting import setting_of
 
 SEGMENT = ["segment", "image.nii", "--labels", "labels.nii", "-o", "out.nii"]
 COMMANDS = ["segment", "train", "predict", "evaluate", "info", "demo"]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from knowsam.propagation.propagated_labels import PropagatedLabels
 
-_BETWEEN, _BEYOND = 1.5, 0.75
+_BETWEEN, _BEYOND = 2.4, 1.0
 """Inverse temperatures between the outermost annotated slices and beyond them, where structures may end. They were
 chosen on the left atrium and the hippocampus; `benchmarks/reliability.py` shows how they do on other tasks."""
 

@@ -8,8 +8,9 @@ from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QAbstractSpinBox, QApplication, QComboBox, QLabel
 
-from knowsam.config import Config, PlaneConfig, TrainingConfig, setting_of
+from knowsam.config import Config, PlaneConfig, TrainingConfig
 from knowsam.errors import ConfigError
+from knowsam.setting import setting_of
 from napari_knowsam.panels.config_form import ConfigForm, label_of
 
 if TYPE_CHECKING:
