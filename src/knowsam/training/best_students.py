@@ -84,14 +84,14 @@ class BestStudents:
             If somebody asked for it; nothing has changed then.
         """
         error = self._proxy_error()
-        weight = self._weight_by_proxy(error)
+        weight = self._weight_by_proxy(error or 0.0)
         students = self._predictors(STUDENTS_ALONE)
         dice = holdout_dice(students, self.display.cases, self._with_neighbours(unseen), self._interruption)
         if dice is not None:
             weight = EnsembleWeight(1 - dice, 1.0, self._config.prior.proven_trust_slices, 1.0, is_held_out=True)
         dice, alone = self._scores(weight)
-        self._last_error = error
-        self._selection.adopt(dice)
+        self._last_error = error or 0.0
+        self._adopt(dice, error)
         self._show(weight, dice, alone)
 
     def validate(self, step: int) -> Validated:
@@ -105,26 +105,32 @@ class BestStudents:
         error = self._proxy_error()
         # Of the last two measurements the worse one counts, and until there are two, students are taken to know
         # nothing: on a few slices they can look good by chance.
-        weight = self._weight_by_proxy(max(error, self._last_error))
+        weight = self._weight_by_proxy(max(error or 0.0, self._last_error))
         dice, alone = self._scores(weight)
-        self._last_error = error
-        adopted = self._selection.adopt(dice)
+        self._last_error = error or 0.0
+        adopted = self._adopt(dice, error)
         if adopted:
             self.students.load_state_dict(self._learner.averaged.state_dict())
             self._show(weight, dice, alone)
         shown = self.display.shown(0)
         return Validated(step, dice, adopted and shown.student_weight > 0, shown)
 
+    def _adopt(self, dice: float | None, error: float | None) -> bool:
+        """Decide by held-out slices, or by the proxy error where there are none, whether the students may predict."""
+        if dice is not None or error is None:
+            return self._selection.adopt(dice)
+        return self._selection.adopt(1 - error, _PROXY_SLICES)
+
     def _show(self, weight: EnsembleWeight | None, dice: float | None, alone: float | None) -> None:
         """Show the students, or propagated labels alone where these do better."""
         is_worse = dice is not None and alone is not None and dice < alone
         self.display.show_students(None if is_worse else weight, alone if is_worse else dice)
 
-    def _proxy_error(self) -> float:
-        """Return how wrong the learning students are beside annotated slices; 0 if there are none."""
+    def _proxy_error(self) -> float | None:
+        """Return how wrong the learning students are beside annotated slices; None if there are none."""
         beside = [[] if one is None else one.next_to_annotated(_PROXY_SLICES) for one in self._propagations]
         found = agreement(self._predictors(STUDENTS_ALONE), self._predictors(None), beside, self._interruption)
-        return 0.0 if found is None else 1 - found
+        return None if found is None else 1 - found
 
     def _weight_by_proxy(self, error: float) -> EnsembleWeight | None:
         """Return the weight of students that have learnt from slices of these volumes."""

@@ -46,7 +46,7 @@ class ModelSelection:
         self._machine_made = frozenset(machine_made)
         self._config = config
         self._interruption = interruption
-        self._best_dice: float | None = None
+        self._best_score: float | None = None
 
     def note_trained(self, keys: Collection[SliceKey]) -> None:
         """Never hold these slices out any more: training has seen their labels."""
@@ -76,7 +76,7 @@ class ModelSelection:
 
     def forget(self) -> None:
         """Forget the best score, which was measured on something else."""
-        self._best_dice = None
+        self._best_score = None
 
     def measure(self, predictors: Sequence[Predictor], cases: Sequence[Case]) -> float | None:
         """Return the Dice on the held-out slices, see `holdout_dice`.
@@ -88,13 +88,20 @@ class ModelSelection:
         """
         return holdout_dice(predictors, cases, self.holdout, self._interruption)
 
-    def adopt(self, dice: float | None) -> bool:
-        """Decide whether students of this score may predict, and if so, take it as the one to compare with."""
-        worse = dice is not None and self._best_dice is not None and dice < self._best_dice - self._noise()
-        if not worse:
-            self._best_dice = dice if dice is None else max(dice, self._best_dice or 0.0)
-        return not worse
+    def adopt(self, score: float | None, slices: int | None = None) -> bool:
+        """Decide whether students of this score may predict, and if so, take it as the one to compare with.
 
-    def _noise(self) -> float:
-        """Return how far the score on so few slices may fall without meaning anything."""
-        return self._config.holdout_noise / math.sqrt(len(self.holdout))
+        Parameters
+        ----------
+        score : Dice; None decides nothing.
+        slices : how many it was measured on, by default those held out.
+        """
+        if score is None:
+            self._best_score = None
+            return True
+        # How far a score on so few slices may fall without meaning anything.
+        noise = self._config.holdout_noise / math.sqrt(len(self.holdout) if slices is None else slices)
+        if self._best_score is not None and score < self._best_score - noise:
+            return False
+        self._best_score = max(score, self._best_score or 0.0)
+        return True

@@ -90,6 +90,11 @@ def make_plan(
         earlier = replace(earlier, teacher=MappingProxyType({}))
         if teacher is not None:
             reasons = (*reasons, "The earlier model learnt from another SAM; the students go on, this SAM begins anew.")
+    if earlier is not None and not is_transfer:
+        reasons = (
+            *reasons,
+            "Training goes on with the networks of the last one; its optimiser and schedule begin anew.",
+        )
     if not config.method.distillation and not reasons:
         reasons = ("No teacher: the students learn alone.",)
     if device_notice:

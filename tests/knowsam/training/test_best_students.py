@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
+from knowsam.training.events import Validated
 from knowsam.training.learner import Learner
 from knowsam.training.schedule import Budget
 from knowsam.training.session import TrainingSession
@@ -62,3 +63,13 @@ def test_students_that_see_what_is_propagated_have_no_error(
     weight = last_of(case, propagating_config).predictor().weight
     assert weight is not None
     assert weight.student_error == 0.0
+
+
+def test_without_held_out_slices_students_that_agree_less_with_propagated_labels_do_not_predict(
+    case: Case, propagating_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = iter([0.7, 0.9, 0.8])
+    monkeypatch.setattr("knowsam.training.best_students.agreement", lambda *_: next(found))
+    config = propagating_config.with_values(validations=3)
+    session = TrainingSession([case], budget=Budget(steps=3), config=config, device="cpu")
+    assert [event.adopted for event in session.run() if isinstance(event, Validated)] == [False, True, False]
