@@ -39,7 +39,7 @@ class MethodConfig(Section):
     )
     shape_prior: bool = public(
         True,
-        "Carry the painted shapes to the slices between them: shown at once, and to the students.",
+        "Propagate painted labels to the slices between them: shown at once, and to the students.",
         source="measured",
     )
 
@@ -58,61 +58,61 @@ class PlaneConfig(Section):
 
 
 @dataclass(frozen=True)
-class PriorConfig(Section):
-    """How painted shapes are carried to other slices, and how far the students trust and are trusted.
+class PropagationConfig(Section):
+    """How painted labels are propagated to other slices, and the weight of the students beside them.
 
     Lengths are relative to the side of a square as large as the network plane, which follows the size of the structure.
     """
 
     registration: bool = public(
         True,
-        "Carry shapes along the tissue, by registration of neighbouring slices; off, interpolate them.",
+        "Propagate labels along the tissue, by registration of neighbouring slices; off, interpolate them.",
         source="measured",
     )
     reach: float = setting(
         0.04, "Radius of the neighbourhood that moves together.", low=0.005, high=0.5, source="measured"
     )
     softness: float = setting(
-        0.04, "Distance over which a carried shape fades into the next.", low=0.005, high=0.5, source="measured"
+        0.04, "Distance over which a structure fades into the next.", low=0.005, high=0.5, source="measured"
     )
     fade: float = setting(
         1.0, "How fast a shape shrinks beyond the outermost painted slice, in mm for each mm.", low=0.0, high=10.0
     )
     pseudo_label_weight: float = setting(
-        0.3, "Weight of carried shapes as labels of unlabelled slices.", low=0.0, high=10.0, source="measured"
+        0.3, "Weight of propagated labels as pseudo-labels of unlabelled slices.", low=0.0, high=10.0, source="measured"
     )
-    whole_doubt: float = setting(
-        0.15, "Share of annotated slices shown with nothing but what is carried to them.", low=0.0, high=1.0
+    full_mixing_share: float = setting(
+        0.15, "Share of annotated slices shown with nothing but the labels propagated to them.", low=0.0, high=1.0
     )
     prior_dropout: float = setting(
-        0.1, "Share of slices shown to the students without carried shapes.", low=0.0, high=1.0
+        0.1, "Share of slices shown to the students without propagated labels.", low=0.0, high=1.0
     )
-    student_share: float = setting(
+    student_weight: float = setting(
         0.3,
-        "Largest share the students have in a prediction beside carried shapes.",
+        "Largest weight of the students in a prediction beside propagated labels.",
         low=0.0,
         high=1.0,
         source="measured",
     )
-    trust_slices: float = setting(
+    half_distance_slices: float = setting(
         2.0,
-        "Distance from the nearest painted slice at which the students have half of their share.",
+        "Distance from the nearest painted slice at which the students have half of their weight.",
         unit="slices",
         low=0.0,
         high=100.0,
         source="measured",
     )
-    proven_trust_slices: float = setting(
+    transfer_half_distance_slices: float = setting(
         4.0,
-        "The same for students of other volumes, whose error here is known, so that nothing else bounds their share.",
+        "The same for students of other volumes, whose error here is known, so that nothing else bounds their weight.",
         unit="slices",
         low=0.0,
         high=100.0,
         source="measured",
     )
-    caution: float = setting(
+    error_penalty: float = setting(
         3.0,
-        "How much more the students' error weighs than that of carried shapes, both as far as they can be guessed.",
+        "How much more the students' proxy error weighs than the expected error of propagated labels.",
         low=0.0,
         high=1000.0,
         source="measured",
@@ -285,7 +285,7 @@ class TrainingConfig(Section):
     )
     validations: int = setting(
         8,
-        "Validations in a run, at least; beside carried shapes the students are heard from the second on.",
+        "Validations in a run, at least; beside propagated labels the students have a weight from the second on.",
         low=1,
         high=1000,
     )
@@ -318,7 +318,7 @@ class Config:
 
     method: MethodConfig = field(default_factory=MethodConfig)
     plane: PlaneConfig = field(default_factory=PlaneConfig)
-    prior: PriorConfig = field(default_factory=PriorConfig)
+    propagation: PropagationConfig = field(default_factory=PropagationConfig)
     students: StudentConfig = field(default_factory=StudentConfig)
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
     loss: LossConfig = field(default_factory=LossConfig)

@@ -72,7 +72,7 @@ class UnitScale:
 HOUNSFIELD = UnitScale((-1024.0, -160.0, 240.0, 1000.0, 3071.0), (0.0, 0.25, 0.75, 0.95, 1.0))
 """Scale of CT: half of it is the window of soft tissue, in which organs differ by a few dozen HU.
 
-What is carried to the slices between 3 painted ones of a spleen has a Dice of 0.92, on percentiles 0.86; lung tumours,
+Labels propagated between 3 painted slices of a spleen have a Dice of 0.92, on percentiles 0.86; lung tumours,
 between 4, have 0.91 and 0.78, on percentiles 0.92 and 0.78 (`benchmarks/intensity.py`).
 """
 

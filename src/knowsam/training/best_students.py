@@ -88,7 +88,9 @@ class BestStudents:
         students = self._predictors(STUDENTS_ALONE)
         dice = holdout_dice(students, self.display.cases, self._with_neighbours(unseen), self._interruption)
         if dice is not None:
-            weight = EnsembleWeight(1 - dice, 1.0, self._config.prior.proven_trust_slices, 1.0, is_held_out=True)
+            weight = EnsembleWeight(
+                1 - dice, 1.0, self._config.propagation.transfer_half_distance_slices, 1.0, is_held_out=True
+            )
         dice, alone = self._scores(weight)
         self._last_error = error or 0.0
         self._adopt(dice, error)
@@ -134,9 +136,10 @@ class BestStudents:
 
     def _weight_by_proxy(self, error: float) -> EnsembleWeight | None:
         """Return the weight of students that have learnt from slices of these volumes."""
-        prior = self._config.prior
-        is_known = error < _LARGEST_ERROR
-        return EnsembleWeight(error, prior.student_share, prior.trust_slices, prior.caution) if is_known else None
+        if error >= _LARGEST_ERROR:
+            return None
+        config = self._config.propagation
+        return EnsembleWeight(error, config.student_weight, config.half_distance_slices, config.error_penalty)
 
     def _with_neighbours(self, keys: Collection[SliceKey]) -> Collection[SliceKey]:
         """Leave the outermost annotated slices out, small and with labels on one side only, if there are others."""

@@ -56,7 +56,9 @@ class NetworkVolumes:
             for own, window, case in zip(parts, windows, cases, strict=True)
         )
         self.propagations = tuple(
-            VolumePropagation(case, own.planes, own.window, config.prior, check) if config.method.shape_prior else None
+            VolumePropagation(case, own.planes, own.window, config.propagation, check)
+            if config.method.shape_prior
+            else None
             for case, own in zip(cases, self.slices, strict=True)
         )
         self.relabel(cases)

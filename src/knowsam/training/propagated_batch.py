@@ -13,7 +13,7 @@ from knowsam.models.students import PRIOR_MAPS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from knowsam.config import PriorConfig
+    from knowsam.config import PropagationConfig
     from knowsam.data.sampling import SliceKey
     from knowsam.propagation.propagated_labels import PropagatedLabels
     from knowsam.training.volume_propagation import VolumePropagation
@@ -49,7 +49,7 @@ def propagated_to(
     *,
     classes: int,
     plane: tuple[int, int],
-    config: PriorConfig,
+    config: PropagationConfig,
     generator: Generator,
 ) -> PropagatedBatch:
     """Gather the labels propagated to some slices.
@@ -94,7 +94,7 @@ def propagated_to(
     )
 
 
-def _dropout(propagation: VolumePropagation | None, config: PriorConfig) -> float:
+def _dropout(propagation: VolumePropagation | None, config: PropagationConfig) -> float:
     """Return how often nothing is propagated; a model of whole volumes begins every new one without painted slices."""
     return _ALONE if propagation is not None and propagation.is_dense else config.prior_dropout
 
@@ -104,11 +104,11 @@ def _own_outlines(
     propagated: PropagatedLabels,
     indices: Sequence[int],
     labelled: Sequence[bool],
-    config: PriorConfig,
+    config: PropagationConfig,
     generator: Generator,
 ) -> tuple[Tensor, Tensor]:
     """Return the own outlines of slices (B, C, H, W), and their mixing rates (B, 1, 1, 1); 1 where there is none."""
-    whole = _random(len(indices), generator) < config.whole_doubt
+    whole = _random(len(indices), generator) < config.full_mixing_share
     some = torch.where(whole, torch.ones_like(whole, dtype=torch.float32), _random(len(indices), generator))
     own, mixing_rate = [], []
     for row, index in enumerate(indices):

@@ -152,7 +152,7 @@ class TrainingSlices:
             self.propagations,
             classes=self._classes,
             plane=self.volumes.slices[0].window.plane,
-            config=self._config.prior,
+            config=self._config.propagation,
             generator=self._generator,
         )
 

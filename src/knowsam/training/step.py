@@ -95,7 +95,7 @@ def step_losses(
         teacher = taught.loss
     if batch.pseudo_labels is not None:
         unlabelled = _rows(logits, slice(n, None))
-        propagation = config.prior.pseudo_label_weight * _pseudo_labels(unlabelled, batch.pseudo_labels)
+        propagation = config.propagation.pseudo_label_weight * _pseudo_labels(unlabelled, batch.pseudo_labels)
     if _is_mixed(config, progress, number) and len(batch.unlabelled):
         mixed = _mix(batch, logits, taught, config)
         mixing = _mixed(students, mixed, weight, config, dtype)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from knowsam.data.volume import Volume
 
 MODEL_FILE = "model.safetensors"
-_FORMAT = 4
+_FORMAT = 5
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.random import Generator
     from torch import Tensor
 
-    from knowsam.config import PriorConfig
+    from knowsam.config import PropagationConfig
     from knowsam.data.annotation import LabelSlice
     from knowsam.data.case import Case
     from knowsam.data.window import Window
@@ -27,7 +27,7 @@ _FEWEST_SIMULATED = 4
 """Annotated slices without a gap from which two can be left that are propagated to the others."""
 
 _CAP = 0.25
-"""Relative distance beyond which nothing is further away; see `knowsam.config.PriorConfig` for the unit."""
+"""Relative distance beyond which nothing is further away; see `knowsam.config.PropagationConfig` for the unit."""
 
 
 class VolumePropagation:
@@ -46,7 +46,12 @@ class VolumePropagation:
     """
 
     def __init__(
-        self, case: Case, planes: Tensor, window: Window, config: PriorConfig, check: Callable[[], None] | None = None
+        self,
+        case: Case,
+        planes: Tensor,
+        window: Window,
+        config: PropagationConfig,
+        check: Callable[[], None] | None = None,
     ) -> None:
         self._spacing_mm = case.plane_spacing_mm
         self._pixel_mm = window.pixel_mm(self._spacing_mm)

@@ -189,7 +189,7 @@ def test_the_same_seed_gives_the_same_batches(case: Case, tiny_config: Config) -
 
 def carrying(config: Config, **values: float) -> Config:
     """Without dropout, and annotated slices are shown nothing but what is propagated to them."""
-    return config.with_values(**{"shape_prior": True, "prior_dropout": 0.0, "whole_doubt": 1.0} | values)
+    return config.with_values(**{"shape_prior": True, "prior_dropout": 0.0, "full_mixing_share": 1.0} | values)
 
 
 def rows_of(batch: Batch) -> tuple[int, ...]:
@@ -213,7 +213,7 @@ def test_every_slice_of_a_batch_comes_with_what_the_others_say_of_it(case: Case,
 
 
 def test_an_annotated_slice_is_mostly_shown_something_nearer_to_its_own_shape(case: Case, still_config: Config) -> None:
-    slices = slices_of([case], carrying(still_config, whole_doubt=0.0))
+    slices = slices_of([case], carrying(still_config, full_mixing_share=0.0))
     batch = slices.batch(2, 0)
     far = batch.labelled[:, -1, 0, 0]
     propagated = learnt_by(slices, rows_of(batch)).channels

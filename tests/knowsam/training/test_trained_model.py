@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from knowsam.data.annotation import BACKGROUND_CLASS, Annotation, LabelClass
 from knowsam.errors import CheckpointError, InputError, OutputError
+from knowsam.inference.planes import network_slices
 from knowsam.inference.predictor import Predictor
 from knowsam.models.sam_teacher import TeacherOrigin
 from knowsam.models.students import Students
@@ -70,14 +71,9 @@ def write_with_checksum(path: Path, tensors: dict[str, torch.Tensor], descriptio
 
 
 def probabilities(model: TrainedModel, volume: Volume) -> np.ndarray:
-    predictor = Predictor(
-        model.students,
-        volume,
-        axis=model.axis,
-        window=model.window_for(volume),
-        config=model.config,
-        device=torch.device("cpu"),
-    )
+    window, clip_percent = model.window_for(volume), model.config.plane.clip_percent
+    slices = network_slices(volume, model.axis, window, clip_percent, torch.device("cpu"))
+    predictor = Predictor(slices, model.config, len(model.classes), model.students)
     return next(predictor.slices([16])).probabilities
 
 

@@ -33,7 +33,7 @@ def painted(ball: Volume, labels: LabelArray, *indices: int, axis: int = 0) -> C
 def prior_of(case: Case, config: Config) -> VolumePropagation:
     (window,), _ = common_windows([case], config)
     planes = network_planes(case.volume, case.annotation.axis, window, config.plane.clip_percent)
-    prior = VolumePropagation(case, planes, window, config.prior)
+    prior = VolumePropagation(case, planes, window, config.propagation)
     prior.relabel(case)
     return prior
 
@@ -199,7 +199,9 @@ def test_registration_is_broken_off_by_what_the_check_raises(case: Case, tiny_co
 
     (window,), _ = common_windows([case], tiny_config)
     with pytest.raises(InterruptedError):
-        VolumePropagation(case, torch.rand(12, 32, 32), window, tiny_config.with_values(registration=True).prior, check)
+        VolumePropagation(
+            case, torch.rand(12, 32, 32), window, tiny_config.with_values(registration=True).propagation, check
+        )
 
 
 def test_where_every_slice_is_annotated_now_these_now_those_are_carried_to_the_others(

@@ -71,7 +71,7 @@ def test_every_public_setting_and_no_other_has_an_entry_with_its_help(form: Conf
         ("validate_every_s", "s", "Validate every (s)"),
         ("learning_rate", "", "Learning rate"),
         ("distance", "mm", "Distance (mm)"),
-        ("trust_slices", "slices", "Trust (slices)"),
+        ("half_distance_slices", "slices", "Half distance (slices)"),
         ("trunk_memory_mib", "MiB", "Trunk memory (MiB)"),
     ],
 )
@@ -81,7 +81,7 @@ def test_labels_are_words_with_a_unit(name: str, unit: str, label: str) -> None:
 
 def test_every_page_says_what_it_is_about(form: ConfigForm[Config]) -> None:
     said = [label.text() for label in form.findChildren(QLabel)]
-    assert any(text.startswith("How painted shapes are carried to other slices") for text in said)
+    assert any(text.startswith("How painted labels are propagated to other slices") for text in said)
     assert sum(text in said for text in (_about(section) for _, section in Config().sections())) == len(form._pages)
 
 
@@ -147,7 +147,7 @@ def test_what_does_not_hold_is_a_sentence_in_the_form_until_it_is_mended(
 
 def test_one_section_is_shown_at_a_time(form: ConfigForm[Config]) -> None:
     choice = form.findChild(QComboBox)
-    assert [choice.itemText(row) for row in range(3)] == ["Method", "Plane", "Prior"]
+    assert [choice.itemText(row) for row in range(3)] == ["Method", "Plane", "Propagation"]
     for row in (0, 7):
         choice.setCurrentIndex(row)
         assert [index for index, page in enumerate(form._pages) if not page.isHidden()] == [row]
