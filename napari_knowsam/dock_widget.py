@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import threading
-from functools import cache
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 from weakref import WeakSet
@@ -17,6 +15,7 @@ from napari_knowsam.panels.result_panel import ResultPanel
 from napari_knowsam.panels.section import Section
 from napari_knowsam.panels.train_panel import TrainPanel
 from napari_knowsam.presenter import Presenter
+from napari_knowsam.torch_loading import load_torch
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -80,7 +79,7 @@ class KnowSAMWidget(QWidget):
         if self.presenter is not None:
             self.presenter.show_letters()
             load = threading.Thread(
-                target=lambda devices: devices.put(_load_torch()),
+                target=lambda devices: devices.put(load_torch()),
                 args=(self._devices,),
                 name="KnowSAM loading",
                 daemon=True,
@@ -119,18 +118,3 @@ def _sentence(text: str) -> QLabel:
     label = QLabel(text)
     label.setWordWrap(True)
     return label
-
-
-@cache
-def _load_torch() -> tuple[str, ...]:
-    """Import what training needs while the person paints, and return the devices it can compute on beside the CPU."""
-    import torch
-
-    import knowsam.jobs  # noqa: F401
-    from knowsam.training.learner import load_ahead
-
-    load_ahead()
-    # So much that is new makes Python look through everything once, which holds the window up: better now than later.
-    gc.collect()
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    return tuple(name for name, is_there in there.items() if is_there)

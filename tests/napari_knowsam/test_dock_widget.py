@@ -93,7 +93,7 @@ def test_keys_are_free_again_after_it_was_closed(robot: Robot) -> None:
 def test_the_devices_are_offered_once_torch_knows_them(
     make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dock_widget, "_load_torch", lambda: ("mps",))
+    monkeypatch.setattr(dock_widget, "load_torch", lambda: ("mps",))
     robot = Robot(make_napari_viewer, qtbot)
     box = robot.widget.train._device
     robot.wait_until(lambda: box.findData("mps") >= 0)
