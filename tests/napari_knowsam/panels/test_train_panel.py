@@ -193,7 +193,7 @@ def test_the_advanced_form_offers_nothing_that_changes_nothing_in_the_window(pan
     panel.findChild(QCollapsible).expand(animate=False)
     sections = panel.findChild(ConfigForm)._choice
     assert "Prediction" not in [sections.itemText(row) for row in range(sections.count())]
-    assert "Prior" in [sections.itemText(row) for row in range(sections.count())]
+    assert "Propagation" in [sections.itemText(row) for row in range(sections.count())]
     assert panel.config() == Config()
 
 
