@@ -15,10 +15,16 @@ if TYPE_CHECKING:
     from knowsam.data.annotation import LabelArray
 
 
+def session_after(steps: int, task: Task, config: Config) -> TrainingSession:
+    """Return a session after so many steps; after none, it has propagated labels only."""
+    session = TrainingSession([task.case], budget=Budget(steps=max(steps, 1)), config=config)
+    for event in session.run():
+        if not steps and isinstance(event, StageChanged) and event.stage is Stage.TRAINING:
+            break
+    return session
+
+
 def carried(task: Task, config: Config) -> LabelArray:
     """Return class indices (N, H, W), slices first."""
-    session = TrainingSession([task.case], budget=Budget(steps=1), config=config)
-    for event in session.run():
-        if isinstance(event, StageChanged) and event.stage is Stage.TRAINING:
-            break
+    session = session_after(0, task, config)
     return task.slices_first(session.predictor().volume().labels)

@@ -17,14 +17,12 @@ from pathlib import Path
 import anatomies
 import numpy as np
 import numpy.typing as npt
+from carried_prior import session_after
 from provenance import provenance
 from tables import table
 from tasks import Task, find_data_set
 
 from knowsam.config import Config
-from knowsam.training.events import Stage, StageChanged
-from knowsam.training.schedule import Budget
-from knowsam.training.session import TrainingSession
 
 EDGES = np.array([0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 1.0])
 """Of the bins of the probability of error; below the first one, pixels are taken for certain."""
@@ -68,10 +66,7 @@ def tasks(folders: list[Path], most: int, k: int) -> Iterator[tuple[str, Task]]:
 def counts(task: Task, steps: int) -> tuple[Counts, Counts]:
     """Return what was found between the outermost painted slices, and beyond them."""
     config = Config().with_values(variant="none", mixing=False)
-    session = TrainingSession([task.case], budget=Budget(steps=max(steps, 1)), config=config, device="cpu")
-    for event in session.run():
-        if not steps and isinstance(event, StageChanged) and event.stage is Stage.TRAINING:
-            break
+    session = session_after(steps, task, config)
     inside, outside = (np.zeros((3, len(EDGES) - 1)) for _ in range(2))
     hidden = [index for index in range(len(task.truth)) if index not in task.annotated]
     for predicted in session.predictor().slices(hidden):

@@ -63,6 +63,11 @@ def memory_remedy(device: torch.device) -> str:
     return f"The memory of this computer ran out. Close other programs, or {smaller}."
 
 
+def fault_sentence(error: BaseException, device: torch.device) -> str:
+    """Return what went wrong on a device, with the remedy where its memory is exhausted."""
+    return memory_remedy(device) if is_out_of_memory(error) else f"{error}."
+
+
 def resolve_dtype(precision: str, device: torch.device) -> torch.dtype:
     """Turn ``auto``, ``float32`` or ``bfloat16`` into a dtype; auto is bfloat16 where the hardware computes in it."""
     if precision == "auto":

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from knowsam.data.annotation import BACKGROUND, LabelArray
 from knowsam.errors import PredictionError
-from knowsam.inference.device import is_out_of_memory, memory_remedy, resolve_dtype
+from knowsam.inference.device import fault_sentence, is_out_of_memory, resolve_dtype
 from knowsam.inference.ensemble import ensemble
 from knowsam.inference.planes import with_neighbours
 from knowsam.inference.uncertainty import error_probability, inverse_temperature
@@ -133,7 +133,7 @@ class Predictor:
                 probabilities, error = self._predict(chosen)
             except (RuntimeError, MemoryError) as exc:
                 if not is_out_of_memory(exc) or batch_slices == 1:
-                    fault = memory_remedy(self._device) if is_out_of_memory(exc) else f"{exc}."
+                    fault = fault_sentence(exc, self._device)
                     raise PredictionError(f"Slice {chosen[0]} cannot be predicted. {fault}") from exc
                 batch_slices //= 2
                 continue

@@ -11,7 +11,7 @@ import torch
 from knowsam.data.annotation import IGNORE, LabelSlice
 from knowsam.errors import InputError, PredictionError
 from knowsam.inference.cpu_threads import CpuThreads
-from knowsam.inference.device import is_out_of_memory, memory_remedy
+from knowsam.inference.device import fault_sentence
 from knowsam.training.display import Display
 from knowsam.training.events import ClassesChanged, Notice, SliceAnnotated, Stop, Watch
 from knowsam.training.interruption import Interrupted, Interruption
@@ -71,8 +71,7 @@ class PropagationSession:
             with self._threads:
                 yield from self._run()
         except (RuntimeError, MemoryError) as exc:
-            fault = memory_remedy(self._device) if is_out_of_memory(exc) else f"{exc}."
-            raise PredictionError(f"Labels cannot be propagated. {fault}") from exc
+            raise PredictionError(f"Labels cannot be propagated. {fault_sentence(exc, self._device)}") from exc
 
     def _run(self) -> Iterator[Event]:
         while True:

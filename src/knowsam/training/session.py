@@ -11,7 +11,7 @@ from knowsam.config import Config
 from knowsam.data.case import require_same_kind
 from knowsam.errors import TrainingError
 from knowsam.inference.cpu_threads import CpuThreads
-from knowsam.inference.device import is_out_of_memory, memory_remedy
+from knowsam.inference.device import fault_sentence
 from knowsam.training.conversation import Conversation
 from knowsam.training.device_check import working_device
 from knowsam.training.events import (
@@ -180,7 +180,7 @@ class TrainingSession:
             with self.threads:
                 yield from self._run()
         except (RuntimeError, MemoryError) as exc:
-            fault = memory_remedy(self.device) if is_out_of_memory(exc) else f"{exc}."
+            fault = fault_sentence(exc, self.device)
             raise TrainingError(f"Training failed at step {self.trainer.steps + 1}. {fault} Train again.") from exc
 
     def _run(self) -> Iterator[Event]:
