@@ -25,7 +25,6 @@ from knowsam.training.events import (
     Stop,
     Validated,
 )
-from napari_knowsam.torch_loading import load_torch
 from napari_knowsam.training_worker import SessionWorker, TrainingWorker, leave_a_core
 
 if TYPE_CHECKING:
@@ -277,11 +276,10 @@ def _make_session(
     case: Case, settings: TrainingSettings, last: Trained | None, machine_made: Collection[SliceKey]
 ) -> TrainingSession:
     """Build the session, in the thread it will run in: only here is torch needed."""
-    load_torch()
+    leave_a_core()
     from knowsam.jobs import choose_teacher
     from knowsam.training.session import TrainingSession
 
-    leave_a_core()
     teacher = choose_teacher(settings.teacher)
     config = settings.config.with_values(variant=teacher.variant)
     return TrainingSession(
@@ -302,10 +300,9 @@ def _make_propagation(
     case: Case, config: Config, display: Display | None, before: SessionWorker[Any] | None
 ) -> PropagationSession:
     """Build the session in its thread, once that before it, which may use the same display, has ended."""
-    load_torch()
+    leave_a_core()
     from knowsam.training.propagation_session import PropagationSession
 
-    leave_a_core()
     if before is not None:
         before.wait(_CLOSING_S)
     return PropagationSession(case, config, display=display)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from knowsam.errors import KnowSAMError
+from napari_knowsam.torch_loading import load_torch
 
 if TYPE_CHECKING:
     from knowsam.data.sampling import SliceKey
@@ -172,10 +173,11 @@ def lower_priority() -> None:
 
 
 def leave_a_core() -> None:
-    """Let torch compute on all processors but one in the thread that calls: the last one is the window's.
+    """Load torch and let it compute on all processors but one in the calling thread: the last one is the window's.
 
     Layers as small as these gain little from the last processor, and wait for it wherever something else has it.
     """
+    load_torch()
     import torch
 
     torch.set_num_threads(max(1, min(torch.get_num_threads(), (os.cpu_count() or 2) - 1)))

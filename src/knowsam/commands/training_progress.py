@@ -81,9 +81,9 @@ class TrainingProgress:
 
     def __enter__(self) -> TrainingProgress:
         """Let the first signal end the training early with all that was learnt; a second one aborts."""
-        # Under nohup, and in the background of a script, some signals are not to be heard.
-        heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-        self._previous = {number: signal.signal(number, self._on_signal) for number in heard}
+        # Under nohup, and in the background of a script, some signals are to be ignored.
+        caught = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        self._previous = {number: signal.signal(number, self._on_signal) for number in caught}
         return self
 
     def __exit__(self, *_: object) -> None:
