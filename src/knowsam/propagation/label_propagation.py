@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     from knowsam.propagation.displacement_chains import DisplacementChains, Way
 
+CAP = 0.25
+"""Distance beyond which nothing is further away, relative to the side of a square as large as the plane."""
+
 
 @dataclass(frozen=True, eq=False)
 class Outline:
@@ -95,7 +98,7 @@ class LabelPropagation:
         ----------
         own : give an annotated slice its own labels; by default those propagated to it, as if it were not annotated.
         """
-        sources = [(index, index) if own and index in self._outlines else self._beside(index) for index in indices]
+        sources = self.sources(indices, own=own)
         lower = self._propagated(indices, sources)
         upper = self._propagated(indices, [(after, before) for before, after in sources])
         positions = [
@@ -110,6 +113,20 @@ class LabelPropagation:
             :, :, None, None, None
         ]
         return PropagatedLabels(lower, upper, position, nearest_slices, self._softness_px)
+
+    def sources(self, indices: Sequence[int], *, own: bool = False) -> list[tuple[int, int]]:
+        """Return the annotated slices below and above each slice: twice the outermost one beyond it.
+
+        Parameters
+        ----------
+        own : an annotated slice is its own source, twice.
+        """
+        return [(index, index) if own and index in self._outlines else self._beside(index) for index in indices]
+
+    def displacements(self, sources: Sequence[int], indices: Sequence[int]) -> Tensor:
+        """Return the displacements (B, 2, H, W), in px, that bring annotated slices to others."""
+        pairs = zip(sources, indices, strict=True)
+        return torch.stack([self._chains.displacements(source, index) for source, index in pairs]).float()
 
     def own(self, indices: Sequence[int]) -> Tensor:
         """Return the signed distances (B, C, H, W), in px, in annotated slices themselves."""
@@ -127,9 +144,7 @@ class LabelPropagation:
     def _propagated(self, indices: Sequence[int], sources: Sequence[tuple[int, int]]) -> Tensor:
         """Return the distances (B, C, H, W) propagated to slices from the first of their two sources."""
         distances = torch.stack([self._distances(source, other) for source, other in sources])
-        ways = zip(indices, sources, strict=True)
-        flow = torch.stack([self._chains.displacements(source, index) for index, (source, _) in ways])
-        found = displaced(distances, flow.float())
+        found = displaced(distances, self.displacements([source for source, _ in sources], indices))
         beyond_slices = [
             float(abs(index - source)) * (source == other)
             for index, (source, other) in zip(indices, sources, strict=True)

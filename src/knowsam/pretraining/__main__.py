@@ -1,0 +1,31 @@
+"""Make the weights anew: ``python -m knowsam.pretraining run.pt -o propagator.safetensors``."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+import torch
+
+from knowsam.models.propagator import save_propagator
+from knowsam.pretraining.propagator_training import PropagatorTraining
+
+
+def main() -> None:
+    """Pretrain the propagator and write its weights."""
+    parser = argparse.ArgumentParser(prog="python -m knowsam.pretraining", description=__doc__)
+    parser.add_argument("run", type=Path, help="file of the run, from which it goes on after a break")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="the weights, as safetensors")
+    parser.add_argument("--steps", type=int, default=3000, help="default: %(default)s")
+    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    parser.add_argument("--device", type=torch.device, default=torch.device("cpu"), help="default: %(default)s")
+    parser.add_argument("--workers", type=int, default=0, help="processes that make volumes (default: none but this)")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    training = PropagatorTraining(options.seed, options.steps, options.device)
+    save_propagator(training.run(options.run, options.workers), options.output)
+
+
+if __name__ == "__main__":
+    main()
