@@ -35,6 +35,7 @@ demo-cli: .venv/test.stamp  ## segment the sample data on the command line, resu
 
 pictures: window .venv/test.stamp  ## make the pictures of the documentation again
 	$(SCREEN) $(BIN)/python docs/make_pictures.py
+	$(BIN)/python docs/make_pretraining_pictures.py
 
 docs: .venv/dev.stamp  ## build the documentation as a site in site/
 	$(MKDOCS) build --quiet

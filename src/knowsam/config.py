@@ -69,6 +69,11 @@ class PropagationConfig(Section):
         "Propagate labels along the tissue, by registration of neighbouring slices; off, interpolate them.",
         source="measured",
     )
+    pretrained: bool = public(
+        True,
+        "Let the pretrained propagator judge the slices between painted ones; off, show propagated labels alone.",
+        source="measured",
+    )
     reach: float = setting(
         0.04, "Radius of the neighbourhood that moves together.", low=0.005, high=0.5, source="measured"
     )

@@ -27,14 +27,17 @@ from knowsam.inference.postprocess import fill_holes, keep_largest_component
 from knowsam.inference.predictor import Predictor, VolumePrediction
 from knowsam.models.checkpoints import load_sam_weights, official_weights_file, variant_of
 from knowsam.training.device_check import working_device
+from knowsam.training.display import Display
 from knowsam.training.events import Event, Finished
 from knowsam.training.interruption import Interruption
+from knowsam.training.network_volumes import NetworkVolumes, common_windows
 from knowsam.training.session import TrainingSession
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from knowsam.data.volume import Volume
+    from knowsam.data.window import Window
     from knowsam.training.schedule import Budget
     from knowsam.training.trained_model import TrainedModel
 
@@ -68,12 +71,12 @@ class Segmentation:
     ----------
     labels : (Z, Y, X), the label values that files hold, in the working orientation.
     prediction : class indices as predicted, before clean-up, with both uncertainties.
-    model : what was learnt.
+    model : what was learnt; None without training.
     """
 
     labels: np.ndarray
     prediction: VolumePrediction
-    model: TrainedModel
+    model: TrainedModel | None
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,7 @@ def segment(
 
     Parameters
     ----------
+    budget : of zero trains nothing: the labels are propagated, and refined by the pretrained propagator.
     config, teacher, start_from : as for `train`.
 
     Raises
@@ -137,6 +141,8 @@ def segment(
         If the input is unusable or training fails.
     """
     timer = timer or PhaseTimer()
+    if budget.is_zero and start_from is None:
+        return _propagated(Case(volume, annotation), config or Config(), device, timer)
     session = train(
         [Case(volume, annotation)],
         budget=budget,
@@ -152,21 +158,48 @@ def segment(
         prediction = session.predictor().volume()
     with timer.phase("clean-up"):
         indices = prediction.labels
-        whole_plane = session.config.prediction.whole_plane
-        if whole_plane:
+        if session.config.prediction.whole_plane:
             indices = with_surroundings(indices, session)
-        indices = clean_up(indices, session.config.prediction)
-        painted = np.moveaxis(indices, annotation.axis, 0) != BACKGROUND
-        if not whole_plane and session.trainer.windows[0].is_touched(painted):
-            logger.warning(
-                "The mask reaches the edge of the region round what was painted, where prediction ends. "
-                "Paint a slice in which the structure reaches further, or widen the region with --margin."
-            )
-        if not session.config.prediction.beyond_ends:
-            indices = between_ends(indices, session.cases[0].annotation)
-        if session.config.prediction.keep_annotations:
-            indices = with_annotations(indices, session.cases[0].annotation)
+        indices = _finished(indices, session.cases[0], session.trainer.windows[0], session.config.prediction)
     return Segmentation(label_values(indices, annotation.classes), prediction, session.model())
+
+
+def _propagated(case: Case, config: Config, device: str, timer: PhaseTimer) -> Segmentation:
+    """Segment a volume by what is propagated from its annotated slices."""
+    if config.prediction.whole_plane:
+        raise ConfigError(
+            "Without training nothing is known of the whole plane, only of the region round what was painted. "
+            "Train for longer than 0, or leave --whole-plane out."
+        )
+    target, notice = working_device(device)
+    if notice:
+        logger.warning(notice)
+    with timer.phase("propagation"), CpuThreads():
+        windows, _ = common_windows([case], config)
+        display = Display(NetworkVolumes([case], windows, config, device=target), config, [case])
+        if not display.can_predict(0):
+            raise TrainingError(
+                "Labels are propagated from two or more completely painted slices that hold a structure, and there are "
+                "fewer. Paint one more, or train for longer than 0."
+            )
+        prediction = display.predictor(0).volume()
+    with timer.phase("clean-up"):
+        indices = _finished(prediction.labels, case, windows[0], config.prediction)
+    return Segmentation(label_values(indices, case.annotation.classes), prediction, None)
+
+
+def _finished(indices: LabelArray, case: Case, window: Window, config: PredictionConfig) -> LabelArray:
+    """Return class indices (Z, Y, X) as they are written: cleaned up, within the ends, with what was painted."""
+    indices = clean_up(indices, config)
+    found = np.moveaxis(indices, case.annotation.axis, 0) != BACKGROUND
+    if not config.whole_plane and window.is_touched(found):
+        logger.warning(
+            "The mask reaches the edge of the region round what was painted, where prediction ends. "
+            "Paint a slice in which the structure reaches further, or widen the region with --margin."
+        )
+    if not config.beyond_ends:
+        indices = between_ends(indices, case.annotation)
+    return with_annotations(indices, case.annotation) if config.keep_annotations else indices
 
 
 def train(

@@ -264,7 +264,10 @@ def _add_training_options(parser: argparse.ArgumentParser, show_method: bool) ->
 def _add_budget(parser: argparse.ArgumentParser, default: str = "60s") -> None:
     budget = parser.add_mutually_exclusive_group()
     budget.add_argument(
-        "--budget", metavar="TIME", default=default, help=f"how long to train: 60s, 5m, 1h (default: {default})"
+        "--budget",
+        metavar="TIME",
+        default=default,
+        help=f"how long to train: 60s, 5m, 1h; `segment` takes 0 too, and propagates the labels (default: {default})",
     )
     budget.add_argument("--steps", metavar="N", type=_whole(1), help="how many steps to train, instead of a time")
 

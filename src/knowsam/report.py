@@ -27,7 +27,7 @@ class Report:
 
     Parameters
     ----------
-    plan : what ran; known once a training has begun.
+    plan : what ran; None without training.
     """
 
     seed: int
@@ -66,15 +66,13 @@ class Report:
         OutputError
             If the file cannot be written, or exists and is to be kept.
         """
-        if self.plan is None:
-            raise ValueError("There is nothing to report: no training has begun.")
-        plan = self.plan.to_dict()
+        plan = None if self.plan is None else self.plan.to_dict()
         content = {
             "plan": plan,
             "seed": self.seed,
             "versions": {name: version(name) for name in _PACKAGES} | {"python": platform.python_version()},
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
-            "peak_memory_mib": peak_memory_mib(plan["device"]),
+            "peak_memory_mib": peak_memory_mib("cpu" if plan is None else plan["device"]),
             "stopped_by_user": self.stopped,
             "holdout_dice": self.shown_dice,
             "notices": self.notices,

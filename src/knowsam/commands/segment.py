@@ -9,6 +9,7 @@ from knowsam import jobs
 from knowsam.commands.inputs import budget, read_cases, told_device, with_classes_of
 from knowsam.commands.outputs import check_mask, check_model, check_report, save_report, save_trained, saved
 from knowsam.commands.training_progress import TrainingProgress
+from knowsam.errors import ConfigError
 from knowsam.io.labels import write_labels
 from knowsam.options import chosen_config
 from knowsam.report import Report
@@ -27,6 +28,8 @@ def run(options: Namespace) -> None:
     model = None if options.start_from is None else load_model(options.start_from)
     config, allowed = chosen_config(options, None if model is None else model.config), budget(options)
     device = told_device(options.device)
+    if allowed.is_zero and model is None and options.save_model is not None:
+        raise ConfigError("A budget of 0 trains nothing, so there is no model to save. Give a longer one.")
     check_mask(options.output, inputs=[options.image, options.labels], overwrite=options.overwrite)
     if options.save_model is not None:
         check_model(options.save_model, overwrite=options.overwrite)
@@ -70,5 +73,5 @@ def _save(result: jobs.Segmentation, case: Case, options: Namespace) -> None:
     labels, grid, classes, overwrite = result.labels, case.volume.grid, case.annotation.classes, options.overwrite
     mask = saved(options.output, lambda path: write_labels(path, labels, grid, classes, overwrite=overwrite))
     logger.info("Mask: %s", mask)
-    if options.save_model is not None:
+    if options.save_model is not None and result.model is not None:
         save_trained(result.model, options.save_model, overwrite=overwrite)

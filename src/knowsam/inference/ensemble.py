@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from knowsam.data.annotation import BACKGROUND
+from knowsam.inference.refinement import with_order_of_structures
 from knowsam.propagation.propagated_labels import slice_dice
 
 if TYPE_CHECKING:
@@ -55,23 +55,9 @@ def ensemble(propagated: PropagatedLabels, students: Tensor, weight: EnsembleWei
     -------
     Probabilities (B, C, H, W), and the weight (B, 1, 1, 1) that the students have in them.
     """
-    students = _with_order_of_structures(propagated, students)
+    students = with_order_of_structures(propagated, students)
     share = _student_weight(propagated, students, weight)
     return propagated.probabilities.lerp(students, share), share
-
-
-def _with_order_of_structures(propagated: PropagatedLabels, students: Tensor) -> Tensor:
-    """Let position decide between two structures where one side says the one and the other side the other.
-
-    A border parallel to the slices falls somewhere between two annotated ones. Students know slices of either
-    structure, but hardly any in which one gives way to the other, and would move all of a slice across the border.
-    """
-    lower, upper = (side.argmax(dim=1, keepdim=True) for side in (propagated.lower, propagated.upper))
-    at_border = (lower != upper) & (lower != BACKGROUND) & (upper != BACKGROUND)
-    structures = propagated.probabilities[:, 1:]
-    any_structure = 1 - students[:, :1]
-    by_position = any_structure * structures / structures.sum(dim=1, keepdim=True).clamp_min(_SMALLEST_VARIANCE)
-    return torch.where(at_border, torch.cat([students[:, :1], by_position], dim=1), students)
 
 
 def _student_weight(propagated: PropagatedLabels, students: Tensor, weight: EnsembleWeight) -> Tensor:

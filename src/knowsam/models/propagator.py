@@ -7,6 +7,7 @@ evidence (`knowsam.propagation.evidence`) tells it which structure is meant.
 from __future__ import annotations
 
 from functools import cache
+from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,11 +16,15 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from knowsam.errors import CheckpointError
+
 WIDTHS = (24, 40, 64, 96, 128)
 """Channels of the five levels, from fine to coarse."""
 
 WEIGHTS_FILE = Path(__file__).with_name("propagator.safetensors")
 """Weights that come with the program; `propagator.md` beside them says how they were made and what they reach."""
+
+WEIGHTS_SHA256 = "03d1ddd14b919e09fde4bac28151c01da4ebf3d3ed57540ef5972abf7cea4f21"
 
 
 class ResidualBlock(nn.Module):
@@ -83,7 +88,18 @@ class Propagator(nn.Module):
 
 @cache
 def shipped_propagator(device: torch.device) -> Propagator:
-    """Return the propagator that comes with the program, ready to predict; every caller gets the same one."""
+    """Return the propagator that comes with the program, ready to predict; every caller gets the same one.
+
+    Raises
+    ------
+    CheckpointError
+        If its weights are missing or are not those that were shipped.
+    """
+    if not WEIGHTS_FILE.is_file() or sha256(WEIGHTS_FILE.read_bytes()).hexdigest() != WEIGHTS_SHA256:
+        raise CheckpointError(
+            f"{WEIGHTS_FILE} is missing or damaged. Install napari-knowsam anew, or do without the pretrained "
+            "propagator (--no-pretrained)."
+        )
     return load_propagator(WEIGHTS_FILE).to(device)
 
 

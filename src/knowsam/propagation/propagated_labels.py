@@ -22,6 +22,7 @@ class PropagatedLabels(NamedTuple):
     position : (B, 1, 1, 1), between the two, 0 at the lower, 1 at the upper.
     nearest_slices : (B, 1, 1, 1), distance to the nearer of them.
     softness_px : distance over which a structure fades into the next.
+    refined : (B, C, H, W), probabilities that take the place of the blend of both outlines; None without any.
     """
 
     lower: Tensor
@@ -29,10 +30,16 @@ class PropagatedLabels(NamedTuple):
     position: Tensor
     nearest_slices: Tensor
     softness_px: float
+    refined: Tensor | None = None
 
     @property
     def probabilities(self) -> Tensor:
         """(B, C, H, W), sum one."""
+        return self.blend if self.refined is None else self.refined
+
+    @property
+    def blend(self) -> Tensor:
+        """(B, C, H, W), sum one, the probabilities of both outlines, blended by position."""
         lower, upper = ((side / self.softness_px).softmax(dim=1) for side in (self.lower, self.upper))
         return lower.lerp(upper, self.position)
 
@@ -41,7 +48,7 @@ class PropagatedLabels(NamedTuple):
         """(B, 4 C, H, W), in [-1, 1]: for each class both outlines, their blend, and how far the annotation is."""
         sides = [torch.tanh(side / self.softness_px) for side in (self.lower, self.upper)]
         far = torch.tanh(self.nearest_slices / _FAR_SLICES).expand_as(self.lower)
-        return torch.cat([*sides, 2 * self.probabilities - 1, far], dim=1)
+        return torch.cat([*sides, 2 * self.blend - 1, far], dim=1)
 
     @property
     def is_one_sided(self) -> Tensor:

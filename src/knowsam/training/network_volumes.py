@@ -10,6 +10,7 @@ import torch
 
 from knowsam.data.window import Window, annotated_box, pixel_size_mm, plane_for, window_at, with_margin
 from knowsam.inference.planes import NetworkSlices, network_planes
+from knowsam.models.propagator import shipped_propagator
 from knowsam.training.volume_propagation import VolumePropagation
 
 if TYPE_CHECKING:
@@ -55,8 +56,9 @@ class NetworkVolumes:
             NetworkSlices(own, window, case.annotation.axis, case.volume.shape)
             for own, window, case in zip(parts, windows, cases, strict=True)
         )
+        propagator = shipped_propagator(device) if config.propagation.pretrained else None
         self.propagations = tuple(
-            VolumePropagation(case, own.planes, own.window, config.propagation, check)
+            VolumePropagation(case, own.planes, own.window, config.propagation, propagator, check)
             if config.method.shape_prior
             else None
             for case, own in zip(cases, self.slices, strict=True)

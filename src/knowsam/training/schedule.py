@@ -12,12 +12,12 @@ _UNITS_S = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 @dataclass(frozen=True)
 class Budget:
-    """An amount of training, in seconds or in steps; exactly one of them is given.
+    """An amount of training, in seconds or in steps; exactly one of them is given. Zero trains nothing.
 
     Raises
     ------
     ConfigError
-        If both or neither are given, or the amount is not positive.
+        If both or neither are given, or the amount is negative.
     """
 
     seconds: float | None = None
@@ -25,11 +25,16 @@ class Budget:
 
     def __post_init__(self) -> None:
         given = [amount for amount in (self.seconds, self.steps) if amount is not None]
-        if len(given) != 1 or not given[0] > 0:
+        if len(given) != 1 or not given[0] >= 0:
             raise ConfigError(
                 f"The budget is {' and '.join(map(str, given)) or 'missing'}, but a number of seconds or of steps "
-                "greater than zero was expected. Give one of them."
+                "was expected, zero or more. Give one of them."
             )
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether there is no training at all."""
+        return not (self.steps or self.seconds)
 
     @classmethod
     def parse(cls, text: str) -> Budget:
@@ -45,6 +50,8 @@ class Budget:
 
     def progress(self, *, steps: int, seconds: float) -> float:
         """Return how much of the budget is used, in [0, 1]."""
+        if self.is_zero:
+            return 1.0
         used = steps / self.steps if self.steps is not None else seconds / (self.seconds or 1.0)
         return min(used, 1.0)
 

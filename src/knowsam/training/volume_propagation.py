@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from knowsam.data.annotation import SliceState
 from knowsam.inference.planes import network_outline
+from knowsam.inference.refinement import refined
 from knowsam.propagation.displacement_chains import DisplacementChains
-from knowsam.propagation.label_propagation import LabelPropagation, Outline
+from knowsam.propagation.evidence import EvidenceSource
+from knowsam.propagation.label_propagation import CAP, LabelPropagation, Outline
 from knowsam.propagation.slice_flows import SliceFlows
 
 if TYPE_CHECKING:
@@ -21,13 +23,11 @@ if TYPE_CHECKING:
     from knowsam.data.annotation import LabelSlice
     from knowsam.data.case import Case
     from knowsam.data.window import Window
+    from knowsam.models.propagator import Propagator
     from knowsam.propagation.propagated_labels import PropagatedLabels
 
 _FEWEST_SIMULATED = 4
 """Annotated slices without a gap from which two can be left that are propagated to the others."""
-
-_CAP = 0.25
-"""Relative distance beyond which nothing is further away; see `knowsam.config.PropagationConfig` for the unit."""
 
 
 class VolumePropagation:
@@ -42,6 +42,7 @@ class VolumePropagation:
     Parameters
     ----------
     planes : (N, H, W), the slices on the device.
+    propagator : refines what is displayed and validated; None leaves propagated labels as they are.
     check : called now and then; what it raises breaks the registration off.
     """
 
@@ -51,6 +52,7 @@ class VolumePropagation:
         planes: Tensor,
         window: Window,
         config: PropagationConfig,
+        propagator: Propagator | None = None,
         check: Callable[[], None] | None = None,
     ) -> None:
         self._spacing_mm = case.plane_spacing_mm
@@ -58,12 +60,15 @@ class VolumePropagation:
         self._window, self._device = window, planes.device
         self._slices = len(planes)
         side_px = math.sqrt(planes.shape[1] * planes.shape[2])
-        self._cap_px = _CAP * side_px
+        self._cap_px = CAP * side_px
+        slice_px = case.volume.spacing_mm[case.annotation.axis] / self._pixel_mm
+        self._propagator = propagator
+        self._evidence = None if propagator is None else EvidenceSource(planes, slice_px)
         chains = DisplacementChains(SliceFlows(planes, config.reach * side_px if config.registration else 0.0, check))
         self._from_all, self._from_training = (
             LabelPropagation(
                 chains,
-                slice_px=case.volume.spacing_mm[case.annotation.axis] / self._pixel_mm,
+                slice_px=slice_px,
                 softness_px=config.softness * side_px,
                 cap_px=self._cap_px,
                 fade=config.fade,
@@ -99,7 +104,7 @@ class VolumePropagation:
 
     def for_display(self, indices: Sequence[int]) -> PropagatedLabels | None:
         """Return what is known of slices, an annotated one's own labels included; None if nothing is."""
-        return self._from_all.at(indices, own=True) if self.can_propagate else None
+        return self._refined(self._from_all, indices, own=True) if self.can_propagate else None
 
     def for_training(self, indices: Sequence[int]) -> PropagatedLabels | None:
         """Return what is propagated from other slices that training may see; None if nothing is."""
@@ -107,7 +112,9 @@ class VolumePropagation:
 
     def for_validation(self, indices: Sequence[int]) -> PropagatedLabels | None:
         """Return what students are validated with: as for training, unless that is simulated, which tells nothing."""
-        return None if self.is_dense else self.for_training(indices)
+        if self.is_dense or not _can_be_asked(self._from_training):
+            return None
+        return self._refined(self._from_training, indices, own=False)
 
     @property
     def is_dense(self) -> bool:
@@ -132,6 +139,13 @@ class VolumePropagation:
         beside = sorted({other for index in self._from_training.annotated for other in (index - 1, index + 1)})
         known = [index for index in beside if index not in self._outlines and self.lies_between(index)]
         return known[:: -(-len(known) // most)] if known else []
+
+    def _refined(self, propagation: LabelPropagation, indices: Sequence[int], *, own: bool) -> PropagatedLabels:
+        propagated = propagation.at(indices, own=own)
+        if self._propagator is None or self._evidence is None:
+            return propagated
+        evidence = self._evidence.of(indices, propagated, propagation, own=own)
+        return refined(self._propagator, propagated, evidence)
 
     def lies_between(self, index: int) -> bool:
         """Tell whether slices on both sides are propagated to this one in training."""

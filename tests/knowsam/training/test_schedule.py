@@ -22,17 +22,16 @@ def test_a_text_that_is_no_duration_is_refused(text: str) -> None:
         Budget.parse(text)
 
 
-@pytest.mark.parametrize(
-    ("seconds", "steps"), [(None, None), (10.0, 10), (0.0, None), (-1.0, None), (math.nan, None), (None, 0)]
-)
-def test_a_budget_is_one_positive_amount(seconds: float | None, steps: int | None) -> None:
+@pytest.mark.parametrize(("seconds", "steps"), [(None, None), (10.0, 10), (-1.0, None), (math.nan, None), (None, -1)])
+def test_a_budget_is_one_amount_that_is_not_negative(seconds: float | None, steps: int | None) -> None:
     with pytest.raises(ConfigError, match="Give one of them"):
         Budget(seconds=seconds, steps=steps)
 
 
-def test_a_duration_of_zero_is_refused() -> None:
-    with pytest.raises(ConfigError, match="greater than zero"):
-        Budget.parse("0s")
+@pytest.mark.parametrize("budget", [Budget(seconds=0.0), Budget(steps=0), Budget.parse("0s")])
+def test_a_budget_of_zero_is_used_up_from_the_start(budget: Budget) -> None:
+    assert budget.is_zero
+    assert budget.progress(steps=0, seconds=0.0) == 1.0
 
 
 @pytest.mark.parametrize(("used", "progress"), [(0, 0.0), (10, 0.25), (40, 1.0), (50, 1.0)])

@@ -1,0 +1,160 @@
+"""Is the pretrained propagator better than propagated labels alone, in whatever structure, before any training?
+
+Every structure of every volume is a task of its own: k slices of it are annotated, evenly between its first and its
+last one (or, with `--inner`, all but both ends of them, so that it goes on beyond the annotated ones). Dice on the
+slices between annotated ones, and on all that were not annotated. Structures of fewer than 13 slices have three
+annotated slices at most.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from time import process_time
+
+import numpy as np
+import torch
+from interpolation import interpolate
+from provenance import provenance
+from rival import Effort
+from tables import table
+from tasks import Task, Truth, find_data_set
+
+from knowsam.config import Config
+from knowsam.data.annotation import Annotation, default_classes
+from knowsam.inference.metrics import dice_score
+from knowsam.models import propagator
+from knowsam.training.display import Display
+from knowsam.training.network_volumes import NetworkVolumes, common_windows
+from knowsam.training.schedule import Budget
+
+_FEW_SLICES = 13
+_FEW_ANNOTATED = 3
+_SHORTEST_SLICES = 5
+_ROWS = ("interpolation", "propagated", "propagator")
+
+
+@dataclass(frozen=True)
+class Result:
+    """Dice of each row in one structure, between annotated slices and everywhere, and the CPU seconds of the last."""
+
+    data: str
+    structure: str
+    between: tuple[float, ...]
+    everywhere: tuple[float, ...]
+    seconds: float
+
+
+def main() -> None:
+    """Run all structures and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of volumes with labels")
+    parser.add_argument("-k", type=int, default=5, help="annotated slices (default: 5)")
+    parser.add_argument("--volumes", choices=["all", "odd", "even"], default="all", help="by position in the folder")
+    parser.add_argument("--whole", action="store_true", help="annotate all structures of a volume together")
+    parser.add_argument("--inner", action="store_true", help="leave both ends of each structure unannotated")
+    parser.add_argument("--weights", type=Path, help="of another propagator than the one that is shipped")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    if options.weights is not None:
+        propagator.WEIGHTS_FILE = options.weights
+        propagator.WEIGHTS_SHA256 = sha256(options.weights.read_bytes()).hexdigest()
+    results = []
+    for name, task in tasks(options):
+        results.append(result_of(name, task))
+        print(results[-1], file=sys.stderr, flush=True)
+    print(*provenance("no training"), sep="\n")
+    print(_table(results))
+
+
+def tasks(options: argparse.Namespace) -> Iterator[tuple[str, Task]]:
+    """Yield each task with its name."""
+    for folder in options.data:
+        data = find_data_set(folder)
+        for number, volume in enumerate(data.volumes, start=1):
+            if options.volumes != "all" and number % 2 != (options.volumes == "odd"):
+                continue
+            truth = data.truth(volume)
+            for name, own in [(volume, truth)] if options.whole else structures(truth):
+                held = range(int(own.held[0]), int(own.held[-1]) + 1)
+                if len(held) >= _SHORTEST_SLICES:
+                    count = options.k if len(held) >= _FEW_SLICES else min(options.k, _FEW_ANNOTATED)
+                    yield name, annotated(own, held, count, inner=options.inner)
+
+
+def structures(truth: Truth) -> Iterator[tuple[str, Truth]]:
+    """Yield each class of a volume as its only one."""
+    for value in range(1, int(truth.indices.max()) + 1):
+        indices = (truth.indices == value).astype(np.uint8)
+        if indices.any():
+            axis, shape = truth.annotation.axis, truth.annotation.shape
+            labels = np.moveaxis(indices, 0, axis)
+            whole = Annotation.from_labels(labels, axis, range(shape[axis]), default_classes([0, 1]))
+            yield f"{truth.name} {value}", Truth(truth.data, truth.name, truth.volume, whole, indices)
+
+
+def annotated(truth: Truth, held: range, count: int, *, inner: bool) -> Task:
+    """Annotate some slices; `inner` ones are those between `count` and two more."""
+    if not inner:
+        return truth.task(count)
+    chosen = sorted({round(index) for index in np.linspace(held[0], held[-1], count + 2)[1:-1]})
+    annotation = Annotation(truth.volume.shape, truth.annotation.axis, truth.annotation.classes)
+    for index in chosen:
+        annotation = annotation.with_slice(truth.annotation.slices[index])
+    return Task(truth.data, truth.name, type(truth.case)(truth.volume, annotation), truth.indices)
+
+
+def result_of(name: str, task: Task) -> Result:
+    """Score one task, on all slices that were not annotated."""
+    found = [interpolate(task, Effort(Budget(steps=1), 0, 1)).labels]
+    for pretrained in (False, True):
+        started = process_time()
+        found.append(shown(task, Config().with_values(pretrained=pretrained)))
+    seconds = round(process_time() - started, 2)
+    hidden = [index for index in range(len(task.truth)) if index not in task.annotated]
+    between = tuple(round(task.dice(labels), 4) for labels in found)
+    everywhere = tuple(round(_dice(labels[hidden], task.truth[hidden], task.classes), 4) for labels in found)
+    return Result(task.data, name, between, everywhere, seconds)
+
+
+def _dice(labels: np.ndarray, truth: np.ndarray, classes: int) -> float:
+    return float(np.mean([dice_score(labels, truth, value) for value in range(1, classes)]))
+
+
+def shown(task: Task, config: Config) -> np.ndarray:
+    """Return class indices (N, H, W) as they are shown before any training."""
+    windows, _ = common_windows([task.case], config)
+    volumes = NetworkVolumes([task.case], windows, config, device=torch.device("cpu"))
+    labels = np.array(task.slices_first(Display(volumes, config, [task.case]).predictor(0).volume().labels))
+    return labels
+
+
+def _table(results: list[Result]) -> str:
+    rows = []
+    for data in [*dict.fromkeys(result.data for result in results), "all"]:
+        own = [result for result in results if data in (result.data, "all")]
+        gains = [result.between[2] - result.between[1] for result in own]
+        worst = own[int(np.argmin(gains))]
+        rows.append(
+            [
+                data,
+                str(len(own)),
+                *(f"{mean:.3f}" for mean in np.mean([result.between for result in own], axis=0)),
+                f"{np.mean(gains):+.3f}",
+                f"{min(gains):+.3f} ({worst.structure})",
+                str(sum(result.between[2] < result.between[0] for result in own)),
+                *(f"{mean:.3f}" for mean in np.mean([result.everywhere for result in own], axis=0)),
+                f"{np.mean([result.seconds for result in own]):.1f}",
+            ]
+        )
+    header = ["task", "structures", *_ROWS, "gain", "smallest gain", "below interpolation"]
+    header += [*(f"{row}, everywhere" for row in _ROWS), "seconds"]
+    return table(header, rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""Propagated labels, and what a propagator makes of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from knowsam.data.distances import signed_distances_mm
+from knowsam.inference.refinement import PROPAGATOR_ERROR, refined
+from knowsam.propagation.displacement_chains import DisplacementChains
+from knowsam.propagation.evidence import Evidence, EvidenceSource
+from knowsam.propagation.label_propagation import LabelPropagation, Outline
+from knowsam.propagation.slice_flows import SliceFlows
+
+if TYPE_CHECKING:
+    from knowsam.propagation.propagated_labels import PropagatedLabels
+
+SIZE, SLICES = 32, 12
+
+
+class Says(nn.Module):
+    """Changes every logit by the same amount, and counts the slices it was asked for."""
+
+    def __init__(self, change: float) -> None:
+        super().__init__()
+        self.change, self.asked = change, 0
+
+    def forward(self, maps: Tensor, _position: Tensor) -> Tensor:
+        self.asked += len(maps)
+        return torch.full_like(maps[:, :1], self.change)
+
+
+def disc(radius: float = 6.0, column: float = 16.0) -> np.ndarray:
+    y, x = np.mgrid[:SIZE, :SIZE]
+    return (np.hypot(y - 16, x - column) < radius).astype(np.uint8)
+
+
+def halves() -> np.ndarray:
+    labels = disc()
+    labels[:, 16:] *= 2
+    return labels
+
+
+def propagated_to(
+    indices: list[int], painted: dict[int, np.ndarray], classes: int = 2, fade: float = 0.5
+) -> tuple[PropagatedLabels, Evidence]:
+    planes = torch.rand((SLICES, SIZE, SIZE), generator=torch.Generator().manual_seed(0))
+    propagation = LabelPropagation(
+        DisplacementChains(SliceFlows(planes, 0.0)), slice_px=1.0, softness_px=1.5, cap_px=10.0, fade=fade
+    )
+    outlines = {}
+    for index, labels in painted.items():
+        distances = torch.from_numpy(signed_distances_mm(labels, classes, (1.0, 1.0)))
+        outlines[index] = Outline(distances, torch.from_numpy(np.isin(np.arange(classes), labels)), not labels.any())
+    propagation.update(outlines)
+    propagated = propagation.at(indices, own=True)
+    return propagated, EvidenceSource(planes, 1.0).of(indices, propagated, propagation, own=True)
+
+
+def area(probabilities: Tensor) -> list[int]:
+    return (probabilities.argmax(dim=1) > 0).flatten(1).sum(dim=1).tolist()
+
+
+def test_a_propagator_that_changes_nothing_leaves_the_labels_as_they_are() -> None:
+    propagated, evidence = propagated_to([1, 2, 5, 8, 10], {2: disc(), 8: disc(4)})
+    unchanged = refined(Says(0), propagated, evidence).probabilities
+    torch.testing.assert_close(unchanged, propagated.probabilities, rtol=0, atol=1e-3)
+
+
+def test_it_counts_as_far_as_the_outlines_of_both_sides_disagree() -> None:
+    (near, near_evidence), (far, far_evidence) = (
+        propagated_to([5], {2: disc(), 8: disc(column=column)}) for column in (16.2, 24.0)
+    )
+    changed = [
+        (refined(Says(9), own, evidence).probabilities - own.probabilities)[0, 1].amax()
+        for own, evidence in ((near, near_evidence), (far, far_evidence))
+    ]
+    assert near.expected_error.item() < PROPAGATOR_ERROR < far.expected_error.item()
+    assert changed[0] < 0.5 < changed[1]
+
+
+def test_an_annotated_slice_stays_as_it_was_annotated() -> None:
+    propagated, evidence = propagated_to([2], {2: disc(), 8: disc(column=24.0)})
+    torch.testing.assert_close(refined(Says(9), propagated, evidence).probabilities, propagated.probabilities)
+
+
+def test_beyond_the_outermost_annotated_slice_a_structure_can_end_but_not_grow() -> None:
+    propagated, evidence = propagated_to([9, 10], {2: disc(), 8: disc()})
+    assert area(refined(Says(-9), propagated, evidence).probabilities) == [0, 0]
+    assert area(refined(Says(9), propagated, evidence).probabilities) == area(propagated.probabilities)
+
+
+def test_two_classes_share_what_belongs_to_any_of_them() -> None:
+    propagated, evidence = propagated_to([5], {2: halves(), 8: np.roll(halves(), 5, axis=0)}, classes=3)
+    probabilities = refined(Says(2), propagated, evidence).probabilities
+    torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(1, SIZE, SIZE))
+    assert set(probabilities.argmax(dim=1).unique().tolist()) == {0, 1, 2}
+    assert probabilities[0, 0].sum() < propagated.probabilities[0, 0].sum()
+
+
+def test_position_decides_where_one_structure_follows_the_other() -> None:
+    propagated, evidence = propagated_to([4, 6], {2: disc(), 8: 2 * disc()}, classes=3)
+    labels = refined(Says(3), propagated, evidence).probabilities.argmax(dim=1)
+    assert labels[:, 16, 16].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(("indices", "asked"), [([5], 1), ([0], 0), ([0, 5, 6], 2)])
+def test_slices_that_the_structure_does_not_reach_are_not_judged(indices: list[int], asked: int) -> None:
+    propagated, evidence = propagated_to(indices, {4: disc(), 8: disc()}, fade=4.0)
+    propagator = Says(1)
+    refined(propagator, propagated, evidence)
+    assert propagator.asked == asked
