@@ -194,7 +194,7 @@ def test_a_slice_painted_in_a_pause_changes_those_beside_it_once_it_is_complete(
 def test_before_any_training_a_painted_slice_changes_those_beside_it_without_a_click(propagating: Robot) -> None:
     assert not propagating.has_prediction
     _paint_slice_18(propagating)
-    assert "no network yet" in propagating.train_message
+    assert "nothing is trained yet" in propagating.train_message
     assert not propagating.is_running
     before = {index: plane_of(propagating.prediction, index) for index in range(32)}
     propagating.press(Qt.Key.Key_J)
