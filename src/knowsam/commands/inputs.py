@@ -14,6 +14,7 @@ from knowsam.data.identity import NOBODY, belonging
 from knowsam.data.orientation import describe_axes, file_axis, file_index, working_axis, working_index
 from knowsam.data.painted_axis import plausible_axes
 from knowsam.data.painted_slices import PaintedSlices, painted_by_default
+from knowsam.data.reformat import in_painted_planes
 from knowsam.data.resample import placed_on
 from knowsam.data.sparse_slices import respaced
 from knowsam.data.stray_labels import stray_labels
@@ -26,7 +27,7 @@ from knowsam.training.schedule import Budget
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from knowsam.data.volume import Grid, Volume
+    from knowsam.data.volume import Volume
     from knowsam.training.trained_model import TrainedModel
 
 logger = logging.getLogger(__name__)
@@ -67,7 +68,8 @@ def read_cases(
 ) -> list[Case]:
     """Read images and what was painted in them, with the same classes and axis for all.
 
-    Labels on another grid than that of their image are brought onto it. Axes and slices are counted in the image where
+    Labels on another grid than that of their image are brought onto it, or an image is reformatted to planes that were
+    painted across its slices. Axes and slices are counted in the image where
     its voxels are those of the labels, else in the labels.
 
     Parameters
@@ -93,10 +95,10 @@ def read_cases(
     ]
     along = _painted_axis(masks, ignore_value) if axis is None else working_axis(masks[0].grid, axis)
     chosen = [_chosen_slices(mask, along, annotated_slices, ignore_value) for mask in masks]
-    placed = [_on_image(painted, volume.grid) for painted, volume in zip(chosen, volumes, strict=True)]
-    values = set().union(*(painted.values for painted in placed))
+    placed = [_on_image(painted, volume) for painted, volume in zip(chosen, volumes, strict=True)]
+    values = set().union(*(painted.values for painted, _ in placed))
     classes = default_classes(values, known=[known for mask in masks for known in mask.classes])
-    return [Case(volume, painted.annotation(classes)) for volume, painted in zip(volumes, placed, strict=True)]
+    return [Case(volume, painted.annotation(classes)) for painted, volume in placed]
 
 
 def read_unlabelled_case(image: Path, like: Annotation, pick: int | str | None = None) -> Case:
@@ -165,11 +167,11 @@ def _chosen_slices(
     return painted
 
 
-def _on_image(painted: PaintedSlices, grid: Grid) -> PaintedSlices:
-    placed = painted.on(grid)
+def _on_image(painted: PaintedSlices, image: Volume) -> tuple[PaintedSlices, Volume]:
+    placed, volume = in_painted_planes(painted, image)
     if placed is not painted:
         told(placed.labels)
-    return placed
+    return placed, volume
 
 
 def _working_indices(mask: Volume, axis: int, file_indices: Sequence[int] | Literal["all"]) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ from knowsam import jobs
 from knowsam.commands.inputs import budget, read_cases, told_device, with_classes_of
 from knowsam.commands.outputs import check_mask, check_model, check_report, save_report, save_trained, saved
 from knowsam.commands.training_progress import TrainingProgress
+from knowsam.data.reformat import brought_back
 from knowsam.errors import ConfigError
 from knowsam.io.labels import write_labels
 from knowsam.options import chosen_config
@@ -70,7 +71,8 @@ def run(options: Namespace) -> None:
 
 
 def _save(result: jobs.Segmentation, case: Case, options: Namespace) -> None:
-    labels, grid, classes, overwrite = result.labels, case.volume.grid, case.annotation.classes, options.overwrite
+    labels, grid = brought_back(result.labels, case.volume)
+    classes, overwrite = case.annotation.classes, options.overwrite
     mask = saved(options.output, lambda path: write_labels(path, labels, grid, classes, overwrite=overwrite))
     logger.info("Mask: %s", mask)
     if options.save_model is not None and result.model is not None:

@@ -36,12 +36,14 @@ class PaintedSlices:
     axis : working axis the slices are stacked along.
     indices : of the painted slices.
     ignore_value : marks voxels that nobody has judged.
+    tilt_deg : by which they were tilted against the slices they were resampled to; 0 where they run along these.
     """
 
     labels: Volume
     axis: int
     indices: tuple[int, ...]
     ignore_value: int | None = None
+    tilt_deg: float = 0.0
 
     @property
     def values(self) -> set[int]:
@@ -67,21 +69,25 @@ class PaintedSlices:
         """
         return Annotation.from_labels(self.labels.array, self.axis, self.indices, classes, self.ignore_value)
 
-    def on(self, grid: Grid) -> PaintedSlices:
+    def on(self, grid: Grid, *, image: Grid | None = None) -> PaintedSlices:
         """Return what was painted on the voxels of an image, each with the nearest label of the slice that covers it.
 
         Where painted slices do not run along those of the image, these are judged in part. Beyond the edges of a
         painted slice is background. The notices of the labels are those of this step.
 
+        Parameters
+        ----------
+        image : of the image, where the grid is one that it was resampled to.
+
         Raises
         ------
         InputError
-            If no labelled voxel lies on the grid.
+            If no labelled voxel lies in the image.
         """
-        if grid_difference(self.labels.grid, grid) is None:
+        if image is None and grid_difference(self.labels.grid, grid) is None:
             return self
         resampling = _Resampling(self, grid)
-        notices = notices_of_outside(self.labels, grid)
+        notices = notices_of_outside(self.labels, image or grid)
         values = resampling.nearest()
         notices += resampling.keep_small(values)
         axis = resampling.axis
@@ -91,7 +97,7 @@ class PaintedSlices:
                 f"No painted slice of {self.labels.name} lies in the image. Load the labels that belong to this image."
             )
         placed = replace(self.labels, array=values, grid=grid)
-        painted = PaintedSlices(placed, axis, indices, UNJUDGED)
+        painted = PaintedSlices(placed, axis, indices, UNJUDGED, resampling.tilt_deg)
         notices = (*resampling.notices(painted), *notices)
         return replace(painted, labels=replace(placed, notices=notices))
 
@@ -109,7 +115,7 @@ class _Resampling:
         self._used = np.zeros(len(self._indices), np.bool_)
         cosines = self._cosines()
         self.axis = int(cosines.argmax())
-        self._tilt_deg = float(np.degrees(np.arccos(min(cosines.max(), 1.0))))
+        self.tilt_deg = float(np.degrees(np.arccos(min(cosines.max(), 1.0)))) if self._crosses() else 0.0
         self._slices_per_voxel = abs(self._to_labels[painted.axis, self.axis])
 
     def nearest(self) -> Values:
@@ -157,7 +163,7 @@ class _Resampling:
             "The labels have other voxels than the image, so they were resampled to those of the image, the nearest "
             "one each. Check their edges."
         ]
-        is_crossed = bool(placed.partial) and self._tilt_deg > 0
+        is_crossed = bool(placed.partial) and self.tilt_deg > 0
         if self._slices_per_voxel < 0.75 and not is_crossed:
             notices.append(
                 f"Each painted slice covers about {1 / self._slices_per_voxel:.2g} slices of the image, which count as "
@@ -165,11 +171,16 @@ class _Resampling:
             )
         if is_crossed:
             notices.append(
-                f"The painted slices are tilted by {self._tilt_deg:.2g} degrees against those of the image, so that "
+                f"The painted slices are tilted by {self.tilt_deg:.2g} degrees against those of the image, so that "
                 f"{len(placed.partial)} of the {len(placed.indices)} slices they cut are partly painted; the rest of "
                 "these is unlabelled."
             )
         return tuple(notices)
+
+    def _crosses(self) -> bool:
+        """Tell whether painted slices leave those of the grid from one edge to the other."""
+        across = np.abs(self._to_labels[self._painted.axis, :3]) * (np.array(self._grid.working_shape) - 1)
+        return bool(across.sum() - across[self.axis] > _ROUNDING)
 
     def _cosines(self) -> npt.NDArray[np.float64]:
         """Return how well the painted slices run along those across each axis of the grid: 1 for wholly."""

@@ -97,7 +97,7 @@ class Volume:
     Parameters
     ----------
     array : (Z, Y, X), intensities or label values, of any real type. Kept as a read-only view, not copied.
-    grid : the grid of the file it came from.
+    grid : the grid of the file it came from, unless it was reformatted.
     name : short name for messages, without path.
     notices : sentences on how the file was read, for the person who gave it.
     classes : what the values stand for, where a file of labels says so.
@@ -106,6 +106,7 @@ class Volume:
     dicom_files : of the series it was read from, in the order of its slices (k ascending).
     identity : whom it shows, as far as its file says.
     sparse : of labels, where their slices lie if their file places them one by one.
+    reformatted_from : of an image that was resampled to the planes somebody painted in, the grid of its file.
 
     Raises
     ------
@@ -123,6 +124,7 @@ class Volume:
     dicom_files: tuple[Path, ...] = ()
     identity: Identity = NOBODY
     sparse: SparseSlices | None = None
+    reformatted_from: Grid | None = None
 
     def __post_init__(self) -> None:
         if self.array.shape != self.grid.working_shape:

@@ -69,7 +69,8 @@ def _first_wrong_value(array: npt.NDArray[Any]) -> float | None:
         return None
     # Plane by plane, for the copies that comparing makes of a whole volume are as large as itself.
     for plane in array:
-        whole = np.rint(plane)
+        # In float64, since float16, which small integers are rounded in, and float32 do not hold the largest label.
+        whole = np.rint(plane, dtype=np.float64)
         wrong = plane[(whole < 0) | (np.abs(plane - whole) > _ROUNDING) | (whole > _LARGEST)]
         if wrong.size:
             return float(wrong[0])

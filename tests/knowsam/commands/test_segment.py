@@ -7,7 +7,9 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from nibabel.affines import apply_affine, from_matvec
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
+from scipy.spatial.transform import Rotation
 
 from knowsam.data.annotation import LabelClass
 from knowsam.io.image import read_image
@@ -161,3 +163,27 @@ def test_a_stray_voxel_is_told_in_the_count_of_the_file(
     nib.Nifti1Image(values, labels.affine).to_filename(folder / "labels.nii.gz")
     assert knowsam(SEGMENT) == 0
     assert "labels: In slice 3, 1 voxel of label 2" in caplog.text
+
+
+@pytest.mark.parametrize("tilt_deg", [2, 5, 10, 20])
+def test_labels_painted_in_tilted_slices_are_propagated_whatever_training_does(
+    folder: Path, knowsam: Callable[[str], int], caplog: pytest.LogCaptureFixture, tilt_deg: float
+) -> None:
+    shape, spacing_mm = (48, 48, 24), np.array([1.0, 1.0, 3.0])
+    straight = from_matvec(np.diag(spacing_mm), -spacing_mm * (np.array(shape) - 1) / 2)
+    tilted = from_matvec(Rotation.from_euler("x", tilt_deg, degrees=True).as_matrix(), np.zeros(3)) @ straight
+
+    def ellipsoid(affine: np.ndarray) -> np.ndarray:
+        places = apply_affine(affine, np.moveaxis(np.indices(shape), 0, -1))
+        return (places**2 / np.square([12, 14, 27])).sum(axis=-1) < 1
+
+    truth, painted = ellipsoid(straight), np.zeros(shape, np.uint8)
+    painted[..., [5, 11, 18]] = ellipsoid(tilted)[..., [5, 11, 18]]
+    grey = (np.random.default_rng(0).normal(100, 10, shape) + 80 * truth).astype(np.int16)
+    nib.Nifti1Image(grey, straight).to_filename(folder / "image.nii.gz")
+    nib.Nifti1Image(painted, tilted).to_filename(folder / "labels.nii.gz")
+    assert knowsam(SEGMENT) == 0
+    mask = voxels(folder / "out.nii.gz") > 0
+    assert (nib.load(folder / "out.nii.gz").affine == straight).all()
+    assert 2 * (mask & truth).sum() / (mask.sum() + truth.sum()) > 0.92
+    assert (f"tilted by {tilt_deg} degrees" in caplog.text) == (tilt_deg > 2)

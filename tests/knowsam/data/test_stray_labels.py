@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,7 +32,15 @@ def with_labels(labels: NDArray[np.uint8], ignore_value: int | None = None) -> P
 
 
 def test_a_single_voxel_between_painted_slices_is_named_with_what_was_expected() -> None:
-    assert stray_labels(painted((26, 10, 10, 1))) == (StrayLabel(26, 1, 1, IN_33),)
+    (stray,) = stray_labels(painted((26, 10, 10, 1)))
+    assert (stray.index, stray.value, stray.voxels) == (26, 1, 1)
+    assert IN_33 < stray.expected < np.count_nonzero(BALL[20])
+
+
+@pytest.mark.parametrize("side_vx", [2, 3])
+def test_a_click_of_a_small_brush_is_a_dab_however_near_the_end_of_the_structure(side_vx: int) -> None:
+    corners = itertools.product(range(side_vx), repeat=2)
+    assert [stray.index for stray in stray_labels(painted(*((26, 30 + y, 30 + x, 1) for y, x in corners)))] == [26]
 
 
 @pytest.mark.parametrize("place", [(26, 32, 32), (24, 1, 1), (39, 2, 2), (0, 60, 60)], ids=str)

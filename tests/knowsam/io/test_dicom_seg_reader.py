@@ -13,7 +13,7 @@ import pydicom
 import pytest
 from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless, generate_uid
-from seg_sources import COLUMNS, NAMES, ROWS, SLICES, SPACING_MM, grid, mask, series
+from seg_sources import COLUMNS, NAMES, ROWS, SLICES, SPACING_MM, TURN, grid, mask, series
 
 from knowsam.data.annotation import LabelClass
 from knowsam.data.orientation import from_working, to_working, working_axis
@@ -135,6 +135,17 @@ def test_a_segment_inside_another_one_keeps_its_voxels_and_it_is_told(
     assert f"s{2 - outer} in s{1 + outer}" in labels.notices[0]
 
 
+def test_a_frame_that_is_there_twice_changes_nothing(seg: Path) -> None:
+    def change(dataset: pydicom.Dataset) -> None:
+        frames = [*dataset.pixel_array, dataset.pixel_array[0]]
+        dataset.PerFrameFunctionalGroupsSequence.append(dataset.PerFrameFunctionalGroupsSequence[0])
+        dataset.NumberOfFrames = len(frames)
+        packed = np.packbits(np.ravel(frames), bitorder="little").tobytes()
+        dataset.PixelData = packed + b"\0" * (len(packed) % 2)
+
+    assert np.array_equal(placed_on(read_labels(changed(seg, change)), grid()).array, mask().array)
+
+
 def test_segments_that_overlap_in_part_are_refused_by_name(tmp_path: Path, source: Volume) -> None:
     both = np.zeros((SLICES, ROWS, COLUMNS, 2), np.uint8)
     both[1:4, :3, :, 0], both[2:5, 2:, :, 1] = 1, 1
@@ -232,6 +243,22 @@ def test_frames_of_painted_slices_alone_lie_where_their_positions_say(
     assert labels is not None
     assert np.array_equal(from_working(labels.array, grid()).T, values)
     assert labels.notices == ()
+
+
+@pytest.mark.parametrize("beside_mm", [0.0001, 0.003, 0.02])
+def test_frames_of_two_segments_in_one_slice_need_no_positions_alike_to_the_last_digit(
+    seg: Path, beside_mm: float
+) -> None:
+    def change(dataset: pydicom.Dataset) -> None:
+        measures(SpacingBetweenSlices=None, SliceThickness=None)(dataset)
+        for frame in dataset.PerFrameFunctionalGroupsSequence[1::2]:
+            place = frame.PlanePositionSequence[0]
+            beside = np.array(place.ImagePositionPatient, float) + beside_mm * TURN[:, 2]
+            place.ImagePositionPatient = beside.round(6).tolist()
+
+    labels = placed_on(read_labels(changed(seg, change)), grid())
+    assert labels is not None
+    assert np.array_equal(labels.array, mask().array)
 
 
 def test_slices_between_frames_are_empty_even_where_no_image_is_known(tmp_path: Path, source: Volume) -> None:

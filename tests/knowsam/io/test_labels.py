@@ -145,3 +145,9 @@ def test_labels_that_miss_whole_numbers_by_rounding_are_rounded(tmp_path: Path, 
 def test_values_further_from_whole_numbers_are_no_labels(value: float, shown: str) -> None:
     with pytest.raises(InputError, match=f"no labels, such as {shown},"):
         as_label_values("probability", np.full((1, 1, 1), value))
+
+
+@pytest.mark.parametrize(("value", "shown"), [(np.int8(-3), "-3"), (np.float32(2**31), "2147483648")])
+def test_no_label_is_negative_or_beyond_the_largest_in_any_type(value: np.generic, shown: str) -> None:
+    with pytest.raises(InputError, match=f"no labels, such as {shown},"):
+        as_label_values("labels", np.full((1, 1, 1), value))

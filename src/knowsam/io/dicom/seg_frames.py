@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 Vectors = npt.NDArray[np.float64]
 
-_SAME_MM = 1e-3
-"""Frames this close to each other lie in one slice."""
+_SAME = 0.1
+"""Frames this close to each other, in pixels, lie in one slice: segments of one may be written with other digits."""
 
 _MAX_OFF_SLICE = 0.1
 """How far, in slices, a frame may lie beside the evenly spaced slices of its volume."""
@@ -131,7 +131,7 @@ class _Distances:
 
 def _distances(along_mm: Vectors, measures: Dataset) -> _Distances:
     gaps_mm = np.diff(np.sort(along_mm))
-    gaps_mm = gaps_mm[gaps_mm > _SAME_MM]
+    gaps_mm = gaps_mm[gaps_mm > _SAME * min(map(float, measures.PixelSpacing))]
     return _Distances(
         stated=abs(float(measures.get("SpacingBetweenSlices") or 0)),
         thickness=abs(float(measures.get("SliceThickness") or 0)),

@@ -73,13 +73,13 @@ def label_values(
     packed = _packed_masks(dataset, frames.segments, frames.slices)
 
     def planes(number: int) -> Iterator[tuple[int, Mask]]:
-        for index, bits in packed[number]:
+        for index, bits in packed[number].items():
             yield index, np.unpackbits(bits, count=rows * columns).view(bool).reshape(rows, columns)
 
     segments = [SegmentPlanes(one.name, partial(planes, number)) for number, one in classes.items()]
     numbers, told = merged(path.name, (count, rows, columns), segments)
     if dataset.SegmentationType == "FRACTIONAL":
-        thin = [one.name for number, one in classes.items() if not any(bits.any() for _, bits in packed[number])]
+        thin = [one.name for number, one in classes.items() if not any(bits.any() for bits in packed[number].values())]
         told = (_fractional_notice(thin), *told)
     return _relabelled(numbers, {place: one.value for place, one in enumerate(classes.values(), 1)}), told
 
@@ -100,13 +100,15 @@ def _label_map(path: Path, dataset: Dataset, frames: SegFrames) -> Labels:
 
 def _packed_masks(
     dataset: Dataset, segments: Iterable[int], slices: npt.NDArray[np.intp]
-) -> Mapping[int, list[tuple[int, npt.NDArray[np.uint8]]]]:
-    """Return by the number of each segment its masks, a bit for each pixel, and the slices they lie in."""
-    packed = defaultdict(list)
+) -> Mapping[int, Mapping[int, npt.NDArray[np.uint8]]]:
+    """Return by the number of each segment, and then by slice, its mask, a bit for each pixel."""
+    packed: defaultdict[int, dict[int, npt.NDArray[np.uint8]]] = defaultdict(dict)
     # Of a pixel that two segments share in halves, neither has more.
     half = float(dataset.get("MaximumFractionalValue") or 1) / 2
     for number, index, pixels in zip(segments, slices.tolist(), _pixels(dataset), strict=True):
-        packed[number].append((index, np.packbits(pixels > half)))
+        mask = np.packbits(pixels > half)
+        # Several frames of a segment in one slice complete, or repeat, each other.
+        packed[number][index] = mask | packed[number].get(index, np.uint8(0))
     return packed
 
 
