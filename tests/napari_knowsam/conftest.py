@@ -18,12 +18,15 @@ os.environ["NAPARI_CONFIG"] = str(Path(_home.name) / "settings.yaml")
 import nibabel as nib  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+from napari.components import ViewerModel  # noqa: E402
 from npe2 import PluginManager  # noqa: E402
 
 from knowsam.io.nifti import read_nifti, read_nifti_labels  # noqa: E402
 from knowsam.io.sample import sample_folder  # noqa: E402
 
 if TYPE_CHECKING:
+    from qtpy.QtWidgets import QApplication
+
     from knowsam.data.volume import Volume
 
 
@@ -76,6 +79,12 @@ def nifti_file(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def viewer(qapp: QApplication) -> ViewerModel:
+    """Layers, position and keys of a viewer, without the window, which takes more than a second to open and close."""
+    return ViewerModel()
 
 
 @pytest.fixture

@@ -6,12 +6,13 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from painted import AXIAL, LIVER, again, fill, square
 from qtpy.QtWidgets import QAbstractButton, QLabel
@@ -26,7 +27,6 @@ from napari_knowsam.dock_widget import KnowSAMWidget
 from napari_knowsam.volume_layers import image_layer_data
 
 if TYPE_CHECKING:
-    from napari.viewer import Viewer
     from pytestqt.qtbot import QtBot
 
     from napari_knowsam.presenter import Presenter
@@ -318,14 +318,12 @@ def test_a_fingerprint_tells_images_apart_and_their_names_not(tiny: Volume) -> N
     assert fingerprint(Volume(tiny.array.copy(order="F"), Grid(tiny.grid.shape, nudged), NAME)) == fingerprint(tiny)
 
 
-def open_image(make_viewer: Callable[..., Viewer], volume: Volume) -> tuple[Viewer, KnowSAMWidget]:
+def open_image(volume: Volume) -> tuple[ViewerModel, KnowSAMWidget]:
     """Open the image in a new viewer, with the panel beside it."""
-    viewer = make_viewer()
+    viewer = ViewerModel()
     data, kwargs, _ = image_layer_data(volume)
     viewer.add_layer(Image(data, **kwargs))
-    widget = KnowSAMWidget(viewer)
-    viewer.window.add_dock_widget(widget)
-    return viewer, widget
+    return viewer, KnowSAMWidget(viewer)
 
 
 def presenter_of(widget: KnowSAMWidget) -> Presenter:
@@ -344,7 +342,7 @@ def add_spleen(document: AnnotationDocument) -> None:
     document.class_list.add("spleen")
 
 
-def labels_of(viewer: Viewer) -> Labels:
+def labels_of(viewer: ViewerModel) -> Labels:
     return next(layer for layer in viewer.layers if layer.name.endswith(" labels"))
 
 
@@ -359,9 +357,9 @@ def press(widget: KnowSAMWidget, text: str) -> None:
 
 
 @pytest.fixture
-def crashed(folder: Path, make_napari_viewer: Callable[..., Viewer], named: Volume) -> Path:
+def crashed(folder: Path, named: Volume) -> Iterator[Path]:
     """Two slices were painted, one of them in a second class, and napari was gone before anything was closed."""
-    viewer, widget = open_image(make_napari_viewer, named)
+    viewer, widget = open_image(named)
     layers = presenter_of(widget).layers
     change(widget, add_spleen)
     labels_of(viewer).data[1, 2:5, 2:5] = 1
@@ -370,13 +368,12 @@ def crashed(folder: Path, make_napari_viewer: Callable[..., Viewer], named: Volu
     autosave = presenter_of(widget).autosave
     autosave.save()
     autosave._wait()
-    return folder
+    yield folder
+    widget.close_presenter()
 
 
-def test_after_a_crash_the_painting_is_offered_and_restored_and_can_be_undone(
-    crashed: Path, make_napari_viewer: Callable[..., Viewer], tiny: Volume
-) -> None:
-    viewer, widget = open_image(make_napari_viewer, tiny)
+def test_after_a_crash_the_painting_is_offered_and_restored_and_can_be_undone(crashed: Path, tiny: Volume) -> None:
+    viewer, widget = open_image(tiny)
     assert offered(widget).startswith("You painted 2 slices of this image on ")
     assert not labels_of(viewer).data.any()
     press(widget, "Restore")
@@ -394,29 +391,25 @@ def test_after_a_crash_the_painting_is_offered_and_restored_and_can_be_undone(
     widget.close_presenter()
 
 
-def test_an_offer_that_is_not_wanted_goes(
-    crashed: Path, make_napari_viewer: Callable[..., Viewer], tiny: Volume
-) -> None:
-    viewer, widget = open_image(make_napari_viewer, tiny)
+def test_an_offer_that_is_not_wanted_goes(crashed: Path, tiny: Volume) -> None:
+    viewer, widget = open_image(tiny)
     press(widget, "Not now")
     assert offered(widget) == ""
     assert not labels_of(viewer).data.any()
     widget.close_presenter()
 
 
-def test_an_offer_goes_with_its_image(crashed: Path, make_napari_viewer: Callable[..., Viewer], tiny: Volume) -> None:
-    viewer, widget = open_image(make_napari_viewer, tiny)
+def test_an_offer_goes_with_its_image(crashed: Path, tiny: Volume) -> None:
+    viewer, widget = open_image(tiny)
     assert offered(widget)
     viewer.layers.clear()
     assert offered(widget) == ""
     widget.close_presenter()
 
 
-def test_restored_corrections_are_seen(
-    folder: Path, make_napari_viewer: Callable[..., Viewer], document: AnnotationDocument
-) -> None:
+def test_restored_corrections_are_seen(folder: Path, document: AnnotationDocument) -> None:
     save(folder, document)
-    viewer, widget = open_image(make_napari_viewer, document.volume)
+    viewer, widget = open_image(document.volume)
     press(widget, "Restore")
     prediction = next(layer for layer in viewer.layers if layer.name.endswith(" prediction"))
     np.testing.assert_array_equal(prediction.data[5], square(LIVER, 4))
@@ -424,12 +417,12 @@ def test_restored_corrections_are_seen(
 
 
 def test_the_plane_is_changed_for_what_was_painted_in_another_one(
-    folder: Path, make_napari_viewer: Callable[..., Viewer], named: Volume, classes: tuple[LabelClass, ...]
+    folder: Path, named: Volume, classes: tuple[LabelClass, ...]
 ) -> None:
     plane = np.zeros((6, 10), np.uint8)
     plane[2:4, 2:4] = LIVER
     save(folder, AnnotationDocument(named, CORONAL, classes), lambda document: document.paint({7: plane}))
-    viewer, widget = open_image(make_napari_viewer, named)
+    viewer, widget = open_image(named)
     presenter = presenter_of(widget)
     presenter.layers.choose_axis(AXIAL)
     press(widget, "Restore")
@@ -441,12 +434,12 @@ def test_the_plane_is_changed_for_what_was_painted_in_another_one(
 
 
 def test_slices_painted_in_another_plane_meanwhile_are_not_mixed_with_those_offered(
-    folder: Path, make_napari_viewer: Callable[..., Viewer], named: Volume, classes: tuple[LabelClass, ...]
+    folder: Path, named: Volume, classes: tuple[LabelClass, ...]
 ) -> None:
     plane = np.zeros((6, 10), np.uint8)
     plane[2:4, 2:4] = LIVER
     save(folder, AnnotationDocument(named, CORONAL, classes), lambda document: document.paint({7: plane}))
-    viewer, widget = open_image(make_napari_viewer, named)
+    viewer, widget = open_image(named)
     presenter = presenter_of(widget)
     presenter.layers.choose_axis(AXIAL)
     labels_of(viewer).data[0, 1:4, 1:4] = 1
@@ -461,21 +454,17 @@ def test_slices_painted_in_another_plane_meanwhile_are_not_mixed_with_those_offe
     widget.close_presenter()
 
 
-def test_closing_the_panel_saves_the_last_stroke(
-    folder: Path, make_napari_viewer: Callable[..., Viewer], named: Volume
-) -> None:
-    viewer, widget = open_image(make_napari_viewer, named)
+def test_closing_the_panel_saves_the_last_stroke(folder: Path, named: Volume) -> None:
+    viewer, widget = open_image(named)
     labels_of(viewer).data[2, 2:5, 2:5] = 1
     widget.close_presenter()
     assert read_snapshot(folder / f"{fingerprint(named)}.npz", named.shape).judged == (2,)
 
 
-def test_a_folder_that_cannot_be_written_does_not_stop_the_work(
-    folder: Path, make_napari_viewer: Callable[..., Viewer], named: Volume
-) -> None:
+def test_a_folder_that_cannot_be_written_does_not_stop_the_work(folder: Path, named: Volume) -> None:
     folder.parent.mkdir()
     folder.touch()
-    viewer, widget = open_image(make_napari_viewer, named)
+    viewer, widget = open_image(named)
     labels_of(viewer).data[2, 2:5, 2:5] = 1
     presenter_of(widget).layers.flush()
     presenter_of(widget).autosave.save()

@@ -9,6 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 from napari._app_model import get_app_model
+from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QObject, Qt
@@ -20,6 +21,7 @@ from knowsam.io.dicom.seg_writer import write_dicom_seg
 from knowsam.io.image import read_volume
 from knowsam.io.nifti import read_nifti_labels
 from knowsam.io.sample import sample_folder
+from napari_knowsam import _commands
 from napari_knowsam._commands import volumes_ml
 from napari_knowsam._writer import labels_of
 from napari_knowsam.choice_dialog import ChoiceDialog
@@ -42,22 +44,21 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def viewer(make_napari_viewer: Callable[[], Viewer], tiny: Volume) -> Viewer:
-    """A window with the tiny image, selected."""
-    made = make_napari_viewer()
+def viewer(viewer: ViewerModel, tiny: Volume) -> ViewerModel:
+    """A viewer with the tiny image, selected."""
     array, kwargs, _ = image_layer_data(tiny)
-    made.add_image(array, **kwargs)
-    return made
+    viewer.add_image(array, **kwargs)
+    return viewer
 
 
-def run(command: str) -> None:
+def run(command: str, viewer: ViewerModel) -> None:
     """Do what a menu of napari does."""
-    get_app_model().commands.execute_command(f"napari-knowsam.{command}")
+    getattr(_commands, command)(viewer)
 
 
-def run_to_its_end(command: str, qtbot: QtBot) -> None:
+def run_to_its_end(command: str, viewer: ViewerModel, qtbot: QtBot) -> None:
     """Do what a menu of napari does, and wait for the thread that it reads in."""
-    run(command)
+    run(command, viewer)
     qtbot.waitUntil(lambda: not any(owner.findChild(Opening) for owner in _owners()))
 
 
@@ -73,7 +74,12 @@ def last_message() -> str:
     return str(notification_manager.records[-1].message)
 
 
-def test_every_command_has_its_place_in_the_menus(viewer: Viewer) -> None:
+def test_every_command_has_its_place_in_the_menus_and_finds_the_viewer(
+    make_napari_viewer: Callable[[], Viewer], tiny: Volume
+) -> None:
+    viewer = make_napari_viewer()
+    array, kwargs, _ = image_layer_data(tiny)
+    viewer.add_image(array, **kwargs)
     menus = get_app_model().menus
     titles = {
         menu: [item.command.title for item in menus.get_menu(menu) if item.command.id.startswith("napari-knowsam")]
@@ -87,27 +93,29 @@ def test_every_command_has_its_place_in_the_menus(viewer: Viewer) -> None:
     utilities = [item.command.title for item in menus.get_menu("napari/file/io_utilities")]
     expected = ["Open image...", "Open DICOM series...", "Open mask as labels...", "Export labels..."]
     assert {f"{title} (KnowSAM)" for title in expected} <= set(utilities)
+    get_app_model().commands.execute_command("napari-knowsam.new_labels")
+    assert [layer.name for layer in viewer.layers] == ["tiny", "tiny labels"]
 
 
-def test_new_labels_lie_on_the_selected_image(viewer: Viewer) -> None:
-    run("new_labels")
+def test_new_labels_lie_on_the_selected_image(viewer: ViewerModel) -> None:
+    run("new_labels", viewer)
     image, labels = viewer.layers
     assert isinstance(labels, Labels)
     assert labels.name == "tiny labels"
     require_layers_match(image, labels)
 
 
-def test_new_labels_need_to_know_which_of_several_images(viewer: Viewer) -> None:
+def test_new_labels_need_to_know_which_of_several_images(viewer: ViewerModel) -> None:
     viewer.add_image(np.arange(60).reshape(3, 4, 5))
     viewer.layers.selection.clear()
-    run("new_labels")
+    run("new_labels", viewer)
     assert len(viewer.layers) == 2
     assert "2 images are open and none is selected" in last_message()
 
 
-def test_new_labels_on_an_unusable_image_are_refused_with_its_sentence(viewer: Viewer) -> None:
+def test_new_labels_on_an_unusable_image_are_refused_with_its_sentence(viewer: ViewerModel) -> None:
     viewer.add_image(np.arange(20).reshape(4, 5), name="flat")
-    run("new_labels")
+    run("new_labels", viewer)
     assert len(viewer.layers) == 2
     assert "flat has the shape (4, 5)" in last_message()
 
@@ -123,12 +131,12 @@ def test_volumes_are_counted_for_known_and_unknown_values(tiny: Volume, classes:
 
 
 def test_the_volumes_of_the_selected_labels_are_shown_and_can_be_copied(
-    viewer: Viewer, tiny: Volume, monkeypatch: pytest.MonkeyPatch
+    viewer: ViewerModel, tiny: Volume, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[VolumesDialog] = []
     monkeypatch.setattr(VolumesDialog, "exec", lambda dialog: shown.append(dialog))
     viewer.add_labels(np.where(tiny.array < 250, 1, 0), **layer_kwargs(tiny) | {"name": "organ"})
-    run("show_volumes")
+    run("show_volumes", viewer)
     (dialog,) = shown
     assert dialog.windowTitle() == "Volume of each class: organ"
     (copy,) = [button for button in dialog.findChildren(QPushButton) if button.text() == "Copy"]
@@ -136,93 +144,93 @@ def test_the_volumes_of_the_selected_labels_are_shown_and_can_be_copied(
     assert QApplication.clipboard().text() == "class\tvolume (ml)\nclass 1\t3.00"
 
 
-def test_volumes_need_selected_labels(viewer: Viewer) -> None:
-    run("show_volumes")
+def test_volumes_need_selected_labels(viewer: ViewerModel) -> None:
+    run("show_volumes", viewer)
     assert "No labels are selected" in last_message()
 
 
 def test_a_mask_opens_as_labels_whatever_its_name(
-    viewer: Viewer, nifti_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    viewer: ViewerModel, nifti_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     viewer.layers.clear()
     path = nifti_file("scan.nii", np.eye(4, dtype=np.float32)[None] * np.ones((3, 1, 1)))
     answer(monkeypatch, "getOpenFileName", path)
-    run("open_mask")
+    run("open_mask", viewer)
     assert isinstance(viewer.layers[-1], Labels)
     assert viewer.layers[-1].data.sum() == 12
 
 
 def test_a_mask_of_a_part_of_the_image_opens_on_the_voxels_of_the_image(
-    viewer: Viewer, tiny: Volume, nifti_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    viewer: ViewerModel, tiny: Volume, nifti_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     affine = tiny.grid.affine.copy()
     affine[:3, 3] += affine[:3, 0] * 2
     answer(monkeypatch, "getOpenFileName", nifti_file("part.nii", np.full((3, 8, 6), 4, np.uint8), affine))
-    run("open_mask")
+    run("open_mask", viewer)
     image, labels = viewer.layers
     require_layers_match(image, labels)
     assert np.count_nonzero(labels.data == 4) == 3 * 8 * 6
 
 
 def test_a_mask_on_other_voxels_is_resampled_and_it_is_said(
-    viewer: Viewer, tiny: Volume, nifti_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    viewer: ViewerModel, tiny: Volume, nifti_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     affine = tiny.grid.affine @ np.diag([2, 2, 2, 1])
     answer(monkeypatch, "getOpenFileName", nifti_file("coarse.nii", np.ones((5, 4, 3), np.uint8), affine))
-    run("open_mask")
+    run("open_mask", viewer)
     require_layers_match(*viewer.layers)
     assert "coarse: The labels have other voxels than the image, so they were resampled" in last_message()
 
 
 def test_a_mask_that_lies_beside_the_image_is_refused(
-    viewer: Viewer, nifti_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    viewer: ViewerModel, nifti_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer(
         monkeypatch, "getOpenFileName", nifti_file("other.nii", np.ones((3, 4, 5), np.uint8), np.diag([-1, 1, -1, 1]))
     )
-    run("open_mask")
+    run("open_mask", viewer)
     assert len(viewer.layers) == 1
     assert "None of the 60 labelled voxels of other lies in the image" in last_message()
 
 
 def test_with_several_images_a_mask_opens_on_the_selected_one_or_where_it_lies(
-    viewer: Viewer, tiny: Volume, nifti_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    viewer: ViewerModel, tiny: Volume, nifti_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer(monkeypatch, "getOpenFileName", nifti_file("part.nii", np.ones((3, 8, 6), np.uint8), tiny.grid.affine))
     viewer.add_image(np.arange(60).reshape(3, 4, 5))
     viewer.layers.selection.clear()
-    run("open_mask")
+    run("open_mask", viewer)
     assert viewer.layers[-1].data.shape == (6, 8, 3)
     viewer.layers.selection = {viewer.layers["tiny"]}
-    run("open_mask")
+    run("open_mask", viewer)
     assert viewer.layers[-1].data.shape == tiny.shape
 
 
 def test_labels_on_a_dicom_image_are_exported_as_a_segmentation_and_open_again(
-    make_napari_viewer: Callable[[], Viewer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    viewer, volume = make_napari_viewer(), read_volume(sample_folder() / "phantom_dicom")
+    viewer, volume = ViewerModel(), read_volume(sample_folder() / "phantom_dicom")
     array, kwargs, _ = image_layer_data(volume)
     viewer.add_image(array, **kwargs)
-    run("new_labels")
+    run("new_labels", viewer)
     viewer.layers[-1].data[3:5, 4:9, 5] = 2
     viewer.layers[-1].metadata[CLASSES_KEY] = (BACKGROUND_CLASS, LabelClass(2, "left kidney", (1, 2, 3)))
     path = tmp_path / "seg.dcm"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
     monkeypatch.setattr(TermsDialog, "exec", lambda dialog: dialog.terms()[2].words == "Kidney, left")
-    run("export_labels")
+    run("export_labels", viewer)
     assert last_message() == "Saved seg.dcm."
     answer(monkeypatch, "getOpenFileName", path)
     viewer.layers.selection.clear()
-    run("open_mask")
+    run("open_mask", viewer)
     assert np.array_equal(viewer.layers[-1].data, viewer.layers[-2].data)
     assert viewer.layers[-1].metadata[CLASSES_KEY][1] == LabelClass(2, "left kidney", (1, 2, 3))
 
 
 @pytest.fixture
-def of_others(make_napari_viewer: Callable[[], Viewer], tmp_path: Path) -> Viewer:
-    """A window with a DICOM image, and with seg.dcm, which another patient's image of the same geometry has."""
-    viewer, volume = make_napari_viewer(), read_volume(sample_folder() / "phantom_dicom")
+def of_others(tmp_path: Path) -> ViewerModel:
+    """A viewer with a DICOM image, and with seg.dcm, which another patient's image of the same geometry has."""
+    viewer, volume = ViewerModel(), read_volume(sample_folder() / "phantom_dicom")
     values = np.zeros(volume.shape, np.uint8)
     values[3:5, 20:30, 20:30] = 1
     write_dicom_seg(tmp_path / "seg.dcm", replace(volume, array=values), volume)
@@ -235,17 +243,17 @@ def of_others(make_napari_viewer: Callable[[], Viewer], tmp_path: Path) -> Viewe
 
 
 def test_a_mask_of_another_patient_does_not_open_on_an_image(
-    of_others: Viewer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    of_others: ViewerModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer(monkeypatch, "getOpenFileName", tmp_path / "seg.dcm")
-    run("open_mask")
+    run("open_mask", of_others)
     assert len(of_others.layers) == 1
     assert "are of different patients" in last_message()
     assert "somebody" not in last_message()
 
 
 def test_a_mask_that_lies_on_images_of_two_patients_is_exported_into_the_study_of_neither(
-    of_others: Viewer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    of_others: ViewerModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = of_others.layers[0].metadata[VOLUME_KEY]
     other = replace(image, identity=replace(image.identity, patient_id="somebody else"))
@@ -253,47 +261,45 @@ def test_a_mask_that_lies_on_images_of_two_patients_is_exported_into_the_study_o
     masks = replace(image, array=np.ones(image.shape, np.uint8), identity=NOBODY)
     of_others.add_labels(masks.array, **layer_kwargs(masks))
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "new.dcm"), ""))
-    run("export_labels")
+    run("export_labels", of_others)
     assert "do not say to which they belong" in last_message()
     assert not (tmp_path / "new.dcm").exists()
 
 
-def test_an_export_can_be_thought_better_of_at_the_terms(
-    make_napari_viewer: Callable[[], Viewer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    viewer = make_napari_viewer()
+def test_an_export_can_be_thought_better_of_at_the_terms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    viewer = ViewerModel()
     array, kwargs, _ = image_layer_data(read_volume(sample_folder() / "phantom_dicom"))
     viewer.add_image(array, **kwargs)
-    run("new_labels")
+    run("new_labels", viewer)
     viewer.layers[-1].data[3, 4, 5] = 2
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "seg.dcm"), ""))
     monkeypatch.setattr(TermsDialog, "exec", lambda _: 0)
-    run("export_labels")
+    run("export_labels", viewer)
     assert not list(tmp_path.glob("*.dcm"))
 
 
 def test_an_image_opens_as_such_even_if_it_is_called_a_mask(
-    qtbot: QtBot, viewer: Viewer, nifti_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    qtbot: QtBot, viewer: ViewerModel, nifti_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer(monkeypatch, "getOpenFileName", nifti_file("seg.nii", np.eye(4, dtype=np.uint8)[None]))
-    run_to_its_end("open_image", qtbot)
+    run_to_its_end("open_image", viewer, qtbot)
     assert isinstance(viewer.layers[-1], Image)
     assert viewer.layers[-1].name == "seg"
 
 
 def test_a_dicom_series_opens_from_its_folder(
-    qtbot: QtBot, viewer: Viewer, phantom: Volume, monkeypatch: pytest.MonkeyPatch
+    qtbot: QtBot, viewer: ViewerModel, phantom: Volume, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(sample_folder() / "phantom_dicom"))
-    run_to_its_end("open_dicom", qtbot)
+    run_to_its_end("open_dicom", viewer, qtbot)
     assert np.array_equal(viewer.layers[-1].data, phantom.array)
 
 
 def test_a_folder_without_dicom_is_refused_with_its_sentence(
-    qtbot: QtBot, viewer: Viewer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    qtbot: QtBot, viewer: ViewerModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
-    run_to_its_end("open_dicom", qtbot)
+    run_to_its_end("open_dicom", viewer, qtbot)
     assert len(viewer.layers) == 1
     assert "0 DICOM images were found" in last_message()
 
@@ -324,7 +330,7 @@ def answer_choice(monkeypatch: pytest.MonkeyPatch, act: Callable[[ChoiceDialog],
 
 @pytest.mark.parametrize("way", ["menu", "drop"])
 def test_of_several_images_the_chosen_one_opens(
-    way: str, viewer: Viewer, two_series: Path, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+    way: str, viewer: ViewerModel, two_series: Path, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def choose(dialog: ChoiceDialog) -> None:
         listed = dialog.findChild(QListWidget)
@@ -343,7 +349,7 @@ def test_of_several_images_the_chosen_one_opens(
 
 @pytest.mark.parametrize("way", ["menu", "drop"])
 def test_to_choose_none_of_several_images_opens_nothing_and_is_no_error(
-    way: str, viewer: Viewer, two_series: Path, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+    way: str, viewer: ViewerModel, two_series: Path, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = len(notification_manager.records)
     answer_choice(monkeypatch, lambda dialog: qtbot.keyClick(dialog, Qt.Key.Key_Escape))
@@ -352,10 +358,10 @@ def test_to_choose_none_of_several_images_opens_nothing_and_is_no_error(
     assert len(notification_manager.records) == before
 
 
-def open_by(way: str, viewer: Viewer, folder: Path, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> None:
+def open_by(way: str, viewer: ViewerModel, folder: Path, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> None:
     if way == "menu":
         monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(folder))
-        run_to_its_end("open_dicom", qtbot)
+        run_to_its_end("open_dicom", viewer, qtbot)
     else:
         viewer.open(str(folder), plugin="napari-knowsam")
 
@@ -365,11 +371,11 @@ def button(dialog: ChoiceDialog, text: str) -> QPushButton:
 
 
 def test_what_is_no_mask_is_refused_with_its_sentence(
-    viewer: Viewer, nifti_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    viewer: ViewerModel, nifti_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = nifti_file("scan.nii", np.full((3, 4, 5), -2, dtype=np.int16))
     answer(monkeypatch, "getOpenFileName", path)
-    run("open_mask")
+    run("open_mask", viewer)
     assert len(viewer.layers) == 1
     assert "values that are no labels" in last_message()
 
@@ -378,24 +384,24 @@ def test_what_is_no_mask_is_refused_with_its_sentence(
     ("command", "dialog"), [("open_mask", "getOpenFileName"), ("export_labels", "getSaveFileName")]
 )
 def test_a_dialog_that_was_closed_does_nothing(
-    command: str, dialog: str, viewer: Viewer, monkeypatch: pytest.MonkeyPatch
+    command: str, dialog: str, viewer: ViewerModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run("new_labels")
+    run("new_labels", viewer)
     answer(monkeypatch, dialog, "")
-    run(command)
+    run(command, viewer)
     assert len(viewer.layers) == 2
 
 
 def test_exported_labels_of_napari_itself_lie_on_the_file_of_the_image(
-    make_napari_viewer: Callable[[], Viewer], phantom: Volume, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    phantom: Volume, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    viewer = make_napari_viewer()
+    viewer = ViewerModel()
     array, kwargs, _ = image_layer_data(phantom)
     image = viewer.add_image(array, **kwargs)
     viewer._new_labels()
     viewer.layers[-1].data[3, 4, 5] = 2
     answer(monkeypatch, "getSaveFileName", tmp_path / "mask")
-    run("export_labels")
+    run("export_labels", viewer)
     saved = read_nifti_labels(tmp_path / "mask.nii.gz")
     assert isinstance(image, Image)
     assert np.array_equal(saved.grid.affine, phantom.grid.affine)
@@ -404,18 +410,18 @@ def test_exported_labels_of_napari_itself_lie_on_the_file_of_the_image(
 
 
 def test_a_file_the_dialog_could_not_ask_about_is_asked_about(
-    viewer: Viewer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    viewer: ViewerModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "mask.nii.gz").write_text("precious")
-    run("new_labels")
+    run("new_labels", viewer)
     answer(monkeypatch, "getSaveFileName", tmp_path / "mask")
     monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.No)
-    run("export_labels")
+    run("export_labels", viewer)
     assert (tmp_path / "mask.nii.gz").read_text() == "precious"
 
 
-def test_the_window_opens_files_and_saves_layers_as_nifti(viewer: Viewer, tmp_path: Path) -> None:
-    run("new_labels")
+def test_the_window_opens_files_and_saves_layers_as_nifti(viewer: ViewerModel, tmp_path: Path) -> None:
+    run("new_labels", viewer)
     labels: Any = viewer.layers[-1]
     labels.data[2, 3, 4] = 9
     viewer.layers.selection = {labels}

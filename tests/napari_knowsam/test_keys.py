@@ -18,6 +18,7 @@ from napari_knowsam.panels.train_panel import TrainPanel
 from napari_knowsam.presenter import Presenter
 
 if TYPE_CHECKING:
+    from napari.components import ViewerModel
     from napari.viewer import Viewer
 
 
@@ -42,9 +43,8 @@ def test_a_key_acts_until_the_keys_are_given_back(make_napari_viewer: Callable[.
 
 
 @pytest.fixture
-def own_keys(make_napari_viewer: Callable[..., Viewer]) -> set[str]:
+def own_keys(viewer: ViewerModel) -> set[str]:
     """The keys that a presenter binds."""
-    viewer = make_napari_viewer()
     before = set(map(str, viewer.keymap))
     presenter = Presenter(viewer, AnnotatePanel(), TrainPanel(), ResultPanel())
     bound = set(map(str, viewer.keymap)) - before

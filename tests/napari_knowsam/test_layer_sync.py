@@ -1,4 +1,4 @@
-"""Strokes and predictions meet in a real viewer: no stroke is lost, and nobody is disturbed at work."""
+"""Strokes and predictions meet in a viewer: no stroke is lost, and nobody is disturbed at work."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from napari_knowsam.paint_layer import DEBOUNCE_MS
 from napari_knowsam.volume_layers import BACKGROUND_BRUSH_KEY, CLASSES_KEY, image_layer_data, layer_kwargs
 
 if TYPE_CHECKING:
-    from napari.viewer import Viewer
+    from napari.components import ViewerModel
     from pytestqt.qtbot import QtBot
 
     from knowsam.data.volume import Volume
@@ -60,7 +60,7 @@ class Heard:
 class Opened:
     """A viewer with one image and its labels, which are chosen."""
 
-    def __init__(self, viewer: Viewer, volume: Volume, classes: tuple[LabelClass, ...]) -> None:
+    def __init__(self, viewer: ViewerModel, volume: Volume, classes: tuple[LabelClass, ...]) -> None:
         self.viewer = viewer
         data, kwargs, _ = image_layer_data(volume)
         self.image = viewer.add_image(data, **kwargs)
@@ -129,8 +129,8 @@ class Opened:
 
 
 @pytest.fixture
-def opened(make_napari_viewer: Callable[[], Viewer], tiny: Volume, classes: tuple[LabelClass, ...]) -> Iterator[Opened]:
-    opened = Opened(make_napari_viewer(), tiny, classes)
+def opened(viewer: ViewerModel, tiny: Volume, classes: tuple[LabelClass, ...]) -> Iterator[Opened]:
+    opened = Opened(viewer, tiny, classes)
     yield opened
     opened.choice.close()
 
@@ -186,10 +186,7 @@ def test_the_first_image_and_the_labels_on_its_voxels_are_chosen(opened: Opened)
     assert opened.labels.selected_label == LIVER
 
 
-def test_labels_are_made_where_there_are_none_and_nothing_else_changes(
-    make_napari_viewer: Callable[[], Viewer], tiny: Volume
-) -> None:
-    viewer = make_napari_viewer()
+def test_labels_are_made_where_there_are_none_and_nothing_else_changes(viewer: ViewerModel, tiny: Volume) -> None:
     data, kwargs, _ = image_layer_data(tiny)
     image = viewer.add_image(data, **kwargs)
     choice = LayerChoice(viewer)
@@ -205,10 +202,7 @@ def test_labels_are_made_where_there_are_none_and_nothing_else_changes(
     choice.close()
 
 
-def test_an_image_that_is_opened_later_is_chosen(
-    make_napari_viewer: Callable[[], Viewer], tiny: Volume, qtbot: QtBot
-) -> None:
-    viewer = make_napari_viewer()
+def test_an_image_that_is_opened_later_is_chosen(viewer: ViewerModel, tiny: Volume, qtbot: QtBot) -> None:
     choice = LayerChoice(viewer)
     choice.choose_image(None)
     assert choice.document is None
@@ -222,8 +216,7 @@ def test_an_image_that_is_opened_later_is_chosen(
     choice.close()
 
 
-def test_labels_without_classes_get_one_for_each_value(make_napari_viewer: Callable[[], Viewer], tiny: Volume) -> None:
-    viewer = make_napari_viewer()
+def test_labels_without_classes_get_one_for_each_value(viewer: ViewerModel, tiny: Volume) -> None:
     data, kwargs, _ = image_layer_data(tiny)
     viewer.add_image(data, **kwargs)
     painted = np.zeros(SHAPE, np.int64)
@@ -675,9 +668,9 @@ def test_labels_of_another_shape_are_refused(opened: Opened) -> None:
 
 
 def test_labels_of_another_patient_are_neither_taken_along_nor_chosen(
-    make_napari_viewer: Callable[[], Viewer], tiny: Volume, classes: tuple[LabelClass, ...]
+    viewer: ViewerModel, tiny: Volume, classes: tuple[LabelClass, ...]
 ) -> None:
-    opened = Opened(make_napari_viewer(), replace(tiny, identity=Identity(patient_id="0001")), classes)
+    opened = Opened(viewer, replace(tiny, identity=Identity(patient_id="0001")), classes)
     other = replace(tiny, identity=Identity(patient_id="0002"))
     opened.viewer.add_image(np.array(other.array), **layer_kwargs(other) | {"name": "other"})
     opened.choice.choose_image("other")
@@ -793,10 +786,8 @@ def test_closing_takes_over_the_last_stroke_and_leaves_the_layers(opened: Opened
     assert document.annotated == (3,)
 
 
-def test_closing_leaves_nothing_behind(
-    make_napari_viewer: Callable[[], Viewer], tiny: Volume, classes: tuple[LabelClass, ...]
-) -> None:
-    opened = Opened(make_napari_viewer(), tiny, classes)
+def test_closing_leaves_nothing_behind(viewer: ViewerModel, tiny: Volume, classes: tuple[LabelClass, ...]) -> None:
+    opened = Opened(viewer, tiny, classes)
     opened.predict(3, 1)
     opened.choice.close()
     viewer, gone = opened.viewer, [weakref.ref(opened.choice), weakref.ref(opened.heard)]
@@ -938,8 +929,7 @@ def test_the_prediction_layer_says_what_it_holds(opened: Opened) -> None:
     assert (names[LIVER], names[BRUSH]) == ("Leber", "background")
 
 
-def test_why_the_only_image_cannot_be_used_is_said(make_napari_viewer: Callable[[], Viewer]) -> None:
-    viewer = make_napari_viewer()
+def test_why_the_only_image_cannot_be_used_is_said(viewer: ViewerModel) -> None:
     viewer.add_image(np.arange(12.0).reshape(3, 4), name="flat")
     choice = LayerChoice(viewer)
     heard = Heard(choice)
@@ -960,9 +950,8 @@ def test_labels_that_are_refused_are_left_as_they_are(opened: Opened) -> None:
 
 
 def test_an_image_in_other_units_with_a_single_frame_is_overlaid_exactly(
-    make_napari_viewer: Callable[[], Viewer],
+    viewer: ViewerModel,
 ) -> None:
-    viewer = make_napari_viewer()
     data = np.arange(480.0).reshape(1, *SHAPE)
     image = viewer.add_image(data, scale=(1, 3, 2, 2), translate=(0, 5, 6, 7), name="frame")
     choice = LayerChoice(viewer)

@@ -2,22 +2,23 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from napari.components import ViewerModel
 
 from napari_knowsam.orientation_letters import OrientationLetters, edge_letters
 from napari_knowsam.volume_layers import image_layer_data
 
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
 
 @pytest.fixture
-def viewer(tiny: Any) -> ViewerModel:
-    model = ViewerModel()
+def viewer(viewer: ViewerModel, tiny: Any) -> ViewerModel:
     array, kwargs, _ = image_layer_data(tiny)
-    model.add_image(array, **kwargs)
-    return model
+    viewer.add_image(array, **kwargs)
+    return viewer
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from napari_knowsam.painted_layer import Painting, labels_on_image, painting_of
 from napari_knowsam.volume_layers import image_layer_data, labels_layer_data
 
 if TYPE_CHECKING:
-    from napari.viewer import Viewer
+    from napari.components import ViewerModel
 
 IMAGE = Grid((40, 40, 20), np.diag([-1.0, -1.0, -3.0, 1.0]))
 BRUSH = 255
@@ -50,7 +49,7 @@ def tilted_labels() -> Volume:
     return Volume(values, grid, "tilted")
 
 
-def choice_with(viewer: Viewer, labels: tuple[Any, dict[str, Any], str]) -> LayerChoice:
+def choice_with(viewer: ViewerModel, labels: tuple[Any, dict[str, Any], str]) -> LayerChoice:
     data, kwargs, _ = image_layer_data(image())
     viewer.add_image(data, **kwargs)
     viewer.add_labels(labels[0], **labels[1])
@@ -80,8 +79,8 @@ def test_labels_on_other_voxels_that_may_have_been_painted_in_several_planes_are
         labels_on_image(half, IMAGE)
 
 
-def test_the_plane_that_a_person_chooses_settles_the_question(make_napari_viewer: Callable[[], Viewer]) -> None:
-    choice, problems = choice_with(make_napari_viewer(), labels_layer_data(Volume(line(), IMAGE, "labels"))), []
+def test_the_plane_that_a_person_chooses_settles_the_question(viewer: ViewerModel) -> None:
+    choice, problems = choice_with(viewer, labels_layer_data(Volume(line(), IMAGE, "labels"))), []
     choice.signals.problem.connect(problems.append)
     choice.choose_image(None)
     assert choice.sync is not None
@@ -93,10 +92,10 @@ def test_the_plane_that_a_person_chooses_settles_the_question(make_napari_viewer
     choice.close()
 
 
-def test_slices_that_tilted_ones_cut_are_partly_painted(make_napari_viewer: Callable[[], Viewer]) -> None:
+def test_slices_that_tilted_ones_cut_are_partly_painted(viewer: ViewerModel) -> None:
     labels, notices = labels_on_image(tilted_labels(), IMAGE)
     assert any("tilted by 20 degrees" in notice for notice in notices)
-    choice = choice_with(make_napari_viewer(), labels)
+    choice = choice_with(viewer, labels)
     choice.choose_image(None)
     assert choice.document is not None
     annotation = choice.document.annotation()

@@ -50,7 +50,7 @@ from napari_knowsam.volume_layers import image_layer_data, labels_layer_data
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari.viewer import Viewer
+    from napari.components import ViewerModel
     from pytestqt.qtbot import QtBot
 
     from knowsam.data.volume import Volume
@@ -99,7 +99,7 @@ class Panels:
     """A presenter with its panels, on an image of which one slice is painted."""
 
     def __init__(
-        self, viewer: Viewer, qtbot: QtBot, volume: Volume, classes: tuple[LabelClass, ...], session: FakeSession
+        self, viewer: ViewerModel, qtbot: QtBot, volume: Volume, classes: tuple[LabelClass, ...], session: FakeSession
     ) -> None:
         self.viewer, self.qtbot, self.session = viewer, qtbot, session
         self.shown = LEARNT
@@ -155,13 +155,13 @@ def session(monkeypatch: pytest.MonkeyPatch) -> FakeSession:
 
 @pytest.fixture
 def panels(
-    make_napari_viewer: Callable[[], Viewer],
+    viewer: ViewerModel,
     qtbot: QtBot,
     tiny: Volume,
     classes: tuple[LabelClass, ...],
     session: FakeSession,
 ) -> Iterator[Panels]:
-    panels = Panels(make_napari_viewer(), qtbot, tiny, classes, session)
+    panels = Panels(viewer, qtbot, tiny, classes, session)
     yield panels
     panels.presenter.close()
     for panel in (panels.annotate, panels.train, panels.result):

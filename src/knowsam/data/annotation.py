@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from types import MappingProxyType
@@ -275,6 +275,12 @@ def class_indices(values: npt.NDArray[np.integer], classes: tuple[LabelClass, ..
 def label_values(indices: LabelArray, classes: tuple[LabelClass, ...]) -> npt.NDArray[np.int32]:
     """Turn class indices into the values that label files hold."""
     return np.array([label_class.value for label_class in classes], dtype=np.int32)[indices]
+
+
+def class_sources(before: Sequence[LabelClass], after: Sequence[LabelClass]) -> list[int | None]:
+    """Return for each class its index so far, None if it is new; classes are known by the values they keep for life."""
+    known = [label_class.value for label_class in before]
+    return [known.index(one.value) if one.value in known else None for one in after]
 
 
 def slices_with_labels(labels: npt.NDArray[np.integer], axis: int) -> tuple[int, ...]:

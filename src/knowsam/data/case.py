@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from knowsam.errors import InputError
@@ -10,7 +10,7 @@ from knowsam.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from knowsam.data.annotation import Annotation
+    from knowsam.data.annotation import Annotation, LabelClass, LabelSlice
     from knowsam.data.volume import Volume
 
 
@@ -39,6 +39,14 @@ class Case:
         """Spacing of rows and columns of a slice."""
         first, second = (mm for axis, mm in enumerate(self.volume.spacing_mm) if axis != self.annotation.axis)
         return first, second
+
+    def with_slice(self, label_slice: LabelSlice) -> Case:
+        """Return the volume with one slice annotated anew, see `Annotation.with_slice`."""
+        return replace(self, annotation=self.annotation.with_slice(label_slice))
+
+    def with_classes(self, classes: tuple[LabelClass, ...]) -> Case:
+        """Return the volume annotated with other classes, see `Annotation.with_classes`."""
+        return replace(self, annotation=self.annotation.with_classes(classes))
 
 
 def require_same_kind(cases: Sequence[Case]) -> None:

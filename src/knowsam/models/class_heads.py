@@ -37,15 +37,6 @@ lower it is, the less the fusion, which looks at the students' entropy, sees of 
 _PROMPT_HEAD = re.compile(r"(prompt_heads\.heads\.)(\d+)(\..+)")
 
 
-def class_sources(before: Sequence[int], after: Sequence[int]) -> list[int | None]:
-    """Return where each class comes from, by the label values that classes keep for life.
-
-    >>> class_sources([0, 1, 5], [0, 5, 7])
-    [0, 2, None]
-    """
-    return [before.index(value) if value in before else None for value in after]
-
-
 def students_with_classes(students: Students, sources: Sources) -> Students:
     """Return students for other classes, on the same device.
 

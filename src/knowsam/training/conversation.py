@@ -118,6 +118,13 @@ class Conversation:
             yield from self.obey()
             yield from self.take_in()
 
+    def finish(self) -> Iterator[Event]:
+        """Bring all predictions up to date for whoever watches."""
+        yield from self.take_in()
+        if self.live is not None and self.live.outdated and not self.is_closing:
+            yield self.enter(Stage.REFRESHING)
+        yield from self.refresh_all()
+
     def _watch(self, message: Watch) -> None:
         self.watched = message
         if self.live is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from knowsam.data.annotation import class_sources
 from knowsam.inference.predictor import Predictor
 from knowsam.training.events import Shown, Source
 
@@ -56,6 +57,26 @@ class Display:
     def classes(self) -> tuple[LabelClass, ...]:
         """Background first."""
         return self.cases[0].annotation.classes
+
+    def change_classes(self, classes: tuple[LabelClass, ...]) -> list[int | None] | None:
+        """Predict other classes, of which the volumes have to be told afterwards.
+
+        Returns
+        -------
+        For each class its index so far, None for a new one; None if only names or colours have changed.
+        """
+        sources = class_sources(self.classes, classes)
+        is_renamed_only = sources == list(range(len(self.classes)))
+        self.cases[:] = [case.with_classes(classes) for case in self.cases]
+        if is_renamed_only:
+            return None
+        if self.students is not None:
+            # Imported here, so that no network is loaded before a training.
+            from knowsam.models.class_heads import students_with_classes
+
+            self.students = students_with_classes(self.students, sources)
+        self.turn_to(self.volumes)
+        return sources
 
     def turn_to(self, volumes: NetworkVolumes) -> None:
         """Predict on other planes, or other classes, from now on."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -119,30 +118,21 @@ class PropagationSession:
         self._live.watch(self._watched.case, self._watched.index)
 
     def _annotate(self, label_slice: LabelSlice) -> None:
-        annotation = self._cases[0].annotation.with_slice(label_slice)
-        self._cases[0] = replace(self._cases[0], annotation=annotation)
+        self._cases[0] = self._cases[0].with_slice(label_slice)
         if self._live is None or self._display is None:
             return
         volumes = self._display.volumes
         if volumes.slices[0].window.leaves_out(label_slice.structures):
             self._live = None
             return
-        self._live.outdate_slices(0, volumes.annotate(0, label_slice, len(annotation.classes)))
+        self._live.outdate_slices(0, volumes.annotate(0, label_slice, len(self._display.classes)))
 
     def _change_classes(self, classes: tuple[LabelClass, ...]) -> None:
-        before = [label_class.value for label_class in self._cases[0].annotation.classes]
-        after = [label_class.value for label_class in classes]
-        self._cases[:] = [replace(case, annotation=case.annotation.with_classes(classes)) for case in self._cases]
-        if self._display is None or after == before:
-            return
-        if self._display.students is not None:
-            # Imported here, so that no network is loaded before a training.
-            from knowsam.models.class_heads import class_sources, students_with_classes
-
-            self._display.students = students_with_classes(self._display.students, class_sources(before, after))
-        self._display.volumes.relabel(self._cases)
-        self._display.turn_to(self._display.volumes)
-        self._show_anew(self._display)
+        if self._display is None:
+            self._cases[:] = [case.with_classes(classes) for case in self._cases]
+        elif self._display.change_classes(classes) is not None:
+            self._display.volumes.relabel(self._cases)
+            self._show_anew(self._display)
 
     def _submit_changes(self, before: Annotation, after: Annotation) -> None:
         """Leave messages of all that was annotated since the display was shown last."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from knowsam.config import Config
@@ -23,15 +21,16 @@ from knowsam.training.events import (
     Stage,
     StageChanged,
     StepDone,
-    Validated,
 )
 from knowsam.training.intake import Intake
-from knowsam.training.interruption import Interrupted, Interruption
+from knowsam.training.interruption import Interruption
 from knowsam.training.live_refresh import LiveRefresh
 from knowsam.training.mailbox import Mailbox
 from knowsam.training.model_selection import ModelSelection
 from knowsam.training.plan import make_plan
-from knowsam.training.trainer import SmallerBatches, Trainer
+from knowsam.training.timed_training import TimedTraining
+from knowsam.training.trainer import Trainer
+from knowsam.training.transfer import Transfer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
     from knowsam.models.students import Students
     from knowsam.training.display import Display
     from knowsam.training.schedule import Budget
-    from knowsam.training.step import StepLosses
     from knowsam.training.trained_model import TrainedModel
 
 
@@ -116,7 +114,8 @@ class TrainingSession:
         )
         self._mailbox = Mailbox(interruption)
         self._conversation = Conversation(self._mailbox, Intake(self.trainer))
-        self._seconds = 0.0
+        self._transfer = Transfer(is_transfer=self.plan.is_transfer, minimum=self.config.training.adaptation_minimum)
+        self._timed = TimedTraining(self.trainer, budget)
 
     @property
     def cases(self) -> list[Case]:
@@ -196,20 +195,24 @@ class TrainingSession:
             yield from self._train()
         stopped = told.is_stopping
         if self.trainer.is_prepared and self.trainer.display.has_learnt:
-            yield from self._finish()
-        yield Finished(self.trainer.steps, self._seconds, stopped=stopped)
+            yield from told.finish()
+        yield Finished(self._timed.steps, self._timed.seconds, stopped=stopped)
 
     def _introduce(self) -> Iterator[Event]:
         yield Planned(self.plan)
-        for sentence in (*self.plan.reasons, *self.trainer.introduction):
+        trainer = self.trainer
+        labelled, held_out = len(trainer.slices.labelled_keys), len(trainer.selection.holdout)
+        kept = f", validating on {held_out} more." if held_out else "; too few to keep any for validation."
+        teacher = [] if trainer.learner.teacher is None else [str(trainer.learner.teacher.provenance)]
+        for sentence in (*self.plan.reasons, *teacher, f"Training on {labelled} annotated slices{kept}"):
             yield Notice(sentence)
 
     def _train(self) -> Iterator[Event]:
-        told, validated_at = self._conversation, 0.0
+        told, timed = self._conversation, self._timed
         yield from told.obey()
         yield from told.show_propagated()
         yield from told.refresh(0.0)
-        while (progress := self._progress()) < 1.0:
+        while timed.progress < 1.0:
             yield from told.obey()
             if told.is_stopping:
                 break
@@ -217,82 +220,35 @@ class TrainingSession:
             yield from told.show_propagated()
             if told.is_stopping:
                 break
-            if self.trainer.has_too_few:
-                yield Notice(self.trainer.too_few_sentence)
+            if self._transfer.has_too_few(annotated := len(self.trainer.annotated)):
+                yield Notice(self._transfer.too_few_sentence(annotated))
                 if told.watched is None:
                     break
                 yield from self._wait_to_be_resumed()
                 continue
-            started = self._seconds
-            losses = yield from self._step(progress)
-            if losses is None:
-                continue
-            progress = self._progress()
-            yield StepDone(self.trainer.steps, progress, self._seconds, losses)
-            due = self._is_first_seen() or progress >= validated_at + self._validation_interval()
-            if due and progress < 1.0 and (validated := self._validate()) is not None:
-                validated_at = progress
-                yield validated
-            yield from told.refresh(self._seconds - started)
-        if self.trainer.steps:
-            while (validated := self._validate()) is None:
+            yield from self._step()
+        if timed.steps:
+            while (validated := timed.validate()) is None:
                 yield from told.obey()
             yield validated
 
-    def _step(self, progress: float) -> Generator[Event, None, StepLosses | None]:
-        """Take one step; return its losses, None if it was broken off or memory ran out."""
-        try:
-            with self._work():
-                return self.trainer.step(progress)
-        except Interrupted:
-            return None
-        except SmallerBatches as smaller:
-            notice = Notice(str(smaller))
-        yield notice
-        return None
-
-    def _validate(self) -> Validated | None:
-        """Measure the learning students; None if that was broken off."""
-        try:
-            with self._work():
-                return self.trainer.validate()
-        except Interrupted:
-            return None
-
-    @contextmanager
-    def _work(self) -> Iterator[None]:
-        """Count the time spent inside; getting ready, pauses and whoever consumes the events are not counted."""
-        started = time.monotonic()
-        try:
-            yield
-        finally:
-            self._seconds += time.monotonic() - started
-
-    def _progress(self) -> float:
-        return self.budget.progress(steps=self.trainer.steps, seconds=self._seconds)
-
-    def _is_first_seen(self) -> bool:
-        """Tell whether somebody waits for the very first prediction."""
-        return self._conversation.watched is not None and not self.trainer.display.has_learnt
-
-    def _validation_interval(self) -> float:
-        """Return the progress from one validation to the next."""
-        interval = 1 / self.config.training.validations
-        if self.budget.seconds is None:
-            return interval
-        return min(interval, self.config.training.validate_every_s / self.budget.seconds)
+    def _step(self) -> Iterator[Event]:
+        """Take one step, and show what came of it."""
+        told, timed, started = self._conversation, self._timed, self._timed.seconds
+        event = timed.step()
+        if event is not None:
+            yield event
+        if not isinstance(event, StepDone):
+            return
+        is_first_seen = told.watched is not None and not self.trainer.display.has_learnt
+        is_due = is_first_seen or timed.is_time_to_validate
+        if is_due and timed.progress < 1.0 and (validated := timed.validate()) is not None:
+            yield validated
+        yield from told.refresh(timed.seconds - started)
 
     def _wait_to_be_resumed(self) -> Iterator[Event]:
         """Show what is known and pause; who resumes insists that it learns from the little there is."""
         yield from self._conversation.refresh_all()
         yield StageChanged(Stage.PAUSED)
         yield from self._conversation.obey(paused=True)
-        self.trainer.learn_from_few()
-
-    def _finish(self) -> Iterator[Event]:
-        """Bring all predictions up to date for whoever watches."""
-        told = self._conversation
-        yield from told.take_in()
-        if told.live is not None and told.live.outdated and not told.is_closing:
-            yield told.enter(Stage.REFRESHING)
-        yield from told.refresh_all()
+        self._transfer.learn_from_few()

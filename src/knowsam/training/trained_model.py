@@ -17,11 +17,11 @@ from safetensors.torch import save
 
 from knowsam.config import Config
 from knowsam.damage import damage_error
-from knowsam.data.annotation import LabelClass
+from knowsam.data.annotation import LabelClass, class_sources
 from knowsam.data.window import Window, whole_slice_window
 from knowsam.errors import CheckpointError, ConfigError, InputError, OutputError
 from knowsam.io.atomic import written_whole
-from knowsam.models.class_heads import class_sources, students_with_classes, teacher_state_with_classes
+from knowsam.models.class_heads import students_with_classes, teacher_state_with_classes
 from knowsam.models.sam_teacher import TeacherOrigin
 from knowsam.models.students import Students
 
@@ -63,7 +63,7 @@ class TrainedModel:
 
     def with_classes(self, classes: tuple[LabelClass, ...]) -> TrainedModel:
         """Return the model for other classes; those with a known label value are seen as before."""
-        sources = class_sources([c.value for c in self.classes], [c.value for c in classes])
+        sources = class_sources(self.classes, classes)
         return replace(
             self,
             students=students_with_classes(self.students, sources),

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from knowsam.data.sampling import SliceKey
 from knowsam.errors import InputError, TrainingError
 from knowsam.inference.device import is_out_of_memory
-from knowsam.models.class_heads import class_sources, students_with_classes
+from knowsam.training.batch_sizes import BatchSizes
 from knowsam.training.best_students import BestStudents
 from knowsam.training.learner import Learner
 from knowsam.training.network_volumes import common_windows, wider_windows
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from knowsam.training.step import StepLosses
 
 
-class SmallerBatches(Exception):
+class OutOfMemory(Exception):
     """Memory ran out in a step; the next one is taken with fewer slices."""
 
 
@@ -71,9 +70,7 @@ class Trainer:
         )
         self._seed, self._sam_weights = seed, sam_weights
         self._interruption = interruption
-        self._is_transfer = plan.is_transfer
-        self._labelled_batch = config.training.labelled_batch
-        self._unlabelled_batch = config.training.unlabelled_batch
+        self._sizes = BatchSizes(config.training.labelled_batch, config.training.unlabelled_batch)
         self._best: BestStudents | None = None
 
     def prepare(self) -> None:
@@ -105,7 +102,7 @@ class Trainer:
             interruption=self._interruption,
         )
         if self.plan.earlier is not None:
-            best.start_from_here(self.annotated if self._is_transfer else ())
+            best.start_from_here(self.annotated if self.plan.is_transfer else ())
         self._best = best
 
     @property
@@ -129,32 +126,6 @@ class Trainer:
         annotations = [case.annotation for case in self.cases]
         return [SliceKey(number, index) for number, own in enumerate(annotations) for index in own.annotated]
 
-    @property
-    def has_too_few(self) -> bool:
-        """Whether so few slices are annotated that a model of other volumes would forget more than it learns."""
-        return self._is_transfer and len(self.annotated) < self.config.training.adaptation_minimum
-
-    @property
-    def too_few_sentence(self) -> str:
-        """Why it does not learn, and what would let it."""
-        return (
-            f"{len(self.annotated)} annotated slices are too few for a model of other volumes, which would forget more "
-            "than it learns, so that it stays as it is. "
-            f"Annotate at least {self.config.training.adaptation_minimum} to let it learn."
-        )
-
-    @property
-    def introduction(self) -> list[str]:
-        """What teaches and what is learnt from, in sentences."""
-        labelled, held_out = len(self.slices.labelled_keys), len(self.selection.holdout)
-        kept = f", validating on {held_out} more." if held_out else "; too few to keep any for validation."
-        teacher = [] if self.learner.teacher is None else [str(self.learner.teacher.provenance)]
-        return [*teacher, f"Training on {labelled} annotated slices{kept}"]
-
-    def learn_from_few(self) -> None:
-        """Let a model of other volumes learn from however few slices are annotated."""
-        self._is_transfer = False
-
     def step(self, progress: float) -> StepLosses:
         """Take one step.
 
@@ -162,44 +133,41 @@ class Trainer:
         ------
         TrainingError
             If nothing is left to learn from, or the loss is not finite.
-        SmallerBatches
+        OutOfMemory
             If memory ran out, but need not with fewer slices.
         Interrupted
             If somebody asked for it.
         """
         if not self.slices.labelled_keys:
             raise TrainingError("No annotated slice is left to learn from. Paint one, then train again.")
-        unlabelled = self._unlabelled_batch if self.learner.uses_unlabelled else 0
+        unlabelled = self._sizes.unlabelled if self.learner.uses_unlabelled else 0
         try:
-            batch = self.slices.batch(self._labelled_batch, unlabelled)
+            batch = self.slices.batch(self._sizes.labelled, unlabelled)
             losses = self.learner.step(batch, self.steps, progress)
         except (RuntimeError, MemoryError) as exc:
-            if not is_out_of_memory(exc) or self._labelled_batch == self._unlabelled_batch == 1:
+            if not is_out_of_memory(exc) or not self._sizes.can_be_halved:
                 raise
         else:
             self.steps += 1
             return losses
         # Not inside the handler, whose traceback keeps the tensors of the step alive.
-        self._halve_batches()
-        raise SmallerBatches(
-            f"Memory ran out; going on with {self._labelled_batch} annotated and {self._unlabelled_batch} "
-            "unlabelled slices a step."
-        )
-
-    def _halve_batches(self) -> None:
         self.learner.forget_step()
-        self._labelled_batch = max(self._labelled_batch // 2, 1)
-        self._unlabelled_batch = max(self._unlabelled_batch // 2, 1)
+        self._sizes = self._sizes.halved()
+        raise OutOfMemory(f"Memory ran out; going on with {self._sizes} a step.")
 
-    def validate(self) -> Validated:
+    def validate(self, step: int) -> Validated:
         """Measure the learning students, and let them predict if they are not worse.
+
+        Parameters
+        ----------
+        step : to name in what is returned.
 
         Raises
         ------
         Interrupted
             If somebody asked for it; nothing has changed then.
         """
-        return self._prepared.validate(self.steps)
+        return self._prepared.validate(step)
 
     def annotate(self, number: int, label_slice: LabelSlice, *, by_hand: bool = True) -> list[int]:
         """Take in a painted or corrected slice; call `choose_holdout` after the last one.
@@ -213,28 +181,20 @@ class Trainer:
         InputError
             If there is no such volume, or the slice does not belong to it.
         """
-        self._change_case(number, label_slice)
+        if not 0 <= number < len(self.cases):
+            raise InputError(f"Volume {number} was annotated, but there are {len(self.cases)}. Count them from 0.")
+        self.cases[number] = self.cases[number].with_slice(label_slice)
         self.selection.note_origin(SliceKey(number, label_slice.index), by_hand=by_hand)
         self._prepared.forget_score()
         return self.slices.annotate(number, label_slice)
 
-    def _change_case(self, number: int, label_slice: LabelSlice) -> None:
-        if not 0 <= number < len(self.cases):
-            raise InputError(f"Volume {number} was annotated, but there are {len(self.cases)}. Count them from 0.")
-        case = self.cases[number]
-        self.cases[number] = replace(case, annotation=case.annotation.with_slice(label_slice))
-
     def change_classes(self, classes: tuple[LabelClass, ...]) -> None:
         """Go on with other classes: known ones keep what was learnt of them."""
-        sources = class_sources([c.value for c in self.classes], [c.value for c in classes])
-        is_renamed_only = sources == list(range(len(self.classes)))
-        self.cases[:] = [replace(case, annotation=case.annotation.with_classes(classes)) for case in self.cases]
-        if is_renamed_only:
-            return
-        self.learner.change_classes(sources)
-        self.slices.relabel(self.cases)
-        self.display.students = students_with_classes(self._prepared.students, sources)
-        self._turn_display()
+        sources = self.display.change_classes(classes)
+        if sources is not None:
+            self.learner.change_classes(sources)
+            self.slices.relabel(self.cases)
+            self._prepared.forget_score()
 
     def widen(self) -> None:
         """Train on the region round all that is painted by now; the networks keep what they have learnt.

@@ -15,6 +15,7 @@ from knowsam.data.annotation import (
     LabelSlice,
     SliceState,
     class_indices,
+    class_sources,
     default_classes,
     label_values,
     slices_with_labels,
@@ -228,3 +229,22 @@ def test_the_annotation_asked_for_other_classes_stays_as_it_was(empty: Annotatio
     painted.with_classes((BACKGROUND_CLASS,))
     assert painted.classes == CLASSES
     np.testing.assert_array_equal(painted.slices[3].labels, plane(0, 1, 2, IGNORE))
+
+
+@pytest.mark.parametrize(
+    ("after", "sources"),
+    [
+        ([0, 1, 5], [0, 1, 2]),
+        ([0, 1, 5, 2], [0, 1, 2, None]),
+        ([0, 5], [0, 2]),
+        ([0, 5, 1], [0, 2, 1]),
+        ([0, 9], [0, None]),
+    ],
+    ids=["same", "added", "removed", "reordered", "replaced"],
+)
+def test_a_class_is_known_by_its_label_value(after: list[int], sources: list[int | None]) -> None:
+    assert class_sources(_classes([0, 1, 5]), _classes(after)) == sources
+
+
+def _classes(values: list[int]) -> tuple[LabelClass, ...]:
+    return tuple(LabelClass(value, f"class {value}", (1, 2, 3)) for value in values)

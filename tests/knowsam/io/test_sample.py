@@ -26,6 +26,7 @@ def stored_slices(folder: Path) -> list[pydicom.FileDataset]:
     return [pydicom.dcmread(path) for path in sorted((folder / "phantom_dicom").iterdir())]
 
 
+@pytest.mark.slow
 def test_the_script_makes_the_same_image_and_labels_again(made_again: Path) -> None:
     again, stored = (nib.load(folder / "phantom.nii.gz") for folder in (made_again, sample_folder()))
     # Another processor may round the last bit of a transform differently, which can move a voxel by one grey level.
@@ -35,6 +36,7 @@ def test_the_script_makes_the_same_image_and_labels_again(made_again: Path) -> N
     assert np.mean(np.asarray(again.dataobj) != np.asarray(stored.dataobj)) < 1e-4
 
 
+@pytest.mark.slow
 def test_the_script_makes_the_same_series_again(made_again: Path) -> None:
     for again, stored in zip(stored_slices(made_again), stored_slices(sample_folder()), strict=True):
         assert again.SOPInstanceUID == stored.SOPInstanceUID

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from knowsam.models.class_heads import class_sources, remapped, students_with_classes, teacher_state_with_classes
+from knowsam.models.class_heads import remapped, students_with_classes, teacher_state_with_classes
 from knowsam.models.students import StudentLogits, Students
 
 if TYPE_CHECKING:
@@ -46,21 +46,6 @@ def close(logits: Tensor, expected: Tensor) -> None:
 def seen_by(students: Students, images: Tensor) -> StudentLogits:
     logits: StudentLogits = students(images)
     return logits
-
-
-@pytest.mark.parametrize(
-    ("after", "sources"),
-    [
-        ([0, 1, 5], [0, 1, 2]),
-        ([0, 1, 5, 2], [0, 1, 2, None]),
-        ([0, 5], [0, 2]),
-        ([0, 5, 1], [0, 2, 1]),
-        ([0, 9], [0, None]),
-    ],
-    ids=["same", "added", "removed", "reordered", "replaced"],
-)
-def test_a_class_is_known_by_its_label_value(after: list[int], sources: list[int | None]) -> None:
-    assert class_sources([0, 1, 5], after) == sources
 
 
 def test_both_students_see_known_classes_as_before(students: Students, images: Tensor) -> None:
