@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from carried_prior import carried
 from interpolation import interpolate
 from ledger import Ledger
 from pieces import add_run_options, budget_of, checked, in_words, side_by_side
 from pixel_classifier import classify, classify_with_position
+from propagated import propagated
 from provenance import provenance
 from random_walker import walk
 from rival import Effort, Outcome, Rival
@@ -84,7 +84,10 @@ COMPARED: dict[str, Rival] = {
     "mean teacher": Rival(mean_teacher),
     "KnowSAM, published settings, 2 + 2 slices, no pretrained SAM": _published(),
     "KnowSAM, published settings, 2 + 2 slices, no pretrained SAM, at 96 px": _published(max_side_px=96),
-    "carried prior": Rival(lambda task, _: Outcome(carried(task, Config())), trains=False, is_random=False),
+    "propagated labels": Rival(
+        lambda task, _: Outcome(propagated(task, ours({"pretrained": False}))), trains=False, is_random=False
+    ),
+    "propagator": Rival(lambda task, _: Outcome(propagated(task, Config())), trains=False, is_random=False),
     "ours": _ours(),
 }
 """Rows that are run unless others are asked for."""

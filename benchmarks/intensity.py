@@ -16,7 +16,7 @@ from unittest.mock import patch
 
 import numpy as np
 import numpy.typing as npt
-from carried_prior import carried
+from propagated import propagated
 from provenance import provenance
 from tables import table
 from tasks import DataSet, Task
@@ -70,7 +70,7 @@ def _scores(task: Task, options: argparse.Namespace) -> Iterator[float]:
 
 def _score(task: Task, options: argparse.Namespace) -> float:
     if not options.steps:
-        return task.scores(carried(task, Config())).dice
+        return task.scores(propagated(task, Config().with_values(pretrained=False))).dice
     return float(np.mean([task.scores(_trained(task, options.steps, seed)).dice for seed in range(options.seeds)]))
 
 

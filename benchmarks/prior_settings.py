@@ -1,4 +1,4 @@
-"""What is carried to slices that nobody annotated, before anything is trained: by which settings is it best?
+"""What is propagated to slices that nobody annotated, before anything is trained: by which settings is it best?
 
 Every row changes one setting of the default. Dice as in few_slices.py, mean over the volumes, with one column for each
 number of annotated slices.
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from carried_prior import carried
+from propagated import propagated
 from provenance import provenance
 from tables import table
 from tasks import Task, find_data_set
@@ -32,9 +32,9 @@ ROWS: dict[str, dict[str, Any]] = {
 }
 
 
-def carried_dice(task: Task, changes: dict[str, Any]) -> float:
+def propagated_dice(task: Task, changes: dict[str, Any]) -> float:
     """Return the Dice of what a session shows before its first step."""
-    return task.dice(carried(task, Config().with_values(variant="none", **changes)))
+    return task.dice(propagated(task, Config().with_values(variant="none", pretrained=False, **changes)))
 
 
 def main() -> None:
@@ -54,7 +54,7 @@ def main() -> None:
         for k in options.k
     }
     cells = [
-        [name, *(f"{np.mean([carried_dice(task, changes) for task in own]):.4f}" for own in tasks.values())]
+        [name, *(f"{np.mean([propagated_dice(task, changes) for task in own]):.4f}" for own in tasks.values())]
         for name, changes in ROWS.items()
     ]
     print("\n".join([*provenance("no randomness"), table(["row", *tasks], cells)]))

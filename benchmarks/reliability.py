@@ -17,7 +17,7 @@ from pathlib import Path
 import anatomies
 import numpy as np
 import numpy.typing as npt
-from carried_prior import session_after
+from propagated import session_after
 from provenance import provenance
 from tables import table
 from tasks import Task, find_data_set

@@ -7,13 +7,13 @@ from typing import Any
 from knowsam.config import Config
 
 BUILD_UP: dict[str, dict[str, Any]] = {
-    "prior + students": {"cotraining": False, "mixing": False, "variant": "none"},
+    "propagation + students": {"cotraining": False, "mixing": False, "variant": "none"},
     "+MC": {"mixing": False, "variant": "none"},
     "+SKD": {"distillation": True, "mixing": False, "learnable_prompts": False},
     "+LPS": {"distillation": True, "mixing": False},
     "+UGDA": {"distillation": True, "mixing": True},
 }
-"""Each row adds a part of KnowSAM to the row before, beginning with the carried prior and students that learn alone.
+"""Each row adds a part of KnowSAM to the row before, beginning with propagated labels and students that learn alone.
 
 In a minute "+MC" is ours; the parts after it are left out of so short a budget unless they are asked for.
 
@@ -21,9 +21,10 @@ SKD alone prompts SAM with the students' masks, since without any prompt it coul
 """
 
 VARIANTS: dict[str, dict[str, Any]] = {
+    "without propagator": {"pretrained": False},
     "without prior": {"shape_prior": False},
     "without registration": {"registration": False},
-    "without carried labels": {"pseudo_label_weight": 0.0},
+    "without pseudo-labels": {"pseudo_label_weight": 0.0},
     "without MC": {"cotraining": False},
     "with SKD, LPS and UGDA": {"distillation": True, "mixing": True},
     "with SKD and LPS": {"distillation": True, "mixing": False},

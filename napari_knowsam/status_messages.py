@@ -19,7 +19,7 @@ class Shown(Enum):
     """Where that comes from which is shown of slices nobody has painted, in words."""
 
     NOTHING = ""
-    PROPAGATED = "propagated from your painted slices; nothing is trained yet. Training adds to it once that makes it better."
+    PROPAGATED = "propagated from your painted slices; nothing is trained yet. Training adds to it once that helps."
     NOT_BETTER = "propagated from your painted slices; training has not made it better so far, so it adds nothing yet."
     BOTH = "propagated from your painted slices, with what training adds, most where your slices are far."
     LEARNT = "what training has learnt."

@@ -1,4 +1,4 @@
-"""What a session shows before its first step: the shapes of annotated slices, carried to the others."""
+"""What a session shows before its first step: the labels of annotated slices, propagated to the others."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def session_after(steps: int, task: Task, config: Config) -> TrainingSession:
     return session
 
 
-def carried(task: Task, config: Config) -> LabelArray:
+def propagated(task: Task, config: Config) -> LabelArray:
     """Return class indices (N, H, W), slices first."""
     session = session_after(0, task, config)
     return task.slices_first(session.predictor().volume().labels)
