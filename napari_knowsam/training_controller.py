@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from knowsam.training.propagation_session import PropagationSession
     from knowsam.training.schedule import Budget
     from knowsam.training.session import TrainingSession
-    from knowsam.training.trained_model import TrainedModel
     from napari_knowsam.training_worker import Trained
 
 _CLOSING_S = 1.0
@@ -137,11 +136,6 @@ class TrainingController(QObject):
         self._worker.start()
         self._listening.start()
         self._enter(Stage.PREPARING)
-        if last is not None and not _fits(last.model, settings.config):
-            self.noticed.emit(
-                "The settings of the plane, of the networks or of what they are shown have changed: "
-                "training begins from scratch."
-            )
 
     def propagate(self, case: Case, config: Config, work: AnnotationDocument) -> None:
         """Keep the predictions of a work up to date while nobody trains; what goes on already is left to go on.
@@ -288,10 +282,7 @@ def _make_session(
         config=config,
         device=settings.device,
         sam_weights=teacher.weights,
-        start_from=None if last is None or not _fits(last.model, config) else _warm_start(last.model, case, config),
-        # Even where training starts from scratch, scores stay comparable on the same slices.
-        holdout=() if last is None else last.holdout,
-        trained=() if last is None else last.trained,
+        last=None if last is None else last.continuation,
         machine_made=machine_made,
     )
 
@@ -306,18 +297,3 @@ def _make_propagation(
     if before is not None:
         before.wait(_CLOSING_S)
     return PropagationSession(case, config, display=display)
-
-
-def _fits(model: TrainedModel, config: Config) -> bool:
-    """Tell whether the networks of today are those of then, and are shown of the slices what those were."""
-    before = model.config
-    return (
-        before.students == config.students
-        and before.plane == config.plane
-        and before.method.shape_prior == config.method.shape_prior
-    )
-
-
-def _warm_start(model: TrainedModel, case: Case, config: Config) -> TrainedModel:
-    """Return the model to go on from, fitted to the classes and settings of today."""
-    return replace(model.with_classes(case.annotation.classes), config=config)

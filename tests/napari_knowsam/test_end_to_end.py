@@ -360,7 +360,7 @@ def test_a_second_training_goes_on_where_the_first_one_ended(robot: Robot) -> No
     robot.click(robot.widget.train, "Train on my labels")
     robot.wait_until(lambda: robot.is_running and robot.presenter.controller._worker.has_session)
     assert robot.session.plan.earlier is not None
-    assert robot.session.plan.earlier.steps == trained.model.steps
+    assert robot.session.plan.earlier.steps == trained.continuation.model.steps
     assert robot.session.trainer.selection._machine_made == {SliceKey(0, 12)}
 
 
