@@ -18,6 +18,7 @@ from knowsam.training.events import (
     Notice,
     Pause,
     PredictionReady,
+    PredictionsGone,
     Resume,
     Stage,
     StageChanged,
@@ -81,11 +82,14 @@ class TrainingController(QObject):
     predicted = Signal(object)
     """A `PredictionReady`."""
 
+    predictions_gone = Signal()
+    """What was predicted of the work is void: too little is left annotated to say anything of it."""
+
     noticed = Signal(str)
     """A sentence for the user."""
 
     failed = Signal(str)
-    """What went wrong, in a sentence for the user; training has ended."""
+    """What went wrong, in a sentence for the user; training, or propagation while nobody trains, has ended."""
 
     finished = Signal(object)
     """A `Finished`: training has ended as it should."""
@@ -251,6 +255,8 @@ class TrainingController(QObject):
                 self.validated.emit(event)
             case PredictionReady():
                 self.predicted.emit(event)
+            case PredictionsGone():
+                self.predictions_gone.emit()
             case Notice():
                 self.noticed.emit(event.text)
             case Finished():
@@ -261,9 +267,12 @@ class TrainingController(QObject):
         return None if seconds is None else max(seconds - event.seconds, 0.0)
 
     def _on_failed(self, error: Exception) -> None:
-        known = isinstance(error, KnowSAMError)
-        what = "Training" if self.is_running else "Propagation"
-        self.failed.emit(str(error) if known else f"{what} ended with an unexpected error: {error!r}. Train again.")
+        if isinstance(error, KnowSAMError):
+            self.failed.emit(str(error))
+        elif self.is_running:
+            self.failed.emit(f"Training ended with an unexpected error: {error!r}. Train again.")
+        else:
+            self.failed.emit(f"Propagation ended with an unexpected error: {error!r}. Painting on starts it again.")
 
 
 def _make_session(
