@@ -29,7 +29,7 @@ from knowsam.data.case import Case
 from knowsam.data.volume import Grid, Volume
 from knowsam.inference.ensemble import STUDENTS_ALONE
 from knowsam.training.events import PredictionReady, StepDone, Watch
-from knowsam.training.learner import load_ahead
+from knowsam.training.optimizers import load_ahead
 from knowsam.training.schedule import Budget
 from knowsam.training.session import TrainingSession
 

@@ -19,9 +19,10 @@ def accept_slice(document: AnnotationDocument, index: int) -> tuple[int, ...]:
 
 def accept_between(document: AnnotationDocument) -> tuple[int, ...]:
     """Take the predictions from the first to the last annotated slice as painted."""
+    annotated = document.annotated
     return _accept(
         document,
-        document.between(),
+        range(annotated[0], annotated[-1] + 1) if annotated else (),
         "Between the first and the last annotated slice there is no prediction to accept. "
         "Annotate a slice on each side and train first.",
     )

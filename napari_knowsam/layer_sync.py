@@ -117,15 +117,11 @@ class LayerSync(QObject):
 
     def drop(self, layer: Layer) -> None:
         """Let go of a layer that is no longer in the viewer; what was painted on it stays in the document."""
-        if self.labels is not None and layer is self.labels.layer:
-            self.labels.close()
-            self.labels = None
-        elif self.prediction is not None and layer is self.prediction.layer:
-            self.prediction.close()
-            self.prediction = None
-        elif self.uncertainty is not None and layer is self.uncertainty.layer:
-            self.uncertainty.close()
-            self.uncertainty = None
+        for name in ("labels", "prediction", "uncertainty"):
+            ours: PaintLayer | Redraw | None = getattr(self, name)
+            if ours is not None and ours.layer is layer:
+                ours.close()
+                setattr(self, name, None)
 
     def close(self) -> None:
         """Let go of all layers."""
@@ -239,6 +235,12 @@ class LayerSync(QObject):
         self._show_slices(by_index)
         if self.is_chosen and self.prediction is None:
             self._add_prediction()
+
+    def forget_predictions(self) -> None:
+        """Take all predictions off the screen; what a person painted on them stays."""
+        self._commit()
+        self._held.clear()
+        self._show_slices(self.document.forget_predictions())
 
     def take_removed(self, layer: Layer) -> None:
         """Take over what was painted on a layer that was just removed from the viewer, and let go of it."""

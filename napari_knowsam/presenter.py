@@ -359,6 +359,8 @@ class Presenter(QObject):
     def _connect_controller(self) -> None:
         self.controller.stage_changed.connect(self._on_stage_changed)
         self.controller.predicted.connect(self._on_predicted)
+        self.controller.predictions_gone.connect(self._on_predictions_gone)
+        self.controller.failed.connect(self._on_failed)
 
     def _on_stage_changed(self, stage: Stage | None) -> None:
         self.layers.set_training(stage is not None)
@@ -373,6 +375,17 @@ class Presenter(QObject):
         sync = self.layers.sync_of(document)
         if sync is not None:
             sync.apply_predictions((one.index, one.labels, one.uncertainty_percent) for one in ready.slices)
+
+    def _on_predictions_gone(self) -> None:
+        work = self.controller.work
+        sync = None if work is None else self.layers.sync_of(work)
+        if sync is not None:
+            sync.forget_predictions()
+
+    def _on_failed(self, sentence: str) -> None:
+        """Say where a person paints that propagation has failed; of a training, the Train panel is enough."""
+        if not self.controller.is_running:
+            self._annotate.set_message(sentence)
 
 
 def _rename_class(document: AnnotationDocument, value: int, name: str) -> None:

@@ -23,7 +23,7 @@ def _load() -> tuple[str, ...]:
     import torch
 
     import knowsam.jobs  # noqa: F401
-    from knowsam.training.learner import load_ahead
+    from knowsam.training.optimizers import load_ahead
 
     load_ahead()
     # So much that is new makes Python look through everything once, which holds the window up: better now than later.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -18,6 +18,7 @@ from knowsam.training.events import (
     Notice,
     Pause,
     PredictionReady,
+    PredictionsGone,
     Resume,
     Stage,
     StageChanged,
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from knowsam.training.propagation_session import PropagationSession
     from knowsam.training.schedule import Budget
     from knowsam.training.session import TrainingSession
-    from knowsam.training.trained_model import TrainedModel
     from napari_knowsam.training_worker import Trained
 
 _CLOSING_S = 1.0
@@ -82,11 +82,14 @@ class TrainingController(QObject):
     predicted = Signal(object)
     """A `PredictionReady`."""
 
+    predictions_gone = Signal()
+    """What was predicted of the work is void: too little is left annotated to say anything of it."""
+
     noticed = Signal(str)
     """A sentence for the user."""
 
     failed = Signal(str)
-    """What went wrong, in a sentence for the user; training has ended."""
+    """What went wrong, in a sentence for the user; training, or propagation while nobody trains, has ended."""
 
     finished = Signal(object)
     """A `Finished`: training has ended as it should."""
@@ -137,11 +140,6 @@ class TrainingController(QObject):
         self._worker.start()
         self._listening.start()
         self._enter(Stage.PREPARING)
-        if last is not None and not _fits(last.model, settings.config):
-            self.noticed.emit(
-                "The settings of the plane, of the networks or of what they are shown have changed: "
-                "training begins from scratch."
-            )
 
     def propagate(self, case: Case, config: Config, work: AnnotationDocument) -> None:
         """Keep the predictions of a work up to date while nobody trains; what goes on already is left to go on.
@@ -257,6 +255,8 @@ class TrainingController(QObject):
                 self.validated.emit(event)
             case PredictionReady():
                 self.predicted.emit(event)
+            case PredictionsGone():
+                self.predictions_gone.emit()
             case Notice():
                 self.noticed.emit(event.text)
             case Finished():
@@ -267,9 +267,12 @@ class TrainingController(QObject):
         return None if seconds is None else max(seconds - event.seconds, 0.0)
 
     def _on_failed(self, error: Exception) -> None:
-        known = isinstance(error, KnowSAMError)
-        what = "Training" if self.is_running else "Propagation"
-        self.failed.emit(str(error) if known else f"{what} ended with an unexpected error: {error!r}. Train again.")
+        if isinstance(error, KnowSAMError):
+            self.failed.emit(str(error))
+        elif self.is_running:
+            self.failed.emit(f"Training ended with an unexpected error: {error!r}. Train again.")
+        else:
+            self.failed.emit(f"Propagation ended with an unexpected error: {error!r}. Painting on starts it again.")
 
 
 def _make_session(
@@ -288,10 +291,7 @@ def _make_session(
         config=config,
         device=settings.device,
         sam_weights=teacher.weights,
-        start_from=None if last is None or not _fits(last.model, config) else _warm_start(last.model, case, config),
-        # Even where training starts from scratch, scores stay comparable on the same slices.
-        holdout=() if last is None else last.holdout,
-        trained=() if last is None else last.trained,
+        last=None if last is None else last.continuation,
         machine_made=machine_made,
     )
 
@@ -306,18 +306,3 @@ def _make_propagation(
     if before is not None:
         before.wait(_CLOSING_S)
     return PropagationSession(case, config, display=display)
-
-
-def _fits(model: TrainedModel, config: Config) -> bool:
-    """Tell whether the networks of today are those of then, and are shown of the slices what those were."""
-    before = model.config
-    return (
-        before.students == config.students
-        and before.plane == config.plane
-        and before.method.shape_prior == config.method.shape_prior
-    )
-
-
-def _warm_start(model: TrainedModel, case: Case, config: Config) -> TrainedModel:
-    """Return the model to go on from, fitted to the classes and settings of today."""
-    return replace(model.with_classes(case.annotation.classes), config=config)

@@ -46,6 +46,7 @@ class TrainingDisplay(QObject):
         controller.stepped.connect(self._on_stepped)
         controller.validated.connect(self._on_validated)
         controller.predicted.connect(self._on_predicted)
+        controller.predictions_gone.connect(self._on_predictions_gone)
         controller.noticed.connect(self._on_noticed)
         controller.failed.connect(self._on_failed)
         controller.finished.connect(self._on_finished)
@@ -123,6 +124,11 @@ class TrainingDisplay(QObject):
             self._say_propagation(self._in_words(ready.shown))
         if self._stage is Stage.REFRESHING:
             self._show_soon()
+
+    def _on_predictions_gone(self) -> None:
+        self._shown = Shown.NOTHING
+        if self._stage is None:
+            self.say(status_messages.READY)
 
     def _say_propagation(self, shown: Shown) -> None:
         """Say where that comes from which is shown while nobody trains."""

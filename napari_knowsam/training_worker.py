@@ -7,7 +7,7 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
@@ -16,11 +16,10 @@ from knowsam.errors import KnowSAMError
 from napari_knowsam.torch_loading import load_torch
 
 if TYPE_CHECKING:
-    from knowsam.data.sampling import SliceKey
+    from knowsam.training.continuation import Continuation
     from knowsam.training.display import Display
     from knowsam.training.events import Event, Message
     from knowsam.training.session import TrainingSession
-    from knowsam.training.trained_model import TrainedModel
 
 logger = logging.getLogger(__name__)
 
@@ -50,13 +49,11 @@ class Trained:
 
     Parameters
     ----------
-    holdout, trained : slices kept for validation, and slices whose labels training has seen.
+    continuation : what training goes on from.
     display : what it showed last.
     """
 
-    model: TrainedModel
-    holdout: Collection[SliceKey]
-    trained: Collection[SliceKey]
+    continuation: Continuation
     display: Display | None
 
 
@@ -155,12 +152,12 @@ class TrainingWorker(SessionWorker["TrainingSession"]):
         if session.students is None:
             return
         try:
-            model = session.model()
+            continuation = session.continuation()
         except Exception:  # a device that has failed keeps its weights
             logger.exception("What was learnt could not be kept.")
         else:
-            if model.steps:
-                self.trained = Trained(model, session.holdout, session.trained, session.display)
+            if continuation.model.steps:
+                self.trained = Trained(continuation, session.display)
 
 
 def lower_priority() -> None:

@@ -52,9 +52,7 @@ class TrainPanel(QWidget):
         self._device = ChoiceBox("Where to compute.")
         self.set_devices(())
         self._continued = QCheckBox("Go on from the last training")
-        self._continued.setToolTip(
-            "Begin with the networks of the last training of this volume, and a new schedule; otherwise, from scratch."
-        )
+        self._continued.setToolTip("Go on where the last training of this volume ended; otherwise, begin from scratch.")
         self._continued.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self._continued.setChecked(True)
         self._continued.setEnabled(False)

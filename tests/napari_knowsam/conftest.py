@@ -37,7 +37,7 @@ def _imported_once() -> None:
 
     import knowsam.jobs  # noqa: F401
     import napari_knowsam.dock_widget  # noqa: F401
-    from knowsam.training.learner import load_ahead
+    from knowsam.training.optimizers import load_ahead
 
     load_ahead()
     gc.collect()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import nibabel as nib
 import numpy as np
@@ -15,6 +15,7 @@ from knowsam.data.annotation import IGNORE, SliceState
 from knowsam.data.sampling import SliceKey
 from knowsam.io.nifti import read_nifti, read_nifti_labels
 from knowsam.io.sample import sample_folder
+from knowsam.training.propagation_session import PropagationSession
 from knowsam.training.schedule import Budget
 
 if TYPE_CHECKING:
@@ -204,6 +205,29 @@ def test_before_any_training_a_painted_slice_changes_those_beside_it_without_a_c
     propagating.wait_until(lambda: not _changed(propagating, before))
 
 
+def test_when_all_but_one_slice_are_erased_what_was_propagated_goes(propagating: Robot) -> None:
+    _paint_slice_18(propagating)
+    for index in (15, 18, 22):
+        propagating.labels.data[index] = 0
+    propagating.presenter.layers.flush()
+    propagating.wait_until(lambda: not propagating.document.predictions.indices)
+    assert np.array_equal(propagating.prediction.data, propagating.labels.data)
+    assert propagating.train_message.startswith("Paint a few slices")
+
+
+def test_a_propagation_that_fails_is_told_where_one_paints(propagating: Robot, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(PropagationSession, "run", _fail)
+        propagating.look_at(18)
+        propagating.paint(propagating.labels, LESION, [(18, 60, 55), (18, 60, 75)], size=12)
+        propagating.wait_until(lambda: "Propagation ended with" in propagating.annotate_message)
+    _paint_slice_18(propagating)
+
+
+def _fail(_: PropagationSession) -> NoReturn:
+    raise ValueError("out of range")
+
+
 def test_painted_and_accepted_slices_are_never_overwritten_by_propagation(propagating: Robot) -> None:
     _paint_slice_18(propagating)
     propagating.look_at(17)
@@ -360,7 +384,7 @@ def test_a_second_training_goes_on_where_the_first_one_ended(robot: Robot) -> No
     robot.click(robot.widget.train, "Train on my labels")
     robot.wait_until(lambda: robot.is_running and robot.presenter.controller._worker.has_session)
     assert robot.session.plan.earlier is not None
-    assert robot.session.plan.earlier.steps == trained.model.steps
+    assert robot.session.plan.earlier.steps == trained.continuation.model.steps
     assert robot.session.trainer.selection._machine_made == {SliceKey(0, 12)}
 
 

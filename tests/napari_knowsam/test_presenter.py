@@ -15,7 +15,6 @@ import pytest
 from napari.layers import Image
 from qtpy.QtWidgets import QLabel, QWidget
 
-from knowsam.config import Config
 from knowsam.data.annotation import IGNORE, LabelClass, SliceState
 from knowsam.document.annotation_document import AnnotationDocument
 from knowsam.training import events
@@ -68,7 +67,6 @@ class Losses:
 class FakeSession:
     """Tells what it is given, until it is told to stop."""
 
-    holdout = trained = frozenset[Any]()
     students = object()
     display = None
 
@@ -88,8 +86,8 @@ class FakeSession:
             yield event
         yield Finished(3, 1.5, stopped=True)
 
-    def model(self) -> Any:
-        return SimpleNamespace(steps=3, config=Config())
+    def continuation(self) -> Any:
+        return SimpleNamespace(model=SimpleNamespace(steps=3))
 
     def of(self, kind: type[Message]) -> list[Any]:
         return [message for message in self.received if isinstance(message, kind)]

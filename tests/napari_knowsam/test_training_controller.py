@@ -55,12 +55,10 @@ LOSSES: Any = SimpleNamespace(total=1.0)
 class FakeSession:
     """Tells one event of each kind, then waits for a Stop."""
 
-    holdout = trained = frozenset[Any]()
     display = None
     students = object()
 
-    def __init__(self, error: Exception | None = None, config: Config | None = None) -> None:
-        self.config = config or Config()
+    def __init__(self, error: Exception | None = None) -> None:
         self.received: list[Message] = []
         self.running, self.stopped = threading.Event(), threading.Event()
         self.error = error
@@ -86,8 +84,8 @@ class FakeSession:
             until.wait(10)
         yield Finished(1, 20.0, stopped=True)
 
-    def model(self) -> Any:
-        return SimpleNamespace(steps=1, config=self.config)
+    def continuation(self) -> Any:
+        return SimpleNamespace(model=SimpleNamespace(steps=1))
 
 
 @pytest.fixture
@@ -245,9 +243,9 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Given:
     """What each session is made from, which ends at once."""
     given: Given = []
 
-    def make(_case: Case, settings: TrainingSettings, last: Any, machine_made: Sequence[SliceKey]) -> FakeSession:
+    def make(_case: Case, _settings: TrainingSettings, last: Any, machine_made: Sequence[SliceKey]) -> FakeSession:
         given.append((last, machine_made))
-        session = FakeSession(config=settings.config)
+        session = FakeSession()
         session.submit(Stop())
         return session
 
@@ -273,7 +271,7 @@ def test_training_goes_on_from_the_last_model_of_the_same_work_only(
         _run(qtbot, controller, case, settings, one)
     first, scratch, of_other, again = (last for last, _ in given)
     assert (first, scratch, of_other) == (None, None, None)
-    assert again.model.steps == 1
+    assert again.continuation.model.steps == 1
 
 
 def test_what_was_learnt_goes_with_the_work_it_was_learnt_from(
@@ -287,18 +285,6 @@ def test_what_was_learnt_goes_with_the_work_it_was_learnt_from(
     del passing
     gc.collect()
     assert gone() is None
-
-
-@pytest.mark.parametrize("changed", [{"max_side_px": 64}, {"width": 8}, {"shape_prior": False}])
-def test_what_networks_cannot_go_on_with_is_learnt_from_scratch_and_that_is_said(
-    qtbot: QtBot, case: Case, work: AnnotationDocument, given: Given, changed: dict[str, Any]
-) -> None:
-    controller, said = TrainingController(), list[str]()
-    controller.noticed.connect(said.append)
-    _run(qtbot, controller, case, SETTINGS, work)
-    other = replace(SETTINGS, config=Config().with_values(**changed))
-    _run(qtbot, controller, case, other, work)
-    assert sum("begins from scratch" in text for text in said) == 1
 
 
 def test_slices_made_by_the_machine_are_named_to_the_session(

@@ -29,7 +29,6 @@ class FakeSession:
         self.thread: threading.Thread | None = None
         self.students: object | None = None
         self.display = None
-        self.holdout = self.trained = frozenset[object]()
 
     def submit(self, message: Message) -> None:
         self.received.append(message)
@@ -120,11 +119,11 @@ def test_the_worker_needs_no_torch_to_be_imported() -> None:
 def test_what_was_learnt_is_kept_in_the_thread_also_after_an_error() -> None:
     session = FakeSession(error=TrainingError("no memory"))
     session.students = object()
-    session.model = lambda: SimpleNamespace(steps=3)  # type: ignore[attr-defined]
+    session.continuation = lambda: SimpleNamespace(model=SimpleNamespace(steps=3))  # type: ignore[attr-defined]
     worker = worker_of(session)
     outcomes_of(worker)
     assert worker.trained is not None
-    assert worker.trained.model.steps == 3
+    assert worker.trained.continuation.model.steps == 3
 
 
 def test_a_model_that_cannot_be_copied_is_none_and_no_error() -> None:
@@ -134,7 +133,7 @@ def test_a_model_that_cannot_be_copied_is_none_and_no_error() -> None:
     def fail() -> None:
         raise RuntimeError("the device is gone")
 
-    session.model = fail  # type: ignore[attr-defined]
+    session.continuation = fail  # type: ignore[attr-defined]
     worker = worker_of(session)
     assert outcomes_of(worker) == [Finished(1, 1.0, stopped=False)]
     assert worker.trained is None

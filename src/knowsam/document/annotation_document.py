@@ -274,11 +274,6 @@ class AnnotationDocument:
             self._put(index, SliceAnnotation.accepted(self.shown(index), from_prediction))
         return changed
 
-    def between(self) -> tuple[int, ...]:
-        """Return all indices from the first to the last annotated slice."""
-        annotated = self.annotated
-        return tuple(range(annotated[0], annotated[-1] + 1)) if annotated else ()
-
     def undo(self) -> tuple[int, ...]:
         """Take back the last action, and return the indices of the slices it had changed."""
         return self._go(self.history.undo(self._here))
@@ -321,6 +316,11 @@ class AnnotationDocument:
         """
         self.predictions.put(index, label_values(labels, self.classes).astype(self.class_list.dtype), uncertainty)
         self._facts.pop(index, None)
+
+    def forget_predictions(self) -> tuple[int, ...]:
+        """Show only what a person has judged, and return the indices of the slices that were predicted."""
+        self._facts.clear()
+        return self.predictions.clear()
 
     def remove_class(self, value: int) -> tuple[int, ...]:
         """Unpaint a class everywhere, make it background in predictions and corrections, and return what changed.

@@ -59,6 +59,13 @@ class Predictions:
         self._uncertainty[self.at(index)] = uncertainty
         self._indices.add(index)
 
+    def clear(self) -> tuple[int, ...]:
+        """Forget all predictions, and return the indices of the slices they were of."""
+        cleared = self.indices
+        self.values[:], self._uncertainty[:] = BACKGROUND_CLASS.value, 0
+        self._indices.clear()
+        return cleared
+
     def drop_class(self, value: int) -> tuple[int, ...]:
         """Turn a class into background, and return the indices of the slices that held it."""
         holding = tuple(index for index in self.indices if (self.values[self.at(index)] == value).any())

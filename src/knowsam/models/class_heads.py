@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -33,8 +32,6 @@ _RARE_LOGIT = -4.0
 """Logit a new class starts with: about one pixel in fifty, so that it does not push itself into what is known; the
 lower it is, the less the fusion, which looks at the students' entropy, sees of it, and the longer it takes to learn.
 """
-
-_PROMPT_HEAD = re.compile(r"(prompt_heads\.heads\.)(\d+)(\..+)")
 
 
 def students_with_classes(students: Students, sources: Sources) -> Students:
@@ -67,19 +64,6 @@ def remapped(name: str, tensor: Tensor, sources: Sources, *, fresh: float | None
         for block in tensor.chunk(blocks, dim)
     ]
     return torch.cat(parts, dim)
-
-
-def teacher_state_with_classes(state: Mapping[str, Tensor], sources: Sources) -> dict[str, Tensor]:
-    """Return a teacher's trained state for other classes; the prompt heads of new classes are left out."""
-    after = {before: index for index, before in enumerate(sources) if before is not None}
-    changed: dict[str, Tensor] = {}
-    for name, tensor in state.items():
-        head = _PROMPT_HEAD.fullmatch(name)
-        if head is None:
-            changed[name] = tensor
-        elif int(head[2]) in after:
-            changed[f"{head[1]}{after[int(head[2])]}{head[3]}"] = tensor
-    return changed
 
 
 def _remapped_block(block: Tensor, dim: int, sources: Sources, fresh: float) -> Tensor:

@@ -40,6 +40,10 @@ class BestStudents:
     make it worse on held-out slices, which have no part in it then. Those of an earlier model have not learnt from what
     is annotated in a new volume: there their error is a held-out one.
 
+    Parameters
+    ----------
+    students : those that predict at first; by default a copy of the learning ones.
+
     Attributes
     ----------
     display : what is shown of them.
@@ -47,6 +51,7 @@ class BestStudents:
 
     def __init__(
         self,
+        students: Students | None,
         learner: Learner,
         selection: ModelSelection,
         cases: list[Case],
@@ -58,7 +63,7 @@ class BestStudents:
         self._learner, self._selection = learner, selection
         self._config, self._interruption = config, interruption
         self._last_error = 1.0
-        self.display = Display(volumes, config, cases, copy.deepcopy(learner.averaged))
+        self.display = Display(volumes, config, cases, students or copy.deepcopy(learner.averaged))
 
     @property
     def students(self) -> Students:
@@ -83,18 +88,18 @@ class BestStudents:
         Interrupted
             If somebody asked for it; nothing has changed then.
         """
-        error = self._proxy_error()
+        error = self._proxy_error(self.students)
         weight = self._weight_by_proxy(error or 0.0)
-        students = self._predictors(STUDENTS_ALONE)
-        dice = holdout_dice(students, self.display.cases, self._with_neighbours(unseen), self._interruption)
+        alone = self._predictors(self.students, STUDENTS_ALONE)
+        dice = holdout_dice(alone, self.display.cases, self._with_neighbours(unseen), self._interruption)
         if dice is not None:
             weight = EnsembleWeight(
                 1 - dice, 1.0, self._config.propagation.transfer_half_distance_slices, 1.0, is_held_out=True
             )
-        dice, alone = self._scores(weight)
+        dice, propagated = self._scores(self.students, weight)
         self._last_error = error or 0.0
         self._adopt(dice, error)
-        self._show(weight, dice, alone)
+        self._show(weight, dice, propagated)
 
     def validate(self, step: int) -> Validated:
         """Measure the learning students on the held-out slices, and let them predict if they are not worse.
@@ -104,16 +109,16 @@ class BestStudents:
         Interrupted
             If somebody asked for it; nothing has changed then.
         """
-        error = self._proxy_error()
+        error = self._proxy_error(self._learner.averaged)
         # Of the last two measurements the worse one counts, and until there are two, students are taken to know
         # nothing: on a few slices they can look good by chance.
         weight = self._weight_by_proxy(max(error or 0.0, self._last_error))
-        dice, alone = self._scores(weight)
+        dice, propagated = self._scores(self._learner.averaged, weight)
         self._last_error = error or 0.0
         adopted = self._adopt(dice, error)
         if adopted:
             self.students.load_state_dict(self._learner.averaged.state_dict())
-            self._show(weight, dice, alone)
+            self._show(weight, dice, propagated)
         shown = self.display.shown(0)
         return Validated(step, dice, adopted and shown.student_weight > 0, shown)
 
@@ -123,15 +128,17 @@ class BestStudents:
             return self._selection.adopt(dice)
         return self._selection.adopt(1 - error, _PROXY_SLICES)
 
-    def _show(self, weight: EnsembleWeight | None, dice: float | None, alone: float | None) -> None:
+    def _show(self, weight: EnsembleWeight | None, dice: float | None, propagated: float | None) -> None:
         """Show the students, or propagated labels alone where these do better."""
-        is_worse = dice is not None and alone is not None and dice < alone
-        self.display.show_students(None if is_worse else weight, alone if is_worse else dice)
+        is_worse = dice is not None and propagated is not None and dice < propagated
+        self.display.show_students(None if is_worse else weight, propagated if is_worse else dice)
 
-    def _proxy_error(self) -> float | None:
-        """Return how wrong the learning students are beside annotated slices; None if there are none."""
+    def _proxy_error(self, students: Students) -> float | None:
+        """Return how wrong students are beside annotated slices; None if there are none."""
         beside = [[] if one is None else one.next_to_annotated(_PROXY_SLICES) for one in self._propagations]
-        found = agreement(self._predictors(STUDENTS_ALONE), self._predictors(None), beside, self._interruption)
+        found = agreement(
+            self._predictors(students, STUDENTS_ALONE), self._predictors(students, None), beside, self._interruption
+        )
         return None if found is None else 1 - found
 
     def _weight_by_proxy(self, error: float) -> EnsembleWeight | None:
@@ -146,25 +153,25 @@ class BestStudents:
         propagations = self._propagations
         return [key for key in keys if (own := propagations[key.case]) and own.lies_between(key.slice_index)] or keys
 
-    def _scores(self, weight: EnsembleWeight | None) -> tuple[float | None, float | None]:
-        """Return the Dice on held-out slices of the learning students, and of propagated labels alone if any are."""
+    def _scores(self, students: Students, weight: EnsembleWeight | None) -> tuple[float | None, float | None]:
+        """Return the Dice on held-out slices of students, and of propagated labels alone if any are."""
         volumes, cases = self.display.volumes, self.display.cases
-        dice = self._selection.measure(self._predictors(weight), cases)
+        dice = self._selection.measure(self._predictors(students, weight), cases)
         propagates = any(volumes.can_propagate(number) for number in range(len(volumes.slices)))
-        return dice, self._selection.measure(self._predictors(None), cases) if propagates else None
+        return dice, self._selection.measure(self._predictors(students, None), cases) if propagates else None
 
     @property
     def _propagations(self) -> Sequence[VolumePropagation | None]:
         return self.display.volumes.propagations
 
-    def _predictors(self, weight: EnsembleWeight | None) -> list[Predictor]:
-        """Return predictors by the learning students, of which held-out slices are no part."""
+    def _predictors(self, students: Students, weight: EnsembleWeight | None) -> list[Predictor]:
+        """Return predictors by some students, of which held-out slices are no part."""
         return [
             Predictor(
                 slices,
                 self._config,
                 len(self.display.classes),
-                self._learner.averaged,
+                students,
                 None if propagation is None else propagation.for_validation,
                 weight,
             )

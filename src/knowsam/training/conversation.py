@@ -98,6 +98,8 @@ class Conversation:
 
     def show_propagated(self) -> Iterator[Event]:
         """Send slices that other labels are propagated to at once: it takes no training to know better."""
+        if self.live is not None:
+            yield from self.live.take_back()
         while self.live is not None and self.live.can_show and self.live.has_urgent and not self.is_stopping:
             yield self.live.some()
             yield from self.obey()
@@ -139,5 +141,6 @@ class Conversation:
         if self.live is None or not self.live.can_show:
             return
         self._intake.preview(message, self.live)
+        yield from self.live.take_back()
         while self.live.has_urgent and self._mailbox.is_empty:
             yield self.live.some()

@@ -197,6 +197,13 @@ class PredictionReady:
 
 
 @dataclass(frozen=True)
+class PredictionsGone:
+    """From the session: too little is left annotated to say anything of a volume; what was predicted of it is void."""
+
+    case: int
+
+
+@dataclass(frozen=True)
 class Finished:
     """From the session, last of all.
 
@@ -210,4 +217,4 @@ class Finished:
     stopped: bool
 
 
-Event = Planned | Notice | StageChanged | StepDone | Validated | PredictionReady | Finished
+Event = Planned | Notice | StageChanged | StepDone | Validated | PredictionReady | PredictionsGone | Finished

@@ -15,7 +15,9 @@ from knowsam.inference.device import resolve_dtype
 from knowsam.models.class_heads import remapped, students_with_classes
 from knowsam.models.sam_teacher import SamTeacher
 from knowsam.models.students import Students
+from knowsam.training.continuation import LearningState
 from knowsam.training.interruption import Interruption
+from knowsam.training.optimizers import moments_of, student_optimizer, take_moments, teacher_optimizer
 from knowsam.training.schedule import decayed
 from knowsam.training.step import StepLosses, step_losses, uses_unlabelled
 from knowsam.training.teaching import AtEveryImage, InTurn, Teaching
@@ -72,7 +74,7 @@ class Learner:
             self._take_over(start_from)
         self.students = _laid_out(self.students.to(device), config)
         self.averaged = copy.deepcopy(self.students).requires_grad_(False).eval()
-        self._student_optimizer = _student_optimizer(self.students, config, fused=_is_fused(device))
+        self._student_optimizer = student_optimizer(self.students, config, device)
         self._interruption.watch(self.students)
         self._teacher_optimizer: torch.optim.Optimizer | None = None
         self._teaching: Teaching | None = None
@@ -130,12 +132,33 @@ class Learner:
         frozen = {name for name, parameter in self.teacher.named_parameters() if not parameter.requires_grad}
         return {n: t.detach().cpu().clone() for n, t in self.teacher.state_dict().items() if n not in frozen}
 
+    def state(self) -> LearningState:
+        """Return what another learner needs to go on from here, besides a `TrainedModel`."""
+        students, averaged = (
+            {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
+            for network in (self.students, self.averaged)
+        )
+        return LearningState(
+            students,
+            averaged,
+            moments_of(self._student_optimizer, self.students),
+            moments_of(self._teacher_optimizer, self.teacher),
+        )
+
+    def go_on(self, state: LearningState) -> None:
+        """Take over the students and what the optimisers know of them and of the teacher."""
+        self.students.load_state_dict(state.students)
+        self.averaged.load_state_dict(state.averaged)
+        take_moments(self._student_optimizer, self.students, state.moments)
+        if self.teacher is not None and self._teacher_optimizer is not None:
+            take_moments(self._teacher_optimizer, self.teacher, state.teacher_moments)
+
     def change_classes(self, sources: Sequence[int | None]) -> None:
         """Go on with other classes: for each its index so far, or None for a new one."""
         before, optimizer = self.students, self._student_optimizer
         self.students = _laid_out(students_with_classes(before, sources), self.config)
         self.averaged = _laid_out(students_with_classes(self.averaged, sources), self.config).requires_grad_(False)
-        self._student_optimizer = _student_optimizer(self.students, self.config, fused=_is_fused(self.device))
+        self._student_optimizer = student_optimizer(self.students, self.config, self.device)
         for (name, old), new in zip(before.named_parameters(), self.students.parameters(), strict=True):
             self._student_optimizer.state[new] = {
                 key: remapped(name, value, sources, fresh=0.0) if value.shape == old.shape else value
@@ -174,10 +197,8 @@ class Learner:
         """Make an optimiser for the present parameters; it keeps what is known of those that stayed."""
         assert self.teacher is not None
         known = self._teacher_optimizer.state if self._teacher_optimizer is not None else {}
-        parameters = self.teacher.to(self.device).trainable_parameters()
-        self._teacher_optimizer = torch.optim.Adam(
-            parameters, lr=_teacher_learning_rate(self.teacher, self.config), fused=_is_fused(self.device)
-        )
+        self._teacher_optimizer = teacher_optimizer(self.teacher.to(self.device), self.config, self.device)
+        parameters = self.teacher.trainable_parameters()
         self._teacher_optimizer.state.update({p: known[p] for p in parameters if p in known})
         self._interruption.watch(self.teacher)
 
@@ -226,11 +247,6 @@ def _statistics(students: Students) -> list[Tensor]:
     return [buffer for buffer in students.buffers() if buffer.is_floating_point()]
 
 
-def load_ahead() -> None:
-    """Let PyTorch import what it puts off until the first optimiser is made, which takes a second or more."""
-    torch.optim.AdamW([torch.zeros(1, requires_grad=True)])
-
-
 def _build_teacher(
     classes: int, plane: tuple[int, int], config: Config, weights: Mapping[str, Tensor] | None
 ) -> SamTeacher | None:
@@ -252,23 +268,6 @@ def _laid_out(students: Students, config: Config) -> Students:
     is_mps = next(students.parameters()).device.type == "mps"
     fast = config.training.channels_last and config.students.norm == "batch" and not is_mps
     return students.to(memory_format=torch.channels_last) if fast else students  # type: ignore[call-overload]
-
-
-def _is_fused(device: torch.device) -> bool:
-    """Whether the optimisers go through the weights once, which is faster, and what `LateUpdate` needs."""
-    return device.type in ("cpu", "cuda")
-
-
-def _student_optimizer(students: Students, config: Config, *, fused: bool) -> torch.optim.Optimizer:
-    rate, decay = config.training.learning_rate, config.training.weight_decay
-    if config.training.optimizer == "sgd":
-        return torch.optim.SGD(students.parameters(), lr=rate, momentum=0.9, weight_decay=decay, fused=fused)
-    return torch.optim.AdamW(students.parameters(), lr=rate, weight_decay=decay, fused=fused)
-
-
-def _teacher_learning_rate(teacher: SamTeacher, config: Config) -> float:
-    training = config.training
-    return training.adapter_learning_rate if teacher.provenance.pretrained else training.scratch_learning_rate
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from knowsam.training.events import PredictedSlice, PredictionReady
+from knowsam.training.events import PredictedSlice, PredictionReady, PredictionsGone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -49,6 +49,7 @@ class LiveRefresh:
         self._share = share
         self._case: int | None = None
         self._index = 0
+        self._shown_case: int | None = None
         self._credit_s = 0.0
         self._slice_s = _PATIENCE_S
         self._made_by = [np.full(len(own.planes), _NEVER, np.int64) for own in display.volumes.slices]
@@ -60,6 +61,7 @@ class LiveRefresh:
         """Note that every slice was predicted already, as it would be now."""
         for made_by in self._made_by:
             made_by[:] = self.display.version
+        self._shown_case = 0
 
     def outdate_slices(self, case: int, indices: Sequence[int]) -> None:
         """Note that other labels are propagated to some slices, as urgent as if they had never been predicted."""
@@ -108,13 +110,19 @@ class LiveRefresh:
         # Clocks that tick slowly may show no time at all.
         self._slice_s = max(seconds / len(chosen), _SHORTEST_S)
         self._credit_s -= seconds
-        shown = self.display.shown(self._case)
+        shown, self._shown_case = self.display.shown(self._case), self._case
         return PredictionReady(self._case, predicted, self.display.classes, self.outdated, shown)
 
     @property
     def watched_is_outdated(self) -> bool:
         """Whether the slice on the screen waits for a new prediction."""
         return self._case is not None and bool(self._made_by[self._case][self._index] < self.display.version)
+
+    def take_back(self) -> Iterator[PredictionsGone]:
+        """Say so, once, if nothing can be predicted any more of the volume that predictions were sent of last."""
+        if self._shown_case is not None and not self.display.can_predict(self._shown_case):
+            yield PredictionsGone(self._shown_case)
+            self._shown_case = None
 
     def _most_urgent(self, limit: int) -> list[int]:
         assert self._case is not None

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from knowsam.config import Config
     from knowsam.models.sam_teacher import TeacherOrigin
+    from knowsam.training.continuation import Continuation
     from knowsam.training.schedule import Budget
     from knowsam.training.trained_model import TrainedModel
 
@@ -22,6 +23,10 @@ they bring (`benchmarks/README.md`, one minute on one core)."""
 
 FULL_METHOD_MIN_STEPS = 600
 """The same in steps: about what the full method takes in that time on one core."""
+
+_FROM_SCRATCH = (
+    "The settings of the plane, of the networks or of what they are shown have changed: training begins from scratch."
+)
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,8 @@ class TrainingPlan:
     budget : when to end.
     device : where to compute.
     teacher : what the teacher is built from; None without a teacher.
-    earlier : the model to go on from, its teacher left out where it is not that of this training.
+    earlier : the model to start from, its teacher left out where it is not that of this training.
+    last : the training to go on with, whose model is the earlier one; None starts anew.
     is_transfer : whether the earlier model is one of other volumes.
     reasons : why the training differs from what was asked for, or what was decided where nothing was; in sentences.
     """
@@ -44,6 +50,7 @@ class TrainingPlan:
     device: torch.device
     teacher: TeacherOrigin | None
     earlier: TrainedModel | None
+    last: Continuation | None
     is_transfer: bool
     reasons: tuple[str, ...]
 
@@ -56,6 +63,7 @@ class TrainingPlan:
             "device": str(self.device),
             "teacher": None if self.teacher is None else asdict(self.teacher),
             "earlier_model": earlier,
+            "steps_before": 0 if self.last is None else self.last.model.steps,
             "is_transfer": self.is_transfer,
             "reasons": list(self.reasons),
         }
@@ -67,8 +75,8 @@ def make_plan(
     device: torch.device,
     *,
     sam_weights: Mapping[str, Tensor] | None = None,
-    earlier: TrainedModel | None = None,
-    is_transfer: bool = False,
+    start_from: TrainedModel | None = None,
+    last: Continuation | None = None,
     device_notice: str = "",
 ) -> TrainingPlan:
     """Decide what runs.
@@ -77,8 +85,8 @@ def make_plan(
     ----------
     config : the settings as a person chose them; parts that are None are decided here.
     sam_weights : official SAM weights for the chosen teacher; None trains it from scratch.
-    earlier : a model to go on from.
-    is_transfer : whether it is one of other volumes.
+    start_from : a model of other volumes.
+    last : an earlier training of the same volumes.
     device_notice : why the device is not the one that would have been taken first.
     """
     # Imported here, so that a panel can ask for the parts without waiting for PyTorch.
@@ -86,24 +94,31 @@ def make_plan(
 
     config, reasons = with_parts(config, budget, pretrained=sam_weights is not None)
     teacher = TeacherOrigin.of(config.teacher, sam_weights) if config.method.distillation else None
+    if last is not None and not last.fits(config):
+        last = None
+        reasons = (*reasons, _FROM_SCRATCH)
+    earlier = start_from if last is None else last.model
     if earlier is not None and earlier.teacher and earlier.teacher_origin != teacher:
         earlier = replace(earlier, teacher=MappingProxyType({}))
+        if last is not None:
+            last = replace(last, model=earlier, learning=replace(last.learning, teacher_moments={}))
         if teacher is not None:
             reasons = (*reasons, "The earlier model learnt from another SAM; the students go on, this SAM begins anew.")
-    if earlier is not None and not is_transfer:
-        reasons = (
-            *reasons,
-            "Training goes on with the networks of the last one; its optimiser and schedule begin anew.",
-        )
+    if last is not None and last.model.config.training.optimizer != config.training.optimizer:
+        last = replace(last, learning=replace(last.learning, moments={}))
+        reasons = (*reasons, "The optimiser is another one, and begins anew.")
+    if last is not None:
+        reasons = (*reasons, "Training goes on where the last one ended.")
     if not config.method.distillation and not reasons:
         reasons = ("No teacher: the students learn alone.",)
     if device_notice:
         reasons = (device_notice, *reasons)
+    is_transfer = start_from is not None
     if is_transfer:
         # A few slices of one volume would soon outweigh all that was learnt from others.
         rate = config.training.adaptation * config.training.learning_rate
         config = config.with_values(learning_rate=rate)
-    return TrainingPlan(config, budget, device, teacher, earlier, is_transfer, reasons)
+    return TrainingPlan(config, budget, device, teacher, earlier, last, is_transfer, reasons)
 
 
 def with_parts(config: Config, budget: Budget, *, pretrained: bool) -> tuple[Config, tuple[str, ...]]:

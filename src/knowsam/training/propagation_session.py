@@ -31,8 +31,8 @@ class PropagationSession:
     """Keeps the predictions of one volume up to date while nobody trains.
 
     It talks as a `TrainingSession` does: `SliceAnnotated`, `ClassesChanged`, `Watch` and `Stop` in, `PredictionReady`
-    out, in any thread. Before a training it shows propagated labels alone and builds no network. After one it shows its
-    students too, with the weight they ended with, and predicts anew only what has changed since.
+    and `PredictionsGone` out, in any thread. Before a training it shows propagated labels alone and builds no network.
+    After one it shows its students too, with the weight they ended with, and predicts anew only what has changed since.
 
     Parameters
     ----------
@@ -76,6 +76,8 @@ class PropagationSession:
         while True:
             if self._live is None:
                 self._prepare()
+            if self._live is not None:
+                yield from self._live.take_back()
             while self._live is not None and self._mailbox.is_empty and self._live.can_show and self._live.has_urgent:
                 yield self._live.some()
             match message := self._mailbox.get():

@@ -48,6 +48,16 @@ class Budget:
             raise ConfigError(f"The budget is {text!r}, but a duration such as 60s, 5m or 1h was expected.")
         return cls(seconds=float(match[1]) * _UNITS_S[match[2] or "s"])
 
+    def after(self, *, steps: int, seconds: float) -> Budget:
+        """Return the budget of a training of which so much is done and all of this one is left.
+
+        >>> Budget(seconds=60.0).after(steps=90, seconds=30.0)
+        Budget(seconds=90.0, steps=None)
+        """
+        if self.seconds is not None:
+            return Budget(seconds=self.seconds + seconds)
+        return Budget(steps=(self.steps or 0) + steps)
+
     def progress(self, *, steps: int, seconds: float) -> float:
         """Return how much of the budget is used, in [0, 1]."""
         if self.is_zero:

@@ -10,6 +10,7 @@ from knowsam.data.case import require_same_kind
 from knowsam.errors import TrainingError
 from knowsam.inference.cpu_threads import CpuThreads
 from knowsam.inference.device import fault_sentence
+from knowsam.training.continuation import Continuation
 from knowsam.training.conversation import Conversation
 from knowsam.training.device_check import working_device
 from knowsam.training.events import (
@@ -28,7 +29,9 @@ from knowsam.training.live_refresh import LiveRefresh
 from knowsam.training.mailbox import Mailbox
 from knowsam.training.model_selection import ModelSelection
 from knowsam.training.plan import make_plan
+from knowsam.training.start import introduction
 from knowsam.training.timed_training import TimedTraining
+from knowsam.training.trained_model import TrainedModel
 from knowsam.training.trainer import Trainer
 from knowsam.training.transfer import Transfer
 
@@ -41,7 +44,6 @@ if TYPE_CHECKING:
     from knowsam.models.students import Students
     from knowsam.training.display import Display
     from knowsam.training.schedule import Budget
-    from knowsam.training.trained_model import TrainedModel
 
 
 class TrainingSession:
@@ -57,8 +59,9 @@ class TrainingSession:
     seed : with a budget in steps, the same seed gives the same run on the same CPU.
     device : ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
     sam_weights : official SAM weights, where the configured teacher is not the compact one.
-    start_from : an earlier model to go on training.
-    holdout, trained : of the earlier session, so that no slice changes sides when training goes on in a new one.
+    start_from : a model of other volumes to start from.
+    last : what an earlier session of these volumes left; training goes on where that ended, if the settings allow. In
+        any case no slice changes sides between validation and training.
     machine_made : slices whose labels are accepted or corrected predictions; never held out.
 
     Attributes
@@ -85,8 +88,7 @@ class TrainingSession:
         device: str = "auto",
         sam_weights: Mapping[str, Tensor] | None = None,
         start_from: TrainedModel | None = None,
-        holdout: Collection[SliceKey] = (),
-        trained: Collection[SliceKey] = (),
+        last: Continuation | None = None,
         machine_made: Collection[SliceKey] = (),
     ) -> None:
         require_same_kind(cases)
@@ -100,14 +102,18 @@ class TrainingSession:
             budget,
             self.device,
             sam_weights=sam_weights,
-            earlier=start_from,
-            is_transfer=start_from is not None and not trained,
+            start_from=start_from,
+            last=last,
             device_notice=device_notice,
         )
         self.threads = CpuThreads()
         interruption = Interruption(self.threads.adapt)
         selection = ModelSelection(
-            self.config.training, interruption, holdout=holdout, trained=trained, machine_made=machine_made
+            self.config.training,
+            interruption,
+            holdout=() if last is None else last.holdout,
+            trained=() if last is None else last.trained,
+            machine_made=machine_made,
         )
         self.trainer = Trainer(
             cases, self.plan, self.config, selection, interruption, seed=seed, sam_weights=sam_weights
@@ -132,19 +138,13 @@ class TrainingSession:
         """What is shown of the volumes; None before training."""
         return self.trainer.display if self.trainer.is_prepared else None
 
-    @property
-    def holdout(self) -> frozenset[SliceKey]:
-        """Slices kept for validation."""
-        return self.trainer.selection.holdout
-
-    @property
-    def trained(self) -> frozenset[SliceKey]:
-        """Slices whose labels training has seen."""
-        return self.trainer.selection.trained
-
     def model(self) -> TrainedModel:
-        """Return what was learnt so far, see `Trainer.model`."""
-        return self.trainer.model()
+        """Return what was learnt so far, see `TrainedModel.of`."""
+        return TrainedModel.of(self.trainer)
+
+    def continuation(self) -> Continuation:
+        """Return what another session of the same volumes goes on from, see `Continuation.of`."""
+        return Continuation.of(self.trainer, self._timed.seconds)
 
     def predictor(self, case: int = 0) -> Predictor:
         """Return the predictor of one volume as it is now.
@@ -200,11 +200,7 @@ class TrainingSession:
 
     def _introduce(self) -> Iterator[Event]:
         yield Planned(self.plan)
-        trainer = self.trainer
-        labelled, held_out = len(trainer.slices.labelled_keys), len(trainer.selection.holdout)
-        kept = f", validating on {held_out} more." if held_out else "; too few to keep any for validation."
-        teacher = [] if trainer.learner.teacher is None else [str(trainer.learner.teacher.provenance)]
-        for sentence in (*self.plan.reasons, *teacher, f"Training on {labelled} annotated slices{kept}"):
+        for sentence in (*self.plan.reasons, *introduction(self.trainer)):
             yield Notice(sentence)
 
     def _train(self) -> Iterator[Event]:
@@ -224,7 +220,11 @@ class TrainingSession:
                 yield Notice(self._transfer.too_few_sentence(annotated))
                 if told.watched is None:
                     break
-                yield from self._wait_to_be_resumed()
+                yield from told.refresh_all()
+                yield StageChanged(Stage.PAUSED)
+                yield from told.obey(paused=True)
+                # Who resumes insists that it learns from the little there is.
+                self._transfer.learn_from_few()
                 continue
             yield from self._step()
         if timed.steps:
@@ -245,10 +245,3 @@ class TrainingSession:
         if is_due and timed.progress < 1.0 and (validated := timed.validate()) is not None:
             yield validated
         yield from told.refresh(timed.seconds - started)
-
-    def _wait_to_be_resumed(self) -> Iterator[Event]:
-        """Show what is known and pause; who resumes insists that it learns from the little there is."""
-        yield from self._conversation.refresh_all()
-        yield StageChanged(Stage.PAUSED)
-        yield from self._conversation.obey(paused=True)
-        self._transfer.learn_from_few()

@@ -29,6 +29,8 @@ class TimedTraining:
     def __init__(self, trainer: Trainer, budget: Budget) -> None:
         self.seconds, self.steps = 0.0, 0
         self._trainer, self._budget = trainer, budget
+        last = trainer.plan.last
+        self._before_s, self._steps_before = (0.0, 0) if last is None else (last.seconds, last.model.steps)
         training = trainer.config.training
         self._interval = 1 / training.validations
         if budget.seconds is not None:
@@ -44,7 +46,7 @@ class TimedTraining:
         """Take one step; return a notice if memory ran out, and None if it was broken off."""
         try:
             with self._counted():
-                losses = self._trainer.step(self.progress)
+                losses = self._trainer.step(self._schedule_progress)
         except Interrupted:
             return None
         except OutOfMemory as exc:
@@ -66,6 +68,12 @@ class TimedTraining:
     def is_time_to_validate(self) -> bool:
         """Whether the last validation is long enough ago."""
         return self.progress >= self._validated_at + self._interval
+
+    @property
+    def _schedule_progress(self) -> float:
+        """What learning rates and weights of losses follow: as if the last training had been given this budget too."""
+        whole = self._budget.after(steps=self._steps_before, seconds=self._before_s)
+        return whole.progress(steps=self._steps_before + self.steps, seconds=self._before_s + self.seconds)
 
     @contextmanager
     def _counted(self) -> Iterator[None]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -17,11 +18,10 @@ from safetensors.torch import save
 
 from knowsam.config import Config
 from knowsam.damage import damage_error
-from knowsam.data.annotation import LabelClass, class_sources
+from knowsam.data.annotation import LabelClass
 from knowsam.data.window import Window, whole_slice_window
-from knowsam.errors import CheckpointError, ConfigError, InputError, OutputError
+from knowsam.errors import CheckpointError, ConfigError, InputError, OutputError, TrainingError
 from knowsam.io.atomic import written_whole
-from knowsam.models.class_heads import students_with_classes, teacher_state_with_classes
 from knowsam.models.sam_teacher import TeacherOrigin
 from knowsam.models.students import Students
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from knowsam.data.annotation import Annotation
     from knowsam.data.volume import Volume
+    from knowsam.training.trainer import Trainer
 
 MODEL_FILE = "model.safetensors"
 _FORMAT = 5
@@ -61,14 +62,27 @@ class TrainedModel:
     teacher_origin: TeacherOrigin | None = None
     plan: Mapping[str, Any] = field(default_factory=dict)
 
-    def with_classes(self, classes: tuple[LabelClass, ...]) -> TrainedModel:
-        """Return the model for other classes; those with a known label value are seen as before."""
-        sources = class_sources(self.classes, classes)
-        return replace(
-            self,
-            students=students_with_classes(self.students, sources),
-            teacher=MappingProxyType(teacher_state_with_classes(self.teacher, sources)),
-            classes=classes,
+    @classmethod
+    def of(cls, trainer: Trainer) -> TrainedModel:
+        """Return what was learnt so far, as it can be saved and applied to other volumes.
+
+        Raises
+        ------
+        TrainingError
+            If training has not begun.
+        """
+        if not trainer.is_prepared or trainer.display.students is None:
+            raise TrainingError("There is no model yet. Train first.")
+        return cls(
+            students=copy.deepcopy(trainer.display.students).cpu().eval(),
+            teacher=trainer.learner.teacher_state(),
+            teacher_origin=trainer.plan.teacher,
+            config=trainer.config,
+            plan=trainer.plan.to_dict(),
+            classes=trainer.classes,
+            axis=trainer.cases[0].annotation.axis,
+            pixel_mm=trainer.pixel_mm,
+            steps=trainer.steps,
         )
 
     def require_continuable(self, annotation: Annotation, config: Config) -> None:

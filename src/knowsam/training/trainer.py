@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -11,10 +10,9 @@ from knowsam.errors import InputError, TrainingError
 from knowsam.inference.device import is_out_of_memory
 from knowsam.training.batch_sizes import BatchSizes
 from knowsam.training.best_students import BestStudents
-from knowsam.training.learner import Learner
 from knowsam.training.network_volumes import common_windows, wider_windows
 from knowsam.training.slices import TrainingSlices
-from knowsam.training.trained_model import TrainedModel
+from knowsam.training.start import best_so_far, start_learner
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,7 +46,7 @@ class Trainer:
 
     Attributes
     ----------
-    steps : taken so far.
+    steps : taken so far, those of a training that is gone on with included.
     """
 
     def __init__(
@@ -64,7 +62,7 @@ class Trainer:
     ) -> None:
         self.cases = list(cases)
         self.plan, self.config, self.selection = plan, config, selection
-        self.steps = 0
+        self.steps = 0 if plan.last is None else plan.last.model.steps
         self.windows, self.pixel_mm = common_windows(
             cases, config, None if plan.earlier is None else plan.earlier.pixel_mm
         )
@@ -81,19 +79,18 @@ class Trainer:
         Interrupted
             If somebody asked for it; call it again then.
         """
-        self.learner = Learner(
-            len(self.classes),
+        self.learner = start_learner(
+            self.plan,
+            self.classes,
             self.windows[0].plane,
-            self.plan.config,
-            device=self.plan.device,
             seed=self._seed,
             interruption=self._interruption,
             sam_weights=self._sam_weights,
-            start_from=self.plan.earlier,
         )
         self.slices = self._training_slices(self.windows)
         self.choose_holdout()
         best = BestStudents(
+            best_so_far(self.plan, self.classes),
             self.learner,
             self.selection,
             self.cases,
@@ -215,28 +212,6 @@ class Trainer:
         self.selection.choose(self.cases)
         self.slices.restart_streams(self.selection.holdout)
         self.selection.note_trained(self.slices.labelled_keys)
-
-    def model(self) -> TrainedModel:
-        """Return what was learnt so far, as it can be saved and applied to other volumes.
-
-        Raises
-        ------
-        TrainingError
-            If nothing is prepared.
-        """
-        if self._best is None:
-            raise TrainingError("There is no model yet. Train first.")
-        return TrainedModel(
-            students=copy.deepcopy(self._best.students).cpu().eval(),
-            teacher=self.learner.teacher_state(),
-            teacher_origin=self.plan.teacher,
-            config=self.config,
-            plan=self.plan.to_dict(),
-            classes=self.classes,
-            axis=self.cases[0].annotation.axis,
-            pixel_mm=self.pixel_mm,
-            steps=self.steps,
-        )
 
     @property
     def _prepared(self) -> BestStudents:

@@ -339,11 +339,16 @@ def test_slices_neither_judged_nor_predicted_are_counted(document: AnnotationDoc
     assert document.unpredicted == 4
 
 
-def test_between_reaches_from_the_first_to_the_last_annotated_slice(document: AnnotationDocument) -> None:
-    assert document.between() == ()
-    document.mark(1, SliceState.BACKGROUND_ONLY)
-    document.correct({4: plane(LIVER)})
-    assert document.between() == (1, 2, 3, 4)
+def test_forgotten_predictions_leave_what_a_person_has_judged(document: AnnotationDocument) -> None:
+    for index in (SLICE, OTHER):
+        predict(document, index, 1)
+    document.correct({OTHER: plane(SPLEEN)})
+    assert document.forget_predictions() == tuple(sorted((SLICE, OTHER)))
+    assert document.predictions.indices == ()
+    assert not document.shown(SLICE).any()
+    assert np.array_equal(document.shown(OTHER), plane(SPLEEN))
+    assert not document.predictions.uncertainty.any()
+    assert document.volumes_ml()[0][1] == 0
 
 
 def test_the_next_class_takes_the_next_value_and_colour(document: AnnotationDocument) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from knowsam.models.class_heads import remapped, students_with_classes, teacher_state_with_classes
+from knowsam.models.class_heads import remapped, students_with_classes
 from knowsam.models.students import StudentLogits, Students
 
 if TYPE_CHECKING:
@@ -129,18 +129,6 @@ def test_the_evidence_of_both_students_is_remapped_block_by_block() -> None:
 def test_what_does_not_count_classes_is_passed_on() -> None:
     tensor = torch.ones(3)
     assert remapped("unet.down.0.1.weight", tensor, ADDED) is tensor
-
-
-def test_prompt_heads_move_with_their_classes_and_the_rest_of_a_teacher_stays() -> None:
-    state = {f"prompt_heads.heads.{index}.8.weight": torch.tensor(float(index)) for index in range(12)}
-    state["sam.iou_token.weight"] = torch.tensor(99.0)
-    changed = teacher_state_with_classes(state, (0, 11, None, 2))
-    assert {name: tensor.item() for name, tensor in changed.items()} == {
-        "prompt_heads.heads.0.8.weight": 0.0,
-        "prompt_heads.heads.1.8.weight": 11.0,
-        "prompt_heads.heads.3.8.weight": 2.0,
-        "sam.iou_token.weight": 99.0,
-    }
 
 
 def shapes_of(classes: int) -> Tensor:

@@ -650,3 +650,17 @@ def test_on_cuda_a_step_does_not_wait_for_the_device(
         trained.step(there, 4, 0.5)
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_a_learner_goes_on_as_if_there_had_been_no_pause(tiny_config: Config, batch: Batch, optimizer: str) -> None:
+    config = tiny_config.with_values(optimizer=optimizer, teacher_in_turn="never")
+    whole, first = learner(config), learner(config)
+    steps(whole, batch, 0, 1, 2)
+    steps(first, batch, 0, 1)
+    second = learner(config, start_from=model_of(first))
+    second.go_on(first.state())
+    steps(second, batch, 2)
+    for one, other in ((whole.students, second.students), (whole.averaged, second.averaged)):
+        assert all(torch.equal(other.state_dict()[name], tensor) for name, tensor in one.state_dict().items())
+    assert all(torch.equal(second.teacher_state()[name], tensor) for name, tensor in whole.teacher_state().items())

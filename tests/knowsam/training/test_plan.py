@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +14,7 @@ from knowsam.config import Config
 from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass
 from knowsam.models.sam_teacher import TeacherOrigin
 from knowsam.models.students import Students
+from knowsam.training.continuation import Continuation, LearningState
 from knowsam.training.plan import FULL_METHOD_MIN_SECONDS, FULL_METHOD_MIN_STEPS, TrainingPlan, make_plan
 from knowsam.training.schedule import Budget
 from knowsam.training.trained_model import TrainedModel
@@ -69,7 +70,7 @@ def test_without_a_teacher_nothing_is_distilled_whatever_was_asked_for() -> None
 
 def test_a_model_of_other_volumes_learns_slowly() -> None:
     config = Config().with_values(learning_rate=0.01, adaptation=0.2)
-    plan = make_plan(config, LONG, CPU, earlier=earlier(config, None), is_transfer=True)
+    plan = make_plan(config, LONG, CPU, start_from=earlier(config, None))
     assert plan.config.training.learning_rate == pytest.approx(0.002)
     assert plan.is_transfer
 
@@ -123,23 +124,46 @@ def test_only_a_teacher_of_the_same_origin_goes_on(
     goes_on: bool,
 ) -> None:
     model = earlier(then, TeacherOrigin.of(then.teacher, weights_then))
-    plan = make_plan(now, LONG, CPU, sam_weights=weights_now, earlier=model)
+    plan = make_plan(now, LONG, CPU, sam_weights=weights_now, last=left(model))
     assert plan.earlier is not None
     assert plan.earlier.students is model.students
-    assert bool(plan.earlier.teacher) is goes_on
+    assert plan.last is not None
+    assert bool(plan.earlier.teacher) is bool(plan.last.learning.teacher_moments) is goes_on
     assert plan.to_dict()["earlier_model"] == ("students and teacher" if goes_on else "students")
     assert any("another SAM" in reason for reason in plan.reasons) is not goes_on
 
 
 def test_students_alone_go_on_where_nothing_is_distilled() -> None:
     model = earlier(COMPACT, TeacherOrigin.of(COMPACT.teacher, None))
-    plan = make_plan(COMPACT, SHORT, CPU, earlier=model)
+    plan = make_plan(COMPACT, SHORT, CPU, last=left(model))
     assert plan.to_dict()["earlier_model"] == "students"
-    assert "begin anew" in plan.reasons[-1]
+    assert plan.reasons[-1] == "Training goes on where the last one ended."
+
+
+@pytest.mark.parametrize("changed", [{"max_side_px": 64}, {"width": 8}, {"shape_prior": False}])
+def test_what_networks_cannot_go_on_with_is_learnt_from_scratch_and_that_is_said(changed: dict[str, Any]) -> None:
+    plan = make_plan(COMPACT.with_values(**changed), SHORT, CPU, last=left(earlier(COMPACT, None)))
+    assert plan.earlier is plan.last is None
+    assert not plan.is_transfer
+    assert plan.reasons[-1].endswith("training begins from scratch.")
+
+
+def test_another_optimiser_begins_anew() -> None:
+    plan = make_plan(COMPACT.with_values(optimizer="sgd"), SHORT, CPU, last=left(earlier(COMPACT, None)))
+    assert plan.last is not None
+    assert plan.last.learning.moments == {}
+    assert "The optimiser is another one, and begins anew." in plan.reasons
+
+
+def left(model: TrainedModel) -> Continuation:
+    """Return what a training left that had some of its moments."""
+    known = {"weight": {"exp_avg": torch.ones(1)}}
+    state = LearningState(model.students.state_dict(), model.students.state_dict(), known, known)
+    return Continuation(model, state, 5.0, frozenset(), frozenset())
 
 
 def test_a_plan_can_be_stored_as_json() -> None:
-    plan = make_plan(VIT_B, LONG, CPU, sam_weights=PRETRAINED, earlier=replace(earlier(VIT_B, None), steps=1))
+    plan = make_plan(VIT_B, LONG, CPU, sam_weights=PRETRAINED, last=left(earlier(VIT_B, None)))
     stored = json.loads(json.dumps(plan.to_dict()))
     assert stored["config"]["method"]["distillation"] is True
     assert stored["teacher"]["variant"] == "vit_b"

@@ -17,6 +17,7 @@ from knowsam.training.events import (
     Event,
     Notice,
     PredictionReady,
+    PredictionsGone,
     SliceAnnotated,
     Source,
     Stop,
@@ -94,6 +95,26 @@ def _until_shown(session: PropagationSession, events: Iterator[Event]) -> Iterat
         yield event
         if not session._live.has_urgent:  # type: ignore[union-attr]
             return
+
+
+def test_with_too_few_slices_left_the_predictions_are_taken_back_until_there_are_enough(
+    case: Case, config: Config
+) -> None:
+    session = PropagationSession(case, config)
+    session.submit(Watch(5))
+    events = session.run()
+    list(_until_shown(session, events))
+    erased = LabelSlice(0, 7, np.full_like(SQUARE, IGNORE))
+    session.submit(SliceAnnotated(erased))
+    assert next(events) == PredictionsGone(0)
+    session.submit(SliceAnnotated(case.annotation.slices[7]))
+    assert set(latest(list(_until_shown(session, events)))) == set(range(12))
+
+
+def test_students_say_something_however_few_slices_are_left(case: Case, config: Config, display: Display) -> None:
+    session = PropagationSession(case, config, display=display)
+    erased = LabelSlice(0, 7, np.full_like(SQUARE, IGNORE))
+    assert told(session, Watch(5), SliceAnnotated(erased))[-1].shown.source is Source.STUDENTS
 
 
 def test_a_partly_painted_slice_is_not_propagated(case: Case, config: Config) -> None:

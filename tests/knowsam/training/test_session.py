@@ -308,7 +308,7 @@ def test_held_out_slices_are_never_drawn(
     list(session.run())
     first_column = session.trainer.windows[0].start[1]
     drawn = {int((one == 1).nonzero()[0, 1]) + first_column - 10 for batch in batches for one in batch.labels}
-    held_out = {index for _, index in session.holdout}
+    held_out = {index for _, index in session.trainer.selection.holdout}
     assert len(held_out) == 2
     assert drawn == set(range(12)) - held_out
 
@@ -320,14 +320,14 @@ def test_no_slice_changes_sides_when_more_are_painted(
     session = session_of(case, config=quick_config.with_values(holdout_every=3, holdout_minimum=5), steps=6)
     events = session.run()
     until(events, StepDone)
-    before = session.holdout
+    before = session.trainer.selection.holdout
     for index in (7, 8, 9):
         session.submit(SliceAnnotated(LabelSlice(0, index, ball_labels[index])))
     list(events)
     assert len(before) == 1
-    assert len(session.holdout) == 2
-    assert before < session.holdout
-    assert session.holdout - before <= {SliceKey(0, 7), SliceKey(0, 8)}
+    assert len(session.trainer.selection.holdout) == 2
+    assert before < session.trainer.selection.holdout
+    assert session.trainer.selection.holdout - before <= {SliceKey(0, 7), SliceKey(0, 8)}
 
 
 def test_students_are_adopted_only_if_they_are_not_worse_on_the_held_out_slices(
@@ -371,7 +371,7 @@ def test_the_score_is_the_dice_on_the_held_out_slices(
 ) -> None:
     session = session_of(many_slices(ball, ball_labels), config=quick_config)
     last = of_kind(list(session.run()), Validated)[-1]
-    ((_, index),) = session.holdout
+    ((_, index),) = session.trainer.selection.holdout
     area = int(ball_labels[index].sum())
     assert last.dice == pytest.approx(2 * area / (area + 32 * 32))
 
@@ -384,7 +384,7 @@ def test_pixels_nobody_judged_do_not_count_in_the_score(
     session = session_of(many_slices(ball, ball_labels), config=quick_config)
     events = session.run()
     until(events, StepDone)
-    ((_, index),) = session.holdout
+    ((_, index),) = session.trainer.selection.holdout
     labels = ball_labels[index].copy()
     labels[:, 16:] = IGNORE
     session.submit(SliceAnnotated(LabelSlice(0, index, labels)))
@@ -469,7 +469,7 @@ def test_a_held_out_slice_may_be_taken_back_in_the_same_breath_as_a_stop(
     session = session_of(many_slices(ball, ball_labels), config=quick_config)
     events = session.run()
     until(events, StepDone)
-    ((_, index),) = session.holdout
+    ((_, index),) = session.trainer.selection.holdout
     session.submit(SliceAnnotated(LabelSlice(0, index, np.full((32, 32), IGNORE, np.uint8))))
     session.submit(Stop())
     assert of_kind(list(events), Finished)[-1].stopped
@@ -512,17 +512,15 @@ def test_a_new_session_keeps_to_the_sides_the_slices_were_on(
     few = Case(ball, Annotation.from_labels(ball_labels, axis=0, indices=[2, 4, 6, 9]))
     first = session_of(few, config=quick_config)
     list(first.run())
-    assert first.trained == {SliceKey(0, index) for index in (2, 4, 6, 9)}
+    assert first.trainer.selection.trained == {SliceKey(0, index) for index in (2, 4, 6, 9)}
     more = Case(ball, Annotation.from_labels(ball_labels, axis=0, indices=[2, 4, 5, 6, 9]))
     again = session_of(
         more,
         config=quick_config.with_values(holdout_minimum=5),
-        start_from=first.model(),
-        holdout=first.holdout,
-        trained=first.trained,
+        last=first.continuation(),
     )
     list(again.run())
-    assert again.holdout == {SliceKey(0, 5)}
+    assert again.trainer.selection.holdout == {SliceKey(0, 5)}
 
 
 def test_a_model_that_is_worse_than_the_one_started_from_is_not_adopted(
@@ -570,30 +568,35 @@ def test_whoever_resumes_lets_it_learn_from_few_slices_all_the_same(case: Case, 
     assert kinds.count(StepDone) == 2
 
 
-@pytest.mark.parametrize("trained", [(), (SliceKey(0, 4),)])
+@pytest.mark.parametrize("goes_on", [False, True])
 def test_the_error_of_students_is_a_held_out_one_on_slices_they_have_not_learnt_from(
-    case: Case, quick_config: Config, trained: tuple[SliceKey, ...]
+    case: Case, quick_config: Config, goes_on: bool
 ) -> None:
     start = session_of(case, config=quick_config, steps=1)
     list(start.run())
-    again = session_of(case, config=quick_config, steps=1, start_from=start.model(), trained=trained)
+    again = session_of(case, config=quick_config, steps=1, **left_by(start, goes_on=goes_on))
     again.submit(Watch(4))
     for event in again.run():
         if isinstance(event, PredictionReady):
             break
     weight = again.predictor().weight
     assert weight is not None
-    assert weight.is_held_out == (not trained)
+    assert weight.is_held_out != goes_on
 
 
-@pytest.mark.parametrize(("trained", "rate"), [((), 1e-4), ((SliceKey(0, 4),), 1e-3)])
+def left_by(start: TrainingSession, *, goes_on: bool) -> dict[str, Any]:
+    """Return what the next session is given: the whole training to go on with, or a model of other volumes."""
+    return {"last": start.continuation()} if goes_on else {"start_from": start.model()}
+
+
+@pytest.mark.parametrize(("goes_on", "rate"), [(False, 1e-4), (True, 1e-3)])
 def test_a_model_of_other_volumes_learns_more_slowly_than_one_of_this_volume(
-    case: Case, quick_config: Config, trained: tuple[SliceKey, ...], rate: float
+    case: Case, quick_config: Config, goes_on: bool, rate: float
 ) -> None:
     config = learning_at_once(quick_config).with_values(learning_rate=1e-3, adaptation=0.1)
     start = session_of(case, config=config, steps=1)
     list(start.run())
-    again = session_of(case, config=config, steps=1, start_from=start.model(), trained=trained)
+    again = session_of(case, config=config, steps=1, **left_by(start, goes_on=goes_on))
     list(again.run())
     assert again.trainer.learner.config.training.learning_rate == pytest.approx(rate)
 
@@ -623,11 +626,11 @@ def test_a_held_out_slice_that_is_corrected_on_a_prediction_is_learnt_from(
     session = session_of(case, config=quick_config)
     events = session.run()
     until(events, StepDone)
-    (held_out,) = session.holdout
+    (held_out,) = session.trainer.selection.holdout
     session.submit(SliceAnnotated(case.annotation.slices[held_out.slice_index], by_hand=by_hand))
     list(events)
-    assert (held_out in session.holdout) == by_hand
-    assert (held_out in session.trained) != by_hand
+    assert (held_out in session.trainer.selection.holdout) == by_hand
+    assert (held_out in session.trainer.selection.trained) != by_hand
 
 
 def test_slices_of_accepted_predictions_are_never_held_out(
@@ -637,4 +640,4 @@ def test_slices_of_accepted_predictions_are_never_held_out(
     made = [SliceKey(0, index) for index in case.annotation.annotated]
     session = session_of(case, config=quick_config, machine_made=made)
     list(session.run())
-    assert session.holdout == frozenset()
+    assert session.trainer.selection.holdout == frozenset()

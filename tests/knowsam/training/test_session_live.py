@@ -300,7 +300,7 @@ def test_a_model_that_is_gone_on_with_is_shown_before_the_first_step(
 ) -> None:
     first = session_of(case, config=quick_config, steps=1)
     list(first.run())
-    again = session_of(case, config=quick_config, start_from=first.model(), trained=first.trained)
+    again = session_of(case, config=quick_config, last=first.continuation())
     again.submit(Watch(5))
     kinds = [type(event) for event in again.run()]
     assert kinds.index(PredictionReady) < kinds.index(StepDone)
@@ -660,7 +660,7 @@ def test_in_the_grown_region_all_slices_are_drawn_with_all_their_labels(
     until(events, StepDone)
     session.submit(SliceAnnotated(beyond))
     until(events, StepDone)
-    assert session.trained == {(0, 1), (0, 2)}
+    assert session.trainer.selection.trained == {(0, 1), (0, 2)}
     assert batches[0].labels.shape[1:] == (32, 32)
     assert batches[1].labels.shape[1:] == batches[1].unlabelled.shape[2:] == session.trainer.windows[0].plane
     assert sorted(int((labels == 1).sum()) for labels in batches[1].labels) == [10 * 10, 30 * 30]
@@ -703,7 +703,7 @@ def test_a_score_in_the_old_region_is_not_compared_with_one_in_the_grown_region(
     events = session.run()
     until(events, Validated)
     session.submit(SliceAnnotated(beyond))
-    assert session.holdout == {(0, 1)}
+    assert session.trainer.selection.holdout == {(0, 1)}
     assert until(events, Validated).adopted
 
 

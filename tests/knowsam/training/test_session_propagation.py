@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from knowsam.data.annotation import LabelArray, LabelSlice
+from knowsam.data.annotation import IGNORE, LabelArray, LabelSlice
 from knowsam.training.events import (
     Event,
     Pause,
     PredictionReady,
+    PredictionsGone,
     Resume,
     SliceAnnotated,
     Stage,
@@ -111,5 +112,15 @@ def test_a_correction_is_seen_while_training_stands_still(case: Case, quick_conf
     np.testing.assert_array_equal(session.cases[0].annotation.slices[4].labels, SQUARE)
 
 
-def test_without_carried_shapes_nothing_is_shown_before_the_first_step(case: Case, quick_config: Config) -> None:
+def test_predictions_are_taken_back_in_a_pause_where_too_few_slices_are_left(case: Case, quick_config: Config) -> None:
+    session = watched(case, quick_config)
+    events = session.run()
+    next(event for event in events if isinstance(event, PredictionReady))
+    session.submit(Pause())
+    session.submit(SliceAnnotated(LabelSlice(0, 7, np.full_like(SQUARE, IGNORE))))
+    while (event := next(events)) != PredictionsGone(0):
+        assert not isinstance(event, StepDone)
+
+
+def test_without_propagated_labels_nothing_is_shown_before_the_first_step(case: Case, quick_config: Config) -> None:
     assert shown_before_next_step(watched(case, quick_config.with_values(shape_prior=False)).run()) == {}

@@ -249,50 +249,6 @@ def test_pickled_code_is_refused_and_not_executed(tmp_path: Path) -> None:
 WITH_MYOCARDIUM = (*CLASSES, LabelClass(3, "myocardium", (4, 5, 6)))
 
 
-def test_with_another_class_the_students_see_the_known_ones_as_before(model: TrainedModel) -> None:
-    images = torch.rand(1, 3, 32, 32)
-    changed = model.with_classes(WITH_MYOCARDIUM)
-    with torch.no_grad():
-        before, after = (
-            students(torch.cat([images, torch.zeros(1, students.prior_channels, 32, 32)], dim=1))
-            for students in (model.students, changed.students)
-        )
-    assert changed.classes == WITH_MYOCARDIUM
-    torch.testing.assert_close(after.unet[:, :2], before.unet, rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(after.vnet[:, :2], before.vnet, rtol=1e-5, atol=1e-6)
-    assert not changed.students.training
-
-
-def test_classes_are_known_by_their_values_in_whatever_order_they_stand(model: TrainedModel) -> None:
-    swapped = (BACKGROUND_CLASS, WITH_MYOCARDIUM[2], replace(CLASSES[1], name="atrium"))
-    head = model.with_classes(swapped).students.unet.head.weight
-    assert torch.equal(head[[0, 2]], model.students.unet.head.weight)
-    assert not head[1].any()
-
-
-def test_prompt_heads_of_the_teacher_follow_their_classes(model: TrainedModel) -> None:
-    heads = {f"prompt_heads.heads.{index}.0.weight": torch.tensor(float(index)) for index in range(2)}
-    swapped = (BACKGROUND_CLASS, WITH_MYOCARDIUM[2], CLASSES[1])
-    changed = replace(model, teacher=heads).with_classes(swapped).teacher
-    assert {name: tensor.item() for name, tensor in changed.items()} == {
-        "prompt_heads.heads.0.0.weight": 0.0,
-        "prompt_heads.heads.2.0.weight": 1.0,
-    }
-
-
-def test_the_model_asked_for_other_classes_stays_as_it_was(model: TrainedModel) -> None:
-    model.with_classes(WITH_MYOCARDIUM)
-    assert model.classes == CLASSES
-    assert model.students.unet.head.out_channels == 2
-
-
-def test_a_model_with_other_classes_can_be_saved_and_loaded(model: TrainedModel, tmp_path: Path) -> None:
-    changed = model.with_classes(WITH_MYOCARDIUM)
-    loaded = load_model(save_model(changed, tmp_path))
-    assert loaded.classes == WITH_MYOCARDIUM
-    assert torch.equal(loaded.students.fusion.head[3].bias, changed.students.fusion.head[3].bias)
-
-
 def test_training_can_go_on_with_the_same_classes_axis_and_networks(model: TrainedModel) -> None:
     model.require_continuable(Annotation((4, 4, 4), 1, CLASSES), model.config.with_values(learning_rate=0.1))
 
@@ -311,8 +267,3 @@ def test_what_keeps_training_from_going_on_is_named_and_nothing_else(
 ) -> None:
     with pytest.raises(InputError, match=rf"differs from this training in: {named}\. Start from a model trained alike"):
         model.require_continuable(Annotation((4, 4, 4), axis, classes), model.config.with_values(**settings))
-
-
-def test_with_its_new_classes_a_model_can_be_gone_on_with(model: TrainedModel) -> None:
-    changed = model.with_classes(WITH_MYOCARDIUM)
-    changed.require_continuable(Annotation((4, 4, 4), 1, WITH_MYOCARDIUM), model.config)

@@ -1,0 +1,61 @@
+"""The optimisers of students and teacher, and what they know of each parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from knowsam.config import Config
+    from knowsam.models.sam_teacher import SamTeacher
+    from knowsam.models.students import Students
+
+Moments = Mapping[str, Mapping[str, Tensor]]
+"""State of an optimiser for each parameter, by the name of the parameter in its network."""
+
+
+def load_ahead() -> None:
+    """Let PyTorch import what it puts off until the first optimiser is made, which takes a second or more."""
+    torch.optim.AdamW([torch.zeros(1, requires_grad=True)])
+
+
+def student_optimizer(students: Students, config: Config, device: torch.device) -> torch.optim.Optimizer:
+    """Return the configured optimiser of the students."""
+    rate, decay, fused = config.training.learning_rate, config.training.weight_decay, _is_fused(device)
+    if config.training.optimizer == "sgd":
+        return torch.optim.SGD(students.parameters(), lr=rate, momentum=0.9, weight_decay=decay, fused=fused)
+    return torch.optim.AdamW(students.parameters(), lr=rate, weight_decay=decay, fused=fused)
+
+
+def teacher_optimizer(teacher: SamTeacher, config: Config, device: torch.device) -> torch.optim.Optimizer:
+    """Return the optimiser of those parameters of the teacher that are trained."""
+    training = config.training
+    rate = training.adapter_learning_rate if teacher.provenance.pretrained else training.scratch_learning_rate
+    return torch.optim.Adam(teacher.trainable_parameters(), lr=rate, fused=_is_fused(device))
+
+
+def moments_of(optimizer: torch.optim.Optimizer | None, network: nn.Module | None) -> Moments:
+    """Return a copy of what an optimiser knows, on the CPU; of no optimiser, nothing."""
+    if optimizer is None or network is None:
+        return {}
+    return {
+        name: {key: value.detach().cpu().clone() for key, value in optimizer.state[parameter].items()}
+        for name, parameter in network.named_parameters()
+        if parameter in optimizer.state
+    }
+
+
+def take_moments(optimizer: torch.optim.Optimizer, network: nn.Module, moments: Moments) -> None:
+    """Let an optimiser know what another one knew of the parameters that have kept their shape."""
+    for name, parameter in network.named_parameters():
+        known = moments.get(name, {})
+        if known and all(value.shape in ((), parameter.shape) for value in known.values()):
+            optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in known.items()}
+
+
+def _is_fused(device: torch.device) -> bool:
+    """Whether the optimisers go through the weights once, which is faster, and what `LateUpdate` needs."""
+    return device.type in ("cpu", "cuda")

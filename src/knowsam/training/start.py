@@ -1,0 +1,66 @@
+"""How a training starts: with new networks, with those of an earlier model, or where the last training ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from knowsam.data.annotation import class_sources
+from knowsam.models.class_heads import students_with_classes
+from knowsam.training.learner import Learner
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+    from knowsam.data.annotation import LabelClass
+    from knowsam.models.students import Students
+    from knowsam.training.interruption import Interruption
+    from knowsam.training.plan import TrainingPlan
+    from knowsam.training.trainer import Trainer
+
+
+def start_learner(
+    plan: TrainingPlan,
+    classes: tuple[LabelClass, ...],
+    plane: tuple[int, int],
+    *,
+    seed: int,
+    interruption: Interruption,
+    sam_weights: Mapping[str, Tensor] | None,
+) -> Learner:
+    """Return the networks that learn; of a training that is gone on with, for the classes there are by now."""
+    last = plan.last
+    before = classes if last is None else last.model.classes
+    learner = Learner(
+        len(before),
+        plane,
+        plan.config,
+        device=plan.device,
+        seed=seed,
+        interruption=interruption,
+        sam_weights=sam_weights,
+        start_from=plan.earlier,
+    )
+    if last is not None:
+        learner.go_on(last.learning)
+    sources = class_sources(before, classes)
+    if sources != list(range(len(before))):
+        learner.change_classes(sources)
+    return learner
+
+
+def best_so_far(plan: TrainingPlan, classes: tuple[LabelClass, ...]) -> Students | None:
+    """Return the students that predicted last in the training that is gone on with; None if there is none."""
+    if plan.last is None:
+        return None
+    model = plan.last.model
+    return students_with_classes(model.students, class_sources(model.classes, classes)).to(plan.device)
+
+
+def introduction(trainer: Trainer) -> list[str]:
+    """Say what teaches and what is learnt from, before the first step."""
+    labelled, held_out = len(trainer.slices.labelled_keys), len(trainer.selection.holdout)
+    kept = f", validating on {held_out} more." if held_out else "; too few to keep any for validation."
+    teacher = [] if trainer.learner.teacher is None else [str(trainer.learner.teacher.provenance)]
+    return [*teacher, f"Training on {labelled} annotated slices{kept}"]
