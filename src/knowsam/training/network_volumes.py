@@ -58,7 +58,7 @@ class NetworkVolumes:
         )
         propagator = shipped_propagator(device) if config.propagation.pretrained else None
         self.propagations = tuple(
-            VolumePropagation(case, own.planes, own.window, config.propagation, propagator, check)
+            VolumePropagation(case, own.planes, own.window, config.propagation, check, propagator=propagator)
             if config.method.shape_prior
             else None
             for case, own in zip(cases, self.slices, strict=True)

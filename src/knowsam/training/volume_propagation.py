@@ -42,8 +42,8 @@ class VolumePropagation:
     Parameters
     ----------
     planes : (N, H, W), the slices on the device.
-    propagator : refines what is displayed and validated; None leaves propagated labels as they are.
     check : called now and then; what it raises breaks the registration off.
+    propagator : refines what is displayed and validated; None leaves propagated labels as they are.
     """
 
     def __init__(
@@ -52,8 +52,9 @@ class VolumePropagation:
         planes: Tensor,
         window: Window,
         config: PropagationConfig,
-        propagator: Propagator | None = None,
         check: Callable[[], None] | None = None,
+        *,
+        propagator: Propagator | None = None,
     ) -> None:
         self._spacing_mm = case.plane_spacing_mm
         self._pixel_mm = window.pixel_mm(self._spacing_mm)
