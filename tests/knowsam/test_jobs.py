@@ -45,6 +45,46 @@ def test_a_few_steps_segment_the_slices_that_were_not_painted_in_the_values_of_t
     assert dice_score(again[hidden], 7 * ball_labels[hidden], 7) > 0.8
 
 
+def test_a_budget_of_zero_propagates_the_labels_without_training(ball: Volume, ball_labels: LabelArray) -> None:
+    annotation = Annotation.from_labels(7 * ball_labels, axis=0, indices=[2, 9])
+    timer = jobs.PhaseTimer()
+    result = jobs.segment(ball, annotation, budget=Budget(seconds=0), device="cpu", timer=timer)
+    assert result.model is None
+    assert list(timer.seconds) == ["propagation", "clean-up"]
+    assert set(np.unique(result.labels)) == {0, 7}
+    assert dice_score(result.labels[3:9], 7 * ball_labels[3:9], 7) > 0.8
+
+
+def test_the_pretrained_propagator_improves_on_what_is_propagated(ball: Volume, ball_labels: LabelArray) -> None:
+    annotation = Annotation.from_labels(ball_labels, axis=0, indices=[2, 5, 9])
+    dice = []
+    for pretrained in (False, True):
+        config = Config().with_values(pretrained=pretrained)
+        result = jobs.segment(ball, annotation, budget=Budget(steps=0), config=config, device="cpu")
+        dice.append(dice_score(result.labels[3:9], ball_labels[3:9], 1))
+    assert dice[1] > dice[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "painted", "error", "match"),
+    [
+        ({"whole_plane": True}, [4, 7], ConfigError, "only of the region round what was painted"),
+        ({}, [4], TrainingError, "from two or more completely painted slices"),
+    ],
+)
+def test_without_training_what_it_needs_is_asked_for(
+    ball: Volume,
+    ball_labels: LabelArray,
+    changes: dict[str, bool],
+    painted: list[int],
+    error: type[Exception],
+    match: str,
+) -> None:
+    annotation = Annotation.from_labels(ball_labels, axis=0, indices=painted)
+    with pytest.raises(error, match=match):
+        jobs.segment(ball, annotation, budget=Budget(steps=0), config=Config().with_values(**changes), device="cpu")
+
+
 def test_painted_slices_may_be_left_to_the_prediction(case: Case, tiny_config: Config) -> None:
     config = tiny_config.with_values(keep_annotations=False)
     result = jobs.segment(

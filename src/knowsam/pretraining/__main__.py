@@ -17,7 +17,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m knowsam.pretraining", description=__doc__)
     parser.add_argument("run", type=Path, help="file of the run, from which it goes on after a break")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the weights, as safetensors")
-    parser.add_argument("--steps", type=int, default=3000, help="default: %(default)s")
+    parser.add_argument("--steps", type=int, default=1600, help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"), help="default: %(default)s")
     parser.add_argument("--workers", type=int, default=0, help="processes that make volumes (default: none but this)")

@@ -37,6 +37,24 @@ def test_the_mask_has_the_grid_of_the_image_and_the_values_of_the_labels(
     assert set(np.unique(mask.dataobj)) == {0, 2, 7}
 
 
+def test_a_budget_of_zero_writes_what_is_propagated_and_a_report(folder: Path, knowsam: Callable[[str], int]) -> None:
+    words = "segment {f}/image.nii.gz --labels {f}/labels.nii.gz -o {f}/out.nii.gz --budget 0 --report {f}/report.json"
+    assert knowsam(words) == 0
+    assert set(np.unique(voxels(folder / "out.nii.gz"))) == {0, 2, 7}
+    report = json.loads((folder / "report.json").read_text())
+    assert report["plan"] is None
+    assert not report["steps"]
+
+
+def test_without_training_there_is_no_model_to_save(
+    folder: Path, knowsam: Callable[[str], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = "segment {f}/image.nii.gz --labels {f}/labels.nii.gz -o {f}/out.nii.gz --budget 0 --save-model {f}/model"
+    assert knowsam(words) == 2
+    assert "there is no model to save" in capsys.readouterr().err
+    assert not (folder / "out.nii.gz").exists()
+
+
 def test_the_mask_has_the_names_of_the_labels(folder: Path, knowsam: Callable[[str], int]) -> None:
     painted, named = read_labels(folder / "labels.nii.gz"), (LabelClass(7, "linke Niere ñ", (1, 2, 3)),)
     write_labels(folder / "labels.seg.nrrd", painted.array, painted.grid, named)
