@@ -80,11 +80,6 @@ class ResultPanel(QWidget):
         """Show the opacity of the prediction, in [0, 1]."""
         self._opacity.set_opacity(opacity)
 
-    def set_uncertainty(self, shown: bool) -> None:
-        """Show whether the uncertainty is visible."""
-        with QSignalBlocker(self._uncertainty):
-            self._uncertainty.setChecked(shown)
-
     def set_volumes(self, rows: Sequence[tuple[LabelClass, float]]) -> None:
         """Show the volume of each class in ml."""
         self._volumes.set_volumes(rows)

@@ -388,25 +388,6 @@ def test_a_second_training_goes_on_where_the_first_one_ended(robot: Robot) -> No
     assert robot.session.trainer.selection._machine_made == {SliceKey(0, 12)}
 
 
-def test_a_key_says_how_much_of_a_slice_is_painted(robot: Robot) -> None:
-    index = robot.document.annotated[0]
-    robot.look_at(index)
-    for key, state in ((Qt.Key.Key_J, SliceState.PARTIAL), (Qt.Key.Key_K, SliceState.COMPLETE)):
-        robot.press(key)
-        assert robot.document.marks.get(index) is state
-        assert robot.document.state(index) is state
-
-
-def test_a_key_marks_an_empty_slice_as_background_only(robot: Robot) -> None:
-    robot.look_at(1)
-    robot.press(Qt.Key.Key_G)
-    assert robot.document.state(1) is SliceState.BACKGROUND_ONLY
-    robot.press(Qt.Key.Key_Z, ALT)
-    assert robot.document.state(1) is SliceState.UNLABELLED
-    robot.press(Qt.Key.Key_Z, ALT | SHIFT)
-    assert robot.document.state(1) is SliceState.BACKGROUND_ONLY
-
-
 @pytest.mark.parametrize("selected", ["image", "labels"])
 def test_a_slice_is_accepted_by_its_key_whatever_layer_is_selected(robot: Robot, selected: str) -> None:
     robot.train()
@@ -415,33 +396,3 @@ def test_a_slice_is_accepted_by_its_key_whatever_layer_is_selected(robot: Robot,
     robot.viewer.layers.selection.active = getattr(robot, selected)
     robot.press(ACCEPT)
     assert robot.document.annotated == (10, 12, 15, 22)
-
-
-def test_a_mark_that_cannot_be_is_refused_with_a_sentence(robot: Robot) -> None:
-    robot.look_at(1)
-    robot.press(Qt.Key.Key_K)
-    assert robot.document.state(1) is SliceState.UNLABELLED
-    assert robot.annotate_message.startswith("Nothing is painted in slice 1")
-
-
-def test_alt_and_a_number_choose_a_class(robot: Robot) -> None:
-    for key, value in ((Qt.Key.Key_3, LESION), (Qt.Key.Key_2, KIDNEYS), (Qt.Key.Key_1, LIVER)):
-        robot.press(key, ALT)
-        assert robot.labels.selected_label == value
-        assert robot.widget.annotate._table.chosen_value() == value
-
-
-def test_a_number_without_a_class_chooses_nothing(robot: Robot) -> None:
-    robot.press(Qt.Key.Key_2, ALT)
-    robot.press(Qt.Key.Key_9, ALT)
-    assert robot.labels.selected_label == 2
-
-
-def test_n_goes_from_one_annotated_slice_to_the_next_and_back(robot: Robot) -> None:
-    first, second, third = robot.document.annotated
-    robot.look_at(first)
-    visited = []
-    for modifier in (Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.NoModifier, SHIFT, SHIFT, SHIFT):
-        robot.press(Qt.Key.Key_N, modifier)
-        visited.append(robot.presenter.layers.sync.view.index)
-    assert visited == [second, third, second, first, first]

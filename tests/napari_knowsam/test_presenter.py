@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from napari.layers import Image
+from napari.utils.key_bindings import KeymapHandler
 from qtpy.QtWidgets import QLabel, QWidget
 
 from knowsam.data.annotation import IGNORE, LabelClass, SliceState
@@ -134,6 +135,13 @@ class Panels:
 
     def wait_until(self, condition: Callable[[], bool]) -> None:
         self.qtbot.waitUntil(condition, timeout=30_000)
+
+    def press(self, key: str) -> None:
+        """Press a key, as napari hands it on from its canvas."""
+        handler = KeymapHandler()
+        handler.keymap_providers = [self.viewer]
+        handler.press_key(key)
+        handler.release_key(key)
 
     @property
     def train_message(self) -> str:
@@ -610,3 +618,44 @@ def test_after_it_is_closed_it_hears_and_shows_nothing(training: Panels, qtbot: 
 
 def _said(widget: QWidget) -> str:
     return "\n".join(label.text() for label in widget.findChildren(QLabel))
+
+
+def test_keys_say_how_much_of_a_slice_is_painted(panels: Panels) -> None:
+    for key, state in (("J", SliceState.PARTIAL), ("K", SliceState.COMPLETE)):
+        panels.press(key)
+        assert panels.document.marks.get(3) is state
+        assert panels.document.state(3) is state
+
+
+def test_a_key_marks_an_empty_slice_as_background_only(panels: Panels) -> None:
+    panels.layers.sync.view.go_to(1)
+    states = []
+    for key in ("G", "Alt-Z", "Alt-Shift-Z"):
+        panels.press(key)
+        states.append(panels.document.state(1))
+    assert states == [SliceState.BACKGROUND_ONLY, SliceState.UNLABELLED, SliceState.BACKGROUND_ONLY]
+
+
+def test_a_mark_that_cannot_be_is_refused_with_a_sentence(panels: Panels) -> None:
+    panels.layers.sync.view.go_to(1)
+    panels.press("K")
+    assert panels.document.state(1) is SliceState.UNLABELLED
+    assert panels.annotate_message.startswith("Nothing is painted in slice 1")
+
+
+def test_alt_and_a_number_choose_a_class_if_there_is_one(panels: Panels) -> None:
+    for key, value in (("Alt-2", SPLEEN), ("Alt-9", SPLEEN), ("Alt-1", LIVER)):
+        panels.press(key)
+        assert panels.labels.selected_label == value
+        assert panels.annotate._table.chosen_value() == value
+
+
+def test_n_goes_from_one_annotated_slice_to_the_next_and_back(panels: Panels) -> None:
+    visited = []
+    for index in (5, 1):
+        panels.layers.sync.view.go_to(index)
+        panels.press("G")
+    for key in ("N", "N", "Shift-N", "Shift-N", "Shift-N"):
+        panels.press(key)
+        visited.append(panels.layers.sync.view.index)
+    assert visited == [3, 5, 3, 1, 1]

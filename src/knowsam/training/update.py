@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -26,8 +26,8 @@ class Updated(NamedTuple):
     applied: Tensor | None
 
 
-class Update(Protocol):
-    """Changes the weights of networks."""
+class ExactUpdate:
+    """Looks at the loss before anything is done with it, and so waits for the device."""
 
     def __call__(
         self,
@@ -50,20 +50,6 @@ class Update(Protocol):
         TrainingError
             If loss or gradient is not finite; no weight has changed by it.
         """
-
-
-class ExactUpdate:
-    """Looks at the loss before anything is done with it, and so waits for the device."""
-
-    def __call__(
-        self,
-        terms: Tensor,
-        networks: Sequence[nn.Module],
-        optimizers: Sequence[torch.optim.Optimizer],
-        longest: float,
-        number: int,
-    ) -> Updated:
-        """Follow the gradient of a step, see `Update`."""
         losses = StepLosses(*terms.tolist())
         _require_finite(losses, number)
         terms.sum().backward()
@@ -93,7 +79,7 @@ class LateUpdate:
         longest: float,
         number: int,
     ) -> Updated:
-        """Follow the gradient of a step, see `Update`."""
+        """Follow the gradient of a step, see `ExactUpdate`."""
         terms.sum().backward()
         norms = [nn.utils.clip_grad_norm_(network.parameters(), longest) for network in networks]
         gradient_is_finite = torch.stack([norm.isfinite() for norm in norms]).all()

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from knowsam.errors import TrainingError
-from knowsam.training.update import ExactUpdate, LateUpdate, Update
+from knowsam.training.update import ExactUpdate, LateUpdate
 
 TERMS = torch.tensor([1.0, 2.0, 3.0, 0.0, 0.0, 0.5])
 
@@ -88,7 +88,7 @@ def test_a_loss_that_is_not_finite_changes_nothing_though_it_is_told_of_late(kin
         update(weights.terms(), [weights], [optimizer], 1.0, 2)
 
 
-def take_two_steps(weights: Weights, update: Update, optimizer: torch.optim.Optimizer) -> None:
+def take_two_steps(weights: Weights, update: ExactUpdate | LateUpdate, optimizer: torch.optim.Optimizer) -> None:
     for number in range(2):
         optimizer.zero_grad()
         update(weights.terms(), [weights], [optimizer], 1.0, number)

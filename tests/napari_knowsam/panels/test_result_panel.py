@@ -46,7 +46,6 @@ def test_no_setter_emits_a_signal(panel: ResultPanel) -> None:
         getattr(panel, name).connect(lambda *_, name=name: pytest.fail(f"{name} was emitted"))
     for value in (True, False):
         panel.set_live(value)
-        panel.set_uncertainty(value)
         panel.set_has_prediction(value)
         panel.set_opacity(float(value))
     panel.set_volumes([(LabelClass(1, "liver", (1, 2, 3)), 3.0)])
