@@ -11,9 +11,10 @@ import torch
 
 from knowsam.models.half_precision import save_half
 from knowsam.pretraining.propagator_training import PROPAGATOR_LESSON
+from knowsam.pretraining.sam_training import SAM_LESSON
 from knowsam.pretraining.training_run import Lesson, TrainingRun
 
-_LESSONS: dict[str, Lesson[Any, Any, Any]] = {"propagator": PROPAGATOR_LESSON}
+_LESSONS: dict[str, Lesson[Any, Any, Any]] = {"propagator": PROPAGATOR_LESSON, "sam": SAM_LESSON}
 
 
 def main() -> None:
