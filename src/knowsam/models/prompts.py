@@ -7,39 +7,51 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from knowsam.data.annotation import BACKGROUND
 from knowsam.models.unet import norm_layer
 
 
 class PromptHeads(nn.Module):
-    """For each class, a small network that turns an image embedding into prompt tokens (paper, LPS).
+    """For each class but background, a small network that turns an image embedding into prompt tokens (paper, LPS).
 
     Parameters
     ----------
     classes : C, background included.
     tokens : T, prompt tokens for each class.
-    embed_dim : width of the image embedding and of a token.
+    start : (E,), what every token is before it is learnt.
     """
 
-    def __init__(self, classes: int, tokens: int = 2, embed_dim: int = 256) -> None:
+    start: Tensor
+
+    def __init__(self, classes: int, tokens: int, start: Tensor) -> None:
         super().__init__()
-        self.tokens, self.embed_dim = tokens, embed_dim
-        self.heads = nn.ModuleList(_prompt_head(tokens, embed_dim) for _ in range(classes))
+        self.tokens = tokens
+        self.register_buffer("start", start.detach().clone(), persistent=False)
+        self.heads = nn.ModuleDict({str(index): _prompt_head(tokens, start) for index in range(1, classes)})
 
     def change_classes(self, sources: Sequence[int | None]) -> None:
         """Keep the heads of known classes, given by their indices so far, and add one for each None."""
-        device = next(self.parameters()).device
-        self.heads = nn.ModuleList(
-            _prompt_head(self.tokens, self.embed_dim).to(device) if source is None else self.heads[source]
-            for source in sources
+        known = dict(self.heads.items())
+        self.heads = nn.ModuleDict(
+            {
+                str(index): known.get(str(source)) or _prompt_head(self.tokens, self.start).to(self.start.device)
+                for index, source in enumerate(sources)
+                if index != BACKGROUND
+            }
         )
 
     def forward(self, embedding: Tensor) -> Tensor:
-        """Map an image embedding (B, embed_dim, h, w) of any h, w to sparse prompts (B, C, T, embed_dim)."""
-        return torch.stack([head(embedding) for head in self.heads], dim=1)
+        """Map an image embedding (B, E, h, w) of any h, w to prompt tokens (B, C - 1, T, E)."""
+        return torch.stack([head(embedding) for head in self.heads.values()], dim=1)
 
 
-def _prompt_head(tokens: int, embed_dim: int) -> nn.Sequential:
-    hidden = embed_dim // 4
+def _prompt_head(tokens: int, start: Tensor) -> nn.Sequential:
+    embed_dim = len(start)
+    hidden = max(embed_dim // 4, 16)
+    last = nn.Linear(embed_dim, tokens * embed_dim)
+    nn.init.zeros_(last.weight)
+    with torch.no_grad():
+        last.bias.copy_(start.repeat(tokens))
     return nn.Sequential(
         *_conv_pool(embed_dim, hidden),
         *_conv_pool(hidden, hidden),
@@ -47,7 +59,7 @@ def _prompt_head(tokens: int, embed_dim: int) -> nn.Sequential:
         nn.Flatten(),
         nn.Linear(hidden, embed_dim),
         nn.GELU(),
-        nn.Linear(embed_dim, tokens * embed_dim),
+        last,
         nn.Unflatten(1, (tokens, embed_dim)),
     )
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from knowsam.errors import CheckpointError
@@ -101,12 +101,6 @@ def shipped_propagator(device: torch.device) -> Propagator:
             "propagator (--no-pretrained)."
         )
     return load_propagator(WEIGHTS_FILE).to(device)
-
-
-def save_propagator(propagator: Propagator, path: Path) -> None:
-    """Write the weights, in half precision."""
-    tensors = {name: tensor.detach().half().contiguous().cpu() for name, tensor in propagator.state_dict().items()}
-    save_file(tensors, path)
 
 
 def load_propagator(path: Path) -> Propagator:

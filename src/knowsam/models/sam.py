@@ -18,12 +18,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from knowsam.errors import CheckpointError
+from knowsam.models.compact_parts import ConvStem, MaskMixer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-EMBED_DIM = 256
-"""Width of SAM's image embedding, prompt tokens and mask decoder, in every variant."""
 
 
 def _import_sam_networks() -> ModuleType:
@@ -65,9 +63,12 @@ class SamVariant:
     embed_dim, depth, heads : width, blocks and attention heads of the image encoder.
     global_attention : indices of the blocks that attend to the whole plane; the others attend within windows.
     patch_px : side of the square that becomes one token of the image encoder.
+    stem : channels of the convolutions that make tokens, at full, half, ... resolution; empty for one linear map.
     window : side of an attention window, in tokens; 0 makes every block global.
+    prompt_dim : width of image embedding, prompt tokens and mask decoder.
     decoder_mlp_dim : hidden width of the mask decoder's transformer.
     multimask_outputs : further masks the decoder can propose for an ambiguous prompt; the teacher does not use them.
+    corrects_masks : whether it says by how much a mask prompt is to be changed, instead of drawing the mask anew.
     """
 
     embed_dim: int
@@ -75,13 +76,25 @@ class SamVariant:
     heads: int
     global_attention: tuple[int, ...] = ()
     patch_px: int = 16
+    stem: tuple[int, ...] = ()
     window: int = 14
+    prompt_dim: int = 256
     decoder_mlp_dim: int = 2048
     multimask_outputs: int = 3
+    corrects_masks: bool = False
 
 
 VARIANTS = {
-    "compact": SamVariant(160, 6, 5, patch_px=8, window=0, decoder_mlp_dim=256, multimask_outputs=0),
+    "compact": SamVariant(
+        *(96, 2, 2),
+        patch_px=4,
+        stem=(16, 48),
+        window=8,
+        prompt_dim=96,
+        decoder_mlp_dim=192,
+        multimask_outputs=0,
+        corrects_masks=True,
+    ),
     "vit_b": SamVariant(768, 12, 12, global_attention=(2, 5, 8, 11)),
     "vit_l": SamVariant(1024, 24, 16, global_attention=(5, 11, 17, 23)),
     "vit_h": SamVariant(1280, 32, 16, global_attention=(7, 15, 23, 31)),
@@ -104,16 +117,18 @@ def build_sam(variant: SamVariant, plane: tuple[int, int]) -> Any:
     sam = _sam_networks.Sam(
         image_encoder=_image_encoder(variant, plane, grid),
         prompt_encoder=_sam_networks.PromptEncoder(
-            embed_dim=EMBED_DIM, image_embedding_size=grid, input_image_size=plane, mask_in_chans=16
+            embed_dim=variant.prompt_dim, image_embedding_size=grid, input_image_size=plane, mask_in_chans=16
         ),
         mask_decoder=_sam_networks.MaskDecoder(
             num_multimask_outputs=variant.multimask_outputs,
             transformer=_sam_networks.TwoWayTransformer(
-                depth=2, embedding_dim=EMBED_DIM, mlp_dim=variant.decoder_mlp_dim, num_heads=8
+                depth=2, embedding_dim=variant.prompt_dim, mlp_dim=variant.decoder_mlp_dim, num_heads=8
             ),
-            transformer_dim=EMBED_DIM,
+            transformer_dim=variant.prompt_dim,
         ),
     )
+    if variant.corrects_masks:
+        sam.mask_mixer = MaskMixer(variant.prompt_dim)
     # The package draws these frequencies at random. They are not trained, so they must not change from run to run.
     sam.prompt_encoder.pe_layer.positional_encoding_gaussian_matrix.normal_(generator=torch.Generator().manual_seed(0))
     return sam
@@ -127,7 +142,7 @@ def _image_encoder(variant: SamVariant, plane: tuple[int, int], grid: tuple[int,
         embed_dim=variant.embed_dim,
         depth=variant.depth,
         num_heads=variant.heads,
-        out_chans=EMBED_DIM,
+        out_chans=variant.prompt_dim,
         norm_layer=partial(nn.LayerNorm, eps=1e-6),
         use_rel_pos=True,
         window_size=variant.window,
@@ -135,6 +150,8 @@ def _image_encoder(variant: SamVariant, plane: tuple[int, int], grid: tuple[int,
     )
     h, w = grid
     head_dim = variant.embed_dim // variant.heads
+    if variant.stem:
+        encoder.patch_embed = ConvStem(variant.stem, variant.embed_dim)
     encoder.pos_embed = nn.Parameter(torch.zeros(1, h, w, variant.embed_dim))
     for block in encoder.blocks:
         if block.window_size == 0:
@@ -187,10 +204,17 @@ def _resized(name: str, table: Tensor, shape: torch.Size) -> Tensor:
     if table.shape == shape or table.ndim != len(shape) or table.shape[-1] != shape[-1]:
         return table
     if name.endswith(".pos_embed"):
-        positions = table.float().permute(0, 3, 1, 2)
-        resized = F.interpolate(positions, size=shape[1:3], mode="bicubic", align_corners=False, antialias=True)
-        return resized.permute(0, 2, 3, 1)
+        return resized_positions(table.float(), (shape[1], shape[2]))
     if name.endswith((".rel_pos_h", ".rel_pos_w")):
         distances = table.float().permute(1, 0).unsqueeze(0)
         return F.interpolate(distances, size=shape[0], mode="linear", align_corners=False).squeeze(0).permute(1, 0)
     return table
+
+
+def resized_positions(table: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Interpolate absolute positions (1, h, w, E) to another grid; return those of the same grid as they are."""
+    if table.shape[1:3] == grid:
+        return table
+    positions = table.permute(0, 3, 1, 2)
+    resized = F.interpolate(positions, size=grid, mode="bicubic", align_corners=False, antialias=True)
+    return resized.permute(0, 2, 3, 1)

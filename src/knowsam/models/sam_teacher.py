@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from knowsam.errors import CheckpointError, ConfigError
 from knowsam.models.prompts import PromptHeads
-from knowsam.models.sam import EMBED_DIM, VARIANTS, build_sam, load_resized
+from knowsam.models.sam import VARIANTS, build_sam, load_resized
+from knowsam.models.sam_prompting import decode, patches
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -160,8 +161,6 @@ class SamTeacher(nn.Module):
         If weights are needed and not given, or belong to another variant.
     """
 
-    image_pe: Tensor
-
     def __init__(
         self,
         classes: int,
@@ -175,7 +174,8 @@ class SamTeacher(nn.Module):
         super().__init__()
         _check_buildable(config.variant, learnable_prompts or mask_prompts, weights is not None)
         self.classes, self.plane, self.mask_prompts = classes, plane, mask_prompts
-        self.sam = build_sam(VARIANTS[config.variant], plane)
+        variant = VARIANTS[config.variant]
+        self.sam, self._corrects = build_sam(variant, plane), variant.corrects_masks
         official = set(self.sam.parameters())
         resized: tuple[str, ...] = ()
         if weights is not None:
@@ -186,8 +186,10 @@ class SamTeacher(nn.Module):
         everywhere = weights is None or config.adapted_blocks == 0
         self.frozen_blocks = 0 if everywhere else max(len(blocks) - config.adapted_blocks, 0)
         add_adapters(blocks[self.frozen_blocks :], config)
-        self.prompt_heads = PromptHeads(classes, config.prompt_tokens, EMBED_DIM) if learnable_prompts else None
-        self.register_buffer("image_pe", self.sam.prompt_encoder.get_dense_pe(), persistent=False)
+        self.prompt_heads: PromptHeads | None = None
+        if learnable_prompts:
+            start = self.sam.prompt_encoder.not_a_point_embed.weight[0]
+            self.prompt_heads = PromptHeads(classes, config.prompt_tokens, start)
         self.provenance = SamProvenance(
             variant=config.variant,
             pretrained=weights is not None,
@@ -244,9 +246,8 @@ class SamTeacher(nn.Module):
 
     def trunk(self, x: Tensor) -> Tensor:
         """Map images (B, 3, H, W) in [0, 1] to tokens (B, h, w, E), as the first block that learns gets them."""
-        encoder = self.sam.image_encoder
-        tokens: Tensor = encoder.patch_embed((255 * x - self.sam.pixel_mean) / self.sam.pixel_std) + encoder.pos_embed
-        for block in encoder.blocks[: self.frozen_blocks]:
+        tokens = patches(self.sam, x)
+        for block in self.sam.image_encoder.blocks[: self.frozen_blocks]:
             tokens = block(tokens)
         return tokens
 
@@ -266,45 +267,34 @@ class SamTeacher(nn.Module):
         return {name: tensor for name, tensor in state.items() if name.startswith(parts + blocks)}
 
     def decode(self, embedding: Tensor, sparse: Tensor | None, mask_logits: Tensor | None) -> Tensor:
-        """Run SAM's mask decoder once for all classes of all images.
-
-        The package's decoder takes many prompts for one image; this is the same pass, on its own layers, for many
-        prompts for each of many images, and with the single mask only.
+        """Run SAM's mask decoder once for all structures of all images; background is what none of them is.
 
         Parameters
         ----------
-        embedding : (B, 256, h, w), from `embed`.
-        sparse : (B, C, T, 256), prompt tokens, or None for no tokens.
+        embedding : (B, E, h, w), from `embed`.
+        sparse : (B, C - 1, T, E), prompt tokens, or None for no tokens.
         mask_logits : (B, C, H, W), mask prompts, or None for SAM's own "no mask" embedding.
 
         Returns
         -------
-        Logits (B, C, 4h, 4w).
+        Logits (B, C, 4h, 4w), those of background 0.
         """
-        decoder = self.sam.mask_decoder
-        b, _, h, w = embedding.shape
-        n = b * self.classes
+        structures = self.classes - 1
+        masks, _ = decode(
+            self.sam,
+            embedding.repeat_interleave(structures, dim=0),
+            None if sparse is None else sparse.flatten(0, 1),
+            None if mask_logits is None else log_odds(mask_logits)[:, 1:].flatten(0, 1)[:, None],
+            corrects=self._corrects,
+        )
+        found = masks.view(len(embedding), structures, *masks.shape[-2:])
+        return F.pad(found, (0, 0, 0, 0, 1, 0))
 
-        image = embedding.repeat_interleave(self.classes, dim=0) + self._dense_prompt(mask_logits)
-        tokens = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight]).expand(n, -1, -1)
-        if sparse is not None:
-            tokens = torch.cat([tokens, sparse.flatten(0, 1)], dim=1)
-        tokens, image = decoder.transformer(image, self.image_pe.expand(n, -1, -1, -1), tokens)
 
-        features = decoder.output_upscaling(image.transpose(1, 2).reshape(n, EMBED_DIM, h, w))
-        # Token 0 is SAM's quality estimate, token 1 its single mask.
-        kernel = decoder.output_hypernetworks_mlps[0](tokens[:, 1])
-        return torch.einsum("nf,nfhw->nhw", kernel, features).view(b, self.classes, 4 * h, 4 * w)
-
-    def _dense_prompt(self, mask_logits: Tensor | None) -> Tensor:
-        """Return the mask embedding (B * C, 256, h, w), or the (1, 256, h, w) that stands for no mask."""
-        prompt_encoder = self.sam.prompt_encoder
-        masks = None
-        if mask_logits is not None:
-            size = prompt_encoder.mask_input_size
-            masks = F.interpolate(mask_logits, size=size, mode="bilinear", align_corners=False).flatten(0, 1)[:, None]
-        dense: Tensor = prompt_encoder(points=None, boxes=None, masks=masks)[1]
-        return dense
+def log_odds(logits: Tensor) -> Tensor:
+    """Turn logits of classes (B, C, ...) into those of each class against all others together."""
+    others = [torch.cat([logits[:, :c], logits[:, c + 1 :]], dim=1).logsumexp(dim=1) for c in range(logits.shape[1])]
+    return logits - torch.stack(others, dim=1)
 
 
 def _digest(weights: Mapping[str, Tensor]) -> str:

@@ -1,20 +1,26 @@
-"""Make the weights anew: ``python -m knowsam.pretraining run.pt -o propagator.safetensors``."""
+"""Make the weights anew: ``python -m knowsam.pretraining propagator run.pt -o propagator.safetensors``."""
 
 from __future__ import annotations
 
 import argparse
 import logging
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from knowsam.models.propagator import save_propagator
-from knowsam.pretraining.propagator_training import PropagatorTraining
+from knowsam.models.half_precision import save_half
+from knowsam.pretraining.propagator_training import PROPAGATOR_LESSON
+from knowsam.pretraining.sam_training import SAM_LESSON
+from knowsam.pretraining.training_run import Lesson, TrainingRun
+
+_LESSONS: dict[str, Lesson[Any, Any, Any]] = {"propagator": PROPAGATOR_LESSON, "sam": SAM_LESSON}
 
 
 def main() -> None:
-    """Pretrain the propagator and write its weights."""
+    """Pretrain a network and write its weights."""
     parser = argparse.ArgumentParser(prog="python -m knowsam.pretraining", description=__doc__)
+    parser.add_argument("network", choices=list(_LESSONS), help="what to pretrain")
     parser.add_argument("run", type=Path, help="file of the run, from which it goes on after a break")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the weights, as safetensors")
     parser.add_argument("--steps", type=int, default=1600, help="default: %(default)s")
@@ -23,8 +29,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=0, help="processes that make volumes (default: none but this)")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    training = PropagatorTraining(options.seed, options.steps, options.device)
-    save_propagator(training.run(options.run, options.workers), options.output)
+    run = TrainingRun(_LESSONS[options.network], options.seed, options.steps, options.device)
+    save_half(run.run(options.run, options.workers), options.output)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ _SMALLEST_AREA, _LARGEST_AREA = 0.006, 0.5
 
 _SMALLEST_SLICE_PX = 6
 _SHORTEST_SLICES = 8
-_RAREST = 0.002
+RAREST = 0.002
 """Share of pixels that a class must hold in the slices asked for."""
 
 
@@ -79,7 +79,7 @@ def episodes(seed: int) -> list[Episode]:
         truth = question.truth[list(question.indices)]
         for index in range(1, int(question.truth.max()) + 1):
             target = (truth == index)[:, None]
-            if float(target.float().mean()) >= _RAREST:
+            if float(target.float().mean()) >= RAREST:
                 found.append(Episode(question.evidence.maps(index - 1), question.evidence.position, target))
     return found
 

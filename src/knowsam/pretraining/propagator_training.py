@@ -1,180 +1,23 @@
-"""Pretrains the propagator on synthetic volumes: seeded, resumable, on the CPU or a GPU."""
+"""Pretrains the propagator: where are propagated labels wrong?"""
 
 from __future__ import annotations
 
-import copy
-import logging
-from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import count, islice
-from multiprocessing import get_context
-from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING
-
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
 
 from knowsam.models.propagator import Propagator
 from knowsam.pretraining.episode_pool import EpisodePool
 from knowsam.pretraining.episodes import Episode, episodes
+from knowsam.pretraining.mask_loss import mask_loss
+from knowsam.pretraining.training_run import Lesson
 from knowsam.propagation.evidence import MAPS, POSITION_VALUES, propagated_logit
 
 if TYPE_CHECKING:
-    from multiprocessing.pool import Pool
-
-logger = logging.getLogger(__name__)
-
-_FIRST_VOLUMES = 40
-_STEPS_PER_VOLUME = 4
-"""So every slice is drawn about once."""
-
-_LEARNING_RATE = 1e-3
-_WARM_UP_STEPS = 150
-_DECAY_FROM = 0.6
-_LOWEST_RATE = 0.02
-_LARGEST_GRADIENT = 1.0
-_WEIGHT_DECAY = 1e-2
-
-_DICE_WEIGHT = 0.5
-_DICE_SMOOTHING_PX = 20.0
-
-_AVERAGING = 0.9985
-_SEEDS_PER_RUN = 10_000_000
-"""So that two runs never share a volume."""
-
-_SAVE_EVERY = 500
+    from torch import Tensor
 
 
-class PropagatorTraining:
-    """One run of pretraining.
-
-    Parameters
-    ----------
-    seed : of weights, volumes, order and augmentation.
-    steps : in all.
-    device : of the network; the volumes are made on the CPU.
-
-    Attributes
-    ----------
-    average : exponential moving average of the network, which is what is kept.
-    step : how many are done.
-    """
-
-    def __init__(self, seed: int, steps: int, device: torch.device) -> None:
-        torch.manual_seed(seed)
-        self.seed, self.steps, self.device = seed, steps, device
-        self.step = 0
-        self._network = Propagator(MAPS + POSITION_VALUES).to(device)
-        self.average = copy.deepcopy(self._network)
-        self._optimiser = torch.optim.AdamW(
-            self._network.parameters(), _LEARNING_RATE, betas=(0.9, 0.99), weight_decay=_WEIGHT_DECAY
-        )
-
-    def run(self, file: Path, workers: int = 0) -> Propagator:
-        """Train to the end and return the averaged network; what `file` holds of an earlier run goes on.
-
-        Parameters
-        ----------
-        file : the state of the run, saved now and then.
-        workers : processes that make volumes; 0 makes them in this one.
-        """
-        if file.is_file():
-            self._load(file)
-        started, losses = monotonic(), []
-        with _volumes(self.seed, max(self._volumes_by(self.step) - _FIRST_VOLUMES, 0), workers) as volumes:
-            # Seeded by the step, so that a run that goes on draws anew what it would have drawn.
-            pool = EpisodePool(self.seed + self.step, self.device)
-            for own in islice(volumes, _FIRST_VOLUMES):
-                pool.add(own)
-            while self.step < self.steps:
-                if self.step and self.step % _STEPS_PER_VOLUME == 0:
-                    pool.add(next(volumes))
-                losses.append(self._learn(pool.batch()))
-                if self.step % _SAVE_EVERY == 0 or self.step == self.steps:
-                    self._save(file)
-                    mean = float(torch.stack(losses).mean())
-                    logger.info("step %d, loss %.4f, %.0f s", self.step, mean, monotonic() - started)
-                    losses.clear()
-        return self.average
-
-    def _volumes_by(self, step: int) -> int:
-        return _FIRST_VOLUMES + step // _STEPS_PER_VOLUME
-
-    def _learn(self, batch: Episode) -> Tensor:
-        self._optimiser.param_groups[0]["lr"] = _LEARNING_RATE * _rate(self.step, self.steps)
-        # Most CPUs only emulate bfloat16, ten times slower than float32.
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            change = self._network(batch.maps, batch.position)
-        loss = loss_of(propagated_logit(batch.maps) + change, batch.target)
-        self._optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(self._network.parameters(), _LARGEST_GRADIENT)
-        self._optimiser.step()
-        kept = min(_AVERAGING, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            for average, own in zip(self.average.parameters(), self._network.parameters(), strict=True):
-                average.lerp_(own, 1 - kept)
-        self.step += 1
-        return loss.detach()
-
-    def _save(self, file: Path) -> None:
-        state = {
-            "seed": self.seed,
-            "steps": self.steps,
-            "step": self.step,
-            "network": self._network.state_dict(),
-            "average": self.average.state_dict(),
-            "optimiser": self._optimiser.state_dict(),
-        }
-        unfinished = file.with_suffix(".part")
-        torch.save(state, unfinished)
-        unfinished.replace(file)
-
-    def _load(self, file: Path) -> None:
-        state = torch.load(file, map_location=self.device, weights_only=True)
-        if (state["seed"], state["steps"]) != (self.seed, self.steps):
-            raise ValueError(
-                f"{file} is a run of {state['steps']} steps with seed {state['seed']}, not of {self.steps} with seed "
-                f"{self.seed}. Give the same numbers, or another file."
-            )
-        self.step = state["step"]
-        self._network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self._optimiser.load_state_dict(state["optimiser"])
+def propagator_loss(propagator: Propagator, batch: Episode) -> Tensor:
+    """Return the loss of corrected propagated labels."""
+    return mask_loss(propagated_logit(batch.maps) + propagator(batch.maps, batch.position), batch.target)
 
 
-def loss_of(logits: Tensor, target: Tensor) -> Tensor:
-    """Return cross-entropy and Dice loss of slices (B, 1, H, W)."""
-    probabilities = logits.sigmoid()
-    overlap = (probabilities * target).sum(dim=(1, 2, 3))
-    size = (probabilities + target).sum(dim=(1, 2, 3))
-    dice = (2 * overlap + _DICE_SMOOTHING_PX) / (size + _DICE_SMOOTHING_PX)
-    return F.binary_cross_entropy_with_logits(logits, target) + _DICE_WEIGHT * (1 - dice).mean()
-
-
-def _rate(step: int, steps: int) -> float:
-    """Return the factor on the learning rate: it warms up, stays, and falls to almost nothing at the end."""
-    falling = (1 - step / steps) / (1 - _DECAY_FROM)
-    return min(1.0, (step + 1) / _WARM_UP_STEPS, max(falling, _LOWEST_RATE))
-
-
-@contextmanager
-def _volumes(seed: int, first: int, workers: int) -> Iterator[Iterator[list[Episode]]]:
-    """Give the episodes of volume after volume, in the same order with any number of workers."""
-    seeds = count(_SEEDS_PER_RUN * (seed + 1) + first)
-    if workers == 0:
-        yield map(episodes, seeds)
-        return
-    with get_context("spawn").Pool(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        yield _in_order(pool, seeds, 2 * workers)
-
-
-def _in_order(pool: Pool, seeds: Iterator[int], ahead: int) -> Iterator[list[Episode]]:
-    """Yield the episodes of each seed in turn, with some volumes made ahead."""
-    waiting = deque(pool.apply_async(episodes, (seed,)) for seed in islice(seeds, ahead))
-    while True:
-        yield waiting.popleft().get()
-        waiting.append(pool.apply_async(episodes, (next(seeds),)))
+PROPAGATOR_LESSON = Lesson(lambda: Propagator(MAPS + POSITION_VALUES), episodes, EpisodePool, propagator_loss, 1e-3)

@@ -90,7 +90,7 @@ def propagated_to(
         torch.stack(channels) * kept,
         likely,
         torch.stack(confidence),
-        None if without else torch.logit(likely, eps=_UNDECIDED),
+        None if without else likely.clamp_min(_UNDECIDED).log(),
     )
 
 

@@ -179,7 +179,7 @@ def test_a_variant_is_recognised_by_its_image_encoder(name: str) -> None:
 
 
 def test_weights_of_no_official_variant_are_refused() -> None:
-    with pytest.raises(CheckpointError, match=r"width 160 with 6 blocks, expected 768 and 12 \(vit_b\)"):
+    with pytest.raises(CheckpointError, match=r"width 96 with 2 blocks, expected 768 and 12 \(vit_b\)"):
         variant_of(build_sam(VARIANTS["compact"], (64, 64)).state_dict())
     with pytest.raises(CheckpointError, match="width 0 with 0 blocks"):
         variant_of({"weight": torch.ones(1)})

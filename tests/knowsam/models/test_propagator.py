@@ -9,7 +9,8 @@ import torch
 
 from knowsam.errors import CheckpointError
 from knowsam.models import propagator as propagator_module
-from knowsam.models.propagator import Propagator, load_propagator, save_propagator, shipped_propagator
+from knowsam.models.half_precision import save_half
+from knowsam.models.propagator import Propagator, load_propagator, shipped_propagator
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +46,7 @@ def test_weights_that_were_written_are_read_with_their_widths(widths: tuple[int,
     torch.manual_seed(0)
     propagator = Propagator(15, widths)
     torch.nn.init.normal_(propagator.head.weight)
-    save_propagator(propagator, tmp_path / "weights.safetensors")
+    save_half(propagator, tmp_path / "weights.safetensors")
     read = load_propagator(tmp_path / "weights.safetensors")
     # They are kept in half precision.
     torch.testing.assert_close(read(*evidence()), propagator(*evidence()), rtol=0.02, atol=0.02)

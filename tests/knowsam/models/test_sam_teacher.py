@@ -42,12 +42,6 @@ def test_a_plane_of_any_shape_gets_logits_for_each_class(classes: int, plane: tu
     assert logits.shape == (2, classes, *plane)
 
 
-def test_the_compact_variant_has_about_five_million_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    teacher = SamTeacher(2, (128, 128), TeacherConfig())
-    assert teacher.provenance.parameters == pytest.approx(5e6, rel=0.1)
-
-
 @torch.no_grad()
 def test_untouched_adapters_leave_sam_exactly_as_it_was(weights: dict[str, Tensor]) -> None:
     sam = build_sam(SMALL, (64, 64))
@@ -66,18 +60,21 @@ def test_one_batch_equals_one_call_of_the_package_for_each_image_and_class(with_
     teacher = SamTeacher(classes, PLANE, TeacherConfig())
     sam = teacher.sam
     embedding = torch.randn(b, 256, h, w)
-    sparse = torch.randn(b, classes, 2, 256) if with_tokens else None
-    masks = 5 * torch.randn(b, classes, *PLANE) if with_masks else None
+    sparse = torch.randn(b, classes - 1, 2, 256) if with_tokens else None
+    masks = torch.randn(b, classes, *PLANE) if with_masks else None
 
     logits = teacher.upsampled(teacher.decode(embedding, sparse, masks))
 
-    for i, c in product(range(b), range(classes)):
-        mask = None if masks is None else F.interpolate(masks[i, c][None, None], (4 * h, 4 * w), mode="bilinear")
+    assert not logits[:, 0].any()
+    for i, c in product(range(b), range(1, classes)):
+        mask = None
+        if masks is not None:
+            mask = F.interpolate(torch.logit(masks.softmax(1))[i, c][None, None], (4 * h, 4 * w), mode="bilinear")
         no_tokens, dense = sam.prompt_encoder(points=None, boxes=None, masks=mask)
         single, _ = sam.mask_decoder(
             image_embeddings=embedding[i : i + 1],
             image_pe=sam.prompt_encoder.get_dense_pe(),
-            sparse_prompt_embeddings=no_tokens if sparse is None else sparse[i, c][None],
+            sparse_prompt_embeddings=no_tokens if sparse is None else sparse[i, c - 1][None],
             dense_prompt_embeddings=dense,
             multimask_output=False,
         )
@@ -125,9 +122,9 @@ def test_the_mask_prompt_reaches_the_prediction_only_where_it_is_switched_on() -
 
 @torch.no_grad()
 def test_mask_prompts_alone_tell_the_classes_apart() -> None:
-    teacher = SamTeacher(2, PLANE, TeacherConfig(), learnable_prompts=False)
-    logits = teacher(torch.rand(1, 3, *PLANE), torch.randn(1, 2, *PLANE))
-    assert not torch.allclose(logits[:, 0], logits[:, 1])
+    teacher = SamTeacher(3, PLANE, TeacherConfig(), learnable_prompts=False)
+    logits = teacher(torch.rand(1, 3, *PLANE), torch.randn(1, 3, *PLANE))
+    assert not torch.allclose(logits[:, 1], logits[:, 2])
 
 
 def test_a_pass_without_any_prompt_is_refused() -> None:
@@ -142,7 +139,7 @@ def test_a_pretrained_teacher_tells_what_was_loaded_resized_and_added(weights: d
     assert provenance.resized == ("image_encoder.pos_embed", "image_encoder.blocks.1.attn.rel_pos_w")
     assert all("adapter" in name or name.startswith("prompt_heads.") for name in provenance.added)
     assert str(provenance) == (
-        "SAM vit_b, 3.3 M parameters, pretrained and frozen except 0.7 M in adapters and prompt heads; "
+        "SAM vit_b, 3.0 M parameters, pretrained and frozen except 0.3 M in adapters and prompt heads; "
         "2 of 174 tensors resized to the plane"
     )
 
@@ -190,6 +187,7 @@ def test_a_large_variant_without_weights_is_refused() -> None:
 def test_known_classes_are_seen_as_before_when_one_is_added() -> None:
     teacher = SamTeacher(2, (64, 64), TeacherConfig()).eval()
     x, fused = torch.rand(2, 3, 64, 64), torch.randn(2, 3, 64, 64)
+    fused[:, 2] = -40.0
     before = teacher(x, fused[:, :2])
     teacher.change_classes((0, 1, None))
     after = teacher(x, fused)

@@ -10,21 +10,17 @@ import pytest
 import torch
 
 from knowsam.models.propagator import load_propagator
-from knowsam.pretraining import propagator_training
 from knowsam.pretraining.episode_pool import EpisodePool
 from knowsam.pretraining.episodes import episodes
-from knowsam.pretraining.propagator_training import PropagatorTraining, loss_of
+from knowsam.pretraining.mask_loss import mask_loss
+from knowsam.pretraining.propagator_training import PROPAGATOR_LESSON
+from knowsam.pretraining.training_run import TrainingRun
 from knowsam.propagation.evidence import propagated_logit
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture
-def few_volumes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(propagator_training, "_FIRST_VOLUMES", 2)
 
 
 def pool_of(*seeds: int) -> EpisodePool:
@@ -59,34 +55,12 @@ def test_augmentation_keeps_the_propagated_labels_with_their_target() -> None:
 def test_a_right_answer_costs_less_than_a_wrong_one() -> None:
     target = (torch.rand((2, 1, 16, 16)) > 0.5).float()
     right, wrong = 8 * (2 * target - 1), -8 * (2 * target - 1)
-    assert loss_of(right, target) < 0.1 < loss_of(torch.zeros_like(target), target) < loss_of(wrong, target)
-
-
-@pytest.mark.usefixtures("few_volumes")
-def test_a_run_that_was_broken_off_goes_on(tmp_path: Path) -> None:
-    file = tmp_path / "run.pt"
-    first = PropagatorTraining(0, 4, CPU)
-    first.steps = 2
-    first.run(file)
-    state = torch.load(file, weights_only=True)
-    torch.save(state | {"steps": 4}, file)
-    going_on = PropagatorTraining(0, 4, CPU)
-    going_on.run(file)
-    assert going_on.step == 4
-    assert torch.load(file, weights_only=True)["step"] == 4
-
-
-@pytest.mark.usefixtures("few_volumes")
-def test_another_run_is_not_gone_on_with(tmp_path: Path) -> None:
-    file = tmp_path / "run.pt"
-    PropagatorTraining(0, 1, CPU).run(file)
-    with pytest.raises(ValueError, match="1 steps with seed 0"):
-        PropagatorTraining(1, 1, CPU).run(file)
+    assert mask_loss(right, target) < 0.1 < mask_loss(torch.zeros_like(target), target) < mask_loss(wrong, target)
 
 
 @pytest.mark.slow
 def test_a_hundred_steps_beat_propagated_labels_on_other_volumes(tmp_path: Path) -> None:
-    propagator = PropagatorTraining(0, 100, CPU).run(tmp_path / "run.pt").eval()
+    propagator = TrainingRun(PROPAGATOR_LESSON, 0, 100, CPU).run(tmp_path / "run.pt").eval()
     before, after = [], []
     with torch.inference_mode():
         for episode in (episode for seed in range(20) for episode in episodes(seed)):
@@ -98,6 +72,6 @@ def test_a_hundred_steps_beat_propagated_labels_on_other_volumes(tmp_path: Path)
 
 @pytest.mark.slow
 def test_one_command_makes_weights(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "knowsam.pretraining", tmp_path / "run.pt", "-o", tmp_path / "weights.safetensors"]
-    subprocess.run([*command, "--steps", "2"], check=True)
+    command = [sys.executable, "-m", "knowsam.pretraining", "propagator", tmp_path / "run.pt", "--steps", "2"]
+    subprocess.run([*command, "-o", tmp_path / "weights.safetensors"], check=True)
     assert load_propagator(tmp_path / "weights.safetensors").stem.in_channels == 15

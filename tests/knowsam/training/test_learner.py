@@ -367,7 +367,7 @@ def test_a_new_class_is_learnt_by_students_and_teacher(tiny_config: Config, batc
     weight = trained.students.unet.head.weight[2].clone()
     assert trained.teacher is not None
     assert trained.teacher.prompt_heads is not None
-    head = trained.teacher.prompt_heads.heads[2][-2].weight
+    head = trained.teacher.prompt_heads.heads["2"][-2].weight
     prompt = head.clone()
     batch.labels[:, 8:16] = 2
     trained.step(batch, 2, 0.0)
@@ -389,15 +389,15 @@ def test_the_teacher_keeps_the_prompts_and_the_optimiser_of_known_classes(tiny_c
     trained = after_steps(tiny_config, batch)
     assert trained.teacher is not None
     assert trained.teacher.prompt_heads is not None
-    heads = list(trained.teacher.prompt_heads.heads)
+    head = trained.teacher.prompt_heads.heads["1"]
     known = {
         name: copy.deepcopy(optimizer_state(trained._teacher_optimizer, p))
         for name, p in trained.teacher.named_parameters()
     }
-    trained.change_classes((1, None, 0))
+    trained.change_classes((0, None, 1))
     changed = trained.teacher.prompt_heads.heads
-    assert (changed[0], changed[2]) == (heads[1], heads[0])
-    assert changed[1] not in heads
+    assert changed["2"] is head
+    assert changed["1"] is not head
     kept = 0
     for name, parameter in trained.teacher.named_parameters():
         if not name.startswith("prompt_heads"):
@@ -407,9 +407,9 @@ def test_the_teacher_keeps_the_prompts_and_the_optimiser_of_known_classes(tiny_c
             kept += bool(state)
     assert kept
     name = "prompt_heads.heads.1.10.weight"
-    moved = optimizer_state(trained._teacher_optimizer, changed[0][10].weight)
+    moved = optimizer_state(trained._teacher_optimizer, changed["2"][10].weight)
     assert torch.equal(moved["exp_avg"], known[name]["exp_avg"])
-    assert optimizer_state(trained._teacher_optimizer, changed[1][10].weight) == {}
+    assert optimizer_state(trained._teacher_optimizer, changed["1"][10].weight) == {}
 
 
 def test_a_change_of_classes_leaves_the_random_numbers_of_others_alone(tiny_config: Config) -> None:

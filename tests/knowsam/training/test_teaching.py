@@ -132,6 +132,19 @@ def test_the_loss_of_a_pretrained_teacher_is_that_of_the_slices_as_they_are(
     assert not taught.logits.requires_grad
 
 
+def test_a_teacher_learns_from_masks_that_the_students_could_not_learn_by_heart(
+    tiny_config: Config, planes: tuple[Tensor, ...]
+) -> None:
+    teaching, teacher, _ = pretrained(tiny_config, teacher_slices=2)
+    propagated = torch.randn(4, 2, *PLANE)
+    batch = batch_of(planes, mask_prompts=propagated)
+    assert batch.origin is not None
+    for _ in range(2):
+        expected = supervised_loss(teacher(batch.origin.images[:2], propagated[:2]), batch.origin.labels)
+        assert teaching(batch, FUSED).loss.item() == pytest.approx(expected.item(), rel=0.01)
+        teaching.end_step()
+
+
 def test_a_teacher_from_scratch_learns_in_all_its_blocks(tiny_config: Config, planes: tuple[Tensor, ...]) -> None:
     teaching, teacher, _ = from_scratch(tiny_config)
     taught = teaching(batch_of(planes), FUSED)

@@ -1,0 +1,112 @@
+"""SAM's prompts and masks, for a prompt of each of many images at once, on a plane of any size.
+
+The package takes many prompts for one image; this is the same pass, on its own layers, with the single mask only.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from knowsam.models.sam import resized_positions
+from knowsam.propagation.registration import gaussian
+
+MOST_LOGIT = 6.0
+"""Mask prompts beyond it, to either side, count alike."""
+
+_SMOOTHING_PX = 3.0
+
+NO_POINT, OUTSIDE, INSIDE, TOP_LEFT, BOTTOM_RIGHT = range(-1, 4)
+"""Kinds of points: none, a click, a corner of a box."""
+
+
+def patches(sam: Any, images: Tensor) -> Tensor:
+    """Map images (B, 3, H, W), in [0, 1], to the tokens (B, h, w, E) that enter the first block."""
+    encoder = sam.image_encoder
+    tokens: Tensor = encoder.patch_embed((255 * images - sam.pixel_mean) / sam.pixel_std)
+    return tokens + resized_positions(encoder.pos_embed, (tokens.shape[1], tokens.shape[2]))
+
+
+def embed(sam: Any, images: Tensor) -> Tensor:
+    """Map images (B, 3, H, W), in [0, 1], to embeddings (B, E, h, w)."""
+    encoder = sam.image_encoder
+    tokens = patches(sam, images)
+    for block in encoder.blocks:
+        tokens = block(tokens)
+    embedding: Tensor = encoder.neck(tokens.permute(0, 3, 1, 2))
+    return embedding
+
+
+def point_tokens(sam: Any, points: Tensor, kinds: Tensor, plane: tuple[int, int]) -> Tensor:
+    """Return the prompt tokens (B, P, E) of clicks and of the corners of boxes.
+
+    Parameters
+    ----------
+    points : (B, P, 2), column and row in px. kinds : (B, P), long.
+    plane : (H, W) of the images.
+    """
+    encoder = sam.prompt_encoder
+    by_kind = torch.cat([encoder.not_a_point_embed.weight, *(own.weight for own in encoder.point_embeddings)])
+    place: Tensor = encoder.pe_layer.forward_with_coords(points + 0.5, plane)
+    return place * (kinds != NO_POINT)[..., None] + by_kind[kinds + 1]
+
+
+def decode(
+    sam: Any,
+    embedding: Tensor,
+    sparse: Tensor | None = None,
+    masks: Tensor | None = None,
+    known: Tensor | None = None,
+    *,
+    corrects: bool,
+) -> tuple[Tensor, Tensor]:
+    """Run SAM's mask decoder.
+
+    Parameters
+    ----------
+    embedding : (B, E, h, w), of the images.
+    sparse : (B, T, E), prompt tokens, or None for no tokens.
+    masks : (B, 1, H, W), mask prompts, logits, or None for no masks.
+    known : (B, 1, 1, 1), 1 where there is a mask prompt, 0 where there is none; by default all are there.
+    corrects : whether what SAM finds is to be added to the mask prompts.
+
+    Returns
+    -------
+    Logits (B, 1, 4h, 4w), and how good they are in SAM's own view (B,).
+    """
+    decoder = sam.mask_decoder
+    b, _, h, w = embedding.shape
+    dense, prompts = _mask_prompts(sam, (h, w), masks, known, smooth=corrects)
+    tokens = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight]).expand(b, -1, -1)
+    if sparse is not None:
+        tokens = torch.cat([tokens, sparse], dim=1)
+    places = sam.prompt_encoder.pe_layer((h, w)).expand(b, -1, -1, -1)
+    image = sam.mask_mixer(embedding + dense) if corrects else embedding + dense
+    tokens, image = decoder.transformer(image, places, tokens)
+    features = decoder.output_upscaling(image.transpose(1, 2).reshape(b, -1, h, w))
+    # Token 0 is SAM's quality estimate, token 1 its single mask.
+    kernel = decoder.output_hypernetworks_mlps[0](tokens[:, 1])
+    logits = torch.einsum("nf,nfhw->nhw", kernel, features)[:, None]
+    quality: Tensor = decoder.iou_prediction_head(tokens[:, 0])[:, 0]
+    return logits + prompts if corrects and prompts is not None else logits, quality
+
+
+def _mask_prompts(
+    sam: Any, size: tuple[int, int], masks: Tensor | None, known: Tensor | None, *, smooth: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Return mask prompts as an embedding (B, E, h, w), and as SAM sees them (B, 1, 4h, 4w)."""
+    encoder = sam.prompt_encoder
+    nothing: Tensor = encoder.no_mask_embed.weight.view(1, -1, 1, 1)
+    if masks is None:
+        return nothing, None
+    size = 4 * size[0], 4 * size[1]
+    seen = F.interpolate(masks, size=size, mode="bilinear", align_corners=False).clamp(-MOST_LOGIT, MOST_LOGIT)
+    # Nothing in the decoder looks beyond a token, so only a smooth mask tells it how far away an outline is.
+    shown = MOST_LOGIT * gaussian(torch.tanh(seen / 2), _SMOOTHING_PX) if smooth else seen
+    dense: Tensor = encoder.mask_downscaling(shown)
+    if known is None:
+        return dense, seen
+    return torch.where(known > 0, dense, nothing), seen * known

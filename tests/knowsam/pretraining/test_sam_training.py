@@ -1,0 +1,57 @@
+"""The compact SAM learns from slices of synthetic volumes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from knowsam.models.sam import VARIANTS, build_sam, load_resized
+from knowsam.pretraining.prompted_pool import PromptedPool, asked_slices
+from knowsam.pretraining.sam_training import sam_loss, untrained_sam
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def pool() -> PromptedPool:
+    pool = PromptedPool(0, torch.device("cpu"))
+    for seed in (1, 11):
+        pool.add(asked_slices(seed))
+    return pool
+
+
+def test_a_batch_has_slices_of_one_size_with_their_targets(pool: PromptedPool) -> None:
+    for _ in range(4):
+        images, propagated, target = pool.batch().slices
+        assert images.shape[1:] == (3, *target.shape[2:])
+        assert propagated.shape == target.shape
+        assert set(target.unique().tolist()) <= {0.0, 1.0}
+        assert 0 <= images.min() <= images.max() <= 1
+
+
+def test_augmentation_keeps_the_propagated_labels_with_their_target(pool: PromptedPool) -> None:
+    _, propagated, target = pool.batch().slices
+    overlap = ((propagated > 0.5) & (target > 0)).sum()
+    assert 2 * overlap / ((propagated > 0.5).sum() + target.sum()) > 0.6
+
+
+def test_every_part_of_sam_learns_sooner_or_later(pool: PromptedPool) -> None:
+    torch.manual_seed(0)
+    sam = untrained_sam()
+    for _ in range(4):
+        sam_loss(sam, pool.batch()).backward()
+    assert [name for name, parameter in sam.named_parameters() if parameter.grad is None] == []
+
+
+@pytest.mark.slow
+def test_one_command_makes_weights(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "knowsam.pretraining", "sam", tmp_path / "run.pt", "--steps", "2"]
+    subprocess.run([*command, "-o", tmp_path / "weights.safetensors"], check=True)
+    weights = load_file(tmp_path / "weights.safetensors")
+    assert load_resized(build_sam(VARIANTS["compact"], (96, 96)), weights) != ()
