@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from knowsam.training.trainer import Trainer
 
 MODEL_FILE = "model.safetensors"
-_FORMAT = 5
+_FORMAT = 6
 
 
 @dataclass(frozen=True)
