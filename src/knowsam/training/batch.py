@@ -18,8 +18,8 @@ class Origin(NamedTuple):
     images : the slices as they are, (B + U, 3 + K, H, W).
     labels : of the annotated ones as they are, (B, H, W).
     grid : sampling positions (B + U, H, W, 2) that made the augmented images, see `knowsam.propagation.sampling.warp`.
-    mask_prompts : logits (B + U, C, H, W), the mask prompts of slices that the teacher has not seen yet; by default it
-        is shown the students' prediction from the beginning.
+    mask_prompts : logits (B + U, C, H, W) propagated to the slices; by default the teacher is shown the students'
+        prediction.
     """
 
     rows: tuple[int, ...]

@@ -116,7 +116,7 @@ class InTurn:
         self._bank.begin_step()
         learnt = min(self._config.teacher_slices, len(batch.labelled))
         refreshed = self._due(batch, learnt)
-        tokens, prompts = self._seen(batch.origin, [*range(learnt), *refreshed], learnt)
+        tokens, prompts = self._seen(batch.origin, [*range(learnt), *refreshed])
         masks = self._teacher.masks(tokens[:learnt], _part(prompts, slice(learnt)))
         loss = supervised_loss(self._teacher.upsampled(masks), batch.origin.labels[:learnt])
         self._remember(batch.origin, range(learnt), masks)
@@ -161,35 +161,28 @@ class InTurn:
         due = self._bank.due(places, count, self._config.teacher_refresh_after)
         return [places[row] for row in due]
 
-    def _seen(self, origin: Origin, positions: Sequence[int], learnt: int) -> tuple[Tensor, Tensor | None]:
-        """Return what the teacher is shown of some slices as they are: tokens (K, h, w, E) and mask prompts.
-
-        It learns from the first `learnt` of them.
-        """
+    def _seen(self, origin: Origin, positions: Sequence[int]) -> tuple[Tensor, Tensor | None]:
+        """Return what the teacher is shown of some slices as they are: tokens (K, h, w, E) and mask prompts."""
         images = [origin.images[position, :IMAGE_CHANNELS] for position in positions]
         if self._trunk is None:
             tokens = self._teacher.trunk(torch.stack(images))
         else:
             tokens = self._trunk.tokens([origin.rows[p] for p in positions], images, self._teacher.trunk)
-        return tokens, self._prompts(origin, positions, learnt)
+        return tokens, self._prompts(origin, positions)
 
     @torch.no_grad()
-    def _prompts(self, origin: Origin, positions: Sequence[int], learnt: int) -> Tensor | None:
+    def _prompts(self, origin: Origin, positions: Sequence[int]) -> Tensor | None:
         """Return the mask prompts (K, C, H, W) of some slices as they are, None where the teacher needs none.
 
-        The students know the annotated slices by heart. From their prediction of these, the teacher would learn to
-        leave mask prompts as they are.
+        These are propagated labels, if there are any. Of annotated slices, the students' masks are known by heart, and
+        the teacher would learn to leave them as they are; of others, they are wrong for long, and SAM says so too.
         """
         if not self._teacher.mask_prompts:
             return None
+        if origin.mask_prompts is not None:
+            return origin.mask_prompts[list(positions)]
         fused: Tensor = self._students(torch.stack([origin.images[position] for position in positions])).fused
-        first = origin.mask_prompts
-        if first is None:
-            return fused
-        is_first = [n < learnt or origin.rows[position] not in self._bank for n, position in enumerate(positions)]
-        return torch.stack(
-            [first[position] if new else own for position, new, own in zip(positions, is_first, fused, strict=True)]
-        )
+        return fused
 
     def _remember(self, origin: Origin, positions: Sequence[int], masks: Tensor) -> None:
         self._bank.store([origin.rows[position] for position in positions], masks)

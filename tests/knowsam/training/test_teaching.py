@@ -132,19 +132,6 @@ def test_the_loss_of_a_pretrained_teacher_is_that_of_the_slices_as_they_are(
     assert not taught.logits.requires_grad
 
 
-def test_a_teacher_learns_from_masks_that_the_students_could_not_learn_by_heart(
-    tiny_config: Config, planes: tuple[Tensor, ...]
-) -> None:
-    teaching, teacher, _ = pretrained(tiny_config, teacher_slices=2)
-    propagated = torch.randn(4, 2, *PLANE)
-    batch = batch_of(planes, mask_prompts=propagated)
-    assert batch.origin is not None
-    for _ in range(2):
-        expected = supervised_loss(teacher(batch.origin.images[:2], propagated[:2]), batch.origin.labels)
-        assert teaching(batch, FUSED).loss.item() == pytest.approx(expected.item(), rel=0.01)
-        teaching.end_step()
-
-
 def test_a_teacher_from_scratch_learns_in_all_its_blocks(tiny_config: Config, planes: tuple[Tensor, ...]) -> None:
     teaching, teacher, _ = from_scratch(tiny_config)
     taught = teaching(batch_of(planes), FUSED)
@@ -213,19 +200,24 @@ def test_smaller_batches_leave_the_teacher_less_work(tiny_config: Config, planes
     assert encoded == [2 + 1]
 
 
-def test_the_first_mask_prompt_can_be_another_than_the_students_prediction(
+def test_propagated_labels_are_the_mask_prompts_where_there_are_any(
     tiny_config: Config, planes: tuple[Tensor, ...]
 ) -> None:
-    first = 5 * torch.randn(4, 2, *PLANE)
+    propagated = torch.randn(4, 2, *PLANE)
     looking = {"teacher_slices": 2, "teacher_refreshes": 2, "teacher_refresh_after": 1}
     teaching, teacher, students = pretrained(tiny_config, **looking)
-    batch = batch_of(planes, mask_prompts=first)
+    batch = batch_of(planes, mask_prompts=propagated)
     assert batch.origin is not None
+    asked = calls_of(students)
     with torch.no_grad():
-        shown = teacher.masks(teacher.trunk(batch.origin.images), first)
-    assert_close(teaching(batch, FUSED).logits, warp(shown, batch.origin.grid))
-    teaching.end_step()
-    assert_close(teaching(batch, FUSED).logits[2], seen(teacher, students, batch, 2))
+        shown = teacher.masks(teacher.trunk(batch.origin.images), propagated)
+    expected = supervised_loss(teacher.upsampled(shown[:2]), batch.origin.labels)
+    for _ in range(2):
+        taught = teaching(batch, FUSED)
+        assert_close(taught.logits, warp(shown, batch.origin.grid))
+        assert taught.loss.item() == pytest.approx(expected.item(), rel=0.01)
+        teaching.end_step()
+    assert asked == []
 
 
 def test_other_planes_are_seen_anew(tiny_config: Config, planes: tuple[Tensor, ...]) -> None:
