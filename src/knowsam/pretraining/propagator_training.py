@@ -14,10 +14,14 @@ from knowsam.propagation.evidence import MAPS, POSITION_VALUES, propagated_logit
 if TYPE_CHECKING:
     from torch import Tensor
 
+_DICE_WEIGHT = 0.5
+_DICE_SMOOTHING_PX = 20.0
+
 
 def propagator_loss(propagator: Propagator, batch: Episode) -> Tensor:
     """Return the loss of corrected propagated labels."""
-    return mask_loss(propagated_logit(batch.maps) + propagator(batch.maps, batch.position), batch.target)
+    logits = propagated_logit(batch.maps) + propagator(batch.maps, batch.position)
+    return mask_loss(logits, batch.target, dice_weight=_DICE_WEIGHT, smoothing_px=_DICE_SMOOTHING_PX)
 
 
 PROPAGATOR_LESSON = Lesson(lambda: Propagator(MAPS + POSITION_VALUES), episodes, EpisodePool, propagator_loss, 1e-3)

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 PLANE = (96, 96)
 """Of the position tables; for slices of other sizes they are interpolated."""
 
+_DICE_WEIGHT = 1.0
+_DICE_SMOOTHING_PX = 4.0
+"""Cross-entropy alone would rather say that a small structure is not there than draw it in a wrong place."""
+
 _QUALITY_WEIGHT = 0.1
 _INITIAL_DEVIATION = 0.02
 
@@ -44,7 +48,8 @@ def sam_loss(sam: nn.Module, batch: AskedBatch) -> Tensor:
     for number in range(rounds):
         masks, quality = prompted(sam, embedding, prompts, (slices.target.shape[2], slices.target.shape[3]))
         whole = F.interpolate(masks.float(), size=slices.target.shape[-2:], mode="bilinear", align_corners=False)
-        losses.append(mask_loss(whole, slices.target) + _QUALITY_WEIGHT * _quality_loss(quality, whole, slices.target))
+        loss = mask_loss(whole, slices.target, dice_weight=_DICE_WEIGHT, smoothing_px=_DICE_SMOOTHING_PX)
+        losses.append(loss + _QUALITY_WEIGHT * _quality_loss(quality, whole, slices.target))
         if number + 1 < rounds:
             prompts = source.corrected(prompts, whole.detach(), slices.target)
     return torch.stack(losses).mean()
