@@ -10,7 +10,7 @@ from napari_knowsam.panels.choice_box import ChoiceBox
 
 _FROM_FILE = ""
 _TEACHERS = (
-    ("Compact SAM (no download)", "compact", "A small SAM that is trained along with the rest."),
+    ("Compact SAM (no download)", "compact", "A small SAM that comes with the program."),
     (
         "SAM ViT-B (375 MB download)",
         "vit_b",

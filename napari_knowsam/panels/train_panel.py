@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from knowsam.training.schedule import Budget
 
 _DEVICES = {"auto": "Automatic (the fastest)", "cpu": "Processor", "cuda": "Graphics card (CUDA)", "mps": "Apple GPU"}
-_FROM_SCRATCH = ("compact", "none")
+_NOT_OFFICIAL = ("compact", "none")
 _CHOSEN_ELSEWHERE = ("variant", *(one.name for one in fields(PredictionConfig)))
 """The teacher has a combo box of its own, and what is made of predictions is shown and accepted, not cleaned up."""
 _RUNNING = (Stage.PREPARING, Stage.TRAINING, Stage.PAUSED)
@@ -210,7 +210,7 @@ class TrainPanel(QWidget):
         """Say what the chosen time is too short for, instead of leaving it out in silence."""
         if self._form is not None and self._form.problem():
             return
-        _, reasons = with_parts(self.config(), self.budget(), pretrained=self.teacher() not in _FROM_SCRATCH)
+        _, reasons = with_parts(self.config(), self.budget(), is_official=self.teacher() not in _NOT_OFFICIAL)
         self._hint.setText(" ".join(reasons))
         self._hint.setVisible(bool(reasons))
 

@@ -141,7 +141,7 @@ class TeacherConfig(Section):
 
     variant: str = public(
         "compact",
-        "SAM variant: compact is trained from scratch, the others need their official weights.",
+        "SAM variant: the weights of compact come with the program, the others need their official ones.",
         choices=("none", "compact", "vit_b", "vit_l", "vit_h"),
     )
     adapter_ratio: float = setting(

@@ -26,6 +26,7 @@ from knowsam.inference.planes import network_slices
 from knowsam.inference.postprocess import fill_holes, keep_largest_component
 from knowsam.inference.predictor import Predictor, VolumePrediction
 from knowsam.models.checkpoints import load_sam_weights, official_weights_file, variant_of
+from knowsam.models.compact_sam import compact_sam_weights
 from knowsam.training.device_check import working_device
 from knowsam.training.display import Display
 from knowsam.training.events import Event, Finished
@@ -81,16 +82,17 @@ class Segmentation:
 
 @dataclass(frozen=True)
 class Teacher:
-    """A SAM to learn from: the configured variant, and its official weights unless it is trained from scratch."""
+    """A SAM to learn from: the configured variant, and its pretrained weights unless it is trained from scratch."""
 
     variant: str = "compact"
     weights: Mapping[str, Tensor] | None = None
 
 
 def choose_teacher(choice: str) -> Teacher:
-    """Turn ``auto``, ``none``, a variant name or a file of official SAM weights into a teacher.
+    """Turn ``auto``, ``none``, ``scratch``, a variant name or a file of official SAM weights into a teacher.
 
-    ``auto`` is the compact SAM, which needs no weights. The official ones are downloaded once and checked.
+    ``auto`` is the compact SAM with the weights that come with the program, ``scratch`` the same without them. Official
+    weights are downloaded once and checked.
 
     Raises
     ------
@@ -100,7 +102,9 @@ def choose_teacher(choice: str) -> Teacher:
         If the weights cannot be had or are not those of a SAM.
     """
     if choice in ("auto", "compact"):
-        return Teacher()
+        return Teacher("compact", compact_sam_weights())
+    if choice == "scratch":
+        return Teacher("compact")
     if choice == "none":
         return Teacher("none")
     if choice in ("vit_b", "vit_l", "vit_h"):
@@ -108,7 +112,7 @@ def choose_teacher(choice: str) -> Teacher:
     path = Path(choice)
     if not path.is_file():
         raise ConfigError(
-            f"The teacher {choice!r} is neither a file nor one of auto, none, compact, vit_b, vit_l, vit_h. "
+            f"The teacher {choice!r} is neither a file nor one of auto, none, scratch, compact, vit_b, vit_l, vit_h. "
             "Give one of these, or a file of official SAM weights."
         )
     weights = load_sam_weights(path)
@@ -219,7 +223,7 @@ def train(
     Parameters
     ----------
     config : by default that of the model to start from, or the usual one.
-    teacher : by default the configured one, which must be one that needs no weights.
+    teacher : by default the configured one, with its pretrained weights.
     start_from : a model of other volumes to go on from, with the same classes, axis and networks; where few slices are
         annotated it stays as it is, see `knowsam.config.TrainingConfig`.
 
@@ -229,7 +233,7 @@ def train(
         If the input is unusable or training fails.
     """
     config = config or (Config() if start_from is None else start_from.config)
-    teacher = teacher or Teacher(config.teacher.variant)
+    teacher = teacher or choose_teacher(config.teacher.variant)
     session = TrainingSession(
         cases,
         budget=budget,

@@ -250,8 +250,9 @@ def _add_training_options(parser: argparse.ArgumentParser, show_method: bool) ->
         "--teacher",
         metavar="auto|none|NAME|FILE",
         default="auto",
-        help="SAM that teaches the two networks: auto or compact (a small one, trained along from scratch), none, "
-        "vit_b, vit_l or vit_h (the official ones, downloaded once), or a file of such weights (default: auto)",
+        help="SAM that teaches the two networks: auto or compact (a small pretrained one), scratch (the same, not "
+        "pretrained), none, vit_b, vit_l or vit_h (the official ones, downloaded once), or a file of such weights "
+        "(default: auto)",
     )
     _add_device(parser)
     _add_seed(parser)

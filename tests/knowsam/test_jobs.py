@@ -13,6 +13,7 @@ from knowsam.config import Config, PredictionConfig
 from knowsam.data.annotation import IGNORE, Annotation, LabelArray, LabelSlice
 from knowsam.errors import ConfigError, TrainingError
 from knowsam.inference.metrics import dice_score
+from knowsam.models.compact_sam import compact_sam_weights
 from knowsam.training.events import Event, Finished, Stage, StageChanged, StepDone, Stop
 from knowsam.training.schedule import Budget
 
@@ -118,9 +119,14 @@ def test_a_training_without_a_step_is_an_error(case: Case, tiny_config: Config) 
         )
 
 
-@pytest.mark.parametrize(("choice", "variant"), [("auto", "compact"), ("compact", "compact"), ("none", "none")])
+@pytest.mark.parametrize(("choice", "variant"), [("scratch", "compact"), ("none", "none")])
 def test_a_teacher_without_weights_is_chosen_by_name(choice: str, variant: str) -> None:
     assert jobs.choose_teacher(choice) == jobs.Teacher(variant)
+
+
+@pytest.mark.parametrize("choice", ["auto", "compact"])
+def test_the_default_teacher_is_the_compact_sam_with_its_weights(choice: str) -> None:
+    assert jobs.choose_teacher(choice) == jobs.Teacher("compact", compact_sam_weights())
 
 
 def test_official_weights_come_with_the_name_of_their_variant(monkeypatch: pytest.MonkeyPatch) -> None:

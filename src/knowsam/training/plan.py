@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from knowsam.training.trained_model import TrainedModel
 
 FULL_METHOD_MIN_SECONDS = 600.0
-"""Shortest time in which a SAM that is trained from scratch teaches and slices are mixed: in less they cost more than
-they bring (`benchmarks/README.md`, one minute on one core)."""
+"""Shortest time in which a compact SAM teaches and slices are mixed: in less they cost more than they bring
+(`benchmarks/README.md`, one minute on one core)."""
 
 FULL_METHOD_MIN_STEPS = 600
 """The same in steps: about what the full method takes in that time on one core."""
@@ -84,7 +84,7 @@ def make_plan(
     Parameters
     ----------
     config : the settings as a person chose them; parts that are None are decided here.
-    sam_weights : official SAM weights for the chosen teacher; None trains it from scratch.
+    sam_weights : of the chosen teacher; None trains it from scratch.
     start_from : a model of other volumes.
     last : an earlier training of the same volumes.
     device_notice : why the device is not the one that would have been taken first.
@@ -92,7 +92,8 @@ def make_plan(
     # Imported here, so that a panel can ask for the parts without waiting for PyTorch.
     from knowsam.models.sam_teacher import TeacherOrigin
 
-    config, reasons = with_parts(config, budget, pretrained=sam_weights is not None)
+    is_official = sam_weights is not None and config.teacher.variant != "compact"
+    config, reasons = with_parts(config, budget, is_official=is_official)
     teacher = TeacherOrigin.of(config.teacher, sam_weights) if config.method.distillation else None
     if last is not None and not last.fits(config):
         last = None
@@ -121,15 +122,15 @@ def make_plan(
     return TrainingPlan(config, budget, device, teacher, earlier, last, is_transfer, reasons)
 
 
-def with_parts(config: Config, budget: Budget, *, pretrained: bool) -> tuple[Config, tuple[str, ...]]:
+def with_parts(config: Config, budget: Budget, *, is_official: bool) -> tuple[Config, tuple[str, ...]]:
     """Return the settings with every part of the method on or off, and the reasons for what nobody chose.
 
     Parameters
     ----------
-    pretrained : whether SAM knows something before it is trained; then it always teaches.
+    is_official : whether SAM has official weights; then it always teaches.
     """
     method, reasons = config.method, tuple[str, ...]()
-    is_worth_it = pretrained or not _is_short(budget)
+    is_worth_it = is_official or not _is_short(budget)
     has_teacher = config.teacher.variant != "none"
     distillation = has_teacher and (is_worth_it if method.distillation is None else method.distillation)
     mixing = is_worth_it if method.mixing is None else method.mixing

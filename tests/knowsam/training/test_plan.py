@@ -29,20 +29,21 @@ def parts(plan: TrainingPlan) -> tuple[bool | None, bool | None]:
 
 
 @pytest.mark.parametrize(
-    ("budget", "weights", "run"),
+    ("variant", "budget", "weights", "run"),
     [
-        (SHORT, None, False),
-        (LONG, None, True),
-        (Budget(steps=FULL_METHOD_MIN_STEPS - 1), None, False),
-        (Budget(steps=FULL_METHOD_MIN_STEPS), None, True),
-        (SHORT, PRETRAINED, True),
+        ("compact", SHORT, None, False),
+        ("compact", LONG, None, True),
+        ("compact", Budget(steps=FULL_METHOD_MIN_STEPS - 1), None, False),
+        ("compact", Budget(steps=FULL_METHOD_MIN_STEPS), None, True),
+        ("compact", SHORT, PRETRAINED, False),
+        ("vit_b", SHORT, PRETRAINED, True),
     ],
-    ids=["short", "long enough", "few steps", "enough steps", "pretrained"],
+    ids=["short", "long enough", "few steps", "enough steps", "compact and pretrained", "official"],
 )
 def test_parts_that_nobody_chose_run_where_the_budget_pays_for_them(
-    budget: Budget, weights: Mapping[str, Tensor] | None, run: bool
+    variant: str, budget: Budget, weights: Mapping[str, Tensor] | None, run: bool
 ) -> None:
-    plan = make_plan(Config(), budget, CPU, sam_weights=weights)
+    plan = make_plan(Config().with_values(variant=variant), budget, CPU, sam_weights=weights)
     assert parts(plan) == (run, run)
     assert bool(plan.reasons) is not run
 
