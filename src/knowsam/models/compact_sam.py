@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from functools import cache
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from safetensors.torch import load
-
-from knowsam.errors import CheckpointError
+from knowsam.models.half_precision import shipped_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,9 +28,5 @@ def compact_sam_weights() -> Mapping[str, Tensor]:
     CheckpointError
         If they are missing or are not those that were shipped.
     """
-    content = WEIGHTS_FILE.read_bytes() if WEIGHTS_FILE.is_file() else b""
-    if sha256(content).hexdigest() != WEIGHTS_SHA256:
-        raise CheckpointError(
-            f"{WEIGHTS_FILE} is missing or damaged. Install napari-knowsam anew, or do without SAM (--teacher none)."
-        )
-    return {name: tensor.float() for name, tensor in load(content).items()}
+    weights = shipped_weights(WEIGHTS_FILE, WEIGHTS_SHA256, without="SAM (--teacher none)")
+    return {name: tensor.float() for name, tensor in weights.items()}

@@ -6,8 +6,8 @@ evidence (`knowsam.propagation.evidence`) tells it which structure is meant.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
-from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from knowsam.errors import CheckpointError
+from knowsam.models.half_precision import shipped_weights
 
 WIDTHS = (24, 40, 64, 96, 128)
 """Channels of the five levels, from fine to coarse."""
@@ -95,17 +95,16 @@ def shipped_propagator(device: torch.device) -> Propagator:
     CheckpointError
         If its weights are missing or are not those that were shipped.
     """
-    if not WEIGHTS_FILE.is_file() or sha256(WEIGHTS_FILE.read_bytes()).hexdigest() != WEIGHTS_SHA256:
-        raise CheckpointError(
-            f"{WEIGHTS_FILE} is missing or damaged. Install napari-knowsam anew, or do without the pretrained "
-            "propagator (--no-pretrained)."
-        )
-    return load_propagator(WEIGHTS_FILE).to(device)
+    without = "the pretrained propagator (--no-pretrained)"
+    return _with_weights(shipped_weights(WEIGHTS_FILE, WEIGHTS_SHA256, without)).to(device)
 
 
 def load_propagator(path: Path) -> Propagator:
     """Read a propagator, ready to predict."""
-    tensors = load_file(path)
+    return _with_weights(load_file(path))
+
+
+def _with_weights(tensors: Mapping[str, Tensor]) -> Propagator:
     count = sum(name.startswith("down.") and name.endswith("first.weight") for name in tensors)
     widths = tuple(len(tensors[f"down.{level}.first.weight"]) for level in range(count))
     propagator = Propagator(tensors["stem.weight"].shape[1], widths)

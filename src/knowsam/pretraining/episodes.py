@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from knowsam.config import PropagationConfig
-from knowsam.data.distances import signed_distances_mm
+from knowsam.data.window import Window
+from knowsam.inference.planes import network_outline
 from knowsam.pretraining.anatomy import synthetic_volume
 from knowsam.pretraining.painter import as_painted, chosen_slices, radius_of, with_jitter
 from knowsam.pretraining.random_source import RandomSource
@@ -21,6 +22,8 @@ from knowsam.propagation.label_propagation import CAP, LabelPropagation, Outline
 from knowsam.propagation.slice_flows import SliceFlows
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from knowsam.pretraining.anatomy import SyntheticVolume
     from knowsam.propagation.propagated_labels import PropagatedLabels
 
@@ -35,7 +38,7 @@ _SMALLEST_AREA, _LARGEST_AREA = 0.006, 0.5
 
 _SMALLEST_SLICE_PX = 6
 _SHORTEST_SLICES = 8
-RAREST = 0.002
+_RAREST = 0.002
 """Share of pixels that a class must hold in the slices asked for."""
 
 
@@ -71,16 +74,21 @@ class Question:
     propagated: PropagatedLabels
     evidence: Evidence
 
+    def targets(self) -> Iterator[tuple[int, Tensor]]:
+        """Yield the classes that the slices asked for hold enough of, and where (B, 1, H, W), bool."""
+        truth = self.truth[list(self.indices)]
+        for index in range(1, int(self.truth.max()) + 1):
+            target = (truth == index)[:, None]
+            if float(target.float().mean()) >= _RAREST:
+                yield index, target
+
 
 def episodes(seed: int) -> list[Episode]:
     """Return the episodes of one synthetic volume, one for each painter and class."""
     found = []
     for question in questions(seed):
-        truth = question.truth[list(question.indices)]
-        for index in range(1, int(question.truth.max()) + 1):
-            target = (truth == index)[:, None]
-            if float(target.float().mean()) >= RAREST:
-                found.append(Episode(question.evidence.maps(index - 1), question.evidence.position, target))
+        evidence = question.evidence
+        found += [Episode(evidence.maps(i - 1), evidence.position, target) for i, target in question.targets()]
     return found
 
 
@@ -145,10 +153,9 @@ def _asked(source: RandomSource, annotated: list[int], slices: int) -> list[int]
 
 
 def _outline(labels: Tensor, classes: int) -> Outline:
-    indices = labels.numpy().astype(np.uint8)
-    present = torch.from_numpy(np.isin(np.arange(classes), indices))
-    distances = torch.from_numpy(signed_distances_mm(indices, classes, (1.0, 1.0)))
-    return Outline(distances, present, is_empty=not bool(present[1:].any()))
+    size = labels.shape[0], labels.shape[1]
+    whole = Window((0, 0), size, size)
+    return network_outline(labels.numpy().astype(np.uint8), classes, whole, spacing_mm=(1.0, 1.0), pixel_mm=1.0)
 
 
 def _is_askable(labels: Tensor) -> bool:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from knowsam.inference.planes import with_neighbours
-from knowsam.pretraining.episodes import RAREST, questions
+from knowsam.pretraining.episodes import questions
 from knowsam.pretraining.prompting import PromptSource
 from knowsam.pretraining.slice_pool import SlicePool, flipped
 
@@ -47,11 +47,9 @@ def asked_slices(seed: int) -> list[AskedSlices]:
     for question in questions(seed):
         indices = torch.tensor(question.indices)
         images = with_neighbours(question.volume.image, indices, neighbours=True)
-        for index in range(1, int(question.truth.max()) + 1):
-            target = (question.truth[indices] == index)[:, None]
-            if float(target.float().mean()) >= RAREST:
-                propagated = question.propagated.probabilities[:, index : index + 1]
-                found.append(AskedSlices(_packed(images), _packed(propagated), target))
+        for index, target in question.targets():
+            propagated = question.propagated.probabilities[:, index : index + 1]
+            found.append(AskedSlices(_packed(images), _packed(propagated), target))
     return found
 
 

@@ -126,20 +126,17 @@ class EvidenceSource:
         self, indices: Sequence[int], sources: Sequence[tuple[int, int]], propagation: LabelPropagation
     ) -> list[Tensor]:
         """Return how much more frequent each grey value is inside a structure than round it, twice (B, S, H, W)."""
-        places = sorted(set(sources))
-        found = []
-        for images in (self._images, self._smoothed):
-            ratios: dict[int, Tensor] = {}
-            for pair in places:
-                own = sorted(set(pair))
-                distances = _of_structures(propagation.own(own), opposite=-1.0)
+        found: list[dict[int, Tensor]] = [{}, {}]
+        for pair in set(sources):
+            own = sorted(set(pair))
+            distances = _of_structures(propagation.own(own), opposite=-1.0)
+            rows = [row for row, source in enumerate(sources) if source == pair]
+            for images, ratios in zip((self._images, self._smoothed), found, strict=True):
                 table = _log_ratio_table(images[own], distances, _NEAR * self._side_px)
-                rows = [row for row, source in enumerate(sources) if source == pair]
                 looked_up = _looked_up(table, images[[indices[row] for row in rows]])
                 ratios |= dict(zip(rows, looked_up, strict=True))
-            stacked = torch.stack([ratios[row] for row in range(len(indices))])
-            found.append(stacked.clamp(-_MOST_RATIO, _MOST_RATIO))
-        return found
+        stacked = [torch.stack([ratios[row] for row in range(len(indices))]) for ratios in found]
+        return [ratios.clamp(-_MOST_RATIO, _MOST_RATIO) for ratios in stacked]
 
     def _position(
         self, indices: Sequence[int], sources: Sequence[tuple[int, int]], propagated: PropagatedLabels

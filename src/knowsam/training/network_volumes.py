@@ -56,7 +56,8 @@ class NetworkVolumes:
             NetworkSlices(own, window, case.annotation.axis, case.volume.shape)
             for own, window, case in zip(parts, windows, cases, strict=True)
         )
-        propagator = shipped_propagator(device) if config.propagation.pretrained else None
+        is_refined = config.method.shape_prior and config.propagation.pretrained
+        propagator = shipped_propagator(device) if is_refined else None
         self.propagations = tuple(
             VolumePropagation(case, own.planes, own.window, config.propagation, check, propagator=propagator)
             if config.method.shape_prior

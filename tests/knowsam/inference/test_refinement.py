@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from knowsam.data.distances import signed_distances_mm
+from knowsam.data.window import Window
+from knowsam.inference.planes import network_outline
 from knowsam.inference.refinement import PROPAGATOR_ERROR, refined
 from knowsam.propagation.displacement_chains import DisplacementChains
 from knowsam.propagation.evidence import Evidence, EvidenceSource
-from knowsam.propagation.label_propagation import LabelPropagation, Outline
+from knowsam.propagation.label_propagation import LabelPropagation
 from knowsam.propagation.slice_flows import SliceFlows
 
 if TYPE_CHECKING:
@@ -52,11 +53,10 @@ def propagated_to(
     propagation = LabelPropagation(
         DisplacementChains(SliceFlows(planes, 0.0)), slice_px=1.0, softness_px=1.5, cap_px=10.0, fade=fade
     )
-    outlines = {}
-    for index, labels in painted.items():
-        distances = torch.from_numpy(signed_distances_mm(labels, classes, (1.0, 1.0)))
-        outlines[index] = Outline(distances, torch.from_numpy(np.isin(np.arange(classes), labels)), not labels.any())
-    propagation.update(outlines)
+    whole = Window((0, 0), (SIZE, SIZE), (SIZE, SIZE))
+    propagation.update(
+        {index: network_outline(labels, classes, whole, (1.0, 1.0), pixel_mm=1.0) for index, labels in painted.items()}
+    )
     propagated = propagation.at(indices, own=True)
     return propagated, EvidenceSource(planes, 1.0).of(indices, propagated, propagation, own=True)
 

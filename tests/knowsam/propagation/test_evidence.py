@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from knowsam.data.distances import signed_distances_mm
+from knowsam.data.window import Window
+from knowsam.inference.planes import network_outline
 from knowsam.propagation.displacement_chains import DisplacementChains
 from knowsam.propagation.evidence import MAPS, POSITION_VALUES, Evidence, EvidenceSource, propagated_logit
-from knowsam.propagation.label_propagation import LabelPropagation, Outline
+from knowsam.propagation.label_propagation import LabelPropagation
 from knowsam.propagation.slice_flows import SliceFlows
 
 SIZE, SLICES = 32, 11
@@ -32,11 +33,10 @@ def evidence_of(indices: list[int], painted: dict[int, np.ndarray], classes: int
     propagation = LabelPropagation(
         DisplacementChains(SliceFlows(planes, 0.0)), slice_px=2.0, softness_px=1.5, cap_px=10.0, fade=1.0
     )
-    outlines = {}
-    for index, labels in painted.items():
-        distances = torch.from_numpy(signed_distances_mm(labels, classes, (1.0, 1.0)))
-        outlines[index] = Outline(distances, torch.from_numpy(np.isin(np.arange(classes), labels)), not labels.any())
-    propagation.update(outlines)
+    whole = Window((0, 0), (SIZE, SIZE), (SIZE, SIZE))
+    propagation.update(
+        {index: network_outline(labels, classes, whole, (1.0, 1.0), pixel_mm=1.0) for index, labels in painted.items()}
+    )
     propagated = propagation.at(indices, own=True)
     return EvidenceSource(planes, slice_px=2.0).of(indices, propagated, propagation, own=True)
 
