@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from propagator import tasks
+from propagator import add_task_options, tasks
 from provenance import provenance
 from safetensors.torch import load_file
 from tables import table
@@ -56,12 +56,9 @@ class Result:
 def main() -> None:
     """Run all structures and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of volumes with labels")
-    parser.add_argument("-k", type=int, default=5, help="annotated slices (default: 5)")
-    parser.add_argument("--volumes", choices=["all", "odd", "even"], default="all", help="by position in the folder")
+    add_task_options(parser)
     parser.add_argument("--weights", type=Path, help="of another compact SAM than the one that is shipped")
     options = parser.parse_args()
-    options.whole = options.inner = False
     torch.set_num_threads(1)
     sam = untrained_sam().eval()
     sam.load_state_dict(dict(compact_sam_weights()) if options.weights is None else load_file(options.weights))

@@ -1,9 +1,10 @@
-"""What a session shows before its first step: the labels of annotated slices, propagated to the others."""
+"""What is shown before the first step: the labels of annotated slices, propagated to the others."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from knowsam import jobs
 from knowsam.training.events import Stage, StageChanged
 from knowsam.training.schedule import Budget
 from knowsam.training.session import TrainingSession
@@ -26,5 +27,6 @@ def session_after(steps: int, task: Task, config: Config) -> TrainingSession:
 
 def propagated(task: Task, config: Config) -> LabelArray:
     """Return class indices (N, H, W), slices first."""
-    session = session_after(0, task, config)
-    return task.slices_first(session.predictor().volume().labels)
+    case, nothing = task.case, Budget(steps=0)
+    found = jobs.segment(case.volume, case.annotation, budget=nothing, config=config, device="cpu")
+    return task.slices_first(found.prediction.labels)

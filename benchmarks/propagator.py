@@ -19,17 +19,15 @@ from time import process_time
 import numpy as np
 import torch
 from interpolation import interpolate
+from propagated import propagated
 from provenance import provenance
 from rival import Effort
 from tables import table
-from tasks import Task, Truth, find_data_set
+from tasks import Task, Truth, find_data_set, mean_dice
 
 from knowsam.config import Config
 from knowsam.data.annotation import Annotation, default_classes
-from knowsam.inference.metrics import dice_score
 from knowsam.models import propagator
-from knowsam.training.display import Display
-from knowsam.training.network_volumes import NetworkVolumes, common_windows
 from knowsam.training.schedule import Budget
 
 _FEW_SLICES = 13
@@ -52,9 +50,7 @@ class Result:
 def main() -> None:
     """Run all structures and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of volumes with labels")
-    parser.add_argument("-k", type=int, default=5, help="annotated slices (default: 5)")
-    parser.add_argument("--volumes", choices=["all", "odd", "even"], default="all", help="by position in the folder")
+    add_task_options(parser)
     parser.add_argument("--whole", action="store_true", help="annotate all structures of a volume together")
     parser.add_argument("--inner", action="store_true", help="leave both ends of each structure unannotated")
     parser.add_argument("--weights", type=Path, help="of another propagator than the one that is shipped")
@@ -71,6 +67,14 @@ def main() -> None:
     print(_table(results))
 
 
+def add_task_options(parser: argparse.ArgumentParser) -> None:
+    """Ask which volumes to run, and how many slices to annotate."""
+    parser.set_defaults(whole=False, inner=False)
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of volumes with labels")
+    parser.add_argument("-k", type=int, default=5, help="annotated slices (default: 5)")
+    parser.add_argument("--volumes", choices=["all", "odd", "even"], default="all", help="by position in the folder")
+
+
 def tasks(options: argparse.Namespace) -> Iterator[tuple[str, Task]]:
     """Yield each task with its name."""
     for folder in options.data:
@@ -83,7 +87,7 @@ def tasks(options: argparse.Namespace) -> Iterator[tuple[str, Task]]:
                 held = range(int(own.held[0]), int(own.held[-1]) + 1)
                 if len(held) >= _SHORTEST_SLICES:
                     count = options.k if len(held) >= _FEW_SLICES else min(options.k, _FEW_ANNOTATED)
-                    yield name, annotated(own, held, count, inner=options.inner)
+                    yield name, own.annotated_in(places(held, count, inner=options.inner))
 
 
 def structures(truth: Truth) -> Iterator[tuple[str, Truth]]:
@@ -97,15 +101,10 @@ def structures(truth: Truth) -> Iterator[tuple[str, Truth]]:
             yield f"{truth.name} {value}", Truth(truth.data, truth.name, truth.volume, whole, indices)
 
 
-def annotated(truth: Truth, held: range, count: int, *, inner: bool) -> Task:
-    """Annotate some slices; `inner` ones are those between `count` and two more."""
-    if not inner:
-        return truth.task(count)
-    chosen = sorted({round(index) for index in np.linspace(held[0], held[-1], count + 2)[1:-1]})
-    annotation = Annotation(truth.volume.shape, truth.annotation.axis, truth.annotation.classes)
-    for index in chosen:
-        annotation = annotation.with_slice(truth.annotation.slices[index])
-    return Task(truth.data, truth.name, type(truth.case)(truth.volume, annotation), truth.indices)
+def places(held: range, count: int, *, inner: bool) -> np.ndarray:
+    """Return where to annotate: evenly from the first to the last slice; `inner` leaves both ends out."""
+    every = np.linspace(held[0], held[-1], count + 2 * inner)
+    return every[1:-1] if inner else every
 
 
 def result_of(name: str, task: Task) -> Result:
@@ -113,24 +112,12 @@ def result_of(name: str, task: Task) -> Result:
     found = [interpolate(task, Effort(Budget(steps=1), 0, 1)).labels]
     for pretrained in (False, True):
         started = process_time()
-        found.append(shown(task, Config().with_values(pretrained=pretrained)))
+        found.append(propagated(task, Config().with_values(pretrained=pretrained)))
     seconds = round(process_time() - started, 2)
     hidden = [index for index in range(len(task.truth)) if index not in task.annotated]
     between = tuple(round(task.dice(labels), 4) for labels in found)
-    everywhere = tuple(round(_dice(labels[hidden], task.truth[hidden], task.classes), 4) for labels in found)
+    everywhere = tuple(round(mean_dice(labels[hidden], task.truth[hidden], task.classes), 4) for labels in found)
     return Result(task.data, name, between, everywhere, seconds)
-
-
-def _dice(labels: np.ndarray, truth: np.ndarray, classes: int) -> float:
-    return float(np.mean([dice_score(labels, truth, value) for value in range(1, classes)]))
-
-
-def shown(task: Task, config: Config) -> np.ndarray:
-    """Return class indices (N, H, W) as they are shown before any training."""
-    windows, _ = common_windows([task.case], config)
-    volumes = NetworkVolumes([task.case], windows, config, device=torch.device("cpu"))
-    labels = np.array(task.slices_first(Display(volumes, config, [task.case]).predictor(0).volume().labels))
-    return labels
 
 
 def _table(results: list[Result]) -> str:

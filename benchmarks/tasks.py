@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,7 +97,11 @@ class Truth:
 
     def task(self, count: int) -> Task:
         """Annotate `count` slices, evenly between the first and the last one that hold any structure."""
-        chosen = sorted({round(index) for index in np.linspace(self.held[0], self.held[-1], count)})
+        return self.annotated_in(np.linspace(self.held[0], self.held[-1], count))
+
+    def annotated_in(self, places: Iterable[float]) -> Task:
+        """Annotate the slices nearest to some places."""
+        chosen = sorted({round(place) for place in places})
         annotation = Annotation(self.volume.shape, self.annotation.axis, self.annotation.classes)
         for index in chosen:
             annotation = annotation.with_slice(self.annotation.slices[index])
@@ -179,7 +183,7 @@ class Task:
         hidden = [index for index in range(self.annotated[0], self.annotated[-1]) if index not in self.annotated]
         outside = [i for i in range(len(labels)) if not self.annotated[0] <= i <= self.annotated[-1]]
         found, truth = np.concatenate([labels[hidden], 0 * labels[outside]]), self.truth[[*hidden, *outside]]
-        return float(np.mean([dice_score(found, truth, value) for value in range(1, self.classes)]))
+        return mean_dice(found, truth, self.classes)
 
     def scores(self, labels: LabelArray) -> Scores:
         """Score class indices (N, H, W), with background beyond the two outermost annotated slices."""
@@ -190,6 +194,11 @@ class Task:
             mask[index] = self.labels_of(index)
         hidden = [index for index in range(len(mask)) if index not in self.annotated]
         return scores(mask, self.truth, self.spacing_mm, self.classes, hidden)
+
+
+def mean_dice(found: LabelArray, truth: LabelArray, classes: int) -> float:
+    """Return the mean Dice of class indices over the classes but background."""
+    return float(np.mean([dice_score(found, truth, value) for value in range(1, classes)]))
 
 
 def scores(
