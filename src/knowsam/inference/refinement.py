@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,10 +12,13 @@ from knowsam.data.annotation import BACKGROUND
 from knowsam.propagation.evidence import propagated_logit
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
     from torch import Tensor
 
     from knowsam.models.propagator import Propagator
-    from knowsam.propagation.evidence import Evidence
+    from knowsam.propagation.evidence import Evidence, EvidenceSource
+    from knowsam.propagation.label_propagation import LabelPropagation
     from knowsam.propagation.propagated_labels import PropagatedLabels
 
 PROPAGATOR_ERROR = 0.06
@@ -22,6 +27,62 @@ PROPAGATOR_ERROR = 0.06
 _SMALLEST_PROBABILITY = 1e-4
 _ABSENT = 1e-3
 """A structure that is nowhere in a slice more probable than this is not judged there."""
+
+_MOST_CACHED_BYTES = 256 << 20
+"""Probabilities of slices that are kept; with many classes those asked for longest ago are computed again."""
+
+
+@dataclass(frozen=True, eq=False)
+class Refiner:
+    """The propagator and what it needs to judge slices of one volume."""
+
+    propagator: Propagator
+    evidence: EvidenceSource
+
+    def probabilities(self, propagation: LabelPropagation, indices: Sequence[int], *, own: bool) -> Tensor:
+        """Return the probabilities (B, C, H, W) of some slices; for `own` see `LabelPropagation.at`."""
+        propagated = propagation.at(indices, own=own)
+        evidence = self.evidence.of(indices, propagated, propagation, own=own)
+        return refined(self.propagator, propagated, evidence).probabilities
+
+
+class RefinedPropagation:
+    """Label propagation, refined once for each slice until other labels are propagated to it.
+
+    Parameters
+    ----------
+    refiner : None leaves propagated labels as they are.
+    own : give an annotated slice its own labels, see `LabelPropagation.at`.
+    """
+
+    def __init__(self, propagation: LabelPropagation, refiner: Refiner | None, *, own: bool) -> None:
+        self._propagation, self._refiner, self._own = propagation, refiner, own
+        self._cached: OrderedDict[int, Tensor] = OrderedDict()
+
+    def forget(self, indices: Collection[int]) -> None:
+        """Note that other labels are propagated to some slices than before."""
+        for index in indices:
+            self._cached.pop(index, None)
+
+    def at(self, indices: Sequence[int]) -> PropagatedLabels:
+        """Return the labels propagated to some slices."""
+        propagated = self._propagation.at(indices, own=self._own)
+        return (
+            propagated if self._refiner is None else propagated._replace(refined=self._refined(self._refiner, indices))
+        )
+
+    @torch.no_grad()
+    def _refined(self, refiner: Refiner, indices: Sequence[int]) -> Tensor:
+        missing = sorted(set(indices) - self._cached.keys())
+        if missing:
+            found = refiner.probabilities(self._propagation, missing, own=self._own)
+            self._cached.update((index, own.half()) for index, own in zip(missing, found, strict=True))
+        for index in indices:
+            self._cached.move_to_end(index)
+        probabilities = torch.stack([self._cached[index] for index in indices]).float()
+        while len(self._cached) * probabilities[0].nbytes // 2 > _MOST_CACHED_BYTES:
+            self._cached.popitem(last=False)
+        return probabilities
 
 
 def refined(propagator: Propagator, propagated: PropagatedLabels, evidence: Evidence) -> PropagatedLabels:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from knowsam.data.annotation import SliceState
 from knowsam.inference.planes import network_outline
-from knowsam.inference.refinement import refined
+from knowsam.inference.refinement import RefinedPropagation, Refiner
 from knowsam.propagation.displacement_chains import DisplacementChains
 from knowsam.propagation.evidence import EvidenceSource
 from knowsam.propagation.label_propagation import CAP, LabelPropagation, Outline
@@ -63,8 +63,6 @@ class VolumePropagation:
         side_px = math.sqrt(planes.shape[1] * planes.shape[2])
         self._cap_px = CAP * side_px
         slice_px = case.volume.spacing_mm[case.annotation.axis] / self._pixel_mm
-        self._propagator = propagator
-        self._evidence = None if propagator is None else EvidenceSource(planes, slice_px)
         chains = DisplacementChains(SliceFlows(planes, config.reach * side_px if config.registration else 0.0, check))
         self._from_all, self._from_training = (
             LabelPropagation(
@@ -76,6 +74,9 @@ class VolumePropagation:
             )
             for _ in range(2)
         )
+        refiner = None if propagator is None else Refiner(propagator, EvidenceSource(planes, slice_px))
+        self._displayed = RefinedPropagation(self._from_all, refiner, own=True)
+        self._validated = RefinedPropagation(self._from_training, refiner, own=False)
         self._outlines: dict[int, Outline] = {}
         self._holdout: frozenset[int] = frozenset()
         self._simulated: frozenset[int] = frozenset()
@@ -105,7 +106,7 @@ class VolumePropagation:
 
     def for_display(self, indices: Sequence[int]) -> PropagatedLabels | None:
         """Return what is known of slices, an annotated one's own labels included; None if nothing is."""
-        return self._refined(self._from_all, indices, own=True) if self.can_propagate else None
+        return self._displayed.at(indices) if self.can_propagate else None
 
     def for_training(self, indices: Sequence[int]) -> PropagatedLabels | None:
         """Return what is propagated from other slices that training may see; None if nothing is."""
@@ -115,7 +116,7 @@ class VolumePropagation:
         """Return what students are validated with: as for training, unless that is simulated, which tells nothing."""
         if self.is_dense or not _can_be_asked(self._from_training):
             return None
-        return self._refined(self._from_training, indices, own=False)
+        return self._validated.at(indices)
 
     @property
     def is_dense(self) -> bool:
@@ -141,13 +142,6 @@ class VolumePropagation:
         known = [index for index in beside if index not in self._outlines and self.lies_between(index)]
         return known[:: -(-len(known) // most)] if known else []
 
-    def _refined(self, propagation: LabelPropagation, indices: Sequence[int], *, own: bool) -> PropagatedLabels:
-        propagated = propagation.at(indices, own=own)
-        if self._propagator is None or self._evidence is None:
-            return propagated
-        evidence = self._evidence.of(indices, propagated, propagation, own=own)
-        return refined(self._propagator, propagated, evidence)
-
     def lies_between(self, index: int) -> bool:
         """Tell whether slices on both sides are propagated to this one in training."""
         annotated = self._from_training.annotated
@@ -164,10 +158,13 @@ class VolumePropagation:
     def _update(self) -> list[int]:
         # What was propagated in a simulation may have been erased since.
         seen = self._simulated & self._outlines.keys() if self.is_dense else self._outlines.keys()
-        self._from_training.update({index: self._outlines[index] for index in seen - self._holdout})
+        self._validated.forget(
+            self._from_training.update({index: self._outlines[index] for index in seen - self._holdout})
+        )
         could_propagate = self.can_propagate
         is_whole = len(self._outlines) == self._slices
         changed = self._from_all.update({} if is_whole else self._outlines)
+        self._displayed.forget(changed)
         # With the second annotated slice there is something to say of all others, and without it nothing.
         return changed if self.can_propagate == could_propagate else list(range(self._slices))
 

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from knowsam.data.window import Window
+from knowsam.inference import refinement
 from knowsam.inference.planes import network_outline
-from knowsam.inference.refinement import PROPAGATOR_ERROR, refined
+from knowsam.inference.refinement import PROPAGATOR_ERROR, RefinedPropagation, Refiner, refined
 from knowsam.propagation.displacement_chains import DisplacementChains
 from knowsam.propagation.evidence import Evidence, EvidenceSource
-from knowsam.propagation.label_propagation import LabelPropagation
+from knowsam.propagation.label_propagation import LabelPropagation, Outline
 from knowsam.propagation.slice_flows import SliceFlows
 
 if TYPE_CHECKING:
@@ -46,19 +47,30 @@ def halves() -> np.ndarray:
     return labels
 
 
+PLANES = torch.rand((SLICES, SIZE, SIZE), generator=torch.Generator().manual_seed(0))
+
+
+def propagation_of(painted: dict[int, np.ndarray], classes: int = 2, fade: float = 0.5) -> LabelPropagation:
+    propagation = LabelPropagation(
+        DisplacementChains(SliceFlows(PLANES, 0.0)), slice_px=1.0, softness_px=1.5, cap_px=10.0, fade=fade
+    )
+    propagation.update(outlines(painted, classes))
+    return propagation
+
+
+def outlines(painted: dict[int, np.ndarray], classes: int = 2) -> dict[int, Outline]:
+    whole = Window((0, 0), (SIZE, SIZE), (SIZE, SIZE))
+    return {
+        index: network_outline(labels, classes, whole, (1.0, 1.0), pixel_mm=1.0) for index, labels in painted.items()
+    }
+
+
 def propagated_to(
     indices: list[int], painted: dict[int, np.ndarray], classes: int = 2, fade: float = 0.5
 ) -> tuple[PropagatedLabels, Evidence]:
-    planes = torch.rand((SLICES, SIZE, SIZE), generator=torch.Generator().manual_seed(0))
-    propagation = LabelPropagation(
-        DisplacementChains(SliceFlows(planes, 0.0)), slice_px=1.0, softness_px=1.5, cap_px=10.0, fade=fade
-    )
-    whole = Window((0, 0), (SIZE, SIZE), (SIZE, SIZE))
-    propagation.update(
-        {index: network_outline(labels, classes, whole, (1.0, 1.0), pixel_mm=1.0) for index, labels in painted.items()}
-    )
+    propagation = propagation_of(painted, classes, fade)
     propagated = propagation.at(indices, own=True)
-    return propagated, EvidenceSource(planes, 1.0).of(indices, propagated, propagation, own=True)
+    return propagated, EvidenceSource(PLANES, 1.0).of(indices, propagated, propagation, own=True)
 
 
 def area(probabilities: Tensor) -> list[int]:
@@ -114,3 +126,29 @@ def test_slices_that_the_structure_does_not_reach_are_not_judged(indices: list[i
     propagator = Says(1)
     refined(propagator, propagated, evidence)
     assert propagator.asked == asked
+
+
+def test_a_slice_is_judged_once_until_other_labels_are_propagated_to_it() -> None:
+    propagation, propagator = propagation_of({2: disc(), 8: disc(column=20.0)}), Says(2)
+    refiner = Refiner(propagator, EvidenceSource(PLANES, 1.0))
+    refined_propagation = RefinedPropagation(propagation, refiner, own=True)
+    first = refined_propagation.at([4, 5]).probabilities
+    again = refined_propagation.at([5, 4, 6]).probabilities
+    assert propagator.asked == 3
+    torch.testing.assert_close(again[:2], first.flip(0))
+    painted = outlines({2: disc(), 8: disc(column=20.0), 5: disc(radius=3.0)})
+    refined_propagation.forget(propagation.update(painted))
+    now = refined_propagation.at([4, 6]).probabilities
+    expected = RefinedPropagation(propagation, refiner, own=True).at([4, 6]).probabilities
+    torch.testing.assert_close(now, expected)
+    assert not torch.equal(now[0], first[0])
+
+
+def test_what_is_kept_of_judged_slices_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refinement, "_MOST_CACHED_BYTES", 2 * 2 * SIZE * SIZE * 2)
+    propagator = Says(2)
+    propagation = propagation_of({2: disc(), 8: disc(column=20.0)})
+    two_slices = RefinedPropagation(propagation, Refiner(propagator, EvidenceSource(PLANES, 1.0)), own=True)
+    for indices, asked in (([4, 5, 6], 3), ([6, 5], 3), ([4], 4), ([5], 4), ([6], 5)):
+        two_slices.at(indices)
+        assert propagator.asked == asked, indices
