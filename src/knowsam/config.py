@@ -309,7 +309,7 @@ class PredictionConfig(Section):
     largest_component: bool = public(False, "Keep the largest connected piece of each class.", source="paper")
     fill_holes: bool = public(False, "Fill holes enclosed by one class.")
     beyond_ends: bool = public(
-        True, "Predict beyond the outermost annotated slices too; switch it off where the structure ends with them."
+        True, "Predict each structure beyond the outermost slices it is painted in; switch it off where it ends there."
     )
     whole_plane: bool = public(
         False, "Predict what lies outside the region round what was painted too, by the students alone."

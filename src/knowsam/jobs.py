@@ -145,12 +145,15 @@ def segment(
         If the input is unusable or training fails.
     """
     timer = timer or PhaseTimer()
+    chosen = config or (Config() if start_from is None else start_from.config)
+    if not chosen.prediction.beyond_ends:
+        annotation = annotation.with_painted_ends()
     if budget.is_zero and start_from is None:
-        return _propagated(Case(volume, annotation), config or Config(), device, timer)
+        return _propagated(Case(volume, annotation), chosen, device, timer)
     session = train(
         [Case(volume, annotation)],
         budget=budget,
-        config=config,
+        config=chosen,
         teacher=teacher,
         device=device,
         seed=seed,
@@ -193,7 +196,7 @@ def _propagated(case: Case, config: Config, device: str, timer: PhaseTimer) -> S
 
 
 def _finished(indices: LabelArray, case: Case, window: Window, config: PredictionConfig) -> LabelArray:
-    """Return class indices (Z, Y, X) as they are written: cleaned up, within the ends, with what was painted."""
+    """Return class indices (Z, Y, X) as they are written: cleaned up, with what was painted."""
     indices = clean_up(indices, config)
     found = np.moveaxis(indices, case.annotation.axis, 0) != BACKGROUND
     if not config.whole_plane and window.is_touched(found):
@@ -201,8 +204,6 @@ def _finished(indices: LabelArray, case: Case, window: Window, config: Predictio
             "The mask reaches the edge of the region round what was painted, where prediction ends. "
             "Paint a slice in which the structure reaches further, or widen the region with --margin."
         )
-    if not config.beyond_ends:
-        indices = between_ends(indices, case.annotation)
     return with_annotations(indices, case.annotation) if config.keep_annotations else indices
 
 
@@ -277,7 +278,8 @@ def with_surroundings(indices: LabelArray, session: TrainingSession) -> LabelArr
     whole = whole_slice_window(case.annotation.plane_shape, case.plane_spacing_mm, session.trainer.pixel_mm)
     slices = network_slices(case.volume, case.annotation.axis, whole, session.config.plane.clip_percent, session.device)
     classes = len(case.annotation.classes)
-    result = np.array(Predictor(slices, session.config, classes, session.students).volume().labels)
+    predictor = Predictor(slices, session.config, classes, session.students, extents=case.annotation.extents)
+    result = np.array(predictor.volume().labels)
     inside = window.crop(np.moveaxis(indices, case.annotation.axis, 0), fill=BACKGROUND)
     window.paste(inside, into=np.moveaxis(result, case.annotation.axis, 0))
     return result
@@ -291,15 +293,6 @@ def clean_up(indices: LabelArray, config: PredictionConfig) -> LabelArray:
     if config.fill_holes:
         indices = fill_holes(indices, foreground)
     return indices
-
-
-def between_ends(indices: LabelArray, annotation: Annotation) -> LabelArray:
-    """Return class indices (Z, Y, X) with background beyond the outermost annotated slices."""
-    result = np.array(indices)
-    slices = np.moveaxis(result, annotation.axis, 0)
-    slices[: annotation.annotated[0]] = BACKGROUND
-    slices[annotation.annotated[-1] + 1 :] = BACKGROUND
-    return result
 
 
 def with_annotations(indices: LabelArray, annotation: Annotation) -> LabelArray:

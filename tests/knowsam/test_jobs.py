@@ -66,6 +66,22 @@ def test_the_pretrained_propagator_improves_on_what_is_propagated(ball: Volume, 
     assert dice[1] > dice[0]
 
 
+@pytest.mark.parametrize("budget", [Budget(steps=0), Budget(steps=2)])
+@pytest.mark.parametrize("beyond_ends", [True, False])
+def test_where_structures_end_with_the_outermost_painted_slices_nothing_is_found_beyond(
+    ball: Volume, ball_labels: LabelArray, tiny_config: Config, budget: Budget, beyond_ends: bool
+) -> None:
+    """The second class is painted in one of the three slices only."""
+    labels = ball_labels.copy()
+    labels[7, 16:] *= 2
+    annotation = Annotation.from_labels(labels, axis=0, indices=[3, 5, 7])
+    config = tiny_config.with_values(beyond_ends=beyond_ends, registration=False)
+    result = jobs.segment(ball, annotation, budget=budget, config=config, teacher=ALONE, device="cpu")
+    found = [set(np.flatnonzero((result.labels == value).any(axis=(1, 2)))) for value in (1, 2)]
+    assert (found[0] <= set(range(3, 8))) is not beyond_ends
+    assert (found[1] == {7}) is not beyond_ends
+
+
 @pytest.mark.parametrize(
     ("changes", "painted", "error", "match"),
     [

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import cached_property
 from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 
 from knowsam.data.class_colors import class_color
+from knowsam.data.ends import End, Extents, Side
 from knowsam.errors import InputError
 
 BACKGROUND = 0
@@ -72,6 +74,7 @@ class LabelSlice:
     ----------
     axis, index : position in the working volume.
     labels : (H, W), class indices, IGNORE where nobody has judged. Copied and made read-only.
+    ends : structures that do not go on beyond this slice.
 
     Raises
     ------
@@ -82,6 +85,7 @@ class LabelSlice:
     axis: int
     index: int
     labels: LabelArray
+    ends: frozenset[End] = frozenset()
 
     def __post_init__(self) -> None:
         given = np.asarray(self.labels)
@@ -103,6 +107,11 @@ class LabelSlice:
         if not judged.all():
             return SliceState.PARTIAL
         return SliceState.COMPLETE if self.labels.any() else SliceState.BACKGROUND_ONLY
+
+    @cached_property
+    def classes(self) -> frozenset[int]:
+        """Indices of the classes that are painted, without background."""
+        return frozenset(np.unique(self.labels).tolist()) - {BACKGROUND, IGNORE}
 
     @property
     def structures(self) -> npt.NDArray[np.bool_]:
@@ -147,6 +156,22 @@ class Annotation:
         """Return the state of one slice."""
         return self.slices[index].state if index in self.slices else SliceState.UNLABELLED
 
+    @property
+    def extents(self) -> Extents:
+        """The slices in which each class can be, by the ends that a person has marked."""
+        return Extents.of(self.slices, len(self.classes))
+
+    def with_painted_ends(self) -> Annotation:
+        """Return the annotation with an end marked on both outermost slices in which a class is painted."""
+        ends: dict[int, set[End]] = {index: set(one.ends) for index, one in self.slices.items()}
+        for number in range(1, len(self.classes)):
+            holding = [index for index, one in self.slices.items() if number in one.classes]
+            if holding:
+                ends[min(holding)].add(End(number, Side.BELOW))
+                ends[max(holding)].add(End(number, Side.ABOVE))
+        slices = {index: replace(one, ends=frozenset(ends[index])) for index, one in self.slices.items()}
+        return replace(self, slices=MappingProxyType(slices))
+
     def with_slice(self, label_slice: LabelSlice) -> Annotation:
         """Return the annotation with one slice replaced; an unlabelled one takes the old labels away.
 
@@ -171,7 +196,9 @@ class Annotation:
             for before, label_class in enumerate(self.classes):
                 known = label_class.value in values
                 table[before] = values.index(label_class.value) if known else unpainted
-            changed = replace(label_slice, labels=table[label_slice.labels])
+            kept = [end for end in label_slice.ends if self.classes[end.of].value in values]
+            ends = frozenset(End(int(table[end.of]), end.side) for end in kept)
+            changed = replace(label_slice, labels=table[label_slice.labels], ends=ends)
             if changed.state is not SliceState.UNLABELLED:
                 slices[index] = changed
         return replace(self, classes=classes, slices=MappingProxyType(slices))

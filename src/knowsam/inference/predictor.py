@@ -15,13 +15,14 @@ from torch import Tensor
 
 from knowsam.data.annotation import BACKGROUND, LabelArray
 from knowsam.errors import PredictionError
-from knowsam.inference.device import fault_sentence, is_out_of_memory, resolve_dtype
+from knowsam.inference.device import fault_sentence, is_out_of_memory, resolve_dtype, to_device
 from knowsam.inference.ensemble import ensemble
 from knowsam.inference.planes import with_neighbours
 from knowsam.inference.uncertainty import error_probability, inverse_temperature
 
 if TYPE_CHECKING:
     from knowsam.config import Config
+    from knowsam.data.ends import Extents
     from knowsam.data.window import Window
     from knowsam.inference.ensemble import EnsembleWeight
     from knowsam.inference.planes import NetworkSlices
@@ -109,6 +110,7 @@ class Predictor:
     students : None leaves them out: propagated labels are the prediction.
     propagate : gives the labels propagated to slices, None where there are none.
     weight : of the students where labels are propagated; None runs no network there.
+    extents : the slices in which each class can be; None for all.
     """
 
     source: NetworkSlices
@@ -117,6 +119,7 @@ class Predictor:
     students: Students | None = None
     propagate: Propagate | None = None
     weight: EnsembleWeight | None = None
+    extents: Extents | None = None
 
     def slices(self, indices: Sequence[int]) -> Iterator[SlicePrediction]:
         """Predict slices in the order given, in smaller batches where memory is short.
@@ -183,6 +186,7 @@ class Predictor:
             students, disagreement = self._asked(indices, propagated)
             probabilities, share = ensemble(propagated, students, self.weight)
             disagreement = disagreement * share
+        probabilities = self._within_ends(probabilities, indices)
         size = self.source.window.extent
         probabilities, disagreement = (
             F.interpolate(maps, size=size, mode="bilinear", align_corners=False) if maps.shape[-2:] != size else maps
@@ -191,6 +195,15 @@ class Predictor:
         certainty = torch.ones(1, 1, 1, 1) if propagated is None else inverse_temperature(propagated)
         error = error_probability(probabilities, disagreement, certainty.to(probabilities))
         return probabilities.cpu(), error.cpu()
+
+    def _within_ends(self, probabilities: Tensor, indices: Sequence[int]) -> Tensor:
+        """Turn classes that are not in a slice into background."""
+        absent = None if self.extents is None else self.extents.absent(indices)
+        if absent is None or not absent.any():
+            return probabilities
+        ended = to_device(torch.from_numpy(absent), probabilities.device)[:, :, None, None]
+        left = probabilities.masked_fill(ended, 0)
+        return torch.cat([left[:, :1] + 1 - left.sum(dim=1, keepdim=True), left[:, 1:]], dim=1)
 
     def _asked(self, indices: Sequence[int], propagated: PropagatedLabels | None) -> tuple[Tensor, Tensor]:
         """Return what the students say: probabilities (B, C, H, W) and disagreement (B, 1, H, W) on network planes."""

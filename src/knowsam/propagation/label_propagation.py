@@ -11,6 +11,7 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,6 +22,7 @@ from knowsam.propagation.registration import displaced
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from knowsam.data.ends import Extents
     from knowsam.propagation.displacement_chains import DisplacementChains, Way
 
 CAP = 0.25
@@ -67,6 +69,8 @@ class LabelPropagation:
         self._outlines: dict[int, Outline] = {}
         self._annotated: tuple[int, ...] = ()
 
+        self._extents: Extents | None = None
+
     @property
     def can_propagate(self) -> bool:
         """Whether there is any structure to propagate; if not, nothing may be asked."""
@@ -77,8 +81,12 @@ class LabelPropagation:
         """The slices that are propagated from, ascending."""
         return self._annotated
 
-    def update(self, outlines: Mapping[int, Outline]) -> list[int]:
+    def update(self, outlines: Mapping[int, Outline], extents: Extents | None = None) -> list[int]:
         """Take other outlines.
+
+        Parameters
+        ----------
+        extents : the slices in which each class can be; None for all.
 
         Returns
         -------
@@ -89,7 +97,8 @@ class LabelPropagation:
         self._outlines = dict(outlines)
         self._annotated = tuple(sorted(outlines))
         self._chains.follow(self, _reach(self._annotated, self._chains.slices))
-        return sorted({beside for index in changed for beside in _between_others(index, both, self._chains.slices)})
+        beside = {other for index in changed for other in _between_others(index, both, self._chains.slices)}
+        return sorted(beside | self._limit(extents))
 
     def at(self, indices: Sequence[int], *, own: bool = False) -> PropagatedLabels:
         """Return the labels propagated to some slices.
@@ -101,6 +110,7 @@ class LabelPropagation:
         sources = self.sources(indices, own=own)
         lower = self._propagated(indices, sources)
         upper = self._propagated(indices, [(after, before) for before, after in sources])
+        lower, upper = (self._without_absent(side, indices) for side in (lower, upper))
         positions = [
             (index - before) / (after - before) if before != after else 0.0
             for index, (before, after) in zip(indices, sources, strict=True)
@@ -132,6 +142,24 @@ class LabelPropagation:
         """Return the signed distances (B, C, H, W), in px, in annotated slices themselves."""
         distances = torch.stack([self._outlines[index].distances_px for index in indices])
         return distances.clamp(-self._cap_px, self._cap_px)
+
+    def _limit(self, extents: Extents | None) -> set[int]:
+        """Take other extents, and return the slices that they leave other classes."""
+        every = range(self._chains.slices)
+        before, after = (None if one is None else one.absent(every) for one in (self._extents, extents))
+        self._extents = extents
+        if before is None or after is None or before.shape != after.shape:
+            return set() if before is after is None else set(every)
+        return set(np.flatnonzero((before != after).any(axis=1)).tolist())
+
+    def _without_absent(self, distances: Tensor, indices: Sequence[int]) -> Tensor:
+        """Turn classes that are not in a slice into background, in signed distances (B, C, H, W)."""
+        absent = None if self._extents is None else self._extents.absent(indices)
+        if absent is None or not absent.any():
+            return distances
+        ended = torch.from_numpy(absent).to(distances.device, non_blocking=distances.is_cuda)[:, :, None, None]
+        background = distances.masked_fill(~ended, -self._cap_px).amax(dim=1, keepdim=True).maximum(distances[:, :1])
+        return torch.cat([background, distances[:, 1:].masked_fill(ended[:, 1:], -self._cap_px)], dim=1)
 
     def _beside(self, index: int) -> tuple[int, int]:
         """Return the nearest annotated slices below and above; twice the outermost one beyond it."""

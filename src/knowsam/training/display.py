@@ -97,6 +97,7 @@ class Display:
             self.students,
             None if propagation is None else propagation.for_display,
             self.weight,
+            self.cases[case].annotation.extents,
         )
 
     def shown(self, case: int) -> Shown:

@@ -32,7 +32,7 @@ class PropagatedBatch(NamedTuple):
     ----------
     channels : (B + U, 4 C, H, W), for the students, see `PropagatedLabels.channels`.
     probabilities : (B + U, C, H, W).
-    confidence : (B + U, 1, H, W), in [0, 1]; 0 beyond the outermost annotated slices too.
+    confidence : (B + U, 1, H, W), in [0, 1]; 0 beyond the outermost annotated slices too, unless all structures end.
     mask_prompts : (B + U, C, H, W), logits; None if nothing is propagated to one of the slices.
     """
 
@@ -81,7 +81,8 @@ def propagated_to(
         sure = (likely.amax(dim=1, keepdim=True) * classes - 1) / (classes - 1)
         for row, place in enumerate(places):
             channels[place], probabilities[place] = shown[row], likely[row]
-            if propagation.lies_between(indices[row]) and not propagation.is_dense:
+            is_known = propagation.lies_between(indices[row]) or propagation.holds_nothing(indices[row])
+            if is_known and not propagation.is_dense:
                 confidence[place] = sure[row]
     dropout = [_dropout(propagations[key.case], config) for key in keys]
     kept = _random(len(keys), generator) >= to_device(torch.tensor(dropout).view(-1, 1, 1, 1), generator.device)

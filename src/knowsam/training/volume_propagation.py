@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from knowsam.data.annotation import SliceState
+from knowsam.data.ends import Extents
 from knowsam.inference.planes import network_outline
 from knowsam.inference.refinement import RefinedPropagation, Refiner
 from knowsam.propagation.displacement_chains import DisplacementChains
@@ -77,21 +78,25 @@ class VolumePropagation:
         refiner = None if propagator is None else Refiner(propagator, EvidenceSource(planes, slice_px))
         self._displayed = RefinedPropagation(self._from_all, refiner, own=True)
         self._validated = RefinedPropagation(self._from_training, refiner, own=False)
+        self._label_slices: dict[int, LabelSlice] = {}
         self._outlines: dict[int, Outline] = {}
+        self._extents: Extents | None = None
         self._holdout: frozenset[int] = frozenset()
         self._simulated: frozenset[int] = frozenset()
 
     def relabel(self, case: Case) -> None:
         """Take all outlines anew."""
         classes = len(case.annotation.classes)
-        self._outlines = {}
+        self._label_slices, self._outlines = {}, {}
         for label_slice in case.annotation.slices.values():
             self._take(label_slice, classes)
+        self._extents = Extents.of(self._label_slices, classes)
         self._update()
 
     def annotate(self, label_slice: LabelSlice, classes: int) -> list[int]:
         """Take in one painted slice; return the slices whose propagated labels it changes, ascending."""
         self._take(label_slice, classes)
+        self._extents = Extents.of(self._label_slices, classes)
         return self._update()
 
     def hold_out(self, indices: Collection[int]) -> None:
@@ -147,7 +152,12 @@ class VolumePropagation:
         annotated = self._from_training.annotated
         return bool(annotated) and annotated[0] < index < annotated[-1]
 
+    def holds_nothing(self, index: int) -> bool:
+        """Tell whether a slice lies beyond marked ends of all structures."""
+        return self._extents is not None and bool(self._extents.absent([index])[0, 1:].all())
+
     def _take(self, label_slice: LabelSlice, classes: int) -> None:
+        self._label_slices[label_slice.index] = label_slice
         self._outlines.pop(label_slice.index, None)
         if label_slice.state in (SliceState.COMPLETE, SliceState.BACKGROUND_ONLY):
             outline = network_outline(
@@ -158,12 +168,11 @@ class VolumePropagation:
     def _update(self) -> list[int]:
         # What was propagated in a simulation may have been erased since.
         seen = self._simulated & self._outlines.keys() if self.is_dense else self._outlines.keys()
-        self._validated.forget(
-            self._from_training.update({index: self._outlines[index] for index in seen - self._holdout})
-        )
+        for_training = {index: self._outlines[index] for index in seen - self._holdout}
+        self._validated.forget(self._from_training.update(for_training, self._extents))
         could_propagate = self.can_propagate
         is_whole = len(self._outlines) == self._slices
-        changed = self._from_all.update({} if is_whole else self._outlines)
+        changed = self._from_all.update({} if is_whole else self._outlines, self._extents)
         self._displayed.forget(changed)
         # With the second annotated slice there is something to say of all others, and without it nothing.
         return changed if self.can_propagate == could_propagate else list(range(self._slices))

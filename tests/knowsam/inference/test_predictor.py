@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from knowsam.config import Config
 from knowsam.data.annotation import BACKGROUND
+from knowsam.data.ends import Extents
 from knowsam.data.window import Window
 from knowsam.errors import PredictionError
 from knowsam.inference.ensemble import EnsembleWeight
@@ -118,6 +119,15 @@ def test_students_are_as_probably_wrong_as_they_doubt_or_contradict_each_other(
 ) -> None:
     prediction = first_slice(KnownStudents(unet, vnet, fused), ball, config)
     np.testing.assert_allclose(prediction.error_probability, error, atol=1e-5)
+
+
+def test_beyond_its_end_a_structure_is_certainly_not(ball: Volume, config: Config) -> None:
+    students = KnownStudents((0.0, 2.0, 1.0), (0.0, 2.0, 1.0), (0.0, 2.0, 1.0))
+    extents = Extents(np.array([-1, -1, -1]), np.array([99, 4, 99]))
+    inside, beyond = replace(predictor(students, ball, config), extents=extents).slices([4, 5])
+    one, two, other = torch.tensor([0.0, 2.0, 1.0]).softmax(0).tolist()
+    np.testing.assert_allclose(inside.probabilities[:, 0, 0], [one, two, other], rtol=1e-5)
+    np.testing.assert_allclose(beyond.probabilities[:, 0, 0], [one + two, 0, other], rtol=1e-5)
 
 
 def test_slices_come_in_the_order_asked_for_across_batches(ball: Volume, config: Config) -> None:

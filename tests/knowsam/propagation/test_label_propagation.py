@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from knowsam.data.distances import signed_distances_mm
+from knowsam.data.ends import Extents
 from knowsam.inference.metrics import dice_score
 from knowsam.propagation.displacement_chains import DisplacementChains
 from knowsam.propagation.label_propagation import LabelPropagation, Outline
@@ -127,6 +128,19 @@ def test_beyond_the_outermost_slices_a_shape_shrinks_with_the_distance(
     prior = prior_of({3: disc(8), 5: disc(8)}, slice_px=slice_px, fade=fade)
     distances = signed_distances_mm(disc(8), 2, (1.0, 1.0))[1]
     np.testing.assert_array_equal(labels_at(prior, index), distances > shrunk_px)
+
+
+def test_beyond_its_end_a_structure_gives_way_to_background_and_leaves_its_neighbour_alone() -> None:
+    prior = prior_of({3: halves(5), 5: halves(5)}, classes=3, fade=0.0)
+    before = labels_at(prior, 7)
+    assert {1, 2} <= set(np.unique(before))
+    outlines = {index: outline_of(halves(5), 3) for index in (3, 5)}
+    everywhere = np.array([-1, -1, -1]), np.array([99, 99, 99])
+    prior.update(outlines, Extents(*everywhere))
+    changed = prior.update(outlines, Extents(everywhere[0], np.array([99, 6, 99])))
+    assert changed == list(range(7, 12))
+    np.testing.assert_array_equal(labels_at(prior, 7), np.where(before == 1, 0, before))
+    np.testing.assert_array_equal(labels_at(prior, 6), before)
 
 
 def test_far_beyond_nothing_is_left() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from knowsam.data.annotation import BACKGROUND_CLASS, IGNORE, Annotation, LabelArray, LabelClass, LabelSlice
 from knowsam.data.case import Case
+from knowsam.data.ends import End, Side
 from knowsam.data.volume import Grid, Volume
 from knowsam.training.events import (
     ClassesChanged,
@@ -87,6 +89,32 @@ def test_a_painted_slice_changes_only_those_beside_it_and_erasing_it_changes_the
     again = latest(list(_until_shown(session, events)))
     for index, labels in again.items():
         np.testing.assert_array_equal(labels, before[index])
+
+
+def test_a_marked_end_clears_the_slices_beyond_it_at_once_and_taking_it_away_fills_them_again(
+    case: Case, config: Config
+) -> None:
+    session = PropagationSession(case, config)
+    session.submit(Watch(5))
+    events = session.run()
+    before = latest(list(_until_shown(session, events)))
+    assert before[8].any()
+    last = case.annotation.slices[7]
+    session.submit(SliceAnnotated(replace(last, ends=frozenset({End(1, Side.ABOVE)}))))
+    marked = [one for ready in _until_shown(session, events) for one in ready.slices]
+    assert {one.index for one in marked if not one.labels.any()} >= {8, 9, 10, 11}
+    assert max(one.uncertainty_percent.max() for one in marked if one.index > 7) == 0
+    session.submit(SliceAnnotated(last))
+    again = latest(list(_until_shown(session, events)))
+    np.testing.assert_array_equal(again[8], before[8])
+
+
+def test_an_end_marked_between_two_propagations_is_taken_in(case: Case, config: Config) -> None:
+    session = PropagationSession(case, config)
+    told(session, Watch(5))
+    last = replace(case.annotation.slices[7], ends=frozenset({End(1, Side.ABOVE)}))
+    later = told(PropagationSession(case.with_slice(last), config, display=session._display), Watch(5))
+    assert not latest(later)[8].any()
 
 
 def _until_shown(session: PropagationSession, events: Iterator[Event]) -> Iterator[PredictionReady]:

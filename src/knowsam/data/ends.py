@@ -1,0 +1,69 @@
+"""Where structures end: what a person has said of the slices beyond the outermost painted ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from knowsam.data.annotation import LabelSlice
+
+
+class Side(Enum):
+    """On which side of a slice a structure does not go on."""
+
+    BELOW = "below"
+    ABOVE = "above"
+
+
+class End(NamedTuple):
+    """A mark on a slice: the structure is in none of the slices on that side of it.
+
+    It counts while the slice is the outermost one on that side in which the structure is painted: painting the
+    structure further out takes it back.
+
+    Parameters
+    ----------
+    of : the structure; a class index in `LabelSlice`, a label value in the annotation document.
+    """
+
+    of: int
+    side: Side
+
+
+@dataclass(frozen=True, eq=False)
+class Extents:
+    """The slices in which each class can be.
+
+    Parameters
+    ----------
+    first, last : (C,), slice indices, both included.
+    """
+
+    first: npt.NDArray[np.int64]
+    last: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, slices: Mapping[int, LabelSlice], classes: int) -> Extents:
+        """Return the extents of all classes by the ends that count among the marked ones."""
+        first, last = np.full(classes, -1), np.full(classes, np.iinfo(np.int64).max)
+        marked = [(index, end) for index, one in slices.items() for end in one.ends if end.of in one.classes]
+        for index, end in marked:
+            holding = [other for other, one in slices.items() if end.of in one.classes]
+            if end.side is Side.BELOW and index == min(holding):
+                first[end.of] = index
+            if end.side is Side.ABOVE and index == max(holding):
+                last[end.of] = index
+        return cls(first, last)
+
+    def absent(self, indices: Sequence[int]) -> npt.NDArray[np.bool_]:
+        """(B, C), which classes are in none of the given slices; never background."""
+        slices = np.asarray(indices)[:, None]
+        result: npt.NDArray[np.bool_] = (slices < self.first) | (slices > self.last)
+        return result
