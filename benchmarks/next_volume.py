@@ -13,7 +13,7 @@ import argparse
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,6 @@ from variants import BUILD_UP, ours
 from knowsam import jobs
 from knowsam.commands.inputs import read_unlabelled_case
 from knowsam.data.annotation import LabelArray, class_indices
-from knowsam.data.sampling import SliceKey
 from knowsam.training.events import Finished
 from knowsam.training.schedule import Budget
 from knowsam.training.session import TrainingSession
@@ -237,10 +236,9 @@ def _go_on_training(
 ) -> tuple[LabelArray, int]:
     """Train on the corrected slices of a volume; return class indices (N, H, W) of all of it, and the steps."""
     # Corrected predictions are never held out, so that training learns from all of them.
-    corrected = [SliceKey(0, index) for index in task.annotated]
-    session = TrainingSession(
-        [task.case], budget=budget, config=config, seed=seed, start_from=model, machine_made=corrected
-    )
+    slices = {index: replace(one, by_hand=False) for index, one in task.case.annotation.slices.items()}
+    case = replace(task.case, annotation=replace(task.case.annotation, slices=slices))
+    session = TrainingSession([case], budget=budget, config=config, seed=seed, start_from=model)
     steps = [event.steps for event in session.run() if isinstance(event, Finished)]
     return task.slices_first(session.predictor().volume().labels), steps[-1]
 

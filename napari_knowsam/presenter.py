@@ -245,7 +245,7 @@ class Presenter(QObject):
             train.budget(), train.config(), train.teacher(), train.device(), continued=train.continues()
         )
         self._training_display.begin(document, settings.config)
-        self.controller.train(Case(document.volume, annotation), settings, document, document.machine_made)
+        self.controller.train(Case(document.volume, annotation), settings, document)
         self._watch()
 
     def _on_live_toggled(self, live: bool) -> None:
@@ -305,9 +305,8 @@ class Presenter(QObject):
         self._watch()
 
     def _on_slice_annotated(self, label_slice: LabelSlice) -> None:
-        document = self.layers.document
-        if document is not None and self._is_current():
-            self.controller.submit(SliceAnnotated(label_slice, by_hand=document.by_hand(label_slice.index)))
+        if self._is_current():
+            self.controller.submit(SliceAnnotated(label_slice))
         else:
             self._propagate()
         self._document_display.show_soon()

@@ -10,7 +10,6 @@ from weakref import WeakKeyDictionary
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from knowsam.data.sampling import SliceKey
 from knowsam.errors import KnowSAMError
 from knowsam.training.events import (
     Event,
@@ -29,8 +28,6 @@ from knowsam.training.events import (
 from napari_knowsam.training_worker import SessionWorker, TrainingWorker, leave_a_core
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from knowsam.config import Config
     from knowsam.data.case import Case
     from knowsam.document.annotation_document import AnnotationDocument
@@ -120,23 +117,19 @@ class TrainingController(QObject):
         """Tell whether a training of this work can go on where an earlier one ended."""
         return work in self._trained
 
-    def train(
-        self, case: Case, settings: TrainingSettings, work: AnnotationDocument, machine_made: Collection[int] = ()
-    ) -> None:
+    def train(self, case: Case, settings: TrainingSettings, work: AnnotationDocument) -> None:
         """Start a training; it goes on warm where the last one of the same work ended.
 
         Parameters
         ----------
         work : what the case was taken from.
-        machine_made : slices whose labels are accepted or corrected predictions; never held out.
         """
         if self.is_running:
             raise RuntimeError("A training is going on already.")
         self._drop_propagation()
         self._work, self._budget, self._stopped_at_s = work, settings.budget, None
         last = self._trained.get(work) if settings.continued else None
-        keys = [SliceKey(0, index) for index in machine_made]
-        self._worker = TrainingWorker(partial(_make_session, case, settings, last, keys))
+        self._worker = TrainingWorker(partial(_make_session, case, settings, last))
         self._worker.start()
         self._listening.start()
         self._enter(Stage.PREPARING)
@@ -275,9 +268,7 @@ class TrainingController(QObject):
             self.failed.emit(f"Propagation ended with an unexpected error: {error!r}. Painting on starts it again.")
 
 
-def _make_session(
-    case: Case, settings: TrainingSettings, last: Trained | None, machine_made: Collection[SliceKey]
-) -> TrainingSession:
+def _make_session(case: Case, settings: TrainingSettings, last: Trained | None) -> TrainingSession:
     """Build the session, in the thread it will run in: only here is torch needed."""
     leave_a_core()
     from knowsam.jobs import choose_teacher
@@ -292,7 +283,6 @@ def _make_session(
         device=settings.device,
         sam_weights=teacher.weights,
         last=None if last is None else last.continuation,
-        machine_made=machine_made,
     )
 
 

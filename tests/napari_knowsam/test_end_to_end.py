@@ -12,7 +12,6 @@ from gui_robot import PROPAGATING, Robot, plane_of, wait_for_threads
 from qtpy.QtCore import Qt
 
 from knowsam.data.annotation import IGNORE, SliceState
-from knowsam.data.sampling import SliceKey
 from knowsam.io.nifti import read_nifti, read_nifti_labels
 from knowsam.io.sample import sample_folder
 from knowsam.training.propagation_session import PropagationSession
@@ -385,7 +384,7 @@ def test_a_second_training_goes_on_where_the_first_one_ended(robot: Robot) -> No
     robot.wait_until(lambda: robot.is_running and robot.presenter.controller._worker.has_session)
     assert robot.session.plan.earlier is not None
     assert robot.session.plan.earlier.steps == trained.continuation.model.steps
-    assert robot.session.trainer.selection._machine_made == {SliceKey(0, 12)}
+    assert not robot.session.cases[0].annotation.slices[12].by_hand
 
 
 @pytest.mark.parametrize("selected", ["image", "labels"])

@@ -223,7 +223,7 @@ def test_a_second_training_goes_on_unless_the_box_is_unticked(panels: Panels, mo
     lasts: list[Any] = []
     sessions = [panels.session, FakeSession(), FakeSession()]
 
-    def make(_case: Any, _settings: Any, last: Any, _machine_made: Any) -> FakeSession:
+    def make(_case: Any, _settings: Any, last: Any) -> FakeSession:
         lasts.append(last)
         return sessions[len(lasts) - 1]
 
@@ -382,11 +382,11 @@ def test_the_session_hears_who_made_the_labels(training: Panels) -> None:
     training.layers.sync.view.go_to(1)
     training.result.accept_slice_requested.emit()
     heard = training.session.of(SliceAnnotated)[-1]
-    assert (heard.label_slice.index, heard.by_hand) == (1, False)
+    assert (heard.label_slice.index, heard.label_slice.by_hand) == (1, False)
     training.labels.data[2, 1:3, 1:3] = SPLEEN
     training.layers.flush()
     heard = training.session.of(SliceAnnotated)[-1]
-    assert (heard.label_slice.index, heard.by_hand) == (2, True)
+    assert (heard.label_slice.index, heard.label_slice.by_hand) == (2, True)
 
 
 def test_a_mark_reaches_the_session(training: Panels) -> None:

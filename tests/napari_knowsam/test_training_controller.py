@@ -15,7 +15,6 @@ import pytest
 from knowsam.config import Config
 from knowsam.data.annotation import Annotation
 from knowsam.data.case import Case
-from knowsam.data.sampling import SliceKey
 from knowsam.document.annotation_document import AnnotationDocument
 from knowsam.errors import TrainingError
 from knowsam.training.events import (
@@ -40,7 +39,7 @@ from napari_knowsam import training_controller
 from napari_knowsam.training_controller import TrainingController, TrainingSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from pytestqt.qtbot import QtBot
 
@@ -235,7 +234,7 @@ def test_a_second_stop_ends_the_refresh_but_a_double_click_does_not(
     refresh.set()
 
 
-Given = list[tuple[Any, "Sequence[SliceKey]"]]
+Given = list[Any]
 
 
 @pytest.fixture
@@ -243,8 +242,8 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Given:
     """What each session is made from, which ends at once."""
     given: Given = []
 
-    def make(_case: Case, _settings: TrainingSettings, last: Any, machine_made: Sequence[SliceKey]) -> FakeSession:
-        given.append((last, machine_made))
+    def make(_case: Case, _settings: TrainingSettings, last: Any) -> FakeSession:
+        given.append(last)
         session = FakeSession()
         session.submit(Stop())
         return session
@@ -269,7 +268,7 @@ def test_training_goes_on_from_the_last_model_of_the_same_work_only(
     for settings, one in ((SETTINGS, work), (from_scratch, work), (SETTINGS, other), (SETTINGS, work)):
         assert controller.can_continue(one) is bool(given and one is work)
         _run(qtbot, controller, case, settings, one)
-    first, scratch, of_other, again = (last for last, _ in given)
+    first, scratch, of_other, again = given
     assert (first, scratch, of_other) == (None, None, None)
     assert again.continuation.model.steps == 1
 
@@ -285,15 +284,6 @@ def test_what_was_learnt_goes_with_the_work_it_was_learnt_from(
     del passing
     gc.collect()
     assert gone() is None
-
-
-def test_slices_made_by_the_machine_are_named_to_the_session(
-    qtbot: QtBot, case: Case, work: AnnotationDocument, given: Given
-) -> None:
-    controller = TrainingController()
-    controller.train(case, SETTINGS, work, frozenset({4}))
-    qtbot.waitUntil(lambda: not controller.is_running, timeout=30_000)
-    assert given[0][1] == [SliceKey(0, 4)]
 
 
 def test_a_closed_controller_is_forgotten(

@@ -75,6 +75,7 @@ class LabelSlice:
     axis, index : position in the working volume.
     labels : (H, W), class indices, IGNORE where nobody has judged. Copied and made read-only.
     ends : structures that do not go on beyond this slice.
+    by_hand : False if a prediction was accepted or corrected; a score on such a slice would flatter.
 
     Raises
     ------
@@ -86,6 +87,7 @@ class LabelSlice:
     index: int
     labels: LabelArray
     ends: frozenset[End] = frozenset()
+    by_hand: bool = True
 
     def __post_init__(self) -> None:
         given = np.asarray(self.labels)
@@ -112,6 +114,11 @@ class LabelSlice:
     def classes(self) -> frozenset[int]:
         """Indices of the classes that are painted, without background."""
         return frozenset(np.unique(self.labels).tolist()) - {BACKGROUND, IGNORE}
+
+    def says_the_same_as(self, other: LabelSlice) -> bool:
+        """Tell whether nothing was painted, marked or accepted between these two."""
+        same_marks = (self.ends, self.by_hand) == (other.ends, other.by_hand)
+        return same_marks and np.array_equal(self.labels, other.labels)
 
     @property
     def structures(self) -> npt.NDArray[np.bool_]:
@@ -146,6 +153,11 @@ class Annotation:
     def annotated(self) -> tuple[int, ...]:
         """Indices of all judged slices, ascending."""
         return tuple(sorted(self.slices))
+
+    @property
+    def by_hand(self) -> tuple[int, ...]:
+        """Indices of all judged slices of which no label came from a prediction, ascending."""
+        return tuple(index for index in self.annotated if self.slices[index].by_hand)
 
     @property
     def unlabelled(self) -> tuple[int, ...]:

@@ -14,26 +14,24 @@ def choose_holdout(
     minimum: int,
     kept: Collection[int] = (),
     trained: Collection[int] = (),
-    machine_made: Collection[int] = (),
 ) -> tuple[int, ...]:
     """Choose the annotated slices that training never sees.
 
-    One in `every` annotated slices is kept as soon as there are `minimum`. A slice that was held out stays so, one that
-    was trained on never becomes one, and the two end slices are always trained on, since nothing else shows where the
-    structure ends.
+    One in `every` slices annotated by hand is kept as soon as there are `minimum`; on accepted or corrected predictions
+    any score would flatter, so that they leave the hold-out, and training learns from a correction. A slice that was
+    held out stays so, one that was trained on never becomes one, and the two end slices are always trained on, since
+    nothing else shows where the structure ends.
 
     Parameters
     ----------
     kept : slices held out so far.
     trained : slices that training has already seen.
-    machine_made : slices whose labels are accepted or corrected predictions, on which any score would flatter. They are
-        not counted, and leave the hold-out, so that training learns from a correction.
 
     Returns
     -------
     Indices of the held-out slices, ascending.
     """
-    annotated = [index for index in annotation.annotated if index not in machine_made]
+    annotated = annotation.by_hand
     holdout = sorted(set(kept) & set(annotated))
     wanted = len(annotated) // every if len(annotated) >= minimum else 0
     candidates = [

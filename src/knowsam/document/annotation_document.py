@@ -20,6 +20,7 @@ from knowsam.data.annotation import (
     label_values,
     plane_shape,
 )
+from knowsam.data.ends import End
 from knowsam.document.class_list import ClassList
 from knowsam.document.history import History, Step
 from knowsam.document.predictions import PercentArray, Predictions
@@ -103,11 +104,6 @@ class AnnotationDocument:
         return {i: mark for i in sorted(self._slices) if (mark := self._slices[i].mark) is not None}
 
     @property
-    def machine_made(self) -> tuple[int, ...]:
-        """Indices of all judged slices whose labels came from accepting or correcting a prediction, ascending."""
-        return tuple(index for index in self.annotated if self._slices[index].from_prediction)
-
-    @property
     def unpredicted(self) -> int:
         """Number of slices that were neither judged nor predicted."""
         return self.slice_count - len({*self.predictions.indices, *self.annotated})
@@ -144,15 +140,15 @@ class AnnotationDocument:
 
     def label_slice(self, index: int) -> LabelSlice:
         """Return what is known of a slice, in class indices."""
-        return LabelSlice(self.axis, index, self.class_list.indices(self._judged(index)))
+        one = self._slice(index)
+        values = self.class_list.values
+        ends = frozenset(End(values.index(end.of), end.side) for end in one.ends if end.of in values)
+        indices = self.class_list.indices(self._judged(index))
+        return LabelSlice(self.axis, index, indices, ends, by_hand=not one.from_prediction)
 
     def state(self, index: int) -> SliceState:
         """Return how much of a slice was judged."""
         return self._facts_of(index).state
-
-    def by_hand(self, index: int) -> bool:
-        """Return whether a slice was judged, and no label of it came from a prediction."""
-        return self.state(index) is not SliceState.UNLABELLED and not self._slice(index).from_prediction
 
     def states(self) -> list[SliceState]:
         """Return the state of every slice."""
@@ -271,7 +267,7 @@ class AnnotationDocument:
         self._remember("accept", changed)
         for index in changed:
             from_prediction = self._slice(index).from_prediction or self._shows_prediction(index)
-            self._put(index, SliceAnnotation.accepted(self.shown(index), from_prediction))
+            self._put(index, self._slice(index).accepted(self.shown(index), from_prediction))
         return changed
 
     def undo(self) -> tuple[int, ...]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from knowsam.data.annotation import BACKGROUND_CLASS, SliceState
 from knowsam.errors import InputError
+
+if TYPE_CHECKING:
+    from knowsam.data.ends import End
 
 Values = npt.NDArray[np.integer[Any]]
 
@@ -28,19 +31,20 @@ class SliceAnnotation:
     mark : the state the person gave it, if any.
     correction : (H, W), class values of the whole slice, as it was painted over a prediction.
     from_prediction : whether some of what was judged was not drawn but taken from a prediction.
+    ends : structures, by their label values, that do not go on beyond the slice.
     """
 
     painted: Values | None = None
     mark: SliceState | None = None
     correction: Values | None = None
     from_prediction: bool = False
+    ends: frozenset[End] = frozenset()
 
-    @classmethod
-    def accepted(cls, shown: Values, from_prediction: bool) -> SliceAnnotation:
-        """Return the annotation of a slice of which all that is shown (H, W) is taken as painted."""
+    def accepted(self, shown: Values, from_prediction: bool) -> SliceAnnotation:
+        """Return the annotation of the slice if all that is shown of it (H, W) is taken as painted."""
         if (shown != BACKGROUND_CLASS.value).any():
-            return cls(shown, SliceState.COMPLETE, from_prediction=from_prediction)
-        return cls(mark=SliceState.BACKGROUND_ONLY, from_prediction=from_prediction)
+            return SliceAnnotation(shown, SliceState.COMPLETE, from_prediction=from_prediction, ends=self.ends)
+        return SliceAnnotation(mark=SliceState.BACKGROUND_ONLY, from_prediction=from_prediction)
 
     @property
     def is_empty(self) -> bool:
@@ -94,9 +98,10 @@ class SliceAnnotation:
         correction = self.correction
         if correction is not None:
             correction = _replaced(correction, value, BACKGROUND_CLASS.value)
+        without = replace(self, correction=correction, ends=frozenset(end for end in self.ends if end.of != value))
         if self.painted is None:
-            return replace(self, correction=correction)
-        return replace(self, correction=correction)._with_strokes(_replaced(self.painted, value, NOT_PAINTED))
+            return without
+        return without._with_strokes(_replaced(self.painted, value, NOT_PAINTED))
 
     def with_brush(self, old: int, new: int) -> SliceAnnotation:
         """Return the annotation with known background painted with another value."""

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from knowsam.damage import damage_error
 from knowsam.data.annotation import LabelClass, SliceState, plane_shape
+from knowsam.data.ends import End, Side
 from knowsam.document.class_list import ClassList
 from knowsam.document.slice_annotation import NOT_PAINTED, SliceAnnotation, Values
 from knowsam.errors import InputError
@@ -150,6 +151,7 @@ def _packed(snapshot: Snapshot) -> dict[str, npt.NDArray[Any]]:
         "brush_value": snapshot.brush_value,
         "slices": [(index, None if one.mark is None else one.mark.value) for index, one in slices.items()],
         "from_prediction": [index for index, one in slices.items() if one.from_prediction],
+        "ends": [(index, end.of, end.side.value) for index, one in slices.items() for end in one.ends],
         # A damaged list of contents may lack some of them.
         "arrays": sorted([*painted, *corrected]),
     }
@@ -168,11 +170,16 @@ def _unpacked(entries: dict[str, npt.NDArray[Any]], shape: tuple[int, int, int])
         raise ValueError(f"format {about['format']}, shape {about['shape']}")
     if sorted(entries) != about["arrays"]:
         raise ValueError(f"arrays {sorted(entries)}")
+    ends: dict[int, set[End]] = {}
+    # Files of before there were marked ends are read all the same.
+    for index, value, side in about.get("ends", ()):
+        ends.setdefault(int(index), set()).add(End(int(value), Side(side)))
     slices = {}
     for index, mark in about["slices"]:
         state = None if mark is None else SliceState(mark)
         painted, correction = (entries.get(f"{what}_{index}") for what in ("painted", "correction"))
-        slices[int(index)] = SliceAnnotation(painted, state, correction, index in about["from_prediction"])
+        is_predicted, marked = index in about["from_prediction"], frozenset(ends.get(index, ()))
+        slices[int(index)] = SliceAnnotation(painted, state, correction, is_predicted, marked)
     snapshot = Snapshot(
         datetime.fromisoformat(about["taken_at"]),
         shape,
@@ -194,6 +201,7 @@ def _require_sound(snapshot: Snapshot) -> None:
     for index, one in snapshot.slices.items():
         if not 0 <= index < snapshot.shape[snapshot.axis]:
             raise ValueError(f"slice {index}")
+        classes.require_known(np.array([end.of for end in one.ends], int))
         for values in (one.painted, one.correction):
             if values is None:
                 continue

@@ -17,16 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SliceAnnotated:
-    """To the session: a slice was painted or corrected; training takes it in from the next step.
-
-    Parameters
-    ----------
-    by_hand : False if a prediction was accepted or corrected; a score on such a slice would flatter the students.
-    """
+    """To the session: a slice was painted or corrected; training takes it in from the next step."""
 
     label_slice: LabelSlice
     case: int = 0
-    by_hand: bool = True
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ class Intake:
 
     def _annotate(self, message: SliceAnnotated, live: LiveRefresh, until_done: UntilDone) -> Iterator[Event]:
         label_slice = message.label_slice
-        changed = self._trainer.annotate(message.case, label_slice, by_hand=message.by_hand)
+        changed = self._trainer.annotate(message.case, label_slice)
         live.outdate_slices(message.case, changed)
         if self._trainer.windows[message.case].leaves_out(label_slice.structures):
             yield Notice(

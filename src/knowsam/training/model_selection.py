@@ -24,7 +24,6 @@ class ModelSelection:
     Parameters
     ----------
     holdout, trained : of an earlier session that is gone on with.
-    machine_made : slices whose labels are accepted or corrected predictions.
 
     Attributes
     ----------
@@ -39,11 +38,9 @@ class ModelSelection:
         *,
         holdout: Collection[SliceKey] = (),
         trained: Collection[SliceKey] = (),
-        machine_made: Collection[SliceKey] = (),
     ) -> None:
         self.holdout = frozenset(holdout)
         self.trained = frozenset(trained)
-        self._machine_made = frozenset(machine_made)
         self._config = config
         self._interruption = interruption
         self._best_score: float | None = None
@@ -51,10 +48,6 @@ class ModelSelection:
     def note_trained(self, keys: Collection[SliceKey]) -> None:
         """Never hold these slices out any more: training has seen their labels."""
         self.trained |= set(keys)
-
-    def note_origin(self, key: SliceKey, *, by_hand: bool) -> None:
-        """Note who made the labels of a slice."""
-        self._machine_made = self._machine_made - {key} if by_hand else self._machine_made | {key}
 
     def choose(self, cases: Sequence[Case]) -> None:
         """Renew the hold-out after slices were painted."""
@@ -66,7 +59,6 @@ class ModelSelection:
                 minimum=self._config.holdout_minimum,
                 kept=[key.slice_index for key in self.holdout if key.case == number],
                 trained=[key.slice_index for key in self.trained if key.case == number],
-                machine_made=[key.slice_index for key in self._machine_made if key.case == number],
             )
             holdout.update(SliceKey(number, index) for index in chosen)
         if holdout != self.holdout:

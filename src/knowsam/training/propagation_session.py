@@ -143,7 +143,7 @@ class PropagationSession:
             before = before.with_classes(after.classes)
         for index in sorted({*before.slices, *after.slices}):
             one, other = (annotation.slices.get(index) for annotation in (before, after))
-            if one is None or other is None or one.ends != other.ends or not np.array_equal(one.labels, other.labels):
+            if one is None or other is None or not one.says_the_same_as(other):
                 nothing = np.full(after.plane_shape, IGNORE, np.uint8)
                 self.submit(SliceAnnotated(other or LabelSlice(after.axis, index, nothing)))
 

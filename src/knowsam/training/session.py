@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from knowsam.config import Config
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from knowsam.data.case import Case
-    from knowsam.data.sampling import SliceKey
     from knowsam.inference.predictor import Predictor
     from knowsam.models.students import Students
     from knowsam.training.display import Display
@@ -62,7 +61,6 @@ class TrainingSession:
     start_from : a model of other volumes to start from.
     last : what an earlier session of these volumes left; training goes on where that ended, if the settings allow. In
         any case no slice changes sides between validation and training.
-    machine_made : slices whose labels are accepted or corrected predictions; never held out.
 
     Attributes
     ----------
@@ -89,7 +87,6 @@ class TrainingSession:
         sam_weights: Mapping[str, Tensor] | None = None,
         start_from: TrainedModel | None = None,
         last: Continuation | None = None,
-        machine_made: Collection[SliceKey] = (),
     ) -> None:
         require_same_kind(cases)
         if start_from is not None:
@@ -113,7 +110,6 @@ class TrainingSession:
             interruption,
             holdout=() if last is None else last.holdout,
             trained=() if last is None else last.trained,
-            machine_made=machine_made,
         )
         self.trainer = Trainer(
             cases, self.plan, self.config, selection, interruption, seed=seed, sam_weights=sam_weights

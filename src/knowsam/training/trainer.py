@@ -166,7 +166,7 @@ class Trainer:
         """
         return self._prepared.validate(step)
 
-    def annotate(self, number: int, label_slice: LabelSlice, *, by_hand: bool = True) -> list[int]:
+    def annotate(self, number: int, label_slice: LabelSlice) -> list[int]:
         """Take in a painted or corrected slice; call `choose_holdout` after the last one.
 
         Returns
@@ -181,7 +181,6 @@ class Trainer:
         if not 0 <= number < len(self.cases):
             raise InputError(f"Volume {number} was annotated, but there are {len(self.cases)}. Count them from 0.")
         self.cases[number] = self.cases[number].with_slice(label_slice)
-        self.selection.note_origin(SliceKey(number, label_slice.index), by_hand=by_hand)
         self._prepared.forget_score()
         return self.slices.annotate(number, label_slice)
 

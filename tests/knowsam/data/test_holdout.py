@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import numpy as np
 import pytest
@@ -11,12 +11,15 @@ from knowsam.data.annotation import BACKGROUND_CLASS, IGNORE, Annotation, LabelC
 from knowsam.data.holdout import choose_holdout
 
 
-def annotated(indices: Iterable[int], partial: Iterable[int] = (), empty: Iterable[int] = ()) -> Annotation:
-    """Return an annotation with complete, partly labelled and background-only slices."""
+def annotated(
+    indices: Iterable[int], partial: Iterable[int] = (), empty: Iterable[int] = (), accepted: Collection[int] = ()
+) -> Annotation:
+    """Return an annotation with complete, partly labelled and background-only slices, some of accepted predictions."""
     annotation = Annotation((100, 2, 2), 0, (BACKGROUND_CLASS, LabelClass(1, "organ", (9, 9, 9))))
     for labels, those in (([[0, 1]] * 2, indices), ([[IGNORE, 1]] * 2, partial), ([[0, 0]] * 2, empty)):
         for index in those:
-            annotation = annotation.with_slice(LabelSlice(0, index, np.array(labels, dtype=np.uint8)))
+            one = LabelSlice(0, index, np.array(labels, dtype=np.uint8), by_hand=index not in accepted)
+            annotation = annotation.with_slice(one)
     return annotation
 
 
@@ -66,10 +69,9 @@ def test_the_same_slices_give_the_same_holdout() -> None:
 
 
 def test_slices_whose_labels_a_machine_made_are_neither_counted_nor_held_out() -> None:
-    annotation = annotated(range(20))
-    assert choose_holdout(annotation, every=5, minimum=5, machine_made=range(16)) == ()
-    assert choose_holdout(annotation, every=5, minimum=5, machine_made=range(10)) == (13, 17)
+    assert choose_holdout(annotated(range(20), accepted=range(16)), every=5, minimum=5) == ()
+    assert choose_holdout(annotated(range(20), accepted=range(10)), every=5, minimum=5) == (13, 17)
 
 
 def test_a_held_out_slice_that_was_corrected_is_learnt_from() -> None:
-    assert choose_holdout(annotated(range(10)), every=5, minimum=5, kept=[4, 7], machine_made=[4]) == (7,)
+    assert choose_holdout(annotated(range(10), accepted=[4]), every=5, minimum=5, kept=[4, 7]) == (7,)

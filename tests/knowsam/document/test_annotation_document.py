@@ -282,30 +282,29 @@ def test_a_slice_is_by_hand_unless_its_labels_came_from_a_prediction(document: A
     document.mark(4, SliceState.PARTIAL)
     document.accept((1,))
     document.correct({index: plane(SPLEEN) for index in (0, 2, 3, 4)})
-    assert [index for index in range(6) if document.by_hand(index)] == [0, 3]
-    assert document.machine_made == (1, 2, 4)
+    assert document.annotation().by_hand == (0, 3)
+    assert document.annotated == (0, 1, 2, 3, 4)
     document.accept(range(6))
-    assert [index for index in range(6) if document.by_hand(index)] == [0, 3]
+    assert document.annotation().by_hand == (0, 3)
 
 
 def test_painting_on_an_accepted_slice_does_not_make_it_one_by_hand(document: AnnotationDocument) -> None:
     predict(document, SLICE, 1)
     document.accept((SLICE,))
     document.paint({SLICE: plane(SPLEEN)})
-    assert not document.by_hand(SLICE)
+    assert not document.label_slice(SLICE).by_hand
     document.paint({SLICE: plane()})
-    assert document.machine_made == ()
     document.paint({SLICE: plane(SPLEEN)})
-    assert document.by_hand(SLICE)
+    assert document.label_slice(SLICE).by_hand
 
 
 def test_an_accepted_slice_of_background_that_is_marked_anew_is_by_hand(document: AnnotationDocument) -> None:
     predict(document, SLICE, 0)
     document.accept((SLICE,))
-    assert document.machine_made == (SLICE,)
+    assert not document.label_slice(SLICE).by_hand
     document.mark(SLICE, SliceState.PARTIAL)
     document.mark(SLICE, SliceState.BACKGROUND_ONLY)
-    assert document.by_hand(SLICE)
+    assert document.label_slice(SLICE).by_hand
 
 
 def test_a_correction_that_was_rubbed_out_leaves_strokes_by_hand(document: AnnotationDocument) -> None:
@@ -314,21 +313,21 @@ def test_a_correction_that_was_rubbed_out_leaves_strokes_by_hand(document: Annot
     document.mark(SLICE, SliceState.PARTIAL)
     shown = document.shown(SLICE)
     document.correct({SLICE: full(SPLEEN)})
-    assert not document.by_hand(SLICE)
+    assert not document.label_slice(SLICE).by_hand
     document.correct({SLICE: shown})
-    assert document.by_hand(SLICE)
+    assert document.label_slice(SLICE).by_hand
 
 
 def test_undo_and_redo_know_which_slices_are_by_hand(document: AnnotationDocument) -> None:
     predict(document, SLICE, 1)
     document.accept((SLICE,))
     document.undo()
-    assert document.machine_made == ()
+    assert document.label_slice(SLICE).by_hand
     document.redo()
-    assert document.machine_made == (SLICE,)
+    assert not document.label_slice(SLICE).by_hand
     document.paint({SLICE: plane()})
     document.undo()
-    assert document.machine_made == (SLICE,)
+    assert not document.label_slice(SLICE).by_hand
 
 
 def test_slices_neither_judged_nor_predicted_are_counted(document: AnnotationDocument) -> None:

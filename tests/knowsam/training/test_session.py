@@ -627,7 +627,7 @@ def test_a_held_out_slice_that_is_corrected_on_a_prediction_is_learnt_from(
     events = session.run()
     until(events, StepDone)
     (held_out,) = session.trainer.selection.holdout
-    session.submit(SliceAnnotated(case.annotation.slices[held_out.slice_index], by_hand=by_hand))
+    session.submit(SliceAnnotated(replace(case.annotation.slices[held_out.slice_index], by_hand=by_hand)))
     list(events)
     assert (held_out in session.trainer.selection.holdout) == by_hand
     assert (held_out in session.trainer.selection.trained) != by_hand
@@ -637,7 +637,7 @@ def test_slices_of_accepted_predictions_are_never_held_out(
     ball: Volume, ball_labels: LabelArray, quick_config: Config, batches: list[Batch]
 ) -> None:
     case = many_slices(ball, ball_labels)
-    made = [SliceKey(0, index) for index in case.annotation.annotated]
-    session = session_of(case, config=quick_config, machine_made=made)
+    accepted = {index: replace(one, by_hand=False) for index, one in case.annotation.slices.items()}
+    session = session_of(replace(case, annotation=replace(case.annotation, slices=accepted)), config=quick_config)
     list(session.run())
     assert session.trainer.selection.holdout == frozenset()
