@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from knowsam.data.volume import Volume
     from knowsam.data.window import Window
+    from knowsam.training.dice_estimate import DiceEstimate
     from knowsam.training.schedule import Budget
     from knowsam.training.trained_model import TrainedModel
 
@@ -73,11 +74,13 @@ class Segmentation:
     labels : (Z, Y, X), the label values that files hold, in the working orientation.
     prediction : class indices as predicted, before clean-up, with both uncertainties.
     model : what was learnt; None without training.
+    estimate : of the Dice between annotated slices; None if too few of them lie between others.
     """
 
     labels: np.ndarray
     prediction: VolumePrediction
     model: TrainedModel | None
+    estimate: DiceEstimate | None
 
 
 @dataclass(frozen=True)
@@ -163,12 +166,14 @@ def segment(
     )
     with timer.phase("prediction"), session.threads:
         prediction = session.predictor().volume()
+        session.trainer.display.measure(0)
     with timer.phase("clean-up"):
         indices = prediction.labels
         if session.config.prediction.whole_plane:
             indices = with_surroundings(indices, session)
         indices = _finished(indices, session.cases[0], session.trainer.windows[0], session.config.prediction)
-    return Segmentation(label_values(indices, annotation.classes), prediction, session.model())
+    estimate = session.trainer.display.shown(0).estimate
+    return Segmentation(label_values(indices, annotation.classes), prediction, session.model(), estimate)
 
 
 def _propagated(case: Case, config: Config, device: str, timer: PhaseTimer) -> Segmentation:
@@ -190,9 +195,10 @@ def _propagated(case: Case, config: Config, device: str, timer: PhaseTimer) -> S
                 "fewer. Paint one more, or train for longer than 0."
             )
         prediction = display.predictor(0).volume()
+        display.measure(0)
     with timer.phase("clean-up"):
         indices = _finished(prediction.labels, case, windows[0], config.prediction)
-    return Segmentation(label_values(indices, case.annotation.classes), prediction, None)
+    return Segmentation(label_values(indices, case.annotation.classes), prediction, None, display.shown(0).estimate)
 
 
 def _finished(indices: LabelArray, case: Case, window: Window, config: PredictionConfig) -> LabelArray:

@@ -14,6 +14,7 @@ from knowsam.errors import ConfigError
 from knowsam.io.labels import write_labels
 from knowsam.options import chosen_config
 from knowsam.report import Report
+from knowsam.training.dice_estimate import in_words
 from knowsam.training.trained_model import load_model
 
 if TYPE_CHECKING:
@@ -75,5 +76,7 @@ def _save(result: jobs.Segmentation, case: Case, options: Namespace) -> None:
     classes, overwrite = case.annotation.classes, options.overwrite
     mask = saved(options.output, lambda path: write_labels(path, labels, grid, classes, overwrite=overwrite))
     logger.info("Mask: %s", mask)
+    if result.estimate is not None:
+        logger.info("%s", in_words(result.estimate, classes))
     if options.save_model is not None and result.model is not None:
         save_trained(result.model, options.save_model, overwrite=overwrite)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from knowsam.data.annotation import class_sources
 from knowsam.inference.predictor import Predictor
+from knowsam.training.dice_estimate import estimated_dice
 from knowsam.training.events import Shown, Source
 
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from knowsam.data.case import Case
     from knowsam.inference.ensemble import EnsembleWeight
     from knowsam.models.students import Students
+    from knowsam.training.dice_estimate import DiceEstimate
     from knowsam.training.network_volumes import NetworkVolumes
 
 
@@ -31,6 +34,7 @@ class Display:
     weight : of the students where labels are propagated; None gives them none.
     has_learnt : whether the students know anything.
     dice : held-out Dice of what is shown, see `Shown`.
+    estimates : of the Dice in each volume, by its number, as far as `measure` was asked for them.
     version : grows whenever other students, weights, planes or classes make all predictions outdated.
     """
 
@@ -45,6 +49,7 @@ class Display:
         self.weight: EnsembleWeight | None = None
         self.has_learnt = False
         self.dice: float | None = None
+        self.estimates: dict[int, DiceEstimate | None] = {}
         self.version = 0
 
     def show_students(self, weight: EnsembleWeight | None, dice: float | None) -> None:
@@ -81,6 +86,7 @@ class Display:
     def turn_to(self, volumes: NetworkVolumes) -> None:
         """Predict on other planes, or other classes, from now on."""
         self.volumes, self.dice = volumes, None
+        self.estimates.clear()
         self.version += 1
 
     def can_predict(self, case: int) -> bool:
@@ -100,10 +106,20 @@ class Display:
             self.cases[case].annotation.extents,
         )
 
+    def measure(self, case: int) -> None:
+        """Estimate the Dice in a volume by the annotation as it is now."""
+        propagation = self.volumes.propagations[case]
+        if propagation is None or not propagation.can_propagate:
+            self.estimates[case] = None
+            return
+        left_out = replace(self.predictor(case), propagate=propagation.for_estimate, weight=None)
+        self.estimates[case] = estimated_dice(left_out, self.cases[case].annotation)
+
     def shown(self, case: int) -> Shown:
         """Say what predictions of a volume are made of."""
         if not self.volumes.can_propagate(case):
             return Shown(Source.STUDENTS, 1.0, self.dice)
+        estimate = self.estimates.get(case)
         if self.weight is None:
-            return Shown(Source.PROPAGATION, 0.0, self.dice)
-        return Shown(Source.ENSEMBLE, self.weight.limit, self.dice)
+            return Shown(Source.PROPAGATION, 0.0, self.dice, estimate)
+        return Shown(Source.ENSEMBLE, self.weight.limit, self.dice, estimate)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from knowsam.data.annotation import LabelArray, LabelClass, LabelSlice
+    from knowsam.training.dice_estimate import DiceEstimate
     from knowsam.training.plan import TrainingPlan
     from knowsam.training.step import StepLosses
 
@@ -126,11 +127,13 @@ class Shown:
     student_weight : largest weight of the students in any slice, in [0, 1].
     dice : of just this on the held-out slices, mean over the foreground classes that occur there; None if nothing is
         held out, or something has changed since it was measured.
+    estimate : of the Dice between annotated slices; None if there is none, or something has changed since.
     """
 
     source: Source
     student_weight: float
     dice: float | None = None
+    estimate: DiceEstimate | None = None
 
 
 @dataclass(frozen=True)

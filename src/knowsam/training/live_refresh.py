@@ -66,6 +66,7 @@ class LiveRefresh:
     def outdate_slices(self, case: int, indices: Sequence[int]) -> None:
         """Note that other labels are propagated to some slices, as urgent as if they had never been predicted."""
         self._made_by[case][list(indices)] = _URGENT
+        self.display.estimates.pop(case, None)
 
     @property
     def has_urgent(self) -> bool:
@@ -98,7 +99,7 @@ class LiveRefresh:
             yield self.some()
 
     def some(self) -> PredictionReady:
-        """Refresh the most urgent slices, as many as can be done in a moment."""
+        """Refresh the most urgent slices, as many as can be done in a moment; after the last one, measure anew."""
         assert self._case is not None
         started = time.monotonic()
         limit = 1 if self.watched_is_outdated else max(1, int(_PATIENCE_S / self._slice_s))
@@ -110,6 +111,8 @@ class LiveRefresh:
         # Clocks that tick slowly may show no time at all.
         self._slice_s = max(seconds / len(chosen), _SHORTEST_S)
         self._credit_s -= seconds
+        if self._case not in self.display.estimates and not self.has_urgent:
+            self.display.measure(self._case)
         shown, self._shown_case = self.display.shown(self._case), self._case
         return PredictionReady(self._case, predicted, self.display.classes, self.outdated, shown)
 

@@ -77,6 +77,7 @@ class VolumePropagation:
         )
         refiner = None if propagator is None else Refiner(propagator, EvidenceSource(planes, slice_px))
         self._displayed = RefinedPropagation(self._from_all, refiner, own=True)
+        self._left_out = RefinedPropagation(self._from_all, refiner, own=False)
         self._validated = RefinedPropagation(self._from_training, refiner, own=False)
         self._label_slices: dict[int, LabelSlice] = {}
         self._outlines: dict[int, Outline] = {}
@@ -112,6 +113,10 @@ class VolumePropagation:
     def for_display(self, indices: Sequence[int]) -> PropagatedLabels | None:
         """Return what is known of slices, an annotated one's own labels included; None if nothing is."""
         return self._displayed.at(indices) if self.can_propagate else None
+
+    def for_estimate(self, indices: Sequence[int]) -> PropagatedLabels | None:
+        """Return what is propagated to slices, to an annotated one as if it were not; None if nothing is."""
+        return self._left_out.at(indices) if _can_be_asked(self._from_all) else None
 
     def for_training(self, indices: Sequence[int]) -> PropagatedLabels | None:
         """Return what is propagated from other slices that training may see; None if nothing is."""
@@ -174,6 +179,7 @@ class VolumePropagation:
         is_whole = len(self._outlines) == self._slices
         changed = self._from_all.update({} if is_whole else self._outlines, self._extents)
         self._displayed.forget(changed)
+        self._left_out.forget(changed)
         # With the second annotated slice there is something to say of all others, and without it nothing.
         return changed if self.can_propagate == could_propagate else list(range(self._slices))
 
