@@ -61,7 +61,15 @@ class PropagatedLabels(NamedTuple):
 
         Were the errors of both sides independent and proportional to their distance, their disagreement would tell.
         """
-        disagreement = 1 - slice_dice(self.lower.argmax(dim=1), self.upper.argmax(dim=1), self.lower.shape[1])
+        dice = slice_dice(self.lower.argmax(dim=1), self.upper.argmax(dim=1), self.lower.shape[1])
+        return self._expected_error(1 - dice)
+
+    def expected_error_of(self, number: int) -> Tensor:
+        """Return how wrong the blend probably is in one class, (B,), see `expected_error`."""
+        lower, upper = (side.argmax(dim=1) == number for side in (self.lower, self.upper))
+        return self._expected_error(1 - slice_dice(lower, upper, 2)).flatten()
+
+    def _expected_error(self, disagreement: Tensor) -> Tensor:
         near, far = self.position, 1 - self.position
         expected = disagreement.view(-1, 1, 1, 1) * math.sqrt(2) * near * far / (near**2 + far**2).sqrt()
         return torch.where(self.is_one_sided, torch.ones_like(expected), expected)

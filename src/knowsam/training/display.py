@@ -113,7 +113,7 @@ class Display:
             self.estimates[case] = None
             return
         left_out = replace(self.predictor(case), propagate=propagation.for_estimate, weight=None)
-        self.estimates[case] = estimated_dice(left_out, self.cases[case].annotation)
+        self.estimates[case] = estimated_dice(left_out, propagation.for_display, self.cases[case].annotation)
 
     def shown(self, case: int) -> Shown:
         """Say what predictions of a volume are made of."""

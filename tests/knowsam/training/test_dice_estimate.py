@@ -1,4 +1,4 @@
-"""Each painted slice is predicted from the others, and what is said of the rest is more certain than that."""
+"""What is said of slices that nobody has painted, and when nothing is."""
 
 from __future__ import annotations
 
@@ -7,14 +7,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import torch
 
 from knowsam import jobs
 from knowsam.data.annotation import BACKGROUND_CLASS, IGNORE, Annotation, LabelArray, LabelClass, LabelSlice
 from knowsam.inference.metrics import dice_score
-from knowsam.training.dice_estimate import ERROR_RATIO, DiceEstimate, estimated_dice, in_words, judged_slices
+from knowsam.propagation.propagated_labels import PropagatedLabels
+from knowsam.training.dice_estimate import (
+    EXPECTED_SHARE,
+    JUDGED_SHARE,
+    DiceEstimate,
+    estimated_dice,
+    in_words,
+    judged_slices,
+)
 from knowsam.training.schedule import Budget
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from knowsam.config import Config
     from knowsam.data.volume import Volume
 
@@ -48,22 +59,46 @@ def annotation(*indices: int, labels: LabelArray, classes: tuple[LabelClass, ...
     return painted
 
 
-def test_the_error_of_painted_slices_is_scaled_to_that_of_the_nearer_others() -> None:
-    painted = annotation(1, 4, 7, 9, 12, labels=plane(1, 1, 1, 1))
-    estimate = estimated_dice(Says(plane(1, 1, 1)), painted)  # type: ignore[arg-type]
-    assert estimate is not None
-    assert estimate.slices == 3
-    assert estimate.mean == pytest.approx(1 - ERROR_RATIO * (1 - 6 / 7))
+def propagated(lower: LabelArray, upper: LabelArray, classes: int) -> Callable[[Sequence[int]], PropagatedLabels]:
+    """Propagate the same labels from both sides to every slice, halfway between them."""
+    one, other = (
+        torch.from_numpy(np.stack([np.where(labels == number, 9.0, -9.0) for number in range(classes)])).float()
+        for labels in (lower, upper)
+    )
+
+    def at(indices: Sequence[int]) -> PropagatedLabels:
+        count = len(indices)
+        both = (side.expand(count, *side.shape) for side in (one, other))
+        return PropagatedLabels(*both, torch.full((count, 1, 1, 1), 0.5), torch.full((count, 1, 1, 1), 2.0), 1.0)
+
+    return at
 
 
-def test_where_painted_slices_are_hardly_found_nothing_is_said() -> None:
-    painted = annotation(1, 4, 7, 9, 12, labels=plane(1, 1, 2, 2), classes=(LIVER, SPLEEN))
-    estimate = estimated_dice(Says(plane(1, 1)), painted)  # type: ignore[arg-type]
+def estimate_of(found: LabelArray, sides: tuple[LabelArray, LabelArray], painted: Annotation) -> DiceEstimate | None:
+    return estimated_dice(Says(found), propagated(*sides, len(painted.classes)), painted)  # type: ignore[arg-type]
+
+
+def test_painted_slices_and_the_contradiction_of_both_sides_have_their_share() -> None:
+    painted = annotation(1, 4, 7, 9, 12, labels=plane(*[1] * 8))
+    whole, most = plane(*[1] * 8), plane(*[1] * 7)
+    judged = estimate_of(most, (whole, whole), painted)
+    assert judged is not None
+    assert judged.slices == 3
+    assert judged.mean == pytest.approx(1 - JUDGED_SHARE * (1 - 14 / 15))
+    expected = estimate_of(whole, (most, whole), painted)
+    assert expected is not None
+    assert expected.mean == pytest.approx(1 - EXPECTED_SHARE * (1 - 14 / 15) / 2, abs=1e-6)
+
+
+def test_where_much_is_probably_wrong_nothing_is_said() -> None:
+    both = plane(1, 1, 2, 2)
+    painted = annotation(1, 4, 7, 9, 12, labels=both, classes=(LIVER, SPLEEN))
+    estimate = estimate_of(plane(1, 1), (both, both), painted)
     assert estimate is not None
     assert estimate.by_class == (1.0, None)
     assert estimate.mean is None
     assert in_words(estimate, painted.classes).startswith(
-        "Probable Dice between the painted slices: liver 1.00, spleen cannot be told (each of 3 painted slices"
+        "Probable Dice between the painted slices: liver 1.00, spleen cannot be told (judged by 3 painted slices"
     )
 
 
@@ -72,7 +107,11 @@ def test_only_slices_that_were_painted_whole_and_by_hand_between_others_are_judg
     painted = painted.with_slice(replace(painted.slices[7], by_hand=False))
     painted = painted.with_slice(LabelSlice(0, 9, plane(1, IGNORE)))
     assert judged_slices(painted) == [4, 12]
-    assert estimated_dice(Says(plane(1)), painted) is None  # type: ignore[arg-type]
+    assert estimate_of(plane(1), (plane(1), plane(1)), painted) is None
+
+
+def test_where_no_slice_is_left_between_painted_ones_nothing_is_said() -> None:
+    assert estimate_of(plane(1), (plane(1), plane(1)), annotation(*range(3, 9), labels=plane(1))) is None
 
 
 @pytest.mark.parametrize("budget", [Budget(steps=0), Budget(steps=2)])
