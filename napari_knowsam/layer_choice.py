@@ -120,15 +120,15 @@ class LayerChoice:
         if sync is None:
             self.signals.problem.emit("There is no image to label. Open an image file or a DICOM folder first.")
             return
-        if sync.labels is None:
+        if sync.layers.labels is None:
             sync.restore_labels()
             self.signals.document_changed.emit()
         else:
             document = sync.document
             self._choose(self._images.with_new_labels(sync.image, document.volume, document.axis))
-        if self.sync is not None and self.sync.labels is not None:
-            self._viewer.layers.selection.active = self.sync.labels.layer
-            self.sync.labels.layer.mode = "paint"
+        if self.sync is not None and self.sync.layers.labels is not None:
+            self._viewer.layers.selection.active = self.sync.layers.labels.layer
+            self.sync.layers.labels.layer.mode = "paint"
 
     def choose_axis(self, axis: int) -> None:
         """Annotate along another axis while nothing was annotated along the present one; predictions are dropped.
@@ -148,12 +148,12 @@ class LayerChoice:
                 f"What you painted was painted in {PLANES[document.axis]} slices. "
                 'Make new labels ("New") to paint in another plane.'
             )
-        elif sync.labels is None:
+        elif sync.layers.labels is None:
             self.signals.problem.emit(
                 'The labels layer was removed. Press "New" to get it back before you change the plane.'
             )
         else:
-            self._choose(self._images.begin(sync.image, sync.labels.layer, document.volume, axis))
+            self._choose(self._images.begin(sync.image, sync.layers.labels.layer, document.volume, axis))
             self._images.end(sync)
             self.signals.document_changed.emit()
 
@@ -161,19 +161,19 @@ class LayerChoice:
         """Show or hide the prediction layer."""
         self.looks.is_live = visible
         if self.sync is not None:
-            self.sync.show_live()
+            self.sync.layers.show_live()
 
     def set_opacity(self, opacity: float) -> None:
         """Show the prediction layer more or less clearly, from 0 to 1."""
         self.looks.opacity = opacity
         if self.sync is not None:
-            self.sync.show_opacity()
+            self.sync.layers.show_opacity()
 
     def set_uncertainty_visible(self, visible: bool) -> None:
         """Show or hide how sure the prediction is."""
         self.looks.is_uncertainty_visible = visible
         if self.sync is not None:
-            self.sync.show_uncertainty()
+            self.sync.layers.show_uncertainty()
 
     def set_training(self, is_training: bool) -> None:
         """Tell whether training runs; meanwhile a new slice counts as partly painted until it is left."""
@@ -190,14 +190,14 @@ class LayerChoice:
             self._images.put_first(sync)
             self.sync = sync
             if before is not None and before.image is sync.image:
-                before.hand_over(sync)
+                sync.layers.take_results_of(before.layers)
             sync.set_training(self._is_training)
             sync.choose()
         self._emit_names()
         self.signals.document_changed.emit()
         self.signals.class_selected.emit(sync.selected_value)
         notices = sync.take_notices()
-        if sync.labels is None:
+        if sync.layers.labels is None:
             notices += (_labels_are_gone(sync),)
         if notices:
             self.signals.problem.emit(" ".join(notices))
@@ -210,7 +210,7 @@ class LayerChoice:
     def _emit_names(self) -> None:
         sync = self.sync
         self.signals.images_changed.emit(self._images.names(Image), None if sync is None else sync.image.name)
-        chosen = None if sync is None or sync.labels is None else sync.labels.layer.name
+        chosen = None if sync is None or sync.layers.labels is None else sync.layers.labels.layer.name
         self.signals.labels_changed.emit(self._images.names(Labels), chosen)
 
     def _on_dims_changed(self) -> None:
@@ -225,7 +225,7 @@ class LayerChoice:
     def _on_layer_removed(self, event: Any) -> None:
         layer, is_image_gone = event.value, False
         for sync in (sync for sync in self._images if layer in sync.layers):
-            was_labels = sync.labels is not None and layer is sync.labels.layer
+            was_labels = sync.layers.labels is not None and layer is sync.layers.labels.layer
             sync.take_removed(layer)
             if layer is sync.image:
                 self._end(sync)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject
 
-from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass, SliceState
+from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass
 from knowsam.errors import InputError
-from napari_knowsam import new_layers
+from napari_knowsam.image_layers import ImageLayers
 from napari_knowsam.paint_layer import PaintLayer
 from napari_knowsam.painted_layer import opened_document
-from napari_knowsam.redraw import Redraw
 from napari_knowsam.slice_view import SliceView
+from napari_knowsam.strokes import Strokes
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
@@ -61,12 +61,8 @@ class LayerSync(QObject):
         axis: int | None = None,
     ) -> None:
         super().__init__(signals)
-        self._viewer, self._signals, self._looks = viewer, signals, looks
+        self._signals = signals
         self.image = image
-        self.labels: PaintLayer | None = None
-        self.prediction: PaintLayer | None = None
-        self.uncertainty: Redraw | None = None
-        self.is_training = False
         self.is_chosen = False
         self.selected_value = BACKGROUND_CLASS.value
         self._unreported: set[int] = set()
@@ -74,14 +70,10 @@ class LayerSync(QObject):
         self.document, painting = opened_document(labels, volume, axis)
         self.plane_question, self._notices = painting.question, painting.notices
         self.view = SliceView(viewer, image, self.document.axis)
+        self._strokes = Strokes(self.document, self.view)
+        self.layers = ImageLayers(viewer, image, self.document, self.view, looks, self._watched, self)
         self._shown_index = self.view.index
         self._take_labels(labels)
-
-    @property
-    def layers(self) -> tuple[Layer, ...]:
-        """All layers there are at the moment."""
-        ours = (self.labels, self.prediction, self.uncertainty)
-        return (self.image, *(one.layer for one in ours if one is not None))
 
     def take_notices(self) -> tuple[str, ...]:
         """Return what is to be known of the labels: each notice once, the question of their plane while it is open."""
@@ -96,11 +88,7 @@ class LayerSync(QObject):
         missed, self._unreported = self._unreported, set()
         if missed:
             self._report(sorted(missed))
-        self.show_opacity()
-        # Of an image without results, there is nothing to be seen yet.
-        if self.prediction is not None or self.document.predictions.indices:
-            self.show_live()
-            self.show_uncertainty()
+        self.layers.show_looks()
         self._shown_index = self.view.index
         self.view.come_into_view()
 
@@ -110,67 +98,23 @@ class LayerSync(QObject):
         self.is_chosen = False
 
     def set_training(self, is_training: bool) -> None:
-        """Tell whether training runs; meanwhile a new slice counts as partly painted until it is left."""
-        self.is_training = is_training
+        """Tell whether training runs; meanwhile a slice painted afresh counts as partly painted until it is left."""
+        self._strokes.is_training = is_training
         if not is_training:
             self._end_open_slice()
 
-    def drop(self, layer: Layer) -> None:
-        """Let go of a layer that is no longer in the viewer; what was painted on it stays in the document."""
-        for name in ("labels", "prediction", "uncertainty"):
-            ours: PaintLayer | Redraw | None = getattr(self, name)
-            if ours is not None and ours.layer is layer:
-                ours.close()
-                setattr(self, name, None)
+    def restore_labels(self) -> None:
+        """Make a new layer of what was painted, and paint on it from now on."""
+        self.layers.add_labels(self._strokes.on_labels)
 
     def close(self) -> None:
         """Let go of all layers."""
-        for layer in self.layers:
-            self.drop(layer)
-
-    def hand_over(self, other: LayerSync) -> None:
-        """Let the document of the same image with other labels be shown on the layers of results."""
-        prediction, uncertainty = self.prediction, self.uncertainty
-        if prediction is not None:
-            self.drop(prediction.layer)
-            other.prediction = other._watched(prediction.layer, other.document.shown)
-            other.prediction.fill(other.document.mask())
-        if uncertainty is not None:
-            self.drop(uncertainty.layer)
-            uncertainty.layer.data = other.document.predictions.uncertainty
-            other.uncertainty = Redraw(uncertainty.layer, other.view, other)
-
-    def restore_labels(self) -> None:
-        """Make a new layer of what was painted, and paint on it from now on."""
-        labels = new_layers.painted_labels(self.image, self.document)
-        self._take_labels(labels)
-        new_layers.insert_quietly(self._viewer, labels, len(self._viewer.layers))
-
-    def show_live(self) -> None:
-        """Show or hide the prediction layer."""
-        if self.prediction is not None:
-            self.prediction.layer.visible = self._looks.is_live
-        elif self._looks.is_live and self.document.has_results:
-            self._add_prediction()
-
-    def show_opacity(self) -> None:
-        """Show the prediction layer more or less clearly."""
-        if self.prediction is not None:
-            self.prediction.layer.opacity = self._looks.opacity
-
-    def show_uncertainty(self) -> None:
-        """Show or hide how sure the prediction is."""
-        if self.uncertainty is not None:
-            self.uncertainty.layer.visible = self._looks.is_uncertainty_visible
-        elif self._looks.is_uncertainty_visible:
-            layer = new_layers.uncertainty_layer(self.image, self.document)
-            self.uncertainty = Redraw(layer, self.view, self)
-            self._insert_above_image(layer)
+        self.layers.close()
 
     def select_class(self, value: int) -> None:
         """Let both layers paint a class, or the background brush."""
         is_new, self.selected_value = value != self.selected_value, value
-        for layer in self._paint_layers:
+        for layer in self.layers.to_paint_on:
             layer.select_class(value)
         if is_new:
             self._tell(self._signals.class_selected, value)
@@ -209,8 +153,6 @@ class LayerSync(QObject):
         if self.document.classes != classes:
             self._follow_classes(classes)
             self._tell(self._signals.classes_changed, self.document.classes)
-        if self.labels is not None:
-            self.labels.update(changed)
         self._show_slices(changed)
         self._report(changed)
 
@@ -224,28 +166,27 @@ class LayerSync(QObject):
         predictions : index, (H, W) indices of the classes of the document, (H, W) uncertainty in percent.
         """
         by_index = {prediction[0]: prediction for prediction in predictions}
-        if self.prediction is not None:
-            if self.prediction.is_pressed:
-                self._held |= {index: one for index, one in by_index.items() if self.view.shows(index)}
-                by_index = {index: one for index, one in by_index.items() if not self.view.shows(index)}
-            # Painted a moment ago, and perhaps not yet taken over: a prediction must not wipe it out.
-            self._commit_layer(self.prediction, by_index)
+        if self.layers.is_pressed:
+            self._held |= {index: one for index, one in by_index.items() if self.view.shows(index)}
+            by_index = {index: one for index, one in by_index.items() if not self.view.shows(index)}
+        # Painted a moment ago, and perhaps not yet taken over: a prediction must not wipe it out.
+        self._commit(by_index)
         for index, labels, uncertainty in by_index.values():
             self.document.predict(index, labels, uncertainty)
         self._show_slices(by_index)
-        if self.is_chosen and self.prediction is None:
-            self._add_prediction()
+        if self.is_chosen and self.layers.prediction is None:
+            self.layers.add_prediction()
 
     def forget_predictions(self) -> None:
         """Take all predictions off the screen; what a person painted on them stays."""
-        self._commit()
+        self._commit(self.document.predictions.indices)
         self._held.clear()
         self._show_slices(self.document.forget_predictions())
 
     def take_removed(self, layer: Layer) -> None:
         """Take over what was painted on a layer that was just removed from the viewer, and let go of it."""
-        self._commit()
-        self.drop(layer)
+        self._commit(range(self.document.slice_count))
+        self.layers.drop(layer)
 
     def flush(self) -> None:
         """Take over at once whatever was painted, in any slice and in any way, even by a script that told nobody."""
@@ -255,18 +196,14 @@ class LayerSync(QObject):
     def on_view_changed(self) -> None:
         """Take over what was painted in the slice that was on the screen until now."""
         left, self._shown_index = self._shown_index, self.view.index
-        self._commit((left,))
-        for layer in self._paint_layers:
+        for layer in self.layers.to_paint_on:
             layer.end_stroke()
+        self._commit((left,))
         if self.document.open_index != self._shown_index:
             self._end_open_slice()
         self._apply_held()
         if self._shown_index != left:
             self._tell(self._signals.looked_at, self._shown_index)
-
-    @property
-    def _paint_layers(self) -> tuple[PaintLayer, ...]:
-        return tuple(layer for layer in (self.labels, self.prediction) if layer is not None)
 
     def _tell(self, signal: Any, *values: object) -> None:
         """Emit a signal, all of which are about the chosen image."""
@@ -284,13 +221,16 @@ class LayerSync(QObject):
 
     def _commit(self, also: Iterable[int] = ()) -> None:
         """Take over what was painted since the last time; `also` names slices to compare in any case."""
-        for layer in self._paint_layers:
-            self._commit_layer(layer, {*layer.take(), *also})
+        for layer in self.layers.to_paint_on:
+            touched = {*layer.take(), *also}
+            self._commit_layer(layer, touched)
+            if layer is self.layers.labels and self._strokes.corrected_index in touched and not layer.is_pressed:
+                self._correct_on_labels(None)
 
     def _commit_layer(self, layer: PaintLayer, indices: Iterable[int]) -> None:
         misfit = layer.misfit
         if misfit is not None:
-            self.drop(layer.layer)
+            self.layers.drop(layer.layer)
             self._tell(self._signals.layer_dropped)
             self._tell(self._signals.problem, misfit)
             return
@@ -299,9 +239,8 @@ class LayerSync(QObject):
             return
         try:
             self._learn_classes(changed)
-            if layer is self.labels:
-                self._open_slice(changed)
-                judged = self.document.paint(changed)
+            if layer is self.layers.labels:
+                judged = self._strokes.paint(changed, over_prediction=self.layers.is_prediction_seen)
             else:
                 judged = self.document.correct(changed)
         except InputError as error:
@@ -311,25 +250,22 @@ class LayerSync(QObject):
         if judged:
             self._report(judged)
 
+    def _correct_on_labels(self, index: int | None) -> None:
+        """Let the labels layer hold all that is shown of a slice, and of the one before what is painted again."""
+        before, self._strokes.corrected_index = self._strokes.corrected_index, index
+        self.layers.update(one for one in (before, index) if one is not None)
+
     def _learn_classes(self, planes: Mapping[int, Values]) -> None:
         values = set().union(*(np.unique(plane).tolist() for plane in planes.values()))
         if self.document.class_list.ensure(values):
             self._show_classes()
             self._tell(self._signals.classes_changed, self.document.classes)
 
-    def _open_slice(self, changed: Mapping[int, Values]) -> None:
-        """Nobody has judged what lies round the first stroke in a slice, until the slice is left."""
-        current = self.view.index
-        is_first = current in changed and self.document.state(current) is SliceState.UNLABELLED
-        if self.is_training and is_first and not self.view.is_across:
-            self.document.open_index = current
-
     def _end_open_slice(self) -> None:
-        """Count the slice that is being painted as every other one."""
-        index, self.document.open_index = self.document.open_index, None
-        if index is not None:
-            self._show_slices((index,))
-            self._report((index,))
+        ended = self._strokes.end_open_slice()
+        if ended:
+            self._show_slices(ended)
+            self._report(ended)
 
     def _apply_held(self) -> None:
         """Show the predictions that came during a stroke."""
@@ -338,16 +274,13 @@ class LayerSync(QObject):
             self.apply_predictions(held.values())
 
     def _show_slices(self, indices: Iterable[int]) -> None:
-        """Bring slices of the results up to date."""
+        """Bring slices of all layers up to date."""
         indices = tuple(indices)
-        if self.prediction is not None:
-            self.prediction.update(indices)
-        if self.uncertainty is not None:
-            self.uncertainty.slices(indices)
+        self.layers.update(indices)
         self._tell(self._signals.slices_changed, indices)
 
     def _show_classes(self) -> None:
-        for layer in self._paint_layers:
+        for layer in self.layers.to_paint_on:
             layer.show_classes()
 
     def _follow_classes(self, before: tuple[LabelClass, ...]) -> None:
@@ -360,27 +293,28 @@ class LayerSync(QObject):
         if self.selected_value not in (*values, self.document.brush_value):
             self.select_class(values[1])
 
-    def _add_prediction(self) -> None:
-        layer = new_layers.prediction_layer(self.image, self.document, self._looks)
-        self.prediction = self._watched(layer, self.document.shown)
-        self._insert_above_image(layer)
-
-    def _insert_above_image(self, layer: Layer) -> None:
-        new_layers.insert_quietly(self._viewer, layer, self._viewer.layers.index(self.image) + 1)
-
     def _take_labels(self, labels: Labels) -> None:
         """Take a layer, which holds what is painted, as the one to paint on."""
         values = self.document.class_list.values
         chosen = self.selected_value or labels.selected_label
         self.selected_value = chosen if chosen in (*values, self.document.brush_value) else values[1]
-        self.labels = self._watched(labels, self.document.painted)
+        self.layers.paint_on(labels, self._strokes.on_labels)
 
     def _watched(self, layer: Labels, expected: Callable[[int], Values]) -> PaintLayer:
         watched = PaintLayer(layer, self.document, self.view, expected, self)
         watched.select_class(self.selected_value)
+        watched.pressed.connect(self._on_pressed)
         watched.due.connect(self._on_edits_due)
         watched.class_selected.connect(self._on_class_selected)
         return watched
+
+    def _on_pressed(self, layer: PaintLayer) -> None:
+        """Let a stroke on the labels find what is seen of a slice, if it is to correct that."""
+        self._on_edits_due()
+        index, is_labels = self.view.index, layer is self.layers.labels
+        if is_labels and self.is_chosen and layer.is_painted_in_plane and not self.view.is_across:
+            is_correction = self.layers.is_prediction_seen and self.document.is_correctable(index)
+            self._correct_on_labels(index if is_correction else None)
 
     def _on_edits_due(self) -> None:
         # Strokes on labels that two images share are those of the chosen one until the other comes back.

@@ -59,7 +59,7 @@ class OpenImages:
             If the labels do not lie on the voxels of the image, or are no classes.
         """
         for sync in self._syncs:
-            if sync.image is image and sync.labels is not None and sync.labels.layer is labels:
+            if sync.image is image and sync.layers.labels is not None and sync.layers.labels.layer is labels:
                 return sync
         return self.begin(image, labels, volume)
 
@@ -111,5 +111,5 @@ class OpenImages:
 
     def names(self, kind: type[Layer]) -> list[str]:
         """Return the names of all layers a person can choose; not those that show results of this window."""
-        results = {one.layer for sync in self._syncs for one in (sync.prediction, sync.uncertainty) if one is not None}
+        results = {one.layer for sync in self._syncs for one in sync.layers.results}
         return [layer.name for layer in self._viewer.layers if isinstance(layer, kind) and layer not in results]

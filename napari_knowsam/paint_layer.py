@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 DEBOUNCE_MS = 250
 
+_TOOLS = ("paint", "erase", "fill", "polygon")
+
 
 class PaintLayer(QObject):
     """Finds slices in which a person has painted by comparison, and writes slices without taking that for strokes.
@@ -33,6 +35,9 @@ class PaintLayer(QObject):
 
     due = Signal()
     """Something may have changed a moment ago."""
+
+    pressed = Signal(object)
+    """A stroke may begin on this layer; it paints nothing before that is told."""
 
     class_selected = Signal(int)
     """A label value was chosen on the layer."""
@@ -66,17 +71,24 @@ class PaintLayer(QObject):
             (events.set_data, self._on_set_data),
             (events.data, self._on_data),
             (events.selected_label, self._on_selected_label),
+            (events.mode, self._on_set_data),
         ]
         _make_paintable(layer)
         self.show_classes()
         for emitter, slot in self._connections:
             emitter.connect(slot)
-        layer.mouse_drag_callbacks.append(self._on_drag)
+        # Before the tools of napari, which paint as soon as the mouse is pressed.
+        layer.mouse_drag_callbacks.insert(0, self._on_drag)
 
     @property
     def is_pressed(self) -> bool:
         """Whether a stroke is being painted."""
         return self._is_pressed
+
+    @property
+    def is_painted_in_plane(self) -> bool:
+        """Whether a tool is taken up that paints in the slice on the screen and in no other."""
+        return self.layer.mode in _TOOLS and self.layer.n_edit_dimensions == 2
 
     @property
     def misfit(self) -> str | None:
@@ -189,6 +201,7 @@ class PaintLayer(QObject):
         return set(np.unique(where).tolist())
 
     def _on_drag(self, layer: Labels, event: Any) -> Iterator[None]:
+        self.pressed.emit(self)
         self._is_pressed = True
         yield
         while event.type == "mouse_move":

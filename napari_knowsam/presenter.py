@@ -217,7 +217,7 @@ class Presenter(QObject):
         self.autosave.settle()
         if sync.document.corrected:
             # Corrections are seen in the prediction layer alone.
-            sync.show_live()
+            sync.layers.show_live()
 
     def _on_train_requested(self) -> None:
         if self.controller.is_running:

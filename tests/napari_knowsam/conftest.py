@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from napari.components import ViewerModel  # noqa: E402
 from npe2 import PluginManager  # noqa: E402
+from opened import Opened  # noqa: E402
 
 from knowsam.io.nifti import read_nifti, read_nifti_labels  # noqa: E402
 from knowsam.io.sample import sample_folder  # noqa: E402
@@ -27,6 +28,7 @@ from knowsam.io.sample import sample_folder  # noqa: E402
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QApplication
 
+    from knowsam.data.annotation import LabelClass
     from knowsam.data.volume import Volume
 
 
@@ -93,3 +95,10 @@ def plugins() -> PluginManager:
     manager = PluginManager.instance()
     manager.discover()
     return manager
+
+
+@pytest.fixture
+def opened(viewer: ViewerModel, tiny: Volume, classes: tuple[LabelClass, ...]) -> Iterator[Opened]:
+    opened = Opened(viewer, tiny, classes)
+    yield opened
+    opened.choice.close()

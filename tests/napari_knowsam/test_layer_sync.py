@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
-from napari.layers import Image, Labels
+from napari.layers import Image
+from opened import BRUSH, LIVER, SHAPE, SPLEEN, Heard, Opened, add_other, begin_drag, plane, stroke
 
-from knowsam.data.annotation import IGNORE, LabelClass, LabelSlice, SliceState
+from knowsam.data.annotation import LabelClass, SliceState
 from knowsam.data.identity import Identity
-from knowsam.document.annotation_document import AnnotationDocument
-from napari_knowsam import accepting
 from napari_knowsam.layer_choice import LayerChoice
 from napari_knowsam.paint_layer import DEBOUNCE_MS
 from napari_knowsam.volume_layers import BACKGROUND_BRUSH_KEY, CLASSES_KEY, image_layer_data, layer_kwargs
@@ -26,151 +24,6 @@ if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot
 
     from knowsam.data.volume import Volume
-    from napari_knowsam.layer_sync import LayerSync
-
-SHAPE = (6, 8, 10)
-LIVER, SPLEEN, BRUSH = 2, 5, 255
-Plane = npt.NDArray[np.uint8]
-
-
-class Heard:
-    """What the signals of a choice said."""
-
-    def __init__(self, choice: LayerChoice) -> None:
-        self.slices: list[LabelSlice] = []
-        self.problems: list[str] = []
-        self.classes: list[tuple[LabelClass, ...]] = []
-        self.images: list[tuple[list[str], str | None]] = []
-        self.labels: list[tuple[list[str], str | None]] = []
-        self.selected: list[int] = []
-        self.looked_at: list[int] = []
-        self.changed: list[tuple[int, ...]] = []
-        self.documents: list[AnnotationDocument | None] = []
-        choice.signals.slice_annotated.connect(self.slices.append)
-        choice.signals.problem.connect(self.problems.append)
-        choice.signals.classes_changed.connect(self.classes.append)
-        choice.signals.images_changed.connect(lambda names, current: self.images.append((names, current)))
-        choice.signals.labels_changed.connect(lambda names, current: self.labels.append((names, current)))
-        choice.signals.class_selected.connect(self.selected.append)
-        choice.signals.looked_at.connect(self.looked_at.append)
-        choice.signals.slices_changed.connect(self.changed.append)
-        choice.signals.document_changed.connect(lambda: self.documents.append(choice.document))
-
-
-class Opened:
-    """A viewer with one image and its labels, which are chosen."""
-
-    def __init__(self, viewer: ViewerModel, volume: Volume, classes: tuple[LabelClass, ...]) -> None:
-        self.viewer = viewer
-        data, kwargs, _ = image_layer_data(volume)
-        self.image = viewer.add_image(data, **kwargs)
-        kwargs = layer_kwargs(volume) | {"name": "mine"}
-        kwargs["metadata"] |= {"knowsam_classes": classes}
-        self.labels = viewer.add_labels(np.zeros(SHAPE, np.uint8), **kwargs)
-        viewer.dims.set_current_step(0, 3)
-        self.choice = LayerChoice(viewer)
-        self.choice.choose_image(None)
-        self.heard = Heard(self.choice)
-
-    @property
-    def document(self) -> AnnotationDocument:
-        assert self.choice.document is not None
-        return self.choice.document
-
-    @property
-    def sync(self) -> LayerSync:
-        assert self.choice.sync is not None
-        return self.choice.sync
-
-    @property
-    def prediction(self) -> Labels:
-        return self.viewer.layers["tiny prediction"]
-
-    def prediction_of(self, index: int) -> Labels:
-        """The prediction layer, after a slice was predicted."""
-        self.predict(index, 1)
-        return self.prediction
-
-    def predict(self, index: int, class_index: int, percent: int = 40) -> None:
-        self.apply([(index, plane(class_index), plane(percent))], self.document)
-
-    def apply(self, predictions: list[tuple[int, Plane, Plane]], document: AnnotationDocument) -> None:
-        """Hand predictions to whatever keeps the layers of a document, if it is still there."""
-        sync = self.choice.sync_of(document)
-        if sync is not None:
-            sync.apply_predictions(predictions)
-
-    def mark(self, state: SliceState) -> None:
-        self.sync.change(AnnotationDocument.mark, self.sync.view.index, state)
-
-    def accept_slice(self) -> None:
-        self.sync.change(accepting.accept_slice, self.sync.view.index)
-
-    def accept_between(self) -> None:
-        self.sync.change(accepting.accept_between)
-
-    def accept_all(self) -> None:
-        self.sync.change(accepting.accept_all)
-
-    def undo(self) -> None:
-        self.sync.change(AnnotationDocument.undo)
-
-    def redo(self) -> None:
-        self.sync.change(AnnotationDocument.redo)
-
-    def remove_class(self, value: int) -> None:
-        self.sync.change(AnnotationDocument.remove_class, value)
-
-    def rename_class(self, value: int, name: str) -> None:
-        self.sync.change(lambda document: document.class_list.change(value, name=name))
-
-    def recolor_class(self, value: int, color: tuple[int, int, int]) -> None:
-        self.sync.change(lambda document: document.class_list.change(value, color=color))
-
-
-@pytest.fixture
-def opened(viewer: ViewerModel, tiny: Volume, classes: tuple[LabelClass, ...]) -> Iterator[Opened]:
-    opened = Opened(viewer, tiny, classes)
-    yield opened
-    opened.choice.close()
-
-
-def plane(value: int) -> Plane:
-    return np.full(SHAPE[1:], value, dtype=np.uint8)
-
-
-def stroke(layer: Labels, value: int, z: int, y: int = 4, x: int = 5) -> None:
-    """Paint one voxel as the brush does."""
-    layer.selected_label = value
-    layer.brush_size = 1
-    layer.n_edit_dimensions = 2
-    layer.paint((z, y, x), value)
-
-
-def add_other(opened: Opened, tiny: Volume) -> Image:
-    """Add a second image on the voxels of the first one."""
-    return opened.viewer.add_image(np.array(tiny.array), **layer_kwargs(tiny) | {"name": "other"})
-
-
-class Mouse:
-    """The event of a drag, as napari hands it to a layer."""
-
-    type = "mouse_press"
-
-
-def begin_drag(layer: Labels) -> Callable[[], None]:
-    """Press the mouse on a layer, and return what releases it."""
-    mouse = Mouse()
-    (press,) = [callback for callback in layer.mouse_drag_callbacks if callback.__name__ == "_on_drag"]
-    drag = press(layer, mouse)
-    next(drag)
-
-    def release() -> None:
-        mouse.type = "mouse_release"
-        with pytest.raises(StopIteration):
-            next(drag)
-
-    return release
 
 
 def test_the_first_image_and_the_labels_on_its_voxels_are_chosen(opened: Opened) -> None:
@@ -437,33 +290,6 @@ def test_the_background_brush_on_a_prediction_makes_background(opened: Opened) -
     assert opened.document.label_slice(3).labels[4, 5] == 0
 
 
-def test_strokes_on_the_labels_show_in_the_prediction(opened: Opened) -> None:
-    opened.predict(3, 1)
-    stroke(opened.labels, SPLEEN, 3)
-    opened.choice.flush()
-    assert opened.prediction.data[3, 4, 5] == SPLEEN
-    assert opened.prediction.data[3, 0, 0] == 0
-    assert np.array_equal(opened.prediction.data, opened.document.mask())
-
-
-def test_a_slice_painted_during_training_is_partial_until_it_is_left(opened: Opened) -> None:
-    opened.choice.set_training(True)
-    opened.predict(3, 1)
-    stroke(opened.labels, SPLEEN, 3)
-    opened.choice.flush()
-    assert opened.document.open_index == 3
-    assert opened.heard.slices[-1].labels[0, 0] == IGNORE
-    assert opened.prediction.data[3, 0, 0] == LIVER
-    stroke(opened.labels, SPLEEN, 3, x=6)
-    opened.choice.flush()
-    assert opened.document.state(3) is SliceState.PARTIAL
-    opened.sync.view.go_to(2)
-    assert opened.heard.slices[-1].state is SliceState.COMPLETE
-    assert opened.prediction.data[3, 0, 0] == 0
-    opened.sync.view.go_to(3)
-    assert opened.document.state(3) is SliceState.COMPLETE
-
-
 def test_the_end_of_training_completes_the_open_slice(opened: Opened) -> None:
     opened.choice.set_training(True)
     stroke(opened.labels, SPLEEN, 3)
@@ -490,11 +316,11 @@ def test_accepting_paints_the_labels_and_can_be_undone_after_a_slice_change(open
 
 
 def test_accepting_between_takes_the_slices_inside_only(opened: Opened) -> None:
-    for index in range(6):
-        opened.predict(index, 1)
     for index in (1, 4):
         stroke(opened.labels, SPLEEN, index)
         opened.choice.flush()
+    for index in range(6):
+        opened.predict(index, 1)
     opened.accept_between()
     assert opened.document.annotated == (1, 2, 3, 4)
     opened.accept_all()
@@ -733,7 +559,7 @@ def test_the_plane_changes_while_nothing_is_annotated(opened: Opened) -> None:
 @pytest.mark.parametrize(
     "annotate",
     [
-        lambda opened: stroke(opened.labels, LIVER, 3),
+        lambda opened: stroke(opened.labels, SPLEEN, 3),
         lambda opened: opened.labels.data.fill(LIVER),
         lambda opened: stroke(opened.prediction, SPLEEN, 3),
         lambda opened: opened.mark(SliceState.BACKGROUND_ONLY),
@@ -776,7 +602,7 @@ def test_live_opacity_and_uncertainty_are_remembered_until_there_is_a_layer(open
 def test_closing_takes_over_the_last_stroke_and_leaves_the_layers(opened: Opened) -> None:
     opened.predict(3, 1)
     document = opened.document
-    stroke(opened.labels, LIVER, 3)
+    stroke(opened.labels, SPLEEN, 3)
     opened.choice.close()
     assert document.annotated == (3,)
     assert len(opened.viewer.layers) == 3

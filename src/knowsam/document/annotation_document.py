@@ -1,193 +1,40 @@
-"""Everything painted, predicted, corrected and accepted in one volume, and how to undo it."""
+"""Everything a person does to the slices of one volume, and how to undo it."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from knowsam.data.annotation import (
-    Annotation,
-    LabelArray,
-    LabelClass,
-    LabelSlice,
-    SliceState,
-    label_values,
-    plane_shape,
-)
-from knowsam.data.ends import End
-from knowsam.document.class_list import ClassList
+from knowsam.data.annotation import LabelArray, LabelClass, SliceState, label_values
+from knowsam.document.annotated_volume import AnnotatedVolume
 from knowsam.document.history import History, Step
-from knowsam.document.predictions import PercentArray, Predictions
 from knowsam.document.slice_annotation import NOT_PAINTED, SliceAnnotation, Values, without_brush
-from knowsam.document.slice_facts import SliceFacts
-from knowsam.document.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from knowsam.data.volume import Volume
+    from knowsam.document.predictions import PercentArray
+    from knowsam.document.snapshot import Snapshot
 
 
-class AnnotationDocument:
-    """The work on one volume, slice by slice along one axis, in label *values* as layers and files hold them.
+class AnnotationDocument(AnnotatedVolume):
+    """The work on one volume: what people and networks do to its slices.
 
     Strokes, marks, corrections, accepted slices and removed classes can be undone; predictions cannot.
 
-    Parameters
-    ----------
-    volume : the image.
-    axis : working axis the slices are stacked along.
-    classes : background first.
-    brush_value : painted where background is known; by default the largest value up to 255 that is no class.
-
     Attributes
     ----------
-    class_list : adds, renames and recolours classes; `remove_class` takes one away, for slices hold it.
-    predictions : the latest of each slice; `predict` takes them.
     history : what `undo` and `redo` are about to do.
     """
 
     def __init__(
         self, volume: Volume, axis: int, classes: tuple[LabelClass, ...], brush_value: int | None = None
     ) -> None:
-        self.volume = volume
-        self.axis = axis
-        self.class_list = ClassList(classes, brush_value)
-        self._slices: dict[int, SliceAnnotation] = {}
-        self.predictions = Predictions(volume.shape, axis)
-        self._open_index: int | None = None
+        super().__init__(volume, axis, classes, brush_value)
         self.history = History()
-        self._facts: dict[int, SliceFacts] = {}
-
-    @property
-    def slice_count(self) -> int:
-        """Number of slices along the axis."""
-        return self.volume.shape[self.axis]
-
-    @property
-    def plane_shape(self) -> tuple[int, int]:
-        """(H, W) of a slice."""
-        return plane_shape(self.volume.shape, self.axis)
-
-    @property
-    def classes(self) -> tuple[LabelClass, ...]:
-        """Background first; their order gives the class indices."""
-        return self.class_list.all
-
-    @property
-    def brush_value(self) -> int:
-        """What the background brush paints."""
-        return self.class_list.brush_value
-
-    @property
-    def annotated(self) -> tuple[int, ...]:
-        """Indices of all slices a person has judged, completely or in part, ascending."""
-        return tuple(i for i in sorted(self._slices) if self.state(i) is not SliceState.UNLABELLED)
-
-    @property
-    def outlined(self) -> tuple[int, ...]:
-        """Indices of all slices that were judged completely, whose labels can be propagated to others, ascending."""
-        return tuple(i for i in self.annotated if self.state(i) is not SliceState.PARTIAL)
-
-    @property
-    def corrected(self) -> tuple[int, ...]:
-        """Indices of all slices in which a person has painted over the prediction, ascending."""
-        return tuple(i for i in sorted(self._slices) if self._slices[i].correction is not None)
-
-    @property
-    def marks(self) -> dict[int, SliceState]:
-        """The states a person has given slices, by index, ascending."""
-        return {i: mark for i in sorted(self._slices) if (mark := self._slices[i].mark) is not None}
-
-    @property
-    def unpredicted(self) -> int:
-        """Number of slices that were neither judged nor predicted."""
-        return self.slice_count - len({*self.predictions.indices, *self.annotated})
-
-    @property
-    def has_results(self) -> bool:
-        """Whether anything is painted, predicted or marked."""
-        return bool(self._slices or self.predictions.indices)
-
-    @property
-    def open_index(self) -> int | None:
-        """The slice that is being painted while training runs; without a mark, it counts as partly painted."""
-        return self._open_index
-
-    @open_index.setter
-    def open_index(self, index: int | None) -> None:
-        for changed in {self._open_index, index} - {None}:
-            self._facts.pop(changed, None)  # type: ignore[arg-type]
-        self._open_index = index
-
-    def painted(self, index: int) -> Values:
-        """Return (H, W), what the user's labels layer must hold."""
-        painted, dtype = self._slice(index).painted, self.class_list.dtype
-        return np.full(self.plane_shape, NOT_PAINTED, dtype) if painted is None else painted.astype(dtype)
-
-    def shown(self, index: int) -> Values:
-        """Return (H, W), what the prediction layer must hold, which is what is exported."""
-        predicted = self.predictions.values[self.at(index)].astype(self.class_list.dtype)
-        if index not in self._slices:
-            return predicted
-        judged = self._judged(index)
-        shown = np.where(judged == NOT_PAINTED, predicted, without_brush(judged, self.brush_value))
-        return shown.astype(self.class_list.dtype)
-
-    def label_slice(self, index: int) -> LabelSlice:
-        """Return what is known of a slice, in class indices."""
-        one = self._slice(index)
-        values = self.class_list.values
-        ends = frozenset(End(values.index(end.of), end.side) for end in one.ends if end.of in values)
-        indices = self.class_list.indices(self._judged(index))
-        return LabelSlice(self.axis, index, indices, ends, by_hand=not one.from_prediction)
-
-    def state(self, index: int) -> SliceState:
-        """Return how much of a slice was judged."""
-        return self._facts_of(index).state
-
-    def states(self) -> list[SliceState]:
-        """Return the state of every slice."""
-        return [self.state(index) for index in range(self.slice_count)]
-
-    def annotation(self) -> Annotation:
-        """Return all judged slices."""
-        slices = {index: self.label_slice(index) for index in self.annotated}
-        return Annotation(self.volume.shape, self.axis, self.classes, MappingProxyType(slices))
-
-    def painting(self) -> Values:
-        """Return (Z, Y, X), what the user's labels layer must hold."""
-        values = np.full(self.volume.shape, NOT_PAINTED, self.class_list.dtype)
-        for index in self._slices:
-            values[self.at(index)] = self.painted(index)
-        return values
-
-    def mask(self) -> Values:
-        """Return (Z, Y, X), the shown slices."""
-        values = self.predictions.values.astype(self.class_list.dtype)
-        for index in self._slices:
-            values[self.at(index)] = self.shown(index)
-        return values
-
-    def volumes_ml(self) -> list[tuple[LabelClass, float]]:
-        """Return the volume of each class but background in what is shown."""
-        facts = [self._facts_of(index) for index in {*self.predictions.indices, *self._slices}]
-        return [
-            (label_class, sum(one.pixels.get(label_class.value, 0) for one in facts) * self.volume.voxel_volume_ml)
-            for label_class in self.classes[1:]
-        ]
-
-    def painted_values(self) -> frozenset[int]:
-        """Return the class values a person has painted anywhere, corrections included."""
-        return frozenset().union(*(self._facts_of(index).painted_values for index in self._slices))
-
-    def at(self, index: int) -> tuple[slice | int, ...]:
-        """Return where the slice lies in an array (Z, Y, X)."""
-        return self.predictions.at(index)
 
     def load(self, labels: npt.NDArray[np.integer], partial: Collection[int] = ()) -> None:
         """Take labels (Z, Y, X) as painted before the work began.
@@ -278,11 +125,6 @@ class AnnotationDocument:
         """Repeat the action taken back last, and return the indices of the slices it changed."""
         return self._go(self.history.redo(self._here))
 
-    def snapshot(self) -> Snapshot:
-        """Return all that a person has said, as it is now; no predictions."""
-        slices = MappingProxyType(dict(self._slices))
-        return Snapshot(datetime.now(), self.volume.shape, self.axis, self.classes, self.brush_value, slices)
-
     def restore(self, snapshot: Snapshot) -> tuple[int, ...]:
         """Take slices as they were when a snapshot was taken, and return their indices; all others stay.
 
@@ -366,29 +208,3 @@ class AnnotationDocument:
         if indices:
             slices = f"slice {next(iter(indices))}" if len(indices) == 1 else f"{len(indices)} slices"
             self.history.record(Step(f"{action} {slices}", {index: self._slice(index) for index in indices}))
-
-    def _slice(self, index: int) -> SliceAnnotation:
-        return self._slices.get(index, SliceAnnotation())
-
-    def _put(self, index: int, one: SliceAnnotation) -> None:
-        self._facts.pop(index, None)
-        if one.is_empty:
-            self._slices.pop(index, None)
-        elif one.from_prediction and not one.is_judged:
-            self._slices[index] = replace(one, from_prediction=False)
-        else:
-            self._slices[index] = one
-
-    def _judged(self, index: int) -> Values:
-        return self._slice(index).judged(self.plane_shape, self.brush_value, is_open=index == self.open_index)
-
-    def _facts_of(self, index: int) -> SliceFacts:
-        if index not in self._slices and index not in self.predictions:
-            return SliceFacts()
-        if index not in self._facts:
-            one, state = self._slice(index), self.label_slice(index).state
-            self._facts[index] = SliceFacts.of(one, state, self.shown(index), self.class_list.values[1:])
-        return self._facts[index]
-
-    def _shows_prediction(self, index: int) -> bool:
-        return index in self.predictions and bool((self._judged(index) == NOT_PAINTED).any())

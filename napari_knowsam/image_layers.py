@@ -1,0 +1,155 @@
+"""The layers of one image: which there are, and how they look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject
+
+from napari_knowsam import new_layers
+from napari_knowsam.redraw import Redraw
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Labels, Layer
+    from napari.viewer import Viewer
+
+    from knowsam.document.annotation_document import AnnotationDocument
+    from knowsam.document.slice_annotation import Values
+    from napari_knowsam.new_layers import ResultLooks
+    from napari_knowsam.paint_layer import PaintLayer
+    from napari_knowsam.slice_view import SliceView
+
+    Watch = Callable[[Labels, Callable[[int], Values]], PaintLayer]
+
+
+class ImageLayers(QObject):
+    """An image, the labels a person paints, the prediction and its uncertainty; any but the image may be missing.
+
+    Parameters
+    ----------
+    looks : of the results, the same for all images.
+    watch : returns the layer to paint on, given what it must hold of each slice.
+    """
+
+    def __init__(
+        self,
+        viewer: Viewer,
+        image: Image,
+        document: AnnotationDocument,
+        view: SliceView,
+        looks: ResultLooks,
+        watch: Watch,
+        parent: QObject,
+    ) -> None:
+        super().__init__(parent)
+        self._viewer, self._document, self._view, self._looks, self._watch = viewer, document, view, looks, watch
+        self.image = image
+        self.labels: PaintLayer | None = None
+        self.prediction: PaintLayer | None = None
+        self.uncertainty: Redraw | None = None
+
+    def __contains__(self, layer: Layer) -> bool:
+        """Whether a layer is one of these."""
+        return layer is self.image or any(one.layer is layer for one in (*self.to_paint_on, *self.results))
+
+    @property
+    def to_paint_on(self) -> tuple[PaintLayer, ...]:
+        """The labels and the prediction, as far as they are there."""
+        return tuple(layer for layer in (self.labels, self.prediction) if layer is not None)
+
+    @property
+    def results(self) -> tuple[PaintLayer | Redraw, ...]:
+        """The prediction and its uncertainty, as far as they are there."""
+        return tuple(layer for layer in (self.prediction, self.uncertainty) if layer is not None)
+
+    @property
+    def is_prediction_seen(self) -> bool:
+        """Whether the prediction layer is there and visible."""
+        return self.prediction is not None and bool(self.prediction.layer.visible)
+
+    @property
+    def is_pressed(self) -> bool:
+        """Whether a stroke is being painted on any of them."""
+        return any(layer.is_pressed for layer in self.to_paint_on)
+
+    def paint_on(self, labels: Labels, expected: Callable[[int], Values]) -> None:
+        """Take a layer as the labels to paint on."""
+        self.labels = self._watch(labels, expected)
+
+    def add_labels(self, expected: Callable[[int], Values]) -> None:
+        """Make a new layer of what was painted, and paint on it from now on."""
+        labels = new_layers.painted_labels(self.image, self._document)
+        self.paint_on(labels, expected)
+        new_layers.insert_quietly(self._viewer, labels, len(self._viewer.layers))
+
+    def add_prediction(self) -> None:
+        """Show what is known of all slices."""
+        layer = new_layers.prediction_layer(self.image, self._document, self._looks)
+        self.prediction = self._watch(layer, self._document.shown)
+        self._insert_above_image(layer)
+
+    def take_results_of(self, other: ImageLayers) -> None:
+        """Show the results of this document on the layers that show those of another one of the same image."""
+        prediction, uncertainty = other.prediction, other.uncertainty
+        if prediction is not None:
+            other.drop(prediction.layer)
+            self.prediction = self._watch(prediction.layer, self._document.shown)
+            self.prediction.fill(self._document.mask())
+        if uncertainty is not None:
+            other.drop(uncertainty.layer)
+            uncertainty.layer.data = self._document.predictions.uncertainty
+            self.uncertainty = Redraw(uncertainty.layer, self._view, self)
+
+    def show_looks(self) -> None:
+        """Show the results as they are to look."""
+        self.show_opacity()
+        # Of an image without results, there is nothing to be seen yet.
+        if self.prediction is not None or self._document.predictions.indices:
+            self.show_live()
+            self.show_uncertainty()
+
+    def show_live(self) -> None:
+        """Show or hide the prediction layer."""
+        if self.prediction is not None:
+            self.prediction.layer.visible = self._looks.is_live
+        elif self._looks.is_live and self._document.has_results:
+            self.add_prediction()
+
+    def show_opacity(self) -> None:
+        """Show the prediction layer more or less clearly."""
+        if self.prediction is not None:
+            self.prediction.layer.opacity = self._looks.opacity
+
+    def show_uncertainty(self) -> None:
+        """Show or hide how sure the prediction is."""
+        if self.uncertainty is not None:
+            self.uncertainty.layer.visible = self._looks.is_uncertainty_visible
+        elif self._looks.is_uncertainty_visible:
+            layer = new_layers.uncertainty_layer(self.image, self._document)
+            self.uncertainty = Redraw(layer, self._view, self)
+            self._insert_above_image(layer)
+
+    def update(self, indices: Iterable[int]) -> None:
+        """Let slices hold what the document does, and draw those that can be seen."""
+        indices = tuple(indices)
+        for layer in self.to_paint_on:
+            layer.update(indices)
+        if self.uncertainty is not None:
+            self.uncertainty.slices(indices)
+
+    def drop(self, layer: Layer) -> None:
+        """Let go of a layer that is no longer in the viewer, or is to be used no more."""
+        for name in ("labels", "prediction", "uncertainty"):
+            ours: PaintLayer | Redraw | None = getattr(self, name)
+            if ours is not None and ours.layer is layer:
+                ours.close()
+                setattr(self, name, None)
+
+    def close(self) -> None:
+        """Let go of all layers."""
+        for one in (*self.to_paint_on, *self.results):
+            self.drop(one.layer)
+
+    def _insert_above_image(self, layer: Layer) -> None:
+        new_layers.insert_quietly(self._viewer, layer, self._viewer.layers.index(self.image) + 1)

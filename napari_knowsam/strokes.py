@@ -1,0 +1,72 @@
+"""What strokes on the layers of an image say of its slices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from knowsam.data.annotation import SliceState
+
+if TYPE_CHECKING:
+    from knowsam.document.annotation_document import AnnotationDocument
+    from knowsam.document.slice_annotation import Values
+    from napari_knowsam.slice_view import SliceView
+
+
+class Strokes:
+    """Takes strokes into the annotation document of an image.
+
+    A stroke in a slice that shows a prediction corrects it, whichever layer it falls on. So that brush, eraser and fill
+    bucket find what is seen, the labels layer holds all that is shown of a slice while somebody corrects it there.
+
+    Attributes
+    ----------
+    is_training : meanwhile a slice that is painted afresh counts as partly painted until it is left.
+    corrected_index : the slice that is being corrected on the labels layer, if any.
+    """
+
+    def __init__(self, document: AnnotationDocument, view: SliceView) -> None:
+        self._document, self._view = document, view
+        self.is_training = False
+        self.corrected_index: int | None = None
+
+    def on_labels(self, index: int) -> Values:
+        """Return (H, W), what the labels layer must hold of a slice."""
+        document = self._document
+        return document.shown(index) if index == self.corrected_index else document.painted(index)
+
+    def paint(self, planes: Mapping[int, Values], *, over_prediction: bool) -> tuple[int, ...]:
+        """Take slices (H, W) of the labels layer as they are now, and return the indices that were judged otherwise.
+
+        Parameters
+        ----------
+        over_prediction : whether the person sees the prediction, and so corrects it.
+
+        Raises
+        ------
+        InputError
+            If a value is neither a class nor the brush; nothing is changed then.
+        """
+        document = self._document
+        corrections, painted = {}, {}
+        for index, plane in planes.items():
+            if index == self.corrected_index or (over_prediction and document.is_correctable(index)):
+                corrections[index] = np.where(plane != self.on_labels(index), plane, document.shown(index))
+            else:
+                painted[index] = plane
+        self._open_slice(painted)
+        return document.paint(painted) + document.correct(corrections)
+
+    def end_open_slice(self) -> tuple[int, ...]:
+        """Count the slice that is being painted as every other one, and return its index, if there is one."""
+        index, self._document.open_index = self._document.open_index, None
+        return () if index is None else (index,)
+
+    def _open_slice(self, painted: Mapping[int, Values]) -> None:
+        """Nobody has judged what lies round the first stroke in a slice, until the slice is left."""
+        current = self._view.index
+        is_first = current in painted and self._document.state(current) is SliceState.UNLABELLED
+        if self.is_training and is_first and not self._view.is_across:
+            self._document.open_index = current
