@@ -11,6 +11,7 @@ from qtpy.QtCore import QObject
 
 from knowsam.data.annotation import SliceState
 from knowsam.data.case import Case
+from knowsam.data.ends import Side
 from knowsam.document.annotation_document import AnnotationDocument
 from knowsam.errors import InputError, KnowSAMError
 from knowsam.training.events import ClassesChanged, SliceAnnotated, Watch
@@ -18,6 +19,7 @@ from napari_knowsam import accepting, status_messages
 from napari_knowsam._writer import export_mask
 from napari_knowsam.autosave import Autosave
 from napari_knowsam.document_display import DocumentDisplay
+from napari_knowsam.end_marks import EndMarks
 from napari_knowsam.keys import Keys
 from napari_knowsam.layer_choice import LayerChoice
 from napari_knowsam.layer_sync import LayerSync
@@ -52,6 +54,7 @@ class Presenter(QObject):
         self.controller = TrainingController()
         self.autosave = Autosave(parent=self)
         self._letters = OrientationLetters(viewer)
+        self._ends = EndMarks(self.layers, annotate, self)
         self._keys = Keys(viewer, self._key_actions())
         self._live = True
         self._closed = False
@@ -109,8 +112,10 @@ class Presenter(QObject):
         panel.axis_chosen.connect(self._on_axis_chosen)
         panel.class_chosen.connect(self._of_sync(LayerSync.select_class))
         panel.class_added.connect(self._guarded(self._of_sync(LayerSync.add_class)))
-        panel.class_renamed.connect(self._changing(_rename_class))
-        panel.class_recolored.connect(self._changing(_recolor_class))
+        panel.class_renamed.connect(self._changing(lambda work, value, name: work.class_list.change(value, name=name)))
+        panel.class_recolored.connect(
+            self._changing(lambda work, value, color: work.class_list.change(value, color=color))
+        )
         panel.class_removed.connect(self._changing(AnnotationDocument.remove_class))
         panel.slice_requested.connect(self._of_sync(lambda sync, index: sync.view.go_to(index)))
         panel.mark_requested.connect(self._changing_slice(AnnotationDocument.mark))
@@ -144,6 +149,8 @@ class Presenter(QObject):
             "K": partial(mark, SliceState.COMPLETE),
             "J": partial(mark, SliceState.PARTIAL),
             "G": partial(mark, SliceState.BACKGROUND_ONLY),
+            "H": partial(self._ends.toggle, Side.BELOW),
+            "Shift-H": partial(self._ends.toggle, Side.ABOVE),
             "U": self._changing_slice(accepting.accept_slice),
             "Alt-Z": self._changing(AnnotationDocument.undo),
             "Alt-Shift-Z": self._changing(AnnotationDocument.redo),
@@ -385,14 +392,6 @@ class Presenter(QObject):
         """Say where a person paints that propagation has failed; of a training, the Train panel is enough."""
         if not self.controller.is_running:
             self._annotate.set_message(sentence)
-
-
-def _rename_class(document: AnnotationDocument, value: int, name: str) -> None:
-    document.class_list.change(value, name=name)
-
-
-def _recolor_class(document: AnnotationDocument, value: int, color: tuple[int, int, int]) -> None:
-    document.class_list.change(value, color=color)
 
 
 def _values(classes: tuple[LabelClass, ...]) -> list[int]:

@@ -16,6 +16,7 @@ from napari_knowsam.panels.slice_marks import SliceMarks
 
 if TYPE_CHECKING:
     from knowsam.data.annotation import LabelClass, SliceState
+    from knowsam.document.structure_ends import EndsHere
 
 _AXES = ("Axial (z)", "Coronal (y)", "Sagittal (x)")
 
@@ -34,6 +35,7 @@ class AnnotatePanel(QWidget):
     class_removed = Signal(int)
     slice_requested = Signal(int)
     mark_requested = Signal(object)
+    end_requested = Signal(object)
     annotated_slice_requested = Signal(int)
     restore_requested = Signal()
     offer_declined = Signal()
@@ -105,6 +107,10 @@ class AnnotatePanel(QWidget):
         """Show which slice is on screen."""
         self._marks.set_current_slice(index)
 
+    def set_ends(self, name: str, here: EndsHere) -> None:
+        """Show where the structure that is painted ends, as far as the current slice tells; no name hides it."""
+        self._marks.set_ends(name, here)
+
     def set_offer(self, sentence: str) -> None:
         """Offer to restore what was painted before; an empty sentence takes the offer back."""
         self._offer.set_sentence(sentence)
@@ -152,6 +158,7 @@ class AnnotatePanel(QWidget):
         self._offer.declined.connect(self.offer_declined)
         self._marks.slice_requested.connect(self.slice_requested)
         self._marks.mark_requested.connect(self.mark_requested)
+        self._marks.end_requested.connect(self.end_requested)
         self._marks.annotated_slice_requested.connect(self.annotated_slice_requested)
 
     def _on_removal_requested(self, value: int) -> None:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from knowsam.data.annotation import SliceState
 from napari_knowsam.panels.buttons import button
+from napari_knowsam.panels.slice_ends import SliceEnds
 from napari_knowsam.panels.slice_legend import SliceLegend
 from napari_knowsam.panels.slice_looks import described
 from napari_knowsam.panels.slice_strip import SliceStrip
+
+if TYPE_CHECKING:
+    from knowsam.document.structure_ends import EndsHere
 
 _MARKS = (
     (SliceState.COMPLETE, "Complete", "K", "Everything of the classes is painted here; the rest is background."),
@@ -25,6 +30,7 @@ class SliceMarks(QWidget):
 
     slice_requested = Signal(int)
     mark_requested = Signal(object)
+    end_requested = Signal(object)
     annotated_slice_requested = Signal(int)
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -42,6 +48,8 @@ class SliceMarks(QWidget):
         )
         self._next = button("▶", "Next annotated slice (N)", lambda: self.annotated_slice_requested.emit(1))
         self._mark_buttons = {state: self._mark_button(state, *rest) for state, *rest in _MARKS}
+        self._ends = SliceEnds()
+        self._ends.end_requested.connect(self.end_requested)
         self._arrange()
         self._refresh()
 
@@ -58,6 +66,10 @@ class SliceMarks(QWidget):
         self._current = index
         self._strip.set_current_slice(index)
         self._refresh()
+
+    def set_ends(self, name: str, here: EndsHere) -> None:
+        """Show where the structure of this name ends, as far as the current slice tells; no name hides it."""
+        self._ends.set_ends(name, here)
 
     def _mark_button(self, state: SliceState, text: str, key: str, help_text: str) -> QPushButton:
         made = button(text, f"{help_text} Click again to take the mark away. ({key})", lambda: self._on_clicked(state))
@@ -81,6 +93,7 @@ class SliceMarks(QWidget):
         column_box.addWidget(SliceLegend())
         column_box.addLayout(walk)
         column_box.addLayout(marks)
+        column_box.addWidget(self._ends)
 
     def _state(self) -> SliceState | None:
         """Return the state of the current slice, None if there is no such slice."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 ACCEPT = "U"
-PROMISED = {"N", "Shift+N", "K", "J", "G", ACCEPT, "Alt+Z", "Shift+Alt+Z"} | {
+PROMISED = {"N", "Shift+N", "K", "J", "G", "H", "Shift+H", ACCEPT, "Alt+Z", "Shift+Alt+Z"} | {
     f"Alt+{number}" for number in range(1, 10)
 }
 

@@ -134,6 +134,15 @@ class AnnotatedVolume:
         """Return how much of a slice was judged."""
         return self._facts_of(index).state
 
+    def ends_at(self, index: int) -> frozenset[End]:
+        """Return the structures, by label value, that are marked not to go on beyond a slice."""
+        return self._slice(index).ends
+
+    def painted_areas_px(self, value: int) -> dict[int, int]:
+        """Return the area of a class in each slice in which a person painted any of it, ascending."""
+        facts = {index: self._facts_of(index) for index in self.annotated}
+        return {index: one.pixels[value] for index, one in facts.items() if value in one.painted_values}
+
     def is_correctable(self, index: int) -> bool:
         """Return whether a slice shows labels that come from a prediction, so that a stroke corrects them."""
         one = self._slice(index)

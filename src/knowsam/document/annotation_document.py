@@ -10,9 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from knowsam.data.annotation import LabelArray, LabelClass, SliceState, label_values
+from knowsam.data.ends import End, Side
 from knowsam.document.annotated_volume import AnnotatedVolume
 from knowsam.document.history import History, Step
 from knowsam.document.slice_annotation import NOT_PAINTED, SliceAnnotation, Values, without_brush
+from knowsam.document.structure_ends import ends_here
+from knowsam.errors import InputError
 
 if TYPE_CHECKING:
     from knowsam.data.volume import Volume
@@ -103,6 +106,25 @@ class AnnotationDocument(AnnotatedVolume):
             return ()
         self._remember("mark of", (index,))
         self._put(index, after)
+        return (index,)
+
+    def toggle_end(self, index: int, value: int, side: Side) -> tuple[int, ...]:
+        """Say that a structure ends at a slice, or that it does not, and return the index of the slice.
+
+        Raises
+        ------
+        InputError
+            If the slice is not the outermost one on that side in which the class is painted.
+        """
+        name = next((one.name for one in self.classes if one.value == value), "background")
+        if side not in ends_here(self, index, value).possible:
+            which = "first" if side is Side.BELOW else "last"
+            raise InputError(
+                f"Slice {index} is not the {which} one in which “{name}” is painted, or it is an end of the volume. "
+                f"Go to the {which} painted slice of it, and mark the end there."
+            )
+        self._remember(f"end of “{name}” in", (index,))
+        self._put(index, replace(self._slice(index), ends=self._slice(index).ends ^ {End(value, side)}))
         return (index,)
 
     def accept(self, indices: Iterable[int]) -> tuple[int, ...]:

@@ -1,0 +1,44 @@
+"""Where structures end in an annotation document: what can be said at a slice, what is, and what looks like an end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from knowsam.data.annotation import SliceState
+from knowsam.data.ends import End, Side
+
+if TYPE_CHECKING:
+    from knowsam.document.annotated_volume import AnnotatedVolume
+
+_TAPERED = 0.5
+"""Area of an outermost painted slice, relative to the largest one, up to which the structure seems to end there."""
+
+
+@dataclass(frozen=True)
+class EndsHere:
+    """The ends of one structure at one slice.
+
+    Parameters
+    ----------
+    possible : sides on which the structure is painted in no other slice.
+    marked : sides on which a person says that it does not go on.
+    tapering : sides on which it seems to end, for it is much smaller here than elsewhere.
+    """
+
+    possible: frozenset[Side] = frozenset()
+    marked: frozenset[Side] = frozenset()
+    tapering: frozenset[Side] = frozenset()
+
+
+def ends_here(document: AnnotatedVolume, index: int, value: int) -> EndsHere:
+    """Return the ends of the structure with this label value at a slice."""
+    areas = document.painted_areas_px(value)
+    if index not in areas:
+        return EndsHere()
+    outer = {Side.BELOW: (min(areas), 0), Side.ABOVE: (max(areas), document.slice_count - 1)}
+    possible = frozenset(side for side, (outermost, edge) in outer.items() if index == outermost != edge)
+    marked = frozenset(side for side in possible if End(value, side) in document.ends_at(index))
+    is_whole = document.state(index) is SliceState.COMPLETE
+    is_small = is_whole and len(areas) > 1 and areas[index] <= _TAPERED * max(areas.values())
+    return EndsHere(possible, marked, possible if is_small else frozenset())
