@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, QTimer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from knowsam.data.annotation import LabelClass
     from knowsam.document.annotation_document import AnnotationDocument
+    from knowsam.training.dice_estimate import DiceEstimate
     from napari_knowsam.panels.annotate_panel import AnnotatePanel
     from napari_knowsam.panels.result_panel import ResultPanel
 
@@ -23,6 +27,7 @@ class DocumentDisplay(QObject):
         super().__init__(parent)
         self._annotate, self._result = annotate, result
         self._document: AnnotationDocument | None = None
+        self._dice: dict[int, float | None] = {}
         self._is_closed = False
         self._due = QTimer(self)
         self._due.setSingleShot(True)
@@ -30,13 +35,19 @@ class DocumentDisplay(QObject):
 
     def set_document(self, document: AnnotationDocument | None) -> None:
         """Show another document, or none."""
-        self._document = document
+        self._document, self._dice = document, {}
         if document is not None:
             volume = document.volume
             self._annotate.set_axis(document.axis)
             self.show_classes()
             self._result.set_suggested_name(f"{volume.name}_mask.nii.gz", dicom=bool(volume.dicom_files))
         self._show()
+
+    def set_estimate(self, classes: Sequence[LabelClass], estimate: DiceEstimate | None) -> None:
+        """Show soon how good the prediction probably is; None if nobody can tell any more."""
+        dice = () if estimate is None else estimate.by_class
+        self._dice = {one.value: known for one, known in zip(classes[1:], dice, strict=False)}
+        self.show_predictions()
 
     def show_classes(self) -> None:
         """Show the classes at once."""
@@ -70,12 +81,12 @@ class DocumentDisplay(QObject):
         self._annotate.set_slices(document.states(), document.corrected, document.marks)
         self._annotate.set_painted(document.painted_values())
         self._result.set_has_prediction(bool(document.predictions.indices or document.annotated))
-        self._result.set_volumes(document.volumes_ml())
+        self._result.set_volumes(document.volumes_ml(), self._dice)
         self._result.set_history(document.history.undo_name, document.history.redo_name)
 
     def _show_nothing(self) -> None:
         self._annotate.set_slices((), (), {})
         self._annotate.set_painted(frozenset())
         self._result.set_has_prediction(False)
-        self._result.set_volumes(())
+        self._result.set_volumes((), {})
         self._result.set_history(None, None)

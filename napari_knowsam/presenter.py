@@ -381,6 +381,8 @@ class Presenter(QObject):
         sync = self.layers.sync_of(document)
         if sync is not None:
             sync.apply_predictions((one.index, one.labels, one.uncertainty_percent) for one in ready.slices)
+        if document is self.layers.document:
+            self._document_display.set_estimate(ready.classes, ready.shown.estimate)
 
     def _on_predictions_gone(self) -> None:
         work = self.controller.work

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,9 +80,9 @@ class ResultPanel(QWidget):
         """Show the opacity of the prediction, in [0, 1]."""
         self._opacity.set_opacity(opacity)
 
-    def set_volumes(self, rows: Sequence[tuple[LabelClass, float]]) -> None:
-        """Show the volume of each class in ml."""
-        self._volumes.set_volumes(rows)
+    def set_volumes(self, rows: Sequence[tuple[LabelClass, float]], dice: Mapping[int, float | None]) -> None:
+        """Show the volume of each class in ml, and its probable Dice as far as it was judged, by label value."""
+        self._volumes.set_volumes(rows, dice)
 
     def set_history(self, undo: str | None, redo: str | None) -> None:
         """Name what can be undone and redone; None if there is nothing."""

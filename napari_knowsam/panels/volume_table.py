@@ -1,8 +1,8 @@
-"""How many millilitres each class takes."""
+"""How many millilitres each class takes, and how good its outline probably is."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
@@ -10,15 +10,19 @@ from qtpy.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QTableWidget,
 from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass
 from napari_knowsam.panels.color_swatch import swatch_icon
 
+_DICE_HELP = (
+    "How far the result between your painted slices and the truth probably overlap: 1 is perfect. It is judged by "
+    "predicting each painted slice from the others. Nothing is said of slices beyond the outermost painted ones."
+)
 _ROW_PX = 22
 _MOST_ROWS_SHOWN = 8
 
 
 class VolumeTable(QTableWidget):
-    """One row a class: colour, name and volume."""
+    """One row a class: colour, name, probable Dice and volume."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(0, 2, parent)
+        super().__init__(0, 3, parent)
         self.setAccessibleName("Volumes")
         self.setToolTip("Volume of each class in the mask as it would be exported.")
         self.setFrameShape(QFrame.Shape.NoFrame)
@@ -36,22 +40,37 @@ class VolumeTable(QTableWidget):
         rows.setDefaultSectionSize(_ROW_PX)
         columns.setVisible(False)
         columns.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        columns.setSectionResizeMode(1, QHeaderView.ResizeMode.ResizeToContents)
-        self.set_volumes(())
+        for column in (1, 2):
+            columns.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
+        self.set_volumes((), {})
 
-    def set_volumes(self, rows: Sequence[tuple[LabelClass, float]]) -> None:
-        """Show these volumes in ml; background has no row."""
+    def set_volumes(self, rows: Sequence[tuple[LabelClass, float]], dice: Mapping[int, float | None]) -> None:
+        """Show these volumes in ml, and the probable Dice by label value; background has no row.
+
+        Parameters
+        ----------
+        dice : None for a class of which it cannot be told; classes that are absent were not judged.
+        """
         shown = [(one, volume_ml) for one, volume_ml in rows if one.value != BACKGROUND_CLASS.value]
         self.setRowCount(len(shown))
         for row, (label_class, volume_ml) in enumerate(shown):
             name = QTableWidgetItem(swatch_icon(label_class.color), label_class.name)
             name.setToolTip(label_class.name)
+            judged = QTableWidgetItem(_dice_text(dice, label_class.value))
+            judged.setToolTip(_DICE_HELP)
             amount = QTableWidgetItem(volume_text(volume_ml))
             amount.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-            self.setItem(row, 0, name)
-            self.setItem(row, 1, amount)
+            for column, item in enumerate((name, judged, amount)):
+                self.setItem(row, column, item)
         self.setFixedHeight(min(len(shown), _MOST_ROWS_SHOWN) * _ROW_PX + 2)
         self.setVisible(bool(shown))
+
+
+def _dice_text(dice: Mapping[int, float | None], value: int) -> str:
+    if value not in dice:
+        return ""
+    known = dice[value]
+    return "Dice: cannot tell" if known is None else f"Dice ≈ {known:.2f}"
 
 
 def volume_text(volume_ml: float) -> str:
