@@ -117,6 +117,19 @@ def test_halves_that_say_to_show_different_things_are_read_with_a_warning(tmp_pa
     assert "100 kV, 120 kV" in notice
 
 
+def test_halves_of_two_patients_are_two_images(tmp_path: Path) -> None:
+    written([dicom_slice(number, PatientID=("JANE", "JOE")[number > 3]) for number in range(8)], tmp_path)
+    assert marks(tmp_path) == ["patient 1 of 2", "patient 2 of 2"]
+    with pytest.raises(InputError, match="There are 2 images"):
+        read_volume(tmp_path)
+
+
+def test_slices_that_name_no_patient_stay_with_the_others(tmp_path: Path) -> None:
+    written([dicom_slice(number, PatientID=("JANE", "")[number > 3]) for number in range(8)], tmp_path)
+    (notice,) = read_volume(tmp_path).notices
+    assert "patient" in notice
+
+
 @pytest.mark.parametrize("images", [2, 3])
 def test_grey_values_that_alternate_without_a_word_in_the_headers_are_told_of(tmp_path: Path, images: int) -> None:
     (notice,) = read_volume(written(by_turns(9, images), tmp_path)).notices

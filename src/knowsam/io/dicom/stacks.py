@@ -115,6 +115,11 @@ def _of_one_orientation(alike: list[Frame]) -> list[list[Frame]]:
 def _told_apart(frames: list[Frame], attributes: Sequence[Telling]) -> list[Stack]:
     """Split frames by the attributes that leave one frame at each position, and these evenly spaced."""
     attributes = differing(frames, attributes)
+    for attribute in (attribute for attribute in attributes if attribute.says is Says.WHOM):
+        groups = _by_value(frames, values_of(frames, attribute))
+        # A file that names nobody may be of anybody.
+        if len(groups.keys() - {None}) > 1:
+            return _split(groups, attribute, attributes)
     if not frames[0].is_placed:
         return _of_one_number(frames, attributes)
     repeats = _repeats(frames)
@@ -186,7 +191,7 @@ def _lie_between_each_other(groups: Sequence[list[int]], says: Says) -> bool:
 
 def _unlike(frames: list[Frame], attributes: Sequence[Telling]) -> tuple[str, ...]:
     """Return what is doubtful about frames that lie like one image, but say that they show different things."""
-    for attribute in (attribute for attribute in attributes if attribute.says is Says.WHAT):
+    for attribute in (attribute for attribute in attributes if attribute.says in (Says.WHOM, Says.WHAT)):
         marks = marks_of(attribute, list(_by_value(frames, values_of(frames, attribute))))
         if len(marks) > 1:
             listed = ", ".join(marks[:_MOST_LISTED]) + (" and more" if len(marks) > _MOST_LISTED else "")

@@ -30,6 +30,9 @@ _SHORTEST_PAUSE_S = 3.0
 class Says(Enum):
     """What it means if evenly spaced slices, one at each position, differ in an attribute."""
 
+    WHOM = auto()
+    """They show different persons, wherever they lie."""
+
     WHAT = auto()
     """They show different things, such as two echoes."""
 
@@ -78,7 +81,7 @@ class Telling:
 
 TELLING = (
     Telling("StackID", "stack", "stack {}", Says.WHICH_PART, is_text=True),
-    Telling("PatientID", "patient", is_text=True),
+    Telling("PatientID", "patient", says=Says.WHOM, is_text=True),
     Telling("StudyInstanceUID", "study", is_text=True),
     Telling("FrameOfReferenceUID", "frame of reference", is_text=True),
     Telling("SeriesNumber", "series number", "series number {}"),
