@@ -37,6 +37,9 @@ _FAR = 0.25
 _LEAST_GROUND = 0.1
 """Share of the voxels from which a single value is the ground a skull-stripped brain lies on."""
 
+_LEAST_ORGANS = 0.9
+"""Share of what is left of a CT, once all round an organ was made -1000, that is no bone."""
+
 _SHOWN_PERCENT = 0.5
 _LEAST_FILLED = 0.4
 """Grey values fill so much of a display range that makes sense: a bone window of a chest CT 0.47, full scale less."""
@@ -221,7 +224,15 @@ def _is_ct(sample: Ascending, measured: Ascending) -> bool:
     if strays > max(0.25 * air, 0.01 * inside) or _count(measured, 3100, np.inf) > 0.02 * inside:
         return False
     _, body = _ground(measured)
-    has_air = air > 0.05 * inside and _count(sample, -200, 200) > 0.1 * inside
+    has_air = air > 0.05 * inside and _count(sample, -200, 200) > 0.1 * inside and not _is_padded_mr(sample)
     has_fat = _count(body, -200, -50) > 0.02 * inside
     has_muscle = _count(body, 20, 120) > max(_count(body, -80, 20), 0.1 * inside)
     return has_air or (has_fat and has_muscle)
+
+
+def _is_padded_mr(sample: Ascending) -> bool:
+    """Tell whether what looks like air is one value, with no fat and no noise above it, but with much beyond organs."""
+    air = np.unique(_between(sample, -1100, -700), return_counts=True)[1]
+    above, organs = _count(sample, 0, np.inf), _count(sample, 0, 200)
+    is_one_value = air.size == 1 and _count(sample, -700, 0) < _LEAST_PADDING * above
+    return is_one_value and organs < _LEAST_ORGANS * above

@@ -125,6 +125,19 @@ def test_padding_that_was_resampled_with_a_ct_has_no_part_in_the_range() -> None
     assert intensity_range(resampled, 0.5) == pytest.approx((-1024, 150), abs=20)
 
 
+@pytest.mark.parametrize("padded", [OUTSIDE_CIRCLE, ~BODY], ids=["ring", "round the body"])
+def test_an_mr_padded_with_the_value_of_air_is_no_ct(padded: NDArray[np.bool_]) -> None:
+    array = 300 + 180 * np.sin(Y / 5) + NOISE
+    measured = array[~padded]
+    array[padded] = -1000
+    assert unit_scale(array, 0.5) == UnitScale(tuple(np.percentile(measured, (0.5, 99.5))))
+
+
+@pytest.mark.parametrize("ground", [-1000, -1024])
+def test_an_organ_cut_out_of_a_ct_is_a_ct(ground: int) -> None:
+    assert unit_scale(np.where(BODY, 100 + NOISE, ground), 0.5) is HOUNSFIELD
+
+
 def test_a_crop_of_a_ct_without_air_is_a_ct() -> None:
     assert unit_scale(ct()[:, 10:54, 22:42], 0.5) is HOUNSFIELD
 
