@@ -106,7 +106,7 @@ def load_sam_weights(path: Path) -> dict[str, Tensor]:
         content = _read(path)
     except _DAMAGE as exc:
         sentence = (
-            f"{path} cannot be read as weights ({type(exc).__name__}: {_first_line(exc)}). "
+            f"{path} cannot be read as weights ({_why_unreadable(exc)}). "
             "Give an undamaged file of official SAM weights, .pth or .safetensors."
         )
         raise damage_error(sentence, exc, CheckpointError) from exc
@@ -140,8 +140,11 @@ def _unwrapped(content: Any) -> Any:
     return content
 
 
-def _first_line(exc: BaseException) -> str:
-    return str(exc).partition("\n")[0]
+def _why_unreadable(exc: BaseException) -> str:
+    # PyTorch's sentence advises to execute what the file holds.
+    if isinstance(exc, pickle.UnpicklingError):
+        return "it holds more than tensors, or is no file of PyTorch"
+    return str(exc).partition("\n")[0] or type(exc).__name__
 
 
 def _described(content: Any) -> str:
@@ -172,7 +175,7 @@ def variant_of(weights: Mapping[str, Tensor]) -> str:
 
 def _embed_dim(weights: Mapping[str, Tensor]) -> int:
     pos_embed = weights.get("image_encoder.pos_embed")
-    return 0 if pos_embed is None else pos_embed.shape[-1]
+    return 0 if pos_embed is None or pos_embed.ndim == 0 else pos_embed.shape[-1]
 
 
 def _depth(weights: Mapping[str, Tensor]) -> int:
