@@ -63,9 +63,17 @@ def memory_remedy(device: torch.device) -> str:
     return f"The memory of this computer ran out. Close other programs, or {smaller}."
 
 
+def fault_words(error: BaseException) -> str:
+    """Return the first sentence of what PyTorch says of an error, without its full stop; others give advice."""
+    return str(error).strip().split("\n")[0].partition(". ")[0].rstrip(".") or type(error).__name__
+
+
 def fault_sentence(error: BaseException, device: torch.device) -> str:
-    """Return what went wrong on a device, with the remedy where its memory is exhausted."""
-    return memory_remedy(device) if is_out_of_memory(error) else f"{error}."
+    """Return what went wrong on a device, with the remedy where it has no more memory or is no CPU."""
+    if is_out_of_memory(error):
+        return memory_remedy(device)
+    remedy = "" if device.type == "cpu" else " Choose --device cpu, or install a newer PyTorch or driver."
+    return f"{fault_words(error)}.{remedy}"
 
 
 def resolve_dtype(precision: str, device: torch.device) -> torch.dtype:

@@ -1,4 +1,4 @@
-"""Whether a device can do all that training needs, found out by one tiny training step."""
+"""Whether a device can do all that training and prediction need, found out by one tiny step."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from knowsam.config import Config
 from knowsam.data.annotation import Annotation
 from knowsam.data.case import Case
 from knowsam.data.volume import Grid, Volume
-from knowsam.errors import ConfigError
-from knowsam.inference.device import resolve_device
+from knowsam.errors import ConfigError, PredictionError
+from knowsam.inference.device import fault_words, resolve_device
+from knowsam.inference.ensemble import EnsembleWeight
+from knowsam.training.display import Display
 from knowsam.training.learner import Learner
 from knowsam.training.network_volumes import common_windows
 from knowsam.training.slices import TrainingSlices
 
 _SHAPE = (5, 32, 32)
+_BETWEEN_ANNOTATED = 2
 
 
 class WorkingDevice(NamedTuple):
@@ -62,13 +65,13 @@ def _fault(device: str) -> str:
     try:
         take_tiny_step(torch.device(device))
     # Whatever PyTorch lacks on a device, it says so by one of these: TypeError where there is no float64.
-    except (RuntimeError, TypeError, AssertionError) as exc:
-        return str(exc).strip().split("\n")[0].rstrip(".") or type(exc).__name__
+    except (RuntimeError, TypeError, AssertionError, PredictionError) as exc:
+        return fault_words(exc.__cause__ or exc)
     return ""
 
 
 def take_tiny_step(device: torch.device) -> None:
-    """Train all parts of the method for one step, on a few slices of noise."""
+    """Train all parts of the method for one step, on a few slices of noise, and predict one of them."""
     config = Config().with_values(width=4, max_side_px=_SHAPE[1], start=0.0, variant="compact")
     case = _noise()
     windows, _ = common_windows([case], config)
@@ -77,6 +80,9 @@ def take_tiny_step(device: torch.device) -> None:
     classes = len(case.annotation.classes)
     learner = Learner(classes, windows[0].plane, config, device=device, seed=0, late=False)
     learner.step(slices.batch(1, 1), 0, progress=0.5)
+    display = Display(slices.volumes, config, [case], learner.students)
+    display.show_students(EnsembleWeight(0.1, limit=0.5, half_distance_slices=1.0, error_penalty=1.0), dice=None)
+    next(display.predictor(0).slices([_BETWEEN_ANNOTATED]))
 
 
 def _noise() -> Case:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from knowsam.errors import ConfigError
-from knowsam.inference.device import is_out_of_memory, memory_remedy, resolve_device, resolve_dtype
+from knowsam.inference.device import fault_sentence, is_out_of_memory, memory_remedy, resolve_device, resolve_dtype
 
 CPU = torch.device("cpu")
 
@@ -86,3 +86,11 @@ def test_every_device_has_its_own_words_for_exhausted_memory(error: Exception) -
 def test_only_a_graphics_card_with_memory_of_its_own_is_left_for_the_processor() -> None:
     assert "--device cpu" in memory_remedy(torch.device("cuda", 0))
     assert "--device" not in memory_remedy(torch.device("mps")) + memory_remedy(CPU)
+
+
+def test_a_fault_of_a_device_is_told_without_the_advice_of_pytorch_and_with_the_remedy() -> None:
+    error = NotImplementedError("The operator 'x' is not implemented. As a temporary fix, set Y.")
+    assert fault_sentence(error, CPU) == "The operator 'x' is not implemented."
+    assert fault_sentence(error, torch.device("mps")) == (
+        "The operator 'x' is not implemented. Choose --device cpu, or install a newer PyTorch or driver."
+    )

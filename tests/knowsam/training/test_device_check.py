@@ -68,6 +68,20 @@ def test_no_operation_that_an_apple_gpu_lacks_is_used() -> None:
         take_tiny_step(CPU)
 
 
+@pytest.mark.parametrize("operation", ["aten.convolution_backward", "aten.upsample_nearest2d", "aten._softmax"])
+def test_what_training_prediction_or_propagation_alone_needs_is_tried(operation: str) -> None:
+    class Lacking(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if str(func).startswith(operation):
+                raise NotImplementedError(f"The operator {operation} is not implemented. Set a variable.")
+            return func(*args, **(kwargs or {}))
+
+    device_check._fault.cache_clear()
+    with Lacking():
+        assert device_check._fault("cpu") == f"The operator {operation} is not implemented"
+    device_check._fault.cache_clear()
+
+
 @pytest.mark.parametrize("faulty", LACKING, indirect=True, ids=lambda error: type(error).__name__)
 def test_auto_falls_back_to_the_processor_and_says_why(faulty: str) -> None:
     device, notice = working_device("auto")
