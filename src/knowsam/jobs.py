@@ -186,9 +186,12 @@ def _propagated(case: Case, config: Config, device: str, timer: PhaseTimer) -> S
     target, notice = working_device(device)
     if notice:
         logger.warning(notice)
-    with timer.phase("propagation"), CpuThreads():
+    threads = CpuThreads()
+    with timer.phase("propagation"), threads:
         windows, _ = common_windows([case], config)
-        display = Display(NetworkVolumes([case], windows, config, device=target), config, [case])
+        adapting = Interruption(threads.adapt)
+        volumes = NetworkVolumes([case], windows, config, device=target, interruption=adapting)
+        display = Display(volumes, config, [case])
         if not display.can_predict(0):
             raise TrainingError(
                 "Labels are propagated from two or more completely painted slices that hold a structure, and there are "

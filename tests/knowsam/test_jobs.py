@@ -12,6 +12,7 @@ from knowsam import jobs
 from knowsam.config import Config, PredictionConfig
 from knowsam.data.annotation import IGNORE, Annotation, LabelArray, LabelSlice
 from knowsam.errors import ConfigError, TrainingError
+from knowsam.inference.cpu_threads import CpuThreads
 from knowsam.inference.metrics import dice_score
 from knowsam.models.compact_sam import compact_sam_weights
 from knowsam.training.events import Event, Finished, Stage, StageChanged, StepDone, Stop
@@ -54,6 +55,16 @@ def test_a_budget_of_zero_propagates_the_labels_without_training(ball: Volume, b
     assert list(timer.seconds) == ["propagation", "clean-up"]
     assert set(np.unique(result.labels)) == {0, 7}
     assert dice_score(result.labels[3:9], 7 * ball_labels[3:9], 7) > 0.8
+
+
+def test_without_training_threads_follow_what_other_programs_leave_free_too(
+    ball: Volume, ball_labels: LabelArray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[CpuThreads] = []
+    monkeypatch.setattr(CpuThreads, "adapt", lambda threads: looks.append(threads))
+    annotation = Annotation.from_labels(ball_labels, axis=0, indices=[2, 9])
+    jobs.segment(ball, annotation, budget=Budget(seconds=0), device="cpu")
+    assert looks
 
 
 def test_the_pretrained_propagator_improves_on_what_is_propagated(ball: Volume, ball_labels: LabelArray) -> None:

@@ -79,6 +79,7 @@ class PropagationSession:
             if self._live is not None:
                 yield from self._live.take_back()
             while self._live is not None and self._mailbox.is_empty and self._live.can_show and self._live.has_urgent:
+                self._threads.adapt()
                 yield self._live.some()
             match message := self._mailbox.get():
                 case Stop():
