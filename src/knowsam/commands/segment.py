@@ -30,7 +30,8 @@ def run(options: Namespace) -> None:
     model = None if options.start_from is None else load_model(options.start_from)
     config, allowed = chosen_config(options, None if model is None else model.config), budget(options)
     device = told_device(options.device)
-    if allowed.is_zero and model is None and options.save_model is not None:
+    is_untrained = allowed.is_zero and model is None
+    if is_untrained and options.save_model is not None:
         raise ConfigError("A budget of 0 trains nothing, so there is no model to save. Give a longer one.")
     check_mask(options.output, inputs=[options.image, options.labels], overwrite=options.overwrite)
     if options.save_model is not None:
@@ -50,7 +51,8 @@ def run(options: Namespace) -> None:
         )
         if model is not None:
             case = with_classes_of(model, case)
-        teacher = jobs.choose_teacher(options.teacher)
+        # Weights of a teacher that teaches nothing need not be downloaded.
+        teacher = None if is_untrained else jobs.choose_teacher(options.teacher)
     report = Report(options.seed)
     with TrainingProgress(report) as progress:
         result = jobs.segment(

@@ -11,6 +11,7 @@ from nibabel.affines import apply_affine, from_matvec
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from scipy.spatial.transform import Rotation
 
+from knowsam import jobs
 from knowsam.data.annotation import LabelClass
 from knowsam.io.image import read_image
 from knowsam.io.labels import read_labels, write_labels
@@ -35,6 +36,14 @@ def test_the_mask_has_the_grid_of_the_image_and_the_values_of_the_labels(
     assert (int(mask.header["sform_code"]), int(mask.header["qform_code"])) == (4, 1)
     assert np.issubdtype(mask.get_data_dtype(), np.integer)
     assert set(np.unique(mask.dataobj)) == {0, 2, 7}
+
+
+def test_without_training_no_weights_of_a_teacher_are_downloaded(
+    knowsam: Callable[[str], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "official_weights_file", lambda variant: pytest.fail(f"{variant} was downloaded"))
+    words = "segment {f}/image.nii.gz --labels {f}/labels.nii.gz -o {f}/out.nii.gz --budget 0 --teacher vit_b"
+    assert knowsam(words) == 0
 
 
 def test_a_budget_of_zero_writes_what_is_propagated_and_a_report(folder: Path, knowsam: Callable[[str], int]) -> None:
