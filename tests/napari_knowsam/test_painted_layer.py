@@ -94,7 +94,7 @@ def test_the_plane_that_a_person_chooses_settles_the_question(viewer: ViewerMode
 
 def test_slices_that_tilted_ones_cut_are_partly_painted(viewer: ViewerModel) -> None:
     labels, notices = labels_on_image(tilted_labels(), IMAGE)
-    assert any("tilted by 20 degrees" in notice for notice in notices)
+    assert any("tilted by 20 degrees" in notice and "the command knowsam segment" in notice for notice in notices)
     choice = choice_with(viewer, labels)
     choice.choose_image(None)
     assert choice.document is not None
