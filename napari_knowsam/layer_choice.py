@@ -52,8 +52,8 @@ class LayerChoice:
             (events.removed, self._on_layer_removed),
             (events.renamed, self._emit_names),
             (dims.current_step, self._on_dims_changed),
-            (dims.order, self._on_dims_changed),
-            (dims.ndisplay, self._on_dims_changed),
+            (dims.order, self._on_turned),
+            (dims.ndisplay, self._on_turned),
         ]
         for emitter, slot in self._connections:
             emitter.connect(slot)
@@ -131,9 +131,10 @@ class LayerChoice:
             self.sync.layers.labels.layer.mode = "paint"
 
     def choose_axis(self, axis: int) -> None:
-        """Annotate along another axis while nothing was annotated along the present one; predictions are dropped.
+        """Annotate along an axis, and bring its plane on the screen; predictions along another axis are dropped.
 
-        Labels of which it is not clear how they were painted are taken to be painted along the axis.
+        The axis stays while anything is annotated along it. Labels of which it is not clear how they were painted are
+        taken to be painted along the axis.
         """
         sync = self.sync
         if sync is None:
@@ -141,6 +142,7 @@ class LayerChoice:
         is_asked, sync.plane_question = sync.plane_question is not None, None
         document = sync.document
         if document.axis == axis:
+            sync.view.turn()
             return
         sync.flush()
         if document.annotated and not is_asked:
@@ -193,6 +195,8 @@ class LayerChoice:
                 sync.layers.take_results_of(before.layers)
             sync.set_training(self._is_training)
             sync.choose()
+            if sync.view.seen_axis is not None:
+                sync.view.turn()
         self._emit_names()
         self.signals.document_changed.emit()
         self.signals.class_selected.emit(sync.selected_value)
@@ -216,6 +220,20 @@ class LayerChoice:
     def _on_dims_changed(self) -> None:
         if self.sync is not None:
             self.sync.on_view_changed()
+
+    def _on_turned(self) -> None:
+        """Annotate in the plane that is on the screen, as long as nothing is annotated in another one."""
+        self._on_dims_changed()
+        sync = self.sync
+        if sync is None:
+            return
+        seen = sync.view.seen_axis
+        is_free = not (
+            self._is_training or sync.document.annotated or sync.plane_question or sync.layers.labels is None
+        )
+        if is_free and seen not in (None, sync.document.axis):
+            self.choose_axis(seen)
+        self.signals.turned.emit(seen)
 
     def _on_layer_inserted(self, event: Any) -> None:
         self._emit_names()

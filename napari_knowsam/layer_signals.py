@@ -26,6 +26,9 @@ class LayerSignals(QObject):
     slices_changed = Signal(object)
     """Indices of slices whose state, or what is shown of them, changed."""
 
+    turned = Signal(object)
+    """The working axis across the screen, None if the whole volume is rendered: another plane came on the screen."""
+
     looked_at = Signal(int)
     """Another slice came on the screen."""
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QObject
 
-from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass
+from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass, SliceState
 from knowsam.errors import InputError
 from napari_knowsam.image_layers import ImageLayers
 from napari_knowsam.paint_layer import PaintLayer
@@ -222,12 +222,13 @@ class LayerSync(QObject):
     def _commit(self, also: Iterable[int] = ()) -> None:
         """Take over what was painted since the last time; `also` names slices to compare in any case."""
         for layer in self.layers.to_paint_on:
-            touched = {*layer.take(), *also}
-            self._commit_layer(layer, touched)
+            painted, crossed = layer.take()
+            touched = {*painted, *also}
+            self._commit_layer(layer, touched, crossed)
             if layer is self.layers.labels and self._strokes.corrected_index in touched and not layer.is_pressed:
                 self._correct_on_labels(None)
 
-    def _commit_layer(self, layer: PaintLayer, indices: Iterable[int]) -> None:
+    def _commit_layer(self, layer: PaintLayer, indices: Iterable[int], crossed: Collection[int]) -> None:
         misfit = layer.misfit
         if misfit is not None:
             self.layers.drop(layer.layer)
@@ -239,16 +240,21 @@ class LayerSync(QObject):
             return
         try:
             self._learn_classes(changed)
+            unjudged = [i for i in crossed if self.document.state(i) is SliceState.UNLABELLED]
             if layer is self.layers.labels:
-                judged = self._strokes.paint(changed, over_prediction=self.layers.is_prediction_seen)
+                is_seen = self.layers.is_prediction_seen
+                judged = self._strokes.paint(changed, crossed=crossed, over_prediction=is_seen)
             else:
-                judged = self.document.correct(changed)
+                judged = self._strokes.correct(changed, crossed=crossed)
         except InputError as error:
             self._tell(self._signals.problem, str(error))
             return
         self._show_slices(changed)
         if judged:
             self._report(judged)
+        partial = len(set(unjudged).intersection(judged))
+        if partial:
+            self._tell(self._signals.problem, _crossing_sentence(partial))
 
     def _correct_on_labels(self, index: int | None) -> None:
         """Let the labels layer hold all that is shown of a slice, and of the one before what is painted again."""
@@ -325,6 +331,15 @@ class LayerSync(QObject):
     def _on_class_selected(self, value: int) -> None:
         if value != self.selected_value:
             self.select_class(value)
+
+
+def _crossing_sentence(slices: int) -> str:
+    count = "one slice" if slices == 1 else f"{slices} slices"
+    they_count = "It counts" if slices == 1 else "They count"
+    return (
+        f"That stroke went through {count} that nobody had judged. {they_count} as partly painted: nothing is assumed "
+        "of what the stroke left out."
+    )
 
 
 def _add_class(document: AnnotationDocument) -> None:

@@ -56,6 +56,7 @@ class PaintLayer(QObject):
         self._view = view
         self._expected = expected
         self._pending: set[int] = set()
+        self._crossed: set[int] = set()
         # napari's own undo reaches back to slices that were left long ago, and says not what it changed.
         self._ever_painted: set[int] = set()
         self._is_own = False
@@ -101,10 +102,14 @@ class PaintLayer(QObject):
             'more. Choose labels that belong to this image, or press "New" to get those painted back.'
         )
 
-    def take(self) -> set[int]:
-        """Return the indices of the slices in which a person may have painted since the last time."""
+    def take(self) -> tuple[set[int], set[int]]:
+        """Return the indices of the slices in which a person may have painted since the last time.
+
+        The second ones are those that a stroke across slices has reached.
+        """
         self._timer.stop()
-        taken, self._pending = self._pending, set()
+        taken = self._pending, self._crossed
+        self._pending, self._crossed = set(), set()
         return taken
 
     def differing(self, indices: Iterable[int]) -> dict[int, Values]:
@@ -172,6 +177,8 @@ class PaintLayer(QObject):
 
     def _on_paint(self, event: Any) -> None:
         painted = set().union(*(self._slices_of(atom) for atom in event.value))
+        if self._view.is_across or len(painted) > 1:
+            self._crossed |= painted
         self._ever_painted |= painted
         self._note(painted)
 

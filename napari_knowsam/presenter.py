@@ -25,6 +25,7 @@ from napari_knowsam.layer_choice import LayerChoice
 from napari_knowsam.layer_sync import LayerSync
 from napari_knowsam.orientation_letters import OrientationLetters
 from napari_knowsam.panels.terms_dialog import ask_terms
+from napari_knowsam.restoring import restore
 from napari_knowsam.training_controller import TrainingController, TrainingSettings
 from napari_knowsam.training_display import TrainingDisplay
 
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from knowsam.data.annotation import LabelClass, LabelSlice
-    from knowsam.document.snapshot import Snapshot
     from knowsam.training.events import PredictionReady, Stage
     from napari_knowsam.panels.annotate_panel import AnnotatePanel
     from napari_knowsam.panels.result_panel import ResultPanel
@@ -120,7 +120,7 @@ class Presenter(QObject):
         panel.slice_requested.connect(self._of_sync(lambda sync, index: sync.view.go_to(index)))
         panel.mark_requested.connect(self._changing_slice(AnnotationDocument.mark))
         panel.annotated_slice_requested.connect(self._of_sync(LayerSync.go_to_annotated))
-        panel.restore_requested.connect(self._guarded(self._restore))
+        panel.restore_requested.connect(self._guarded(partial(restore, self.autosave, layers, self._on_axis_chosen)))
         panel.offer_declined.connect(self.autosave.settle)
 
     def _connect_train(self) -> None:
@@ -193,38 +193,13 @@ class Presenter(QObject):
             sync.select_class(sync.document.classes[number].value)
 
     def _on_axis_chosen(self, axis: int) -> None:
-        if self.controller.is_running:
+        document = self.layers.document
+        if self.controller.is_running and document is not None and axis != document.axis:
             self._annotate.set_message("The plane cannot change while training. Stop the training first.")
         else:
             self._guarded(self.layers.choose_axis)(axis)
         if self.layers.document is not None:
             self._annotate.set_axis(self.layers.document.axis)
-
-    def _restore(self) -> None:
-        """Bring back what is offered, in the plane it was painted in."""
-        self.layers.flush()
-        offer, sync = self.autosave.offer, self.layers.sync
-        if offer is None or sync is None:
-            return
-        if offer.axis != sync.document.axis:
-            if sync.document.annotated:
-                raise InputError(
-                    "The slices to restore were painted in another plane than those you have painted now. "
-                    "Make new labels (New), and restore the slices into them."
-                )
-            self._on_axis_chosen(offer.axis)
-            sync = self.layers.sync
-        if sync is not None and sync.document.axis == offer.axis:
-            self._take_back(sync, offer)
-
-    def _take_back(self, sync: LayerSync, offer: Snapshot) -> None:
-        sync.change(AnnotationDocument.restore, offer)
-        if not sync.document.snapshot().holds(offer):
-            return
-        self.autosave.settle()
-        if sync.document.corrected:
-            # Corrections are seen in the prediction layer alone.
-            sync.layers.show_live()
 
     def _on_train_requested(self) -> None:
         if self.controller.is_running:
@@ -286,6 +261,7 @@ class Presenter(QObject):
         signals.slices_changed.connect(self._document_display.show_predictions)
         signals.history_changed.connect(self._document_display.show_soon)
         signals.looked_at.connect(self._on_looked_at)
+        signals.turned.connect(self._annotate.set_seen_axis)
         signals.class_selected.connect(self._annotate.select_class)
         signals.problem.connect(self._annotate.set_message)
 
@@ -306,6 +282,7 @@ class Presenter(QObject):
         self._letters.set_visible(self._letters_shown and self.layers.has_known_orientation)
         if sync is not None:
             self._annotate.set_current_slice(sync.view.index)
+            self._annotate.set_seen_axis(sync.view.seen_axis)
         self._document_display.set_document(self.layers.document)
         self._show_can_continue()
         self.autosave.watch(self.layers.document)

@@ -37,6 +37,12 @@ class SliceView:
         return self._dims_axis in self._viewer.dims.displayed
 
     @property
+    def seen_axis(self) -> int | None:
+        """Working axis across the screen, of which single slices are seen; None if the whole volume is."""
+        hidden = [axis for axis in range(3) if self._first_axis + axis not in self._viewer.dims.displayed]
+        return hidden[0] if len(hidden) == 1 else None
+
+    @property
     def is_3d(self) -> bool:
         """Whether the whole volume is rendered."""
         return bool(self._viewer.dims.ndisplay == 3)
@@ -52,6 +58,13 @@ class SliceView:
         if not -0.5 <= position <= self._image.data.shape[self._layer_axis] - 0.5:
             self.go_to(self.index)
 
+    def turn(self) -> None:
+        """Bring the plane of the slices on the screen."""
+        first = self._first_axis
+        others = [first + axis for axis in range(3) if axis != self._axis]
+        self._viewer.dims.ndisplay = 2
+        self._viewer.dims.order = (*range(first), self._dims_axis, *others)
+
     def go_to(self, index: int) -> None:
         """Bring a slice on the screen."""
         data_point = np.zeros(self._image.ndim)
@@ -64,4 +77,9 @@ class SliceView:
 
     @property
     def _dims_axis(self) -> int:
-        return int(self._viewer.dims.ndim) - 3 + self._axis
+        return self._first_axis + self._axis
+
+    @property
+    def _first_axis(self) -> int:
+        """Of the volume, among those of the viewer."""
+        return int(self._viewer.dims.ndim) - 3

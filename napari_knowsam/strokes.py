@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from knowsam.data.annotation import SliceState
+from knowsam.data.annotation import BACKGROUND_CLASS, SliceState
 
 if TYPE_CHECKING:
     from knowsam.document.annotation_document import AnnotationDocument
@@ -20,6 +20,7 @@ class Strokes:
 
     A stroke in a slice that shows a prediction corrects it, whichever layer it falls on. So that brush, eraser and fill
     bucket find what is seen, the labels layer holds all that is shown of a slice while somebody corrects it there.
+    A stroke across slices judges nothing but its own pixels, and leaves the slices partly painted.
 
     Attributes
     ----------
@@ -37,11 +38,14 @@ class Strokes:
         document = self._document
         return document.shown(index) if index == self.corrected_index else document.painted(index)
 
-    def paint(self, planes: Mapping[int, Values], *, over_prediction: bool) -> tuple[int, ...]:
+    def paint(
+        self, planes: Mapping[int, Values], *, crossed: Collection[int], over_prediction: bool
+    ) -> tuple[int, ...]:
         """Take slices (H, W) of the labels layer as they are now, and return the indices that were judged otherwise.
 
         Parameters
         ----------
+        crossed : indices of the slices that a stroke across slices has reached.
         over_prediction : whether the person sees the prediction, and so corrects it.
 
         Raises
@@ -50,21 +54,34 @@ class Strokes:
             If a value is neither a class nor the brush; nothing is changed then.
         """
         document = self._document
-        corrections, painted = {}, {}
+        painted: dict[int, Values] = {}
+        corrections: dict[int, Values] = {}
         for index, plane in planes.items():
-            if index == self.corrected_index or (over_prediction and document.is_correctable(index)):
-                corrections[index] = np.where(plane != self.on_labels(index), plane, document.shown(index))
+            is_seen = index == self.corrected_index or (over_prediction and document.is_correctable(index))
+            is_stroke = plane != self.on_labels(index)
+            if is_seen and index not in crossed:
+                corrections[index] = np.where(is_stroke, plane, document.shown(index))
             else:
-                painted[index] = plane
-        self._open_slice(painted)
-        return document.paint(painted) + document.correct(corrections)
+                painted[index] = np.where(is_stroke, plane, document.painted(index))
+        self._open_slice(painted.keys() - set(crossed))
+        return document.paint(painted, partial=crossed) + document.correct(corrections)
+
+    def correct(self, planes: Mapping[int, Values], *, crossed: Collection[int]) -> tuple[int, ...]:
+        """Take slices (H, W) of the prediction layer as they are now; see `paint`."""
+        document = self._document
+        painted = {}
+        for index in planes.keys() & set(crossed):
+            drawn = np.where(planes[index] == BACKGROUND_CLASS.value, document.brush_value, planes[index])
+            painted[index] = np.where(planes[index] != document.shown(index), drawn, document.painted(index))
+        corrections = {index: plane for index, plane in planes.items() if index not in painted}
+        return document.paint(painted, partial=crossed) + document.correct(corrections)
 
     def end_open_slice(self) -> tuple[int, ...]:
         """Count the slice that is being painted as every other one, and return its index, if there is one."""
         index, self._document.open_index = self._document.open_index, None
         return () if index is None else (index,)
 
-    def _open_slice(self, painted: Mapping[int, Values]) -> None:
+    def _open_slice(self, painted: Collection[int]) -> None:
         """Nobody has judged what lies round the first stroke in a slice, until the slice is left."""
         current = self._view.index
         is_first = current in painted and self._document.state(current) is SliceState.UNLABELLED

@@ -13,6 +13,7 @@ from napari_knowsam.panels.choice_box import ChoiceBox
 from napari_knowsam.panels.class_table import ClassTable
 from napari_knowsam.panels.restore_offer import RestoreOffer
 from napari_knowsam.panels.slice_marks import SliceMarks
+from napari_knowsam.panels.wrapped_label import WrappedLabel
 
 if TYPE_CHECKING:
     from knowsam.data.annotation import LabelClass, SliceState
@@ -53,6 +54,9 @@ class AnnotatePanel(QWidget):
         )
         self._axes = ChoiceBox("The plane you paint in. All slices of one training lie in the same plane.")
         self._axes.addItems(_AXES)
+        self._seen_axis: int | None = 0
+        self._across = WrappedLabel()
+        self._across.hide()
         self._table = ClassTable()
         self._add_class = button("Add class", "Add another structure to paint.", lambda: self.class_added.emit())
         self._marks = SliceMarks()
@@ -76,6 +80,12 @@ class AnnotatePanel(QWidget):
     def set_axis(self, axis: int) -> None:
         """Show the working axis that the slices are stacked along: 0 axial, 1 coronal, 2 sagittal."""
         self._axes.setCurrentIndex(axis)
+        self._show_across()
+
+    def set_seen_axis(self, axis: int | None) -> None:
+        """Show that strokes go through the slices if another axis than theirs is across the screen; None in 3D."""
+        self._seen_axis = axis
+        self._show_across()
 
     def set_classes(self, classes: tuple[LabelClass, ...], brush_value: int, painted: frozenset[int]) -> None:
         """Show the classes.
@@ -131,6 +141,15 @@ class AnnotatePanel(QWidget):
         )
         return bool(answer == QMessageBox.StandardButton.Yes)
 
+    def _show_across(self) -> None:
+        plane, seen = self._axes.currentIndex(), self._seen_axis
+        what = "The whole volume is" if seen is None else f"{_AXES[seen].split()[0]} slices are"
+        self._across.setText(
+            f"{what} on the screen. A stroke there only partly paints each {_AXES[plane].split()[0].lower()} slice it "
+            "meets. Choose the plane to turn back."
+        )
+        self._across.setVisible(seen != plane)
+
     def _arrange(self) -> None:
         labels_row = QHBoxLayout()
         labels_row.addWidget(self._labels, 1)
@@ -140,6 +159,7 @@ class AnnotatePanel(QWidget):
         form.addRow("Image", self._images)
         form.addRow("Labels", labels_row)
         form.addRow("Plane", self._axes)
+        form.addRow(self._across)
         column = QVBoxLayout(self)
         column.setContentsMargins(4, 4, 4, 4)
         column.addLayout(form)

@@ -112,26 +112,6 @@ def test_undoing_a_stroke_in_napari_is_noticed_in_a_slice_that_was_left(opened: 
     assert opened.document.annotated == ()
 
 
-def test_a_stroke_across_the_slices_reaches_all_of_them(opened: Opened, qtbot: QtBot) -> None:
-    opened.viewer.dims.order = (1, 0, 2)
-    opened.labels.selected_label = SPLEEN
-    opened.labels.data_setitem((np.array([1, 2, 4]), np.array([4, 4, 4]), np.array([5, 5, 5])), SPLEEN)
-    with qtbot.waitSignal(opened.choice.signals.slices_changed):
-        pass
-    assert opened.document.annotated == (1, 2, 4)
-    with qtbot.waitSignal(opened.choice.signals.slices_changed):
-        opened.labels.undo()
-    assert opened.document.annotated == ()
-
-
-def test_filling_a_volume_reaches_all_slices(opened: Opened, qtbot: QtBot) -> None:
-    opened.labels.n_edit_dimensions = 3
-    opened.labels.fill((3, 4, 5), SPLEEN)
-    with qtbot.waitSignal(opened.choice.signals.slices_changed):
-        pass
-    assert opened.document.annotated == (0, 1, 2, 3, 4, 5)
-
-
 def test_another_array_in_the_labels_is_compared_everywhere(opened: Opened, qtbot: QtBot) -> None:
     painted = np.zeros(SHAPE, np.uint8)
     painted[[0, 5], 2] = LIVER

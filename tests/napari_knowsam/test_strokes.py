@@ -6,13 +6,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from opened import BRUSH, LIVER, SPLEEN, begin_drag, click, plane, stroke
+from opened import BRUSH, LIVER, SHAPE, SPLEEN, begin_drag, click, plane, stroke
 
 from knowsam.data.annotation import IGNORE, SliceState
 from knowsam.document.annotation_document import AnnotationDocument
+from napari_knowsam.layer_choice import LayerChoice
+from napari_knowsam.volume_layers import image_layer_data, layer_kwargs
 
 if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Labels
     from opened import Opened, Plane
+    from pytestqt.qtbot import QtBot
+
+    from knowsam.data.volume import Volume
 
 
 def with_voxel(value: int) -> Plane:
@@ -175,3 +182,117 @@ def test_a_stroke_of_an_unsaid_class_on_a_prediction_is_undone_with_it(opened: O
     assert opened.prediction.data[3, 4, 5] == 9
     opened.sync.change(AnnotationDocument.undo)
     assert np.array_equal(opened.prediction.data[3], plane(LIVER))
+
+
+@pytest.fixture
+def across(opened: Opened) -> Opened:
+    """Slice 0 is painted, and coronal slices are on the screen."""
+    stroke(opened.labels, LIVER, 0)
+    opened.choice.flush()
+    opened.viewer.dims.order = (1, 0, 2)
+    return opened
+
+
+def stroke_across(layer: Labels, indices: list[int], value: int) -> None:
+    """Paint one voxel in each of several slices, in one stroke."""
+    layer.data_setitem((np.array(indices), np.full(len(indices), 4), np.full(len(indices), 5)), value)
+
+
+def test_a_stroke_across_slices_leaves_them_partly_painted_and_that_is_said(across: Opened, qtbot: QtBot) -> None:
+    with qtbot.waitSignal(across.choice.signals.slice_annotated):
+        stroke_across(across.labels, [1, 2, 4], SPLEEN)
+    assert [across.document.state(index) for index in (1, 2, 4)] == [SliceState.PARTIAL] * 3
+    assert across.document.state(0) is SliceState.COMPLETE
+    assert across.heard.problems[-1].startswith("That stroke went through 3 slices that nobody had judged.")
+    stroke_across(across.labels, [1, 2, 4], LIVER)
+    across.choice.flush()
+    assert len(across.heard.problems) == 1
+    across.undo()
+    across.undo()
+    assert across.document.annotated == (0,)
+
+
+def test_a_brush_in_three_dimensions_completes_no_slice(opened: Opened) -> None:
+    opened.labels.n_edit_dimensions, opened.labels.brush_size = 3, 7
+    opened.labels.paint((3, 4, 5), SPLEEN)
+    opened.choice.flush()
+    states = [opened.document.state(index) for index in (2, 3, 4)]
+    assert states == [SliceState.PARTIAL] * 3
+    assert opened.document.annotated == (2, 3, 4)
+    assert "3 slices" in opened.heard.problems[-1]
+
+
+@pytest.mark.parametrize("layer", ["labels", "prediction"])
+def test_a_stroke_across_predicted_slices_judges_nothing_but_its_own_pixels(across: Opened, layer: str) -> None:
+    across.predict(1, 1)
+    across.predict(2, 1)
+    stroke_across(getattr(across, layer), [1, 2], SPLEEN)
+    across.choice.flush()
+    for index in (1, 2):
+        assert across.document.state(index) is SliceState.PARTIAL
+        assert np.array_equal(across.prediction.data[index], with_voxel(SPLEEN))
+        assert across.labels.data[index].sum() == SPLEEN
+    across.predict(1, 2)
+    assert across.prediction.data[1, 0, 0] == SPLEEN
+
+
+def test_erasing_a_prediction_across_slices_says_that_there_is_background(across: Opened) -> None:
+    across.predict(1, 1)
+    across.predict(2, 1)
+    stroke_across(across.prediction, [1, 2], 0)
+    across.choice.flush()
+    assert across.document.state(1) is SliceState.PARTIAL
+    assert np.array_equal(across.prediction.data[1], with_voxel(0))
+    assert across.labels.data[1, 4, 5] == BRUSH
+
+
+def test_slices_that_are_judged_stay_so_when_a_stroke_goes_through_them(across: Opened) -> None:
+    across.predict(1, 1)
+    across.sync.change(AnnotationDocument.correct, {1: with_voxel(0)})
+    stroke_across(across.labels, [0, 1], SPLEEN)
+    across.choice.flush()
+    assert across.document.state(0) is SliceState.COMPLETE
+    assert across.document.corrected == (1,)
+    assert np.array_equal(across.prediction.data[1], with_voxel(SPLEEN))
+    assert across.heard.problems == []
+
+
+def test_the_plane_turns_the_view_and_the_view_the_plane(opened: Opened) -> None:
+    opened.choice.choose_axis(2)
+    assert opened.viewer.dims.order == (2, 0, 1)
+    opened.viewer.dims.order = (1, 0, 2)
+    assert opened.document.axis == 1
+    assert opened.heard.documents[-1] is opened.document
+    opened.viewer.dims.ndisplay = 3
+    assert opened.document.axis == 1
+    opened.choice.choose_axis(1)
+    assert opened.viewer.dims.ndisplay == 2
+
+
+def test_the_plane_stays_when_somebody_only_looks_at_another_one(across: Opened) -> None:
+    seen: list[int | None] = []
+    across.choice.signals.turned.connect(seen.append)
+    across.viewer.dims.order = (2, 0, 1)
+    assert across.document.axis == 0
+    assert seen == [2]
+    across.choice.choose_axis(0)
+    assert across.viewer.dims.order == (0, 1, 2)
+    assert seen == [2, 0]
+
+
+def test_the_plane_stays_while_training_runs(opened: Opened) -> None:
+    opened.choice.set_training(True)
+    opened.viewer.dims.order = (1, 0, 2)
+    assert opened.document.axis == 0
+
+
+def test_labels_painted_in_another_plane_turn_the_view(viewer: ViewerModel, tiny: Volume) -> None:
+    data, kwargs, _ = image_layer_data(tiny)
+    viewer.add_image(data, **kwargs)
+    painted = np.zeros(SHAPE, np.uint8)
+    painted[:, 2, 2:8] = 1
+    viewer.add_labels(painted, **layer_kwargs(tiny) | {"name": "coronal"})
+    choice = LayerChoice(viewer)
+    choice.choose_image(None)
+    assert viewer.dims.order == (1, 0, 2)
+    choice.close()

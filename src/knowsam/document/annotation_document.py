@@ -57,8 +57,12 @@ class AnnotationDocument(AnnotatedVolume):
             mark = SliceState.PARTIAL if index in partial else None
             self._put(index, SliceAnnotation(planes[index].astype(self.class_list.dtype), mark))
 
-    def paint(self, strokes: Mapping[int, npt.NDArray[np.integer]]) -> tuple[int, ...]:
+    def paint(self, strokes: Mapping[int, npt.NDArray[np.integer]], partial: Collection[int] = ()) -> tuple[int, ...]:
         """Take slices (H, W) of the user's labels layer as they are now, and return the indices that changed.
+
+        Parameters
+        ----------
+        partial : indices of the slices that strokes do not complete.
 
         Raises
         ------
@@ -70,7 +74,9 @@ class AnnotationDocument(AnnotatedVolume):
             self.class_list.require_known(values)
         self._remember("painting of", changed)
         for index, values in changed.items():
-            self._put(index, self._slice(index).with_painting(values.astype(self.class_list.dtype), self.brush_value))
+            one = self._slice(index).with_painting(values.astype(self.class_list.dtype), self.brush_value)
+            is_completed = self.state(index) not in (SliceState.UNLABELLED, SliceState.PARTIAL)
+            self._put(index, one if is_completed or index not in partial else replace(one, mark=SliceState.PARTIAL))
         return tuple(changed)
 
     def correct(self, edits: Mapping[int, npt.NDArray[np.integer]]) -> tuple[int, ...]:

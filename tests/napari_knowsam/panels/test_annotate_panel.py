@@ -211,3 +211,13 @@ def test_long_names_do_not_make_the_panel_wider_than_a_narrow_dock(panel: Annota
     size = panel.minimumSizeHint()
     assert isinstance(size, QSize)
     assert size.width() <= 350
+
+
+@pytest.mark.parametrize(("seen", "said"), [(0, None), (1, "Coronal slices"), (None, "The whole volume")])
+def test_a_plane_that_is_only_looked_at_is_named(panel: AnnotatePanel, seen: int | None, said: str | None) -> None:
+    panel.set_axis(0)
+    panel.set_seen_axis(seen)
+    sentences = [one.text() for one in panel.findChildren(QLabel) if "on the screen" in one.text()]
+    shown = [one for one in panel.findChildren(QLabel) if "on the screen" in one.text() and not one.isHidden()]
+    assert len(sentences) == 1
+    assert [one.text().startswith(said or "") for one in shown] == ([] if said is None else [True])

@@ -1,0 +1,48 @@
+"""Bringing back what was saved of an image, in the plane it was painted in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from knowsam.document.annotation_document import AnnotationDocument
+from knowsam.errors import InputError
+
+if TYPE_CHECKING:
+    from napari_knowsam.autosave import Autosave
+    from napari_knowsam.layer_choice import LayerChoice
+
+
+def restore(autosave: Autosave, layers: LayerChoice, choose_axis: Callable[[int], None]) -> None:
+    """Take what is offered back into the chosen image.
+
+    Parameters
+    ----------
+    choose_axis : lets the image be annotated along another axis, if that is possible just now.
+
+    Raises
+    ------
+    InputError
+        If slices are painted along another axis.
+    """
+    layers.flush()
+    offer, sync = autosave.offer, layers.sync
+    if offer is None or sync is None:
+        return
+    if offer.axis != sync.document.axis:
+        if sync.document.annotated:
+            raise InputError(
+                "The slices to restore were painted in another plane than those you have painted now. "
+                "Make new labels (New), and restore the slices into them."
+            )
+        choose_axis(offer.axis)
+        sync = layers.sync
+    if sync is None or sync.document.axis != offer.axis:
+        return
+    sync.change(AnnotationDocument.restore, offer)
+    if not sync.document.snapshot().holds(offer):
+        return
+    autosave.settle()
+    if sync.document.corrected:
+        # Corrections are seen in the prediction layer alone.
+        sync.layers.show_live()
