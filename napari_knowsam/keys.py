@@ -1,4 +1,4 @@
-"""Keys for what a person does in every slice; none of them is one of napari's own."""
+"""Keys for what a person does in every slice; of napari's own, only those that undo and redo a stroke."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class Keys:
 
     Parameters
     ----------
-    actions : what each key does, by its name for napari, for example ``Shift-N``.
+    actions : what each key does, by its name for napari, for example ``Shift-N``, or its code.
     """
 
-    def __init__(self, viewer: Viewer, actions: Mapping[str, Callable[[], object]]) -> None:
+    def __init__(self, viewer: Viewer, actions: Mapping[str | int, Callable[[], object]]) -> None:
         self._viewer = viewer
         self._keys = tuple(actions)
         for key, action in actions.items():

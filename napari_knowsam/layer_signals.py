@@ -35,6 +35,10 @@ class LayerSignals(QObject):
     class_selected = Signal(int)
     """A person chose a label value in napari."""
 
+    undo_requested = Signal()
+    redo_requested = Signal()
+    """A person pressed napari's key for it on one of the layers."""
+
     history_changed = Signal()
     """There is something else to undo or to redo."""
 

@@ -9,6 +9,7 @@ import numpy as np
 from qtpy.QtCore import QObject
 
 from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass, SliceState
+from knowsam.document.annotation_document import AnnotationDocument
 from knowsam.errors import InputError
 from napari_knowsam.image_layers import ImageLayers
 from napari_knowsam.paint_layer import PaintLayer
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from knowsam.data.annotation import LabelArray
     from knowsam.data.volume import Volume
-    from knowsam.document.annotation_document import AnnotationDocument
     from knowsam.document.predictions import PercentArray
     from knowsam.document.slice_annotation import Values
     from napari_knowsam.layer_signals import LayerSignals
@@ -134,8 +134,18 @@ class LayerSync(QObject):
         if ahead:
             self.view.go_to(min(ahead, key=lambda index: abs(index - here)))
 
-    def change(self, action: Callable[..., Iterable[int] | None], *values: object) -> None:
-        """Do something to the document that changes slices or classes, and show what came of it.
+    def undo(self) -> None:
+        """Take back the last act on either layer and in any slice; say what it was, and show the slice."""
+        self._commit()
+        self._step(AnnotationDocument.undo, "undo", self.document.history.undo_name)
+
+    def redo(self) -> None:
+        """Repeat the act that was taken back last; say what it was, and show the slice."""
+        self._commit()
+        self._step(AnnotationDocument.redo, "redo", self.document.history.redo_name)
+
+    def change(self, action: Callable[..., Iterable[int] | None], *values: object) -> tuple[int, ...]:
+        """Do something to the document that changes slices or classes, show what came of it, and return those slices.
 
         Parameters
         ----------
@@ -149,12 +159,13 @@ class LayerSync(QObject):
             changed = tuple(action(self.document, *values) or ())
         except InputError as error:
             self._tell(self._signals.problem, str(error))
-            return
+            return ()
         if self.document.classes != classes:
             self._follow_classes(classes)
             self._tell(self._signals.classes_changed, self.document.classes)
         self._show_slices(changed)
         self._report(changed)
+        return changed
 
     def apply_predictions(self, predictions: Iterable[Prediction]) -> None:
         """Take predictions of slices, and show them where nobody has judged otherwise.
@@ -204,6 +215,15 @@ class LayerSync(QObject):
         self._apply_held()
         if self._shown_index != left:
             self._tell(self._signals.looked_at, self._shown_index)
+
+    def _step(self, action: Callable[..., tuple[int, ...]], verb: str, name: str | None) -> None:
+        if name is None:
+            self._tell(self._signals.problem, f"There is nothing to {verb}.")
+            return
+        changed = self.change(action)
+        if changed and not any(self.view.shows(index) for index in changed):
+            self.view.go_to(min(changed, key=lambda index: abs(index - self.view.index)))
+        self._tell(self._signals.problem, f"{verb.capitalize()}: {name}.")
 
     def _tell(self, signal: Any, *values: object) -> None:
         """Emit a signal, all of which are about the chosen image."""
@@ -312,6 +332,8 @@ class LayerSync(QObject):
         watched.pressed.connect(self._on_pressed)
         watched.due.connect(self._on_edits_due)
         watched.class_selected.connect(self._on_class_selected)
+        watched.undo_requested.connect(self._signals.undo_requested)
+        watched.redo_requested.connect(self._signals.redo_requested)
         return watched
 
     def _on_pressed(self, layer: PaintLayer) -> None:

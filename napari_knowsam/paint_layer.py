@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from app_model.types import KeyCode, KeyMod
+from napari.utils.key_bindings import coerce_keybinding
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_knowsam.class_looks import show_classes
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from napari_knowsam.slice_view import SliceView
 
 DEBOUNCE_MS = 250
+
+UNDO_KEY = KeyMod.CtrlCmd | KeyCode.KeyZ
+REDO_KEY = KeyMod.CtrlCmd | KeyMod.Shift | KeyCode.KeyZ
 
 _TOOLS = ("paint", "erase", "fill", "polygon")
 
@@ -38,6 +43,9 @@ class PaintLayer(QObject):
 
     pressed = Signal(object)
     """A stroke may begin on this layer; it paints nothing before that is told."""
+
+    undo_requested = Signal()
+    redo_requested = Signal()
 
     class_selected = Signal(int)
     """A label value was chosen on the layer."""
@@ -57,8 +65,6 @@ class PaintLayer(QObject):
         self._expected = expected
         self._pending: set[int] = set()
         self._crossed: set[int] = set()
-        # napari's own undo reaches back to slices that were left long ago, and says not what it changed.
-        self._ever_painted: set[int] = set()
         self._is_own = False
         self._is_pressed = False
         self._redraw = Redraw(layer, view, self, self._own_changes)
@@ -80,6 +86,10 @@ class PaintLayer(QObject):
             emitter.connect(slot)
         # Before the tools of napari, which paint as soon as the mouse is pressed.
         layer.mouse_drag_callbacks.insert(0, self._on_drag)
+        # napari's own undo knows one layer only and does not say which slice it changed, perhaps one left long ago.
+        self._keys = {UNDO_KEY: self._on_undo_key, REDO_KEY: self._on_redo_key}
+        for key, action in self._keys.items():
+            layer.bind_key(key, action, overwrite=True)
 
     @property
     def is_pressed(self) -> bool:
@@ -161,6 +171,10 @@ class PaintLayer(QObject):
         self._connections.clear()
         if self._on_drag in self.layer.mouse_drag_callbacks:
             self.layer.mouse_drag_callbacks.remove(self._on_drag)
+        for key, action in self._keys.items():
+            # Of a layer that two images share, the keys may be those of the other one by now.
+            if self.layer.keymap.get(coerce_keybinding(key)) == action:
+                self.layer.bind_key(key, None)
         self.deleteLater()
 
     def _plane(self, index: int) -> Values:
@@ -179,15 +193,19 @@ class PaintLayer(QObject):
         painted = set().union(*(self._slices_of(atom) for atom in event.value))
         if self._view.is_across or len(painted) > 1:
             self._crossed |= painted
-        self._ever_painted |= painted
         self._note(painted)
 
     def _on_set_data(self) -> None:
-        shown = set() if self._view.is_across else {self._view.index}
-        self._note(shown | self._ever_painted)
+        self._note(set() if self._view.is_across else {self._view.index})
 
     def _on_data(self) -> None:
         self._note(set(range(self._document.slice_count)))
+
+    def _on_undo_key(self, _layer: Labels) -> None:
+        self.undo_requested.emit()
+
+    def _on_redo_key(self, _layer: Labels) -> None:
+        self.redo_requested.emit()
 
     def _on_selected_label(self) -> None:
         self.class_selected.emit(int(self.layer.selected_label))

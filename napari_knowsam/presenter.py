@@ -24,6 +24,7 @@ from napari_knowsam.keys import Keys
 from napari_knowsam.layer_choice import LayerChoice
 from napari_knowsam.layer_sync import LayerSync
 from napari_knowsam.orientation_letters import OrientationLetters
+from napari_knowsam.paint_layer import REDO_KEY, UNDO_KEY
 from napari_knowsam.panels.terms_dialog import ask_terms
 from napari_knowsam.restoring import restore
 from napari_knowsam.training_controller import TrainingController, TrainingSettings
@@ -55,6 +56,8 @@ class Presenter(QObject):
         self.autosave = Autosave(parent=self)
         self._letters = OrientationLetters(viewer)
         self._ends = EndMarks(self.layers, annotate, self)
+        self._undo = self._guarded(self._of_sync(LayerSync.undo))
+        self._redo = self._guarded(self._of_sync(LayerSync.redo))
         self._keys = Keys(viewer, self._key_actions())
         self._live = True
         self._closed = False
@@ -137,13 +140,14 @@ class Presenter(QObject):
         panel.accept_slice_requested.connect(self._changing_slice(accepting.accept_slice))
         panel.accept_between_requested.connect(self._changing(accepting.accept_between))
         panel.accept_all_requested.connect(self._changing(accepting.accept_all))
-        panel.undo_requested.connect(self._changing(AnnotationDocument.undo))
-        panel.redo_requested.connect(self._changing(AnnotationDocument.redo))
+        for asking in (panel, layers.signals):
+            asking.undo_requested.connect(self._undo)
+            asking.redo_requested.connect(self._redo)
         panel.export_requested.connect(self._on_export_requested)
 
-    def _key_actions(self) -> dict[str, Callable[[], object]]:
+    def _key_actions(self) -> dict[str | int, Callable[[], object]]:
         mark = self._changing_slice(AnnotationDocument.mark)
-        actions: dict[str, Callable[[], object]] = {
+        actions: dict[str | int, Callable[[], object]] = {
             "N": partial(self._of_sync(LayerSync.go_to_annotated), 1),
             "Shift-N": partial(self._of_sync(LayerSync.go_to_annotated), -1),
             "K": partial(mark, SliceState.COMPLETE),
@@ -152,8 +156,8 @@ class Presenter(QObject):
             "H": partial(self._ends.toggle, Side.BELOW),
             "Shift-H": partial(self._ends.toggle, Side.ABOVE),
             "U": self._changing_slice(accepting.accept_slice),
-            "Alt-Z": self._changing(AnnotationDocument.undo),
-            "Alt-Shift-Z": self._changing(AnnotationDocument.redo),
+            **dict.fromkeys(("Alt-Z", UNDO_KEY), self._undo),
+            **dict.fromkeys(("Alt-Shift-Z", REDO_KEY), self._redo),
         }
         return actions | {f"Alt-{number}": partial(self._choose_class, number) for number in range(1, 10)}
 

@@ -86,8 +86,8 @@ class ResultPanel(QWidget):
 
     def set_history(self, undo: str | None, redo: str | None) -> None:
         """Name what can be undone and redone; None if there is nothing."""
-        self._show_history(self._undo, "Undo", "Alt+Z", undo)
-        self._show_history(self._redo, "Redo", "Alt+Shift+Z", redo)
+        self._show_history(self._undo, "Undo", "Ctrl+Z", undo)
+        self._show_history(self._redo, "Redo", "Ctrl+Shift+Z", redo)
 
     def set_message(self, text: str) -> None:
         """Show a sentence under the panel."""

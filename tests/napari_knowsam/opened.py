@@ -107,10 +107,10 @@ class Opened:
         self.sync.change(accepting.accept_all)
 
     def undo(self) -> None:
-        self.sync.change(AnnotationDocument.undo)
+        self.sync.undo()
 
     def redo(self) -> None:
-        self.sync.change(AnnotationDocument.redo)
+        self.sync.redo()
 
     def remove_class(self, value: int) -> None:
         self.sync.change(AnnotationDocument.remove_class, value)

@@ -94,24 +94,6 @@ def test_strokes_become_annotations_after_a_moment(opened: Opened, qtbot: QtBot)
     assert opened.document.history.undo_name == "painting of slice 3"
 
 
-def test_undoing_a_stroke_in_napari_is_noticed(opened: Opened, qtbot: QtBot) -> None:
-    stroke(opened.labels, LIVER, 3)
-    opened.choice.flush()
-    with qtbot.waitSignal(opened.choice.signals.slice_annotated):
-        opened.labels.undo()
-    assert opened.document.annotated == ()
-    assert opened.heard.slices[-1].state is SliceState.UNLABELLED
-
-
-def test_undoing_a_stroke_in_napari_is_noticed_in_a_slice_that_was_left(opened: Opened, qtbot: QtBot) -> None:
-    stroke(opened.labels, LIVER, 3)
-    opened.sync.view.go_to(5)
-    assert opened.document.annotated == (3,)
-    with qtbot.waitSignal(opened.choice.signals.slice_annotated):
-        opened.labels.undo()
-    assert opened.document.annotated == ()
-
-
 def test_another_array_in_the_labels_is_compared_everywhere(opened: Opened, qtbot: QtBot) -> None:
     painted = np.zeros(SHAPE, np.uint8)
     painted[[0, 5], 2] = LIVER

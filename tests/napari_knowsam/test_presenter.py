@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari.components import ViewerModel
+    from napari.layers import Layer
     from pytestqt.qtbot import QtBot
 
     from knowsam.data.volume import Volume
@@ -136,10 +137,10 @@ class Panels:
     def wait_until(self, condition: Callable[[], bool]) -> None:
         self.qtbot.waitUntil(condition, timeout=30_000)
 
-    def press(self, key: str) -> None:
-        """Press a key, as napari hands it on from its canvas."""
+    def press(self, key: str, layer: Layer | None = None) -> None:
+        """Press a key, as napari hands it on from its canvas, with a layer selected."""
         handler = KeymapHandler()
-        handler.keymap_providers = [self.viewer]
+        handler.keymap_providers = [self.viewer] if layer is None else [layer, self.viewer]
         handler.press_key(key)
         handler.release_key(key)
 
@@ -634,6 +635,48 @@ def test_a_key_marks_an_empty_slice_as_background_only(panels: Panels) -> None:
         panels.press(key)
         states.append(panels.document.state(1))
     assert states == [SliceState.BACKGROUND_ONLY, SliceState.UNLABELLED, SliceState.BACKGROUND_ONLY]
+
+
+@pytest.mark.parametrize("selected", ["image", "labels", "prediction"])
+@pytest.mark.parametrize("undo", ["Control-Z", "Alt-Z"])
+def test_there_is_one_undo_for_all_slices_and_layers_in_the_order_of_the_acts(
+    training: Panels, undo: str, selected: str
+) -> None:
+    training.predict(1, 1)
+    training.wait_until(lambda: 1 in training.document.predictions)
+    prediction = training.viewer.layers["tiny prediction"]
+    view = training.layers.sync.view
+    view.go_to(1)
+    prediction.paint((1, 4, 5), SPLEEN)
+    view.go_to(4)
+    training.labels.paint((4, 4, 5), SPLEEN)
+    view.go_to(0)
+    layer = {"image": training.image, "labels": training.labels, "prediction": prediction}[selected]
+    seen, said = [], []
+    for key in (undo, undo, undo.replace("Z", "Shift-Z"), undo):
+        training.press(key, layer)
+        seen.append(view.index)
+        said.append(training.annotate_message)
+    assert seen == [4, 1, 1, 1]
+    assert (
+        said
+        == ["Undo: painting of slice 4.", *("Undo: correction of slice 1.", "Redo: correction of slice 1.") * 2][:4]
+    )
+    assert training.document.annotated == (3,)
+    assert (prediction.data[1] == LIVER).all()
+    assert training.labels.data[4].sum() == 0
+    training.press(undo, layer)
+    assert training.annotate_message == "There is nothing to undo."
+    told = {one.label_slice.index: one.label_slice.state for one in training.session.of(SliceAnnotated)}
+    assert told == {1: SliceState.UNLABELLED, 4: SliceState.UNLABELLED}
+
+
+def test_the_keys_of_undo_are_given_back_with_the_layers(panels: Panels) -> None:
+    panels.presenter.close()
+    panels.labels.paint((4, 4, 5), SPLEEN)
+    panels.press("Control-Z", panels.labels)
+    assert panels.labels.data[4].sum() == 0
+    assert not panels.labels.keymap
 
 
 def test_a_mark_that_cannot_be_is_refused_with_a_sentence(panels: Panels) -> None:

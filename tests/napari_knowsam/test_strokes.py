@@ -180,7 +180,7 @@ def test_a_stroke_of_an_unsaid_class_on_a_prediction_is_undone_with_it(opened: O
     click(opened.labels, "paint", 9, (3, 4, 5))
     opened.choice.flush()
     assert opened.prediction.data[3, 4, 5] == 9
-    opened.sync.change(AnnotationDocument.undo)
+    opened.undo()
     assert np.array_equal(opened.prediction.data[3], plane(LIVER))
 
 

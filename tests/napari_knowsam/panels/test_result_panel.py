@@ -101,8 +101,8 @@ def test_opacity_is_a_share_of_one(qtbot: QtBot, panel: ResultPanel) -> None:
 def test_the_history_is_named_in_the_tooltips_and_none_switches_off(panel: ResultPanel) -> None:
     panel.set_history("accept slice 12", None)
     undo, redo = _button(panel, "Undo"), _button(panel, "Redo")
-    assert (undo.toolTip(), undo.isEnabled()) == ("Undo accept slice 12 (Alt+Z)", True)
-    assert (redo.toolTip(), redo.isEnabled()) == ("Nothing to redo (Alt+Shift+Z)", False)
+    assert (undo.toolTip(), undo.isEnabled()) == ("Undo accept slice 12 (Ctrl+Z)", True)
+    assert (redo.toolTip(), redo.isEnabled()) == ("Nothing to redo (Ctrl+Shift+Z)", False)
 
 
 @pytest.mark.parametrize(("dice", "text"), [({2: 0.934}, "Dice ≈ 0.93"), ({2: None}, "Dice: cannot tell"), ({}, "")])
