@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, QTimer
 
+from knowsam.document.structure_ends import goes_beyond_painted
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -81,12 +83,13 @@ class DocumentDisplay(QObject):
         self._annotate.set_slices(document.states(), document.corrected, document.marks)
         self._annotate.set_painted(document.painted_values())
         self._result.set_has_prediction(bool(document.predictions.indices or document.annotated))
-        self._result.set_volumes(document.volumes_ml(), self._dice)
+        open_ended = {value for value in document.class_list.values[1:] if goes_beyond_painted(document, value)}
+        self._result.set_volumes(document.volumes_ml(), self._dice, open_ended)
         self._result.set_history(document.history.undo_name, document.history.redo_name)
 
     def _show_nothing(self) -> None:
         self._annotate.set_slices((), (), {})
         self._annotate.set_painted(frozenset())
         self._result.set_has_prediction(False)
-        self._result.set_volumes((), {})
+        self._result.set_volumes((), {}, ())
         self._result.set_history(None, None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,9 +80,11 @@ class ResultPanel(QWidget):
         """Show the opacity of the prediction, in [0, 1]."""
         self._opacity.set_opacity(opacity)
 
-    def set_volumes(self, rows: Sequence[tuple[LabelClass, float]], dice: Mapping[int, float | None]) -> None:
-        """Show the volume of each class in ml, and its probable Dice as far as it was judged, by label value."""
-        self._volumes.set_volumes(rows, dice)
+    def set_volumes(
+        self, rows: Sequence[tuple[LabelClass, float]], dice: Mapping[int, float | None], open_ended: Collection[int]
+    ) -> None:
+        """Show the volume of each class in ml, and its probable Dice, see `VolumeTable.set_volumes`."""
+        self._volumes.set_volumes(rows, dice, open_ended)
 
     def set_history(self, undo: str | None, redo: str | None) -> None:
         """Name what can be undone and redone; None if there is nothing."""

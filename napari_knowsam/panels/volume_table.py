@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
@@ -12,7 +12,11 @@ from napari_knowsam.panels.color_swatch import swatch_icon
 
 _DICE_HELP = (
     "How far the result between your painted slices and the truth probably overlap: 1 is perfect. It is judged by "
-    "predicting each painted slice from the others. Nothing is said of slices beyond the outermost painted ones."
+    "predicting each painted slice from the others."
+)
+_ENDS_HELP = (
+    " Part of it lies beyond the outermost slices that you painted it in, and nobody can tell whether that is right: "
+    "mark its first and its last slice, or paint further out."
 )
 _ROW_PX = 22
 _MOST_ROWS_SHOWN = 8
@@ -42,22 +46,26 @@ class VolumeTable(QTableWidget):
         columns.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         for column in (1, 2):
             columns.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
-        self.set_volumes((), {})
+        self.set_volumes((), {}, ())
 
-    def set_volumes(self, rows: Sequence[tuple[LabelClass, float]], dice: Mapping[int, float | None]) -> None:
+    def set_volumes(
+        self, rows: Sequence[tuple[LabelClass, float]], dice: Mapping[int, float | None], open_ended: Collection[int]
+    ) -> None:
         """Show these volumes in ml, and the probable Dice by label value; background has no row.
 
         Parameters
         ----------
         dice : None for a class of which it cannot be told; classes that are absent were not judged.
+        open_ended : label values of classes that go on beyond the outermost slices they are painted in.
         """
         shown = [(one, volume_ml) for one, volume_ml in rows if one.value != BACKGROUND_CLASS.value]
         self.setRowCount(len(shown))
         for row, (label_class, volume_ml) in enumerate(shown):
             name = QTableWidgetItem(swatch_icon(label_class.color), label_class.name)
             name.setToolTip(label_class.name)
-            judged = QTableWidgetItem(_dice_text(dice, label_class.value))
-            judged.setToolTip(_DICE_HELP)
+            is_open = label_class.value in open_ended
+            judged = QTableWidgetItem(_dice_text(dice, label_class.value, is_open))
+            judged.setToolTip(_DICE_HELP + _ENDS_HELP * is_open)
             amount = QTableWidgetItem(volume_text(volume_ml))
             amount.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
             for column, item in enumerate((name, judged, amount)):
@@ -66,11 +74,11 @@ class VolumeTable(QTableWidget):
         self.setVisible(bool(shown))
 
 
-def _dice_text(dice: Mapping[int, float | None], value: int) -> str:
+def _dice_text(dice: Mapping[int, float | None], value: int, is_open: bool) -> str:
     if value not in dice:
         return ""
     known = dice[value]
-    return "Dice: cannot tell" if known is None else f"Dice ≈ {known:.2f}"
+    return ("Dice: cannot tell" if known is None else f"Dice ≈ {known:.2f}") + ", ends?" * is_open
 
 
 def volume_text(volume_ml: float) -> str:

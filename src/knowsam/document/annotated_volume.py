@@ -143,6 +143,11 @@ class AnnotatedVolume:
         facts = {index: self._facts_of(index) for index in self.annotated}
         return {index: one.pixels[value] for index, one in facts.items() if value in one.painted_values}
 
+    def shown_areas_px(self, value: int) -> dict[int, int]:
+        """Return the area of a class in what is shown of each slice that was predicted or painted."""
+        indices = {*self.predictions.indices, *self._slices}
+        return {index: self._facts_of(index).pixels.get(value, 0) for index in indices}
+
     def is_correctable(self, index: int) -> bool:
         """Return whether a slice shows labels that come from a prediction, so that a stroke corrects them."""
         one = self._slice(index)
@@ -173,11 +178,8 @@ class AnnotatedVolume:
 
     def volumes_ml(self) -> list[tuple[LabelClass, float]]:
         """Return the volume of each class but background in what is shown."""
-        facts = [self._facts_of(index) for index in {*self.predictions.indices, *self._slices}]
-        return [
-            (label_class, sum(one.pixels.get(label_class.value, 0) for one in facts) * self.volume.voxel_volume_ml)
-            for label_class in self.classes[1:]
-        ]
+        areas = [(one, self.shown_areas_px(one.value)) for one in self.classes[1:]]
+        return [(one, sum(own.values()) * self.volume.voxel_volume_ml) for one, own in areas]
 
     def painted_values(self) -> frozenset[int]:
         """Return the class values a person has painted anywhere, corrections included."""

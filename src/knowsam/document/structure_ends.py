@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 _TAPERED = 0.5
 """Area of an outermost painted slice, relative to the largest one, up to which the structure seems to end there."""
 
+_UNTOLD = 0.02
+"""Part of a structure beyond the outermost slices it is painted in from which on that is worth a word."""
+
 
 @dataclass(frozen=True)
 class EndsHere:
@@ -42,3 +45,12 @@ def ends_here(document: AnnotatedVolume, index: int, value: int) -> EndsHere:
     is_whole = document.state(index) is SliceState.COMPLETE
     is_small = is_whole and len(areas) > 1 and areas[index] <= _TAPERED * max(areas.values())
     return EndsHere(possible, marked, possible if is_small else frozenset())
+
+
+def goes_beyond_painted(document: AnnotatedVolume, value: int) -> bool:
+    """Tell whether much of a structure is shown beyond the outermost slices it is painted in."""
+    painted, shown = document.painted_areas_px(value), document.shown_areas_px(value)
+    if not painted:
+        return False
+    beyond_px = sum(area for index, area in shown.items() if not min(painted) <= index <= max(painted))
+    return beyond_px > _UNTOLD * sum(shown.values())

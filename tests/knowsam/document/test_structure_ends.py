@@ -11,7 +11,7 @@ from painted import AXIAL, LIVER, SPLEEN
 from knowsam.data.ends import End, Side
 from knowsam.document.annotation_document import AnnotationDocument
 from knowsam.document.snapshot import read_snapshot, write_snapshot
-from knowsam.document.structure_ends import EndsHere, ends_here
+from knowsam.document.structure_ends import EndsHere, ends_here, goes_beyond_painted
 from knowsam.errors import InputError
 
 if TYPE_CHECKING:
@@ -102,3 +102,12 @@ def test_ends_come_back_from_the_file_of_a_snapshot(document: AnnotationDocument
     restored = AnnotationDocument(document.volume, AXIAL, document.classes)
     restored.restore(read_snapshot(tmp_path / "kept.npz", document.volume.shape))
     assert absent(restored, 1) == [5]
+
+
+def test_it_is_told_when_a_structure_is_predicted_beyond_its_outermost_slices(document: AnnotationDocument) -> None:
+    nothing = np.zeros((8, 10), np.uint8)
+    document.predict(3, np.ones((8, 10), np.uint8), nothing)
+    assert not goes_beyond_painted(document, LIVER)
+    document.predict(5, np.ones((8, 10), np.uint8), nothing)
+    assert goes_beyond_painted(document, LIVER)
+    assert not goes_beyond_painted(document, SPLEEN)

@@ -48,7 +48,7 @@ def test_no_setter_emits_a_signal(panel: ResultPanel) -> None:
         panel.set_live(value)
         panel.set_has_prediction(value)
         panel.set_opacity(float(value))
-    panel.set_volumes([(LabelClass(1, "liver", (1, 2, 3)), 3.0)], {})
+    panel.set_volumes([(LabelClass(1, "liver", (1, 2, 3)), 3.0)], {}, ())
     panel.set_history("accept slice 12", None)
     panel.set_message("Saved.")
     panel.set_suggested_name("mask.nii.gz")
@@ -105,16 +105,24 @@ def test_the_history_is_named_in_the_tooltips_and_none_switches_off(panel: Resul
     assert (redo.toolTip(), redo.isEnabled()) == ("Nothing to redo (Ctrl+Shift+Z)", False)
 
 
-@pytest.mark.parametrize(("dice", "text"), [({2: 0.934}, "Dice ≈ 0.93"), ({2: None}, "Dice: cannot tell"), ({}, "")])
+@pytest.mark.parametrize(
+    ("dice", "open_ended", "text"),
+    [
+        ({2: 0.934}, [], "Dice ≈ 0.93"),
+        ({2: 0.934}, [2], "Dice ≈ 0.93, ends?"),
+        ({2: None}, [1], "Dice: cannot tell"),
+        ({}, [2], ""),
+    ],
+)
 def test_volumes_are_listed_without_background_beside_the_probable_dice(
-    panel: ResultPanel, dice: dict[int, float | None], text: str
+    panel: ResultPanel, dice: dict[int, float | None], open_ended: list[int], text: str
 ) -> None:
-    panel.set_volumes([(BACKGROUND_CLASS, 9e5), (LabelClass(2, "liver", (1, 2, 3)), 1532.44)], dice)
+    panel.set_volumes([(BACKGROUND_CLASS, 9e5), (LabelClass(2, "liver", (1, 2, 3)), 1532.44)], dice, open_ended)
     table = panel.findChild(QTableWidget)
     assert [[table.item(row, column).text() for column in range(3)] for row in range(table.rowCount())] == [
         ["liver", text, "1532.4 ml"]
     ]
-    panel.set_volumes([], {})
+    panel.set_volumes([], {}, ())
     assert table.isHidden()
 
 
@@ -214,5 +222,5 @@ def test_a_cancelled_dialog_gives_no_path(panel: ResultPanel, monkeypatch: pytes
 
 def test_every_button_has_a_tooltip_and_the_panel_fits_a_narrow_dock(panel: ResultPanel) -> None:
     assert [one.text() for one in panel.findChildren(QAbstractButton) if one.text() and not one.toolTip()] == []
-    panel.set_volumes([(LabelClass(1, "a class with a very long name " * 4, (1, 2, 3)), 1.0)], {1: None})
+    panel.set_volumes([(LabelClass(1, "a class with a very long name " * 4, (1, 2, 3)), 1.0)], {1: None}, {1})
     assert panel.minimumSizeHint().width() <= 350
