@@ -47,8 +47,7 @@ class DocumentDisplay(QObject):
 
     def set_estimate(self, classes: Sequence[LabelClass], estimate: DiceEstimate | None) -> None:
         """Show soon how good the prediction probably is; None if nobody can tell any more."""
-        dice = () if estimate is None else estimate.by_class
-        self._dice = {one.value: known for one, known in zip(classes[1:], dice, strict=False)}
+        self._dice = {} if estimate is None else estimate.by_value(classes)
         self.show_predictions()
 
     def show_classes(self) -> None:

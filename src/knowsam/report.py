@@ -28,6 +28,7 @@ class Report:
     Parameters
     ----------
     plan : what ran; None without training.
+    probable_dice : between the annotated slices, by the label value of each class; None where it cannot be told.
     """
 
     seed: int
@@ -37,6 +38,7 @@ class Report:
     notices: list[str] = field(default_factory=list)
     stopped: bool = False
     shown_dice: float | None = None
+    probable_dice: Mapping[int, float | None] = field(default_factory=dict)
 
     def add(self, event: Event) -> None:
         """Take in one event."""
@@ -75,6 +77,7 @@ class Report:
             "peak_memory_mib": peak_memory_mib("cpu" if plan is None else plan["device"]),
             "stopped_by_user": self.stopped,
             "holdout_dice": self.shown_dice,
+            "probable_dice": self.probable_dice,
             "notices": self.notices,
             "validations": self.validations,
             "steps": self.steps,

@@ -70,6 +70,7 @@ def run(options: Namespace) -> None:
         with timer.phase("writing"):
             _save(result, case, options)
         if options.report is not None:
+            report.probable_dice = {} if result.estimate is None else result.estimate.by_value(case.annotation.classes)
             save_report(report, options.report, timer, overwrite=options.overwrite)
 
 

@@ -48,6 +48,10 @@ class DiceEstimate:
     by_class: tuple[float | None, ...]
     slices: int
 
+    def by_value(self, classes: Sequence[LabelClass]) -> dict[int, float | None]:
+        """Return the estimates by label value; `classes` begin with background."""
+        return {one.value: dice for one, dice in zip(classes[1:], self.by_class, strict=True)}
+
     @property
     def mean(self) -> float | None:
         """Over all classes; None unless something can be said of each."""

@@ -16,6 +16,8 @@ from knowsam.data.annotation import LabelClass
 from knowsam.io.image import read_image
 from knowsam.io.labels import read_labels, write_labels
 from knowsam.io.nifti import write_nifti_labels
+from knowsam.training import display
+from knowsam.training.dice_estimate import DiceEstimate
 
 SEGMENT = "segment {f}/image.nii.gz --labels {f}/labels.nii.gz -o {f}/out.nii.gz {quick}"
 
@@ -53,6 +55,17 @@ def test_a_budget_of_zero_writes_what_is_propagated_and_a_report(folder: Path, k
     report = json.loads((folder / "report.json").read_text())
     assert report["plan"] is None
     assert not report["steps"]
+    assert report["probable_dice"] == {}
+
+
+def test_the_probable_dice_is_told_and_stands_in_the_report(
+    folder: Path, knowsam: Callable[[str], int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(display, "estimated_dice", lambda *_: DiceEstimate((0.93, None), 3))
+    words = "segment {f}/image.nii.gz --labels {f}/labels.nii.gz -o {f}/out.nii.gz --budget 0 --report {f}/report.json"
+    assert knowsam(words) == 0
+    assert "Probable Dice between the painted slices: class 2 0.93, class 7 cannot be told" in caplog.text
+    assert json.loads((folder / "report.json").read_text())["probable_dice"] == {"2": 0.93, "7": None}
 
 
 def test_without_training_there_is_no_model_to_save(
