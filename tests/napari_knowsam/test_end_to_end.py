@@ -305,6 +305,7 @@ def test_a_class_added_while_training_is_learnt_without_a_restart(robot: Robot) 
     robot.click(robot.widget.annotate, "Add class")
     assert robot.labels.selected_label == 4
     robot.look_at(14)
+    robot.wait_until(lambda: bool(robot.prediction.data[14].any()))
     robot.paint(robot.labels, 4, [(14, 40, 40), (14, 40, 55)])
     robot.wait_until(lambda: len(session.trainer.classes) == 5)
     robot.wait_until(lambda: 14 in session.cases[0].annotation.slices)
