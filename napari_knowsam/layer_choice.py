@@ -9,12 +9,13 @@ from qtpy.QtCore import QTimer
 
 from knowsam.errors import InputError
 from napari_knowsam.layer_signals import LayerSignals
-from napari_knowsam.new_layers import ResultLooks
+from napari_knowsam.new_layers import ROLE_KEY, ResultLooks
 from napari_knowsam.open_images import OpenImages
 from napari_knowsam.painted_layer import PLANES
 from napari_knowsam.volume_layers import has_known_orientation
 
 if TYPE_CHECKING:
+    from napari.layers import Layer
     from napari.viewer import Viewer
 
     from knowsam.document.annotation_document import AnnotationDocument
@@ -41,22 +42,29 @@ class LayerChoice:
         self.looks = ResultLooks()
         self._images = OpenImages(viewer, self.signals, self.looks)
         self._is_training = False
+        self._told_of: Labels | None = None
         # A layer that is removed may be one of many, and one that is added may be followed by its labels.
         self._choice_due = QTimer(self.signals)
         self._choice_due.setSingleShot(True)
         self._choice_due.timeout.connect(self._on_choice_due)
+        self._selection_due = QTimer(self.signals)
+        self._selection_due.setSingleShot(True)
+        self._selection_due.timeout.connect(self._on_selection_due)
         self.signals.layer_dropped.connect(self._emit_names)
         events, dims = viewer.layers.events, viewer.dims.events
         self._connections = [
             (events.inserted, self._on_layer_inserted),
             (events.removed, self._on_layer_removed),
             (events.renamed, self._emit_names),
+            (viewer.layers.selection.events.active, self._on_selected),
             (dims.current_step, self._on_dims_changed),
             (dims.order, self._on_turned),
             (dims.ndisplay, self._on_turned),
         ]
         for emitter, slot in self._connections:
             emitter.connect(slot)
+        for layer in viewer.layers:
+            self._watch_strokes(layer)
 
     @property
     def document(self) -> AnnotationDocument | None:
@@ -76,6 +84,7 @@ class LayerChoice:
         """Take over what was just painted and let go of the viewer; all layers stay."""
         self.flush()
         self._choice_due.stop()
+        self._selection_due.stop()
         for emitter, slot in self._connections:
             emitter.disconnect(slot)
         self._connections.clear()
@@ -103,13 +112,13 @@ class LayerChoice:
         if reasons:
             self.signals.problem.emit(reasons[0])
 
-    def choose_labels(self, name: str) -> None:
-        """Paint on another labels layer."""
+    def choose_labels(self, name: str, axis: int | None = None) -> None:
+        """Paint on another labels layer, by default along the axis it seems to be painted along."""
         sync = self.sync
         if sync is None:
             return
         try:
-            self._choose(self._images.of_layers(sync.image, self._viewer.layers[name], sync.document.volume))
+            self._choose(self._images.of_layers(sync.image, self._viewer.layers[name], sync.document.volume, axis))
         except InputError as error:
             self.signals.problem.emit(str(error))
             self._emit_names()
@@ -185,10 +194,12 @@ class LayerChoice:
 
     def _choose(self, sync: LayerSync) -> None:
         """Make an image the chosen one, with the results of the work on it with other labels."""
-        before = self.sync
+        before, self._told_of = self.sync, None
         if before is not sync:
             self.flush()
             self._leave()
+            # What was said of the work before is not true of this one.
+            self.signals.problem.emit("")
             self._images.put_first(sync)
             self.sync = sync
             if before is not None and before.image is sync.image:
@@ -237,6 +248,7 @@ class LayerChoice:
 
     def _on_layer_inserted(self, event: Any) -> None:
         self._emit_names()
+        self._watch_strokes(event.value)
         if self.sync is None and isinstance(event.value, Image):
             self._choice_due.start()
 
@@ -260,6 +272,40 @@ class LayerChoice:
         if sync is self.sync:
             self._leave()
         self._images.end(sync)
+
+    def _on_selected(self) -> None:
+        self._selection_due.start()
+
+    def _on_selection_due(self) -> None:
+        """Work on the image that is selected in the list of layers, or to which the selected layer belongs."""
+        layer = self._viewer.layers.selection.active
+        if layer is None or self.sync is None or layer in self.sync.layers:
+            return
+        owner = next((sync for sync in self._images if layer in sync.layers), None)
+        if owner is not None:
+            self._choose(owner)
+        elif isinstance(layer, Image) and ROLE_KEY not in layer.metadata:
+            self.choose_image(layer.name)
+
+    def _watch_strokes(self, layer: Layer) -> None:
+        if isinstance(layer, Labels):
+            layer.events.paint.connect(self._on_painted)
+            self._connections.append((layer.events.paint, self._on_painted))
+
+    def _on_painted(self, event: Any) -> None:
+        """Take a layer somebody paints on as the labels, or say once that others count."""
+        layer, sync = event.source, self.sync
+        if sync is None or any(layer in one.layers for one in self._images) or layer is self._told_of:
+            return
+        self._told_of = layer
+        if not sync.document.has_results:
+            self.choose_labels(layer.name, sync.document.axis)
+            return
+        counting = None if sync.layers.labels is None else sync.layers.labels.layer.name
+        self.signals.problem.emit(
+            f"You paint on {layer.name}, but what counts for {sync.image.name} is painted on {counting or 'no layer'}. "
+            "Choose the labels in the panel to change that."
+        )
 
     def _on_choice_due(self) -> None:
         if self.sync is None:

@@ -50,7 +50,7 @@ class OpenImages:
                 continue
         return self.with_new_labels(image, volume)
 
-    def of_layers(self, image: Image, labels: Labels, volume: Volume) -> LayerSync:
+    def of_layers(self, image: Image, labels: Labels, volume: Volume, axis: int | None = None) -> LayerSync:
         """Return the work on an image with these labels, or begin it.
 
         Raises
@@ -61,7 +61,7 @@ class OpenImages:
         for sync in self._syncs:
             if sync.image is image and sync.layers.labels is not None and sync.layers.labels.layer is labels:
                 return sync
-        return self.begin(image, labels, volume)
+        return self.begin(image, labels, volume, axis)
 
     def with_new_labels(self, image: Image, volume: Volume, axis: int | None = None) -> LayerSync:
         """Begin work on an image with an empty labels layer."""

@@ -277,7 +277,7 @@ class Presenter(QObject):
             if not is_trained:
                 return
             self._training_display.say(
-                "The image was removed, so its training was ended, and what was learnt is gone. "
+                f"{work.volume.name}: The image was removed, so its training was ended, and what was learnt is gone. "
                 "What you painted was kept: open the image again to get it back."
             )
 

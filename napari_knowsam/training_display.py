@@ -67,6 +67,13 @@ class TrainingDisplay(QObject):
         self._due.stop()
         self._steps.clear()
 
+    def _tell(self, sentence: str) -> None:
+        """Say what is going on, and in which volume, since another one may be on the screen."""
+        work = self._controller.work
+        named = sentence if work is None else f"{work.volume.name}: {sentence}"
+        if named != self._sentence:
+            self.say(named)
+
     def _show_soon(self) -> None:
         if not self._due.isActive():
             self._due.start()
@@ -82,9 +89,9 @@ class TrainingDisplay(QObject):
             self._panel.set_progress(latest.step, latest.progress, seconds_left)
             if self._stage is Stage.TRAINING:
                 annotated = len(self._document.annotated)
-                self.say(status_messages.training_sentence(latest, annotated, self._dice, self._shown))
+                self._tell(status_messages.training_sentence(latest, annotated, self._dice, self._shown))
         if self._stage is Stage.REFRESHING and self._outdated is not None:
-            self.say(status_messages.refreshing_sentence(self._outdated))
+            self._tell(status_messages.refreshing_sentence(self._outdated))
 
     def _on_stage_changed(self, stage: Stage | None) -> None:
         self._show_steps()
@@ -98,9 +105,9 @@ class TrainingDisplay(QObject):
 
     def _say_stage(self, stage: Stage) -> None:
         if stage is Stage.PAUSED:
-            self.say(status_messages.paused_sentence(self._shown))
+            self._tell(status_messages.paused_sentence(self._shown))
         else:
-            self.say(status_messages.stage_sentence(stage))
+            self._tell(status_messages.stage_sentence(stage))
 
     def _on_stepped(self, step: StepDone, seconds_left: float | None) -> None:
         self._steps.append((step, seconds_left))
@@ -117,7 +124,7 @@ class TrainingDisplay(QObject):
         if self._shown is Shown.NOTHING:
             self._shown = self._in_words(ready.shown)
             if self._stage is Stage.TRAINING:
-                self.say(status_messages.shown_sentence(self._shown))
+                self._tell(status_messages.shown_sentence(self._shown))
             elif self._stage is Stage.PAUSED:
                 self._say_stage(self._stage)
         if self._stage is None:
@@ -132,9 +139,7 @@ class TrainingDisplay(QObject):
 
     def _say_propagation(self, shown: Shown) -> None:
         """Say where that comes from which is shown while nobody trains."""
-        sentence = status_messages.propagation_sentence(shown)
-        if sentence != self._sentence:
-            self.say(sentence)
+        self._tell(status_messages.propagation_sentence(shown))
 
     def _in_words(self, shown: events.Shown) -> Shown:
         if shown.source is events.Source.PROPAGATION:
@@ -149,9 +154,9 @@ class TrainingDisplay(QObject):
     def _on_failed(self, sentence: str) -> None:
         self._show_steps()
         self._outdated = None
-        self.say(sentence)
+        self._tell(sentence)
 
     def _on_finished(self, finished: Finished) -> None:
         self._show_steps()
         self._outdated, self._notices = None, []
-        self.say(status_messages.finished_sentence(finished, self._shown))
+        self._tell(status_messages.finished_sentence(finished, self._shown))

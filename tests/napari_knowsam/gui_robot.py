@@ -130,7 +130,8 @@ class Robot:
 
     @property
     def train_message(self) -> str:
-        return self.widget.train._message.text()
+        """What is said of the sample, without its name."""
+        return self.widget.train._message.text().removeprefix("phantom: ")
 
     @property
     def result_message(self) -> str:

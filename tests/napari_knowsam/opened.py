@@ -41,7 +41,7 @@ class Heard:
         self.changed: list[tuple[int, ...]] = []
         self.documents: list[AnnotationDocument | None] = []
         choice.signals.slice_annotated.connect(self.slices.append)
-        choice.signals.problem.connect(self.problems.append)
+        choice.signals.problem.connect(lambda sentence: self.problems.extend([sentence] if sentence else []))
         choice.signals.classes_changed.connect(self.classes.append)
         choice.signals.images_changed.connect(lambda names, current: self.images.append((names, current)))
         choice.signals.labels_changed.connect(lambda names, current: self.labels.append((names, current)))

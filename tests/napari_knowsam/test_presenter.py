@@ -146,7 +146,8 @@ class Panels:
 
     @property
     def train_message(self) -> str:
-        return self.train._message.text()
+        """What is said of the volume, without its name."""
+        return self.train._message.text().removeprefix("tiny: ")
 
     @property
     def annotate_message(self) -> str:
@@ -285,7 +286,7 @@ def test_steps_are_shown_together_and_the_last_one_is_said(training: Panels, mon
     training.wait_until(lambda: bool(drawn))
     assert drawn == list(range(1, 21))
     assert len(said) == 1
-    assert said[0].startswith("Step 20")
+    assert said[0].startswith("tiny: Step 20")
 
 
 def test_the_last_refresh_says_how_much_is_left(training: Panels) -> None:
@@ -619,6 +620,17 @@ def test_after_it_is_closed_it_hears_and_shows_nothing(training: Panels, qtbot: 
 
 def _said(widget: QWidget) -> str:
     return "\n".join(label.text() for label in widget.findChildren(QLabel))
+
+
+def test_what_is_said_of_a_training_names_its_volume_while_another_one_is_on_the_screen(
+    training: Panels, tiny: Volume
+) -> None:
+    data, kwargs, _ = image_layer_data(tiny)
+    other = training.viewer.add_image(data.copy(), **kwargs | {"name": "other"})
+    training.wait_until(lambda: training.layers.sync.image is other)
+    training.tell(StepDone(12, 0.5, 20.0, Losses()))  # type: ignore[arg-type]
+    training.wait_until(lambda: "Step 12" in training.train_message)
+    assert training.train._message.text().startswith("tiny: Step 12")
 
 
 def test_keys_say_how_much_of_a_slice_is_painted(panels: Panels) -> None:

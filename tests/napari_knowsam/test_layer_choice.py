@@ -1,0 +1,91 @@
+"""What is selected and painted on in napari is what the panel works on, or the panel says what it works on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from opened import LIVER, SHAPE, SPLEEN, add_other, stroke
+
+from knowsam.data.annotation import SliceState
+from napari_knowsam.volume_layers import layer_kwargs
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+    from opened import Opened
+    from pytestqt.qtbot import QtBot
+
+    from knowsam.data.volume import Volume
+
+
+def add_labels(opened: Opened, tiny: Volume, name: str = "theirs") -> Labels:
+    """Add a labels layer as somebody does who does not know of the panel."""
+    return opened.viewer.add_labels(np.zeros(SHAPE, np.uint8), **layer_kwargs(tiny) | {"name": name})
+
+
+def test_another_volume_that_is_selected_in_the_list_is_worked_on(opened: Opened, tiny: Volume, qtbot: QtBot) -> None:
+    first, other = opened.document, add_other(opened, tiny)
+    qtbot.waitUntil(lambda: opened.heard.images[-1][1] == "other")
+    assert opened.document is not first
+    opened.viewer.layers.selection.active = opened.image
+    qtbot.waitUntil(lambda: opened.document is first)
+    opened.viewer.layers.selection.active = other
+    qtbot.waitUntil(lambda: opened.sync.image is other)
+
+
+def test_a_selected_layer_brings_the_volume_it_belongs_to(opened: Opened, tiny: Volume, qtbot: QtBot) -> None:
+    first, prediction = opened.document, opened.prediction_of(3)
+    opened.choice.new_labels()
+    second = opened.document
+    for layer, document in ((opened.labels, first), (opened.viewer.layers["tiny labels"], second)):
+        opened.viewer.layers.selection.active = layer
+        qtbot.waitUntil(lambda document=document: opened.document is document)
+    opened.viewer.layers.selection.active = prediction
+    qtbot.wait(50)
+    assert opened.document is second
+
+
+def test_a_volume_that_cannot_be_used_is_not_worked_on_and_that_is_said(opened: Opened, qtbot: QtBot) -> None:
+    opened.viewer.add_image(np.zeros((8, 10)), name="photo")
+    qtbot.waitUntil(lambda: bool(opened.heard.problems))
+    assert "photo" in opened.heard.problems[-1]
+    assert opened.sync.image is opened.image
+
+
+def test_before_anything_is_painted_the_layer_somebody_paints_on_counts(opened: Opened, tiny: Volume) -> None:
+    theirs = add_labels(opened, tiny)
+    stroke(theirs, SPLEEN, 3)
+    assert opened.heard.labels[-1][1] == "theirs"
+    opened.choice.flush()
+    assert opened.document.state(3) is SliceState.COMPLETE
+    assert opened.document.axis == 0
+
+
+def test_strokes_on_another_labels_layer_are_said_not_to_count_once(opened: Opened, tiny: Volume) -> None:
+    stroke(opened.labels, LIVER, 3)
+    opened.choice.flush()
+    theirs = add_labels(opened, tiny)
+    stroke(theirs, SPLEEN, 2)
+    stroke(theirs, SPLEEN, 1)
+    assert opened.heard.problems == [
+        "You paint on theirs, but what counts for tiny is painted on mine. "
+        "Choose the labels in the panel to change that."
+    ]
+    assert opened.document.annotated == (3,)
+    opened.choice.choose_labels("theirs")
+    assert opened.heard.labels[-1][1] == "theirs"
+
+
+def test_labels_of_another_shape_are_said_not_to_belong_to_the_volume(opened: Opened) -> None:
+    small = opened.viewer.add_labels(np.zeros((2, 3, 4), np.uint8), name="small")
+    stroke(small, SPLEEN, 0, 1, 1)
+    assert "The labels small have the shape" in opened.heard.problems[-1]
+    assert opened.heard.labels[-1][1] == "mine"
+
+
+def test_nothing_is_chosen_any_more_after_closing(opened: Opened, tiny: Volume, qtbot: QtBot) -> None:
+    opened.choice.close()
+    stroke(add_labels(opened, tiny), SPLEEN, 3)
+    add_other(opened, tiny)
+    qtbot.wait(50)
+    assert opened.choice.document is None
