@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import logging
-import os
-import re
-import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
-from hashlib import blake2b
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import ReferenceType, WeakKeyDictionary, ref
 
-import numpy as np
 from platformdirs import user_data_path
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from knowsam.document.snapshot import Snapshot, read_snapshot, write_snapshot
+from knowsam.document.snapshot import Snapshot, read_snapshot
 from knowsam.errors import InputError
+from napari_knowsam.save_file import SaveFile
 from napari_knowsam.termination import before_termination
 
 if TYPE_CHECKING:
@@ -32,13 +26,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 INTERVAL_MS = 15_000
-KEPT_DAYS = 60
 
-_SAMPLES_PER_AXIS = 64
-_DIGEST_BYTES = 16
-_OURS = re.compile(rf"[0-9a-f]{{{2 * _DIGEST_BYTES}}}(\.(previous|damaged)(-\d+)?)?\.npz")
-_KEPT = re.compile(rf"[0-9a-f]{{{2 * _DIGEST_BYTES}}}(\.previous(-\d+)?)?\.npz")
-_SECONDS_PER_DAY = 86_400
+OPEN_TWICE = (
+    "This image is open a second time, in this window or in another one. What you paint here is saved by itself: "
+    "neither overwrites the other."
+)
 # Not from the locale: everything round the name of the month is English.
 _MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
@@ -61,7 +53,7 @@ class Autosave(QObject):
     """A sentence about painting that can be restored; an empty one if there is none."""
 
     problem = Signal(str)
-    """Why nothing can be saved; said once."""
+    """Why nothing can be saved, or that an image is open twice; said once."""
 
     def __init__(self, folder: Path | None = None, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -70,7 +62,7 @@ class Autosave(QObject):
         self._offer: Snapshot | None = None
         self._offers: WeakKeyDictionary[Volume, list[Snapshot]] = WeakKeyDictionary()
         self._saved: WeakKeyDictionary[AnnotationDocument, Snapshot] = WeakKeyDictionary()
-        self._paths: WeakKeyDictionary[Volume, Path] = WeakKeyDictionary()
+        self._files: WeakKeyDictionary[Volume, SaveFile] = WeakKeyDictionary()
         self._authors: dict[Path, ReferenceType[AnnotationDocument]] = {}
         self._writing: Future[None] | None = None
         self._has_failed = False
@@ -95,6 +87,8 @@ class Autosave(QObject):
             self._saved.setdefault(document, document.snapshot())
             if document.volume not in self._offers:
                 self._wait()
+                if self._file(document.volume).is_second:
+                    self.problem.emit(OPEN_TWICE)
                 kept = sorted(self._kept(document.volume), key=lambda snapshot: snapshot.taken_at, reverse=True)
                 self._offers[document.volume] = kept
         self._make_offer()
@@ -117,9 +111,9 @@ class Autosave(QObject):
         if not snapshot.slices or (before is not None and before.is_unchanged_in(snapshot)):
             return
         self._saved[document] = snapshot
-        path, author = self._path(document.volume), ref(document)
-        by_another, self._authors[path] = self._authors.get(path) != author, author
-        self._writing = self._thread.submit(_keep, path, snapshot, set_aside=by_another)
+        file, author = self._file(document.volume), ref(document)
+        by_another, self._authors[file.path] = self._authors.get(file.path) != author, author
+        self._writing = self._thread.submit(file.keep, snapshot, set_aside=by_another)
 
     def save_at_once(self) -> None:
         """Save, and wait for it."""
@@ -132,6 +126,8 @@ class Autosave(QObject):
         self.save_at_once()
         self._document = None
         self._thread.shutdown()
+        for file in self._files.values():
+            file.release()
 
     def _on_due(self) -> None:
         if self._writing is None or self._writing.done():
@@ -165,35 +161,21 @@ class Autosave(QObject):
         return next((kept for kept in self._offers[document.volume] if not here.holds(kept)), None)
 
     def _kept(self, volume: Volume) -> Iterator[Snapshot]:
-        path = self._path(volume)
-        for candidate in path.parent.glob(f"{path.stem}*"):
-            if _KEPT.fullmatch(candidate.name) is None:
-                continue
+        for path in self._file(volume).found():
             try:
-                yield read_snapshot(candidate, volume.shape)
+                yield read_snapshot(path, volume.shape)
             except (OSError, InputError) as error:
                 logger.warning("Saved painting is passed over: %s", error)
 
-    def _path(self, volume: Volume) -> Path:
-        if volume not in self._paths:
-            self._paths[volume] = self._folder / f"{fingerprint(volume)}.npz"
-        return self._paths[volume]
+    def _file(self, volume: Volume) -> SaveFile:
+        if volume not in self._files:
+            self._files[volume] = SaveFile(self._folder, volume)
+        return self._files[volume]
 
 
 def default_folder() -> Path:
     """Return where the system keeps data of applications of this user."""
     return user_data_path("napari-knowsam") / "autosave"
-
-
-def fingerprint(volume: Volume) -> str:
-    """Return letters and digits that differ for different images, from the geometry and a sample of the voxels."""
-    sample = volume.array[tuple(slice(None, None, -(-count // _SAMPLES_PER_AXIS)) for count in volume.shape)]
-    # Zero is added because a negative one has other bytes.
-    affine = np.round(volume.affine, 4) + 0.0
-    digest = blake2b(repr((volume.shape, volume.array.dtype.str)).encode(), digest_size=_DIGEST_BYTES)
-    digest.update(affine.tobytes())
-    digest.update(sample.tobytes())
-    return digest.hexdigest()
 
 
 def offer_sentence(slices: int, when: datetime) -> str:
@@ -205,52 +187,3 @@ def offer_sentence(slices: int, when: datetime) -> str:
     """
     painted = "one slice" if slices == 1 else f"{slices} slices"
     return f"You painted {painted} of this image on {when.day} {_MONTHS[when.month - 1]}, {when:%H:%M}."
-
-
-def _keep(path: Path, snapshot: Snapshot, *, set_aside: bool) -> None:
-    """Write a snapshot, and keep what another document has left there and this one lacks."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if set_aside:
-        _set_aside(path, snapshot)
-    write_snapshot(path, snapshot)
-    _delete_old(path)
-
-
-def _set_aside(path: Path, snapshot: Snapshot) -> None:
-    try:
-        before = read_snapshot(path, snapshot.shape)
-    except FileNotFoundError:
-        return
-    except InputError:
-        os.replace(path, next(aside for aside in _beside(path, "damaged") if not aside.exists()))
-        return
-    if not snapshot.holds(before):
-        os.replace(path, next(aside for aside in _beside(path, "previous") if _may_replace(aside, before)))
-
-
-def _may_replace(path: Path, snapshot: Snapshot) -> bool:
-    """Whether nothing is lost where a snapshot takes the place of a file."""
-    try:
-        return snapshot.holds(read_snapshot(path, snapshot.shape))
-    except FileNotFoundError:
-        return True
-    except (OSError, InputError):
-        return False
-
-
-def _delete_old(written: Path) -> None:
-    """Delete files of other volumes that nobody has come back to for a long time."""
-    oldest = time.time() - KEPT_DAYS * _SECONDS_PER_DAY
-    for path in written.parent.iterdir():
-        if _OURS.fullmatch(path.name) is None or path.name.startswith(written.stem):
-            continue
-        # It may be gone already, or not ours to delete; the next time will do.
-        with suppress(OSError):
-            if path.stat().st_mtime < oldest:
-                path.unlink()
-
-
-def _beside(path: Path, what: str) -> Iterator[Path]:
-    """Return `.previous`, `.previous-2`, `.previous-3` and so on."""
-    for number in count(1):
-        yield path.with_suffix(f".{what}{'' if number == 1 else f'-{number}'}{path.suffix}")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,8 +25,9 @@ from knowsam.data.volume import Grid, Volume
 from knowsam.document.annotation_document import AnnotationDocument
 from knowsam.document.snapshot import read_snapshot
 from napari_knowsam import autosave as autosave_module
-from napari_knowsam.autosave import INTERVAL_MS, Autosave, fingerprint
+from napari_knowsam.autosave import INTERVAL_MS, Autosave
 from napari_knowsam.dock_widget import KnowSAMWidget
+from napari_knowsam.save_file import fingerprint
 from napari_knowsam.volume_layers import image_layer_data
 
 if TYPE_CHECKING:
@@ -281,6 +285,51 @@ def test_what_could_not_be_saved_is_tried_again(document: AnnotationDocument, tm
     blocked.unlink()
     kept.close()
     assert files(blocked) == [f"{fingerprint(document.volume)}.npz"]
+
+
+def test_two_windows_on_one_image_are_told_and_overwrite_nothing(document: AnnotationDocument, folder: Path) -> None:
+    said: list[str] = []
+    first, other = session(folder, document), again(document, *document.classes[1:])
+    second = Autosave(folder)
+    second.problem.connect(said.append)
+    second.watch(other)
+    second.watch(other)
+    assert said == [autosave_module.OPEN_TWICE]
+    for index in range(3):
+        document.paint({index: square(LIVER)})
+        first.save_at_once()
+        other.paint({5 - index: square(LIVER)})
+        second.save_at_once()
+    first.close()
+    second.close()
+    name = fingerprint(document.volume)
+    assert files(folder) == [f"{name}.2.npz", f"{name}.npz"]
+    assert read_snapshot(folder / f"{name}.npz", document.volume.shape).judged == (0, 1, 2)
+    assert read_snapshot(folder / f"{name}.2.npz", document.volume.shape).judged == (3, 4, 5)
+    said.clear()
+    third = Autosave(folder)
+    third.problem.connect(said.append)
+    third.watch(again(document))
+    assert said == []
+    assert third.offer is not None
+    third.close()
+
+
+def test_a_window_that_crashed_keeps_nobody_from_its_file(document: AnnotationDocument, folder: Path) -> None:
+    lock = folder.with_name("open") / f"{fingerprint(document.volume)}.lock"
+    lock.parent.mkdir(parents=True)
+    lock.write_text(f"{_ended_process()}\nnapari\n{platform.node()}\n", encoding="utf-8")
+    kept = session(folder, document)
+    fill(document)
+    kept.close()
+    assert files(folder) == [f"{fingerprint(document.volume)}.npz"]
+
+
+def _ended_process() -> int:
+    """Return the number of a process that is no more."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    return process.pid
 
 
 def test_files_nobody_came_back_to_for_two_months_go_when_one_is_written(

@@ -1,0 +1,139 @@
+"""The file in which one window keeps the work on one image."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from hashlib import blake2b
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from qtpy.QtCore import QLockFile
+
+from knowsam.document.snapshot import read_snapshot, write_snapshot
+from knowsam.errors import InputError
+
+if TYPE_CHECKING:
+    from knowsam.data.volume import Volume
+    from knowsam.document.snapshot import Snapshot
+
+KEPT_DAYS = 60
+
+_SAMPLES_PER_AXIS = 64
+_DIGEST_BYTES = 16
+_NAME = rf"[0-9a-f]{{{2 * _DIGEST_BYTES}}}(\.\d+)?"
+_OURS = re.compile(rf"{_NAME}(\.(previous|damaged)(-\d+)?)?\.npz")
+_KEPT = re.compile(rf"{_NAME}(\.previous(-\d+)?)?\.npz")
+_SECONDS_PER_DAY = 86_400
+
+
+class SaveFile:
+    """Where the work on an image is kept; no other window, of this program or another, writes there until `release`.
+
+    A second window on the same image has a file of its own, which is found with the others when the image is opened
+    the next time.
+
+    Parameters
+    ----------
+    folder : made when it is needed; the locks of open files lie beside it.
+
+    Attributes
+    ----------
+    path : of the file.
+    is_second : whether the same image is open in another window.
+    """
+
+    def __init__(self, folder: Path, volume: Volume) -> None:
+        self._fingerprint = fingerprint(volume)
+        for number in count(1):
+            name = self._fingerprint if number == 1 else f"{self._fingerprint}.{number}"
+            lock = _lock(folder.with_name("open") / f"{name}.lock")
+            # Where no lock can be made, nobody can be warned.
+            if lock.tryLock(0) or lock.error() != QLockFile.LockError.LockFailedError:
+                break
+        self._lock = lock
+        self.path = folder / f"{name}.npz"
+        self.is_second = number > 1
+
+    def found(self) -> Iterator[Path]:
+        """Return all files in which work on this image was kept, also by other windows."""
+        for path in self.path.parent.glob(f"{self._fingerprint}*"):
+            if _KEPT.fullmatch(path.name) is not None:
+                yield path
+
+    def keep(self, snapshot: Snapshot, *, set_aside: bool) -> None:
+        """Write a snapshot; where `set_aside`, keep what another document has left there and this one lacks."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if set_aside:
+            _set_aside(self.path, snapshot)
+        write_snapshot(self.path, snapshot)
+        _delete_old(self.path.parent, but=self._fingerprint)
+
+    def release(self) -> None:
+        """Let other windows have the file."""
+        self._lock.unlock()
+
+
+def fingerprint(volume: Volume) -> str:
+    """Return letters and digits that differ for different images, from the geometry and a sample of the voxels."""
+    sample = volume.array[tuple(slice(None, None, -(-count // _SAMPLES_PER_AXIS)) for count in volume.shape)]
+    # Zero is added because a negative one has other bytes.
+    affine = np.round(volume.affine, 4) + 0.0
+    digest = blake2b(repr((volume.shape, volume.array.dtype.str)).encode(), digest_size=_DIGEST_BYTES)
+    digest.update(affine.tobytes())
+    digest.update(sample.tobytes())
+    return digest.hexdigest()
+
+
+def _lock(path: Path) -> QLockFile:
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    lock = QLockFile(str(path))
+    # However old, it holds while its process lives.
+    lock.setStaleLockTime(0)
+    return lock
+
+
+def _set_aside(path: Path, snapshot: Snapshot) -> None:
+    try:
+        before = read_snapshot(path, snapshot.shape)
+    except FileNotFoundError:
+        return
+    except InputError:
+        os.replace(path, next(aside for aside in _beside(path, "damaged") if not aside.exists()))
+        return
+    if not snapshot.holds(before):
+        os.replace(path, next(aside for aside in _beside(path, "previous") if _may_replace(aside, before)))
+
+
+def _may_replace(path: Path, snapshot: Snapshot) -> bool:
+    """Whether nothing is lost where a snapshot takes the place of a file."""
+    try:
+        return snapshot.holds(read_snapshot(path, snapshot.shape))
+    except FileNotFoundError:
+        return True
+    except (OSError, InputError):
+        return False
+
+
+def _delete_old(folder: Path, but: str) -> None:
+    """Delete files that nobody has come back to for a long time, but those of the image with this fingerprint."""
+    oldest = time.time() - KEPT_DAYS * _SECONDS_PER_DAY
+    for path in folder.iterdir():
+        if _OURS.fullmatch(path.name) is None or path.name.startswith(but):
+            continue
+        # It may be gone already, or not ours to delete; the next time will do.
+        with suppress(OSError):
+            if path.stat().st_mtime < oldest:
+                path.unlink()
+
+
+def _beside(path: Path, what: str) -> Iterator[Path]:
+    """Return `.previous`, `.previous-2`, `.previous-3` and so on."""
+    for number in count(1):
+        yield path.with_suffix(f".{what}{'' if number == 1 else f'-{number}'}{path.suffix}")
