@@ -145,8 +145,8 @@ class AnnotatePanel(QWidget):
         plane, seen = self._axes.currentIndex(), self._seen_axis
         what = "The whole volume is" if seen is None else f"{_AXES[seen].split()[0]} slices are"
         self._across.setText(
-            f"{what} on the screen. A stroke there only partly paints each {_AXES[plane].split()[0].lower()} slice it "
-            "meets. Choose the plane to turn back."
+            f"{what} on the screen: a stroke only partly paints each {_AXES[plane].split()[0].lower()} slice it meets. "
+            "Choose the plane to turn back."
         )
         self._across.setVisible(seen != plane)
 
@@ -159,11 +159,10 @@ class AnnotatePanel(QWidget):
         form.addRow("Image", self._images)
         form.addRow("Labels", labels_row)
         form.addRow("Plane", self._axes)
-        form.addRow(self._across)
         column = QVBoxLayout(self)
         column.setContentsMargins(4, 4, 4, 4)
         column.addLayout(form)
-        for widget in (self._offer, self._table, self._add_class, self._marks, self._message):
+        for widget in (self._across, self._offer, self._table, self._add_class, self._marks, self._message):
             column.addWidget(widget)
 
     def _connect(self) -> None:
