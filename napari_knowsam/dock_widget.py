@@ -1,4 +1,4 @@
-"""The dock widget: three panels in a column, and a presenter behind them."""
+"""The dock widget: three panels in a column, what stays in sight below them, and a presenter behind them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtWidgets import QApplication, QLabel, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QSize, Qt, QTimer
+from qtpy.QtWidgets import QApplication, QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
 
+from knowsam.training.events import Stage
 from napari_knowsam.panels.annotate_panel import AnnotatePanel
 from napari_knowsam.panels.result_panel import ResultPanel
 from napari_knowsam.panels.section import Section
@@ -47,8 +48,13 @@ class KnowSAMWidget(QWidget):
             return
         _widgets.add(self)
         self.annotate, self.train, self.result = AnnotatePanel(), TrainPanel(), ResultPanel()
-        column.addWidget(_scrolled(Annotate=self.annotate, Train=self.train, Result=self.result))
+        self._settings = Section("Training settings", self.train, expanded=True)
+        annotate = Section("Annotate", self.annotate, expanded=True)
+        result = Section("Result", self.result, expanded=True)
+        column.addWidget(_scrolled(annotate, self._settings, result), 1)
+        column.addWidget(_pinned(self.train.pinned, self.result.pinned))
         presenter = self.presenter = Presenter(self._viewer, self.annotate, self.train, self.result)
+        presenter.controller.stage_changed.connect(self._on_stage_changed)
         # Not a method of this widget, which is no more when it is called.
         self.destroyed.connect(lambda: presenter.end())
         QApplication.instance().aboutToQuit.connect(presenter.close)
@@ -74,6 +80,11 @@ class KnowSAMWidget(QWidget):
         """Tell whether this is the widget at work in a viewer."""
         return self.presenter is not None and not self.presenter.is_closed and self._viewer is viewer
 
+    def _on_stage_changed(self, stage: Stage | None) -> None:
+        """Fold the settings away when training begins, so that the rest fits on a small screen."""
+        if stage is Stage.PREPARING:
+            self._settings.collapse(animate=False)
+
     def _on_settled(self) -> None:
         """Do what would have held up the first paint."""
         if self.presenter is not None:
@@ -93,6 +104,10 @@ class KnowSAMWidget(QWidget):
             self._looking.stop()
             self.train.set_devices(self._devices.get())
 
+    def sizeHint(self) -> QSize:
+        """Leave the image as much room as there is."""
+        return QSize(_MINIMUM_WIDTH_PX, super().sizeHint().height())
+
     def event(self, event: QEvent) -> bool:
         """Notice that napari has taken the widget out of its dock, which is all it does when the dock is closed."""
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
@@ -100,18 +115,31 @@ class KnowSAMWidget(QWidget):
         return bool(super().event(event))
 
 
-def _scrolled(**panels: QWidget) -> QScrollArea:
+def _scrolled(*sections: Section) -> QScrollArea:
     inside = QWidget()
     column = QVBoxLayout(inside)
-    column.setContentsMargins(2, 2, 2, 2)
-    for title, panel in panels.items():
-        column.addWidget(Section(title, panel, expanded=True))
+    column.setContentsMargins(2, 0, 2, 0)
+    column.setSpacing(0)
+    for section in sections:
+        column.addWidget(section)
     column.addStretch(1)
     area = QScrollArea()
     area.setWidgetResizable(True)
+    area.setFrameShape(QFrame.Shape.NoFrame)
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     area.setWidget(inside)
     return area
+
+
+def _pinned(*bars: QWidget) -> QWidget:
+    """Return what stays in sight below the panels."""
+    below = QWidget()
+    column = QVBoxLayout(below)
+    column.setContentsMargins(6, 4, 6, 4)
+    column.setSpacing(4)
+    for bar in bars:
+        column.addWidget(bar)
+    return below
 
 
 def _sentence(text: str) -> QLabel:

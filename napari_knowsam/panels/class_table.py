@@ -22,7 +22,7 @@ from napari_knowsam.panels.color_swatch import TRANSPARENT, ColorSwatch, swatch_
 
 _COLOR, _NAME, _KEY, _REMOVE = range(4)
 _KEYS = 9
-_ROW_PX = 26
+_ROW_PX = 23
 _MOST_ROWS_SHOWN = 7
 _BACKGROUND_HELP = (
     "Paints what you know to be none of the classes. Needed only in partly painted slices, where unpainted pixels "

@@ -1,4 +1,4 @@
-"""See the segmentation, accept it, measure it, export it."""
+"""See the segmentation, take steps back, measure it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_knowsam.panels.buttons import button
 from napari_knowsam.panels.export_dialog import ask_mask_path
 from napari_knowsam.panels.opacity_slider import OpacitySlider
+from napari_knowsam.panels.result_bar import ResultBar
 from napari_knowsam.panels.volume_table import VolumeTable
 
 if TYPE_CHECKING:
@@ -19,7 +20,12 @@ if TYPE_CHECKING:
 
 
 class ResultPanel(QWidget):
-    """What the networks predict, and what to do with it; its setters never emit signals."""
+    """What the networks predict, and what to do with it; its setters never emit signals.
+
+    Attributes
+    ----------
+    pinned : the buttons to accept and export, for a place that does not scroll.
+    """
 
     live_toggled = Signal(bool)
     opacity_chosen = Signal(float)
@@ -42,17 +48,10 @@ class ResultPanel(QWidget):
             "Uncertainty", "Show how probable it is that the label of a pixel is wrong, in percent."
         )
         self._opacity = OpacitySlider()
-        self._accept_buttons = self._make_accept_buttons()
         self._undo = button("Undo", "", self.undo_requested.emit)
         self._redo = button("Redo", "", self.redo_requested.emit)
         self._volumes = VolumeTable()
-        self._export = button(
-            "Export…",
-            "Write the mask on the grid of the image's file; for an image from DICOM also as a DICOM segmentation.",
-            self._on_export_clicked,
-        )
-        self._message = QLabel()
-        self._message.setWordWrap(True)
+        self.pinned = ResultBar(self)
         self._arrange()
         self._connect()
         self.set_live(True)
@@ -61,15 +60,9 @@ class ResultPanel(QWidget):
 
     def set_has_prediction(self, has_prediction: bool) -> None:
         """Offer what needs a prediction; undo and redo depend on the history alone."""
-        for widget in (
-            self._live,
-            self._uncertainty,
-            self._opacity,
-            *self._accept_buttons,
-            self._volumes,
-            self._export,
-        ):
+        for widget in (self._live, self._uncertainty, self._opacity, self._volumes):
             widget.setEnabled(has_prediction)
+        self.pinned.set_has_prediction(has_prediction)
 
     def set_live(self, live: bool) -> None:
         """Show whether the prediction is visible."""
@@ -92,8 +85,8 @@ class ResultPanel(QWidget):
         self._show_history(self._redo, "Redo", "Ctrl+Shift+Z", redo)
 
     def set_message(self, text: str) -> None:
-        """Show a sentence under the panel."""
-        self._message.setText(text)
+        """Say in a sentence what came of exporting."""
+        self.pinned.set_message(text)
 
     def set_suggested_name(self, name: str, *, dicom: bool = False) -> None:
         """Suggest a file name, or a path, for the export, and offer a DICOM segmentation where there can be one."""
@@ -103,47 +96,31 @@ class ResultPanel(QWidget):
         """Let the user choose the file to write; None if they think better of it."""
         return ask_mask_path(self, self._suggested_name, dicom=self._offers_dicom)
 
-    def _make_accept_buttons(self) -> tuple[QPushButton, ...]:
-        return (
-            button(
-                "This slice",
-                "Take this slice over into your labels (U, for use).",
-                self.accept_slice_requested.emit,
-            ),
-            button(
-                "Between",
-                "Take over all slices between the outermost ones you annotated.",
-                self.accept_between_requested.emit,
-            ),
-            button("All slices", "Take the prediction of every slice over.", self.accept_all_requested.emit),
-        )
-
     def _arrange(self) -> None:
         switches = QHBoxLayout()
         switches.addWidget(self._live)
         switches.addWidget(self._uncertainty)
         switches.addStretch(1)
-        grid = QGridLayout()
-        grid.addWidget(QLabel("Accept"), 0, 0)
-        for column, accept in enumerate(self._accept_buttons, 1):
-            grid.addWidget(accept, 0, column)
-            grid.setColumnStretch(column, 1)
-        history = QHBoxLayout()
-        history.addWidget(self._undo, 1)
-        history.addWidget(self._redo, 1)
-        column_box = QVBoxLayout(self)
-        column_box.setContentsMargins(4, 4, 4, 4)
-        column_box.addLayout(switches)
-        column_box.addWidget(self._opacity)
-        column_box.addLayout(grid)
-        column_box.addLayout(history)
-        for widget in (self._volumes, self._export, self._message):
-            column_box.addWidget(widget)
+        looks = QHBoxLayout()
+        looks.addWidget(self._opacity, 1)
+        looks.addWidget(self._undo)
+        looks.addWidget(self._redo)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(4, 2, 4, 4)
+        column.setSpacing(4)
+        column.addLayout(switches)
+        column.addLayout(looks)
+        column.addWidget(self._volumes)
 
     def _connect(self) -> None:
         self._live.toggled.connect(self.live_toggled)
         self._uncertainty.toggled.connect(self.uncertainty_toggled)
         self._opacity.opacity_chosen.connect(self.opacity_chosen)
+        bar = self.pinned
+        bar.accept_slice_requested.connect(self.accept_slice_requested)
+        bar.accept_between_requested.connect(self.accept_between_requested)
+        bar.accept_all_requested.connect(self.accept_all_requested)
+        bar.export_clicked.connect(self._on_export_clicked)
 
     @staticmethod
     def _show_history(history_button: QPushButton, verb: str, key: str, name: str | None) -> None:

@@ -24,6 +24,7 @@ class Section(QCollapsible):
         layout = self.layout()
         assert layout is not None
         layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
         button = self.toggleButton()
         button.setStyleSheet("text-align: left; border: none; background: transparent;")
         button.setFocusPolicy(Qt.FocusPolicy.TabFocus)

@@ -1,4 +1,4 @@
-"""Start training and watch it."""
+"""What is chosen for a training, and its curves."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QFormLayout, QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QFormLayout, QVBoxLayout, QWidget
 
 from knowsam.config import Config, PredictionConfig
-from knowsam.training.events import Stage
 from knowsam.training.plan import with_parts
 from napari_knowsam.panels.budget_choice import BudgetChoice
 from napari_knowsam.panels.buttons import button
@@ -18,21 +17,27 @@ from napari_knowsam.panels.choice_box import ChoiceBox
 from napari_knowsam.panels.config_form import ConfigForm
 from napari_knowsam.panels.section import Section
 from napari_knowsam.panels.teacher_choice import TeacherChoice
+from napari_knowsam.panels.training_bar import TrainingBar
 from napari_knowsam.panels.training_plot import TrainingPlot
 from napari_knowsam.panels.wrapped_label import WrappedLabel
 
 if TYPE_CHECKING:
+    from knowsam.training.events import Stage
     from knowsam.training.schedule import Budget
 
 _DEVICES = {"auto": "Automatic (the fastest)", "cpu": "Processor", "cuda": "Graphics card (CUDA)", "mps": "Apple GPU"}
 _NOT_OFFICIAL = ("compact", "none")
 _CHOSEN_ELSEWHERE = ("variant", *(one.name for one in fields(PredictionConfig)))
 """The teacher has a combo box of its own, and what is made of predictions is shown and accepted, not cleaned up."""
-_RUNNING = (Stage.PREPARING, Stage.TRAINING, Stage.PAUSED)
 
 
 class TrainPanel(QWidget):
-    """The settings of a training, the buttons that steer it, and how it goes."""
+    """The time of a training, and under Advanced all else; what steers it is in a bar that stays in sight.
+
+    Attributes
+    ----------
+    pinned : sentence, progress, score and buttons, for a place that does not scroll.
+    """
 
     train_requested = Signal()
     pause_requested = Signal()
@@ -41,7 +46,6 @@ class TrainPanel(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._stage: Stage | None = None
         self._form: ConfigForm[Config] | None = None
         self._budget = BudgetChoice()
         self._teacher = TeacherChoice()
@@ -56,24 +60,15 @@ class TrainPanel(QWidget):
         self._continued.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self._continued.setChecked(True)
         self._continued.setEnabled(False)
-        self._advanced = Section("Advanced")
-        self._advanced.toggleButton().setToolTip("Every setting of the method.")
-        self._advanced.toggled.connect(self._on_advanced_toggled)
-        self._settings = QWidget()
-        self._train = button(
-            "Train on my labels", "Learn from what is painted.", self.train_requested.emit, primary=True
-        )
-        self._pause = button("Pause", "", self._on_pause_clicked)
-        self._stop = button("Stop", "End training and keep what was learnt.", self.stop_requested.emit)
-        self._bar = QProgressBar()
-        self._bar.setTextVisible(False)
-        self._bar.setToolTip("How much of the training time is used.")
-        self._progress = QLabel()
-        self._message = WrappedLabel()
         self._plot = TrainingPlot()
+        self._plot.hide()
+        self._basic, self._options = QWidget(), QWidget()
+        self._advanced = Section("Advanced", self._options)
+        self._advanced.toggleButton().setToolTip("The curves, and every setting of the method.")
+        self._advanced.toggled.connect(self._on_advanced_toggled)
+        self.pinned = TrainingBar(self)
         self._arrange()
-        self._show_course(False)
-        self.set_stage(None)
+        self._connect()
         self._refresh_hint()
 
     def budget(self) -> Budget:
@@ -117,28 +112,18 @@ class TrainPanel(QWidget):
         self._device.setCurrentIndex(max(self._device.findData(chosen), 0))
 
     def set_stage(self, stage: Stage | None) -> None:
-        """Show what training is doing, and offer what can be done about it."""
-        self._stage = stage
-        is_paused = stage is Stage.PAUSED
-        self._pause.setText("Resume" if is_paused else "Pause")
-        self._pause.setToolTip("Go on with training." if is_paused else "Stand still; nothing is lost.")
-        self._pause.setEnabled(stage in _RUNNING)
-        self._stop.setEnabled(stage is not None)
+        """Show what training is doing, and its curves once there are some."""
+        self.pinned.set_stage(stage)
         if stage is not None:
-            self._show_course(True)
-        self._refresh_train_button()
+            self._plot.show()
 
     def set_progress(self, step: int, progress: float, seconds_left: float | None) -> None:
-        """Show how far training is.
+        """Show how far training is: the share of the budget that is used, in [0, 1], and the seconds left, if known."""
+        self.pinned.set_progress(step, progress, seconds_left)
 
-        Parameters
-        ----------
-        progress : share of the budget that is used, in [0, 1].
-        seconds_left : None if unknown.
-        """
-        self._bar.setValue(round(100 * progress))
-        left = "" if seconds_left is None else f", {_duration(seconds_left)} left"
-        self._progress.setText(f"Step {step}{left}")
+    def set_score(self, dice: float | None) -> None:
+        """Show how good the prediction probably is; None if that cannot be told."""
+        self.pinned.set_score(dice)
 
     def add_losses(self, step: int, losses: Mapping[str, float]) -> None:
         """Append the weighted loss terms of one step to the plot."""
@@ -156,78 +141,72 @@ class TrainPanel(QWidget):
         holdout_minimum : annotated slices from which on there is a score.
         """
         self._plot.clear(holdout_minimum)
-        self._bar.setValue(0)
-        self._progress.clear()
+        self.pinned.clear_progress()
 
     def set_message(self, text: str) -> None:
         """Say in a sentence what is going on."""
-        self._message.setText(text)
+        self.pinned.set_message(text)
 
     def set_settings_enabled(self, enabled: bool) -> None:
         """Let the settings be changed, or not while they would change nothing."""
-        self._settings.setEnabled(enabled)
+        self._basic.setEnabled(enabled)
+        self._options.setEnabled(enabled)
+
+    def _connect(self) -> None:
+        bar = self.pinned
+        bar.train_requested.connect(self.train_requested)
+        bar.pause_requested.connect(self.pause_requested)
+        bar.resume_requested.connect(self.resume_requested)
+        bar.stop_requested.connect(self.stop_requested)
 
     def _on_advanced_toggled(self, is_expanded: bool) -> None:
         # Fifty entries take longer to build than all the rest, and few ever look at them.
         if is_expanded and self._form is None:
-            self._build_advanced()
+            self._build_form()
 
-    def _build_advanced(self) -> None:
+    def _build_form(self) -> None:
         self._form = ConfigForm(Config(), hidden=_CHOSEN_ELSEWHERE)
-        self._form.changed.connect(self._refresh_train_button)
+        self._form.changed.connect(lambda: self.pinned.set_valid(not self._has_problem()))
         self._form.changed.connect(self._refresh_hint)
-        self._advanced.addWidget(self._form)
-        self._advanced.addWidget(button("Reset to defaults", "Set all advanced settings back.", self._form.reset))
+        options = self._options.layout()
+        assert options is not None
+        options.addWidget(self._form)
+        options.addWidget(button("Reset to defaults", "Set all advanced settings back.", self._form.reset))
 
     def _arrange(self) -> None:
-        form = QFormLayout()
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        form = _form(self._basic)
         form.addRow("Time", self._budget)
-        form.addRow("Teacher", self._teacher)
-        form.addRow(self._hint)
-        form.addRow("Device", self._device)
         form.addRow(self._continued)
-        settings = QVBoxLayout(self._settings)
-        settings.setContentsMargins(0, 0, 0, 0)
-        settings.addLayout(form)
-        settings.addWidget(self._advanced)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self._train, 1)
-        buttons.addWidget(self._pause)
-        buttons.addWidget(self._stop)
+        more = QWidget()
+        advanced = _form(more)
+        advanced.addRow("Teacher", self._teacher)
+        advanced.addRow(self._hint)
+        advanced.addRow("Device", self._device)
+        options = QVBoxLayout(self._options)
+        options.setContentsMargins(0, 0, 0, 0)
+        options.addWidget(more)
+        self._advanced.addWidget(self._plot)
         column = QVBoxLayout(self)
-        column.setContentsMargins(4, 4, 4, 4)
-        column.addWidget(self._settings)
-        column.addLayout(buttons)
-        for widget in (self._message, self._bar, self._progress, self._plot):
-            column.addWidget(widget)
+        column.setContentsMargins(4, 2, 4, 4)
+        column.setSpacing(4)
+        column.addWidget(self._basic)
+        column.addWidget(self._advanced)
 
-    def _refresh_train_button(self) -> None:
-        is_valid = self._form is None or not self._form.problem()
-        self._train.setEnabled(self._stage is None and is_valid)
+    def _has_problem(self) -> bool:
+        return self._form is not None and bool(self._form.problem())
 
     def _refresh_hint(self) -> None:
         """Say what the chosen time is too short for, instead of leaving it out in silence."""
-        if self._form is not None and self._form.problem():
+        if self._has_problem():
             return
         _, reasons = with_parts(self.config(), self.budget(), is_official=self.teacher() not in _NOT_OFFICIAL)
         self._hint.setText(" ".join(reasons))
         self._hint.setVisible(bool(reasons))
 
-    def _show_course(self, shown: bool) -> None:
-        """Show how training goes, or leave the room to the rest as long as nothing was trained."""
-        for widget in (self._bar, self._progress, self._plot):
-            widget.setVisible(shown)
 
-    def _on_pause_clicked(self) -> None:
-        wish = self.resume_requested if self._stage is Stage.PAUSED else self.pause_requested
-        wish.emit()
-
-
-def _duration(seconds: float) -> str:
-    """Return a duration as people say it.
-
-    >>> _duration(42.3), _duration(200)
-    ('42 s', '3 min')
-    """
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+def _form(widget: QWidget) -> QFormLayout:
+    """Return an empty form in a widget."""
+    form = QFormLayout(widget)
+    form.setContentsMargins(0, 0, 0, 0)
+    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+    return form

@@ -11,7 +11,7 @@ import pytest
 from gui_robot import PLUGIN, Robot, sentences
 from napari.utils._proxies import PublicOnlyProxy
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication, QScrollBar
+from qtpy.QtWidgets import QApplication, QScrollArea, QScrollBar
 
 from napari_knowsam import dock_widget
 from napari_knowsam.dock_widget import KnowSAMWidget
@@ -49,6 +49,19 @@ def test_it_is_never_narrower_than_its_panels_need(robot: Robot) -> None:
         bar.isVisible() and bar.orientation() is Qt.Orientation.Horizontal
         for bar in robot.widget.findChildren(QScrollBar)
     )
+
+
+def test_on_a_small_screen_nothing_has_to_be_scrolled_while_training(robot: Robot) -> None:
+    robot.viewer.window._qt_window.resize(1366, 768)
+    for value in (2, 3):
+        robot.widget.annotate.class_removed.emit(value)
+    robot.train()
+    area = robot.widget.findChild(QScrollArea)
+    robot.wait_until(lambda: area.verticalScrollBar().maximum() == 0)
+    for bar in (robot.widget.train.pinned, robot.widget.result.pinned):
+        assert bar.isVisible()
+        assert not area.isAncestorOf(bar)
+    assert robot.widget.width() <= MINIMUM_WIDTH_PX
 
 
 def test_a_second_one_in_the_same_viewer_only_says_so(robot: Robot, qtbot: QtBot) -> None:

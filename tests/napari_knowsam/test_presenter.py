@@ -147,7 +147,7 @@ class Panels:
     @property
     def train_message(self) -> str:
         """What is said of the volume, without its name."""
-        return self.train._message.text().removeprefix("tiny: ")
+        return self.train.pinned._message.text().removeprefix("tiny: ")
 
     @property
     def annotate_message(self) -> str:
@@ -191,7 +191,7 @@ def test_the_panels_show_what_there_is(panels: Panels) -> None:
     assert panels.annotate._marks._current == 3
     assert panels.annotate._marks._states[3] is SliceState.COMPLETE
     assert panels.result._suggested_name == "tiny_mask.nii.gz"
-    assert panels.result._export.isEnabled()
+    assert panels.result.pinned._export.isEnabled()
 
 
 def test_training_gets_the_painted_slices_and_the_slice_that_is_looked_at(training: Panels) -> None:
@@ -259,9 +259,9 @@ def test_pause_resume_and_stop_reach_the_session(training: Panels) -> None:
 
 
 def test_the_settings_cannot_change_while_training(training: Panels) -> None:
-    assert not training.train._settings.isEnabled()
+    assert not training.train._basic.isEnabled()
     training.train.stop_requested.emit()
-    training.wait_until(lambda: training.train._settings.isEnabled())
+    training.wait_until(lambda: training.train._basic.isEnabled())
 
 
 def test_a_step_moves_the_progress_and_says_how_it_stands(training: Panels) -> None:
@@ -269,7 +269,7 @@ def test_a_step_moves_the_progress_and_says_how_it_stands(training: Panels) -> N
     training.tell(Validated(1, 0.75, adopted=True, shown=shown), StepDone(12, 0.5, 20.0, Losses()))  # type: ignore[arg-type]
     training.wait_until(lambda: training.train_message.startswith("Step 12"))
     assert "Dice is 0.75" in training.train_message
-    assert training.train._bar.value() == 50
+    assert training.train.pinned._bar.value() == 50
 
 
 def test_a_score_that_was_not_adopted_is_not_claimed(training: Panels) -> None:
@@ -349,7 +349,7 @@ def test_an_error_is_told_and_training_can_begin_again(training: Panels) -> None
     training.tell(ValueError("no such thing"))
     training.wait_until(lambda: not training.presenter.controller.is_running)
     assert "no such thing" in training.train_message
-    assert training.train._train.isEnabled()
+    assert training.train.pinned._train.isEnabled()
 
 
 def test_a_prediction_is_shown_and_counted(training: Panels) -> None:
@@ -357,7 +357,7 @@ def test_a_prediction_is_shown_and_counted(training: Panels) -> None:
     training.wait_until(lambda: 1 in training.document.predictions.indices)
     layer = training.viewer.layers["tiny prediction"]
     assert (layer.data[1] == SPLEEN).all()
-    training.wait_until(lambda: training.result._accept_buttons[0].isEnabled())
+    training.wait_until(lambda: training.result.pinned._export.isEnabled())
 
 
 def test_a_prediction_of_other_classes_is_not_shown(training: Panels) -> None:
@@ -554,7 +554,7 @@ def test_an_export_that_lacks_predictions_says_so(training: Panels, tmp_path: Pa
 
 def test_without_an_image_nothing_of_the_last_one_is_shown(training: Panels) -> None:
     training.predict(1, 2)
-    training.wait_until(lambda: training.result._accept_buttons[0].isEnabled())
+    training.wait_until(lambda: training.result.pinned._export.isEnabled())
     training.annotate.mark_requested.emit(SliceState.PARTIAL)
     training.viewer.layers.clear()
     assert training.annotate._marks._states == ()

@@ -115,7 +115,7 @@ def test_declining_a_file_keeps_the_teacher_chosen_before(panel: TrainPanel, mon
 
 
 def test_only_devices_that_are_there_are_offered_and_the_chosen_one_stays(panel: TrainPanel) -> None:
-    device = panel.findChildren(QComboBox)[2]
+    device = panel._device
     assert [device.itemData(row) for row in range(device.count())] == ["auto", "cpu"]
     _choose(device, "Processor")
     panel.set_devices(["cuda", "cpu"])
@@ -205,24 +205,45 @@ def test_settings_can_be_locked_while_they_would_change_nothing(panel: TrainPane
 
 
 @pytest.mark.parametrize(
-    ("seconds_left", "text"), [(None, "Step 7"), (42.4, "Step 7, 42 s left"), (200.0, "Step 7, 3 min left")]
+    ("seconds_left", "text"),
+    [(None, "Training"), (42.4, "Training, 42 s left"), (200.0, "Training, 3 min left")],
 )
-def test_progress_is_said_in_words(panel: TrainPanel, seconds_left: float | None, text: str) -> None:
+def test_progress_is_said_in_words_and_steps_only_in_the_tooltip(
+    panel: TrainPanel, seconds_left: float | None, text: str
+) -> None:
+    panel.set_stage(Stage.TRAINING)
     panel.set_progress(7, 0.25, seconds_left)
-    assert panel._progress.text() == text
-    assert panel.findChild(QProgressBar).value() == 25
+    bar = panel.findChild(QProgressBar)
+    assert (bar.text(), bar.value()) == (text, 25)
+    assert bar.toolTip().startswith("Step 7")
 
 
-def test_the_curves_take_room_only_once_there_is_a_training(panel: TrainPanel) -> None:
+def test_a_score_is_shown_where_there_is_one_and_explained_in_its_tooltip(panel: TrainPanel) -> None:
+    score = panel.pinned._score
+    assert score.text() == "Score -"
+    assert "cannot" in score.toolTip()
+    panel.set_score(0.917)
+    assert score.text() == "Score about 0.92"
+    assert "Dice" in score.toolTip()
+
+
+def test_the_curves_are_under_advanced_and_only_once_there_is_a_training(panel: TrainPanel) -> None:
     plot = panel.findChild(TrainingPlot)
+    assert panel.findChild(QCollapsible).isAncestorOf(plot)
     assert plot.isHidden()
     panel.set_stage(Stage.PREPARING)
     panel.set_stage(None)
     assert not plot.isHidden()
 
 
+def test_the_curves_can_be_unfolded_while_the_settings_are_locked(panel: TrainPanel) -> None:
+    panel.set_settings_enabled(False)
+    assert panel.findChild(QCollapsible).toggleButton().isEnabled()
+    assert panel.findChild(TrainingPlot).isEnabled()
+
+
 def test_it_fits_a_narrow_dock_with_everything_unfolded(panel: TrainPanel) -> None:
     panel.set_stage(Stage.PAUSED)
     panel.findChild(QCollapsible).expand(animate=False)
     panel.set_message("A sentence that is much longer than the panel is wide. " * 4)
-    assert panel.minimumSizeHint().width() <= 350
+    assert max(panel.minimumSizeHint().width(), panel.pinned.minimumSizeHint().width()) <= 350

@@ -1,0 +1,63 @@
+"""The buttons that take a prediction over and write it, in sight whatever the panels show."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
+
+from napari_knowsam.panels.buttons import button
+from napari_knowsam.panels.wrapped_label import WrappedLabel
+
+_MARGIN_PX = 12
+
+
+class ResultBar(QWidget):
+    """Accept one slice, those between, or all of them; export; and a sentence on what came of it."""
+
+    accept_slice_requested = Signal()
+    accept_between_requested = Signal()
+    accept_all_requested = Signal()
+    export_clicked = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        accept = QLabel("Accept")
+        accept.setToolTip("Take the prediction over into your labels.")
+        self._accept_buttons = (
+            button("Slice", "Take this slice over into your labels (U, for use).", self.accept_slice_requested.emit),
+            button(
+                "Between",
+                "Take over all slices between the outermost ones you annotated.",
+                self.accept_between_requested.emit,
+            ),
+            button("All", "Take the prediction of every slice over.", self.accept_all_requested.emit),
+        )
+        self._export = button(
+            "Export…",
+            "Write the mask on the grid of the image's file; for an image from DICOM also as a DICOM segmentation.",
+            self.export_clicked.emit,
+        )
+        self._message = WrappedLabel()
+        self._message.hide()
+        row = QHBoxLayout()
+        row.setSpacing(4)
+        row.addWidget(accept)
+        for one in (*self._accept_buttons, self._export):
+            # Styles insist on buttons so wide that four of them are wider than the panel.
+            one.setMinimumWidth(one.fontMetrics().horizontalAdvance(one.text()) + _MARGIN_PX)
+            row.addWidget(one, 1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        column.addLayout(row)
+        column.addWidget(self._message)
+
+    def set_has_prediction(self, has_prediction: bool) -> None:
+        """Offer what needs a prediction."""
+        for one in (*self._accept_buttons, self._export):
+            one.setEnabled(has_prediction)
+
+    def set_message(self, text: str) -> None:
+        """Say in a sentence what came of it."""
+        self._message.setText(text)
+        self._message.setVisible(bool(text))
