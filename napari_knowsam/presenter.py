@@ -18,6 +18,7 @@ from knowsam.training.events import ClassesChanged, SliceAnnotated, Watch
 from napari_knowsam import accepting, status_messages
 from napari_knowsam._writer import export_mask
 from napari_knowsam.autosave import Autosave
+from napari_knowsam.brush import Brush
 from napari_knowsam.document_display import DocumentDisplay
 from napari_knowsam.end_marks import EndMarks
 from napari_knowsam.keys import Keys
@@ -52,6 +53,7 @@ class Presenter(QObject):
         super().__init__()
         self._annotate, self._train, self._result = annotate, train, result
         self.layers = LayerChoice(viewer)
+        self._brush = Brush(viewer, self.layers)
         self.controller = TrainingController()
         self.autosave = Autosave(parent=self)
         self._letters = OrientationLetters(viewer)
@@ -103,6 +105,7 @@ class Presenter(QObject):
         self._training_display.close()
         self.layers.flush()
         self.autosave.close()
+        self._brush.close()
         self._keys.close()
         self._letters.close()
         self.layers.close()
@@ -115,6 +118,10 @@ class Presenter(QObject):
         panel.axis_chosen.connect(self._on_axis_chosen)
         panel.class_chosen.connect(self._of_sync(LayerSync.select_class))
         panel.class_added.connect(self._guarded(self._of_sync(LayerSync.add_class)))
+        for chosen in (panel.class_chosen, panel.class_added):
+            chosen.connect(lambda *_: self._brush.take_up())
+        panel.brush_size_chosen.connect(self._brush.set_size)
+        self._brush.size_changed.connect(panel.set_brush_size)
         panel.class_renamed.connect(self._changing(lambda work, value, name: work.class_list.change(value, name=name)))
         panel.class_recolored.connect(
             self._changing(lambda work, value, color: work.class_list.change(value, color=color))
@@ -195,6 +202,7 @@ class Presenter(QObject):
         sync = self.layers.sync
         if sync is not None and number < len(sync.document.classes):
             sync.select_class(sync.document.classes[number].value)
+            self._brush.take_up()
 
     def _on_axis_chosen(self, axis: int) -> None:
         document = self.layers.document

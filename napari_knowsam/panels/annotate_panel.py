@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QMessageBox, QVBoxLayout, QWidget
 
+from napari_knowsam.panels.brush_size import BrushSize
 from napari_knowsam.panels.buttons import button
 from napari_knowsam.panels.choice_box import ChoiceBox
 from napari_knowsam.panels.class_table import ClassTable
@@ -34,6 +35,7 @@ class AnnotatePanel(QWidget):
     class_renamed = Signal(int, str)
     class_recolored = Signal(int, object)
     class_removed = Signal(int)
+    brush_size_chosen = Signal(float)
     slice_requested = Signal(int)
     mark_requested = Signal(object)
     end_requested = Signal(object)
@@ -59,6 +61,7 @@ class AnnotatePanel(QWidget):
         self._across.hide()
         self._table = ClassTable()
         self._add_class = button("Add class", "Add another structure to paint.", lambda: self.class_added.emit())
+        self._brush = BrushSize()
         self._marks = SliceMarks()
         self._offer = RestoreOffer()
         self._message = QLabel()
@@ -70,7 +73,15 @@ class AnnotatePanel(QWidget):
     def set_images(self, names: Sequence[str], current: str | None) -> None:
         """Offer the images; without a current one there is nothing to paint on."""
         self._images.show_names(list(names), current)
-        for widget in (self._labels, self._new_labels, self._axes, self._table, self._add_class, self._marks):
+        for widget in (
+            self._labels,
+            self._new_labels,
+            self._axes,
+            self._table,
+            self._add_class,
+            self._brush,
+            self._marks,
+        ):
             widget.setEnabled(current is not None)
 
     def set_labels(self, names: Sequence[str], current: str | None) -> None:
@@ -106,6 +117,10 @@ class AnnotatePanel(QWidget):
     def select_class(self, value: int) -> None:
         """Highlight the class that is being painted, by its label value."""
         self._table.select_class(value)
+
+    def set_brush_size(self, diameter_mm: float, pixel_mm: float) -> None:
+        """Show how large the brush is, and the side of a pixel, by which that changes."""
+        self._brush.set_size(diameter_mm, pixel_mm)
 
     def set_slices(
         self, states: Sequence[SliceState], corrected: Collection[int], marks: Mapping[int, SliceState]
@@ -160,12 +175,20 @@ class AnnotatePanel(QWidget):
         form.addRow("Image", self._images)
         form.addRow("Labels", labels_row)
         form.addRow("Plane", self._axes)
+        painting = QHBoxLayout()
+        painting.setSpacing(12)
+        painting.addWidget(self._add_class)
+        painting.addWidget(self._brush, 1)
         column = QVBoxLayout(self)
         column.setContentsMargins(4, 2, 4, 4)
         column.setSpacing(4)
         column.addLayout(form)
-        for widget in (self._across, self._offer, self._table, self._add_class, self._marks, self._message):
-            column.addWidget(widget)
+        column.addWidget(self._across)
+        column.addWidget(self._offer)
+        column.addWidget(self._table)
+        column.addLayout(painting)
+        column.addWidget(self._marks)
+        column.addWidget(self._message)
 
     def _connect(self) -> None:
         self._images.textActivated.connect(self.image_chosen)
@@ -175,6 +198,7 @@ class AnnotatePanel(QWidget):
         self._table.class_renamed.connect(self.class_renamed)
         self._table.class_recolored.connect(self.class_recolored)
         self._table.removal_requested.connect(self._on_removal_requested)
+        self._brush.size_chosen.connect(self.brush_size_chosen)
         self._offer.accepted.connect(self.restore_requested)
         self._offer.declined.connect(self.offer_declined)
         self._marks.slice_requested.connect(self.slice_requested)

@@ -61,7 +61,8 @@ class _Cells:
 class ClassTable(QTableWidget):
     """One row a class; the first row is the brush for known background.
 
-    The rows are changed in place, so that a name being typed survives a change of the other classes.
+    A click chooses a class even if it is chosen already: whoever clicks wants to paint. The rows are changed in place,
+    so that a name being typed survives a change of the other classes.
     """
 
     class_chosen = Signal(int)
@@ -86,6 +87,7 @@ class ClassTable(QTableWidget):
         self._arrange_headers()
         self._fit_height()
         self.currentCellChanged.connect(self._on_current_cell_changed)
+        self.cellClicked.connect(self._on_cell_clicked)
         self.itemChanged.connect(self._on_item_changed)
 
     def set_classes(self, classes: tuple[LabelClass, ...], brush_value: int) -> None:
@@ -198,6 +200,9 @@ class ClassTable(QTableWidget):
     def _on_current_cell_changed(self, row: int, _column: int, row_before: int, _column_before: int) -> None:
         if row != row_before and row >= 0:
             self.class_chosen.emit(self._values()[row])
+
+    def _on_cell_clicked(self, row: int, _column: int) -> None:
+        self.class_chosen.emit(self._values()[row])
 
     def _on_item_changed(self, item: QTableWidgetItem) -> None:
         before, name = self._classes[item.row()], item.text().strip()

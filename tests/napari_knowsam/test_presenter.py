@@ -264,6 +264,14 @@ def test_the_settings_cannot_change_while_training(training: Panels) -> None:
     training.wait_until(lambda: training.train._basic.isEnabled())
 
 
+def test_whoever_chooses_a_class_can_paint_at_once(panels: Panels) -> None:
+    for choose in (lambda: panels.annotate.class_chosen.emit(SPLEEN), lambda: panels.press("Alt-2")):
+        panels.viewer.layers.selection.active, panels.labels.mode = panels.image, "pan_zoom"
+        choose()
+        assert panels.viewer.layers.selection.active is panels.labels
+        assert (panels.labels.mode, panels.labels.selected_label) == ("paint", SPLEEN)
+
+
 def test_a_step_moves_the_progress_and_says_how_it_stands(training: Panels) -> None:
     shown = events.Shown(Source.STUDENTS, 1.0, 0.75)
     training.tell(Validated(1, 0.75, adopted=True, shown=shown), StepDone(12, 0.5, 20.0, Losses()))  # type: ignore[arg-type]

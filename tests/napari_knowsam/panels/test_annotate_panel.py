@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from qtpy.QtCore import QSize
-from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QToolButton
+from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QSlider, QToolButton
 
 from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass, SliceState
 from napari_knowsam.panels.annotate_panel import AnnotatePanel
@@ -26,6 +26,7 @@ SIGNALS = (
     "class_renamed",
     "class_recolored",
     "class_removed",
+    "brush_size_chosen",
     "slice_requested",
     "mark_requested",
     "annotated_slice_requested",
@@ -70,6 +71,7 @@ def test_no_setter_emits_a_signal(panel: AnnotatePanel) -> None:
     panel.select_class(255)
     panel.set_slices(STATES, (), {})
     panel.set_current_slice(2)
+    panel.set_brush_size(8.0, 0.5)
     panel.set_message("Hello.")
 
 
@@ -221,3 +223,14 @@ def test_a_plane_that_is_only_looked_at_is_named(panel: AnnotatePanel, seen: int
     shown = [one for one in panel.findChildren(QLabel) if "on the screen" in one.text() and not one.isHidden()]
     assert len(sentences) == 1
     assert [one.text().startswith(said or "") for one in shown] == ([] if said is None else [True])
+
+
+def test_the_brush_is_chosen_in_pixels_and_told_in_mm(qtbot: QtBot, panel: AnnotatePanel) -> None:
+    panel.set_brush_size(3.0, 0.625)
+    slider = panel.findChild(QSlider)
+    assert slider.value() == 5
+    assert "3.0 mm" in [label.text() for label in panel.findChildren(QLabel)]
+    with qtbot.waitSignal(panel.brush_size_chosen) as chosen:
+        slider.setValue(20)
+    assert chosen.args == [12.5]
+    assert "12 mm" in [label.text() for label in panel.findChildren(QLabel)]

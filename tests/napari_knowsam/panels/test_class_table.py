@@ -149,3 +149,12 @@ def test_letters_digits_and_space_are_left_to_the_viewer(table: ClassTable, key:
     event.accept()
     table.keyPressEvent(event)
     assert not event.isAccepted()
+
+
+def test_a_click_on_the_class_that_is_chosen_already_chooses_it_again(qtbot: QtBot, table: ClassTable) -> None:
+    table.select_class(2)
+    with qtbot.waitSignal(table.class_chosen) as chosen:
+        qtbot.mouseClick(
+            table.viewport(), Qt.MouseButton.LeftButton, pos=table.visualItemRect(table.item(1, NAME)).center()
+        )
+    assert chosen.args == [2]
