@@ -236,11 +236,11 @@ def found_terms(words: str) -> tuple[SegmentTerm, ...]:
 def term_for(words: str) -> SegmentTerm:
     """Return the standard term for a class name, else a private one that has the words themselves as meaning.
 
-    The same words get the same private code each time.
+    The same words get the same private code each time, and the category that 3D Slicer gives what it does not know.
     """
     meaning = long_string(words)
     value = blake2b(meaning.lower().encode(), digest_size=6).hexdigest().upper()
-    return best_term(words) or SegmentTerm(Code(value, PRIVATE_SCHEME, meaning), _CONCEPT)
+    return best_term(words) or SegmentTerm(Code(value, PRIVATE_SCHEME, meaning), _TISSUE)
 
 
 def long_string(words: str) -> str:

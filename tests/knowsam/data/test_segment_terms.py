@@ -87,6 +87,7 @@ def test_words_that_nobody_knows_are_kept_under_a_private_scheme() -> None:
     assert term_for("raumforderung links 肝").type.value == term.type.value
     assert term_for("Raumforderung rechts").type.value != term.type.value
     assert len(term.type.value) <= 16
+    assert term.category.meaning == "Tissue"
 
 
 @pytest.mark.parametrize(
