@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from qtpy.QtWidgets import QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from napari_knowsam.panels.wrapped_label import WrappedLabel
@@ -29,3 +30,13 @@ def test_a_long_sentence_cuts_off_neither_itself_nor_its_neighbours(qtbot: QtBot
         assert beside.height() >= beside.minimumSizeHint().height()
         needed_px.append(label.minimumHeight())
     assert needed_px[0] == needed_px[2] < needed_px[1]
+
+
+@pytest.mark.parametrize(
+    "word", ["https://dl.fbaipublicfiles.com/segment_anything/sam_vit_b_01ec64.pth", "ec2df62732614e57" * 4]
+)
+def test_a_long_word_widens_no_panel_and_stays_what_it_is(word: str, qtbot: QtBot) -> None:
+    label = WrappedLabel(f"Download {word} by hand.")
+    qtbot.addWidget(label)
+    assert label.minimumSizeHint().width() <= label.fontMetrics().horizontalAdvance("w" * 24)
+    assert label.text() == f"Download {word} by hand."
