@@ -9,7 +9,17 @@ from knowsam.training.schedule import Budget
 from napari_knowsam.panels.choice_box import ChoiceBox
 from napari_knowsam.panels.wheel_guard import WheelGuard
 
-_BUDGETS_MIN = (("Quick (1 minute)", 1), ("Standard (5 minutes)", 5), ("Thorough (30 minutes)", 30), ("Own", None))
+_BUDGETS_MIN = (
+    ("Quick (learns 1 minute)", 1),
+    ("Standard (learns 5 minutes)", 5),
+    ("Thorough (learns 30 minutes)", 30),
+    ("Own", None),
+)
+
+_HELP = (
+    "How long to learn. Getting ready before and bringing all slices up to date afterwards come on top, often half a "
+    "minute. Time spent paused does not count."
+)
 
 
 class BudgetChoice(QWidget):
@@ -19,7 +29,7 @@ class BudgetChoice(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._choice = ChoiceBox("How long to train. Time spent paused does not count.")
+        self._choice = ChoiceBox(_HELP)
         for text, minutes in _BUDGETS_MIN:
             self._choice.add_choice(text, minutes)
         self._minutes = QSpinBox()
