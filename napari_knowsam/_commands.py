@@ -16,7 +16,7 @@ from knowsam.data.annotation import BACKGROUND_CLASS, default_classes
 from knowsam.data.identity import belonging
 from knowsam.errors import InputError
 from knowsam.io.dicom.seg_writer import is_dicom_seg_name
-from knowsam.io.image_file import IMAGE_SUFFIXES
+from knowsam.io.image_file import IMAGE_SUFFIXES, suggested_path
 from knowsam.io.labels import read_labels
 from napari_knowsam._writer import export_mask, labels_of
 from napari_knowsam.choice_dialog import main_window
@@ -100,7 +100,7 @@ def export_labels(viewer: napari.viewer.Viewer) -> None:
         source = sources[0] if sources else labels
         if not has_known_orientation(layer):
             labels = replace(labels, grid=source.grid)
-        path = ask_mask_path(window, f"{layer.name}.nii.gz", dicom=bool(source.dicom_files))
+        path = ask_mask_path(window, str(suggested_path(layer.name, source)), dicom=bool(source.dicom_files))
         if path is not None and is_dicom_seg_name(path):
             _require_one_patient(layer.name, sources)
         if path is not None and export_mask(path, labels, source, partial(ask_terms, window)):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, QTimer
 
 from knowsam.document.structure_ends import goes_beyond_painted
+from knowsam.io.image_file import suggested_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +43,8 @@ class DocumentDisplay(QObject):
             volume = document.volume
             self._annotate.set_axis(document.axis)
             self.show_classes()
-            self._result.set_suggested_name(f"{volume.name}_mask.nii.gz", dicom=bool(volume.dicom_files))
+            suggested = suggested_path(f"{volume.name}_mask", volume)
+            self._result.set_suggested_name(str(suggested), dicom=bool(volume.dicom_files))
         self._show()
 
     def set_estimate(self, classes: Sequence[LabelClass], estimate: DiceEstimate | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -107,6 +107,7 @@ class Volume:
     identity : whom it shows, as far as its file says.
     sparse : of labels, where their slices lie if their file places them one by one.
     reformatted_from : of an image that was resampled to the planes somebody painted in, the grid of its file.
+    folder : in which its file lies, or that of its DICOM series, where that is known; may be called after the patient.
 
     Raises
     ------
@@ -125,6 +126,7 @@ class Volume:
     identity: Identity = NOBODY
     sparse: SparseSlices | None = None
     reformatted_from: Grid | None = None
+    folder: Path | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.array.shape != self.grid.working_shape:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,6 +83,12 @@ def image_choices(path: Path, tracked: Tracked = iter) -> tuple[ImageChoice, ...
         )
     frames = nifti_frames(path) if is_nifti_name(path) else 1
     if frames == 1:
-        return (ImageChoice("the image", "", 0, partial(kind_of(path).read_image, path)),)
-    numbers = range(1, frames + 1)
-    return tuple(ImageChoice(f"frame {n} of {frames}", "", 0, partial(read_nifti, path, n)) for n in numbers)
+        return (ImageChoice("the image", "", 0, partial(_in_folder, path, kind_of(path).read_image)),)
+    return tuple(
+        ImageChoice(f"frame {n} of {frames}", "", 0, partial(_in_folder, path, partial(read_nifti, frame=n)))
+        for n in range(1, frames + 1)
+    )
+
+
+def _in_folder(path: Path, read: Callable[[Path], Volume]) -> Volume:
+    return replace(read(path), folder=path.absolute().parent)

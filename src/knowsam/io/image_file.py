@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -69,3 +70,10 @@ def kind_of(path: Path) -> FileKind:
     """Return how a file of this name is read and written."""
     # A file of any other name may still be NIfTI, and its reader says so if it is not.
     return next((kind for suffix, kind in _KINDS.items() if path.name.lower().endswith(suffix)), _NIFTI)
+
+
+def suggested_path(name: str, source: Volume) -> Path:
+    """Return where to write a mask unless somebody knows better: beside the file of its image, where that is known."""
+    # What a DICOM series or a layer is called may hold what no file may be called.
+    file_name = re.sub(r'[/\\:*?"<>|]', "_", f"{name}.nii.gz")
+    return Path(file_name) if source.folder is None else source.folder / file_name

@@ -86,7 +86,15 @@ def test_other_files_and_folders_are_passed_over(tmp_path: Path) -> None:
 def test_the_patient_does_not_appear_in_the_name_of_the_volume(tmp_path: Path) -> None:
     folder = tmp_path / "DOE_JANE"
     folder.mkdir()
-    assert read_volume(written(series(), folder)).name == "DICOM series"
+    volume = read_volume(written(series(), folder))
+    # Beside the series, since a segmentation in its folder would be read with it.
+    assert (volume.name, volume.folder) == ("T1 axial (series 7)", tmp_path)
+
+
+@pytest.mark.parametrize("description", ["Jane T1", "t1 doe", "T1 of A-4711"])
+def test_a_description_that_names_the_patient_is_not_shown(description: str, tmp_path: Path) -> None:
+    slices = series(4, SeriesDescription=description, PatientID="a-4711")
+    assert read_volume(written(slices, tmp_path)).name == "MR (series 7)"
 
 
 def take_slice_out(slices: Slices) -> None:

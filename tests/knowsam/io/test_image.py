@@ -22,7 +22,7 @@ def test_a_nifti_file_is_read(tmp_path: Path, name: str) -> None:
     array = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
     volume = read_image(saved(array, tmp_path / name))
     assert volume.shape == (4, 3, 2)
-    assert volume.name == "case"
+    assert (volume.name, volume.folder) == ("case", tmp_path)
 
 
 def test_a_folder_is_taken_for_a_dicom_series(tmp_path: Path) -> None:

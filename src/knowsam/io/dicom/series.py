@@ -28,9 +28,6 @@ from knowsam.io.dicom.spacing import positions
 from knowsam.io.dicom.stacks import Stack, name_of, stacks_of
 from knowsam.io.dicom.window import display_range
 
-SERIES_NAME = "DICOM series"
-"""What messages call the volume; its folder may be called after the patient."""
-
 _DIRECTORY_NAME = "DICOMDIR"
 _MOSAIC = (
     "The series is a mosaic of Siemens: all slices of a time point are tiles of one picture, but one picture for each "
@@ -189,12 +186,15 @@ def _read(stack: Stack, notices: tuple[str, ...]) -> Volume:
         return Volume(
             to_working(array_ijk, affine),
             Grid(array_ijk.shape, affine),
-            SERIES_NAME,
+            # Its folder may be called after the patient.
+            stack.description,
             notices=(*notices, *doubts, *left_out, *unplaced, *pixels.notices),
             display_range=display_range(different[len(different) // 2], pixels.inverted_from),
             padding=padding_range(different[len(different) // 2], pixels.inverted_from),
             dicom_files=tuple(dict.fromkeys(frame.file.path for frame in different)),
             identity=identity_of(different[0].file.header),
+            # Beside the series: a segmentation among its slices would be read with them.
+            folder=different[0].file.path.absolute().parent.parent,
         )
 
 

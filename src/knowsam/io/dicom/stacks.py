@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -11,14 +12,17 @@ import numpy as np
 
 from knowsam.data.short_line import short_line
 from knowsam.io.dicom.grid import distances_mm
+from knowsam.io.dicom.identity import identity_of
 from knowsam.io.dicom.spacing import are_even, positions
 from knowsam.io.dicom.telling import TELLING, Says, Telling, differing, marks_of, occasions, values_of
 
 if TYPE_CHECKING:
+    from knowsam.data.identity import Identity
     from knowsam.io.dicom.frames import Frame
 
 _SAME_DIRECTION, _SAME_SPACING = 1e-4, 2e-4
 _MOST_LISTED = 4
+_SHORTEST_NAME = 3
 
 _Item = TypeVar("_Item")
 
@@ -64,9 +68,17 @@ def name_of(frame: Frame) -> str:
     InputError
         If that is damaged.
     """
-    called = _plain(frame.value("SeriesDescription")) or _plain(frame.value("Modality")) or "series"
+    called = _plain(frame.value("SeriesDescription"))
+    if not called or _names_patient(called, identity_of(frame.file.header)):
+        called = _plain(frame.value("Modality")) or "series"
     number = frame.number("SeriesNumber", -1)
     return called if number < 0 else f"{called} (series {number:.0f})"
+
+
+def _names_patient(words: str, identity: Identity) -> bool:
+    """Tell whether somebody wrote the name or number of the patient into a description."""
+    parts = [*re.split(r"[\^=,\s]+", identity.patient_name), identity.patient_id.casefold()]
+    return any(len(part) >= _SHORTEST_NAME and part in words.casefold() for part in parts)
 
 
 def stacks_of(series: list[Frame]) -> list[Stack]:
