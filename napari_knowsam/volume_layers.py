@@ -8,6 +8,7 @@ volume, which every layer of the plugin carries.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -41,6 +42,12 @@ AXIS_LABELS = ("z", "y", "x")
 
 _TOLERANCE_VX = 1e-3
 
+_EXACT_BITS = 26
+"""Lengths of a layer are rounded to such a part of its spacing, 1.5e-8, so that napari's sums of them are exact.
+
+It cuts the number of slices, (last - first) / spacing, to a whole number, and would often leave out the last slice.
+"""
+
 
 def layer_kwargs(volume: Volume) -> dict[str, Any]:
     """Return name, place and metadata of a layer that shows an array on the grid of this volume.
@@ -49,19 +56,25 @@ def layer_kwargs(volume: Volume) -> dict[str, Any]:
     in mm.
     """
     directions = volume.affine[:3, :3] / volume.spacing_mm
+    unit_mm = 2.0 ** (math.floor(math.log2(min(volume.spacing_mm))) - _EXACT_BITS)
     return {
         "name": volume.name or "image",
-        "scale": volume.spacing_mm,
-        "translate": tuple(np.linalg.solve(directions, volume.affine[:3, 3]).tolist()),
+        "scale": _rounded(volume.spacing_mm, unit_mm),
+        "translate": _rounded(np.linalg.solve(directions, volume.affine[:3, 3]), unit_mm),
         "units": ("mm",) * 3,
         "axis_labels": AXIS_LABELS,
         "metadata": {VOLUME_KEY: volume},
     }
 
 
+def _rounded(lengths_mm: npt.ArrayLike, unit_mm: float) -> tuple[float, ...]:
+    return tuple((np.rint(np.asarray(lengths_mm) / unit_mm) * unit_mm).tolist())
+
+
 def image_layer_data(volume: Volume) -> LayerData:
     """Return a volume of grey values as layer data; the array is shared."""
-    return volume.array, layer_kwargs(volume) | {"contrast_limits": shown_range(volume)}, "image"
+    # napari takes three or four columns for colours.
+    return volume.array, layer_kwargs(volume) | {"contrast_limits": shown_range(volume), "rgb": False}, "image"
 
 
 def labels_layer_data(volume: Volume, classes: tuple[LabelClass, ...] | None = None) -> LayerData:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from nibabel.affines import apply_affine, from_matvec
 from scipy.spatial.transform import Rotation
@@ -53,6 +54,16 @@ def test_a_layer_has_the_spacing_and_the_place_of_the_first_voxel_in_mm(tiny: Vo
     assert layer.axis_labels == ("z", "y", "x")
     assert layer.name == "tiny"
     assert np.array_equal(layer.affine.affine_matrix, np.eye(4))
+
+
+@pytest.mark.parametrize("spacing_mm", [4.4, 2.90577, 6.872, 0.00834])
+@pytest.mark.parametrize("first_mm", [298.326, 132.893, -217.907])
+def test_the_slider_reaches_every_slice(spacing_mm: float, first_mm: float) -> None:
+    affine = from_matvec(np.diag([-1.0, -1.0, -spacing_mm]), (0, 0, first_mm))
+    viewer = ViewerModel()
+    data, kwargs, _ = image_layer_data(Volume(np.zeros((24, 3, 3), np.uint8), Grid((3, 3, 24), affine)))
+    viewer.add_image(data, **kwargs)
+    assert viewer.dims.nsteps == (24, 3, 3)
 
 
 def test_positions_on_the_screen_are_ras_positions_negated_and_reversed(tiny: Volume) -> None:
