@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from knowsam.training.dice_estimate import DiceEstimate
     from napari_knowsam.panels.annotate_panel import AnnotatePanel
     from napari_knowsam.panels.result_panel import ResultPanel
+    from napari_knowsam.panels.train_panel import TrainPanel
 
 _SOON_MS = 100
 _PREDICTIONS_MS = 500
@@ -24,13 +25,16 @@ _PREDICTIONS_MS = 500
 
 
 class DocumentDisplay(QObject):
-    """Tells the Annotate and the Result panel what the document of the chosen image holds, soon after it changed."""
+    """Tells the panels what the document of the chosen image holds, and how good it is, soon after it changed."""
 
-    def __init__(self, annotate: AnnotatePanel, result: ResultPanel, parent: QObject | None = None) -> None:
+    def __init__(
+        self, annotate: AnnotatePanel, train: TrainPanel, result: ResultPanel, parent: QObject | None = None
+    ) -> None:
         super().__init__(parent)
-        self._annotate, self._result = annotate, result
+        self._annotate, self._train, self._result = annotate, train, result
         self._document: AnnotationDocument | None = None
         self._dice: dict[int, float | None] = {}
+        self._score: float | None = None
         self._is_closed = False
         self._due = QTimer(self)
         self._due.setSingleShot(True)
@@ -38,7 +42,7 @@ class DocumentDisplay(QObject):
 
     def set_document(self, document: AnnotationDocument | None) -> None:
         """Show another document, or none."""
-        self._document, self._dice = document, {}
+        self._document, self._dice, self._score = document, {}, None
         if document is not None:
             volume = document.volume
             self._annotate.set_axis(document.axis)
@@ -50,6 +54,7 @@ class DocumentDisplay(QObject):
     def set_estimate(self, classes: Sequence[LabelClass], estimate: DiceEstimate | None) -> None:
         """Show soon how good the prediction probably is; None if nobody can tell any more."""
         self._dice = {} if estimate is None else estimate.by_value(classes)
+        self._score = None if estimate is None else estimate.mean
         self.show_predictions()
 
     def show_classes(self) -> None:
@@ -86,6 +91,7 @@ class DocumentDisplay(QObject):
         self._result.set_has_prediction(bool(document.predictions.indices or document.annotated))
         open_ended = {value for value in document.class_list.values[1:] if goes_beyond_painted(document, value)}
         self._result.set_volumes(document.volumes_ml(), self._dice, open_ended)
+        self._train.set_score(self._score, is_open=bool(open_ended))
         self._result.set_history(document.history.undo_name, document.history.redo_name)
 
     def _show_nothing(self) -> None:
@@ -93,4 +99,5 @@ class DocumentDisplay(QObject):
         self._annotate.set_painted(frozenset())
         self._result.set_has_prediction(False)
         self._result.set_volumes((), {}, ())
+        self._train.set_score(None)
         self._result.set_history(None, None)

@@ -65,7 +65,7 @@ class Presenter(QObject):
         self._closed = False
         self._letters_shown = False
         self._training_display = TrainingDisplay(train, self.controller, self)
-        self._document_display = DocumentDisplay(annotate, result, self)
+        self._document_display = DocumentDisplay(annotate, train, result, self)
         self._connect_annotate()
         self._connect_train()
         self._connect_result()
@@ -378,6 +378,8 @@ class Presenter(QObject):
         sync = None if work is None else self.layers.sync_of(work)
         if sync is not None:
             sync.forget_predictions()
+        if work is self.layers.document:
+            self._document_display.set_estimate((), None)
 
     def _on_failed(self, sentence: str) -> None:
         """Say where a person paints that propagation has failed; of a training, the Train panel is enough."""

@@ -55,7 +55,6 @@ class TrainingDisplay(QObject):
         """Forget the training before; this document is trained on now, with these settings."""
         self._document, self._dice, self._notices = document, None, []
         self._shown, self._was_validated = Shown.NOTHING, False
-        self._panel.set_score(None)
         self._panel.clear_plot(config.training.holdout_minimum)
 
     def say(self, sentence: str) -> None:
@@ -118,12 +117,10 @@ class TrainingDisplay(QObject):
         self._was_validated = True
         self._shown = self._in_words(validated.shown)
         self._dice = validated.shown.dice
-        self._show_score(validated.shown)
         self._panel.add_dice(validated.step, validated.dice, validated.adopted)
 
     def _on_predicted(self, ready: PredictionReady) -> None:
         self._outdated = ready.outdated
-        self._show_score(ready.shown)
         if self._shown is Shown.NOTHING:
             self._shown = self._in_words(ready.shown)
             if self._stage is Stage.TRAINING:
@@ -137,12 +134,8 @@ class TrainingDisplay(QObject):
 
     def _on_predictions_gone(self) -> None:
         self._shown = Shown.NOTHING
-        self._panel.set_score(None)
         if self._stage is None:
             self.say(status_messages.READY)
-
-    def _show_score(self, shown: events.Shown) -> None:
-        self._panel.set_score(None if shown.estimate is None else shown.estimate.mean)
 
     def _say_propagation(self, shown: Shown) -> None:
         """Say where that comes from which is shown while nobody trains."""

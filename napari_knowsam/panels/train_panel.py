@@ -121,9 +121,9 @@ class TrainPanel(QWidget):
         """Show how far training is: the share of the budget that is used, in [0, 1], and the seconds left, if known."""
         self.pinned.set_progress(step, progress, seconds_left)
 
-    def set_score(self, dice: float | None) -> None:
+    def set_score(self, dice: float | None, *, is_open: bool = False) -> None:
         """Show how good the prediction probably is; None if that cannot be told."""
-        self.pinned.set_score(dice)
+        self.pinned.set_score(dice, is_open=is_open)
 
     def add_losses(self, step: int, losses: Mapping[str, float]) -> None:
         """Append the weighted loss terms of one step to the plot."""

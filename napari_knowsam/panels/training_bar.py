@@ -29,6 +29,10 @@ _NO_SCORE_HELP = (
     "It cannot be told how good the prediction is. It takes three painted slices or more, and not too different ones."
 )
 
+_ENDS_HELP = (
+    " Beyond the outermost painted slices nobody can tell: if a structure ends there, say so under the strip of slices."
+)
+
 
 class TrainingBar(QWidget):
     """One sentence, how far training is, its score, and the buttons to start, pause and stop it."""
@@ -88,10 +92,16 @@ class TrainingBar(QWidget):
         self._bar.setFormat(f"{_STAGES[self._stage]}{left}")
         self._bar.setToolTip(f"Step {step}: so many times the networks have learnt from a few slices.")
 
-    def set_score(self, dice: float | None) -> None:
-        """Show how good the prediction probably is; None if that cannot be told."""
-        self._score.setText("Score -" if dice is None else f"Score about {dice:.2f}")
-        self._score.setToolTip(_NO_SCORE_HELP if dice is None else _SCORE_HELP)
+    def set_score(self, dice: float | None, *, is_open: bool = False) -> None:
+        """Show how good the prediction probably is; None if that cannot be told.
+
+        Parameters
+        ----------
+        is_open : whether classes go on beyond the outermost slices they are painted in.
+        """
+        text = "Score -" if dice is None else f"Score about {dice:.2f}"
+        self._score.setText(text + ", ends?" * is_open)
+        self._score.setToolTip((_NO_SCORE_HELP if dice is None else _SCORE_HELP) + _ENDS_HELP * is_open)
 
     def clear_progress(self) -> None:
         """Forget the training before."""

@@ -638,7 +638,7 @@ def test_what_is_said_of_a_training_names_its_volume_while_another_one_is_on_the
     training.wait_until(lambda: training.layers.sync.image is other)
     training.tell(StepDone(12, 0.5, 20.0, Losses()))  # type: ignore[arg-type]
     training.wait_until(lambda: "Step 12" in training.train_message)
-    assert training.train._message.text().startswith("tiny: Step 12")
+    assert training.train.pinned._message.text().startswith("tiny: Step 12")
 
 
 def test_keys_say_how_much_of_a_slice_is_painted(panels: Panels) -> None:
