@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from napari_knowsam.panels.result_panel import ResultPanel
     from napari_knowsam.panels.train_panel import TrainPanel
 
+_PLANE_IS_FIXED = "The plane cannot change while training. Stop the training first."
+
 
 class Presenter(QObject):
     """Connects one viewer, the panels and the training; knows how each of them is told, and nothing of how it works.
@@ -207,7 +209,7 @@ class Presenter(QObject):
     def _on_axis_chosen(self, axis: int) -> None:
         document = self.layers.document
         if self.controller.is_running and document is not None and axis != document.axis:
-            self._annotate.set_message("The plane cannot change while training. Stop the training first.")
+            self._annotate.set_message(_PLANE_IS_FIXED)
         else:
             self._guarded(self.layers.choose_axis)(axis)
         if self.layers.document is not None:
@@ -219,7 +221,7 @@ class Presenter(QObject):
         try:
             self._start_training()
         except KnowSAMError as error:
-            self._training_display.say(str(error))
+            self._training_display.refuse(str(error))
 
     def _start_training(self) -> None:
         self.layers.flush()
@@ -296,11 +298,14 @@ class Presenter(QObject):
             self._annotate.set_current_slice(sync.view.index)
             self._annotate.set_seen_axis(sync.view.seen_axis)
         self._document_display.set_document(self.layers.document)
+        self._training_display.things_changed()
+        self._result.set_message("")
         self._show_can_continue()
         self.autosave.watch(self.layers.document)
         self._watch()
 
     def _on_slice_annotated(self, label_slice: LabelSlice) -> None:
+        self._training_display.things_changed()
         if self._is_current():
             self.controller.submit(SliceAnnotated(label_slice))
         else:
@@ -361,6 +366,7 @@ class Presenter(QObject):
         self.layers.set_training(stage is not None)
         if stage is None:
             self._show_can_continue()
+            self._annotate.take_back(_PLANE_IS_FIXED)
 
     def _on_predicted(self, ready: PredictionReady) -> None:
         document = self.controller.work

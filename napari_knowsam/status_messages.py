@@ -82,8 +82,7 @@ def training_sentence(step: StepDone, annotated: int, dice: float | None, shown:
     dice : score on held-out slices, None if there is none.
     """
     slices = "one slice" if annotated == 1 else f"{annotated} slices"
-    score = "" if dice is None else f" On painted slices it never learnt from, Dice is {dice:.2f}."
-    doing = f"Step {step.step}: learning from what you painted in {slices} and from all the others.{score}"
+    doing = f"Step {step.step}: learning from what you painted in {slices} and from all the others.{_score(dice)}"
     return f"{doing} {shown_sentence(shown)}".strip()
 
 
@@ -113,14 +112,18 @@ def saved_sentence(name: str, image_name: str, empty_slices: int) -> str:
     return f"{saved} {empty} no prediction yet and {rest}."
 
 
-def finished_sentence(finished: Finished, shown: Shown = Shown.NOTHING) -> str:
-    """Say how training ended, what is shown, and what comes next."""
+def finished_sentence(finished: Finished, shown: Shown = Shown.NOTHING, dice: float | None = None) -> str:
+    """Say how training ended, how well what is shown does, and what comes next; `dice` as in `training_sentence`."""
     if not finished.steps:
         ended = "Training ended before its first step, so nothing was learnt. Train again."
         return f"{ended} {shown_sentence(Shown.PROPAGATED)}" if shown is Shown.PROPAGATED else ended
     how = "stopped" if finished.stopped else "finished"
     kept = "" if shown not in (Shown.PROPAGATED, Shown.NOT_BETTER) else _KEPT
     return (
-        f"Training {how} after {finished.steps} steps.{kept} Look through the slices, correct what is wrong and train "
-        "again: it goes on from here. Or accept and export."
+        f"Training {how} after {finished.steps} steps.{kept}{_score(dice)} Look through the slices, correct what is "
+        "wrong and train again: it goes on from here. Or accept and export."
     )
+
+
+def _score(dice: float | None) -> str:
+    return "" if dice is None else f" On painted slices it never learnt from, Dice is {dice:.2f}."

@@ -36,6 +36,7 @@ class TrainingDisplay(QObject):
         self._was_validated = False
         self._notices: list[str] = []
         self._sentence = status_messages.READY
+        self._refusal: str | None = None
         self._steps: list[tuple[StepDone, float | None]] = []
         self._outdated: int | None = None
         self._due = QTimer(self)
@@ -61,6 +62,16 @@ class TrainingDisplay(QObject):
         """Say in a sentence what is going on."""
         self._sentence = sentence
         self._panel.set_message(f"{sentence}\n{' '.join(self._notices)}".strip())
+
+    def refuse(self, sentence: str) -> None:
+        """Say why nobody can train as things are."""
+        self._refusal = sentence
+        self.say(sentence)
+
+    def things_changed(self) -> None:
+        """Take a refusal back: what was missing may be there by now."""
+        if self._sentence == self._refusal:
+            self.say(status_messages.READY)
 
     def close(self) -> None:
         """Show nothing any more."""
@@ -159,4 +170,4 @@ class TrainingDisplay(QObject):
     def _on_finished(self, finished: Finished) -> None:
         self._show_steps()
         self._outdated, self._notices = None, []
-        self._tell(status_messages.finished_sentence(finished, self._shown))
+        self._tell(status_messages.finished_sentence(finished, self._shown, self._dice))

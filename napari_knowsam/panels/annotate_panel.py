@@ -145,6 +145,11 @@ class AnnotatePanel(QWidget):
         self._message.setText(text)
         self._message.setVisible(bool(text))
 
+    def take_back(self, text: str) -> None:
+        """Show a sentence no more that is no longer true, if it is the one that is shown."""
+        if self._message.text() == text:
+            self.set_message("")
+
     def confirm_removal(self, label_class: LabelClass) -> bool:
         """Ask whether a class that is painted may go."""
         answer = QMessageBox.question(

@@ -515,6 +515,32 @@ def test_what_cannot_be_accepted_is_told(panels: Panels) -> None:
     assert "There is no prediction to accept" in panels.annotate_message
 
 
+def test_why_nobody_could_train_is_taken_back_once_something_is_painted(panels: Panels) -> None:
+    panels.labels.data = np.zeros_like(panels.labels.data)
+    panels.train.train_requested.emit()
+    assert panels.train_message.startswith("Nothing is painted yet")
+    panels.labels.data[1, 2:5, 2:6] = LIVER
+    panels.labels.refresh()
+    panels.layers.flush()
+    assert panels.train_message == status_messages.READY
+
+
+def test_that_the_plane_is_fixed_is_said_only_while_training(training: Panels) -> None:
+    training.annotate.axis_chosen.emit(1)
+    assert "The plane cannot change while training" in training.annotate_message
+    training.tell(None)
+    training.wait_until(lambda: training.train_message.startswith("Training stopped"))
+    assert training.annotate_message == ""
+
+
+def test_what_was_exported_is_not_said_of_another_volume(panels: Panels, tmp_path: Path, tiny: Volume) -> None:
+    panels.result.export_requested.emit(tmp_path / "mask.nii.gz")
+    data, kwargs, _ = image_layer_data(tiny)
+    panels.viewer.add_image(data, **kwargs | {"name": "other"})
+    panels.annotate.image_chosen.emit("other")
+    assert "Saved" not in _said(panels.result)
+
+
 def test_the_volumes_follow_what_is_painted(panels: Panels, tiny: Volume) -> None:
     rows = dict(panels.document.volumes_ml())
     assert rows[panels.document.classes[1]] == pytest.approx(12 * tiny.voxel_volume_ml)

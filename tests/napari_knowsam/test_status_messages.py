@@ -69,6 +69,9 @@ def test_the_end_says_how_it_came_and_what_comes_next(stopped: bool, how: str) -
     sentence = status_messages.finished_sentence(Finished(7, 2.0, stopped=stopped))
     assert sentence.startswith(how)
     assert "export" in sentence
+    assert "Dice" not in sentence
+    scored = status_messages.finished_sentence(Finished(7, 2.0, stopped=stopped), dice=0.914)
+    assert "On painted slices it never learnt from, Dice is 0.91." in scored
 
 
 @pytest.mark.parametrize("shown", [status_messages.Shown.PROPAGATED, status_messages.Shown.NOT_BETTER])
