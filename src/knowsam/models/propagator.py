@@ -24,7 +24,7 @@ WIDTHS = (24, 40, 64, 96, 128)
 WEIGHTS_FILE = Path(__file__).with_name("propagator.safetensors")
 """Weights that come with the program; `propagator.md` beside them says how they were made and what they reach."""
 
-WEIGHTS_SHA256 = "03d1ddd14b919e09fde4bac28151c01da4ebf3d3ed57540ef5972abf7cea4f21"
+WEIGHTS_SHA256 = "dce63021a5dabacecc7701c7e236d8111224efd540e1d561f7ee77df84b8e0b2"
 
 
 class ResidualBlock(nn.Module):
