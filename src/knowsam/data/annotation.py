@@ -76,6 +76,7 @@ class LabelSlice:
     labels : (H, W), class indices, IGNORE where nobody has judged. Copied and made read-only.
     ends : structures that do not go on beyond this slice.
     by_hand : False if a prediction was accepted or corrected; a score on such a slice would flatter.
+    corrected : whether a person painted over the prediction, of which the rest was left as it was.
 
     Raises
     ------
@@ -88,6 +89,7 @@ class LabelSlice:
     labels: LabelArray
     ends: frozenset[End] = frozenset()
     by_hand: bool = True
+    corrected: bool = False
 
     def __post_init__(self) -> None:
         given = np.asarray(self.labels)
@@ -117,7 +119,7 @@ class LabelSlice:
 
     def says_the_same_as(self, other: LabelSlice) -> bool:
         """Tell whether nothing was painted, marked or accepted between these two."""
-        same_marks = (self.ends, self.by_hand) == (other.ends, other.by_hand)
+        same_marks = (self.ends, self.by_hand, self.corrected) == (other.ends, other.by_hand, other.corrected)
         return same_marks and np.array_equal(self.labels, other.labels)
 
     @property

@@ -128,7 +128,14 @@ class AnnotatedVolume:
         one, values = self._slice(index), self.class_list.values
         judged = one.judged(self.plane_shape, self.brush_value, is_open=index == self.open_index)
         ends = frozenset(End(values.index(end.of), end.side) for end in one.ends if end.of in values)
-        return LabelSlice(self.axis, index, self.class_list.indices(judged), ends, by_hand=not one.from_prediction)
+        return LabelSlice(
+            self.axis,
+            index,
+            self.class_list.indices(judged),
+            ends,
+            by_hand=not one.from_prediction,
+            corrected=one.correction is not None,
+        )
 
     def state(self, index: int) -> SliceState:
         """Return how much of a slice was judged."""

@@ -60,9 +60,12 @@ class DiceEstimate:
 
 
 def judged_slices(annotation: Annotation) -> list[int]:
-    """Return the slices between the outermost annotated ones that were painted completely, and by hand."""
+    """Return the slices between the outermost annotated ones that were painted completely, by hand or as a correction.
+
+    A prediction that was merely accepted tells nothing.
+    """
     outlined = [index for index in annotation.annotated if annotation.state(index) is not SliceState.PARTIAL]
-    return [index for index in outlined[1:-1] if annotation.slices[index].by_hand]
+    return [i for i in outlined[1:-1] if annotation.slices[i].by_hand or annotation.slices[i].corrected]
 
 
 def estimated_dice(predictor: Predictor, propagate: Propagate, annotation: Annotation) -> DiceEstimate | None:

@@ -102,8 +102,9 @@ def test_where_much_is_probably_wrong_nothing_is_said() -> None:
     )
 
 
-def test_only_slices_that_were_painted_whole_and_by_hand_between_others_are_judged() -> None:
+def test_only_slices_that_were_painted_whole_or_corrected_between_others_are_judged() -> None:
     painted = annotation(1, 4, 7, 9, 12, 15, labels=plane(1))
+    painted = painted.with_slice(replace(painted.slices[4], by_hand=False, corrected=True))
     painted = painted.with_slice(replace(painted.slices[7], by_hand=False))
     painted = painted.with_slice(LabelSlice(0, 9, plane(1, IGNORE)))
     assert judged_slices(painted) == [4, 12]
