@@ -46,7 +46,7 @@ class TrainingBar(QWidget):
         super().__init__(parent)
         self._stage: Stage | None = None
         self._is_valid = True
-        self._message = WrappedLabel()
+        self._message = WrappedLabel(most_lines=5)
         # A long sentence shall not make the dock wider.
         self._message.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self._score = QLabel()

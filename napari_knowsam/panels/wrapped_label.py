@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from qtpy.QtCore import QPointF, Qt
+from qtpy.QtGui import QPainter, QPalette, QTextLayout
 from qtpy.QtWidgets import QLabel, QWidget
 
 if TYPE_CHECKING:
     from qtpy.QtCore import QEvent
-    from qtpy.QtGui import QResizeEvent
+    from qtpy.QtGui import QPaintEvent, QResizeEvent
 
 
 _LONG_WORD = re.compile(r"\S{21,}")
@@ -21,10 +24,15 @@ class WrappedLabel(QLabel):
     """A label that wraps its words, long ones such as addresses too, and insists on the room for all of its lines.
 
     Qt's own takes too few of them as enough inside a scroll area, and cuts off what stands beside it, too.
+
+    Parameters
+    ----------
+    most_lines : more of them end with an ellipsis, and the tooltip has the rest.
     """
 
-    def __init__(self, text: str = "", parent: QWidget | None = None) -> None:
+    def __init__(self, text: str = "", parent: QWidget | None = None, *, most_lines: int | None = None) -> None:
         super().__init__(parent)
+        self._most_lines = most_lines
         self.setWordWrap(True)
         self.setText(text)
 
@@ -48,11 +56,47 @@ class WrappedLabel(QLabel):
         super().changeEvent(event)
         self._insist()
 
+    def paintEvent(self, event: QPaintEvent | None) -> None:
+        """Draw all lines, or as many as there may be."""
+        if self._most_lines is None or self.heightForWidth(self.width()) <= self._most_px():
+            super().paintEvent(event)
+            return
+        painter = QPainter(self)
+        painter.setPen(self.palette().color(QPalette.ColorRole.WindowText))
+        line_px = self.fontMetrics().lineSpacing()
+        for row, line in enumerate(self._lines(self._most_lines)):
+            painter.drawText(QPointF(0, row * line_px + self.fontMetrics().ascent()), line)
+        painter.end()
+
+    def _lines(self, most: int) -> list[str]:
+        """Return what stands in each line, the last of which takes what is left and ends where the label does."""
+        text = super().text()
+        layout = QTextLayout(text.replace("\n", "\u2028"), self.font())
+        layout.beginLayout()
+        starts: list[int] = []
+        for _ in range(most):
+            line = layout.createLine()
+            line.setLineWidth(self.width())
+            starts.append(line.textStart())
+        layout.endLayout()
+        lines = [text[start:end].strip() for start, end in pairwise(starts)]
+        last = text[starts[-1] :].replace("\n", " ")
+        return [*lines, self.fontMetrics().elidedText(last, Qt.TextElideMode.ElideRight, self.width())]
+
+    def _most_px(self) -> int:
+        assert self._most_lines is not None
+        return self._most_lines * self.fontMetrics().lineSpacing()
+
     def _insist(self) -> None:
         # Qt takes no less for needed than what was insisted on before.
         self.setMinimumHeight(0)
-        if super().text():
-            self.setMinimumHeight(max(self.heightForWidth(self.width()), 0))
+        if not super().text():
+            return
+        needed_px = max(self.heightForWidth(self.width()), 0)
+        self.setMinimumHeight(needed_px if self._most_lines is None else min(needed_px, self._most_px()))
+        if self._most_lines is not None:
+            self.setMaximumHeight(self._most_px())
+            self.setToolTip(self.text() if needed_px > self._most_px() else "")
 
 
 def _breakable(word: re.Match[str]) -> str:

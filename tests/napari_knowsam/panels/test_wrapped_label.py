@@ -40,3 +40,21 @@ def test_a_long_word_widens_no_panel_and_stays_what_it_is(word: str, qtbot: QtBo
     qtbot.addWidget(label)
     assert label.minimumSizeHint().width() <= label.fontMetrics().horizontalAdvance("w" * 24)
     assert label.text() == f"Download {word} by hand."
+
+
+def test_of_too_many_lines_the_last_ends_with_an_ellipsis_and_the_tooltip_has_them_all(qtbot: QtBot) -> None:
+    label = WrappedLabel(most_lines=3)
+    qtbot.addWidget(label)
+    label.resize(200, 400)
+    label.setText("Short.")
+    assert label.toolTip() == ""
+    text = "One sentence.\n" + "Many more words of another one. " * 9
+    label.setText(text)
+    label.show()
+    lines = label._lines(3)
+    assert lines[0] == "One sentence."
+    assert lines[1].startswith("Many more words")
+    assert lines[2].endswith("…")
+    assert (label.text(), label.toolTip()) == (text, text)
+    assert label.height() <= 3 * label.fontMetrics().lineSpacing()
+    assert not label.grab().isNull()
