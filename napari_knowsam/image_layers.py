@@ -76,6 +76,7 @@ class ImageLayers(QObject):
     def paint_on(self, labels: Labels, expected: Callable[[int], Values]) -> None:
         """Take a layer as the labels to paint on."""
         self.labels = self._watch(labels, expected)
+        self.show_outlines()
 
     def add_labels(self, expected: Callable[[int], Values]) -> None:
         """Make a new layer of what was painted, and paint on it from now on."""
@@ -88,6 +89,7 @@ class ImageLayers(QObject):
         layer = new_layers.prediction_layer(self.image, self._document, self._looks)
         self.prediction = self._watch(layer, self._document.shown)
         self._insert_above_image(layer)
+        self.show_outlines()
 
     def take_results_of(self, other: ImageLayers) -> None:
         """Show the results of this document on the layers that show those of another one of the same image."""
@@ -96,6 +98,7 @@ class ImageLayers(QObject):
             other.drop(prediction.layer)
             self.prediction = self._watch(prediction.layer, self._document.shown)
             self.prediction.fill(self._document.mask())
+            self.show_outlines()
         if uncertainty is not None:
             other.drop(uncertainty.layer)
             uncertainty.layer.data = self._document.predictions.uncertainty
@@ -113,8 +116,14 @@ class ImageLayers(QObject):
         """Show or hide the prediction layer."""
         if self.prediction is not None:
             self.prediction.layer.visible = self._looks.is_live
+            self.show_outlines()
         elif self._looks.is_live and self._document.has_results:
             self.add_prediction()
+
+    def show_outlines(self) -> None:
+        """Outline what is painted while the prediction fills the same shapes, so that the two can be told apart."""
+        if self.labels is not None:
+            self.labels.set_outlined(self.is_prediction_seen)
 
     def show_opacity(self) -> None:
         """Show the prediction layer more or less clearly."""
@@ -145,6 +154,7 @@ class ImageLayers(QObject):
             if ours is not None and ours.layer is layer:
                 ours.close()
                 setattr(self, name, None)
+        self.show_outlines()
 
     def close(self) -> None:
         """Let go of all layers."""

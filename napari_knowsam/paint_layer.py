@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from napari_knowsam.slice_view import SliceView
 
 DEBOUNCE_MS = 250
+
+_PIXELS_PER_OUTLINE_PX = 256
+"""An outline is one pixel wide in slices of this size, two in those of a CT: as wide on the screen."""
 
 UNDO_KEY = KeyMod.CtrlCmd | KeyCode.KeyZ
 REDO_KEY = KeyMod.CtrlCmd | KeyMod.Shift | KeyCode.KeyZ
@@ -65,6 +69,7 @@ class PaintLayer(QObject):
         self._expected = expected
         self._pending: set[int] = set()
         self._crossed: set[int] = set()
+        self._is_outlined = False
         self._is_own = False
         self._is_pressed = False
         self._redraw = Redraw(layer, view, self, self._own_changes)
@@ -157,6 +162,16 @@ class PaintLayer(QObject):
         limits = np.iinfo(self.layer.dtype)
         if limits.min <= value <= limits.max:
             self.layer.selected_label = value
+
+    def set_outlined(self, is_outlined: bool) -> None:
+        """Draw shapes as outlines or filled; a person may choose otherwise until this changes."""
+        if is_outlined != self._is_outlined:
+            self._is_outlined = is_outlined
+            # Rendered in 3D, shapes are filled anyway, and each time napari would warn of it.
+            warnings.filterwarnings("ignore", "Contours are not displayed during 3D", UserWarning)
+            width_px = max(round(max(self._document.plane_shape) / _PIXELS_PER_OUTLINE_PX), 1)
+            with self._own_changes():
+                self.layer.contour = width_px if is_outlined else 0
 
     def end_stroke(self) -> None:
         """Note that another slice came on the screen."""
