@@ -55,6 +55,8 @@ class Painters:
     painters: Sequence[Painter]
     classes: tuple[LabelClass, ...] = CLASSES
     version: int = 0
+    estimates: dict[int, int] = field(default_factory=dict)
+    measured: int = 0
 
     @property
     def volumes(self) -> Any:
@@ -63,6 +65,10 @@ class Painters:
 
     def predictor(self, case: int) -> Painter:
         return self.painters[case]
+
+    def measure(self, case: int) -> None:
+        self.measured += 1
+        self.estimates[case] = self.measured
 
     def shown(self, _case: int) -> Shown:
         return Shown(Source.STUDENTS, 1.0)
@@ -96,6 +102,18 @@ def until_done(live: LiveRefresh) -> list[PredictionReady]:
     while live.outdated:
         sent.append(live.some())
     return sent
+
+
+def test_how_good_it_is_is_measured_once_after_the_last_slice_that_other_labels_reach(clock: SimpleNamespace) -> None:
+    live = watching(clock, 5)
+    until_done(live)
+    assert live.display.measured == 1  # type: ignore[attr-defined]
+    live.outdate_slices(0, range(3, 8))
+    estimates = []
+    while live.has_urgent:
+        live.some()
+        estimates.append(live.display.estimates.get(0))
+    assert estimates == [None] * (len(estimates) - 1) + [2]
 
 
 def test_while_nobody_watches_nothing_is_predicted(clock: SimpleNamespace) -> None:
