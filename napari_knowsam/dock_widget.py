@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 from weakref import WeakSet
@@ -11,6 +12,7 @@ from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtWidgets import QApplication, QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from knowsam.training.events import Stage
+from napari_knowsam._commands import open_dicom, open_image
 from napari_knowsam.panels.annotate_panel import AnnotatePanel
 from napari_knowsam.panels.result_panel import ResultPanel
 from napari_knowsam.panels.section import Section
@@ -55,6 +57,8 @@ class KnowSAMWidget(QWidget):
         column.addWidget(_pinned(self.train.pinned, self.result.pinned))
         presenter = self.presenter = Presenter(self._viewer, self.annotate, self.train, self.result)
         presenter.controller.stage_changed.connect(self._on_stage_changed)
+        self.annotate.image_file_requested.connect(partial(open_image, self._viewer))
+        self.annotate.dicom_requested.connect(partial(open_dicom, self._viewer))
         # Not a method of this widget, which is no more when it is called.
         self.destroyed.connect(lambda: presenter.end())
         QApplication.instance().aboutToQuit.connect(presenter.close)

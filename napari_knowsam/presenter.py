@@ -19,6 +19,7 @@ from napari_knowsam import accepting, status_messages
 from napari_knowsam._writer import export_mask
 from napari_knowsam.autosave import Autosave
 from napari_knowsam.brush import Brush
+from napari_knowsam.contrast import Contrast
 from napari_knowsam.document_display import DocumentDisplay
 from napari_knowsam.end_marks import EndMarks
 from napari_knowsam.keys import Keys
@@ -56,6 +57,7 @@ class Presenter(QObject):
         self._annotate, self._train, self._result = annotate, train, result
         self.layers = LayerChoice(viewer)
         self._brush = Brush(viewer, self.layers)
+        self._contrast = Contrast(self.layers)
         self.controller = TrainingController()
         self.autosave = Autosave(parent=self)
         self._letters = OrientationLetters(viewer)
@@ -108,6 +110,7 @@ class Presenter(QObject):
         self.layers.flush()
         self.autosave.close()
         self._brush.close()
+        self._contrast.close()
         self._keys.close()
         self._letters.close()
         self.layers.close()
@@ -122,6 +125,8 @@ class Presenter(QObject):
         panel.class_added.connect(self._guarded(self._of_sync(LayerSync.add_class)))
         for chosen in (panel.class_chosen, panel.class_added):
             chosen.connect(lambda *_: self._brush.take_up())
+        panel.window_chosen.connect(self._contrast.choose)
+        self._contrast.changed.connect(panel.set_windows)
         panel.brush_size_chosen.connect(self._brush.set_size)
         self._brush.size_changed.connect(panel.set_brush_size)
         panel.class_renamed.connect(self._changing(lambda work, value, name: work.class_list.change(value, name=name)))

@@ -9,9 +9,11 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QMessageBox, QVBoxLayout, QWidget
 
 from napari_knowsam.panels.brush_size import BrushSize
-from napari_knowsam.panels.buttons import button
+from napari_knowsam.panels.buttons import button, tightened
 from napari_knowsam.panels.choice_box import ChoiceBox
 from napari_knowsam.panels.class_table import ClassTable
+from napari_knowsam.panels.help_button import HelpButton
+from napari_knowsam.panels.menu_button import MenuButton
 from napari_knowsam.panels.restore_offer import RestoreOffer
 from napari_knowsam.panels.slice_marks import SliceMarks
 from napari_knowsam.panels.wrapped_label import WrappedLabel
@@ -27,6 +29,9 @@ class AnnotatePanel(QWidget):
     """What to paint, where, and what has been painted; its setters never emit signals."""
 
     image_chosen = Signal(str)
+    image_file_requested = Signal()
+    dicom_requested = Signal()
+    window_chosen = Signal(str)
     labels_chosen = Signal(str)
     new_labels_requested = Signal()
     axis_chosen = Signal(int)
@@ -56,6 +61,15 @@ class AnnotatePanel(QWidget):
         )
         self._axes = ChoiceBox("The plane you paint in. All slices of one training lie in the same plane.")
         self._axes.addItems(_AXES)
+        self._windows = ChoiceBox("The window in which the CT is shown.")
+        self._windows.setPlaceholderText("Own")
+        self._windows_label = QLabel("Contrast")
+        self._open = MenuButton(
+            "Open",
+            "Open an image or a DICOM series.",
+            {"Image file…": self.image_file_requested.emit, "DICOM folder…": self.dicom_requested.emit},
+        )
+        self.set_windows((), None)
         self._seen_axis: int | None = 0
         self._across = WrappedLabel()
         self._across.hide()
@@ -92,6 +106,12 @@ class AnnotatePanel(QWidget):
         """Show the working axis that the slices are stacked along: 0 axial, 1 coronal, 2 sagittal."""
         self._axes.setCurrentIndex(axis)
         self._show_across()
+
+    def set_windows(self, names: Sequence[str], current: str | None) -> None:
+        """Offer windows of CT and show the current one; None is one that has no name. Without any, nothing is shown."""
+        self._windows.show_names(list(names), current)
+        self._windows.setVisible(bool(names))
+        self._windows_label.setVisible(bool(names))
 
     def set_seen_axis(self, axis: int | None) -> None:
         """Show that strokes go through the slices if another axis than theirs is across the screen; None in 3D."""
@@ -177,9 +197,17 @@ class AnnotatePanel(QWidget):
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
         form.setVerticalSpacing(4)
-        form.addRow("Image", self._images)
+        image_row = QHBoxLayout()
+        image_row.addWidget(self._images, 1)
+        image_row.addWidget(tightened(self._open))
+        image_row.addWidget(tightened(HelpButton()))
+        plane_row = QHBoxLayout()
+        plane_row.addWidget(self._axes, 1)
+        plane_row.addWidget(self._windows_label)
+        plane_row.addWidget(self._windows, 1)
+        form.addRow("Image", image_row)
         form.addRow("Labels", labels_row)
-        form.addRow("Plane", self._axes)
+        form.addRow("Plane", plane_row)
         painting = QHBoxLayout()
         painting.setSpacing(12)
         painting.addWidget(self._add_class)
@@ -199,6 +227,7 @@ class AnnotatePanel(QWidget):
         self._images.textActivated.connect(self.image_chosen)
         self._labels.textActivated.connect(self.labels_chosen)
         self._axes.activated.connect(self.axis_chosen)
+        self._windows.textActivated.connect(self.window_chosen)
         self._table.class_chosen.connect(self.class_chosen)
         self._table.class_renamed.connect(self.class_renamed)
         self._table.class_recolored.connect(self.class_recolored)

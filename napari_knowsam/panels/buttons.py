@@ -7,6 +7,7 @@ from collections.abc import Callable
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QPushButton
 
+_MARGIN_PX = 12
 _PRIMARY_STYLE = """
 QPushButton:enabled { background-color: #2563c9; color: white; font-weight: bold; }
 QPushButton:enabled:hover { background-color: #3b78dd; }
@@ -27,4 +28,10 @@ def button(text: str, tooltip: str, on_clicked: Callable[[], object], *, primary
     made.clicked.connect(lambda _checked=False: on_clicked())
     if primary:
         made.setStyleSheet(_PRIMARY_STYLE)
+    return made
+
+
+def tightened(made: QPushButton) -> QPushButton:
+    """Return a button that may be as narrow as its text; styles insist on more, which a narrow panel lacks."""
+    made.setMinimumWidth(made.fontMetrics().horizontalAdvance(made.text()) + _MARGIN_PX)
     return made

@@ -5,10 +5,8 @@ from __future__ import annotations
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
-from napari_knowsam.panels.buttons import button
+from napari_knowsam.panels.buttons import button, tightened
 from napari_knowsam.panels.wrapped_label import WrappedLabel
-
-_MARGIN_PX = 12
 
 
 class ResultBar(QWidget):
@@ -43,9 +41,7 @@ class ResultBar(QWidget):
         row.setSpacing(4)
         row.addWidget(accept)
         for one in (*self._accept_buttons, self._export):
-            # Styles insist on buttons so wide that four of them are wider than the panel.
-            one.setMinimumWidth(one.fontMetrics().horizontalAdvance(one.text()) + _MARGIN_PX)
-            row.addWidget(one, 1)
+            row.addWidget(tightened(one), 1)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)

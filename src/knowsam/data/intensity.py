@@ -91,7 +91,7 @@ def unit_scale(array: npt.NDArray[Any], clip_percent: float, padding: tuple[floa
     """
     sample = _sample(array)
     measured = _measured(sample, padding)
-    return HOUNSFIELD if _is_ct(sample, measured) else UnitScale(_range(array, measured, clip_percent))
+    return HOUNSFIELD if _is_hounsfield(sample, measured) else UnitScale(_range(array, measured, clip_percent))
 
 
 def intensity_range(
@@ -111,11 +111,17 @@ def intensity_range(
     """
     sample = _sample(array)
     measured = _measured(sample, padding)
-    if _is_ct(sample, measured):
+    if _is_hounsfield(sample, measured):
         # Padding that was resampled with the image is of all values, but only below those of air.
         within = _between(measured, HOUNSFIELD.values[0], HOUNSFIELD.values[-1])
         measured = within if within.size else measured
     return _range(array, measured, clip_percent)
+
+
+def is_ct(volume: Volume) -> bool:
+    """Tell whether the grey values of a volume are Hounsfield units."""
+    sample = _sample(volume.array)
+    return _is_hounsfield(sample, _measured(sample, volume.padding))
 
 
 def shown_range(volume: Volume) -> tuple[float, float]:
@@ -208,7 +214,7 @@ def _percentile(ascending: Ascending, percent: float) -> float:
     return float(ascending[below] + (position - below) * (ascending[above] - ascending[below]))
 
 
-def _is_ct(sample: Ascending, measured: Ascending) -> bool:
+def _is_hounsfield(sample: Ascending, measured: Ascending) -> bool:
     """Tell whether grey values are Hounsfield units: air or fat, and soft tissue, where they belong, and little beyond.
 
     MR that was brought to mean 0 goes on below the values of air, and has as many values round 0 as above.

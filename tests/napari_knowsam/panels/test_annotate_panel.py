@@ -18,6 +18,9 @@ CLASSES = (BACKGROUND_CLASS, LIVER, SPLEEN)
 STATES = [SliceState.UNLABELLED, SliceState.COMPLETE, SliceState.PARTIAL, SliceState.BACKGROUND_ONLY]
 SIGNALS = (
     "image_chosen",
+    "image_file_requested",
+    "dicom_requested",
+    "window_chosen",
     "labels_chosen",
     "new_labels_requested",
     "axis_chosen",
@@ -72,6 +75,7 @@ def test_no_setter_emits_a_signal(panel: AnnotatePanel) -> None:
     panel.set_slices(STATES, (), {})
     panel.set_current_slice(2)
     panel.set_brush_size(8.0, 0.5)
+    panel.set_windows(["Lung", "Bone"], "Bone")
     panel.set_message("Hello.")
 
 
@@ -234,3 +238,23 @@ def test_the_brush_is_chosen_in_pixels_and_told_in_mm(qtbot: QtBot, panel: Annot
         slider.setValue(20)
     assert chosen.args == [12.5]
     assert "12 mm" in [label.text() for label in panel.findChildren(QLabel)]
+
+
+def test_windows_are_shown_only_where_there_are_some(qtbot: QtBot, panel: AnnotatePanel) -> None:
+    assert panel._windows.isHidden()
+    panel.set_windows(["Lung", "Bone"], "Bone")
+    assert not panel._windows.isHidden()
+    assert panel._windows.currentText() == "Bone"
+    with qtbot.waitSignal(panel.window_chosen) as chosen:
+        panel._windows.textActivated.emit("Lung")
+    assert chosen.args == ["Lung"]
+    panel.set_windows(["Lung", "Bone"], None)
+    assert panel._windows.currentIndex() == -1
+
+
+@pytest.mark.parametrize(
+    ("entry", "signal"), [("Image file…", "image_file_requested"), ("DICOM folder…", "dicom_requested")]
+)
+def test_an_image_is_opened_from_the_panel(qtbot: QtBot, panel: AnnotatePanel, entry: str, signal: str) -> None:
+    with qtbot.waitSignal(getattr(panel, signal)):
+        next(one for one in _button(panel, "Open").menu().actions() if one.text() == entry).trigger()
