@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from knowsam.data.slice_number import slice_number
 from knowsam.errors import InputError
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 def accept_slice(document: AnnotationDocument, index: int) -> tuple[int, ...]:
     """Take the prediction of a slice as painted."""
-    refusal = f"Slice {index} holds nothing to accept: no prediction, or painted fully."
+    refusal = f"Slice {slice_number(index)} holds nothing to accept: no prediction, or painted fully."
     return _accept(document, (index,), refusal)
 
 

@@ -12,6 +12,7 @@ from knowsam.data.orientation import file_index
 from knowsam.data.painted_axis import plausible_axes
 from knowsam.data.painted_slices import UNJUDGED, painted_by_default
 from knowsam.data.resample import placed_on
+from knowsam.data.slice_number import slice_number
 from knowsam.data.stray_labels import stray_labels
 from knowsam.document.annotation_document import AnnotationDocument
 from knowsam.document.class_list import ClassList, background_brush
@@ -96,7 +97,7 @@ def painting_of(layer: Labels, volume: Volume, brush_value: int, axis: int | Non
     if not classes.any():
         return Painting(axes)
     strays = stray_labels(painted_by_default(replace(volume, array=classes), axes[0]))
-    return Painting(axes, notices=tuple(stray.sentence(stray.index) for stray in strays))
+    return Painting(axes, notices=tuple(stray.sentence(slice_number(stray.index)) for stray in strays))
 
 
 def labels_on_image(labels: Volume, grid: Grid) -> tuple[LayerData, tuple[str, ...]]:
@@ -118,7 +119,9 @@ def labels_on_image(labels: Volume, grid: Grid) -> tuple[LayerData, tuple[str, .
             "painted with."
         )
     painted = painted_by_default(labels, axes[0])
-    strays = [stray.sentence(file_index(labels.grid, axes[0], stray.index)) for stray in stray_labels(painted)]
+    strays = [
+        stray.sentence(slice_number(file_index(labels.grid, axes[0], stray.index))) for stray in stray_labels(painted)
+    ]
     placed = painted.on(grid)
     return _resampled_layer_data(placed), (*labels.notices, *placed.labels.notices, *strays)
 

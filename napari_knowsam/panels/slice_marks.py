@@ -9,6 +9,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from knowsam.data.annotation import SliceState
+from knowsam.data.slice_number import slice_number
 from napari_knowsam.panels.buttons import button
 from napari_knowsam.panels.slice_ends import SliceEnds
 from napari_knowsam.panels.slice_legend import SliceLegend
@@ -115,4 +116,4 @@ class SliceMarks(QWidget):
             self._sentence.setText("No slice is shown.")
         else:
             words = described(state, corrected=self._current in self._corrected)
-            self._sentence.setText(f"Slice {self._current} of {len(self._states)}: {words}")
+            self._sentence.setText(f"Slice {slice_number(self._current)} of {len(self._states)}: {words}")

@@ -9,6 +9,7 @@ from qtpy.QtGui import QHelpEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from knowsam.data.annotation import SliceState
+from knowsam.data.slice_number import slice_number
 from napari_knowsam.panels.slice_looks import SLICE_LOOKS, described
 
 _HEIGHT_PX = 40
@@ -80,7 +81,7 @@ class SliceStrip(QWidget):
         index = self.index_at(x_px)
         if index is None:
             return "No image is open."
-        return f"Slice {index}: {described(self._states[index], corrected=index in self._corrected)}"
+        return f"Slice {slice_number(index)}: {described(self._states[index], corrected=index in self._corrected)}"
 
     def event(self, event: QEvent | None) -> bool:
         """Show what is under the mouse."""

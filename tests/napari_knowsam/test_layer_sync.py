@@ -91,7 +91,7 @@ def test_strokes_become_annotations_after_a_moment(opened: Opened, qtbot: QtBot)
         pass
     (heard,) = opened.heard.slices
     assert (heard.index, heard.labels[4, 5], heard.state) == (3, 1, SliceState.COMPLETE)
-    assert opened.document.history.undo_name == "painting of slice 3"
+    assert opened.document.history.undo_name == "painting of slice 4"
 
 
 def test_another_array_in_the_labels_is_compared_everywhere(opened: Opened, qtbot: QtBot) -> None:
@@ -274,7 +274,7 @@ def test_accepting_paints_the_labels_and_can_be_undone_after_a_slice_change(open
     opened.redo()
     assert np.array_equal(opened.labels.data[3], plane(LIVER))
     opened.choice.flush()
-    assert opened.document.history.undo_name == "accept slice 3"
+    assert opened.document.history.undo_name == "accept slice 4"
 
 
 def test_accepting_between_takes_the_slices_inside_only(opened: Opened) -> None:
@@ -293,7 +293,7 @@ def test_accepting_between_takes_the_slices_inside_only(opened: Opened) -> None:
 @pytest.mark.parametrize(
     ("action", "sentence"),
     [
-        (lambda opened: opened.accept_slice(), "Slice 3 holds nothing to accept"),
+        (lambda opened: opened.accept_slice(), "Slice 4 holds nothing to accept"),
         (lambda opened: opened.accept_between(), "Annotate a slice on each side"),
         (lambda opened: opened.accept_all(), "Train first"),
         (lambda opened: opened.mark(SliceState.COMPLETE), "Background only"),

@@ -68,7 +68,7 @@ def test_a_stray_is_told_in_the_count_of_the_window_and_the_background_brush_is_
     values[[4, 12], 10:30, 10:30] = 1
     values[8, 2, 2], values[10, 3, 3] = 1, BRUSH
     (notice,) = painting_of(layer_of(values), image(), BRUSH, None).notices
-    assert "In slice 8, 1 voxel" in notice
+    assert "In slice 9, 1 voxel" in notice
 
 
 def test_labels_on_other_voxels_that_may_have_been_painted_in_several_planes_are_refused() -> None:

@@ -706,7 +706,7 @@ def test_there_is_one_undo_for_all_slices_and_layers_in_the_order_of_the_acts(
     assert seen == [4, 1, 1, 1]
     assert (
         said
-        == ["Undo: painting of slice 4.", *("Undo: correction of slice 1.", "Redo: correction of slice 1.") * 2][:4]
+        == ["Undo: painting of slice 5.", *("Undo: correction of slice 2.", "Redo: correction of slice 2.") * 2][:4]
     )
     assert training.document.annotated == (3,)
     assert (prediction.data[1] == LIVER).all()
@@ -729,7 +729,7 @@ def test_a_mark_that_cannot_be_is_refused_with_a_sentence(panels: Panels) -> Non
     panels.layers.sync.view.go_to(1)
     panels.press("K")
     assert panels.document.state(1) is SliceState.UNLABELLED
-    assert panels.annotate_message.startswith("Nothing is painted in slice 1")
+    assert panels.annotate_message.startswith("Nothing is painted in slice 2")
 
 
 def test_alt_and_a_number_choose_a_class_if_there_is_one(panels: Panels) -> None:

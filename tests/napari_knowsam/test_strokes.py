@@ -45,7 +45,7 @@ def test_a_stroke_in_a_predicted_slice_corrects_it_whichever_layer_it_falls_on(
     assert opened.document.corrected == (3,)
     assert not opened.document.label_slice(3).by_hand
     assert opened.heard.slices[-1].state is SliceState.COMPLETE
-    assert opened.document.history.undo_name == "correction of slice 3"
+    assert opened.document.history.undo_name == "correction of slice 4"
     opened.sync.view.go_to(2)
     opened.predict(3, 2)
     assert np.array_equal(opened.prediction.data[3], with_voxel(left))

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from knowsam.data.annotation import LabelArray, LabelClass, SliceState, label_values
 from knowsam.data.ends import End, Side
+from knowsam.data.slice_number import slice_number
 from knowsam.document.annotated_volume import AnnotatedVolume
 from knowsam.document.history import History, Step
 from knowsam.document.slice_annotation import NOT_PAINTED, SliceAnnotation, Values, without_brush
@@ -126,8 +127,8 @@ class AnnotationDocument(AnnotatedVolume):
         if side not in ends_here(self, index, value).possible:
             which = "first" if side is Side.BELOW else "last"
             raise InputError(
-                f"Slice {index} is not the {which} one in which “{name}” is painted, or it is an end of the volume. "
-                f"Go to the {which} painted slice of it, and mark the end there."
+                f"Slice {slice_number(index)} is not the {which} one in which “{name}” is painted, or it is an end "
+                f"of the volume. Go to the {which} painted slice of it, and mark the end there."
             )
         self._remember(f"end of “{name}” in", (index,))
         self._put(index, replace(self._slice(index), ends=self._slice(index).ends ^ {End(value, side)}))
@@ -234,5 +235,5 @@ class AnnotationDocument(AnnotatedVolume):
 
     def _remember(self, action: str, indices: Collection[int]) -> None:
         if indices:
-            slices = f"slice {next(iter(indices))}" if len(indices) == 1 else f"{len(indices)} slices"
+            slices = f"slice {slice_number(next(iter(indices)))}" if len(indices) == 1 else f"{len(indices)} slices"
             self.history.record(Step(f"{action} {slices}", {index: self._slice(index) for index in indices}))

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from knowsam.data.annotation import BACKGROUND_CLASS, SliceState
+from knowsam.data.slice_number import slice_number
 from knowsam.errors import InputError
 
 if TYPE_CHECKING:
@@ -120,18 +121,19 @@ class SliceAnnotation:
         if self.correction is not None:
             if state is not SliceState.COMPLETE:
                 raise InputError(
-                    f"Slice {index} is corrected, and a corrected slice is judged completely. "
+                    f"Slice {slice_number(index)} is corrected, and a corrected slice is judged completely. "
                     "Undo the correction to mark the slice otherwise."
                 )
             return self
         if self.painted is not None and state is SliceState.BACKGROUND_ONLY:
             raise InputError(
-                f"Slice {index} is painted, but a slice of background only holds no paint. Erase it first."
+                f"Slice {slice_number(index)} is painted, but a slice of background only holds no paint. "
+                "Erase it first."
             )
         if self.painted is None and state is SliceState.COMPLETE:
             raise InputError(
-                f"Nothing is painted in slice {index}, so it cannot be complete. If it shows none of the structures, "
-                'choose "Background only"; if its prediction is right, accept it.'
+                f"Nothing is painted in slice {slice_number(index)}, so it cannot be complete. If it shows none "
+                'of the structures, choose "Background only"; if its prediction is right, accept it.'
             )
         return self if state is self.mark else replace(self, mark=state)
 

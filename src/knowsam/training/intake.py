@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from knowsam.data.slice_number import slice_number
 from knowsam.errors import InputError
 from knowsam.training.events import ClassesChanged, Notice, SliceAnnotated
 
@@ -67,6 +68,7 @@ class Intake:
         live.outdate_slices(message.case, changed)
         if self._trainer.windows[message.case].leaves_out(label_slice.structures):
             yield Notice(
-                f"Slice {label_slice.index} is painted beyond the region that was trained on; the region grows."
+                f"Slice {slice_number(label_slice.index)} is painted beyond the region that was trained on; "
+                "the region grows."
             )
             yield from until_done(self._trainer.widen)

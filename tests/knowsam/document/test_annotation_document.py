@@ -209,11 +209,11 @@ def test_painting_in_a_slice_of_background_keeps_the_background_known(document: 
 @pytest.mark.parametrize(
     ("prepare", "state", "message"),
     [
-        (lambda d: d.paint({SLICE: plane(LIVER)}), SliceState.BACKGROUND_ONLY, "Slice 3 is painted.*Erase it first"),
-        (lambda d: None, SliceState.COMPLETE, 'Nothing is painted in slice 3.*"Background only"'),
-        (lambda d: d.correct({SLICE: plane(LIVER)}), SliceState.PARTIAL, "Slice 3 is corrected.*Undo the correction"),
-        (lambda d: d.correct({SLICE: plane(LIVER)}), None, "Slice 3 is corrected"),
-        (lambda d: d.correct({SLICE: plane(LIVER)}), SliceState.BACKGROUND_ONLY, "Slice 3 is corrected"),
+        (lambda d: d.paint({SLICE: plane(LIVER)}), SliceState.BACKGROUND_ONLY, "Slice 4 is painted.*Erase it first"),
+        (lambda d: None, SliceState.COMPLETE, 'Nothing is painted in slice 4.*"Background only"'),
+        (lambda d: d.correct({SLICE: plane(LIVER)}), SliceState.PARTIAL, "Slice 4 is corrected.*Undo the correction"),
+        (lambda d: d.correct({SLICE: plane(LIVER)}), None, "Slice 4 is corrected"),
+        (lambda d: d.correct({SLICE: plane(LIVER)}), SliceState.BACKGROUND_ONLY, "Slice 4 is corrected"),
     ],
 )
 def test_a_mark_that_contradicts_the_slice_is_refused(
@@ -475,11 +475,11 @@ def test_uncertainty_follows_predictions_and_cannot_be_written(document: Annotat
 @pytest.mark.parametrize(
     ("action", "name"),
     [
-        (lambda d: d.paint({SLICE: plane(LIVER)}), "painting of slice 3"),
+        (lambda d: d.paint({SLICE: plane(LIVER)}), "painting of slice 4"),
         (lambda d: d.paint({1: plane(LIVER), 2: plane(LIVER)}), "painting of 2 slices"),
-        (lambda d: d.correct({SLICE: plane(LIVER)}), "correction of slice 3"),
-        (lambda d: d.mark(SLICE, SliceState.BACKGROUND_ONLY), "mark of slice 3"),
-        (lambda d: d.accept((0,)), "accept slice 0"),
+        (lambda d: d.correct({SLICE: plane(LIVER)}), "correction of slice 4"),
+        (lambda d: d.mark(SLICE, SliceState.BACKGROUND_ONLY), "mark of slice 4"),
+        (lambda d: d.accept((0,)), "accept slice 1"),
     ],
 )
 def test_what_can_be_undone_has_a_name(

@@ -63,7 +63,7 @@ def test_a_marked_end_reaches_training_and_can_be_undone(document: AnnotationDoc
     assert document.toggle_end(4, LIVER, Side.ABOVE) == (4,)
     assert ends_here(document, 4, LIVER).marked == ABOVE
     assert absent(document, 1) == [5]
-    assert document.history.undo_name == "end of “liver” in slice 4"
+    assert document.history.undo_name == "end of “liver” in slice 5"
     document.undo()
     assert absent(document, 1) == []
     document.redo()
@@ -73,9 +73,9 @@ def test_a_marked_end_reaches_training_and_can_be_undone(document: AnnotationDoc
 
 
 def test_an_end_is_refused_with_the_way_to_the_right_slice(document: AnnotationDocument) -> None:
-    with pytest.raises(InputError, match=r"Slice 1 is not the last one .* Go to the last painted slice"):
+    with pytest.raises(InputError, match=r"Slice 2 is not the last one .* Go to the last painted slice"):
         document.toggle_end(1, LIVER, Side.ABOVE)
-    assert document.history.undo_name == "painting of slice 2"
+    assert document.history.undo_name == "painting of slice 3"
 
 
 def test_an_end_goes_with_the_paint_and_stays_through_corrections_and_accepting(document: AnnotationDocument) -> None:

@@ -495,7 +495,7 @@ def test_a_slice_painted_beyond_the_window_is_told_of(quick_config: Config, ball
     beyond[60:70, 60:70] = 1
     session.submit(SliceAnnotated(LabelSlice(0, 2, beyond)))
     texts = [notice.text for notice in of_kind(list(session.run()), Notice)]
-    assert any(text.startswith("Slice 2 is painted beyond the region") for text in texts)
+    assert any(text.startswith("Slice 3 is painted beyond the region") for text in texts)
 
 
 def test_a_session_runs_only_once(case: Case, quick_config: Config) -> None:

@@ -643,7 +643,7 @@ def test_the_region_grows_with_what_is_painted(wide: Case, quick_config: Config,
     session.submit(SliceAnnotated(beyond))
     rest = list(events)
     assert [notice.text for notice in of_kind(rest, Notice)] == [
-        "Slice 2 is painted beyond the region that was trained on; the region grows."
+        "Slice 3 is painted beyond the region that was trained on; the region grows."
     ]
     assert [event.step for event in of_kind(rest, StepDone)] == [2, 3]
     assert not session.trainer.windows[0].leaves_out(painted | (wide.annotation.slices[1].labels == 1))

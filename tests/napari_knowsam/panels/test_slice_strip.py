@@ -132,9 +132,9 @@ def test_the_keyboard_steps_through_the_slices(qtbot: QtBot, strip_of: StripOf, 
 
 def test_the_tooltip_names_slice_state_and_correction(strip_of: StripOf) -> None:
     strip = strip_of(10, {5: COMPLETE, 7: PARTIAL}, corrected=(5,))
-    assert strip.text_at(180) == "Slice 5: complete (corrected)"
-    assert strip.text_at(245) == "Slice 7: partly painted"
-    assert strip.text_at(10) == "Slice 0: not painted"
+    assert strip.text_at(180) == "Slice 6: complete (corrected)"
+    assert strip.text_at(245) == "Slice 8: partly painted"
+    assert strip.text_at(10) == "Slice 1: not painted"
 
 
 def test_a_strip_without_slices_can_be_shown_and_clicked(qtbot: QtBot, strip_of: StripOf) -> None:
