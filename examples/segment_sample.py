@@ -6,6 +6,7 @@ Run it as ``python examples/segment_sample.py liver.nii.gz``, or with a budget: 
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,7 +68,7 @@ def follow(session: TrainingSession, event: Event, *, correction: LabelSlice) ->
         case StepDone():
             print(f"Step {event.step}, {event.progress:.0%} of the budget, loss {event.losses.supervised:.3f}")
             if event.step == 1:
-                session.submit(SliceAnnotated(correction, by_hand=False))
+                session.submit(SliceAnnotated(replace(correction, by_hand=False, corrected=True)))
         case Validated():
             print("Validated; these students are", "in use" if event.adopted else "not in use")
 
