@@ -202,6 +202,8 @@ class AnnotatePanel(QWidget):
         image_row.addWidget(tightened(self._open))
         image_row.addWidget(tightened(HelpButton()))
         plane_row = QHBoxLayout()
+        for box in (self._axes, self._windows):
+            box.setMinimumContentsLength(4)
         plane_row.addWidget(self._axes, 1)
         plane_row.addWidget(self._windows_label)
         plane_row.addWidget(self._windows, 1)

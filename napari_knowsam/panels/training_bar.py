@@ -53,6 +53,8 @@ class TrainingBar(QWidget):
         self._bar = QProgressBar()
         self._bar.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._bar.setStyleSheet(_BAR_STYLE)
+        # Without a value, it would show no words.
+        self._bar.setValue(0)
         self._train = button(
             "Train on my labels", "Learn from what is painted.", self.train_requested.emit, primary=True
         )

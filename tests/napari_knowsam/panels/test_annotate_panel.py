@@ -213,6 +213,7 @@ def test_every_control_has_a_tooltip_and_marks_name_their_key(panel: AnnotatePan
 def test_long_names_do_not_make_the_panel_wider_than_a_narrow_dock(panel: AnnotatePanel) -> None:
     name = "a volume with a very long name " * 5
     panel.set_images([name], name)
+    panel.set_windows([name], name)
     panel.set_classes((BACKGROUND_CLASS, LabelClass(1, name, (1, 2, 3))), 255, frozenset())
     size = panel.minimumSizeHint()
     assert isinstance(size, QSize)

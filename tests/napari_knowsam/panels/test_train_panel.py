@@ -53,6 +53,7 @@ def test_each_stage_offers_its_buttons(
     panel: TrainPanel, stage: Stage | None, enabled: tuple[bool, ...], pause_text: str
 ) -> None:
     panel.set_stage(stage)
+    assert panel.findChild(QProgressBar).text()
     train, pause, stop = _buttons(panel)
     assert (train.isEnabled(), pause.isEnabled(), stop.isEnabled()) == enabled
     assert (train.text(), pause.text(), stop.text()) == ("Train on my labels", pause_text, "Stop")
