@@ -12,6 +12,7 @@ from napari_knowsam.layer_signals import LayerSignals
 from napari_knowsam.new_layers import ROLE_KEY, ResultLooks
 from napari_knowsam.open_images import OpenImages
 from napari_knowsam.painted_layer import PLANES
+from napari_knowsam.place_guard import PlaceGuard
 from napari_knowsam.volume_layers import has_known_orientation
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ class LayerChoice:
             emitter.connect(slot)
         for layer in viewer.layers:
             self._watch_strokes(layer)
+        self._place_guard = PlaceGuard(viewer, self._works_on, self.signals)
+        self._place_guard.put_back.connect(self.signals.problem)
 
     @property
     def document(self) -> AnnotationDocument | None:
@@ -90,6 +93,7 @@ class LayerChoice:
         self._connections.clear()
         self._leave()
         self._images.close()
+        self._place_guard.close()
 
     def flush(self) -> None:
         """Take over at once whatever was painted on the layers of the chosen image."""
@@ -216,6 +220,10 @@ class LayerChoice:
             notices += (_labels_are_gone(sync),)
         if notices:
             self.signals.problem.emit(" ".join(notices))
+
+    def _works_on(self, layer: Layer) -> bool:
+        """Tell whether a layer belongs to the work on any image, chosen or not."""
+        return any(layer in sync.layers for sync in self._images)
 
     def _leave(self) -> None:
         if self.sync is not None:
