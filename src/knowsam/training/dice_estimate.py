@@ -32,7 +32,7 @@ LARGEST_ERROR = 0.12
 
 _MOST_SLICES = 32
 _BATCH_SLICES = 8
-"""Slices between annotated ones that are looked at, evenly, and at a time."""
+"""Slices that are judged and slices between them that are looked at, evenly, and at a time."""
 
 
 @dataclass(frozen=True)
@@ -80,13 +80,13 @@ def estimated_dice(predictor: Predictor, propagate: Propagate, annotation: Annot
     -------
     None with fewer than three slices to judge by, or none between them.
     """
-    judged = judged_slices(annotation)
+    judged = _some_of(judged_slices(annotation))
     between = [index for index in annotation.unlabelled if annotation.annotated[0] < index < annotation.annotated[-1]]
     if len(judged) < FEWEST_SLICES or not between:
         return None
     found = np.stack([prediction.labels for prediction in predictor.slices(judged)])
     painted = np.stack([annotation.slices[index].labels for index in judged])
-    expected = _expected_errors(propagate, between[:: -(-len(between) // _MOST_SLICES)], len(annotation.classes))
+    expected = _expected_errors(propagate, _some_of(between), len(annotation.classes))
     by_class: list[float | None] = []
     for number, expected_error in enumerate(expected, start=1):
         is_painted = (painted == number).any()
@@ -94,6 +94,11 @@ def estimated_dice(predictor: Predictor, propagate: Propagate, annotation: Annot
         error = JUDGED_SHARE * judged_error + EXPECTED_SHARE * expected_error
         by_class.append(1 - error if is_painted and error <= LARGEST_ERROR else None)
     return DiceEstimate(tuple(by_class), len(judged))
+
+
+def _some_of(indices: Sequence[int]) -> Sequence[int]:
+    """Choose as many as can be looked at after each correction, evenly."""
+    return indices[:: -(-len(indices) // _MOST_SLICES) or 1]
 
 
 def _expected_errors(propagate: Propagate, indices: Sequence[int], classes: int) -> list[float]:

@@ -111,6 +111,15 @@ def test_only_slices_that_were_painted_whole_or_corrected_between_others_are_jud
     assert estimate_of(plane(1), (plane(1), plane(1)), painted) is None
 
 
+def test_of_many_painted_slices_some_are_judged_evenly() -> None:
+    painted = Annotation((400, 2, 4), axis=0, classes=(BACKGROUND_CLASS, LIVER))
+    for index in range(0, 400, 2):
+        painted = painted.with_slice(LabelSlice(0, index, plane(1)))
+    estimate = estimate_of(plane(1), (plane(1), plane(1)), painted)
+    assert estimate is not None
+    assert 16 <= estimate.slices <= 32
+
+
 def test_where_no_slice_is_left_between_painted_ones_nothing_is_said() -> None:
     assert estimate_of(plane(1), (plane(1), plane(1)), annotation(*range(3, 9), labels=plane(1))) is None
 
