@@ -11,7 +11,7 @@ from napari_knowsam.panels.wrapped_label import WrappedLabel
 
 _BAR_STYLE = """
 QProgressBar { border: none; border-radius: 2px; }
-QProgressBar::chunk { background-color: #2563c9; border-radius: 2px; }
+QProgressBar::chunk { background-color: rgba(80, 140, 230, 130); border-radius: 2px; }
 """
 _STAGES = {
     None: "Not training",
@@ -53,8 +53,6 @@ class TrainingBar(QWidget):
         self._bar = QProgressBar()
         self._bar.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._bar.setStyleSheet(_BAR_STYLE)
-        # Without a value, it would show no words.
-        self._bar.setValue(0)
         self._train = button(
             "Train on my labels", "Learn from what is painted.", self.train_requested.emit, primary=True
         )
@@ -67,6 +65,9 @@ class TrainingBar(QWidget):
     def set_stage(self, stage: Stage | None) -> None:
         """Show what training is doing, and offer what can be done about it."""
         self._stage = stage
+        if stage is None:
+            # Without a value, it would show no words.
+            self._bar.setValue(0)
         is_paused = stage is Stage.PAUSED
         self._bar.setFormat(_STAGES[stage])
         self._bar.setToolTip("How much of the training time is used.")
