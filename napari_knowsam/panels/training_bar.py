@@ -102,8 +102,7 @@ class TrainingBar(QWidget):
         ----------
         is_open : whether classes go on beyond the outermost slices they are painted in.
         """
-        text = "Score -" if dice is None else f"Score about {dice:.2f}"
-        self._score.setText(text + ", ends?" * is_open)
+        self._score.setText("Score -" if dice is None else f"Score about {dice:.2f}{', ends?' * is_open}")
         self._score.setToolTip((_NO_SCORE_HELP if dice is None else _SCORE_HELP) + _ENDS_HELP * is_open)
 
     def clear_progress(self) -> None:

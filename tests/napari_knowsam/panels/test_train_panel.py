@@ -229,6 +229,8 @@ def test_a_score_is_shown_where_there_is_one_and_explained_in_its_tooltip(panel:
     panel.set_score(0.917, is_open=True)
     assert score.text() == "Score about 0.92, ends?"
     assert "say so" in score.toolTip()
+    panel.set_score(None, is_open=True)
+    assert score.text() == "Score -"
 
 
 def test_the_curves_are_under_advanced_and_only_once_there_is_a_training(panel: TrainPanel) -> None:
