@@ -153,6 +153,8 @@ def through_window(image: Path, painting: Path, mask: Path, seconds: float, pict
     widget.train.train_requested.emit()
     wait_until(lambda: widget.presenter.controller.is_running)
     wait_until(lambda: not widget.presenter.controller.is_running)
+    document = widget.presenter.layers.document
+    wait_until(lambda: not widget.presenter.controller.outdated(document))
     widget.result.export_requested.emit(mask)
     if pictures is not None:
         pictures.mkdir(parents=True, exist_ok=True)

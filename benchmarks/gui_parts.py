@@ -128,9 +128,7 @@ def measure_stops(options: argparse.Namespace, report: Report) -> None:
     pause = partial(_pause_in_step, window, lambda: _wait_for_teacher(teaching, chance, step_s))
     report.add("Pause in the teacher's pass", mode, [pause() for _ in range(trials)])
     _end(window)
-    stops = [_stop_twice(window, chance, step_s) for _ in range(trials)]
-    report.add("Stop in a step", mode, [first for first, _ in stops])
-    report.add("Stop in the last refresh", mode, [second for _, second in stops if second is not None])
+    report.add("Stop in a step", mode, [_stop_in_step(window, chance, step_s) for _ in range(trials)])
     window.click_until("Train on my labels", Stage.TRAINING)
     wait(chance.uniform(0.1, 0.1 + step_s))
     _measure_closing(window, mode, report)
@@ -216,11 +214,9 @@ def _training(window: Window, mode: str, report: Report) -> Iterator[None]:
 
 
 def _end(window: Window) -> None:
-    """Stop the training without its last refresh, and wait for the thread."""
+    """Stop the training and wait for its thread."""
     worker = window.presenter.controller._worker
-    window.click_until("Stop", Stage.REFRESHING, None)
-    if window.stage is not None:
-        window.click_until("Stop", None)
+    window.click_until("Stop", None)
     if worker is not None:
         worker.wait(60)
     wait(0.5)
@@ -260,21 +256,12 @@ def _pause_in_step(window: Window, come_to_moment: Callable[[], None]) -> float:
     return taken_ms
 
 
-def _stop_twice(window: Window, chance: random.Random, step_s: float) -> tuple[float, float | None]:
-    """Stop in a step, and, where there is a last refresh, stop that at a random moment."""
+def _stop_in_step(window: Window, chance: random.Random, step_s: float) -> float:
     before = window.steps
     window.click_until("Train on my labels", Stage.TRAINING)
     wait_until(lambda: window.steps > before)
     wait(chance.uniform(0.1, 0.1 + step_s))
-    first_ms = window.click_until("Stop", Stage.REFRESHING, None)
-    second_ms = None
-    if window.stage is Stage.REFRESHING:
-        # A second click that follows faster is taken for a double click, and the refresh goes on.
-        wait(chance.uniform(0.55, 0.9))
-    if window.stage is Stage.REFRESHING:
-        second_ms = window.click_until("Stop", None)
-    wait_until(lambda: window.stage is None)
-    return first_ms, second_ms
+    return window.click_until("Stop", None)
 
 
 def _measure_closing(window: Window, mode: str, report: Report) -> None:

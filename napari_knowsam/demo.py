@@ -97,7 +97,7 @@ def _run_unattended(viewer: Viewer, widget: KnowSAMWidget, folder: Path) -> None
     wait_until(lambda: bool(document.predictions.indices))
     sys.stdout.write(f"First prediction {time.monotonic() - started:.1f} s after the click\n")
     viewer.window.screenshot(str(folder / "training.png"), flash=False)
-    wait_until(lambda: not presenter.controller.is_running)
+    wait_until(lambda: not presenter.controller.is_running and not presenter.controller.outdated(document))
     viewer.window.screenshot(str(folder / "trained.png"), flash=False)
     mask = folder / "mask.nii.gz"
     widget.result.export_requested.emit(mask)

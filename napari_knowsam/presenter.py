@@ -152,8 +152,12 @@ class Presenter(QObject):
         panel.opacity_chosen.connect(layers.set_opacity)
         panel.uncertainty_toggled.connect(layers.set_uncertainty_visible)
         panel.accept_slice_requested.connect(self._changing_slice(accepting.accept_slice))
-        panel.accept_between_requested.connect(self._changing(accepting.accept_between))
-        panel.accept_all_requested.connect(self._changing(accepting.accept_all))
+        for requested, accept in (
+            (panel.accept_between_requested, accepting.accept_between),
+            (panel.accept_all_requested, accepting.accept_all),
+        ):
+            requested.connect(self._changing(accept))
+            requested.connect(self._on_several_accepted)
         for asking in (panel, layers.signals):
             asking.undo_requested.connect(self._undo)
             asking.redo_requested.connect(self._redo)
@@ -245,7 +249,7 @@ class Presenter(QObject):
         settings = TrainingSettings(
             train.budget(), train.config(), train.teacher(), train.device(), continued=train.continues()
         )
-        self._training_display.begin(document, settings.config)
+        self._training_display.begin(settings.config)
         self.controller.train(Case(document.volume, annotation), settings, document)
         self._watch()
 
@@ -253,6 +257,15 @@ class Presenter(QObject):
         self._live = live
         self.layers.set_live_visible(live)
         self._watch()
+
+    def _on_several_accepted(self) -> None:
+        self._result.set_message(status_messages.accepted_sentence(self._outdated))
+
+    @property
+    def _outdated(self) -> int:
+        """How many slices of the volume on the screen wait for a new prediction."""
+        document = self.layers.document
+        return 0 if document is None else self.controller.outdated(document)
 
     def _on_export_requested(self, path: Path) -> None:
         self.layers.flush()
@@ -268,7 +281,8 @@ class Presenter(QObject):
             return
         if saved:
             empty_slices = document.unpredicted if document.predictions.indices else 0
-            self._result.set_message(status_messages.saved_sentence(path.name, source.name, empty_slices))
+            sentence = status_messages.saved_sentence(path.name, source.name, empty_slices, self._outdated)
+            self._result.set_message(sentence)
 
     def _connect_layers(self) -> None:
         signals = self.layers.signals
@@ -341,12 +355,11 @@ class Presenter(QObject):
     def _watch(self) -> None:
         """Tell the session which slice is on the screen.
 
-        A training goes on to predict while another volume is there or nothing is to be seen: what is exported must be
-        complete.
+        Predictions go on while another volume is there or nothing is to be seen: what is exported must be complete.
         """
         sync = self.layers.sync
         if sync is not None and self._is_current():
-            is_watched = self._live or self.controller.is_running
+            is_watched = self._live or self.controller.is_running or self._outdated > 0
             self.controller.submit(Watch(sync.view.index if is_watched else None))
 
     def _is_current(self) -> bool:
@@ -372,6 +385,8 @@ class Presenter(QObject):
         if stage is None:
             self._show_can_continue()
             self._annotate.take_back(_PLANE_IS_FIXED)
+            if self.controller.work is None:
+                self._propagate()
 
     def _on_predicted(self, ready: PredictionReady) -> None:
         document = self.controller.work

@@ -29,7 +29,6 @@ _STAGES = {
     Stage.PREPARING: "Getting ready: loading PyTorch, building networks, propagating what you painted to all slices.",
     Stage.TRAINING: "Learning from what you painted and from all other slices.",
     Stage.PAUSED: "Paused. You can go on painting; training takes it in when it goes on.",
-    Stage.REFRESHING: "Training is done. Bringing the prediction up to date in all slices.",
 }
 
 _KEPT = " It did not make better what is propagated from your painted slices, so that is shown as it is."
@@ -86,25 +85,16 @@ def training_sentence(step: StepDone, annotated: int, dice: float | None, shown:
     return f"{doing} {shown_sentence(shown)}".strip()
 
 
-def refreshing_sentence(outdated: int) -> str:
-    """Say how much of the last refresh is to be done.
-
-    Parameters
-    ----------
-    outdated : slices that still wait for their prediction.
-    """
-    return f"{_STAGES[Stage.REFRESHING]} {outdated} left." if outdated else _STAGES[Stage.REFRESHING]
-
-
-def saved_sentence(name: str, image_name: str, empty_slices: int) -> str:
+def saved_sentence(name: str, image_name: str, empty_slices: int, outdated: int = 0) -> str:
     """Say what was exported, and what it lacks.
 
     Parameters
     ----------
     name, image_name : of the file, and of the image whose grid it has.
     empty_slices : slices that are neither painted nor predicted, though others are predicted.
+    outdated : slices that wait for a new prediction.
     """
-    saved = f"Saved {name}, on the grid of {image_name}."
+    saved = f"Saved {name}, on the grid of {image_name}.{_waiting(outdated)}{' Then export again.' * bool(outdated)}"
     if not empty_slices:
         return saved
     empty = "One slice has" if empty_slices == 1 else f"{empty_slices} slices have"
@@ -112,18 +102,38 @@ def saved_sentence(name: str, image_name: str, empty_slices: int) -> str:
     return f"{saved} {empty} no prediction yet and {rest}."
 
 
-def finished_sentence(finished: Finished, shown: Shown = Shown.NOTHING, dice: float | None = None) -> str:
-    """Say how training ended, how well what is shown does, and what comes next; `dice` as in `training_sentence`."""
+def accepted_sentence(outdated: int) -> str:
+    """Say that an older prediction was accepted in slices that wait for a new one; nothing if none does."""
+    return f"Accepted.{_waiting(outdated)} To accept that, undo, wait and accept again." if outdated else ""
+
+
+def finished_sentence(
+    finished: Finished, shown: Shown = Shown.NOTHING, dice: float | None = None, outdated: int = 0
+) -> str:
+    """Say how training ended, how well what is shown does, and what comes next.
+
+    Parameters
+    ----------
+    dice : as in `training_sentence`.
+    outdated : slices that wait for a new prediction by now.
+    """
     if not finished.steps:
         ended = "Training ended before its first step, so nothing was learnt. Train again."
         return f"{ended} {shown_sentence(Shown.PROPAGATED)}" if shown is Shown.PROPAGATED else ended
     how = "stopped" if finished.stopped else "finished"
     kept = "" if shown not in (Shown.PROPAGATED, Shown.NOT_BETTER) else _KEPT
     return (
-        f"Training {how} after {finished.steps} steps.{kept}{_score(dice)} Look through the slices, correct what is "
-        "wrong and train again: it goes on from here. Or accept and export."
+        f"Training {how} after {finished.steps} steps.{kept}{_score(dice)}{_waiting(outdated)} Look through the "
+        "slices, correct what is wrong and train again: it goes on from here. Or accept and export."
     )
 
 
 def _score(dice: float | None) -> str:
     return "" if dice is None else f" On painted slices it never learnt from, Dice is {dice:.2f}."
+
+
+def _waiting(outdated: int) -> str:
+    if not outdated:
+        return ""
+    slices = "One slice still shows" if outdated == 1 else f"{outdated} slices still show"
+    return f" {slices} an older prediction; the new one follows by itself."

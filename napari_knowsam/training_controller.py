@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from weakref import WeakKeyDictionary
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from knowsam.data.case import Case
 from knowsam.errors import KnowSAMError
 from knowsam.training.events import (
     Event,
@@ -24,12 +24,12 @@ from knowsam.training.events import (
     StepDone,
     Stop,
     Validated,
+    Watch,
 )
 from napari_knowsam.training_worker import SessionWorker, TrainingWorker, leave_a_core
 
 if TYPE_CHECKING:
     from knowsam.config import Config
-    from knowsam.data.case import Case
     from knowsam.document.annotation_document import AnnotationDocument
     from knowsam.training.display import Display
     from knowsam.training.events import Message
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 _CLOSING_S = 1.0
 _LISTENING_MS = 20
-_DOUBLE_CLICK_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,8 @@ class TrainingSettings:
 class TrainingController(QObject):
     """Owns the session that goes on, of training or of propagation, and the thread it runs in; at most one of each.
 
-    A training ends a propagation. Both are told the same, and both tell of their predictions.
+    A training ends a propagation, and is followed by one that goes on with its predictions. Both are told the same, and
+    both tell of their predictions.
     """
 
     stage_changed = Signal(object)
@@ -96,9 +96,9 @@ class TrainingController(QObject):
         self._worker: TrainingWorker | SessionWorker[PropagationSession] | None = None
         self._work: AnnotationDocument | None = None
         self._budget: Budget | None = None
-        self._stage: Stage | None = None
-        self._stopped_at_s: float | None = None
+        self._watched: Watch | None = None
         self._trained: WeakKeyDictionary[AnnotationDocument, Trained] = WeakKeyDictionary()
+        self._outdated: WeakKeyDictionary[AnnotationDocument, int] = WeakKeyDictionary()
         self._listening = QTimer(self)
         self._listening.setInterval(_LISTENING_MS)
         self._listening.timeout.connect(self._listen)
@@ -117,6 +117,10 @@ class TrainingController(QObject):
         """Tell whether a training of this work can go on where an earlier one ended."""
         return work in self._trained
 
+    def outdated(self, work: AnnotationDocument) -> int:
+        """Return how many slices of a work wait for a new prediction."""
+        return self._outdated.get(work, 0)
+
     def train(self, case: Case, settings: TrainingSettings, work: AnnotationDocument) -> None:
         """Start a training; it goes on warm where the last one of the same work ended.
 
@@ -127,12 +131,12 @@ class TrainingController(QObject):
         if self.is_running:
             raise RuntimeError("A training is going on already.")
         self._drop_propagation()
-        self._work, self._budget, self._stopped_at_s = work, settings.budget, None
+        self._work, self._budget = work, settings.budget
         last = self._trained.get(work) if settings.continued else None
         self._worker = TrainingWorker(partial(_make_session, case, settings, last))
         self._worker.start()
         self._listening.start()
-        self._enter(Stage.PREPARING)
+        self.stage_changed.emit(Stage.PREPARING)
 
     def propagate(self, case: Case, config: Config, work: AnnotationDocument) -> None:
         """Keep the predictions of a work up to date while nobody trains; what goes on already is left to go on.
@@ -143,17 +147,17 @@ class TrainingController(QObject):
         """
         if self.is_running or (self._worker is not None and self._work is work):
             return
-        last, before = self._trained.get(work), self._worker
+        before = self._worker
         self._drop_propagation()
         self._work = work
-        display = None if last is None else last.display
-        self._worker = SessionWorker(partial(_make_propagation, case, config, display, before))
+        self._worker = SessionWorker(partial(_make_propagation, case, config, self._display_of(work), before))
         self._worker.start()
         self._listening.start()
 
     def submit(self, message: Message) -> None:
         """Tell the session something; nothing happens where none is going on."""
         if self._worker is not None:
+            self._watched = message if isinstance(message, Watch) else self._watched
             self._worker.submit(message)
 
     def pause(self) -> None:
@@ -165,22 +169,16 @@ class TrainingController(QObject):
         self.submit(Resume())
 
     def stop(self) -> None:
-        """End training and keep what was learnt; once the predictions are refreshed for the last time, end that too."""
+        """End training and keep what was learnt."""
         if not self.is_running:
             return
         if self._worker is not None and not self._worker.has_session:
             # Importing torch and loading weights cannot be broken off, only left alone.
             self.finished.emit(Finished(0, 0.0, stopped=True))
-            self._let_go()
-        elif self._may_stop():
-            self._stopped_at_s = time.monotonic()
+            self.abandon()
+            self._end(None)
+        else:
             self.submit(Stop())
-
-    def _may_stop(self) -> bool:
-        """Tell whether a press is meant: a second one, which throws the last refresh away, may be a double click."""
-        if self._stopped_at_s is None:
-            return True
-        return self._stage is Stage.REFRESHING and time.monotonic() - self._stopped_at_s > _DOUBLE_CLICK_S
 
     def close(self) -> None:
         """End everything; waits a moment for the thread."""
@@ -192,12 +190,13 @@ class TrainingController(QObject):
     def abandon(self) -> None:
         """Let the thread end by itself; needs nothing of Qt."""
         if self._worker is not None:
-            self._worker.submit(Stop(refresh=False))
+            self._worker.submit(Stop())
 
     def _let_go(self) -> None:
         if self.is_running:
             self.abandon()
-            self._end()
+            self._forget()
+            self.stage_changed.emit(None)
         self._drop_propagation()
 
     def _drop_propagation(self) -> None:
@@ -209,13 +208,21 @@ class TrainingController(QObject):
         self._worker = self._work = None
         self._listening.stop()
 
-    def _end(self) -> None:
+    def _end(self, trained: Trained | None) -> None:
+        """Keep what was learnt; its predictions go on where they ended, whatever volume is on the screen."""
+        work, watched = self._work, self._watched
         self._forget()
-        self._enter(None)
+        if work is not None and trained is not None:
+            self._trained[work] = trained
+        display = self._display_of(work)
+        if work is not None and display is not None and watched is not None:
+            self.propagate(Case(work.volume, work.annotation()), display.config, work)
+            self.submit(watched)
+        self.stage_changed.emit(None)
 
-    def _enter(self, stage: Stage | None) -> None:
-        self._stage = stage
-        self.stage_changed.emit(stage)
+    def _display_of(self, work: AnnotationDocument | None) -> Display | None:
+        last = None if work is None else self._trained.get(work)
+        return None if last is None else last.display
 
     def _listen(self) -> None:
         """Pass on what has happened in the thread."""
@@ -232,16 +239,16 @@ class TrainingController(QObject):
             else:
                 self._on_happened(outcome)
         if done and isinstance(worker, TrainingWorker):
-            if worker.trained is not None and self._work is not None:
-                self._trained[self._work] = worker.trained
-            self._end()
+            self._end(worker.trained)
         elif done:
             self._forget()
 
     def _on_happened(self, event: Event) -> None:
+        if isinstance(event, (PredictionReady, Finished)) and self._work is not None:
+            self._outdated[self._work] = event.outdated
         match event:
             case StageChanged():
-                self._enter(event.stage)
+                self.stage_changed.emit(event.stage)
             case StepDone():
                 self.stepped.emit(event, self._seconds_left(event))
             case Validated():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING
+from weakref import ref
 
 from qtpy.QtCore import QObject, QTimer
 
@@ -29,7 +30,7 @@ class TrainingDisplay(QObject):
     def __init__(self, panel: TrainPanel, controller: TrainingController, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._panel, self._controller = panel, controller
-        self._document: AnnotationDocument | None = None
+        self._finished: tuple[ref[AnnotationDocument], Finished] | None = None
         self._stage: Stage | None = None
         self._dice: float | None = None
         self._shown = Shown.NOTHING
@@ -38,7 +39,6 @@ class TrainingDisplay(QObject):
         self._sentence = status_messages.READY
         self._refusal: str | None = None
         self._steps: list[tuple[StepDone, float | None]] = []
-        self._outdated: int | None = None
         self._due = QTimer(self)
         self._due.setSingleShot(True)
         self._due.setInterval(_INTERVAL_MS)
@@ -52,9 +52,9 @@ class TrainingDisplay(QObject):
         controller.failed.connect(self._on_failed)
         controller.finished.connect(self._on_finished)
 
-    def begin(self, document: AnnotationDocument, config: Config) -> None:
-        """Forget the training before; this document is trained on now, with these settings."""
-        self._document, self._dice, self._notices = document, None, []
+    def begin(self, config: Config) -> None:
+        """Forget the training before; one with these settings begins."""
+        self._finished, self._dice, self._notices = None, None, []
         self._shown, self._was_validated = Shown.NOTHING, False
         self._panel.clear_plot(config.training.holdout_minimum)
 
@@ -95,23 +95,21 @@ class TrainingDisplay(QObject):
         steps, self._steps = self._steps, []
         for step, _ in steps:
             self._panel.add_losses(step.step, asdict(step.losses))
-        if steps and self._document is not None:
+        work = self._controller.work
+        if steps and work is not None:
             latest, seconds_left = steps[-1]
             self._panel.set_progress(latest.step, latest.progress, seconds_left)
             if self._stage is Stage.TRAINING:
-                annotated = len(self._document.annotated)
-                self._tell(status_messages.training_sentence(latest, annotated, self._dice, self._shown))
-        if self._stage is Stage.REFRESHING and self._outdated is not None:
-            self._tell(status_messages.refreshing_sentence(self._outdated))
+                self._tell(status_messages.training_sentence(latest, len(work.annotated), self._dice, self._shown))
+        elif self._stage is None:
+            self._say_finished()
 
     def _on_stage_changed(self, stage: Stage | None) -> None:
         self._show_steps()
-        self._stage, self._outdated = stage, None
+        self._stage = stage
         self._panel.set_stage(stage)
         self._panel.set_settings_enabled(stage is None)
-        if stage is None:
-            self._document = None
-        else:
+        if stage is not None:
             self._say_stage(stage)
 
     def _say_stage(self, stage: Stage) -> None:
@@ -131,17 +129,16 @@ class TrainingDisplay(QObject):
         self._panel.add_dice(validated.step, validated.dice, validated.adopted)
 
     def _on_predicted(self, ready: PredictionReady) -> None:
-        self._outdated = ready.outdated
         if self._shown is Shown.NOTHING:
             self._shown = self._in_words(ready.shown)
             if self._stage is Stage.TRAINING:
                 self._tell(status_messages.shown_sentence(self._shown))
             elif self._stage is Stage.PAUSED:
                 self._say_stage(self._stage)
-        if self._stage is None:
-            self._say_propagation(self._in_words(ready.shown))
-        if self._stage is Stage.REFRESHING:
+        if self._stage is None and self._finished is not None:
             self._show_soon()
+        elif self._stage is None:
+            self._say_propagation(self._in_words(ready.shown))
 
     def _on_predictions_gone(self) -> None:
         self._shown = Shown.NOTHING
@@ -164,10 +161,26 @@ class TrainingDisplay(QObject):
 
     def _on_failed(self, sentence: str) -> None:
         self._show_steps()
-        self._outdated = None
+        self._finished = None
         self._tell(sentence)
 
     def _on_finished(self, finished: Finished) -> None:
         self._show_steps()
-        self._outdated, self._notices = None, []
-        self._tell(status_messages.finished_sentence(finished, self._shown, self._dice))
+        work, self._notices = self._controller.work, []
+        if work is not None:
+            self._finished = ref(work), finished
+        self._say_finished()
+
+    def _say_finished(self) -> None:
+        """Say how the last training ended, until its predictions have followed or another volume is predicted."""
+        work = self._controller.work
+        if self._finished is None or work is None:
+            return
+        of, finished = self._finished
+        if work is not of():
+            self._finished = None
+            return
+        outdated = self._controller.outdated(work)
+        self._tell(status_messages.finished_sentence(finished, self._shown, self._dice, outdated))
+        if not outdated:
+            self._finished = None

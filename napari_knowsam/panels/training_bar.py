@@ -18,7 +18,6 @@ _STAGES = {
     Stage.PREPARING: "Getting ready",
     Stage.TRAINING: "Training",
     Stage.PAUSED: "Paused",
-    Stage.REFRESHING: "Bringing all slices up to date",
 }
 _RUNNING = (Stage.PREPARING, Stage.TRAINING, Stage.PAUSED)
 _SCORE_HELP = (

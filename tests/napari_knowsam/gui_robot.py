@@ -159,9 +159,10 @@ class Robot:
         self.wait_until(lambda: self.has_prediction)
 
     def stop(self) -> None:
-        """Press the button and wait for the end."""
+        """Press the button and wait for the end, and until all predictions have followed."""
         self.click(self.widget.train, "Stop")
         self.wait_until(lambda: not self.is_running)
+        self.wait_until(lambda: not self.presenter.controller.outdated(self.document))
 
     def look_at(self, index: int) -> None:
         """Bring a slice on the screen."""

@@ -71,6 +71,7 @@ class FakeSession:
 
     students = object()
     display = None
+    outdated = 0
 
     def __init__(self) -> None:
         self.received: list[Message] = []
@@ -86,7 +87,7 @@ class FakeSession:
             if isinstance(event, Exception):
                 raise event
             yield event
-        yield Finished(3, 1.5, stopped=True)
+        yield Finished(3, 1.5, stopped=True, outdated=self.outdated)
 
     def continuation(self) -> Any:
         return SimpleNamespace(model=SimpleNamespace(steps=3))
@@ -297,9 +298,18 @@ def test_steps_are_shown_together_and_the_last_one_is_said(training: Panels, mon
     assert said[0].startswith("tiny: Step 20")
 
 
-def test_the_last_refresh_says_how_much_is_left(training: Panels) -> None:
-    training.tell(StageChanged(Stage.REFRESHING), PredictionReady(0, (), training.document.classes, 12, LEARNT))
-    training.wait_until(lambda: training.train_message.endswith(" 12 left."))
+def test_the_end_says_how_many_slices_are_older_and_so_do_accepting_and_exporting(
+    training: Panels, tmp_path: Path
+) -> None:
+    training.predict(5, 1)
+    training.session.outdated = 12
+    training.train.stop_requested.emit()
+    training.wait_until(lambda: not training.presenter.controller.is_running)
+    assert "12 slices still show an older prediction" in training.train_message
+    training.result.accept_all_requested.emit()
+    assert "12 slices still show" in training.result.pinned._message.text()
+    training.result.export_requested.emit(tmp_path / "mask.nii.gz")
+    assert "12 slices still show" in training.result.pinned._message.text()
 
 
 def test_a_notice_stays_under_the_sentence(training: Panels) -> None:
@@ -604,7 +614,6 @@ def test_nothing_holds_on_to_an_image_that_was_removed_while_it_was_trained_on(t
     gc.collect()
     assert training.presenter.controller.work is None
     assert training.presenter.controller._work is None
-    assert training.presenter._training_display._document is None
     assert gone() is None
 
 

@@ -19,7 +19,6 @@ LOSSES: Any = SimpleNamespace(total=1.0)
         (Stage.PREPARING, "Getting ready"),
         (Stage.TRAINING, "Learning from what you painted"),
         (Stage.PAUSED, "Paused."),
-        (Stage.REFRESHING, "Training is done."),
     ],
 )
 def test_every_stage_has_a_sentence(stage: Stage, beginning: str) -> None:
@@ -45,9 +44,18 @@ def test_a_step_says_what_is_shown(shown: status_messages.Shown) -> None:
     assert sentence.endswith(f" Shown: {shown.value}" if shown.value else "from all the others.")
 
 
-def test_the_last_refresh_counts_down() -> None:
-    assert status_messages.refreshing_sentence(12).endswith(" 12 left.")
-    assert status_messages.refreshing_sentence(0) == status_messages.stage_sentence(Stage.REFRESHING)
+@pytest.mark.parametrize(
+    ("outdated", "said"), [(1, "One slice still shows an older prediction"), (12, "12 slices still show an older")]
+)
+def test_slices_that_wait_for_a_new_prediction_are_counted(outdated: int, said: str) -> None:
+    assert said in status_messages.finished_sentence(Finished(7, 2.0, stopped=True), outdated=outdated)
+    assert said in status_messages.saved_sentence("mask.nii.gz", "MR", 0, outdated)
+    assert said in status_messages.accepted_sentence(outdated)
+
+
+def test_where_no_slice_waits_nothing_is_said_of_it() -> None:
+    assert "older" not in status_messages.finished_sentence(Finished(7, 2.0, stopped=True))
+    assert status_messages.accepted_sentence(0) == ""
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ LOSSES: Any = SimpleNamespace(total=1.0)
 class FakeSession:
     """Tells one event of each kind, then waits for a Stop."""
 
-    display = None
+    display: Any = None
     students = object()
 
     def __init__(self, error: Exception | None = None) -> None:
@@ -212,26 +212,28 @@ def test_closing_ends_the_thread_within_a_second(
     qtbot.waitUntil(session.running.is_set, timeout=30_000)
     controller.close()
     assert not any(thread.name == "KnowSAM training" for thread in threading.enumerate())
-    assert session.received[-1] == Stop(refresh=False)
+    assert session.received[-1] == Stop()
 
 
-def test_a_second_stop_ends_the_refresh_but_a_double_click_does_not(
+def test_after_a_training_its_predictions_go_on_for_the_slice_that_was_watched(
     qtbot: QtBot, controlled: Controlled, case: Case, work: AnnotationDocument, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     controller, session, heard = controlled
-    refresh = threading.Event()
-    session.after_stop.append((StageChanged(Stage.REFRESHING), refresh))
+    session.display, following, shown = SimpleNamespace(config=Config()), FakeSession(), list[Any]()
+
+    def follow(_case: Case, _config: Config, display: Any, _before: Any) -> FakeSession:
+        shown.append(display)
+        return following
+
+    monkeypatch.setattr(training_controller, "_make_propagation", follow)
     controller.train(case, SETTINGS, work)
+    controller.submit(Watch(3))
     qtbot.waitUntil(lambda: ("noticed", "half way") in heard, timeout=30_000)
     controller.stop()
-    controller.stop()
-    qtbot.waitUntil(lambda: ("stage_changed", Stage.REFRESHING) in heard, timeout=30_000)
-    controller.stop()
-    assert session.received == [Stop()]
-    monkeypatch.setattr(training_controller, "_DOUBLE_CLICK_S", 0.0)
-    controller.stop()
-    assert session.received == [Stop(), Stop()]
-    refresh.set()
+    qtbot.waitUntil(lambda: following.received == [Watch(3)], timeout=30_000)
+    assert shown == [session.display]
+    assert not controller.is_running
+    controller.close()
 
 
 Given = list[Any]

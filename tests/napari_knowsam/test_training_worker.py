@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from knowsam.errors import TrainingError
-from knowsam.training.events import Event, Finished, Message, Notice, Stop
+from knowsam.training.events import Event, Finished, Message, Notice, Pause, Stop
 from napari_knowsam.training_worker import TrainingWorker, lower_priority
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def test_messages_left_before_there_is_a_session_reach_it_in_order() -> None:
 
     worker = TrainingWorker(make)  # type: ignore[arg-type]
     worker.start()
-    messages = [Stop(), Stop(refresh=False)]
+    messages = [Pause(), Stop()]
     for message in messages:
         worker.submit(message)
     gate.set()

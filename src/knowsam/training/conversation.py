@@ -33,7 +33,6 @@ class Conversation:
     live : sends predictions; None until there are any.
     watched : what somebody looks at; None before anybody does.
     is_stopping : whether the session is to end.
-    is_closing : whether it is to end without bringing predictions up to date.
     """
 
     def __init__(self, mailbox: Mailbox, intake: Intake) -> None:
@@ -41,7 +40,7 @@ class Conversation:
         self.stage = Stage.PREPARING
         self.live: LiveRefresh | None = None
         self.watched: Watch | None = None
-        self.is_stopping = self.is_closing = False
+        self.is_stopping = False
 
     def enter(self, stage: Stage) -> StageChanged:
         """Go on to another stage."""
@@ -60,7 +59,6 @@ class Conversation:
         while paused or not self._mailbox.is_empty:
             match message := self._mailbox.get():
                 case Stop():
-                    self.is_closing = self.is_stopping or self.stage is Stage.REFRESHING or not message.refresh
                     self.is_stopping = True
                     return
                 case Pause():
@@ -115,17 +113,15 @@ class Conversation:
 
     def refresh_all(self) -> Iterator[Event]:
         """Predict every outdated slice of whoever watches, unless they want it ended."""
-        while self.live is not None and self.live.outdated and not self.is_closing:
+        while self.live is not None and self.live.outdated and not self.is_stopping:
             yield self.live.some()
             yield from self.obey()
             yield from self.take_in()
 
-    def finish(self) -> Iterator[Event]:
-        """Bring all predictions up to date for whoever watches."""
-        yield from self.take_in()
-        if self.live is not None and self.live.outdated and not self.is_closing:
-            yield self.enter(Stage.REFRESHING)
-        yield from self.refresh_all()
+    @property
+    def outdated(self) -> int:
+        """How many slices of whoever watches wait for a new prediction."""
+        return self.live.outdated if self.live is not None and self.live.can_show else 0
 
     def _watch(self, message: Watch) -> None:
         self.watched = message

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from knowsam.data.annotation import class_sources
 from knowsam.inference.predictor import Predictor
 from knowsam.training.dice_estimate import estimated_dice
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from knowsam.models.students import Students
     from knowsam.training.dice_estimate import DiceEstimate
     from knowsam.training.network_volumes import NetworkVolumes
+
+NEVER, URGENT = -1, -2
+"""Versions of slices that were never predicted, and of those that other labels are propagated to."""
 
 
 class Display:
@@ -36,6 +41,7 @@ class Display:
     dice : held-out Dice of what is shown, see `Shown`.
     estimates : of the Dice in each volume, by its number, as far as `measure` was asked for them.
     version : grows whenever other students, weights, planes or classes make all predictions outdated.
+    made_by : of each volume, the version that predicted each slice last, or `NEVER`, or `URGENT`.
     """
 
     def __init__(
@@ -51,6 +57,14 @@ class Display:
         self.dice: float | None = None
         self.estimates: dict[int, DiceEstimate | None] = {}
         self.version = 0
+        self.made_by = [np.full(len(own.planes), NEVER, np.int64) for own in volumes.slices]
+        self.outdate_propagated()
+
+    def outdate_propagated(self) -> None:
+        """Note that other labels are propagated to all slices of the volumes in which labels are propagated."""
+        for case, made_by in enumerate(self.made_by):
+            if self.volumes.can_propagate(case):
+                made_by[:] = URGENT
 
     def show_students(self, weight: EnsembleWeight | None, dice: float | None) -> None:
         """Show what the students know from now on, with another weight."""

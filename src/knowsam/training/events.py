@@ -56,14 +56,7 @@ class Resume:
 
 @dataclass(frozen=True)
 class Stop:
-    """To the session: end training at once and keep what was learnt.
-
-    Parameters
-    ----------
-    refresh : let predictions somebody watches still be brought up to date; a second `Stop` ends that too.
-    """
-
-    refresh: bool = True
+    """To the session: end training at once and keep what was learnt."""
 
 
 Message = SliceAnnotated | ClassesChanged | Watch | Pause | Resume | Stop
@@ -75,7 +68,6 @@ class Stage(Enum):
     PREPARING = "preparing"
     TRAINING = "training"
     PAUSED = "paused"
-    REFRESHING = "refreshing"
 
 
 @dataclass(frozen=True)
@@ -207,11 +199,13 @@ class Finished:
     Parameters
     ----------
     stopped : whether a `Stop` ended it before its budget was used.
+    outdated : slices of the watched volume that wait for a new prediction, of which a `PropagationSession` takes care.
     """
 
     steps: int
     seconds: float
     stopped: bool
+    outdated: int = 0
 
 
 Event = Planned | Notice | StageChanged | StepDone | Validated | PredictionReady | PredictionsGone | Finished

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from knowsam.training.display import NEVER, URGENT
 from knowsam.training.events import PredictedSlice, PredictionReady, PredictionsGone
 
 if TYPE_CHECKING:
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
 
     from knowsam.inference.predictor import SlicePrediction
     from knowsam.training.display import Display
-
-_NEVER, _URGENT = -1, -2
-"""Versions of slices that were never predicted, and of those that other labels are propagated to."""
 
 _NEAR = 2
 """Slices on each side of the watched one that are refreshed along with it."""
@@ -40,7 +38,7 @@ class LiveRefresh:
 
     Parameters
     ----------
-    display : what makes the predictions; its version tells which of them are outdated.
+    display : what makes the predictions, and knows which of them are outdated, also those of an earlier refresh.
     share : part of the time that refreshing may take beside training, in (0, 1).
     """
 
@@ -49,37 +47,27 @@ class LiveRefresh:
         self._share = share
         self._case: int | None = None
         self._index = 0
-        self._shown_case: int | None = None
+        self._shown_case = next((case for case, made_by in enumerate(display.made_by) if (made_by >= 0).any()), None)
         self._credit_s = 0.0
         self._slice_s = _PATIENCE_S
-        self._made_by = [np.full(len(own.planes), _NEVER, np.int64) for own in display.volumes.slices]
-        for case in range(len(self._made_by)):
-            if display.volumes.can_propagate(case):
-                self._made_by[case][:] = _URGENT
-
-    def take_as_shown(self) -> None:
-        """Note that every slice was predicted already, as it would be now."""
-        for made_by in self._made_by:
-            made_by[:] = self.display.version
-        self._shown_case = 0
 
     def outdate_slices(self, case: int, indices: Sequence[int]) -> None:
         """Note that other labels are propagated to some slices, as urgent as if they had never been predicted."""
-        self._made_by[case][list(indices)] = _URGENT
+        self.display.made_by[case][list(indices)] = URGENT
         self.display.estimates.pop(case, None)
 
     @property
     def has_urgent(self) -> bool:
         """Whether slices of the watched volume wait for other propagated labels than they show."""
-        return self._case is not None and bool((self._made_by[self._case] == _URGENT).any())
+        return self._case is not None and bool((self.display.made_by[self._case] == URGENT).any())
 
     def watch(self, case: int, index: int | None) -> None:
         """Turn to a slice, or to none; nothing happens where there is no such volume."""
-        if not 0 <= case < len(self._made_by):
+        if not 0 <= case < len(self.display.made_by):
             return
         self._case = None if index is None else case
         if index is not None:
-            self._index = min(max(index, 0), len(self._made_by[case]) - 1)
+            self._index = min(max(index, 0), len(self.display.made_by[case]) - 1)
 
     @property
     def can_show(self) -> bool:
@@ -89,7 +77,8 @@ class LiveRefresh:
     @property
     def outdated(self) -> int:
         """How many slices of the watched volume wait for a new prediction."""
-        return 0 if self._case is None else int(np.count_nonzero(self._made_by[self._case] < self.display.version))
+        display = self.display
+        return 0 if self._case is None else int(np.count_nonzero(display.made_by[self._case] < display.version))
 
     def beside(self, seconds: float) -> Iterator[PredictionReady]:
         """Refresh as much as is due after training for some time; the watched slice is always due."""
@@ -106,7 +95,7 @@ class LiveRefresh:
         chosen = self._most_urgent(limit)
         predictor = self.display.predictor(self._case)
         predicted = tuple(_as_shown(prediction) for prediction in predictor.slices(chosen))
-        self._made_by[self._case][chosen] = self.display.version
+        self.display.made_by[self._case][chosen] = self.display.version
         seconds = time.monotonic() - started
         # Clocks that tick slowly may show no time at all.
         self._slice_s = max(seconds / len(chosen), _SHORTEST_S)
@@ -119,7 +108,7 @@ class LiveRefresh:
     @property
     def watched_is_outdated(self) -> bool:
         """Whether the slice on the screen waits for a new prediction."""
-        return self._case is not None and bool(self._made_by[self._case][self._index] < self.display.version)
+        return self._case is not None and bool(self.display.made_by[self._case][self._index] < self.display.version)
 
     def take_back(self) -> Iterator[PredictionsGone]:
         """Say so, once, if nothing can be predicted any more of the volume that predictions were sent of last."""
@@ -129,10 +118,10 @@ class LiveRefresh:
 
     def _most_urgent(self, limit: int) -> list[int]:
         assert self._case is not None
-        made_by = self._made_by[self._case]
-        waiting = np.flatnonzero(made_by < (_NEVER if self.has_urgent else self.display.version))
+        made_by = self.display.made_by[self._case]
+        waiting = np.flatnonzero(made_by < (NEVER if self.has_urgent else self.display.version))
         distance = np.abs(waiting - self._index)
-        age = np.where(distance <= _NEAR, _URGENT, made_by[waiting])
+        age = np.where(distance <= _NEAR, URGENT, made_by[waiting])
         order = np.lexsort((waiting, distance, age))[:limit]
         return [int(index) for index in waiting[order]]
 

@@ -32,7 +32,7 @@ class PropagationSession:
 
     It talks as a `TrainingSession` does: `SliceAnnotated`, `ClassesChanged`, `Watch` and `Stop` in, `PredictionReady`
     and `PredictionsGone` out, in any thread. Before a training it shows propagated labels alone and builds no network.
-    After one it shows its students too, with the weight they ended with, and predicts anew only what has changed since.
+    After one it shows its students too, with the weight they ended with, and predicts what is still outdated by then.
 
     Parameters
     ----------
@@ -51,7 +51,6 @@ class PropagationSession:
         self._mailbox = Mailbox(self._interruption)
         if self._display is not None:
             self._live = LiveRefresh(self._display, share=self._config.training.refresh_share)
-            self._live.take_as_shown()
             self._submit_changes(self._cases[0].annotation, case.annotation)
 
     def submit(self, message: Message) -> None:
@@ -78,7 +77,7 @@ class PropagationSession:
                 self._prepare()
             if self._live is not None:
                 yield from self._live.take_back()
-            while self._live is not None and self._mailbox.is_empty and self._live.can_show and self._live.has_urgent:
+            while self._live is not None and self._mailbox.is_empty and self._live.can_show and self._live.outdated:
                 self._threads.adapt()
                 yield self._live.some()
             match message := self._mailbox.get():
@@ -106,6 +105,7 @@ class PropagationSession:
             self._display = Display(volumes, self._config, self._cases)
         else:
             self._display.turn_to(volumes)
+            self._display.outdate_propagated()
         self._show_anew(self._display)
 
     def _network_volumes(self) -> NetworkVolumes:
@@ -135,6 +135,7 @@ class PropagationSession:
             self._cases[:] = [case.with_classes(classes) for case in self._cases]
         elif self._display.change_classes(classes) is not None:
             self._display.volumes.relabel(self._cases)
+            self._display.outdate_propagated()
             self._show_anew(self._display)
 
     def _submit_changes(self, before: Annotation, after: Annotation) -> None:

@@ -191,8 +191,8 @@ class TrainingSession:
             yield from self._train()
         stopped = told.is_stopping
         if self.trainer.is_prepared and self.trainer.display.has_learnt:
-            yield from told.finish()
-        yield Finished(self._timed.steps, self._timed.seconds, stopped=stopped)
+            yield from told.take_in()
+        yield Finished(self._timed.steps, self._timed.seconds, stopped=stopped, outdated=told.outdated)
 
     def _introduce(self) -> Iterator[Event]:
         yield Planned(self.plan)

@@ -16,6 +16,7 @@ from knowsam.data.annotation import default_classes
 from knowsam.data.window import Window
 from knowsam.inference.predictor import SlicePrediction
 from knowsam.training import live_refresh
+from knowsam.training.display import NEVER
 from knowsam.training.events import Shown, Source
 from knowsam.training.live_refresh import LiveRefresh
 
@@ -57,6 +58,9 @@ class Painters:
     version: int = 0
     estimates: dict[int, int] = field(default_factory=dict)
     measured: int = 0
+
+    def __post_init__(self) -> None:
+        self.made_by = [np.full(painter.slices_of_volume, NEVER) for painter in self.painters]
 
     @property
     def volumes(self) -> Any:

@@ -17,6 +17,7 @@ from knowsam.data.volume import Grid, Volume
 from knowsam.training.events import (
     ClassesChanged,
     Event,
+    Finished,
     Notice,
     PredictionReady,
     PredictionsGone,
@@ -53,7 +54,7 @@ def told(session: PropagationSession, *messages: Message) -> list[PredictionRead
     for event in session.run():
         assert isinstance(event, PredictionReady)
         shown.append(event)
-        if not session._live.has_urgent:  # type: ignore[union-attr]
+        if not event.outdated:
             session.submit(Stop())
     return shown
 
@@ -121,7 +122,7 @@ def _until_shown(session: PropagationSession, events: Iterator[Event]) -> Iterat
     for event in events:
         assert isinstance(event, PredictionReady)
         yield event
-        if not session._live.has_urgent:  # type: ignore[union-attr]
+        if not event.outdated:
             return
 
 
@@ -157,7 +158,13 @@ def display(case: Case, config: Config) -> Display:
     session = TrainingSession([case], budget=Budget(steps=2), config=config, device="cpu")
     list(session.run())
     assert session.display is not None
+    _follow(session.display, case, config)
     return session.display
+
+
+def _follow(display: Display, case: Case, config: Config) -> list[PredictionReady]:
+    """Bring all predictions up to date after a training."""
+    return told(PropagationSession(case, config, display=display), Watch(6))
 
 
 def test_after_a_training_a_correction_changes_the_slices_beside_it_and_no_others(
@@ -169,6 +176,37 @@ def test_after_a_training_a_correction_changes_the_slices_beside_it_and_no_other
     np.testing.assert_array_equal(latest(shown)[7], SQUARE)
 
 
+def test_after_a_training_the_slices_it_left_are_predicted_once_the_watched_one_first(
+    case: Case, config: Config
+) -> None:
+    session = TrainingSession([case], budget=Budget(steps=2), config=config, device="cpu")
+    session.submit(Watch(6))
+    *_, finished = session.run()
+    assert isinstance(finished, Finished)
+    assert session.display is not None
+    rest = [one.index for ready in _follow(session.display, case, config) for one in ready.slices]
+    assert (rest[0], sorted(rest)) == (6, list(range(12)))
+    assert finished.outdated == 12
+
+
+def test_after_a_training_a_painted_slice_goes_before_the_refresh_and_nothing_is_predicted_in_vain(
+    case: Case, config: Config
+) -> None:
+    session = TrainingSession([case], budget=Budget(steps=2), config=config, device="cpu")
+    session.submit(Watch(0))
+    list(session.run())
+    after = PropagationSession(case, config, display=session.display)
+    after.submit(Watch(0))
+    events = after.run()
+    first = next(events)
+    after.submit(SliceAnnotated(LabelSlice(0, 7, SQUARE)))
+    rest = [ready.slices for ready in _until_shown(after, events)]
+    beside = [one.index for slices in rest for one in slices]
+    assert isinstance(first, PredictionReady)
+    assert first.outdated > 0
+    assert set(beside[:8]) == set(range(4, 12))
+
+
 def test_after_a_training_its_students_have_the_weight_they_ended_with(
     case: Case, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,6 +214,7 @@ def test_after_a_training_its_students_have_the_weight_they_ended_with(
     session = TrainingSession([case], budget=Budget(steps=2), config=config, device="cpu")
     list(session.run())
     assert session.display is not None
+    _follow(session.display, case, config)
     weight = session.predictor().weight
     assert weight is not None
     after = PropagationSession(case, config, display=session.display)

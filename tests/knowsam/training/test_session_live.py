@@ -39,6 +39,7 @@ from knowsam.training.events import (
     Watch,
 )
 from knowsam.training.learner import Learner
+from knowsam.training.propagation_session import PropagationSession
 from knowsam.training.schedule import Budget
 from knowsam.training.session import TrainingSession
 from knowsam.training.step import StepLosses
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 
 BALL, CYST = LabelClass(1, "ball", (1, 2, 3)), LabelClass(2, "cyst", (4, 5, 6))
 NO_LOSSES = StepLosses(1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-PAUSED, TRAINING, REFRESHING = (StageChanged(stage) for stage in (Stage.PAUSED, Stage.TRAINING, Stage.REFRESHING))
+PAUSED, TRAINING = StageChanged(Stage.PAUSED), StageChanged(Stage.TRAINING)
 
 
 @pytest.fixture
@@ -161,7 +162,7 @@ def during_first_way_back(monkeypatch: pytest.MonkeyPatch, act: Callable[[], Non
 def test_without_a_watcher_no_prediction_is_sent(case: Case, quick_config: Config, batches: list[Batch]) -> None:
     events = list(session_of(case, config=quick_config).run())
     assert of_kind(events, PredictionReady) == []
-    assert REFRESHING not in events
+    assert of_kind(events, Finished)[0].outdated == 0
 
 
 def test_the_watched_slice_is_shown_alone_right_after_the_first_step(case: Case, quick_config: Config) -> None:
@@ -175,19 +176,32 @@ def test_the_watched_slice_is_shown_alone_right_after_the_first_step(case: Case,
     assert ([predicted.index for predicted in ready.slices], ready.outdated) == ([5], 11)
 
 
-def test_at_the_end_the_neighbours_follow_the_watched_slice_until_all_is_up_to_date(
+def followed(session: TrainingSession, watch: Watch) -> list[PredictionReady]:
+    """Return what the propagation that follows a training shows until every slice is up to date."""
+    after = PropagationSession(session.cases[0], session.config, display=session.display)
+    after.submit(watch)
+    sent = []
+    for event in after.run():
+        assert isinstance(event, PredictionReady)
+        sent.append(event)
+        if not event.outdated:
+            after.submit(Stop())
+    return sent
+
+
+def test_after_the_end_the_neighbours_follow_the_watched_slice_until_all_is_up_to_date(
     case: Case, quick_config: Config, batches: list[Batch]
 ) -> None:
     session = session_of(case, config=quick_config)
     session.submit(Watch(5))
-    events = list(session.run())
-    rest = events[events.index(REFRESHING) :]
-    waiting = [ready.outdated for ready in of_kind(rest, PredictionReady)]
+    finished = until(session.run(), Finished)
+    rest = followed(session, Watch(5))
+    waiting = [ready.outdated for ready in rest]
+    assert finished.outdated == len(shown(rest))
     assert shown(rest)[:5] == [5, 4, 6, 3, 7]
     assert sorted(shown(rest)) == list(range(12))
     assert all(later < sooner for sooner, later in pairwise(waiting))
     assert waiting[-1] == 0
-    assert isinstance(rest[-1], Finished)
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -198,7 +212,7 @@ def test_what_was_shown_last_is_what_the_predictor_says(
     session = session_of(case, config=quick_config, steps=3)
     session.submit(Watch(3))
     latest: dict[int, PredictedSlice] = {}
-    for event in session.run():
+    for event in (*session.run(), *followed(session, Watch(3))):
         if isinstance(event, PredictionReady):
             latest |= {predicted.index: predicted for predicted in event.slices}
     count = ball.shape[axis]
@@ -234,7 +248,7 @@ def test_the_other_volume_is_shown_when_it_is_turned_to(case: Case, quick_config
     events = session.run()
     until(events, PredictionReady)
     session.submit(Watch(0, case=1))
-    rest = of_kind(list(events), PredictionReady)
+    rest = [*of_kind(list(events), PredictionReady), *followed(session, Watch(0, case=1))]
     assert {ready.case for ready in rest} == {1}
     assert {predicted.index for ready in rest for predicted in ready.slices} == set(range(12))
 
@@ -264,7 +278,7 @@ def test_a_slice_turned_to_just_before_a_pause_is_shown_in_the_pause(
     waiting = threading.Thread(target=lambda: after.extend(next(events) for _ in range(2)), daemon=True)
     waiting.start()
     waiting.join(timeout=0.5)
-    session.submit(Stop(refresh=False))
+    session.submit(Stop())
     waiting.join(timeout=10)
     assert after[0] == PAUSED or shown(after[:1]) == [11]
     assert shown(after) == [11]
@@ -379,7 +393,7 @@ def test_a_pause_while_networks_are_built_only_delays_the_training(
     events = list(session.run())
     assert events[:3] == [StageChanged(Stage.PREPARING), PAUSED, StageChanged(Stage.PREPARING)]
     assert [event.step for event in of_kind(events, StepDone)] == [1, 2, 3, 4]
-    assert set(shown(events)) == set(range(12))
+    assert shown(events)[0] == 5
 
 
 def hold_validations(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
@@ -441,83 +455,18 @@ def test_a_stop_in_a_pause_keeps_what_was_learnt(
     assert [event.step for event in of_kind(list(events), Validated)] == [1]
 
 
-def test_a_stop_lets_the_predictions_be_brought_up_to_date(
+def test_a_stop_makes_nobody_wait_for_predictions_and_says_how_many_are_older(
     case: Case, quick_config: Config, batches: list[Batch]
 ) -> None:
     session = session_of(case, config=quick_config, steps=1000)
     session.submit(Watch(5))
     events = session.run()
-    until(events, StepDone)
-    session.submit(Stop())
-    rest = list(events)
-    assert set(shown(rest)) == set(range(12))
-    assert of_kind(rest, StepDone) == []
-    assert rest[-1] == Finished(1, rest[-1].seconds, stopped=True)  # type: ignore[union-attr]
-
-
-def test_a_stop_without_refreshing_sends_nothing_more(case: Case, quick_config: Config, batches: list[Batch]) -> None:
-    session = session_of(case, config=quick_config, steps=1000)
-    session.submit(Watch(5))
-    events = session.run()
     until(events, PredictionReady)
-    session.submit(Stop(refresh=False))
-    rest = list(events)
-    assert of_kind(rest, PredictionReady) == []
-    assert REFRESHING not in rest
-    assert isinstance(rest[-1], Finished)
-
-
-def in_final_refresh(session: TrainingSession) -> Iterator[Event]:
-    """Run until the first slice of the final refresh has been shown."""
-    session.submit(Watch(5))
-    events = session.run()
-    assert any(event == REFRESHING for event in events)
-    until(events, PredictionReady)
-    return events
-
-
-@pytest.mark.parametrize("stop", [Stop(), Stop(refresh=False)])
-def test_a_second_stop_ends_the_final_refresh(
-    case: Case, quick_config: Config, batches: list[Batch], stop: Stop
-) -> None:
-    session = session_of(case, config=quick_config)
-    during_training = session.run()
-    session.submit(Watch(5))
-    until(during_training, StepDone)
     session.submit(Stop())
-    assert any(event == REFRESHING for event in during_training)
-    until(during_training, PredictionReady)
-    session.submit(stop)
-    assert [type(event) for event in during_training] == [Finished]
-
-
-def test_where_the_budget_was_used_the_final_refresh_can_be_ended(
-    case: Case, quick_config: Config, batches: list[Batch]
-) -> None:
-    session = session_of(case, config=quick_config)
-    events = in_final_refresh(session)
-    session.submit(Stop(refresh=False))
-    assert [type(event) for event in events] == [Finished]
-
-
-def test_a_stop_after_the_budget_was_used_did_not_end_the_training(
-    case: Case, quick_config: Config, batches: list[Batch]
-) -> None:
-    session = session_of(case, config=quick_config)
-    events = in_final_refresh(session)
-    session.submit(Stop())
-    assert not until(events, Finished).stopped
-
-
-def test_the_final_refresh_can_be_paused(case: Case, quick_config: Config, batches: list[Batch]) -> None:
-    session = session_of(case, config=quick_config)
-    events = in_final_refresh(session)
-    session.submit(Pause())
-    assert next(events) == PAUSED
-    session.submit(Resume())
     rest = list(events)
-    assert rest[0] == REFRESHING
-    assert of_kind(rest, PredictionReady)[-1].outdated == 0
+    assert of_kind(rest, StepDone) == of_kind(rest, PredictionReady) == []
+    assert rest[-1] == Finished(1, rest[-1].seconds, stopped=True, outdated=12)  # type: ignore[union-attr]
+    assert set(shown(followed(session, Watch(5)))) == set(range(12))
 
 
 def test_a_new_name_is_taken_over_and_nothing_rebuilt(case: Case, quick_config: Config) -> None:
@@ -528,10 +477,10 @@ def test_a_new_name_is_taken_over_and_nothing_rebuilt(case: Case, quick_config: 
     students = session.students
     renamed = (BACKGROUND_CLASS, LabelClass(1, "tumour", (9, 9, 9)))
     session.submit(ClassesChanged(renamed))
-    rest = list(events)
+    list(events)
     assert session.students is students
     assert session.model().classes == session.cases[0].annotation.classes == renamed
-    assert of_kind(rest, PredictionReady)[-1].classes == renamed
+    assert followed(session, Watch(5))[-1].classes == renamed
 
 
 def test_a_class_can_be_added_and_painted_in_the_same_breath(case: Case, quick_config: Config) -> None:
@@ -548,7 +497,7 @@ def test_a_class_can_be_added_and_painted_in_the_same_breath(case: Case, quick_c
     assert [event.step for event in of_kind(rest, StepDone)] == [2, 3]
     assert session.trainer.classes == session.model().classes == classes
     assert session.cases[0].annotation.annotated == (4, 7, 9)
-    assert of_kind(rest, PredictionReady)[-1].classes == classes
+    assert followed(session, Watch(5))[-1].classes == classes
     assert next(session.predictor().slices([5])).probabilities.shape == (3, 32, 32)
 
 
@@ -620,17 +569,6 @@ def test_a_teacher_goes_on_with_other_classes(case: Case, still_config: Config) 
     assert heads == {"1", "2"}
 
 
-def test_classes_that_change_at_the_end_are_those_of_the_model(
-    case: Case, quick_config: Config, batches: list[Batch]
-) -> None:
-    session = session_of(case, config=quick_config)
-    events = in_final_refresh(session)
-    session.submit(ClassesChanged((BACKGROUND_CLASS, BALL, CYST)))
-    rest = of_kind(list(events), PredictionReady)
-    assert len(session.model().classes) == len(rest[-1].classes) == 3
-    assert rest[-1].outdated == 0
-
-
 @pytest.mark.usefixtures("painters")
 def test_the_region_grows_with_what_is_painted(wide: Case, quick_config: Config, beyond: LabelSlice) -> None:
     session = session_of(wide, config=tight(quick_config), steps=3)
@@ -648,7 +586,7 @@ def test_the_region_grows_with_what_is_painted(wide: Case, quick_config: Config,
     assert [event.step for event in of_kind(rest, StepDone)] == [2, 3]
     assert not session.trainer.windows[0].leaves_out(painted | (wide.annotation.slices[1].labels == 1))
     assert next(session.predictor().slices([2])).labels[60:70, 60:70].all()
-    assert set(shown(rest[rest.index(REFRESHING) :])) == {0, 1, 2, 3}
+    assert set(shown(followed(session, Watch(1)))) == {0, 1, 2, 3}
 
 
 def test_in_the_grown_region_all_slices_are_drawn_with_all_their_labels(

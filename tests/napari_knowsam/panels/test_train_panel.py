@@ -46,7 +46,6 @@ def _choose(box: QComboBox, text: str) -> None:
         (Stage.PREPARING, (False, True, True), "Pause"),
         (Stage.TRAINING, (False, True, True), "Pause"),
         (Stage.PAUSED, (False, True, True), "Resume"),
-        (Stage.REFRESHING, (False, False, True), "Pause"),
     ],
 )
 def test_each_stage_offers_its_buttons(
