@@ -69,7 +69,7 @@ class TrainingDisplay(QObject):
         self.say(sentence)
 
     def things_changed(self) -> None:
-        """Take a refusal back: what was missing may be there by now."""
+        """Take a refusal or failure back: what was missing may be there by now."""
         if self._sentence == self._refusal:
             self.say(status_messages.READY)
 
@@ -137,7 +137,7 @@ class TrainingDisplay(QObject):
                 self._say_stage(self._stage)
         if self._stage is None and self._finished is not None:
             self._show_soon()
-        elif self._stage is None:
+        elif self._stage is None and self._sentence != self._refusal:
             self._say_propagation(self._in_words(ready.shown))
 
     def _on_predictions_gone(self) -> None:
@@ -163,6 +163,8 @@ class TrainingDisplay(QObject):
         self._show_steps()
         self._finished = None
         self._tell(sentence)
+        # The predictions that follow shall not wipe it away before it was read.
+        self._refusal = self._sentence
 
     def _on_finished(self, finished: Finished) -> None:
         self._show_steps()

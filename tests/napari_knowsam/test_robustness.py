@@ -267,7 +267,7 @@ def test_train_without_anything_known_to_be_background_says_so(robot: Robot) -> 
 
 @pytest.mark.parametrize("error", [RuntimeError("mat1 and mat2"), ValueError("out of range")])
 def test_an_error_in_a_step_is_told_and_training_can_go_on(
-    robot: Robot, painted: Values, monkeypatch: pytest.MonkeyPatch, qtbot: QtBot, error: Exception
+    robot: Robot, painted: Values, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     from knowsam.training.learner import Learner
 
@@ -281,10 +281,10 @@ def test_an_error_in_a_step_is_told_and_training_can_go_on(
     monkeypatch.setattr(Learner, "step", fail)
     robot.click(robot.widget.train, "Train on my labels")
     robot.wait_until(lambda: not robot.is_running)
+    robot.wait_until(lambda: not robot.presenter.controller.outdated(robot.document))
     assert str(error) in robot.train_message
     assert "rain again" in robot.train_message
     assert np.array_equal(robot.labels.data, painted)
-    wait_for_threads(qtbot)
     monkeypatch.setattr(Learner, "step", step)
     robot.click(robot.widget.train, "Train on my labels")
     robot.wait_until(lambda: robot.session is not None if robot.presenter.controller._worker.has_session else False)
