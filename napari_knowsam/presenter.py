@@ -152,12 +152,8 @@ class Presenter(QObject):
         panel.opacity_chosen.connect(layers.set_opacity)
         panel.uncertainty_toggled.connect(layers.set_uncertainty_visible)
         panel.accept_slice_requested.connect(self._changing_slice(accepting.accept_slice))
-        for requested, accept in (
-            (panel.accept_between_requested, accepting.accept_between),
-            (panel.accept_all_requested, accepting.accept_all),
-        ):
-            requested.connect(self._changing(accept))
-            requested.connect(self._on_several_accepted)
+        panel.accept_between_requested.connect(self._accepting(accepting.accept_between))
+        panel.accept_all_requested.connect(self._accepting(accepting.accept_all))
         for asking in (panel, layers.signals):
             asking.undo_requested.connect(self._undo)
             asking.redo_requested.connect(self._redo)
@@ -195,6 +191,15 @@ class Presenter(QObject):
     def _changing_slice(self, action: Callable[..., Iterable[int] | None]) -> Callable[..., None]:
         """Return the action, done to the slice on the screen."""
         return self._guarded(self._of_sync(lambda sync, *values: sync.change(action, sync.view.index, *values)))
+
+    def _accepting(self, action: Callable[..., Iterable[int] | None]) -> Callable[..., None]:
+        """Return the action, which accepts several slices; how many waited for a new prediction is said."""
+
+        def act(sync: LayerSync) -> None:
+            accepted = sync.change(action)
+            self._result.set_message(status_messages.accepted_sentence(self._outdated) if accepted else "")
+
+        return self._guarded(self._of_sync(act))
 
     def _guarded(self, action: Callable[..., object]) -> Callable[..., None]:
         """Return the action, with an error it tells the person of as a sentence under the first panel."""
@@ -257,9 +262,6 @@ class Presenter(QObject):
         self._live = live
         self.layers.set_live_visible(live)
         self._watch()
-
-    def _on_several_accepted(self) -> None:
-        self._result.set_message(status_messages.accepted_sentence(self._outdated))
 
     @property
     def _outdated(self) -> int:

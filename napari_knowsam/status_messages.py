@@ -104,7 +104,10 @@ def saved_sentence(name: str, image_name: str, empty_slices: int, outdated: int 
 
 def accepted_sentence(outdated: int) -> str:
     """Say that an older prediction was accepted in slices that wait for a new one; nothing if none does."""
-    return f"Accepted.{_waiting(outdated)} To accept that, undo, wait and accept again." if outdated else ""
+    if not outdated:
+        return ""
+    slices = "one slice" if outdated == 1 else f"{outdated} slices"
+    return f"Accepted while {slices} waited for a new prediction. To accept that, undo, wait and accept again."
 
 
 def finished_sentence(

@@ -307,7 +307,10 @@ def test_the_end_says_how_many_slices_are_older_and_so_do_accepting_and_exportin
     training.wait_until(lambda: not training.presenter.controller.is_running)
     assert "12 slices still show an older prediction" in training.train_message
     training.result.accept_all_requested.emit()
-    assert "12 slices still show" in training.result.pinned._message.text()
+    assert "while 12 slices waited" in training.result.pinned._message.text()
+    training.result.accept_all_requested.emit()
+    assert training.result.pinned._message.text() == ""
+    assert "no prediction to accept" in training.annotate_message
     training.result.export_requested.emit(tmp_path / "mask.nii.gz")
     assert "12 slices still show" in training.result.pinned._message.text()
 
