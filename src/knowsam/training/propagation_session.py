@@ -49,6 +49,7 @@ class PropagationSession:
         self._threads = CpuThreads()
         self._interruption = Interruption(self._threads.adapt)
         self._mailbox = Mailbox(self._interruption)
+        self._read_ahead: Message | None = None
         if self._display is not None:
             self._live = LiveRefresh(self._display, share=self._config.training.refresh_share)
             self._submit_changes(self._cases[0].annotation, case.annotation)
@@ -77,10 +78,10 @@ class PropagationSession:
                 self._prepare()
             if self._live is not None:
                 yield from self._live.take_back()
-            while self._live is not None and self._mailbox.is_empty and self._live.can_show and self._live.outdated:
+            while self._live is not None and self._has_read_all and self._live.can_show and self._live.outdated:
                 self._threads.adapt()
                 yield self._live.some()
-            match message := self._mailbox.get():
+            match message := self._next_message():
                 case Stop():
                     return
                 case Watch():
@@ -90,10 +91,30 @@ class PropagationSession:
                 case ClassesChanged():
                     self._change_classes(message.classes)
                 case SliceAnnotated():
-                    try:
-                        self._annotate(message.label_slice)
-                    except InputError as error:
-                        yield Notice(str(error))
+                    for label_slice in self._latest(message):
+                        try:
+                            self._annotate(label_slice)
+                        except InputError as error:
+                            yield Notice(str(error))
+
+    @property
+    def _has_read_all(self) -> bool:
+        return self._read_ahead is None and self._mailbox.is_empty
+
+    def _next_message(self) -> Message:
+        message, self._read_ahead = self._read_ahead, None
+        return self._mailbox.get() if message is None else message
+
+    def _latest(self, first: SliceAnnotated) -> list[LabelSlice]:
+        """Return what was annotated by now, of each slice the latest: accepting and undoing send all of a volume."""
+        latest = {first.label_slice.index: first.label_slice}
+        while not self._mailbox.is_empty:
+            message = self._mailbox.get()
+            if not isinstance(message, SliceAnnotated):
+                self._read_ahead = message
+                break
+            latest[message.label_slice.index] = message.label_slice
+        return list(latest.values())
 
     def _prepare(self) -> None:
         """Build the network planes and propagate; where that is broken off, the mailbox says why."""

@@ -29,6 +29,7 @@ from knowsam.training.events import (
 from knowsam.training.propagation_session import PropagationSession
 from knowsam.training.schedule import Budget
 from knowsam.training.session import TrainingSession
+from knowsam.training.volume_propagation import VolumePropagation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,6 +91,33 @@ def test_a_painted_slice_changes_only_those_beside_it_and_erasing_it_changes_the
     again = latest(list(_until_shown(session, events)))
     for index, labels in again.items():
         np.testing.assert_array_equal(labels, before[index])
+
+
+def test_of_all_that_was_annotated_meanwhile_only_the_latest_of_each_slice_is_propagated(
+    case: Case, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Accepting every slice and undoing that costs no more than doing nothing."""
+    propagated = []
+    annotate = VolumePropagation.annotate
+    monkeypatch.setattr(
+        VolumePropagation,
+        "annotate",
+        lambda self, one, classes: propagated.append(one.index) or annotate(self, one, classes),
+    )
+    session = PropagationSession(case, config)
+    session.submit(Watch(5))
+    events = session.run()
+    before = latest(list(_until_shown(session, events)))
+    nothing = np.full_like(SQUARE, IGNORE)
+    for labels in (SQUARE, nothing):
+        for index in (5, 6, 8, 9):
+            session.submit(SliceAnnotated(LabelSlice(0, index, labels)))
+    session.submit(Watch(6))
+    session.submit(SliceAnnotated(case.annotation.slices[7]))
+    again = [one for ready in _until_shown(session, events) for one in ready.slices]
+    assert propagated == [5, 6, 8, 9, 7]
+    for one in again:
+        np.testing.assert_array_equal(one.labels, before[one.index])
 
 
 def test_a_marked_end_clears_the_slices_beyond_it_at_once_and_taking_it_away_fills_them_again(
