@@ -191,6 +191,8 @@ class TrainingSession:
             yield from self._train()
         stopped = told.is_stopping
         if self.trainer.is_prepared and self.trainer.display.has_learnt:
+            # What was painted since the last step is not learnt from, but it belongs into the mask.
+            yield from told.obey()
             yield from told.take_in()
         yield Finished(self._timed.steps, self._timed.seconds, stopped=stopped, outdated=told.outdated)
 

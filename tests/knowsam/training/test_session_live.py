@@ -604,6 +604,19 @@ def test_in_the_grown_region_all_slices_are_drawn_with_all_their_labels(
     assert sorted(int((labels == 1).sum()) for labels in batches[1].labels) == [10 * 10, 30 * 30]
 
 
+@pytest.mark.parametrize("last", [StepDone, Validated])
+def test_a_slice_painted_after_the_last_step_belongs_into_the_mask(
+    case: Case, quick_config: Config, last: type[Event]
+) -> None:
+    session = session_of(case, config=quick_config, steps=1)
+    events = session.run()
+    until(events, last)
+    painted = LabelSlice(0, 9, np.zeros((32, 32), np.uint8))
+    session.submit(SliceAnnotated(painted))
+    list(events)
+    assert session.cases[0].annotation.slices[9] is painted
+
+
 @pytest.mark.parametrize(("max_side_px", "pixel_mm"), [(512, 1.0), (32, 60 / 32)])
 def test_pixels_grow_coarser_with_the_region_but_never_finer(
     wide: Case, quick_config: Config, batches: list[Batch], beyond: LabelSlice, max_side_px: int, pixel_mm: float
