@@ -64,8 +64,12 @@ def judged_slices(annotation: Annotation) -> list[int]:
 
     A prediction that was merely accepted tells nothing.
     """
-    outlined = [index for index in annotation.annotated if annotation.state(index) is not SliceState.PARTIAL]
-    return [i for i in outlined[1:-1] if annotation.slices[i].by_hand or annotation.slices[i].corrected]
+    return [i for i in _outlined(annotation)[1:-1] if annotation.slices[i].by_hand or annotation.slices[i].corrected]
+
+
+def _outlined(annotation: Annotation) -> list[int]:
+    """Return the slices that labels are propagated from, ascending."""
+    return [index for index in annotation.annotated if annotation.state(index) is not SliceState.PARTIAL]
 
 
 def estimated_dice(predictor: Predictor, propagate: Propagate, annotation: Annotation) -> DiceEstimate | None:
@@ -80,8 +84,8 @@ def estimated_dice(predictor: Predictor, propagate: Propagate, annotation: Annot
     -------
     None with fewer than three slices to judge by, or none between them.
     """
-    judged = _some_of(judged_slices(annotation))
-    between = [index for index in annotation.unlabelled if annotation.annotated[0] < index < annotation.annotated[-1]]
+    judged, outlined = _some_of(judged_slices(annotation)), _outlined(annotation)
+    between = [index for index in annotation.unlabelled if outlined and outlined[0] < index < outlined[-1]]
     if len(judged) < FEWEST_SLICES or not between:
         return None
     found = np.stack([prediction.labels for prediction in predictor.slices(judged)])

@@ -111,6 +111,14 @@ def test_only_slices_that_were_painted_whole_or_corrected_between_others_are_jud
     assert estimate_of(plane(1), (plane(1), plane(1)), painted) is None
 
 
+def test_slices_beyond_the_outermost_completely_painted_ones_are_left_out() -> None:
+    painted = annotation(1, 4, 7, 9, 12, labels=plane(1)).with_slice(LabelSlice(0, 18, plane(1, IGNORE)))
+    asked: list[int] = []
+    propagate = propagated(plane(1), plane(1), 2)
+    estimated_dice(Says(plane(1)), lambda indices: asked.extend(indices) or propagate(indices), painted)  # type: ignore[arg-type, func-returns-value]
+    assert asked == [2, 3, 5, 6, 8, 10, 11]
+
+
 def test_of_many_painted_slices_some_are_judged_evenly() -> None:
     painted = Annotation((400, 2, 4), axis=0, classes=(BACKGROUND_CLASS, LIVER))
     for index in range(0, 400, 2):
