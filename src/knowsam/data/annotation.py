@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from knowsam.data.class_colors import class_color
-from knowsam.data.ends import End, Extents, Side
+from knowsam.data.ends import End, Extents, outermost
 from knowsam.errors import InputError
 
 BACKGROUND = 0
@@ -180,9 +180,8 @@ class Annotation:
         ends: dict[int, set[End]] = {index: set(one.ends) for index, one in self.slices.items()}
         for number in range(1, len(self.classes)):
             holding = [index for index, one in self.slices.items() if number in one.classes]
-            if holding:
-                ends[min(holding)].add(End(number, Side.BELOW))
-                ends[max(holding)].add(End(number, Side.ABOVE))
+            for side, index in outermost(holding).items() if holding else ():
+                ends[index].add(End(number, side))
         slices = {index: replace(one, ends=frozenset(ends[index])) for index, one in self.slices.items()}
         return replace(self, slices=MappingProxyType(slices))
 

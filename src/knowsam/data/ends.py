@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from knowsam.data.annotation import LabelSlice
 
@@ -37,6 +37,11 @@ class End(NamedTuple):
     side: Side
 
 
+def outermost(indices: Collection[int]) -> dict[Side, int]:
+    """Return the first and the last of the slices that hold a structure."""
+    return {Side.BELOW: min(indices), Side.ABOVE: max(indices)}
+
+
 @dataclass(frozen=True, eq=False)
 class Extents:
     """The slices in which each class can be.
@@ -56,10 +61,8 @@ class Extents:
         marked = [(index, end) for index, one in slices.items() for end in one.ends if end.of in one.classes]
         for index, end in marked:
             holding = [other for other, one in slices.items() if end.of in one.classes]
-            if end.side is Side.BELOW and index == min(holding):
-                first[end.of] = index
-            if end.side is Side.ABOVE and index == max(holding):
-                last[end.of] = index
+            if index == outermost(holding)[end.side]:
+                (first if end.side is Side.BELOW else last)[end.of] = index
         return cls(first, last)
 
     def absent(self, indices: Sequence[int]) -> npt.NDArray[np.bool_]:

@@ -9,6 +9,15 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+def evenly(indices: Sequence[int], most: int) -> Sequence[int]:
+    """Return no more than `most` of the indices, evenly spread.
+
+    >>> evenly(range(10), 4)
+    range(0, 10, 3)
+    """
+    return indices[:: -(-len(indices) // most) or 1]
+
+
 class SliceKey(NamedTuple):
     """One slice of one of several volumes."""
 

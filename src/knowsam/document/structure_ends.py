@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from knowsam.data.annotation import SliceState
-from knowsam.data.ends import End, Side
+from knowsam.data.ends import End, Side, outermost
 
 if TYPE_CHECKING:
     from knowsam.document.annotated_volume import AnnotatedVolume
@@ -39,8 +39,8 @@ def ends_here(document: AnnotatedVolume, index: int, value: int) -> EndsHere:
     areas = document.painted_areas_px(value)
     if index not in areas:
         return EndsHere()
-    outer = {Side.BELOW: (min(areas), 0), Side.ABOVE: (max(areas), document.slice_count - 1)}
-    possible = frozenset(side for side, (outermost, edge) in outer.items() if index == outermost != edge)
+    edges = outermost(range(document.slice_count))
+    possible = frozenset(side for side, outer in outermost(areas).items() if index == outer != edges[side])
     marked = frozenset(side for side in possible if End(value, side) in document.ends_at(index))
     is_whole = document.state(index) is SliceState.COMPLETE
     is_small = is_whole and len(areas) > 1 and areas[index] <= _TAPERED * max(areas.values())

@@ -110,7 +110,10 @@ class LabelPropagation:
         sources = self.sources(indices, own=own)
         lower = self._propagated(indices, sources)
         upper = self._propagated(indices, [(after, before) for before, after in sources])
-        lower, upper = (self._without_absent(side, indices) for side in (lower, upper))
+        absent = None if self._extents is None else self._extents.absent(indices)
+        if absent is not None and absent.any():
+            ended = torch.from_numpy(absent).to(lower.device, non_blocking=lower.is_cuda)[:, :, None, None]
+            lower, upper = (self._without(ended, side) for side in (lower, upper))
         positions = [
             (index - before) / (after - before) if before != after else 0.0
             for index, (before, after) in zip(indices, sources, strict=True)
@@ -152,12 +155,8 @@ class LabelPropagation:
             return set() if before is after is None else set(every)
         return set(np.flatnonzero((before != after).any(axis=1)).tolist())
 
-    def _without_absent(self, distances: Tensor, indices: Sequence[int]) -> Tensor:
-        """Turn classes that are not in a slice into background, in signed distances (B, C, H, W)."""
-        absent = None if self._extents is None else self._extents.absent(indices)
-        if absent is None or not absent.any():
-            return distances
-        ended = torch.from_numpy(absent).to(distances.device, non_blocking=distances.is_cuda)[:, :, None, None]
+    def _without(self, ended: Tensor, distances: Tensor) -> Tensor:
+        """Turn classes that are not in a slice (B, C, 1, 1) into background, in signed distances (B, C, H, W)."""
         background = distances.masked_fill(~ended, -self._cap_px).amax(dim=1, keepdim=True).maximum(distances[:, :1])
         return torch.cat([background, distances[:, 1:].masked_fill(ended[:, 1:], -self._cap_px)], dim=1)
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from knowsam.data.annotation import SliceState
+from knowsam.data.sampling import evenly
 from knowsam.inference.metrics import dice_score
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ LARGEST_ERROR = 0.12
 
 _MOST_SLICES = 32
 _BATCH_SLICES = 8
-"""Slices that are judged and slices between them that are looked at, evenly, and at a time."""
+"""Slices that are judged, and slices between them that are looked at after each correction, and how many at a time."""
 
 
 @dataclass(frozen=True)
@@ -84,13 +85,13 @@ def estimated_dice(predictor: Predictor, propagate: Propagate, annotation: Annot
     -------
     None with fewer than three slices to judge by, or none between them.
     """
-    judged, outlined = _some_of(judged_slices(annotation)), _outlined(annotation)
+    judged, outlined = evenly(judged_slices(annotation), _MOST_SLICES), _outlined(annotation)
     between = [index for index in annotation.unlabelled if outlined and outlined[0] < index < outlined[-1]]
     if len(judged) < FEWEST_SLICES or not between:
         return None
     found = np.stack([prediction.labels for prediction in predictor.slices(judged)])
     painted = np.stack([annotation.slices[index].labels for index in judged])
-    expected = _expected_errors(propagate, _some_of(between), len(annotation.classes))
+    expected = _expected_errors(propagate, evenly(between, _MOST_SLICES), len(annotation.classes))
     by_class: list[float | None] = []
     for number, expected_error in enumerate(expected, start=1):
         is_painted = (painted == number).any()
@@ -98,11 +99,6 @@ def estimated_dice(predictor: Predictor, propagate: Propagate, annotation: Annot
         error = JUDGED_SHARE * judged_error + EXPECTED_SHARE * expected_error
         by_class.append(1 - error if is_painted and error <= LARGEST_ERROR else None)
     return DiceEstimate(tuple(by_class), len(judged))
-
-
-def _some_of(indices: Sequence[int]) -> Sequence[int]:
-    """Choose as many as can be looked at after each correction, evenly."""
-    return indices[:: -(-len(indices) // _MOST_SLICES) or 1]
 
 
 def _expected_errors(propagate: Propagate, indices: Sequence[int], classes: int) -> list[float]:

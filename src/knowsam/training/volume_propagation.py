@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from knowsam.data.annotation import SliceState
 from knowsam.data.ends import Extents
+from knowsam.data.sampling import evenly
 from knowsam.inference.planes import network_outline
 from knowsam.inference.refinement import RefinedPropagation, Refiner
 from knowsam.propagation.displacement_chains import DisplacementChains
@@ -150,7 +151,7 @@ class VolumePropagation:
         """Return unannotated slices that training sees an annotation right beside, between the ends, `most` of them."""
         beside = sorted({other for index in self._from_training.annotated for other in (index - 1, index + 1)})
         known = [index for index in beside if index not in self._outlines and self.lies_between(index)]
-        return known[:: -(-len(known) // most)] if known else []
+        return list(evenly(known, most))
 
     def lies_between(self, index: int) -> bool:
         """Tell whether slices on both sides are propagated to this one in training."""
