@@ -39,9 +39,10 @@ class Refiner:
     propagator: Propagator
     evidence: EvidenceSource
 
-    def probabilities(self, propagation: LabelPropagation, indices: Sequence[int], *, own: bool) -> Tensor:
-        """Return the probabilities (B, C, H, W) of some slices; for `own` see `LabelPropagation.at`."""
-        propagated = propagation.at(indices, own=own)
+    def probabilities(
+        self, propagation: LabelPropagation, propagated: PropagatedLabels, indices: Sequence[int], *, own: bool
+    ) -> Tensor:
+        """Return the probabilities (B, C, H, W) of the slices that labels were propagated to; for `own` see there."""
         evidence = self.evidence.of(indices, propagated, propagation, own=own)
         return refined(self.propagator, propagated, evidence).probabilities
 
@@ -67,15 +68,16 @@ class RefinedPropagation:
     def at(self, indices: Sequence[int]) -> PropagatedLabels:
         """Return the labels propagated to some slices."""
         propagated = self._propagation.at(indices, own=self._own)
-        return (
-            propagated if self._refiner is None else propagated._replace(refined=self._refined(self._refiner, indices))
-        )
+        if self._refiner is None:
+            return propagated
+        return propagated._replace(refined=self._refined(self._refiner, propagated, indices))
 
     @torch.no_grad()
-    def _refined(self, refiner: Refiner, indices: Sequence[int]) -> Tensor:
+    def _refined(self, refiner: Refiner, propagated: PropagatedLabels, indices: Sequence[int]) -> Tensor:
         missing = sorted(set(indices) - self._cached.keys())
         if missing:
-            found = refiner.probabilities(self._propagation, missing, own=self._own)
+            new = propagated.rows([indices.index(index) for index in missing])
+            found = refiner.probabilities(self._propagation, new, missing, own=self._own)
             self._cached.update((index, own.half()) for index, own in zip(missing, found, strict=True))
         for index in indices:
             self._cached.move_to_end(index)

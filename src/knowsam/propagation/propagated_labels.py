@@ -74,6 +74,11 @@ class PropagatedLabels(NamedTuple):
         expected = disagreement.view(-1, 1, 1, 1) * math.sqrt(2) * near * far / (near**2 + far**2).sqrt()
         return torch.where(self.is_one_sided, torch.ones_like(expected), expected)
 
+    def rows(self, rows: list[int]) -> PropagatedLabels:
+        """Return some of the slices, as they were propagated."""
+        lower, upper, position, nearest_slices = (maps[rows] for maps in self[:4])
+        return PropagatedLabels(lower, upper, position, nearest_slices, self.softness_px)
+
     def mixed_with(self, own: Tensor, mixing_rate: Tensor) -> PropagatedLabels:
         """Return what would be propagated to the slices if they lay nearer to the annotated ones.
 
