@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,19 +15,19 @@ from knowsam.document.annotation_document import AnnotationDocument
 from knowsam.errors import InputError, KnowSAMError
 from knowsam.training.events import ClassesChanged, SliceAnnotated, Watch
 from napari_knowsam import accepting, status_messages
-from napari_knowsam._writer import export_mask
 from napari_knowsam.autosave import Autosave
 from napari_knowsam.brush import Brush
 from napari_knowsam.contrast import Contrast
 from napari_knowsam.document_display import DocumentDisplay
 from napari_knowsam.end_marks import EndMarks
+from napari_knowsam.exporting import export
 from napari_knowsam.keys import Keys
 from napari_knowsam.layer_choice import LayerChoice
 from napari_knowsam.layer_sync import LayerSync
 from napari_knowsam.orientation_letters import OrientationLetters
 from napari_knowsam.paint_layer import REDO_KEY, UNDO_KEY
-from napari_knowsam.panels.terms_dialog import ask_terms
 from napari_knowsam.restoring import restore
+from napari_knowsam.training_case import training_case
 from napari_knowsam.training_controller import TrainingController, TrainingSettings
 from napari_knowsam.training_display import TrainingDisplay
 
@@ -242,20 +241,12 @@ class Presenter(QObject):
         sync = self.layers.sync
         if sync is None:
             raise InputError("There is no image to train on. Open an image file or a DICOM folder first.")
-        if sync.plane_question is not None:
-            raise InputError(sync.plane_question)
-        document = sync.document
-        document.open_index = None
-        annotation = document.annotation()
-        missing = status_messages.missing_sentence(annotation)
-        if missing is not None:
-            raise InputError(missing)
-        train = self._train
+        case, train = training_case(sync), self._train
         settings = TrainingSettings(
             train.budget(), train.config(), train.teacher(), train.device(), continued=train.continues()
         )
         self._training_display.begin(settings.config)
-        self.controller.train(Case(document.volume, annotation), settings, document)
+        self.controller.train(case, settings, sync.document)
         self._watch()
 
     def _on_live_toggled(self, live: bool) -> None:
@@ -274,16 +265,11 @@ class Presenter(QObject):
         document = self.layers.document
         if document is None:
             return
-        source = document.volume
-        mask = replace(source, array=document.mask(), classes=document.classes)
         try:
-            saved = export_mask(path, mask, source, partial(ask_terms, self._result))
+            sentence = export(document, path, self._outdated, self._result)
         except KnowSAMError as error:
-            self._result.set_message(str(error))
-            return
-        if saved:
-            empty_slices = document.unpredicted if document.predictions.indices else 0
-            sentence = status_messages.saved_sentence(path.name, source.name, empty_slices, self._outdated)
+            sentence = str(error)
+        if sentence is not None:
             self._result.set_message(sentence)
 
     def _connect_layers(self) -> None:
@@ -305,12 +291,11 @@ class Presenter(QObject):
         work, is_trained = self.controller.work, self.controller.is_running
         if work is not None and self.layers.sync_of(work) is None:
             self.controller.close()
-            if not is_trained:
-                return
-            self._training_display.say(
-                f"{work.volume.name}: The image was removed, so its training was ended, and what was learnt is gone. "
-                "What you painted was kept: open the image again to get it back."
-            )
+            if is_trained:
+                self._training_display.say(
+                    f"{work.volume.name}: The image was removed, so its training was ended, and what was learnt is "
+                    "gone. What you painted was kept: open the image again to get it back."
+                )
 
     def _on_document_changed(self) -> None:
         sync = self.layers.sync
@@ -393,7 +378,7 @@ class Presenter(QObject):
     def _on_predicted(self, ready: PredictionReady) -> None:
         document = self.controller.work
         # A prediction made before a class went away counts its classes otherwise; a new one is on its way.
-        if document is None or _values(ready.classes) != _values(document.classes):
+        if document is None or tuple(one.value for one in ready.classes) != document.class_list.values:
             return
         sync = self.layers.sync_of(document)
         if sync is not None:
@@ -413,7 +398,3 @@ class Presenter(QObject):
         """Say where a person paints that propagation has failed; of a training, the Train panel is enough."""
         if not self.controller.is_running:
             self._annotate.set_message(sentence)
-
-
-def _values(classes: tuple[LabelClass, ...]) -> list[int]:
-    return [label_class.value for label_class in classes]
