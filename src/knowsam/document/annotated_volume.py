@@ -13,7 +13,7 @@ from knowsam.data.annotation import Annotation, LabelClass, LabelSlice, SliceSta
 from knowsam.data.ends import End
 from knowsam.document.class_list import ClassList
 from knowsam.document.predictions import Predictions
-from knowsam.document.slice_annotation import NOT_PAINTED, SliceAnnotation, Values, without_brush
+from knowsam.document.slice_annotation import NOT_PAINTED, SliceAnnotation, Values
 from knowsam.document.slice_facts import SliceFacts
 from knowsam.document.snapshot import Snapshot
 
@@ -116,11 +116,8 @@ class AnnotatedVolume:
 
     def shown(self, index: int) -> Values:
         """Return (H, W), what the prediction layer must hold, which is what is exported."""
-        predicted = self.predictions.values[self.at(index)].astype(self.class_list.dtype)
-        if index not in self._slices:
-            return predicted
-        judged = self._judged(index)
-        shown = np.where(judged == NOT_PAINTED, predicted, without_brush(judged, self.brush_value))
+        # A slice that is painted afresh shows no prediction that arrives meanwhile, since it would go again.
+        shown = self._slice(index).shown(self.predictions.values[self.at(index)], self.brush_value)
         return shown.astype(self.class_list.dtype)
 
     def label_slice(self, index: int) -> LabelSlice:
@@ -213,10 +210,6 @@ class AnnotatedVolume:
         else:
             self._slices[index] = one
 
-    def _judged(self, index: int) -> Values:
-        # A slice that is painted afresh shows no prediction that arrives meanwhile, since it would go again.
-        return self._slice(index).judged(self.plane_shape, self.brush_value)
-
     def _facts_of(self, index: int) -> SliceFacts:
         if index not in self._slices and index not in self.predictions:
             return SliceFacts()
@@ -226,4 +219,4 @@ class AnnotatedVolume:
         return self._facts[index]
 
     def _shows_prediction(self, index: int) -> bool:
-        return index in self.predictions and bool((self._judged(index) == NOT_PAINTED).any())
+        return index in self.predictions and self._slice(index).leaves_open

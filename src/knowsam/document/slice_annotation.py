@@ -53,6 +53,20 @@ class SliceAnnotation:
         return self.painted is None and self.mark is None and self.correction is None
 
     @property
+    def size_bytes(self) -> int:
+        """Of its arrays."""
+        return sum(values.nbytes for values in (self.painted, self.correction) if values is not None)
+
+    @property
+    def leaves_open(self) -> bool:
+        """Whether there are pixels about which nobody has said anything."""
+        if self.correction is not None:
+            return False
+        if self.painted is None:
+            return self.mark is not SliceState.BACKGROUND_ONLY
+        return self.mark is SliceState.PARTIAL and not self.painted.all()
+
+    @property
     def is_judged(self) -> bool:
         """Whether anything was judged, be it that there is nothing but background."""
         return not (self.painted is None and self.correction is None) or self.mark is SliceState.BACKGROUND_ONLY
@@ -74,6 +88,23 @@ class SliceAnnotation:
         if self.mark is SliceState.PARTIAL or (self.mark is None and is_open):
             return self.painted
         return _replaced(self.painted, NOT_PAINTED, brush_value)
+
+    def shown(self, predicted: Values, brush_value: int) -> Values:
+        """Return (H, W) as it is judged, and as it is predicted where nobody has said anything.
+
+        Parameters
+        ----------
+        predicted : (H, W), class values.
+        brush_value : painted where background is known.
+        """
+        if self.correction is not None:
+            return self.correction
+        if self.painted is None:
+            is_background = self.mark is SliceState.BACKGROUND_ONLY
+            return np.full_like(predicted, BACKGROUND_CLASS.value) if is_background else predicted
+        judged = without_brush(self.painted, brush_value)
+        # Where nothing is painted in a slice that is complete, there is background.
+        return np.where(self.painted == NOT_PAINTED, predicted, judged) if self.leaves_open else judged
 
     def astype(self, dtype: np.dtype[np.integer]) -> SliceAnnotation:
         """Return the annotation with its arrays of another type."""
@@ -152,6 +183,11 @@ def without_brush(values: Values, brush_value: int) -> Values:
 
 
 def _replaced(values: Values, old: int, new: int) -> Values:
-    replaced = values.copy()
-    replaced[values == old] = new
+    """Return the values themselves if there is nothing to replace."""
+    is_old = values == old
+    if not is_old.any():
+        return values
+    # The sum wraps round like the difference; it takes a sixth of the time of an assignment to most of the pixels.
+    difference = np.array(new - old).astype(values.dtype)
+    replaced: Values = values + is_old * difference
     return replaced
