@@ -77,17 +77,21 @@ def add_task_options(parser: argparse.ArgumentParser) -> None:
 
 def tasks(options: argparse.Namespace) -> Iterator[tuple[str, Task]]:
     """Yield each task with its name."""
+    for truth in truths(options):
+        for name, own in [(truth.name, truth)] if options.whole else structures(truth):
+            held = range(int(own.held[0]), int(own.held[-1]) + 1)
+            if len(held) >= _SHORTEST_SLICES:
+                count = options.k if len(held) >= _FEW_SLICES else min(options.k, _FEW_ANNOTATED)
+                yield name, own.annotated_in(places(held, count, inner=options.inner))
+
+
+def truths(options: argparse.Namespace) -> Iterator[Truth]:
+    """Yield each volume that was asked for."""
     for folder in options.data:
         data = find_data_set(folder)
         for number, volume in enumerate(data.volumes, start=1):
-            if options.volumes != "all" and number % 2 != (options.volumes == "odd"):
-                continue
-            truth = data.truth(volume)
-            for name, own in [(volume, truth)] if options.whole else structures(truth):
-                held = range(int(own.held[0]), int(own.held[-1]) + 1)
-                if len(held) >= _SHORTEST_SLICES:
-                    count = options.k if len(held) >= _FEW_SLICES else min(options.k, _FEW_ANNOTATED)
-                    yield name, own.annotated_in(places(held, count, inner=options.inner))
+            if options.volumes == "all" or number % 2 == (options.volumes == "odd"):
+                yield data.truth(volume)
 
 
 def structures(truth: Truth) -> Iterator[tuple[str, Truth]]:

@@ -157,6 +157,10 @@ class AnnotatedVolume:
         one = self._slice(index)
         return one.correction is not None or (one.is_empty and bool(self.predictions.values[self.at(index)].any()))
 
+    def shows(self, index: int) -> bool:
+        """Return whether a slice was predicted or judged, so that what is shown of it means anything."""
+        return index in self.predictions or self._slice(index).is_judged
+
     def states(self) -> list[SliceState]:
         """Return the state of every slice."""
         return [self.state(index) for index in range(self.slice_count)]

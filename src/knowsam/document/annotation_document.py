@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from knowsam.data.annotation import LabelArray, LabelClass, SliceState, label_values
+from knowsam.data.annotation import BACKGROUND_CLASS, LabelArray, LabelClass, SliceState, label_values
 from knowsam.data.ends import End, Side
 from knowsam.data.slice_number import slice_number
 from knowsam.document.annotated_volume import AnnotatedVolume
@@ -20,6 +20,7 @@ from knowsam.errors import InputError
 
 if TYPE_CHECKING:
     from knowsam.data.volume import Volume
+    from knowsam.document.edit import Edit
     from knowsam.document.predictions import PercentArray
     from knowsam.document.snapshot import Snapshot
 
@@ -146,6 +147,26 @@ class AnnotationDocument(AnnotatedVolume):
             self._put(index, self._slice(index).accepted(self.shown(index), from_prediction))
         return changed
 
+    def edit(self, edit: Edit, name: str, protected: Collection[int] = ()) -> tuple[int, ...]:
+        """Let a structure be what an edit says, and return the indices of the slices that changed.
+
+        Where a prediction is shown, that is a correction of it; elsewhere it counts as painted.
+
+        Parameters
+        ----------
+        name : of the edit, for people: "smoothing of".
+        protected : values of classes that keep their pixels.
+        """
+        planes = {index: self._edited(index, edit.value, mask, protected) for index, mask in edit.masks.items()}
+        changed = {index: plane for index, plane in planes.items() if (plane != self.shown(index)).any()}
+        self._remember(name, changed)
+        for index, plane in changed.items():
+            if self.is_correctable(index):
+                self._correct(index, plane)
+            else:
+                self._paint_over(index, plane)
+        return tuple(changed)
+
     def undo(self) -> tuple[int, ...]:
         """Take back the last action, and return the indices of the slices it had changed."""
         return self._go(self.history.undo(self._here))
@@ -215,6 +236,18 @@ class AnnotationDocument(AnnotatedVolume):
             self._put(index, replace(self._slice(index), correction=values, from_prediction=from_prediction))
         elif self._shows_prediction(index):
             self._put(index, replace(self._slice(index), from_prediction=False))
+
+    def _edited(self, index: int, value: int, mask: npt.NDArray[np.bool_], protected: Collection[int]) -> Values:
+        """Return (H, W), what is to be shown of a slice in which a structure has another mask."""
+        shown = self.shown(index)
+        without = np.where(shown == value, BACKGROUND_CLASS.value, shown)
+        return np.where(mask & ~np.isin(without, tuple(protected)), value, without).astype(shown.dtype)
+
+    def _paint_over(self, index: int, shown: Values) -> None:
+        """Paint the pixels of a slice that are to be shown otherwise, background too where it would go unsaid."""
+        painted = np.where(shown == BACKGROUND_CLASS.value, self.brush_value, shown)
+        painted = np.where(shown != self.shown(index), painted, self.painted(index)).astype(self.class_list.dtype)
+        self._put(index, self._slice(index).with_painting(painted, self.brush_value))
 
     def _here(self, step: Step) -> Step:
         presence = None if step.presence is None else self.class_list.presence_now(step.presence)

@@ -1,0 +1,120 @@
+"""A structure of an annotation document edited as a whole, in one slice or in all of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from knowsam.data.slice_number import slice_number
+from knowsam.errors import InputError
+
+if TYPE_CHECKING:
+    from knowsam.document.annotated_volume import AnnotatedVolume
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """A structure as it is shown, apart from its document, so that it can be edited in another thread.
+
+    Parameters
+    ----------
+    value : of its class.
+    first : index of the first slice.
+    mask : (H, W) of one slice, or (S, H, W) of several that follow each other.
+    image : grey values, of the same shape.
+    spacing_mm : of each axis of the mask.
+    is_editable : (S,), False for slices that show nothing yet, neither paint nor prediction.
+    """
+
+    value: int
+    first: int
+    mask: Mask
+    image: npt.NDArray[np.number[Any]]
+    spacing_mm: tuple[float, ...]
+    is_editable: tuple[bool, ...]
+
+    def edited(self, tool: Callable[[Structure], Mask]) -> Edit:
+        """Return what a tool makes of it, in the slices that it changes."""
+        before, after = (mask.reshape(-1, *mask.shape[-2:]) for mask in (self.mask, tool(self)))
+        changed = (i for i, is_editable in enumerate(self.is_editable) if is_editable and (after[i] != before[i]).any())
+        return Edit(self.value, {self.first + i: after[i] for i in changed})
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """What a structure is to be.
+
+    Parameters
+    ----------
+    value : of its class.
+    masks : (H, W) of the structure, by the index of the slice.
+    """
+
+    value: int
+    masks: Mapping[int, Mask]
+
+
+def structure_in_slice(document: AnnotatedVolume, value: int, index: int) -> Structure:
+    """Return a structure as it is shown in a slice.
+
+    Raises
+    ------
+    InputError
+        If it is not there.
+    """
+    mask = document.shown(index) == value
+    if not mask.any():
+        raise InputError(
+            f"“{_name(document, value)}” is not in slice {slice_number(index)}. Go to a slice that shows it, or choose "
+            "another class."
+        )
+    spacing_mm = _spacing_mm(document)[1:]
+    return Structure(value, index, mask, document.volume.array[document.at(index)], spacing_mm, (True,))
+
+
+def structure_in_volume(document: AnnotatedVolume, value: int, reach_mm: float = 0.0) -> Structure:
+    """Return a structure as it is shown in all slices, with those that a tool can reach beside them.
+
+    Raises
+    ------
+    InputError
+        If it is nowhere, or slices in the midst of it show nothing yet.
+    """
+    held = [index for index, area in document.shown_areas_px(value).items() if area]
+    if not held:
+        raise InputError(f"“{_name(document, value)}” is in no slice. Paint it first, or choose another class.")
+    _require_shown(document, value, range(min(held), max(held) + 1))
+    spacing_mm = _spacing_mm(document)
+    reach = math.ceil(reach_mm / spacing_mm[0])
+    indices = range(max(min(held) - reach, 0), min(max(held) + reach + 1, document.slice_count))
+    mask = np.stack([document.shown(index) == value for index in indices])
+    image = np.moveaxis(document.volume.array, document.axis, 0)[indices.start : indices.stop]
+    is_editable = tuple(map(document.shows, indices))
+    return Structure(value, indices.start, mask, image, spacing_mm, is_editable)
+
+
+def _require_shown(document: AnnotatedVolume, value: int, indices: range) -> None:
+    missing = [index for index in indices if not document.shows(index)]
+    if missing:
+        raise InputError(
+            f"{len(missing)} of the slices between the first and the last one of “{_name(document, value)}” show "
+            f"nothing yet, the first of them slice {slice_number(missing[0])}. Complete a second slice, or train, so "
+            "that they are predicted; or edit single slices."
+        )
+
+
+def _spacing_mm(document: AnnotatedVolume) -> tuple[float, float, float]:
+    through = document.volume.spacing_mm[document.axis]
+    first, second = (mm for axis, mm in enumerate(document.volume.spacing_mm) if axis != document.axis)
+    return (through, first, second)
+
+
+def _name(document: AnnotatedVolume, value: int) -> str:
+    return next(one.name for one in document.classes if one.value == value)
