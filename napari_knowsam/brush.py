@@ -1,4 +1,4 @@
-"""The brush of one viewer: the layer it paints on, and its size in mm."""
+"""The brush of one viewer: the layer it paints on, its size in mm, and whether it stops at edges."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from qtpy.QtCore import QObject, Signal
+
+from napari_knowsam.intensity_brush import IntensityBrush
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
@@ -21,9 +23,9 @@ _PAINTING_MODES = ("paint", "fill", "polygon")
 
 
 class Brush(QObject):
-    """Has one size for all layers of the chosen image, whichever is painted on.
+    """Is the same for all layers of the chosen image, whichever is painted on.
 
-    napari counts it in pixels, layer by layer.
+    napari counts its size in pixels, layer by layer.
     """
 
     size_changed = Signal(float, float)
@@ -35,6 +37,8 @@ class Brush(QObject):
         self._image: Image | None = None
         self._followed: Labels | None = None
         self._diameter_mm = 0.0
+        self._stops_at_edges = False
+        self._by_intensity: IntensityBrush | None = None
         layers.signals.document_changed.connect(self._on_document_changed)
         self._events = (viewer.layers.selection.events.active, viewer.dims.events.order)
         for event in self._events:
@@ -61,6 +65,11 @@ class Brush(QObject):
             if diameter_px != self._followed.brush_size:
                 self._followed.brush_size = diameter_px
         self.size_changed.emit(diameter_mm, self._pixel_mm)
+
+    def set_stops_at_edges(self, stops: bool) -> None:
+        """Paint only what looks like the grey values under the middle of the brush, or all that is under it."""
+        self._stops_at_edges = stops
+        self._follow()
 
     def close(self) -> None:
         """Let go of the viewer."""
@@ -111,8 +120,14 @@ class Brush(QObject):
         self.set_size(self._diameter_mm)
         if self._followed is not None:
             self._followed.events.brush_size.connect(self._on_brush_size)
+            sync = self._layers.sync
+            if self._stops_at_edges and sync is not None:
+                self._by_intensity = IntensityBrush(self._followed, sync.document.volume, sync.view)
 
     def _unfollow(self) -> None:
+        if self._by_intensity is not None:
+            self._by_intensity.close()
+            self._by_intensity = None
         if self._followed is not None:
             self._followed.events.brush_size.disconnect(self._on_brush_size)
             self._followed = None

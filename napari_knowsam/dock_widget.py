@@ -1,4 +1,4 @@
-"""The dock widget: three panels in a column, what stays in sight below them, and a presenter behind them."""
+"""The dock widget: panels in a column, what stays in sight below them, and a presenter behind them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from qtpy.QtWidgets import QApplication, QFrame, QLabel, QScrollArea, QVBoxLayou
 from knowsam.training.events import Stage
 from napari_knowsam._commands import open_dicom, open_image
 from napari_knowsam.panels.annotate_panel import AnnotatePanel
+from napari_knowsam.panels.edit_panel import EditPanel
 from napari_knowsam.panels.result_panel import ResultPanel
 from napari_knowsam.panels.section import Section
 from napari_knowsam.panels.train_panel import TrainPanel
 from napari_knowsam.presenter import Presenter
+from napari_knowsam.structure_edit import StructureEdit
 from napari_knowsam.torch_loading import load_torch
 
 if TYPE_CHECKING:
@@ -52,11 +54,15 @@ class KnowSAMWidget(QWidget):
         self.annotate, self.train, self.result = AnnotatePanel(), TrainPanel(), ResultPanel()
         self._settings = Section("Training settings", self.train, expanded=True)
         annotate = Section("Annotate", self.annotate, expanded=True)
+        self.edit = EditPanel()
+        edit = Section("Edit", self.edit)
         result = Section("Result", self.result, expanded=True)
-        column.addWidget(_scrolled(annotate, self._settings, result), 1)
+        column.addWidget(_scrolled(annotate, edit, self._settings, result), 1)
         column.addWidget(_pinned(self.train.pinned, self.result.pinned))
         presenter = self.presenter = Presenter(self._viewer, self.annotate, self.train, self.result)
         presenter.controller.stage_changed.connect(self._on_stage_changed)
+        self._structure_edit = StructureEdit(self._viewer, presenter.layers, self.edit, self)
+        edit.toggled.connect(self._structure_edit.set_active)
         self.annotate.image_file_requested.connect(partial(open_image, self._viewer))
         self.annotate.dicom_requested.connect(partial(open_dicom, self._viewer))
         # Not a method of this widget, which is no more when it is called.
@@ -77,6 +83,7 @@ class KnowSAMWidget(QWidget):
     def close_presenter(self) -> None:
         """End the training and let go of the viewer."""
         if self.presenter is not None:
+            self._structure_edit.close()
             self.presenter.close()
             self.presenter = None
 

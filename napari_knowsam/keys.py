@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from napari.layers import Layer
     from napari.viewer import Viewer
 
 
@@ -14,10 +15,11 @@ class Keys:
 
     Parameters
     ----------
+    viewer : or a layer, of which the keys come before those of the viewer while it is selected.
     actions : what each key does, by its name for napari, for example ``Shift-N``, or its code.
     """
 
-    def __init__(self, viewer: Viewer, actions: Mapping[str | int, Callable[[], object]]) -> None:
+    def __init__(self, viewer: Viewer | Layer, actions: Mapping[str | int, Callable[[], object]]) -> None:
         self._viewer = viewer
         self._keys = tuple(actions)
         for key, action in actions.items():

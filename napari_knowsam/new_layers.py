@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.layers import Image, Labels
+from napari.utils import DirectLabelColormap
 
 from napari_knowsam.volume_layers import empty_labels_layer_data, layer_kwargs
 
@@ -15,11 +17,19 @@ if TYPE_CHECKING:
 
     from knowsam.data.volume import Volume
     from knowsam.document.annotation_document import AnnotationDocument
+    from knowsam.document.edit import Edit
 
 ROLE_KEY = "knowsam_role"
 """Under this key of its metadata, a layer that shows a result says which."""
 
+PREVIEW = "preview"
+"""The role of a layer that is there until what it shows is taken over or dropped, and that nobody chooses."""
+
+_PIXELS_PER_OUTLINE_PX = 256
+"""An outline is one pixel wide in slices of this size, two in those of a CT: as wide on the screen."""
+
 _UNCERTAINTY_OPACITY = 0.5
+_PREVIEW_COLOR = "yellow"
 
 
 @dataclass
@@ -60,6 +70,22 @@ def uncertainty_layer(image: Image, document: AnnotationDocument) -> Image:
         opacity=_UNCERTAINTY_OPACITY,
         contrast_limits=(0, 100),
     )
+
+
+def preview_layer(image: Image, document: AnnotationDocument, edit: Edit) -> Labels:
+    """Return a layer that outlines what a structure would become, in the slices that would change."""
+    values = np.zeros(document.volume.shape, np.uint8)
+    for index, mask in edit.masks.items():
+        values[document.at(index)] = mask
+    layer = Labels(values, **_kwargs(image, document.volume, PREVIEW), opacity=1.0)
+    layer.colormap = DirectLabelColormap(color_dict={1: _PREVIEW_COLOR, None: "transparent"})
+    layer.contour = outline_px(document)
+    return layer
+
+
+def outline_px(document: AnnotationDocument) -> int:
+    """Return how thick outlines are to be drawn, so that they are seen in a large slice too."""
+    return max(round(max(document.plane_shape) / _PIXELS_PER_OUTLINE_PX), 1)
 
 
 def insert_quietly(viewer: Viewer, layer: Layer, position: int) -> None:

@@ -9,7 +9,7 @@ from napari.layers import Labels
 
 from knowsam.errors import InputError
 from napari_knowsam.layer_sync import LayerSync
-from napari_knowsam.new_layers import ROLE_KEY, empty_labels, insert_quietly
+from napari_knowsam.new_layers import PREVIEW, ROLE_KEY, empty_labels, insert_quietly
 from napari_knowsam.volume_layers import require_layers_match, volume_of
 
 if TYPE_CHECKING:
@@ -112,4 +112,5 @@ class OpenImages:
     def names(self, kind: type[Layer]) -> list[str]:
         """Return the names of all layers a person can choose; not those that show results of this window."""
         results = {one.layer for sync in self._syncs for one in sync.layers.results}
-        return [layer.name for layer in self._viewer.layers if isinstance(layer, kind) and layer not in results]
+        layers = [layer for layer in self._viewer.layers if isinstance(layer, kind) and layer not in results]
+        return [layer.name for layer in layers if layer.metadata.get(ROLE_KEY) != PREVIEW]

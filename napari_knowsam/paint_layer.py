@@ -13,6 +13,7 @@ from napari.utils.key_bindings import coerce_keybinding
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_knowsam.class_looks import show_classes
+from napari_knowsam.new_layers import outline_px
 from napari_knowsam.redraw import Redraw
 from napari_knowsam.volume_layers import BACKGROUND_BRUSH_KEY, CLASSES_KEY
 
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from napari_knowsam.slice_view import SliceView
 
 DEBOUNCE_MS = 250
-
-_PIXELS_PER_OUTLINE_PX = 256
-"""An outline is one pixel wide in slices of this size, two in those of a CT: as wide on the screen."""
 
 UNDO_KEY = KeyMod.CtrlCmd | KeyCode.KeyZ
 REDO_KEY = KeyMod.CtrlCmd | KeyMod.Shift | KeyCode.KeyZ
@@ -169,9 +167,8 @@ class PaintLayer(QObject):
             self._is_outlined = is_outlined
             # Rendered in 3D, shapes are filled anyway, and each time napari would warn of it.
             warnings.filterwarnings("ignore", "Contours are not displayed during 3D", UserWarning)
-            width_px = max(round(max(self._document.plane_shape) / _PIXELS_PER_OUTLINE_PX), 1)
             with self._own_changes():
-                self.layer.contour = width_px if is_outlined else 0
+                self.layer.contour = outline_px(self._document) if is_outlined else 0
 
     def end_stroke(self) -> None:
         """Note that another slice came on the screen."""

@@ -1,9 +1,9 @@
-"""How large the brush is, in mm."""
+"""How large the brush is, in mm, and whether it stops at edges."""
 
 from __future__ import annotations
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QSlider, QWidget
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QSlider, QWidget
 
 from napari_knowsam.panels.wheel_guard import WheelGuard
 
@@ -11,9 +11,10 @@ _MOST_PX = 60
 
 
 class BrushSize(QWidget):
-    """A slider of whole pixels with the diameter in mm beside it."""
+    """A slider of whole pixels with the diameter in mm beside it, and the choice between all pixels and like ones."""
 
     size_chosen = Signal(float)
+    edges_toggled = Signal(bool)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -31,6 +32,13 @@ class BrushSize(QWidget):
         row.addWidget(QLabel("Brush"))
         row.addWidget(self._slider, 1)
         row.addWidget(self._mm)
+        self._edges = QCheckBox("Edges")
+        self._edges.setToolTip(
+            "Stop at edges: paint only what looks like the grey values under the middle of the brush."
+        )
+        self._edges.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        row.addWidget(self._edges)
+        self._edges.toggled.connect(self.edges_toggled)
         self._slider.valueChanged.connect(self._on_value_changed)
 
     def set_size(self, diameter_mm: float, pixel_mm: float) -> None:

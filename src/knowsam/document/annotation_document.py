@@ -147,17 +147,16 @@ class AnnotationDocument(AnnotatedVolume):
             self._put(index, self._slice(index).accepted(self.shown(index), from_prediction))
         return changed
 
-    def edit(self, edit: Edit, name: str, protected: Collection[int] = ()) -> tuple[int, ...]:
+    def edit(self, edit: Edit, name: str) -> tuple[int, ...]:
         """Let a structure be what an edit says, and return the indices of the slices that changed.
 
         Where a prediction is shown, that is a correction of it; elsewhere it counts as painted.
 
         Parameters
         ----------
-        name : of the edit, for people: "smoothing of".
-        protected : values of classes that keep their pixels.
+        name : of the edit, for people: "smoothing of “liver” in".
         """
-        planes = {index: self._edited(index, edit.value, mask, protected) for index, mask in edit.masks.items()}
+        planes = {index: edit.applied(index, self.shown(index)) for index in edit.masks}
         changed = {index: plane for index, plane in planes.items() if (plane != self.shown(index)).any()}
         self._remember(name, changed)
         for index, plane in changed.items():
@@ -236,12 +235,6 @@ class AnnotationDocument(AnnotatedVolume):
             self._put(index, replace(self._slice(index), correction=values, from_prediction=from_prediction))
         elif self._shows_prediction(index):
             self._put(index, replace(self._slice(index), from_prediction=False))
-
-    def _edited(self, index: int, value: int, mask: npt.NDArray[np.bool_], protected: Collection[int]) -> Values:
-        """Return (H, W), what is to be shown of a slice in which a structure has another mask."""
-        shown = self.shown(index)
-        without = np.where(shown == value, BACKGROUND_CLASS.value, shown)
-        return np.where(mask & ~np.isin(without, tuple(protected)), value, without).astype(shown.dtype)
 
     def _paint_over(self, index: int, shown: Values) -> None:
         """Paint the pixels of a slice that are to be shown otherwise, background too where it would go unsaid."""

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from knowsam.data.annotation import BACKGROUND_CLASS
 from knowsam.data.slice_number import slice_number
 from knowsam.errors import InputError
 
 if TYPE_CHECKING:
     from knowsam.document.annotated_volume import AnnotatedVolume
+    from knowsam.document.slice_annotation import Values
 
 Mask = npt.NDArray[np.bool_]
 
@@ -29,6 +31,7 @@ class Structure:
     first : index of the first slice.
     mask : (H, W) of one slice, or (S, H, W) of several that follow each other.
     image : grey values, of the same shape.
+    blocked : where the structure must not grow, of the same shape.
     spacing_mm : of each axis of the mask.
     is_editable : (S,), False for slices that show nothing yet, neither paint nor prediction.
     """
@@ -37,12 +40,14 @@ class Structure:
     first: int
     mask: Mask
     image: npt.NDArray[np.number[Any]]
+    blocked: Mask
     spacing_mm: tuple[float, ...]
     is_editable: tuple[bool, ...]
 
     def edited(self, tool: Callable[[Structure], Mask]) -> Edit:
         """Return what a tool makes of it, in the slices that it changes."""
-        before, after = (mask.reshape(-1, *mask.shape[-2:]) for mask in (self.mask, tool(self)))
+        edited = tool(self) & ~self.blocked
+        before, after = (mask.reshape(-1, *mask.shape[-2:]) for mask in (self.mask, edited))
         changed = (i for i, is_editable in enumerate(self.is_editable) if is_editable and (after[i] != before[i]).any())
         return Edit(self.value, {self.first + i: after[i] for i in changed})
 
@@ -60,27 +65,43 @@ class Edit:
     value: int
     masks: Mapping[int, Mask]
 
+    def applied(self, index: int, shown: Values) -> Values:
+        """Return what is to be shown of a slice (H, W) of which this is shown."""
+        without = np.where(shown == self.value, BACKGROUND_CLASS.value, shown)
+        return np.where(self.masks[index], self.value, without).astype(shown.dtype)
 
-def structure_in_slice(document: AnnotatedVolume, value: int, index: int) -> Structure:
+
+def structure_in_slice(document: AnnotatedVolume, value: int, index: int, protected: Collection[int] = ()) -> Structure:
     """Return a structure as it is shown in a slice.
+
+    Parameters
+    ----------
+    protected : values of classes that keep their pixels.
 
     Raises
     ------
     InputError
         If it is not there.
     """
-    mask = document.shown(index) == value
+    shown = document.shown(index)
+    mask = shown == value
     if not mask.any():
         raise InputError(
             f"“{_name(document, value)}” is not in slice {slice_number(index)}. Go to a slice that shows it, or choose "
             "another class."
         )
-    spacing_mm = _spacing_mm(document)[1:]
-    return Structure(value, index, mask, document.volume.array[document.at(index)], spacing_mm, (True,))
+    image, blocked = document.volume.array[document.at(index)], np.isin(shown, tuple(protected))
+    return Structure(value, index, mask, image, blocked, _spacing_mm(document)[1:], (True,))
 
 
-def structure_in_volume(document: AnnotatedVolume, value: int, reach_mm: float = 0.0) -> Structure:
+def structure_in_volume(
+    document: AnnotatedVolume, value: int, reach_mm: float = 0.0, protected: Collection[int] = ()
+) -> Structure:
     """Return a structure as it is shown in all slices, with those that a tool can reach beside them.
+
+    Parameters
+    ----------
+    protected : values of classes that keep their pixels.
 
     Raises
     ------
@@ -94,10 +115,12 @@ def structure_in_volume(document: AnnotatedVolume, value: int, reach_mm: float =
     spacing_mm = _spacing_mm(document)
     reach = math.ceil(reach_mm / spacing_mm[0])
     indices = range(max(min(held) - reach, 0), min(max(held) + reach + 1, document.slice_count))
-    mask = np.stack([document.shown(index) == value for index in indices])
+    planes = [document.shown(index) for index in indices]
+    mask = np.stack([plane == value for plane in planes])
+    blocked = np.stack([np.isin(plane, tuple(protected)) for plane in planes])
     image = np.moveaxis(document.volume.array, document.axis, 0)[indices.start : indices.stop]
     is_editable = tuple(map(document.shows, indices))
-    return Structure(value, indices.start, mask, image, spacing_mm, is_editable)
+    return Structure(value, indices.start, mask, image, blocked, spacing_mm, is_editable)
 
 
 def _require_shown(document: AnnotatedVolume, value: int, indices: range) -> None:
@@ -105,8 +128,8 @@ def _require_shown(document: AnnotatedVolume, value: int, indices: range) -> Non
     if missing:
         raise InputError(
             f"{len(missing)} of the slices between the first and the last one of “{_name(document, value)}” show "
-            f"nothing yet, the first of them slice {slice_number(missing[0])}. Complete a second slice, or train, so "
-            "that they are predicted; or edit single slices."
+            f"nothing yet, the first of them slice {slice_number(missing[0])}. Wait until they are predicted: that "
+            "begins when two slices are complete. Or edit single slices."
         )
 
 

@@ -29,6 +29,11 @@ class Tool(Enum):
     KEEP_RANGE = "Keep grey range"
 
     @property
+    def action(self) -> str:
+        """What is done, as a noun for people: "growing"."""
+        return _ACTIONS[self]
+
+    @property
     def takes_mm(self) -> bool:
         """Whether it is told by how many millimetres."""
         return self in (Tool.GROW, Tool.SHRINK, Tool.SMOOTH)
@@ -42,6 +47,17 @@ class Tool(Enum):
     def takes_range(self) -> bool:
         """Whether it is told between which grey values."""
         return self is Tool.KEEP_RANGE
+
+
+_ACTIONS = {
+    Tool.GROW: "growing",
+    Tool.SHRINK: "shrinking",
+    Tool.SMOOTH: "smoothing",
+    Tool.FILL_HOLES: "filling of holes",
+    Tool.KEEP_PIECE: "keeping one piece",
+    Tool.REMOVE_PIECE: "removal of a piece",
+    Tool.KEEP_RANGE: "keeping a grey range",
+}
 
 
 @dataclass(frozen=True)

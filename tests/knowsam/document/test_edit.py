@@ -40,8 +40,8 @@ def paint(document: AnnotationDocument, index: int, value: int = LIVER) -> None:
 
 def grow(document: AnnotationDocument, index: int, protected: tuple[int, ...] = ()) -> tuple[int, ...]:
     mm = document.volume.spacing_mm[1]
-    edit = structure_in_slice(document, LIVER, index).edited(ToolUse(Tool.GROW, mm))
-    return document.edit(edit, "growing in", protected)
+    edit = structure_in_slice(document, LIVER, index, protected).edited(ToolUse(Tool.GROW, mm))
+    return document.edit(edit, "growing in")
 
 
 def test_an_edited_prediction_is_a_correction_and_an_edited_painting_is_painted(document: AnnotationDocument) -> None:

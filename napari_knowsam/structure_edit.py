@@ -1,0 +1,209 @@
+"""Editing of a structure as a whole: what the tool of the Edit panel would do is outlined, then taken or not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QObject, QTimer
+
+from knowsam.data.annotation import BACKGROUND_CLASS
+from knowsam.document.annotation_document import AnnotationDocument
+from knowsam.document.edit import Edit, Structure, structure_in_slice, structure_in_volume
+from knowsam.errors import InputError
+from napari_knowsam.keys import Keys
+from napari_knowsam.new_layers import insert_quietly, preview_layer
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+    from napari.viewer import Viewer
+
+    from knowsam.document.edit_tools import ToolUse
+    from napari_knowsam.layer_choice import LayerChoice
+    from napari_knowsam.layer_sync import LayerSync
+    from napari_knowsam.panels.edit_panel import EditPanel
+
+_POLL_MS = 30
+_RANGE_SIGMAS = 2.5
+_CLICK_PX = 3.0
+
+Point = tuple[int, int, int]
+
+
+class StructureEdit(QObject):
+    """Shows what a tool makes of the structure, and takes it into the document or drops it.
+
+    Tools work in a thread, because those on all slices take up to seconds. A stroke, another class or another image
+    drops the preview, which is no longer true then.
+    """
+
+    def __init__(self, viewer: Viewer, layers: LayerChoice, panel: EditPanel, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._viewer, self._layers, self._panel = viewer, layers, panel
+        self._is_active = False
+        self._edit: Edit | None = None
+        self._action = ""
+        self._preview: Labels | None = None
+        self._keys: tuple[Keys, ...] = ()
+        self._pool = ThreadPoolExecutor(1, "KnowSAM editing")
+        self._running: Future[Edit] | None = None
+        self._poll = QTimer(self)
+        self._poll.setInterval(_POLL_MS)
+        self._poll.timeout.connect(self._on_poll)
+        panel.preview_requested.connect(self.preview)
+        panel.apply_requested.connect(self.apply)
+        panel.drop_requested.connect(self.drop)
+        panel.tool_chosen.connect(self._on_tool_chosen)
+        signals = layers.signals
+        signals.document_changed.connect(self._on_document_changed)
+        for signal in (signals.slice_annotated, signals.classes_changed, signals.class_selected):
+            signal.connect(self.drop)
+        viewer.mouse_drag_callbacks.append(self._on_drag)
+
+    def set_active(self, is_active: bool) -> None:
+        """Begin or end editing; meanwhile a click in the image may choose a piece."""
+        self._is_active = is_active
+        self.drop()
+        if is_active:
+            self._on_tool_chosen()
+
+    def preview(self, point: Point | None = None) -> None:
+        """Find out what the tool would do, and outline it as soon as that is known.
+
+        Parameters
+        ----------
+        point : working voxel that was clicked, for tools that need one.
+        """
+        self.drop()
+        sync = self._layers.sync
+        if sync is None:
+            self._panel.set_message("There is no image. Open one first.")
+            return
+        sync.flush()
+        use = self._panel.tool_use(None if point is None else _slice_first(point, sync.document.axis))
+        try:
+            structure = self._structure(sync, use)
+        except InputError as error:
+            self._panel.set_message(str(error))
+            return
+        name = next(one.name for one in sync.document.classes if one.value == structure.value)
+        self._action = f"{use.tool.action} of “{name}” in"
+        self._panel.set_message("Working …")
+        self._running = self._pool.submit(structure.edited, use)
+        self._poll.start()
+
+    def apply(self) -> None:
+        """Take what is outlined over."""
+        edit, sync = self._edit, self._layers.sync
+        self.drop()
+        if edit is not None and sync is not None:
+            sync.change(AnnotationDocument.edit, edit, self._action)
+
+    def drop(self, *_: object) -> None:
+        """Leave everything as it is."""
+        self._poll.stop()
+        self._running, self._edit = None, None
+        preview, self._preview = self._preview, None
+        if preview is not None and preview in self._viewer.layers:
+            self._viewer.layers.remove(preview)
+        for keys in self._keys:
+            keys.close()
+        self._keys = ()
+        self._panel.set_preview(is_there=False)
+        self._panel.set_message("")
+
+    def close(self) -> None:
+        """Let go of the viewer."""
+        self.drop()
+        self._pool.shutdown(wait=False)
+        self._viewer.mouse_drag_callbacks.remove(self._on_drag)
+
+    def _structure(self, sync: LayerSync, use: ToolUse) -> Structure:
+        document, value = sync.document, sync.selected_value
+        if value not in document.class_list.values[1:]:
+            raise InputError("Background is chosen. Choose the structure to edit in the table of classes.")
+        protected = [one for one in document.class_list.values[1:] if self._panel.protects and one != value]
+        if self._panel.is_whole_volume:
+            return structure_in_volume(document, value, use.reach_mm, protected)
+        return structure_in_slice(document, value, sync.view.index, protected)
+
+    def _on_poll(self) -> None:
+        if self._running is None or not self._running.done():
+            return
+        done, self._running = self._running, None
+        self._poll.stop()
+        try:
+            self._show(done.result())
+        except InputError as error:
+            self._panel.set_message(str(error))
+
+    def _show(self, edit: Edit) -> None:
+        sync = self._layers.sync
+        if sync is None or not edit.masks:
+            self._panel.set_message("That would change nothing.")
+            return
+        self._edit = edit
+        self._preview = preview_layer(sync.image, sync.document, edit)
+        insert_quietly(self._viewer, self._preview, len(self._viewer.layers))
+        # Labels have keys of their own for polygons, which come before those of the viewer.
+        layers = (self._preview, *(layer.layer for layer in sync.layers.to_paint_on))
+        actions: dict[str | int, Callable[[], object]] = {"Enter": self.apply, "Escape": self.drop}
+        self._keys = tuple(Keys(one, actions) for one in (self._viewer, *layers))
+        self._panel.set_preview(is_there=True)
+        self._panel.set_message(_change_sentence(sync.document, edit))
+
+    def _on_tool_chosen(self) -> None:
+        self.drop()
+        sync, tool = self._layers.sync, self._panel.tool
+        if sync is None:
+            return
+        if tool.takes_point:
+            # The brush would paint where the piece is clicked.
+            for layer in sync.layers.to_paint_on:
+                layer.layer.mode = "pan_zoom"
+        if tool.takes_range:
+            self._propose_range(sync)
+
+    def _propose_range(self, sync: LayerSync) -> None:
+        document, index = sync.document, sync.view.index
+        grey = document.volume.array[document.at(index)][document.shown(index) == sync.selected_value]
+        if grey.size and sync.selected_value != BACKGROUND_CLASS.value:
+            half = _RANGE_SIGMAS * float(grey.std())
+            self._panel.set_grey_range(float(grey.mean()) - half, float(grey.mean()) + half)
+
+    def _on_document_changed(self) -> None:
+        self.drop()
+        document = self._layers.document
+        if document is not None:
+            sides = [mm for axis, mm in enumerate(document.volume.spacing_mm) if axis != document.axis]
+            self._panel.set_pixel_mm(min(sides))
+
+    def _on_drag(self, _viewer: Viewer, event: Any) -> Iterator[None]:
+        """Take a click as the choice of a piece; who drags moves the image."""
+        sync = self._layers.sync
+        if not self._is_active or not self._panel.tool.takes_point or sync is None or event.button != 1:
+            return
+        pressed = np.array(event.pos)
+        yield
+        while event.type == "mouse_move":
+            yield
+        if np.abs(np.array(event.pos) - pressed).max() <= _CLICK_PX:
+            image = sync.layers.image
+            voxel = np.round(image.world_to_data(event.position[-image.ndim :]))[-3:].astype(int)
+            self.preview((int(voxel[0]), int(voxel[1]), int(voxel[2])))
+
+
+def _slice_first(voxel: Point, axis: int) -> Point:
+    row, column = (at for other, at in enumerate(voxel) if other != axis)
+    return voxel[axis], row, column
+
+
+def _change_sentence(document: AnnotationDocument, edit: Edit) -> str:
+    pixels = sum(
+        int(np.count_nonzero(mask)) - int(np.count_nonzero(document.shown(index) == edit.value))
+        for index, mask in edit.masks.items()
+    )
+    slices = "1 slice" if len(edit.masks) == 1 else f"{len(edit.masks)} slices"
+    return f"{slices} would change, {pixels * document.volume.voxel_volume_ml:+.2f} ml. Enter applies, Escape drops it."

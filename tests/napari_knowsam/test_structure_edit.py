@@ -1,0 +1,168 @@
+"""A tool shows what it would do before it does it, and what is taken over is one act that can be undone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from napari.utils.interactions import mouse_press_callbacks, mouse_release_callbacks
+from napari.utils.key_bindings import KeymapHandler
+from opened import LIVER, SHAPE, SPLEEN, plane, stroke
+
+from knowsam.document.edit_tools import Tool
+from napari_knowsam.panels.edit_panel import EditPanel
+from napari_knowsam.structure_edit import StructureEdit
+
+if TYPE_CHECKING:
+    from opened import Opened
+    from pytestqt.qtbot import QtBot
+
+BLOCK = (slice(2, 5), slice(2, 5))
+
+
+class Editing:
+    """The Edit panel of an opened image, of which slices 2 to 5 are predicted: a block of liver and a stray voxel."""
+
+    def __init__(self, opened: Opened, qtbot: QtBot) -> None:
+        self.opened, self._qtbot = opened, qtbot
+        self.panel = EditPanel()
+        qtbot.addWidget(self.panel)
+        self.edit = StructureEdit(opened.viewer, opened.choice, self.panel)
+        labels = np.zeros(SHAPE[1:], np.uint8)
+        labels[BLOCK] = labels[7, 9] = 1
+        opened.apply([(index, labels, plane(0)) for index in range(1, 5)], opened.document)
+        opened.sync.select_class(LIVER)
+        self.edit.set_active(True)
+        self.message = ""
+        self.panel.set_message = self._hear  # type: ignore[method-assign]
+
+    def choose(self, tool: Tool, *, whole_volume: bool = False) -> None:
+        self.panel._tools.setCurrentText(tool.value)
+        self.panel._scopes.setCurrentIndex(int(whole_volume))
+        self.panel._tools.activated.emit(0)
+        self.panel.set_pixel_mm(1.0)
+
+    def preview(self, action: Callable[[], object] | None = None) -> None:
+        (action or self.panel._preview.click)()
+        self._qtbot.waitUntil(lambda: self.edit._running is None)
+
+    def press(self, key: str) -> None:
+        handler = KeymapHandler()
+        handler.keymap_providers = [self.opened.viewer.layers.selection.active, self.opened.viewer]
+        handler.press_key(key)
+
+    def click(self, position: tuple[float, ...], moved_px: float = 0.0) -> None:
+        event = SimpleNamespace(type="mouse_press", button=1, modifiers=(), pos=np.zeros(2), position=position)
+        mouse_press_callbacks(self.opened.viewer, event)
+        event.type, event.pos = "mouse_release", np.array([moved_px, 0.0])
+        mouse_release_callbacks(self.opened.viewer, event)
+
+    @property
+    def previews(self) -> list[str]:
+        return [layer.name for layer in self.opened.viewer.layers if layer.name.endswith("preview")]
+
+    def liver(self, index: int) -> int:
+        return int((self.opened.document.shown(index) == LIVER).sum())
+
+    def _hear(self, text: str) -> None:
+        self.message = text
+
+
+@pytest.fixture
+def editing(opened: Opened, qtbot: QtBot) -> Iterator[Editing]:
+    made = Editing(opened, qtbot)
+    yield made
+    made.edit.close()
+
+
+def test_a_preview_is_drawn_and_enter_takes_it_over_in_one_act(editing: Editing) -> None:
+    editing.choose(Tool.SHRINK)
+    editing.preview()
+    assert editing.liver(3) == 10
+    assert editing.previews == ["tiny preview"]
+    assert editing.opened.viewer.layers["tiny preview"].data[3].sum() == 1
+    editing.press("Enter")
+    assert (editing.liver(3), editing.liver(2), editing.previews) == (1, 10, [])
+    assert editing.opened.document.corrected == (3,)
+    assert editing.opened.heard.slices[-1].index == 3
+    editing.opened.undo()
+    assert editing.liver(3) == 10
+    assert editing.opened.heard.problems[-1] == "Undo: shrinking of “liver” in slice 4."
+
+
+def test_escape_drops_a_preview_and_the_keys_are_given_back(editing: Editing) -> None:
+    editing.choose(Tool.SHRINK)
+    editing.preview()
+    editing.press("Escape")
+    assert editing.previews == []
+    editing.press("Enter")
+    assert editing.liver(3) == 10
+
+
+def test_all_slices_are_edited_at_once(editing: Editing) -> None:
+    editing.choose(Tool.SHRINK, whole_volume=True)
+    editing.preview()
+    assert "4 slices" in editing.message
+    editing.edit.apply()
+    assert editing.opened.document.corrected == (1, 2, 3, 4)
+    editing.opened.undo()
+    assert editing.opened.document.corrected == ()
+
+
+@pytest.mark.parametrize(("tool", "left"), [(Tool.KEEP_PIECE, 9), (Tool.REMOVE_PIECE, 1)])
+def test_a_click_chooses_a_piece_and_paints_nothing(editing: Editing, tool: Tool, left: int) -> None:
+    opened = editing.opened
+    opened.labels.mode = "paint"
+    editing.choose(tool)
+    assert opened.labels.mode == opened.prediction.mode == "pan_zoom"
+    editing.preview(lambda: editing.click(opened.image.data_to_world((3, 3, 3))))
+    editing.edit.apply()
+    assert editing.liver(3) == left
+
+
+def test_who_drags_moves_the_image_and_who_clicks_beside_is_told(editing: Editing) -> None:
+    editing.choose(Tool.KEEP_PIECE)
+    editing.preview(lambda: editing.click(editing.opened.image.data_to_world((3, 3, 3)), moved_px=20))
+    assert editing.previews == []
+    editing.preview(lambda: editing.click(editing.opened.image.data_to_world((3, 0, 9))))
+    assert "not at that point" in editing.message
+
+
+def test_a_stroke_another_class_and_another_image_drop_a_preview(editing: Editing) -> None:
+    opened = editing.opened
+    editing.choose(Tool.SHRINK)
+    for change in (
+        lambda: (stroke(opened.labels, SPLEEN, 1), opened.choice.flush()),
+        lambda: opened.sync.select_class(SPLEEN),
+        opened.choice.signals.document_changed.emit,
+    ):
+        opened.sync.select_class(LIVER)
+        editing.preview()
+        assert editing.previews
+        change()
+        assert not editing.previews
+
+
+def test_where_there_is_nothing_to_edit_that_is_said(editing: Editing) -> None:
+    editing.opened.sync.select_class(SPLEEN)
+    editing.preview()
+    assert "not in slice 4" in editing.message
+    editing.opened.sync.select_class(editing.opened.document.brush_value)
+    editing.preview()
+    assert "Background is chosen" in editing.message
+    editing.opened.sync.select_class(LIVER)
+    editing.choose(Tool.FILL_HOLES)
+    editing.preview()
+    assert "change nothing" in editing.message
+    assert editing.previews == []
+
+
+def test_a_grey_range_is_proposed_from_the_structure(editing: Editing) -> None:
+    editing.choose(Tool.KEEP_RANGE)
+    grey = editing.opened.image.data[3][editing.opened.document.shown(3) == LIVER]
+    lowest, highest = editing.panel.tool_use().grey_range
+    assert lowest < grey.mean() < highest
+    assert highest - grey.mean() == pytest.approx(2.5 * grey.std(), abs=0.2)
