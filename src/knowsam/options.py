@@ -80,10 +80,12 @@ def _add_segment(commands: Any, show_method: bool) -> None:
         "--start-from",
         metavar="MODEL",
         type=Path,
-        help="folder with a model of other volumes to go on from: few painted slices correct what it predicts, and "
-        "many teach it",
+        help="model of other volumes to go on from, a file or its folder: few painted slices correct what it predicts, "
+        "and many teach it",
     )
-    parser.add_argument("--save-model", metavar="DIR", type=Path, help="keep the trained model in this folder")
+    parser.add_argument(
+        "--save-model", metavar="MODEL", type=Path, help="keep the trained model in this folder, or .safetensors file"
+    )
     _add_training_options(parser, show_method)
 
 
@@ -106,7 +108,9 @@ def _add_train(commands: Any, show_method: bool) -> None:
         help="one mask for each IMAGE, in their order",
     )
     parser.add_argument("--unlabelled", metavar="IMAGE", type=Path, nargs="+", default=[], help="more images, no masks")
-    parser.add_argument("-o", "--output", metavar="DIR", type=Path, required=True, help="folder for the model")
+    parser.add_argument(
+        "-o", "--output", metavar="MODEL", type=Path, required=True, help="folder for the model, or .safetensors file"
+    )
     _add_pick(parser)
     _add_label_options(parser)
     _add_training_options(parser, show_method)
@@ -120,7 +124,9 @@ def _add_predict(commands: Any) -> None:
         "Apply a model to other volumes and write for each of them a mask, NAME_mask.nii.gz.",
         "model/ d.nii.gz e.nii.gz -o masks/",
     )
-    parser.add_argument("model", metavar="MODEL", type=Path, help="folder that --save-model or `knowsam train` wrote")
+    parser.add_argument(
+        "model", metavar="MODEL", type=Path, help="what --save-model, `knowsam train` or the window saved"
+    )
     parser.add_argument("images", metavar="IMAGE", type=Path, nargs="+", help=_IMAGE)
     parser.add_argument("-o", "--output", metavar="DIR", type=Path, required=True, help="folder for the masks")
     _add_pick(parser)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from knowsam.data.annotation import BACKGROUND, Annotation, default_classes, without_unjudged
+from knowsam.data.annotation import Annotation, default_classes, without_unjudged
 from knowsam.data.case import Case
 from knowsam.data.identity import NOBODY, belonging
 from knowsam.data.orientation import describe_axes, file_axis, file_index, working_axis, working_index
@@ -46,13 +46,7 @@ def with_classes_of(model: TrainedModel, case: Case) -> Case:
     InputError
         If a class is painted that the model does not know.
     """
-    known = {label_class.value for label_class in model.classes}
-    unknown = sorted({label_class.value for label_class in case.annotation.classes} - known)
-    if unknown:
-        raise InputError(
-            f"The labels hold the values {', '.join(map(str, unknown))}, but the model to start from knows "
-            f"{', '.join(map(str, sorted(known - {BACKGROUND})))}. Use labels with its values, or train from scratch."
-        )
+    model.require_knows(case.annotation.classes)
     return replace(case, annotation=case.annotation.with_classes(model.classes))
 
 

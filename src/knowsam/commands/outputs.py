@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from knowsam.errors import OutputError
 from knowsam.io.image_file import image_stem
 from knowsam.io.labels import check_labels_writable
-from knowsam.training.trained_model import MODEL_FILE, save_model
+from knowsam.training.trained_model import model_file, save_model
 
 if TYPE_CHECKING:
     from knowsam.jobs import PhaseTimer
@@ -50,10 +50,10 @@ def saved(path: Path, write: Callable[[Path], object]) -> Path:
     return path
 
 
-def save_trained(model: TrainedModel, folder: Path, *, overwrite: bool) -> None:
+def save_trained(model: TrainedModel, path: Path, *, overwrite: bool) -> None:
     """Save a model as `saved` does, and say where."""
-    place = saved(folder, lambda other: save_model(model, other, overwrite=overwrite))
-    logger.info("Model: %s", place / MODEL_FILE)
+    place = saved(path, lambda other: save_model(model, other, overwrite=overwrite))
+    logger.info("Model: %s", model_file(place))
 
 
 def save_report(report: Report, path: Path, timer: PhaseTimer, *, overwrite: bool) -> None:
@@ -100,16 +100,17 @@ def check_mask(path: Path, *, inputs: Collection[Path], overwrite: bool) -> None
     check_labels_writable(path, overwrite=overwrite)
 
 
-def check_model(folder: Path, *, overwrite: bool) -> None:
-    """Check that a model can be written into `folder`, which need not be there yet.
+def check_model(path: Path, *, overwrite: bool) -> None:
+    """Check that a model can be written to `path`, whose folder need not be there yet.
 
     Raises
     ------
     OutputError
         If it cannot, or if a model lies there that is to be kept.
     """
-    check_folder(folder)
-    _refuse_existing(folder / MODEL_FILE, overwrite)
+    file = model_file(path)
+    check_folder(file.parent)
+    _refuse_existing(file, overwrite)
 
 
 def check_report(path: Path, *, overwrite: bool) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from knowsam.data.annotation import class_sources
-from knowsam.models.class_heads import students_with_classes
 from knowsam.training.learner import Learner
 
 if TYPE_CHECKING:
@@ -29,9 +28,8 @@ def start_learner(
     interruption: Interruption,
     sam_weights: Mapping[str, Tensor] | None,
 ) -> Learner:
-    """Return the networks that learn; of a training that is gone on with, for the classes there are by now."""
-    last = plan.last
-    before = classes if last is None else last.model.classes
+    """Return the networks that learn; those of an earlier model, for the classes there are by now."""
+    before = classes if plan.earlier is None else plan.earlier.classes
     learner = Learner(
         len(before),
         plane,
@@ -42,8 +40,8 @@ def start_learner(
         sam_weights=sam_weights,
         start_from=plan.earlier,
     )
-    if last is not None:
-        learner.go_on(last.learning)
+    if plan.last is not None:
+        learner.go_on(plan.last.learning)
     sources = class_sources(before, classes)
     if sources != list(range(len(before))):
         learner.change_classes(sources)
@@ -54,8 +52,7 @@ def best_so_far(plan: TrainingPlan, classes: tuple[LabelClass, ...]) -> Students
     """Return the students that predicted last in the training that is gone on with; None if there is none."""
     if plan.last is None:
         return None
-    model = plan.last.model
-    return students_with_classes(model.students, class_sources(model.classes, classes)).to(plan.device)
+    return plan.last.model.students_for(classes).to(plan.device)
 
 
 def introduction(trainer: Trainer) -> list[str]:

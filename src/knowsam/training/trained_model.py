@@ -6,8 +6,8 @@ import copy
 import hashlib
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -18,10 +18,11 @@ from safetensors.torch import save
 
 from knowsam.config import Config
 from knowsam.damage import damage_error
-from knowsam.data.annotation import LabelClass
+from knowsam.data.annotation import LabelClass, class_sources
 from knowsam.data.window import Window, whole_slice_window
 from knowsam.errors import CheckpointError, ConfigError, InputError, OutputError, TrainingError
 from knowsam.io.atomic import written_whole
+from knowsam.models.class_heads import students_with_classes
 from knowsam.models.sam_teacher import TeacherOrigin
 from knowsam.models.students import Students
 
@@ -32,8 +33,9 @@ if TYPE_CHECKING:
     from knowsam.data.volume import Volume
     from knowsam.training.trainer import Trainer
 
-MODEL_FILE = "model.safetensors"
-_FORMAT = 6
+MODEL_SUFFIX = ".safetensors"
+MODEL_FILE = f"model{MODEL_SUFFIX}"
+_FORMAT = 7
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class TrainedModel:
     axis : working axis the slices were stacked along.
     pixel_mm : side of a network pixel.
     steps : training steps taken.
+    annotated_slices : that it learnt from.
     teacher_origin : what that teacher was built from; None without a teacher.
     plan : what ran, as `TrainingPlan.to_dict` tells it.
     """
@@ -59,6 +62,7 @@ class TrainedModel:
     axis: int
     pixel_mm: float
     steps: int
+    annotated_slices: int = 0
     teacher_origin: TeacherOrigin | None = None
     plan: Mapping[str, Any] = field(default_factory=dict)
 
@@ -83,7 +87,39 @@ class TrainedModel:
             axis=trainer.cases[0].annotation.axis,
             pixel_mm=trainer.pixel_mm,
             steps=trainer.steps,
+            annotated_slices=len(trainer.annotated),
         )
+
+    def require_knows(self, classes: Iterable[LabelClass]) -> None:
+        """Check that the model knows classes, which are the same where their label values are.
+
+        Raises
+        ------
+        InputError
+            If one is unknown.
+        """
+        values = {label_class.value for label_class in self.classes}
+        unknown = [label_class for label_class in classes if label_class.value not in values]
+        if unknown:
+            raise InputError(
+                f"The labels hold {_listed(unknown)}, but the model knows {_listed(self.classes[1:])}. "
+                "Use labels with its values, or train from scratch."
+            )
+
+    def with_names(self, classes: Iterable[LabelClass]) -> TrainedModel:
+        """Return the model with the names and colours that its classes have among others."""
+        named = {label_class.value: label_class for label_class in classes}
+        return replace(self, classes=tuple(named.get(one.value, one) for one in self.classes))
+
+    def students_for(self, classes: Sequence[LabelClass]) -> Students:
+        """Return a copy of the students for the same classes in another order, or with others beside them."""
+        return students_with_classes(self.students, class_sources(self.classes, classes))
+
+    def config_with_networks(self, config: Config) -> Config:
+        """Return settings of a training in which the networks, and what they are shown, are those of this model."""
+        plane = replace(config.plane, neighbours=self.config.plane.neighbours)
+        config = replace(config, students=self.config.students, plane=plane)
+        return config.with_values(shape_prior=self.config.method.shape_prior)
 
     def require_continuable(self, annotation: Annotation, config: Config) -> None:
         """Check that training can go on from this model.
@@ -91,10 +127,10 @@ class TrainedModel:
         Raises
         ------
         InputError
-            If classes, axis or networks differ.
+            If axis or networks differ, or a class is unknown.
         """
+        self.require_knows(annotation.classes)
         same = {
-            "classes": self.classes == annotation.classes,
             "axis": self.axis == annotation.axis,
             "settings of the students": self.config.students == config.students,
             "neighbouring slices": self.config.plane.neighbours == config.plane.neighbours,
@@ -117,17 +153,27 @@ class TrainedModel:
         )
 
 
-def save_model(model: TrainedModel, folder: Path, *, overwrite: bool = False) -> Path:
-    """Write the model as one file into `folder`, which is made if it is not there; return the file.
+def model_file(path: Path) -> Path:
+    """Return the file of a model: the path itself where it is named as one, else the file in that folder.
+
+    >>> model_file(Path("atrium.safetensors")).as_posix(), model_file(Path("atrium")).as_posix()
+    ('atrium.safetensors', 'atrium/model.safetensors')
+    """
+    return path if path.suffix == MODEL_SUFFIX and not path.is_dir() else path / MODEL_FILE
+
+
+def save_model(model: TrainedModel, path: Path, *, overwrite: bool = False) -> Path:
+    """Write the model as one file, and return that file; its folder is made if it is not there.
 
     Parameters
     ----------
+    path : see `model_file`.
     overwrite : replace a model that is there.
 
     Raises
     ------
     OutputError
-        If the folder cannot be written, or holds a model that is to be kept; that one stays as it is.
+        If the file cannot be written, or is there and is to be kept; that one stays as it is.
     """
     tensors = {f"students.{name}": tensor for name, tensor in model.students.state_dict().items()}
     tensors |= {f"teacher.{name}": tensor for name, tensor in model.teacher.items()}
@@ -140,37 +186,39 @@ def save_model(model: TrainedModel, folder: Path, *, overwrite: bool = False) ->
         "axis": model.axis,
         "pixel_mm": model.pixel_mm,
         "steps": model.steps,
+        "annotated_slices": model.annotated_slices,
     }
     text = json.dumps(description)
     metadata = {"knowsam": text, "sha256": checksum(text, tensors)}
     content = save({name: t.contiguous() for name, t in tensors.items()}, metadata=metadata)
-    target = folder / MODEL_FILE
+    target = model_file(path)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(target, overwrite=overwrite) as complete:
             complete.write_bytes(content)
     except OSError as exc:
-        raise OutputError(f"The model cannot be written to {folder}: {exc.strerror}. Choose another folder.") from exc
+        place = f"{path}: {exc.strerror}"
+        raise OutputError(f"The model cannot be written to {place}. Choose another folder.") from exc
     return target
 
 
-def load_model(folder: Path) -> TrainedModel:
+def load_model(path: Path) -> TrainedModel:
     """Read a model that `save_model` wrote; nothing in the file is executed.
 
     Parameters
     ----------
-    folder : the folder, or the file in it.
+    path : the file, or the folder it lies in.
 
     Raises
     ------
     CheckpointError
         If there is no model, it is damaged, or it is of another version.
     """
-    path = folder / MODEL_FILE if folder.is_dir() else folder
-    if not path.is_file():
-        raise CheckpointError(f"There is no {MODEL_FILE} in {folder}. Give the folder that --save-model wrote.")
+    file = path / MODEL_FILE if path.is_dir() else path
+    if not file.is_file():
+        raise CheckpointError(f"There is no {MODEL_FILE} in {path}. Give a model that KnowSAM saved, or its folder.")
     try:
-        with safe_open(path, framework="pt") as stored:
+        with safe_open(file, framework="pt") as stored:
             metadata = stored.metadata() or {}
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - no mapping
         if metadata.get("sha256") != checksum(metadata["knowsam"], tensors):
@@ -187,8 +235,8 @@ def load_model(folder: Path) -> TrainedModel:
         OSError,
     ) as exc:
         sentence = (
-            f"{path.name} is not a usable KnowSAM model ({exc}). A file written by --save-model was expected; "
-            "train and save the model again."
+            f"{file.name} is not a usable KnowSAM model ({exc}). A model that KnowSAM saved was expected; choose "
+            "another file, or train and save the model again."
         )
         raise damage_error(sentence, exc, CheckpointError) from exc
 
@@ -224,7 +272,13 @@ def _rebuild(description: dict[str, Any], tensors: dict[str, Tensor]) -> Trained
         axis=axis,
         pixel_mm=pixel_mm,
         steps=int(description["steps"]),
+        annotated_slices=int(description["annotated_slices"]),
     )
+
+
+def _listed(classes: Iterable[LabelClass]) -> str:
+    """Return classes as `1 (liver), 2 (spleen)`."""
+    return ", ".join(f"{label_class.value} ({label_class.name})" for label_class in classes)
 
 
 def _with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -46,6 +46,7 @@ def model(tiny_config: Config) -> TrainedModel:
         axis=1,
         pixel_mm=0.75,
         steps=42,
+        annotated_slices=5,
     )
 
 
@@ -85,7 +86,9 @@ def test_a_loaded_model_predicts_exactly_what_the_saved_one_did(model: TrainedMo
 
 def test_a_loaded_model_has_all_that_was_saved(model: TrainedModel, saved: Path) -> None:
     loaded = load_model(saved)
-    same = {name: getattr(model, name) for name in ("config", "classes", "axis", "pixel_mm", "steps")}
+    same = {
+        name: getattr(model, name) for name in ("config", "classes", "axis", "pixel_mm", "steps", "annotated_slices")
+    }
     assert {name: getattr(loaded, name) for name in same} == same
     assert loaded.teacher.keys() == {"prompt"}
     assert torch.equal(loaded.teacher["prompt"], model.teacher["prompt"])
@@ -93,7 +96,7 @@ def test_a_loaded_model_has_all_that_was_saved(model: TrainedModel, saved: Path)
 
 def test_a_model_is_one_file_and_says_nothing_of_the_volumes(saved: Path) -> None:
     assert [path.name for path in saved.parent.iterdir()] == [MODEL_FILE]
-    known = {"format", "config", "classes", "axis", "pixel_mm", "steps", "teacher_origin", "plan"}
+    known = {"format", "config", "classes", "axis", "pixel_mm", "steps", "annotated_slices", "teacher_origin", "plan"}
     assert described(saved).keys() == known
 
 
@@ -249,21 +252,44 @@ def test_pickled_code_is_refused_and_not_executed(tmp_path: Path) -> None:
 WITH_MYOCARDIUM = (*CLASSES, LabelClass(3, "myocardium", (4, 5, 6)))
 
 
+def test_a_class_that_the_model_does_not_know_is_named_with_those_it_knows(model: TrainedModel) -> None:
+    with pytest.raises(InputError, match=r"hold 3 \(myocardium\), but the model knows 7 \(left atrium\)\."):
+        model.require_continuable(Annotation((4, 4, 4), 1, WITH_MYOCARDIUM), model.config)
+
+
+def test_classes_are_the_same_whatever_they_are_called(model: TrainedModel) -> None:
+    renamed = LabelClass(7, "LA", (9, 9, 9))
+    model.require_knows([renamed])
+    assert model.with_names([renamed]).classes == (BACKGROUND_CLASS, renamed)
+
+
+def test_a_training_from_a_model_has_its_networks_and_other_settings_of_its_own(model: TrainedModel) -> None:
+    wanted = model.config.with_values(width=8, neighbours=False, shape_prior=False, learning_rate=0.1)
+    config = model.config_with_networks(wanted)
+    model.require_continuable(Annotation((4, 4, 4), 1, CLASSES), config)
+    assert config.training.learning_rate == 0.1
+
+
+def test_a_model_is_saved_under_the_name_it_is_given(model: TrainedModel, tmp_path: Path) -> None:
+    path = tmp_path / "new" / "atrium.safetensors"
+    assert save_model(model, path) == path
+    assert load_model(path).annotated_slices == model.annotated_slices
+
+
 def test_training_can_go_on_with_the_same_classes_axis_and_networks(model: TrainedModel) -> None:
     model.require_continuable(Annotation((4, 4, 4), 1, CLASSES), model.config.with_values(learning_rate=0.1))
 
 
 @pytest.mark.parametrize(
-    ("axis", "classes", "settings", "named"),
+    ("axis", "settings", "named"),
     [
-        (0, CLASSES, {}, "axis"),
-        (1, WITH_MYOCARDIUM, {}, "classes"),
-        (1, CLASSES, {"width": 8}, "settings of the students"),
-        (1, CLASSES, {"neighbours": False}, "neighbouring slices"),
+        (0, {}, "axis"),
+        (1, {"width": 8}, "settings of the students"),
+        (1, {"neighbours": False}, "neighbouring slices"),
     ],
 )
 def test_what_keeps_training_from_going_on_is_named_and_nothing_else(
-    model: TrainedModel, axis: int, classes: tuple[LabelClass, ...], settings: dict[str, Any], named: str
+    model: TrainedModel, axis: int, settings: dict[str, Any], named: str
 ) -> None:
     with pytest.raises(InputError, match=rf"differs from this training in: {named}\. Start from a model trained alike"):
-        model.require_continuable(Annotation((4, 4, 4), axis, classes), model.config.with_values(**settings))
+        model.require_continuable(Annotation((4, 4, 4), axis, CLASSES), model.config.with_values(**settings))
