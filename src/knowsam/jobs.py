@@ -5,7 +5,6 @@ The command line and Python programs call the same functions; files are read and
 
 from __future__ import annotations
 
-import copy
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from knowsam.inference.postprocess import fill_holes, keep_largest_component
 from knowsam.inference.predictor import Predictor, VolumePrediction
 from knowsam.models.checkpoints import load_sam_weights, official_weights_file, variant_of
 from knowsam.models.compact_sam import compact_sam_weights
+from knowsam.training.application import applied_model
 from knowsam.training.device_check import working_device
 from knowsam.training.display import Display
 from knowsam.training.events import Event, Finished
@@ -268,13 +268,11 @@ def predict(model: TrainedModel, volume: Volume, *, device: str = "auto") -> tup
     target, notice = working_device(device)
     if notice:
         logger.warning(notice)
-    students = copy.deepcopy(model.students).to(target)
+    case = Case(volume, Annotation(volume.shape, model.axis, model.classes))
     threads = CpuThreads()
-    Interruption(threads.adapt).watch(students)
-    window, clip_percent = model.window_for(volume), model.config.plane.clip_percent
-    slices = network_slices(volume, model.axis, window, clip_percent, target)
     with threads:
-        prediction = Predictor(slices, model.config, len(model.classes), students).volume()
+        display = applied_model(model, case, device=target, interruption=Interruption(threads.adapt))
+        prediction = display.predictor(0).volume()
     indices = clean_up(prediction.labels, model.config.prediction)
     return label_values(indices, model.classes), prediction
 

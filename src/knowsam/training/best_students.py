@@ -9,6 +9,7 @@ from knowsam.inference.ensemble import STUDENTS_ALONE, EnsembleWeight
 from knowsam.inference.predictor import Predictor
 from knowsam.training.display import Display
 from knowsam.training.events import Validated
+from knowsam.training.transfer import transfer_weight
 from knowsam.training.validation import agreement, holdout_dice
 
 if TYPE_CHECKING:
@@ -93,9 +94,7 @@ class BestStudents:
         alone = self._predictors(self.students, STUDENTS_ALONE)
         dice = holdout_dice(alone, self.display.cases, self._with_neighbours(unseen), self._interruption)
         if dice is not None:
-            weight = EnsembleWeight(
-                1 - dice, 1.0, self._config.propagation.transfer_half_distance_slices, 1.0, is_held_out=True
-            )
+            weight = transfer_weight(dice, self._config.propagation)
         dice, propagated = self._scores(self.students, weight)
         self._last_error = error or 0.0
         self._adopt(dice, error)

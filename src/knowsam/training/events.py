@@ -68,6 +68,7 @@ class Stage(Enum):
     PREPARING = "preparing"
     TRAINING = "training"
     PAUSED = "paused"
+    APPLYING = "applying"
 
 
 @dataclass(frozen=True)
@@ -208,4 +209,17 @@ class Finished:
     outdated: int = 0
 
 
-Event = Planned | Notice | StageChanged | StepDone | Validated | PredictionReady | PredictionsGone | Finished
+@dataclass(frozen=True)
+class Applied:
+    """From an `ApplicationSession`: every slice is predicted, or a `Stop` has ended that.
+
+    Parameters
+    ----------
+    outdated : as in `Finished`.
+    """
+
+    stopped: bool
+    outdated: int = 0
+
+
+Event = Planned | Notice | StageChanged | StepDone | Validated | PredictionReady | PredictionsGone | Finished | Applied

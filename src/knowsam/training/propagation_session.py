@@ -38,20 +38,24 @@ class PropagationSession:
     ----------
     case : the volume with all that is annotated by now; at least one slice.
     display : what an earlier training or propagation of this volume showed last; None before any.
+
+    Attributes
+    ----------
+    display : what is shown; None before the volume is prepared.
     """
 
     def __init__(self, case: Case, config: Config, *, display: Display | None = None) -> None:
         self._cases = [case] if display is None else display.cases
         self._config = config if display is None else display.config
-        self._display = display
+        self.display = display
         self._live: LiveRefresh | None = None
         self._watched = Watch(None)
         self._threads = CpuThreads()
         self._interruption = Interruption(self._threads.adapt)
         self._mailbox = Mailbox(self._interruption)
         self._read_ahead: Message | None = None
-        if self._display is not None:
-            self._live = LiveRefresh(self._display, share=self._config.training.refresh_share)
+        if self.display is not None:
+            self._live = LiveRefresh(self.display, share=self._config.training.refresh_share)
             self._submit_changes(self._cases[0].annotation, case.annotation)
 
     def submit(self, message: Message) -> None:
@@ -119,22 +123,26 @@ class PropagationSession:
     def _prepare(self) -> None:
         """Build the network planes and propagate; where that is broken off, the mailbox says why."""
         try:
-            volumes = self._network_volumes()
+            if self.display is None:
+                self.display = self._first_display()
+            else:
+                self.display.turn_to(self._network_volumes())
+                self.display.outdate_propagated()
         except Interrupted:
             return
-        if self._display is None:
-            self._display = Display(volumes, self._config, self._cases)
-        else:
-            self._display.turn_to(volumes)
-            self._display.outdate_propagated()
-        self._show_anew(self._display)
+        self._show_anew(self.display)
+
+    def _first_display(self) -> Display:
+        return Display(self._network_volumes(), self._config, self._cases)
 
     def _network_volumes(self) -> NetworkVolumes:
-        if self._display is None:
+        (case,) = self._cases
+        if self.display is None:
             windows, _ = common_windows(self._cases, self._config)
         else:
-            pixel_mm = self._display.volumes.slices[0].window.pixel_mm(self._cases[0].plane_spacing_mm)
-            windows, _ = wider_windows(self._cases, self._config, pixel_mm)
+            windows = [self.display.volumes.slices[0].window]
+            if any(windows[0].leaves_out(one.structures) for one in case.annotation.slices.values()):
+                windows, _ = wider_windows(self._cases, self._config, windows[0].pixel_mm(case.plane_spacing_mm))
         return NetworkVolumes(self._cases, windows, self._config, device=self._device, interruption=self._interruption)
 
     def _show_anew(self, display: Display) -> None:
@@ -143,21 +151,24 @@ class PropagationSession:
 
     def _annotate(self, label_slice: LabelSlice) -> None:
         self._cases[0] = self._cases[0].with_slice(label_slice)
-        if self._live is None or self._display is None:
+        if self._live is None or self.display is None:
             return
-        volumes = self._display.volumes
-        if volumes.slices[0].window.leaves_out(label_slice.structures):
+        volumes = self.display.volumes
+        is_unregistered = volumes.propagations[0] is None and self._config.method.shape_prior
+        if volumes.slices[0].window.leaves_out(label_slice.structures) or (
+            is_unregistered and has_some_to_propagate(self._cases[0])
+        ):
             self._live = None
             return
-        self._live.outdate_slices(0, volumes.annotate(0, label_slice, len(self._display.classes)))
+        self._live.outdate_slices(0, volumes.annotate(0, label_slice, len(self.display.classes)))
 
     def _change_classes(self, classes: tuple[LabelClass, ...]) -> None:
-        if self._display is None:
+        if self.display is None:
             self._cases[:] = [case.with_classes(classes) for case in self._cases]
-        elif self._display.change_classes(classes) is not None:
-            self._display.volumes.relabel(self._cases)
-            self._display.outdate_propagated()
-            self._show_anew(self._display)
+        elif self.display.change_classes(classes) is not None:
+            self.display.volumes.relabel(self._cases)
+            self.display.outdate_propagated()
+            self._show_anew(self.display)
 
     def _submit_changes(self, before: Annotation, after: Annotation) -> None:
         """Leave messages of all that was annotated since the display was shown last."""
@@ -172,4 +183,9 @@ class PropagationSession:
 
     @property
     def _device(self) -> torch.device:
-        return torch.device("cpu") if self._display is None else self._display.volumes.planes.device
+        return torch.device("cpu") if self.display is None else self.display.volumes.planes.device
+
+
+def has_some_to_propagate(case: Case) -> bool:
+    """Tell whether so much is annotated that there may be labels to propagate."""
+    return len(case.annotation.slices) > 1

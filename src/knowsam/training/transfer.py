@@ -1,6 +1,24 @@
-"""Transfer of a model of other volumes: it learns only where enough slices are annotated."""
+"""Transfer of a model of other volumes: how far it counts in a new one, and from when on it learns there."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from knowsam.inference.ensemble import EnsembleWeight
+
+if TYPE_CHECKING:
+    from knowsam.config import PropagationConfig
+
+
+def transfer_weight(dice: float | None, config: PropagationConfig) -> EnsembleWeight:
+    """Return the weight of students of other volumes beside propagated labels.
+
+    Parameters
+    ----------
+    dice : of the students in slices annotated here; None if there are none, so that nothing speaks against them.
+    """
+    error = 0.0 if dice is None else 1 - dice
+    return EnsembleWeight(error, 1.0, config.transfer_half_distance_slices, 1.0, is_held_out=True)
 
 
 class Transfer:

@@ -142,7 +142,7 @@ def test_an_end_marked_between_two_propagations_is_taken_in(case: Case, config: 
     session = PropagationSession(case, config)
     told(session, Watch(5))
     last = replace(case.annotation.slices[7], ends=frozenset({End(1, Side.ABOVE)}))
-    later = told(PropagationSession(case.with_slice(last), config, display=session._display), Watch(5))
+    later = told(PropagationSession(case.with_slice(last), config, display=session.display), Watch(5))
     assert not latest(later)[8].any()
 
 
@@ -298,7 +298,7 @@ def test_a_stop_breaks_the_registration_off(case: Case, config: Config) -> None:
     session = PropagationSession(case, config)
     session.submit(Stop())
     assert list(session.run()) == []
-    assert session._display is None
+    assert session.display is None
 
 
 def test_where_nobody_watches_nothing_is_predicted(case: Case, config: Config) -> None:

@@ -1,0 +1,103 @@
+"""A model of other volumes applied to one: its students predict, and what is painted there counts beside them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from knowsam.data.sampling import SliceKey
+from knowsam.inference.ensemble import STUDENTS_ALONE
+from knowsam.inference.predictor import Predictor
+from knowsam.training.device_check import working_device
+from knowsam.training.display import Display
+from knowsam.training.events import Applied, Notice, PredictionReady, Stage, StageChanged
+from knowsam.training.network_volumes import NetworkVolumes
+from knowsam.training.propagation_session import PropagationSession, has_some_to_propagate
+from knowsam.training.transfer import transfer_weight
+from knowsam.training.validation import holdout_dice
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import torch
+
+    from knowsam.data.case import Case
+    from knowsam.training.events import Event
+    from knowsam.training.interruption import Interruption
+    from knowsam.training.trained_model import TrainedModel
+
+
+class ApplicationSession(PropagationSession):
+    """Applies a model to one volume, says `Applied`, and then keeps the predictions up to date as its base does.
+
+    Parameters
+    ----------
+    case : the volume with what is annotated by now, if anything; the model has not learnt from it.
+    device : see `working_device`.
+
+    Raises
+    ------
+    ConfigError
+        If the device is not there or does not work.
+    """
+
+    def __init__(self, model: TrainedModel, case: Case, *, device: str = "auto") -> None:
+        super().__init__(case, model.config)
+        self._model = model
+        self._target, self._device_notice = working_device(device)
+
+    def _run(self) -> Iterator[Event]:
+        yield StageChanged(Stage.APPLYING)
+        if self._device_notice:
+            yield Notice(self._device_notice)
+        outdated: int | None = None
+        for event in super()._run():
+            yield event
+            if isinstance(event, PredictionReady) and outdated != 0:
+                outdated = event.outdated
+                if not outdated:
+                    yield Applied(stopped=False)
+        if outdated != 0:
+            yield Applied(stopped=True, outdated=outdated or 0)
+
+    def _first_display(self) -> Display:
+        display = applied_model(self._model, self._cases[0], device=self._target, interruption=self._interruption)
+        self._cases = display.cases
+        return display
+
+
+def applied_model(model: TrainedModel, case: Case, *, device: torch.device, interruption: Interruption) -> Display:
+    """Return what a model shows of whole slices of a volume; classes that it does not know are shown nowhere.
+
+    Parameters
+    ----------
+    interruption : breaks off the preparation, and predictions.
+
+    Raises
+    ------
+    Interrupted
+        If somebody asked for it.
+    """
+    # Registration, which takes a while, is of no use before there is something to propagate.
+    config = model.config if has_some_to_propagate(case) else model.config.with_values(shape_prior=False)
+    volumes = NetworkVolumes([case], [model.window_for(case.volume)], config, device=device, interruption=interruption)
+    students = model.students_for(case.annotation.classes).to(device)
+    interruption.watch(students)
+    display = Display(volumes, model.config, [case], students)
+    dice = _dice(display, interruption)
+    display.show_students(transfer_weight(dice, model.config.propagation), dice)
+    return display
+
+
+def _dice(display: Display, interruption: Interruption) -> float | None:
+    """Return how well the students agree with what was painted, in slices that say nothing of themselves."""
+    (case,), (propagation,) = display.cases, display.volumes.propagations
+    painted = [i for i, one in case.annotation.slices.items() if one.by_hand or one.corrected]
+    alone = Predictor(
+        display.volumes.slices[0],
+        display.config,
+        len(display.classes),
+        display.students,
+        None if propagation is None else propagation.for_validation,
+        STUDENTS_ALONE,
+    )
+    return holdout_dice([alone], display.cases, [SliceKey(0, index) for index in painted], interruption)

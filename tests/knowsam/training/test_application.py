@@ -1,0 +1,119 @@
+"""A model of other volumes in the window: what it predicts, and how what is painted there counts beside it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from knowsam import jobs
+from knowsam.data.annotation import BACKGROUND_CLASS, Annotation, LabelArray, LabelClass
+from knowsam.data.case import Case
+from knowsam.models.students import Students
+from knowsam.training.application import ApplicationSession, applied_model
+from knowsam.training.events import (
+    Applied,
+    Event,
+    PredictionReady,
+    SliceAnnotated,
+    Source,
+    Stage,
+    StageChanged,
+    Stop,
+    Watch,
+)
+from knowsam.training.interruption import Interruption
+from knowsam.training.trained_model import TrainedModel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from knowsam.config import Config
+    from knowsam.data.volume import Volume
+
+BALL, SHELL = LabelClass(1, "ball", (1, 2, 3)), LabelClass(4, "shell", (4, 5, 6))
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def model(still_config: Config) -> TrainedModel:
+    """Networks nobody has trained: what they see has nothing to do with the ball."""
+    config = still_config.with_values(shape_prior=True)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        students = Students(3, config=config.students, prior=True)
+    return TrainedModel(students.eval(), {}, config, (BACKGROUND_CLASS, BALL, SHELL), axis=0, pixel_mm=1.0, steps=1)
+
+
+def unpainted(volume: Volume, *classes: LabelClass) -> Case:
+    return Case(volume, Annotation(volume.shape, 0, (BACKGROUND_CLASS, *classes)))
+
+
+def until_applied(events: Iterator[Event]) -> tuple[dict[int, LabelArray], Applied]:
+    predicted: dict[int, LabelArray] = {}
+    for event in events:
+        if isinstance(event, PredictionReady):
+            predicted |= {one.index: one.labels for one in event.slices}
+        elif isinstance(event, Applied):
+            return predicted, event
+    raise AssertionError("It was never applied.")
+
+
+def test_every_slice_is_predicted_as_the_command_line_does(model: TrainedModel, ball: Volume) -> None:
+    session = ApplicationSession(model, unpainted(ball, BALL, SHELL), device="cpu")
+    session.submit(Watch(5))
+    events = session.run()
+    assert next(events) == StageChanged(Stage.APPLYING)
+    predicted, applied = until_applied(events)
+    assert applied == Applied(stopped=False)
+    _, expected = jobs.predict(model, ball, device="cpu")
+    assert expected.labels.any()
+    np.testing.assert_array_equal(np.stack([predicted[index] for index in range(12)]), expected.labels)
+
+
+def test_classes_may_be_in_another_order_and_others_may_be_beside_them(model: TrainedModel, ball: Volume) -> None:
+    other = LabelClass(9, "unknown to the model", (7, 8, 9))
+    session = ApplicationSession(model, unpainted(ball, SHELL, other, BALL), device="cpu")
+    session.submit(Watch(5))
+    predicted, _ = until_applied(session.run())
+    expected = jobs.predict(model, ball, device="cpu")[1].labels[5]
+    np.testing.assert_array_equal(predicted[5], np.array([0, 3, 1])[expected])
+
+
+def test_a_stop_ends_it_and_the_rest_stays_as_it_is(model: TrainedModel, ball: Volume) -> None:
+    session = ApplicationSession(model, unpainted(ball, BALL, SHELL), device="cpu")
+    session.submit(Watch(5))
+    events = session.run()
+    first = next(event for event in events if isinstance(event, PredictionReady))
+    session.submit(Stop())
+    assert list(events)[-1] == Applied(stopped=True, outdated=first.outdated)
+
+
+def test_painted_slices_count_beside_themselves_and_the_model_elsewhere(
+    model: TrainedModel, ball: Volume, case: Case
+) -> None:
+    session = ApplicationSession(model, unpainted(ball, BALL, SHELL), device="cpu")
+    session.submit(Watch(5))
+    events = session.run()
+    until_applied(events)
+    for index in (4, 7):
+        session.submit(SliceAnnotated(case.annotation.slices[index]))
+    after: dict[int, LabelArray] = {}
+    for event in events:
+        assert isinstance(event, PredictionReady)
+        after |= {one.index: one.labels for one in event.slices}
+        if not event.outdated:
+            session.submit(Stop())
+    assert (event.shown.source, event.shown.student_weight) == (Source.ENSEMBLE, 1.0)
+    for index in (4, 7):
+        np.testing.assert_array_equal(after[index], case.annotation.slices[index].labels)
+
+
+def test_a_model_that_contradicts_what_is_painted_counts_little(model: TrainedModel, case: Case) -> None:
+    annotation = case.annotation.with_classes(model.classes)
+    shown = applied_model(model, Case(case.volume, annotation), device=CPU, interruption=Interruption())
+    assert shown.weight is not None
+    assert shown.weight.student_error > 0.5
+    assert shown.dice == pytest.approx(1 - shown.weight.student_error)
