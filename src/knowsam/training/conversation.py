@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 from knowsam.training.events import (
     Event,
+    ModelReady,
+    ModelWanted,
+    Notice,
     Pause,
     Resume,
     SliceAnnotated,
@@ -22,10 +25,15 @@ if TYPE_CHECKING:
     from knowsam.training.intake import Intake
     from knowsam.training.live_refresh import LiveRefresh
     from knowsam.training.mailbox import Mailbox
+    from knowsam.training.trained_model import TrainedModel
 
 
 class Conversation:
     """Reads the mailbox between two pieces of work, and shows what can be shown of what was read.
+
+    Parameters
+    ----------
+    model : returns what was learnt so far.
 
     Attributes
     ----------
@@ -35,8 +43,8 @@ class Conversation:
     is_stopping : whether the session is to end.
     """
 
-    def __init__(self, mailbox: Mailbox, intake: Intake) -> None:
-        self._mailbox, self._intake = mailbox, intake
+    def __init__(self, mailbox: Mailbox, intake: Intake, model: Callable[[], TrainedModel]) -> None:
+        self._mailbox, self._intake, self._model = mailbox, intake, model
         self.stage = Stage.PREPARING
         self.live: LiveRefresh | None = None
         self.watched: Watch | None = None
@@ -74,6 +82,8 @@ class Conversation:
                     self._watch(message)
                     if paused:
                         yield from self._show_watched()
+                case ModelWanted():
+                    yield self._model_now()
                 case _:
                     self._intake.put(message)
                     if paused and isinstance(message, SliceAnnotated):
@@ -127,6 +137,11 @@ class Conversation:
         self.watched = message
         if self.live is not None:
             self.live.watch(message.case, message.index)
+
+    def _model_now(self) -> ModelReady | Notice:
+        if self.live is None or not self.live.display.has_learnt:
+            return Notice("Nothing has been learnt yet that could be saved. Let training go on for a moment.")
+        return ModelReady(self._model())
 
     def _show_watched(self) -> Iterator[Event]:
         if self.live is not None and self.live.can_show and self.live.watched_is_outdated:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from knowsam.training.dice_estimate import DiceEstimate
     from knowsam.training.plan import TrainingPlan
     from knowsam.training.step import StepLosses
+    from knowsam.training.trained_model import TrainedModel
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,12 @@ class Stop:
     """To the session: end training at once and keep what was learnt."""
 
 
-Message = SliceAnnotated | ClassesChanged | Watch | Pause | Resume | Stop
+@dataclass(frozen=True)
+class ModelWanted:
+    """To a training session: somebody wants the model as it is now."""
+
+
+Message = SliceAnnotated | ClassesChanged | Watch | Pause | Resume | Stop | ModelWanted
 
 
 class Stage(Enum):
@@ -222,4 +228,22 @@ class Applied:
     outdated: int = 0
 
 
-Event = Planned | Notice | StageChanged | StepDone | Validated | PredictionReady | PredictionsGone | Finished | Applied
+@dataclass(frozen=True)
+class ModelReady:
+    """From the session: the model that was wanted; training goes on from it."""
+
+    model: TrainedModel
+
+
+Event = (
+    Planned
+    | Notice
+    | StageChanged
+    | StepDone
+    | Validated
+    | PredictionReady
+    | PredictionsGone
+    | Finished
+    | Applied
+    | ModelReady
+)

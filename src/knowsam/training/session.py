@@ -115,7 +115,7 @@ class TrainingSession:
             cases, self.plan, self.config, selection, interruption, seed=seed, sam_weights=sam_weights
         )
         self._mailbox = Mailbox(interruption)
-        self._conversation = Conversation(self._mailbox, Intake(self.trainer))
+        self._conversation = Conversation(self._mailbox, Intake(self.trainer), self.model)
         self._transfer = Transfer(is_transfer=self.plan.is_transfer, minimum=self.config.training.adaptation_minimum)
         self._timed = TimedTraining(self.trainer, budget)
 

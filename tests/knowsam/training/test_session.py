@@ -22,6 +22,8 @@ from knowsam.training import model_selection, timed_training, trainer
 from knowsam.training.events import (
     Event,
     Finished,
+    ModelReady,
+    ModelWanted,
     Notice,
     Pause,
     PredictionReady,
@@ -249,6 +251,25 @@ def test_waiting_takes_nothing_of_a_budget_in_seconds(
     step = until(events, StepDone)
     assert isinstance(step, StepDone)
     assert (step.seconds, step.progress) == (0.0, 0.0)
+
+
+def test_the_model_can_be_had_while_training_goes_on_once_something_is_learnt(
+    case: Case, quick_config: Config, batches: list[Batch]
+) -> None:
+    session = session_of(case, config=quick_config, steps=4)
+    events = session.run()
+    session.submit(ModelWanted())
+    assert any("Nothing has been learnt yet" in event.text for event in (until(events, Notice) for _ in range(3)))
+    until(events, Validated)
+    session.submit(ModelWanted())
+    ready = until(events, ModelReady)
+    assert isinstance(ready, ModelReady)
+    assert ready.model.annotated_slices == 2
+    expected = session.students
+    assert expected is not None
+    for name, tensor in ready.model.students.state_dict().items():
+        assert torch.equal(tensor, expected.state_dict()[name])
+    assert isinstance(list(events)[-1], Finished)
 
 
 def test_a_paused_run_can_be_stopped(case: Case, quick_config: Config, batches: list[Batch]) -> None:
