@@ -13,6 +13,7 @@ from knowsam.data.annotation import BACKGROUND_CLASS, LabelArray, LabelClass, Sl
 from knowsam.data.ends import End, Side
 from knowsam.data.slice_number import slice_number
 from knowsam.document.annotated_volume import AnnotatedVolume
+from knowsam.document.class_list import background_brush
 from knowsam.document.history import History, Step
 from knowsam.document.slice_annotation import NOT_PAINTED, SliceAnnotation, Values, without_brush
 from knowsam.document.structure_ends import ends_here
@@ -192,6 +193,27 @@ class AnnotationDocument(AnnotatedVolume):
         for index, one in slices.items():
             self._put(index, one.astype(self.class_list.dtype))
         return tuple(slices)
+
+    def take_classes(self, classes: tuple[LabelClass, ...]) -> tuple[int, ...]:
+        """Have the classes of a model, and return the indices of slices whose predictions are void by that.
+
+        While nothing was ever painted they take the place of the classes there are. Later they come beside those, and
+        painted classes keep their names and colours. It cannot be undone.
+
+        Raises
+        ------
+        InputError
+            If they do not go with what is painted; nothing is changed then.
+        """
+        if self._slices or self.history.undo_name or self.history.redo_name:
+            painted = self.painted_values()
+            others = (classes[0], *(one for one in classes[1:] if one.value not in painted))
+            brush_value = background_brush({*self.class_list.values, *(one.value for one in classes)})
+            self.class_list.take_over(others, brush_value, is_painted=True)
+            return ()
+        values = self.class_list.values
+        self.class_list.replace(classes)
+        return () if self.class_list.values == values else self.forget_predictions()
 
     def predict(self, index: int, labels: LabelArray, uncertainty: PercentArray) -> None:
         """Take the prediction of a slice.

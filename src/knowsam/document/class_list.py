@@ -132,6 +132,12 @@ class ClassList:
             for one in self.all
         )
 
+    def replace(self, classes: tuple[LabelClass, ...]) -> None:
+        """Have these classes and no others; nothing may be painted yet."""
+        self.all = classes
+        if self.brush_value in self.values:
+            self.brush_value = background_brush(self.values)
+
     def take_over(self, classes: tuple[LabelClass, ...], brush_value: int, *, is_painted: bool) -> None:
         """Add other classes, with their names and colours.
 
@@ -146,8 +152,8 @@ class ClassList:
         if self.brush_value in values:
             if is_painted or brush_value in self.values:
                 raise InputError(
-                    f"The painting to restore has a class with the value {self.brush_value}, which paints known "
-                    "background in these labels. Make new labels, and restore it into them."
+                    f"There is to be a class with the value {self.brush_value}, which paints known background in these "
+                    "labels. Make new labels for it, and try again."
                 )
             self.brush_value = brush_value
         self.ensure(values)

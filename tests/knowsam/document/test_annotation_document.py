@@ -548,3 +548,31 @@ def test_undoing_everything_leads_back_to_the_beginning_and_redoing_to_the_end(
     while document.history.redo_name is not None:
         document.redo()
     assert snapshot(document) == seen[-1]
+
+
+ATRIUM = (BACKGROUND_CLASS, LabelClass(1, "left atrium", (9, 9, 9)), LabelClass(SPLEEN, "appendage", (8, 8, 8)))
+
+
+def test_the_classes_of_a_model_take_the_place_of_those_that_nothing_was_painted_with(
+    document: AnnotationDocument,
+) -> None:
+    predict(document, SLICE, 1)
+    assert document.take_classes(ATRIUM) == (SLICE,)
+    assert document.classes == ATRIUM
+    assert not document.mask().any()
+
+
+def test_painted_classes_stay_as_they_are_beside_those_of_a_model(document: AnnotationDocument) -> None:
+    document.paint({SLICE: plane(SPLEEN)})
+    predict(document, OTHER, 1)
+    assert document.take_classes(ATRIUM) == ()
+    assert {one.value: one.name for one in document.classes[1:]} == {LIVER: "liver", SPLEEN: "spleen", 1: "left atrium"}
+    assert document.predictions.indices == (OTHER,)
+
+
+def test_a_class_of_a_model_with_the_value_of_the_brush_is_refused_where_that_may_be_painted(
+    document: AnnotationDocument,
+) -> None:
+    document.paint({SLICE: plane(SPLEEN, BRUSH)})
+    with pytest.raises(InputError, match="Make new labels"):
+        document.take_classes((BACKGROUND_CLASS, LabelClass(BRUSH, "odd", (9, 9, 9))))
