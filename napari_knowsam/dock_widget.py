@@ -63,6 +63,7 @@ class KnowSAMWidget(QWidget):
         presenter.controller.stage_changed.connect(self._on_stage_changed)
         self._structure_edit = StructureEdit(self._viewer, presenter.layers, self.edit, self)
         edit.toggled.connect(self._structure_edit.set_active)
+        presenter.models.opened.connect(lambda: self._settings.expand(animate=False))
         self.annotate.image_file_requested.connect(partial(open_image, self._viewer))
         self.annotate.dicom_requested.connect(partial(open_dicom, self._viewer))
         # Not a method of this widget, which is no more when it is called.

@@ -12,8 +12,8 @@ from knowsam.data.annotation import SliceState
 from knowsam.data.case import Case
 from knowsam.data.ends import Side
 from knowsam.document.annotation_document import AnnotationDocument
-from knowsam.errors import InputError, KnowSAMError
-from knowsam.training.events import ClassesChanged, SliceAnnotated, Watch
+from knowsam.errors import KnowSAMError
+from knowsam.training.events import ClassesChanged, SliceAnnotated, Stage, Watch
 from napari_knowsam import accepting, status_messages
 from napari_knowsam.autosave import Autosave
 from napari_knowsam.brush import Brush
@@ -24,11 +24,12 @@ from napari_knowsam.exporting import export
 from napari_knowsam.keys import Keys
 from napari_knowsam.layer_choice import LayerChoice
 from napari_knowsam.layer_sync import LayerSync
+from napari_knowsam.model_keeping import ModelKeeping
 from napari_knowsam.orientation_letters import OrientationLetters
 from napari_knowsam.paint_layer import REDO_KEY, UNDO_KEY
 from napari_knowsam.restoring import restore
-from napari_knowsam.training_case import training_case
-from napari_knowsam.training_controller import TrainingController, TrainingSettings
+from napari_knowsam.training_case import training_case, training_settings
+from napari_knowsam.training_controller import TrainingController
 from napari_knowsam.training_display import TrainingDisplay
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from knowsam.data.annotation import LabelClass, LabelSlice
-    from knowsam.training.events import PredictionReady, Stage
+    from knowsam.training.events import PredictionReady
     from napari_knowsam.panels.annotate_panel import AnnotatePanel
     from napari_knowsam.panels.result_panel import ResultPanel
     from napari_knowsam.panels.train_panel import TrainPanel
@@ -64,11 +65,13 @@ class Presenter(QObject):
         self._undo = self._guarded(self._of_sync(LayerSync.undo))
         self._redo = self._guarded(self._of_sync(LayerSync.redo))
         self._keys = Keys(viewer, self._key_actions())
+        self._stage: Stage | None = None
         self._live = True
         self._closed = False
         self._letters_shown = False
         self._training_display = TrainingDisplay(train, self.controller, self)
         self._document_display = DocumentDisplay(annotate, train, result, self)
+        self.models = ModelKeeping(self.layers, self.controller, train, result, self)
         self._connect_annotate()
         self._connect_train()
         self._connect_result()
@@ -237,16 +240,12 @@ class Presenter(QObject):
 
     def _start_training(self) -> None:
         self.layers.flush()
-        sync = self.layers.sync
-        if sync is None:
-            raise InputError("There is no image to train on. Open an image file or a DICOM folder first.")
-        case, train = training_case(sync), self._train
-        settings = TrainingSettings(
-            train.budget(), train.config(), train.teacher(), train.device(), continued=train.continues()
-        )
-        self._training_display.begin(settings.config)
-        self.controller.train(case, settings, sync.document)
-        self._watch()
+        settings = training_settings(self._train, self.models.to_start_from())
+        case, document = training_case(self.layers), self.layers.document
+        if document is not None and self.models.may_replace(document, settings):
+            self._training_display.begin(settings.config)
+            self.controller.train(case, settings, document)
+            self._watch()
 
     def _on_live_toggled(self, live: bool) -> None:
         self._live = live
@@ -305,7 +304,6 @@ class Presenter(QObject):
         self._document_display.set_document(self.layers.document)
         self._training_display.things_changed()
         self._result.set_message("")
-        self._show_can_continue()
         self.autosave.watch(self.layers.document)
         self._watch()
 
@@ -345,16 +343,12 @@ class Presenter(QObject):
         """
         sync = self.layers.sync
         if sync is not None and self._is_current():
-            is_watched = self._live or self.controller.is_running or self._outdated > 0
+            is_watched = self._live or self.controller.is_busy or self._outdated > 0
             self.controller.submit(Watch(sync.view.index if is_watched else None))
 
     def _is_current(self) -> bool:
         """Whether the volume on the screen is the one that training or propagation goes on with."""
         return self.controller.work is not None and self.layers.document is self.controller.work
-
-    def _show_can_continue(self) -> None:
-        document = self.layers.document
-        self._train.set_can_continue(document is not None and self.controller.can_continue(document))
 
     def _connect_autosave(self) -> None:
         self.autosave.offered.connect(self._annotate.set_offer)
@@ -367,11 +361,14 @@ class Presenter(QObject):
         self.controller.failed.connect(self._on_failed)
 
     def _on_stage_changed(self, stage: Stage | None) -> None:
-        self.layers.set_training(stage is not None)
-        if stage is None:
-            self._show_can_continue()
+        self.layers.set_training(self.controller.is_running)
+        was, self._stage = self._stage, stage
+        if stage is Stage.APPLYING:
+            self._watch()
+        elif stage is None:
             self._annotate.take_back(_PLANE_IS_FIXED)
-            if self.controller.work is None:
+            # Who has stopped a model does not want its predictions to go on at once.
+            if self.controller.work is None and was is not Stage.APPLYING:
                 self._propagate()
 
     def _on_predicted(self, ready: PredictionReady) -> None:

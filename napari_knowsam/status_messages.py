@@ -10,7 +10,7 @@ from knowsam.training.events import Stage
 
 if TYPE_CHECKING:
     from knowsam.data.annotation import Annotation
-    from knowsam.training.events import Finished, StepDone
+    from knowsam.training.events import Applied, Finished, StepDone
 
 READY = "Paint a few slices of the structure, then train. Slices you do not paint are used too."
 
@@ -22,13 +22,14 @@ class Shown(Enum):
     PROPAGATED = "propagated from your painted slices; nothing is trained yet. Training adds to it once that helps."
     NOT_BETTER = "propagated from your painted slices; training has not made it better so far, so it adds nothing yet."
     BOTH = "propagated from your painted slices, with what training adds, most where your slices are far."
-    LEARNT = "what training has learnt."
+    LEARNT = "what the networks have learnt."
 
 
 _STAGES = {
     Stage.PREPARING: "Getting ready: loading PyTorch, building networks, propagating what you painted to all slices.",
     Stage.TRAINING: "Learning from what you painted and from all other slices.",
     Stage.PAUSED: "Paused. You can go on painting; training takes it in when it goes on.",
+    Stage.APPLYING: "Applying the model to all slices that you have not painted.",
 }
 
 _KEPT = " It did not make better what is propagated from your painted slices, so that is shown as it is."
@@ -62,6 +63,16 @@ def propagation_sentence(shown: Shown) -> str:
     return f"{shown_sentence(shown)} What you paint or correct changes the slices beside it at once."
 
 
+def applied_sentence(applied: Applied) -> str:
+    """Say what came of applying a model, and what comes next."""
+    if applied.stopped:
+        return "Stopped before all slices were predicted. Apply the model again, or go on painting."
+    return (
+        "The model was applied. Look through the slices and correct what is wrong, then accept and export. Or train: "
+        "that begins with the model."
+    )
+
+
 def paused_sentence(shown: Shown) -> str:
     """Say what can be done while training stands still."""
     if shown in (Shown.NOTHING, Shown.LEARNT):
@@ -80,7 +91,7 @@ def training_sentence(step: StepDone, annotated: int, dice: float | None, shown:
     annotated : slices a person has painted or corrected.
     dice : score on held-out slices, None if there is none.
     """
-    slices = "one slice" if annotated == 1 else f"{annotated} slices"
+    slices = slices_in_words(annotated)
     doing = f"Step {step.step}: learning from what you painted in {slices} and from all the others.{_score(dice)}"
     return f"{doing} {shown_sentence(shown)}".strip()
 
@@ -102,12 +113,21 @@ def saved_sentence(name: str, image_name: str, empty_slices: int, outdated: int 
     return f"{saved} {empty} no prediction yet and {rest}."
 
 
+def slices_in_words(count: int) -> str:
+    """Return how many slices.
+
+    >>> slices_in_words(1), slices_in_words(7)
+    ('one slice', '7 slices')
+    """
+    return "one slice" if count == 1 else f"{count} slices"
+
+
 def accepted_sentence(outdated: int) -> str:
     """Say that an older prediction was accepted in slices that wait for a new one; nothing if none does."""
     if not outdated:
         return ""
-    slices = "one slice" if outdated == 1 else f"{outdated} slices"
-    return f"Accepted while {slices} waited for a new prediction. To accept that, undo, wait and accept again."
+    waited = f"{slices_in_words(outdated)} waited for a new prediction"
+    return f"Accepted while {waited}. To accept that, undo, wait and accept again."
 
 
 def finished_sentence(

@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING
 
 from knowsam.data.case import Case
 from knowsam.errors import InputError
+from napari_knowsam.panels.start_choice import Start
 from napari_knowsam.status_messages import missing_sentence
+from napari_knowsam.training_controller import TrainingSettings
 
 if TYPE_CHECKING:
-    from napari_knowsam.layer_sync import LayerSync
+    from knowsam.training.trained_model import TrainedModel
+    from napari_knowsam.layer_choice import LayerChoice
+    from napari_knowsam.panels.train_panel import TrainPanel
 
 
-def training_case(sync: LayerSync) -> Case:
+def training_case(layers: LayerChoice) -> Case:
     """Return the volume on the screen with all that is painted in it; the slice being painted counts as left.
 
     Raises
@@ -20,6 +24,9 @@ def training_case(sync: LayerSync) -> Case:
     InputError
         If there is nothing to learn from.
     """
+    sync = layers.sync
+    if sync is None:
+        raise InputError("There is no image to train on. Open an image file or a DICOM folder first.")
     if sync.plane_question is not None:
         raise InputError(sync.plane_question)
     sync.document.open_index = None
@@ -28,3 +35,14 @@ def training_case(sync: LayerSync) -> Case:
     if missing is not None:
         raise InputError(missing)
     return Case(sync.document.volume, annotation)
+
+
+def training_settings(train: TrainPanel, start_from: TrainedModel | None) -> TrainingSettings:
+    """Return what was chosen for the next training.
+
+    Parameters
+    ----------
+    start_from : the opened model, if it begins with that.
+    """
+    continued = train.start() is Start.LAST
+    return TrainingSettings(train.budget(), train.config(), train.teacher(), train.device(), continued, start_from)

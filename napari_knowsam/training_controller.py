@@ -12,8 +12,10 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from knowsam.data.case import Case
 from knowsam.errors import KnowSAMError
 from knowsam.training.events import (
+    Applied,
     Event,
     Finished,
+    ModelReady,
     Notice,
     Pause,
     PredictionReady,
@@ -29,16 +31,22 @@ from knowsam.training.events import (
 from napari_knowsam.training_worker import SessionWorker, TrainingWorker, leave_a_core
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from knowsam.config import Config
     from knowsam.document.annotation_document import AnnotationDocument
+    from knowsam.training.continuation import Continuation
     from knowsam.training.display import Display
     from knowsam.training.events import Message
     from knowsam.training.propagation_session import PropagationSession
     from knowsam.training.schedule import Budget
     from knowsam.training.session import TrainingSession
-    from napari_knowsam.training_worker import Trained
+    from knowsam.training.trained_model import TrainedModel
 
 _CLOSING_S = 1.0
+_ENDING_S = 20.0
+"""Longest time that a step and the validation after it take on a slow computer."""
+
 _LISTENING_MS = 20
 
 
@@ -51,6 +59,7 @@ class TrainingSettings:
     teacher : ``none``, ``compact``, the name of a SAM variant or a file of its weights, see `choose_teacher`.
     device : see `resolve_device`.
     continued : go on from the model of the last training of the same work, if there is one.
+    start_from : a model of other volumes to go on from instead, whose networks the training has.
     """
 
     budget: Budget
@@ -58,13 +67,14 @@ class TrainingSettings:
     teacher: str = "compact"
     device: str = "auto"
     continued: bool = True
+    start_from: TrainedModel | None = None
 
 
 class TrainingController(QObject):
     """Owns the session that goes on, of training or of propagation, and the thread it runs in; at most one of each.
 
     A training ends a propagation, and is followed by one that goes on with its predictions. Both are told the same, and
-    both tell of their predictions.
+    both tell of their predictions. A propagation may begin with a model of other volumes, which is applied first.
     """
 
     stage_changed = Signal(object)
@@ -91,13 +101,21 @@ class TrainingController(QObject):
     finished = Signal(object)
     """A `Finished`: training has ended as it should."""
 
+    applied = Signal(object)
+    """An `Applied`: a model has predicted every slice, or was stopped."""
+
+    model_ready = Signal(object)
+    """A `TrainedModel`, in answer to a `ModelWanted`."""
+
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._worker: TrainingWorker | SessionWorker[PropagationSession] | None = None
+        self._is_applying = False
         self._work: AnnotationDocument | None = None
         self._budget: Budget | None = None
         self._watched: Watch | None = None
-        self._trained: WeakKeyDictionary[AnnotationDocument, Trained] = WeakKeyDictionary()
+        self._learnt: WeakKeyDictionary[AnnotationDocument, Continuation] = WeakKeyDictionary()
+        self._displays: WeakKeyDictionary[AnnotationDocument, Display] = WeakKeyDictionary()
         self._outdated: WeakKeyDictionary[AnnotationDocument, int] = WeakKeyDictionary()
         self._listening = QTimer(self)
         self._listening.setInterval(_LISTENING_MS)
@@ -113,9 +131,25 @@ class TrainingController(QObject):
         """What training or propagation goes on with."""
         return self._work
 
-    def can_continue(self, work: AnnotationDocument) -> bool:
-        """Tell whether a training of this work can go on where an earlier one ended."""
-        return work in self._trained
+    @property
+    def is_busy(self) -> bool:
+        """Whether a training goes on, or a model is being applied."""
+        return self.is_running or self._is_applying
+
+    @property
+    def trained(self) -> tuple[AnnotationDocument, ...]:
+        """All works of which a training has ended with something learnt."""
+        return tuple(self._learnt)
+
+    def model(self, work: AnnotationDocument) -> TrainedModel | None:
+        """Return what the last training of a work has learnt, if there was one."""
+        learnt = self._learnt.get(work)
+        return None if learnt is None else learnt.model
+
+    def goes_on(self, work: AnnotationDocument, settings: TrainingSettings) -> bool:
+        """Tell whether a training goes on where the last one of the same work ended, if there was one."""
+        learnt = self._learnt.get(work)
+        return settings.continued and learnt is not None and learnt.fits(settings.config)
 
     def outdated(self, work: AnnotationDocument) -> int:
         """Return how many slices of a work wait for a new prediction."""
@@ -132,7 +166,7 @@ class TrainingController(QObject):
             raise RuntimeError("A training is going on already.")
         self._drop_propagation()
         self._work, self._budget = work, settings.budget
-        last = self._trained.get(work) if settings.continued else None
+        last = self._learnt.get(work) if settings.continued else None
         self._worker = TrainingWorker(partial(_make_session, case, settings, last))
         self._worker.start()
         self._listening.start()
@@ -149,8 +183,25 @@ class TrainingController(QObject):
             return
         before = self._worker
         self._drop_propagation()
+        self._predict(work, partial(_make_propagation, case, config, self._displays.get(work), before))
+
+    def apply(self, case: Case, model: TrainedModel, work: AnnotationDocument, device: str = "auto") -> None:
+        """Let a model of other volumes predict a work, and keep its predictions up to date from then on.
+
+        Parameters
+        ----------
+        work : what the case was taken from.
+        """
+        if self.is_running:
+            raise RuntimeError("A training is going on.")
+        self._drop_propagation()
+        self._is_applying = True
+        self._predict(work, partial(_make_application, model, case, device))
+        self.stage_changed.emit(Stage.APPLYING)
+
+    def _predict(self, work: AnnotationDocument, make_session: Callable[[], PropagationSession]) -> None:
         self._work = work
-        self._worker = SessionWorker(partial(_make_propagation, case, config, self._display_of(work), before))
+        self._worker = SessionWorker(make_session)
         self._worker.start()
         self._listening.start()
 
@@ -169,16 +220,26 @@ class TrainingController(QObject):
         self.submit(Resume())
 
     def stop(self) -> None:
-        """End training and keep what was learnt."""
-        if not self.is_running:
+        """End training and keep what was learnt, or predict no further."""
+        if not self.is_busy or self._worker is None:
             return
-        if self._worker is not None and not self._worker.has_session:
-            # Importing torch and loading weights cannot be broken off, only left alone.
+        # Importing torch and loading weights cannot be broken off, only left alone.
+        if self._worker.has_session:
+            self.submit(Stop())
+        elif self._is_applying:
+            self.applied.emit(Applied(stopped=True))
+            self._drop_propagation()
+        else:
             self.finished.emit(Finished(0, 0.0, stopped=True))
             self.abandon()
             self._end(None)
-        else:
-            self.submit(Stop())
+
+    def stop_at_once(self) -> None:
+        """End training as `stop` does, and wait until what was learnt is kept."""
+        if self.is_running and self._worker is not None:
+            self.abandon()
+            self._worker.wait(_ENDING_S)
+            self._listen()
 
     def close(self) -> None:
         """End everything; waits a moment for the thread."""
@@ -205,24 +266,29 @@ class TrainingController(QObject):
             self._forget()
 
     def _forget(self) -> None:
+        """Let go of the session; what its networks show is kept for the next one of the same work."""
+        if self._work is not None and self._worker is not None and (display := self._worker.display) is not None:
+            self._displays[self._work] = display
         self._worker = self._work = None
         self._listening.stop()
+        self._end_applying()
 
-    def _end(self, trained: Trained | None) -> None:
+    def _end_applying(self) -> None:
+        if self._is_applying:
+            self._is_applying = False
+            self.stage_changed.emit(None)
+
+    def _end(self, learnt: Continuation | None) -> None:
         """Keep what was learnt; its predictions go on where they ended, whatever volume is on the screen."""
         work, watched = self._work, self._watched
         self._forget()
-        if work is not None and trained is not None:
-            self._trained[work] = trained
-        display = self._display_of(work)
+        if work is not None and learnt is not None:
+            self._learnt[work] = learnt
+        display = None if work is None else self._displays.get(work)
         if work is not None and display is not None and watched is not None:
             self.propagate(Case(work.volume, work.annotation()), display.config, work)
             self.submit(watched)
         self.stage_changed.emit(None)
-
-    def _display_of(self, work: AnnotationDocument | None) -> Display | None:
-        last = None if work is None else self._trained.get(work)
-        return None if last is None else last.display
 
     def _listen(self) -> None:
         """Pass on what has happened in the thread."""
@@ -239,12 +305,12 @@ class TrainingController(QObject):
             else:
                 self._on_happened(outcome)
         if done and isinstance(worker, TrainingWorker):
-            self._end(worker.trained)
+            self._end(worker.learnt)
         elif done:
             self._forget()
 
     def _on_happened(self, event: Event) -> None:
-        if isinstance(event, (PredictionReady, Finished)) and self._work is not None:
+        if isinstance(event, (PredictionReady, Finished, Applied)) and self._work is not None:
             self._outdated[self._work] = event.outdated
         match event:
             case StageChanged():
@@ -261,6 +327,11 @@ class TrainingController(QObject):
                 self.noticed.emit(event.text)
             case Finished():
                 self.finished.emit(event)
+            case Applied():
+                self.applied.emit(event)
+                self._end_applying()
+            case ModelReady():
+                self.model_ready.emit(event.model)
 
     def _seconds_left(self, event: StepDone) -> float | None:
         seconds = self._budget.seconds if self._budget is not None else None
@@ -271,25 +342,29 @@ class TrainingController(QObject):
             self.failed.emit(str(error))
         elif self.is_running:
             self.failed.emit(f"Training ended with an unexpected error: {error!r}. Train again.")
+        elif self._is_applying:
+            self.failed.emit(f"The model cannot be applied: {error!r}. Open another one.")
         else:
             self.failed.emit(f"Propagation ended with an unexpected error: {error!r}. Painting on starts it again.")
 
 
-def _make_session(case: Case, settings: TrainingSettings, last: Trained | None) -> TrainingSession:
+def _make_session(case: Case, settings: TrainingSettings, last: Continuation | None) -> TrainingSession:
     """Build the session, in the thread it will run in: only here is torch needed."""
     leave_a_core()
     from knowsam.jobs import choose_teacher
     from knowsam.training.session import TrainingSession
 
-    teacher = choose_teacher(settings.teacher)
-    config = settings.config.with_values(variant=teacher.variant)
+    teacher, start_from = choose_teacher(settings.teacher), settings.start_from
+    config = settings.config if start_from is None else start_from.config_with_networks(settings.config)
+    config = config.with_values(variant=teacher.variant)
     return TrainingSession(
         [case],
         budget=settings.budget,
         config=config,
         device=settings.device,
         sam_weights=teacher.weights,
-        last=None if last is None else last.continuation,
+        start_from=start_from,
+        last=last,
     )
 
 
@@ -303,3 +378,10 @@ def _make_propagation(
     if before is not None:
         before.wait(_CLOSING_S)
     return PropagationSession(case, config, display=display)
+
+
+def _make_application(model: TrainedModel, case: Case, device: str) -> PropagationSession:
+    leave_a_core()
+    from knowsam.training.application import ApplicationSession
+
+    return ApplicationSession(model, case, device=device)

@@ -16,7 +16,7 @@ from napari_knowsam.status_messages import Shown
 if TYPE_CHECKING:
     from knowsam.config import Config
     from knowsam.document.annotation_document import AnnotationDocument
-    from knowsam.training.events import Finished, PredictionReady, StepDone, Validated
+    from knowsam.training.events import Applied, Finished, PredictionReady, StepDone, Validated
     from napari_knowsam.panels.train_panel import TrainPanel
     from napari_knowsam.training_controller import TrainingController
 
@@ -51,6 +51,7 @@ class TrainingDisplay(QObject):
         controller.noticed.connect(self._on_noticed)
         controller.failed.connect(self._on_failed)
         controller.finished.connect(self._on_finished)
+        controller.applied.connect(self._on_applied)
 
     def begin(self, config: Config) -> None:
         """Forget the training before; one with these settings begins."""
@@ -101,6 +102,8 @@ class TrainingDisplay(QObject):
             self._panel.set_progress(latest.step, latest.progress, seconds_left)
             if self._stage is Stage.TRAINING:
                 self._tell(status_messages.training_sentence(latest, len(work.annotated), self._dice, self._shown))
+        elif self._stage is Stage.APPLYING and work is not None:
+            self._panel.set_applied(1 - self._controller.outdated(work) / work.slice_count)
         elif self._stage is None:
             self._say_finished()
 
@@ -109,6 +112,8 @@ class TrainingDisplay(QObject):
         self._stage = stage
         self._panel.set_stage(stage)
         self._panel.set_settings_enabled(stage is None)
+        if stage is Stage.APPLYING:
+            self._finished, self._notices = None, []
         if stage is not None:
             self._say_stage(stage)
 
@@ -135,7 +140,7 @@ class TrainingDisplay(QObject):
                 self._tell(status_messages.shown_sentence(self._shown))
             elif self._stage is Stage.PAUSED:
                 self._say_stage(self._stage)
-        if self._stage is None and self._finished is not None:
+        if self._stage is Stage.APPLYING or (self._stage is None and self._finished is not None):
             self._show_soon()
         elif self._stage is None and self._sentence != self._refusal:
             self._say_propagation(self._in_words(ready.shown))
@@ -172,6 +177,10 @@ class TrainingDisplay(QObject):
         if work is not None:
             self._finished = ref(work), finished
         self._say_finished()
+
+    def _on_applied(self, applied: Applied) -> None:
+        self._show_steps()
+        self._tell(status_messages.applied_sentence(applied))
 
     def _say_finished(self) -> None:
         """Say how the last training ended, until its predictions have followed or another volume is predicted."""

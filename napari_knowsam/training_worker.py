@@ -9,7 +9,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from knowsam.errors import KnowSAMError
@@ -33,6 +32,10 @@ _NICENESS = 10
 class Session(Protocol):
     """What a worker runs: a generator of events with a mailbox."""
 
+    @property
+    def display(self) -> Display | None:
+        """What it shows; None before there is anything."""
+
     def submit(self, message: Message) -> None:
         """Leave a message; returns at once."""
 
@@ -41,20 +44,6 @@ class Session(Protocol):
 
 
 S = TypeVar("S", bound=Session)
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What a finished training leaves to the next one, and to propagation until then.
-
-    Parameters
-    ----------
-    continuation : what training goes on from.
-    display : what it showed last.
-    """
-
-    continuation: Continuation
-    display: Display | None
 
 
 class SessionWorker(Generic[S]):
@@ -101,6 +90,12 @@ class SessionWorker(Generic[S]):
         return self._session is not None
 
     @property
+    def display(self) -> Display | None:
+        """What the session shows; None unless networks have a part in it, without which it is as quickly made anew."""
+        display = None if self._session is None else self._session.display
+        return display if display is not None and display.has_learnt else None
+
+    @property
     def is_done(self) -> bool:
         """Whether the thread has ended; what is to be taken after that is all there is."""
         return not self._thread.is_alive()
@@ -140,12 +135,12 @@ class TrainingWorker(SessionWorker["TrainingSession"]):
 
     Attributes
     ----------
-    trained : once the thread has ended, however it ended; None if nothing was learnt.
+    learnt : once the thread has ended, however it ended, what the next training goes on from; None if nothing was.
     """
 
     def __init__(self, make_session: Callable[[], TrainingSession]) -> None:
         super().__init__(make_session, self._keep)
-        self.trained: Trained | None = None
+        self.learnt: Continuation | None = None
 
     def _keep(self, session: TrainingSession) -> None:
         """Copy what was learnt here, since it would hold up the window there."""
@@ -157,7 +152,7 @@ class TrainingWorker(SessionWorker["TrainingSession"]):
             logger.exception("What was learnt could not be kept.")
         else:
             if continuation.model.steps:
-                self.trained = Trained(continuation, session.display)
+                self.learnt = continuation
 
 
 def lower_priority() -> None:

@@ -25,6 +25,11 @@ class MenuButton(QPushButton):
         # The arrow of a menu would take room that the name of the image needs.
         self.setStyleSheet("QPushButton::menu-indicator { image: none; width: 0px; }")
         menu = QMenu(self)
+        self._entries = {name: menu.addAction(name) for name in actions}
         for name, action in actions.items():
-            menu.addAction(name).triggered.connect(lambda _checked=False, action=action: action())
+            self._entries[name].triggered.connect(lambda _checked=False, action=action: action())
         self.setMenu(menu)
+
+    def set_offered(self, name: str, is_offered: bool) -> None:
+        """Let an entry of the menu be chosen, or not."""
+        self._entries[name].setEnabled(is_offered)

@@ -1,4 +1,4 @@
-"""The buttons that take a prediction over and write it, in sight whatever the panels show."""
+"""The buttons that take a prediction over, write it and keep its model, in sight whatever the panels show."""
 
 from __future__ import annotations
 
@@ -6,16 +6,21 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_knowsam.panels.buttons import button, tightened
+from napari_knowsam.panels.menu_button import MenuButton
 from napari_knowsam.panels.wrapped_label import WrappedLabel
+
+_SAVE_MODEL = "Save model…"
 
 
 class ResultBar(QWidget):
-    """Accept one slice, those between, or all of them; export; and a sentence on what came of it."""
+    """Accept one slice, those between, or all of them; export; models; and a sentence on what came of it."""
 
     accept_slice_requested = Signal()
     accept_between_requested = Signal()
     accept_all_requested = Signal()
     export_clicked = Signal()
+    save_model_clicked = Signal()
+    open_model_clicked = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -35,12 +40,18 @@ class ResultBar(QWidget):
             "Write the mask on the grid of the image's file; for an image from DICOM also as a DICOM segmentation.",
             self.export_clicked.emit,
         )
+        self._model = MenuButton(
+            "Model",
+            "Keep what was learnt, or use what was learnt before.",
+            {_SAVE_MODEL: self.save_model_clicked.emit, "Open model…": self.open_model_clicked.emit},
+        )
+        self.set_has_model(False)
         self._message = WrappedLabel()
         self._message.hide()
         row = QHBoxLayout()
         row.setSpacing(4)
         row.addWidget(accept)
-        for one in (*self._accept_buttons, self._export):
+        for one in (*self._accept_buttons, self._export, self._model):
             row.addWidget(tightened(one), 1)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -52,6 +63,10 @@ class ResultBar(QWidget):
         """Offer what needs a prediction."""
         for one in (*self._accept_buttons, self._export):
             one.setEnabled(has_prediction)
+
+    def set_has_model(self, has_model: bool) -> None:
+        """Offer to save a model if there is one."""
+        self._model.set_offered(_SAVE_MODEL, has_model)
 
     def set_message(self, text: str) -> None:
         """Say in a sentence what came of it."""

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QPushButton, QVBoxLayout, QWi
 
 from napari_knowsam.panels.buttons import button
 from napari_knowsam.panels.export_dialog import ask_mask_path
+from napari_knowsam.panels.model_dialogs import ask_model_file
 from napari_knowsam.panels.opacity_slider import OpacitySlider
 from napari_knowsam.panels.result_bar import ResultBar
 from napari_knowsam.panels.volume_table import VolumeTable
@@ -36,6 +37,8 @@ class ResultPanel(QWidget):
     undo_requested = Signal()
     redo_requested = Signal()
     export_requested = Signal(object)
+    save_model_requested = Signal()
+    open_model_requested = Signal(object)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -84,6 +87,10 @@ class ResultPanel(QWidget):
         self._show_history(self._undo, "Undo", "Ctrl+Z", undo)
         self._show_history(self._redo, "Redo", "Ctrl+Shift+Z", redo)
 
+    def set_has_model(self, has_model: bool) -> None:
+        """Offer to save a model if there is one."""
+        self.pinned.set_has_model(has_model)
+
     def set_message(self, text: str) -> None:
         """Say in a sentence what came of exporting."""
         self.pinned.set_message(text)
@@ -121,6 +128,8 @@ class ResultPanel(QWidget):
         bar.accept_between_requested.connect(self.accept_between_requested)
         bar.accept_all_requested.connect(self.accept_all_requested)
         bar.export_clicked.connect(self._on_export_clicked)
+        bar.save_model_clicked.connect(self.save_model_requested)
+        bar.open_model_clicked.connect(self._on_open_model_clicked)
 
     @staticmethod
     def _show_history(history_button: QPushButton, verb: str, key: str, name: str | None) -> None:
@@ -131,6 +140,11 @@ class ResultPanel(QWidget):
         path = self.ask_export_path()
         if path is not None:
             self.export_requested.emit(path)
+
+    def _on_open_model_clicked(self) -> None:
+        path = ask_model_file(self)
+        if path is not None:
+            self.open_model_requested.emit(path)
 
 
 def _check_box(text: str, tooltip: str) -> QCheckBox:

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QFormLayout, QVBoxLayout, QWidget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
 
 from knowsam.config import Config, PredictionConfig
 from knowsam.training.plan import with_parts
@@ -15,7 +15,9 @@ from napari_knowsam.panels.budget_choice import BudgetChoice
 from napari_knowsam.panels.buttons import button
 from napari_knowsam.panels.choice_box import ChoiceBox
 from napari_knowsam.panels.config_form import ConfigForm
+from napari_knowsam.panels.model_box import ModelBox
 from napari_knowsam.panels.section import Section
+from napari_knowsam.panels.start_choice import Start, StartChoice
 from napari_knowsam.panels.teacher_choice import TeacherChoice
 from napari_knowsam.panels.training_bar import TrainingBar
 from napari_knowsam.panels.training_plot import TrainingPlot
@@ -43,6 +45,7 @@ class TrainPanel(QWidget):
     pause_requested = Signal()
     resume_requested = Signal()
     stop_requested = Signal()
+    apply_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -55,11 +58,9 @@ class TrainPanel(QWidget):
         self._teacher.currentIndexChanged.connect(self._refresh_hint)
         self._device = ChoiceBox("Where to compute.")
         self.set_devices(())
-        self._continued = QCheckBox("Go on from the last training")
-        self._continued.setToolTip("Go on where the last training of this volume ended; otherwise, begin from scratch.")
-        self._continued.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        self._continued.setChecked(True)
-        self._continued.setEnabled(False)
+        self._start = StartChoice()
+        self._model = ModelBox()
+        self._model.apply_requested.connect(self.apply_requested)
         self._plot = TrainingPlot()
         self._plot.hide()
         self._basic, self._options = QWidget(), QWidget()
@@ -95,13 +96,18 @@ class TrainPanel(QWidget):
         known = ("none", "compact", "vit_b", "vit_l", "vit_h")
         return config.with_values(variant=self.teacher()) if self.teacher() in known else config
 
-    def continues(self) -> bool:
-        """Return whether to go on from the last training, where there is one."""
-        return self._continued.isChecked()
+    def start(self) -> Start:
+        """Return what the training begins with."""
+        return self._start.start()
 
     def set_can_continue(self, can_continue: bool) -> None:
         """Show whether there is a training to go on from."""
-        self._continued.setEnabled(can_continue)
+        self._start.set_has_last(can_continue)
+
+    def set_model(self, name: str, facts: str) -> None:
+        """Show a model that was opened, and choose it to begin with."""
+        self._start.set_model(name)
+        self._model.set_facts(facts)
 
     def set_devices(self, names: Sequence[str]) -> None:
         """Offer these devices beside the processor, keeping the chosen one if it is still there."""
@@ -121,6 +127,10 @@ class TrainPanel(QWidget):
         """Show how far training is: the share of the budget that is used, in [0, 1], and the seconds left, if known."""
         self.pinned.set_progress(step, progress, seconds_left)
 
+    def set_applied(self, share: float) -> None:
+        """Show how much of a volume a model is applied to, in [0, 1]."""
+        self.pinned.set_applied(share)
+
     def set_score(self, dice: float | None, *, is_open: bool = False) -> None:
         """Show how good the prediction probably is; None if that cannot be told."""
         self.pinned.set_score(dice, is_open=is_open)
@@ -134,13 +144,14 @@ class TrainPanel(QWidget):
         self._plot.add_dice(step, dice, adopted)
 
     def clear_plot(self, holdout_minimum: int) -> None:
-        """Forget the curves and the progress of the training before.
+        """Forget the curves and the progress of the training before, with which the next one goes on.
 
         Parameters
         ----------
         holdout_minimum : annotated slices from which on there is a score.
         """
         self._plot.clear(holdout_minimum)
+        self._start.go_on()
         self.pinned.clear_progress()
 
     def set_message(self, text: str) -> None:
@@ -150,6 +161,7 @@ class TrainPanel(QWidget):
     def set_settings_enabled(self, enabled: bool) -> None:
         """Let the settings be changed, or not while they would change nothing."""
         self._basic.setEnabled(enabled)
+        self._model.setEnabled(enabled)
         self._options.setEnabled(enabled)
 
     def _connect(self) -> None:
@@ -176,7 +188,7 @@ class TrainPanel(QWidget):
     def _arrange(self) -> None:
         form = _form(self._basic)
         form.addRow("Time", self._budget)
-        form.addRow(self._continued)
+        form.addRow("Start from", self._start)
         more = QWidget()
         advanced = _form(more)
         advanced.addRow("Teacher", self._teacher)
@@ -190,6 +202,7 @@ class TrainPanel(QWidget):
         column.setContentsMargins(4, 2, 4, 4)
         column.setSpacing(4)
         column.addWidget(self._basic)
+        column.addWidget(self._model)
         column.addWidget(self._advanced)
 
     def _has_problem(self) -> bool:

@@ -18,6 +18,7 @@ _STAGES = {
     Stage.PREPARING: "Getting ready",
     Stage.TRAINING: "Training",
     Stage.PAUSED: "Paused",
+    Stage.APPLYING: "Applying the model",
 }
 _RUNNING = (Stage.PREPARING, Stage.TRAINING, Stage.PAUSED)
 _SCORE_HELP = (
@@ -93,6 +94,11 @@ class TrainingBar(QWidget):
         left = "" if seconds_left is None or self._stage is not Stage.TRAINING else f", {_duration(seconds_left)} left"
         self._bar.setFormat(f"{_STAGES[self._stage]}{left}")
         self._bar.setToolTip(f"Step {step}: so many times the networks have learnt from a few slices.")
+
+    def set_applied(self, share: float) -> None:
+        """Show how much of a volume a model is applied to, in [0, 1]."""
+        self._bar.setValue(round(100 * share))
+        self._bar.setToolTip("How many slices are predicted.")
 
     def set_score(self, dice: float | None, *, is_open: bool = False) -> None:
         """Show how good the prediction probably is; None if that cannot be told.

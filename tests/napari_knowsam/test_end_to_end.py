@@ -379,12 +379,12 @@ def test_a_second_training_goes_on_where_the_first_one_ended(robot: Robot) -> No
     robot.stop()
     robot.look_at(12)
     robot.press(ACCEPT)
-    trained = robot.presenter.controller._trained.get(robot.document)
+    trained = robot.presenter.controller.model(robot.document)
     assert trained is not None
     robot.click(robot.widget.train, "Train on my labels")
     robot.wait_until(lambda: robot.is_running and robot.presenter.controller._worker.has_session)
     assert robot.session.plan.earlier is not None
-    assert robot.session.plan.earlier.steps == trained.continuation.model.steps
+    assert robot.session.plan.earlier.steps == trained.steps
     assert not robot.session.cases[0].annotation.slices[12].by_hand
 
 

@@ -38,9 +38,11 @@ from knowsam.training.events import (
     Validated,
     Watch,
 )
-from napari_knowsam import _writer, status_messages, training_controller
+from napari_knowsam import _writer, model_keeping, status_messages, training_controller
 from napari_knowsam.panels.annotate_panel import AnnotatePanel
+from napari_knowsam.panels.model_dialogs import Unsaved
 from napari_knowsam.panels.result_panel import ResultPanel
+from napari_knowsam.panels.start_choice import Start, StartChoice
 from napari_knowsam.panels.terms_dialog import TermsDialog
 from napari_knowsam.panels.train_panel import TrainPanel
 from napari_knowsam.presenter import Presenter
@@ -90,7 +92,7 @@ class FakeSession:
         yield Finished(3, 1.5, stopped=True, outdated=self.outdated)
 
     def continuation(self) -> Any:
-        return SimpleNamespace(model=SimpleNamespace(steps=3))
+        return SimpleNamespace(model=SimpleNamespace(steps=3), fits=lambda _: True)
 
     def of(self, kind: type[Message]) -> list[Any]:
         return [message for message in self.received if isinstance(message, kind)]
@@ -153,6 +155,11 @@ class Panels:
     @property
     def annotate_message(self) -> str:
         return self.annotate._message.text()
+
+
+def choose(box: StartChoice, start: Start) -> None:
+    box.setCurrentIndex(box.findData(start.value))
+    box.activated.emit(box.currentIndex())
 
 
 @pytest.fixture
@@ -222,7 +229,10 @@ def test_predictions_are_taken_in_while_another_image_is_looked_at(training: Pan
     assert not training.document.predictions.indices
 
 
-def test_a_second_training_goes_on_unless_the_box_is_unticked(panels: Panels, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_training_goes_on_unless_new_networks_are_chosen(
+    panels: Panels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_keeping, "ask_unsaved", lambda *_: Unsaved.DISCARD)
     lasts: list[Any] = []
     sessions = [panels.session, FakeSession(), FakeSession()]
 
@@ -231,12 +241,12 @@ def test_a_second_training_goes_on_unless_the_box_is_unticked(panels: Panels, mo
         return sessions[len(lasts) - 1]
 
     monkeypatch.setattr(training_controller, "_make_session", make)
-    box = panels.train._continued
+    box = panels.train._start
     assert not box.isEnabled()
     for session in sessions:
         panels.session = session
         if session is sessions[2]:
-            box.click()
+            choose(box, Start.NEW)
         panels.start()
         panels.train.stop_requested.emit()
         panels.wait_until(lambda: not panels.presenter.controller.is_running)

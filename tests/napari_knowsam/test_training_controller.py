@@ -219,7 +219,7 @@ def test_after_a_training_its_predictions_go_on_for_the_slice_that_was_watched(
     qtbot: QtBot, controlled: Controlled, case: Case, work: AnnotationDocument, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     controller, session, heard = controlled
-    session.display, following, shown = SimpleNamespace(config=Config()), FakeSession(), list[Any]()
+    session.display, following, shown = SimpleNamespace(config=Config(), has_learnt=True), FakeSession(), list[Any]()
 
     def follow(_case: Case, _config: Config, display: Any, _before: Any) -> FakeSession:
         shown.append(display)
@@ -268,11 +268,11 @@ def test_training_goes_on_from_the_last_model_of_the_same_work_only(
     other = AnnotationDocument(case.volume, 0, case.annotation.classes)
     from_scratch = replace(SETTINGS, continued=False)
     for settings, one in ((SETTINGS, work), (from_scratch, work), (SETTINGS, other), (SETTINGS, work)):
-        assert controller.can_continue(one) is bool(given and one is work)
+        assert (controller.model(one) is not None) is bool(given and one is work)
         _run(qtbot, controller, case, settings, one)
     first, scratch, of_other, again = given
     assert (first, scratch, of_other) == (None, None, None)
-    assert again.continuation.model.steps == 1
+    assert again.model.steps == 1
 
 
 def test_what_was_learnt_goes_with_the_work_it_was_learnt_from(
@@ -281,7 +281,7 @@ def test_what_was_learnt_goes_with_the_work_it_was_learnt_from(
     controller = TrainingController()
     passing = AnnotationDocument(case.volume, 0, case.annotation.classes)
     _run(qtbot, controller, case, SETTINGS, passing)
-    assert controller.can_continue(passing)
+    assert controller.model(passing) is not None
     gone = weakref.ref(passing)
     del passing
     gc.collect()

@@ -72,8 +72,13 @@ def kind_of(path: Path) -> FileKind:
     return next((kind for suffix, kind in _KINDS.items() if path.name.lower().endswith(suffix)), _NIFTI)
 
 
-def suggested_path(name: str, source: Volume) -> Path:
-    """Return where to write a mask unless somebody knows better: beside the file of its image, where that is known."""
+def suggested_path(name: str, source: Volume, ending: str = ".nii.gz") -> Path:
+    """Return where to write what came of an image: beside its file where that is known, unless somebody knows better.
+
+    Parameters
+    ----------
+    ending : of the file; by default that of a mask.
+    """
     # What a DICOM series or a layer is called may hold what no file may be called.
-    file_name = re.sub(r'[/\\:*?"<>|]', "_", f"{name}.nii.gz")
+    file_name = re.sub(r'[/\\:*?"<>|]', "_", f"{name}{ending}")
     return Path(file_name) if source.folder is None else source.folder / file_name

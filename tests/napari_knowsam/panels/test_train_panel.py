@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from qtpy.QtWidgets import QCheckBox, QComboBox, QLineEdit, QProgressBar, QPushButton, QSpinBox
+from qtpy.QtWidgets import QComboBox, QLineEdit, QProgressBar, QPushButton, QSpinBox
 from superqt import QCollapsible
 
 from knowsam.config import Config
@@ -12,6 +12,7 @@ from knowsam.errors import ConfigError
 from knowsam.training.events import Stage
 from napari_knowsam.panels.budget_choice import BudgetChoice
 from napari_knowsam.panels.config_form import ConfigForm
+from napari_knowsam.panels.start_choice import Start
 from napari_knowsam.panels.teacher_choice import TeacherChoice
 from napari_knowsam.panels.train_panel import TrainPanel
 from napari_knowsam.panels.training_plot import TrainingPlot
@@ -123,13 +124,34 @@ def test_only_devices_that_are_there_are_offered_and_the_chosen_one_stays(panel:
     assert panel.device() == "cpu"
 
 
+def _start(panel: TrainPanel, start: Start) -> None:
+    panel._start.setCurrentIndex(panel._start.findData(start.value))
+    panel._start.activated.emit(panel._start.currentIndex())
+
+
 def test_going_on_from_the_last_training_is_the_default_and_offered_only_if_there_is_one(panel: TrainPanel) -> None:
-    box = panel.findChild(QCheckBox)
-    assert panel.continues()
-    assert not box.isEnabled()
+    assert panel.start() is Start.NEW
+    assert not panel._start.isEnabled()
     panel.set_can_continue(True)
-    box.click()
-    assert not panel.continues()
+    assert panel.start() is Start.LAST
+    _start(panel, Start.NEW)
+    panel.clear_plot(8)
+    panel.set_can_continue(True)
+    assert panel.start() is Start.NEW
+
+
+def test_an_opened_model_is_begun_with_once_and_what_is_known_of_it_is_shown(panel: TrainPanel) -> None:
+    assert panel._model.isHidden()
+    panel.set_can_continue(True)
+    panel.set_model("atrium", "atrium: learnt from 7 slices.")
+    assert panel.start() is Start.MODEL
+    assert not panel._model.isHidden()
+    assert "7 slices" in panel._model._facts.text()
+    panel.clear_plot(8)
+    panel.set_can_continue(True)
+    assert panel.start() is Start.LAST
+    panel.set_can_continue(False)
+    assert panel.start() is Start.MODEL
 
 
 def test_the_advanced_form_is_built_when_it_is_first_unfolded_and_then_counts(panel: TrainPanel) -> None:

@@ -1,0 +1,35 @@
+"""The model that was opened, and a button to apply it."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_knowsam.panels.buttons import button
+from napari_knowsam.panels.wrapped_label import WrappedLabel
+
+
+class ModelBox(QWidget):
+    """What is known of the opened model; hidden while there is none."""
+
+    apply_requested = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._facts = WrappedLabel()
+        self._apply = button(
+            "Apply to this volume",
+            "Let the model predict every slice that you have not painted; nothing is trained.",
+            self.apply_requested.emit,
+        )
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        column.addWidget(self._facts)
+        column.addWidget(self._apply)
+        self.hide()
+
+    def set_facts(self, facts: str) -> None:
+        """Show a model: its name and what it was trained on."""
+        self._facts.setText(facts)
+        self.show()

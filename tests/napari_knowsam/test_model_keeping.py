@@ -1,0 +1,216 @@
+"""Models are saved, opened and applied in a real window, and none is lost without a question."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from gui_robot import TINY, Robot, plane_of
+
+from knowsam import jobs
+from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass
+from knowsam.models.students import Students
+from knowsam.training.schedule import Budget
+from knowsam.training.trained_model import TrainedModel, load_model, save_model
+from napari_knowsam import model_keeping, training_controller
+from napari_knowsam.panels import result_panel
+from napari_knowsam.panels.model_dialogs import Unsaved
+from napari_knowsam.panels.start_choice import Start
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari.viewer import Viewer
+    from pytestqt.qtbot import QtBot
+
+MAKER = Callable[..., "Viewer"]
+
+
+@dataclass
+class Person:
+    """Answers every question as it was told to, and remembers what was asked."""
+
+    target: Path
+    answer: Unsaved = Unsaved.CANCEL
+    suggested: list[str] = field(default_factory=list)
+    asked: list[list[str]] = field(default_factory=list)
+
+    def name(self, _parent: object, suggested: str) -> Path:
+        self.suggested.append(suggested)
+        return self.target
+
+    def decide(self, _parent: object, volumes: list[str]) -> Unsaved:
+        self.asked.append(volumes)
+        return self.answer
+
+
+@pytest.fixture
+def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Person:
+    person = Person(tmp_path / "liver.safetensors")
+    monkeypatch.setattr(model_keeping, "ask_model_target", person.name)
+    monkeypatch.setattr(model_keeping, "ask_unsaved", person.decide)
+    monkeypatch.setattr(result_panel, "ask_model_file", lambda _parent: person.target)
+    return person
+
+
+@pytest.fixture
+def robot(make_napari_viewer: MAKER, qtbot: QtBot, person: Person) -> Iterator[Robot]:
+    robot = Robot(make_napari_viewer, qtbot)
+    yield robot
+    robot.widget.close_presenter()
+
+
+@pytest.fixture
+def trained(robot: Robot) -> Robot:
+    robot.settings(Budget(steps=2))
+    robot.train()
+    robot.wait_until(lambda: not robot.is_running)
+    return robot
+
+
+def choose(robot: Robot, entry: str) -> None:
+    """Choose an entry of the menu behind the button that says Model."""
+    action = robot.widget.result.pinned._model._entries[entry]
+    assert action.isEnabled()
+    action.trigger()
+
+
+def begin_with(robot: Robot, start: Start) -> None:
+    box = robot.widget.train._start
+    box.setCurrentIndex(box.findData(start.value))
+    box.activated.emit(box.currentIndex())
+
+
+@pytest.fixture
+def model(person: Person) -> TrainedModel:
+    """Networks nobody has trained, in a file: what they see has nothing to do with the phantom."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        students = Students(4, config=TINY.students, prior=False)
+    names = zip((1, 2, 3), ("left atrium", "kidneys", "lesion"), strict=True)
+    classes = (BACKGROUND_CLASS, *(LabelClass(value, name, (value, 9, 9)) for value, name in names))
+    model = TrainedModel(students.eval(), {}, TINY, classes, axis=0, pixel_mm=4.0, steps=5, annotated_slices=7)
+    save_model(model, person.target)
+    return model
+
+
+def test_a_model_is_saved_beside_its_image_while_training_goes_on_and_after_it(robot: Robot, person: Person) -> None:
+    save = robot.widget.result.pinned._model._entries["Save model…"]
+    assert not save.isEnabled()
+    robot.train()
+    robot.wait_until(save.isEnabled)
+    choose(robot, "Save model…")
+    robot.wait_until(lambda: "Saved the model as liver" in robot.result_message)
+    assert robot.is_running
+    early = load_model(person.target)
+    assert [one.name for one in early.classes[1:]] == ["liver", "kidneys", "lesion"]
+    assert early.annotated_slices == 3
+    assert person.suggested == ["phantom_model.safetensors"]
+    assert robot.presenter.models.is_unsaved
+    robot.stop()
+    robot.widget.annotate.class_renamed.emit(1, "my liver")
+    choose(robot, "Save model…")
+    assert load_model(person.target).classes[1].name == "my liver"
+    assert not robot.presenter.models.is_unsaved
+
+
+def test_a_model_that_cannot_be_saved_is_still_unsaved_and_says_why(trained: Robot, person: Person) -> None:
+    person.target.parent.joinpath("taken").write_text("a file")
+    person.target = person.target.parent / "taken" / "liver.safetensors"
+    choose(trained, "Save model…")
+    assert "cannot be written" in trained.result_message
+    assert "Choose another folder" in trained.result_message
+    assert trained.presenter.models.is_unsaved
+
+
+def test_a_model_is_applied_to_an_unpainted_volume_and_what_it_predicts_can_be_corrected(
+    make_napari_viewer: MAKER, qtbot: QtBot, model: TrainedModel
+) -> None:
+    robot = Robot(make_napari_viewer, qtbot, sample="phantom")
+    robot.widget.annotate.class_added.emit()
+    choose(robot, "Open model…")
+    assert robot.document.classes == model.classes
+    facts = robot.widget.train._model._facts.text()
+    assert "liver: left atrium, kidneys, lesion; axial slices" in facts
+    assert "7 slices in 5 steps" in facts
+    robot.click(robot.widget.train, "Apply to this volume")
+    robot.wait_until(lambda: "The model was applied" in robot.train_message)
+    expected = jobs.predict(model, robot.document.volume, device="cpu")[1].labels
+    np.testing.assert_array_equal(robot.document.mask(), expected)
+    robot.look_at(12)
+    robot.paint(robot.prediction, 2, [(12, 40, 40), (12, 40, 60)])
+    robot.wait_until(lambda: robot.document.corrected == (12,))
+    robot.widget.close_presenter()
+
+
+def test_a_model_is_never_applied_over_painted_slices_and_may_be_stopped(
+    robot: Robot, model: TrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin, loaded = training_controller._make_application, threading.Event()
+    monkeypatch.setattr(training_controller, "_make_application", lambda *given: loaded.wait(60) and begin(*given))
+    painted = {index: robot.document.painted(index) for index in robot.document.annotated}
+    choose(robot, "Open model…")
+    assert robot.document.classes[1].name == "liver"
+    robot.click(robot.widget.train, "Apply to this volume")
+    robot.click(robot.widget.train, "Stop")
+    assert "Stopped before all slices were predicted" in robot.train_message
+    loaded.set()
+    robot.click(robot.widget.train, "Apply to this volume")
+    robot.wait_until(lambda: "The model was applied" in robot.train_message)
+    for index, values in painted.items():
+        np.testing.assert_array_equal(plane_of(robot.prediction, index), values)
+
+
+def test_what_is_no_model_and_a_model_that_does_not_know_what_is_painted_are_refused(
+    robot: Robot, model: TrainedModel, person: Person
+) -> None:
+    person.target.write_text("nothing")
+    choose(robot, "Open model…")
+    assert "liver.safetensors is not a usable KnowSAM model" in robot.result_message
+    assert robot.widget.train._model.isHidden()
+    others = (replace(one, value=one.value + 5) for one in model.classes[2:])
+    save_model(replace(model, classes=(*model.classes[:2], *others)), person.target, overwrite=True)
+    choose(robot, "Open model…")
+    refusal = "The labels hold 2 (kidneys), 3 (lesion), but the model knows 1 (left atrium), 7 (kidneys), 8 (lesion)."
+    assert refusal in robot.result_message
+    robot.click(robot.widget.train, "Apply to this volume")
+    assert not robot.presenter.controller.is_busy
+    robot.click(robot.widget.train, "Train on my labels")
+    assert refusal in robot.train_message
+    assert [one.value for one in robot.document.classes] == [0, 1, 2, 3]
+
+
+def test_the_next_training_begins_with_the_opened_model_and_says_why_it_learns_nothing_yet(
+    robot: Robot, model: TrainedModel
+) -> None:
+    choose(robot, "Open model…")
+    robot.click(robot.widget.train, "Train on my labels")
+    robot.wait_until(lambda: "3 annotated slices are too few for a model of other volumes" in robot.train_message)
+    assert robot.session.plan.is_transfer
+    assert robot.session.plan.earlier is not None
+    assert robot.session.plan.earlier.steps == model.steps
+
+
+def test_a_training_that_would_replace_an_unsaved_model_asks_first(trained: Robot, person: Person) -> None:
+    begin_with(trained, Start.NEW)
+    trained.click(trained.widget.train, "Train on my labels")
+    assert not trained.is_running
+    begin_with(trained, Start.LAST)
+    trained.click(trained.widget.train, "Train on my labels")
+    trained.wait_until(lambda: trained.is_running)
+    assert person.asked == [["phantom"]]
+
+
+def test_saving_while_closing_ends_the_training_and_keeps_what_was_learnt(robot: Robot, person: Person) -> None:
+    robot.train()
+    robot.wait_until(lambda: robot.presenter.models.is_unsaved)
+    person.answer = Unsaved.SAVE
+    assert robot.presenter.models.may_close()
+    assert not robot.is_running
+    assert load_model(person.target).steps > 0
+    assert not robot.presenter.models.is_unsaved
