@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from qtpy.QtCore import QEvent, QSize, Qt, QTimer
-from qtpy.QtWidgets import QApplication, QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QDockWidget, QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from knowsam.training.events import Stage
 from napari_knowsam._commands import open_dicom, open_image
+from napari_knowsam.closing_guard import ClosingGuard
 from napari_knowsam.panels.annotate_panel import AnnotatePanel
 from napari_knowsam.panels.edit_panel import EditPanel
 from napari_knowsam.panels.result_panel import ResultPanel
@@ -64,6 +65,7 @@ class KnowSAMWidget(QWidget):
         self._structure_edit = StructureEdit(self._viewer, presenter.layers, self.edit, self)
         edit.toggled.connect(self._structure_edit.set_active)
         presenter.models.opened.connect(lambda: self._settings.expand(animate=False))
+        self._guard = ClosingGuard(presenter.models)
         self.annotate.image_file_requested.connect(partial(open_image, self._viewer))
         self.annotate.dicom_requested.connect(partial(open_dicom, self._viewer))
         # Not a method of this widget, which is no more when it is called.
@@ -85,6 +87,7 @@ class KnowSAMWidget(QWidget):
         """End the training and let go of the viewer."""
         if self.presenter is not None:
             self._structure_edit.close()
+            self._guard.release()
             self.presenter.close()
             self.presenter = None
 
@@ -101,6 +104,9 @@ class KnowSAMWidget(QWidget):
         """Do what would have held up the first paint."""
         if self.presenter is not None:
             self.presenter.show_letters()
+            dock = self.parent()
+            if isinstance(dock, QDockWidget):
+                self._guard.watch(dock)
             load = threading.Thread(
                 target=lambda devices: devices.put(load_torch()),
                 args=(self._devices,),

@@ -11,6 +11,11 @@ import numpy as np
 import pytest
 import torch
 from gui_robot import TINY, Robot, plane_of
+from napari._qt.dialogs.confirm_close_dialog import ConfirmCloseDialog
+from napari._qt.qt_main_window import _QtMainWindow
+from napari._qt.widgets.qt_viewer_dock_widget import QtViewerDockWidget
+from qtpy.QtGui import QCloseEvent
+from qtpy.QtWidgets import QApplication
 
 from knowsam import jobs
 from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass
@@ -55,6 +60,7 @@ def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Person:
     monkeypatch.setattr(model_keeping, "ask_model_target", person.name)
     monkeypatch.setattr(model_keeping, "ask_unsaved", person.decide)
     monkeypatch.setattr(result_panel, "ask_model_file", lambda _parent: person.target)
+    monkeypatch.setattr(ConfirmCloseDialog, "exec_", lambda _dialog: pytest.fail("napari asked as well"))
     return person
 
 
@@ -194,6 +200,71 @@ def test_the_next_training_begins_with_the_opened_model_and_says_why_it_learns_n
     assert robot.session.plan.is_transfer
     assert robot.session.plan.earlier is not None
     assert robot.session.plan.earlier.steps == model.steps
+
+
+def close_dock(robot: Robot) -> None:
+    robot.widget.parent().titleBarWidget().close_button.click()
+
+
+def close_window_by_menu(robot: Robot) -> None:
+    robot.viewer.window._qt_window.close(quit_app=False, confirm_need=True)
+
+
+class Click(QCloseEvent):
+    """A click on the cross of a window."""
+
+    def spontaneous(self) -> bool:
+        return True
+
+
+def close_window_by_click(robot: Robot) -> None:
+    QApplication.sendEvent(robot.viewer.window._qt_window, Click())
+
+
+WAYS_TO_CLOSE = [close_dock, close_window_by_menu, close_window_by_click]
+
+
+@pytest.fixture
+def closed() -> Iterator[list[str]]:
+    """What napari was told to close, which it does when the test is over."""
+    closed: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_QtMainWindow, "close", lambda *_: closed.append("window"))
+        patch.setattr(QtViewerDockWidget, "destroyOnClose", lambda _: closed.append("dock"))
+        yield closed
+
+
+def test_closing_asks_once_what_becomes_of_a_model_that_was_not_saved(
+    trained: Robot, person: Person, closed: list[str]
+) -> None:
+    trained.wait_until(lambda: trained.widget._guard._window() is not None)
+    for answer, expected in ((Unsaved.CANCEL, []), (Unsaved.DISCARD, ["dock", "window", "window"])):
+        person.answer, person.asked = answer, []
+        for close in WAYS_TO_CLOSE:
+            close(trained)
+        QApplication.processEvents()
+        assert person.asked == [["phantom"]] * len(WAYS_TO_CLOSE)
+        assert closed == expected
+    person.answer = Unsaved.SAVE
+    assert trained.presenter.models.may_close()
+    assert load_model(person.target).steps == 2
+    close_dock(trained)
+    close_window_by_menu(trained)
+    assert len(person.asked) == len(WAYS_TO_CLOSE) + 1
+    assert len(closed) == 5
+
+
+def test_nobody_is_asked_where_nothing_would_be_lost_and_no_program_is(
+    robot: Robot, person: Person, closed: list[str]
+) -> None:
+    robot.wait_until(lambda: robot.widget._guard._window() is not None)
+    close_dock(robot)
+    robot.settings(Budget(steps=2))
+    robot.train()
+    robot.wait_until(lambda: not robot.is_running)
+    robot.viewer.window._qt_window.close()
+    assert closed == ["dock", "window"]
+    assert person.asked == []
 
 
 def test_a_training_that_would_replace_an_unsaved_model_asks_first(trained: Robot, person: Person) -> None:

@@ -1,0 +1,90 @@
+"""Asks before somebody closes the window or the panel; a program that closes them is never asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Protocol
+from weakref import ref
+
+from qtpy.QtCore import QEvent, QObject, QTimer
+from qtpy.QtWidgets import QMainWindow
+
+if TYPE_CHECKING:
+    from qtpy.QtWidgets import QDockWidget
+
+
+class Reason(Protocol):
+    """Why closing is not to go on without a question."""
+
+    @property
+    def is_unsaved(self) -> bool:
+        """Whether anything would be lost."""
+
+    def may_close(self) -> bool:
+        """Ask; return whether it may go on."""
+
+
+class ClosingGuard(QObject):
+    """Stands between a person who closes something and napari.
+
+    A click on the cross of the window is an event from outside; the menu and its keys call `close` of napari's window
+    with `confirm_need`; a click on the cross of the dock calls its `destroyOnClose`. `viewer.close()` and
+    `remove_dock_widget` do none of that. Whoever has answered our question is not asked napari's own as well.
+    """
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__()
+        self._reason = reason
+        # They own this, as their attributes.
+        self._dock: Callable[[], Any] = lambda: None
+        self._window: Callable[[], Any] = lambda: None
+
+    def watch(self, dock: QDockWidget) -> None:
+        """Ask before a dock of napari, or the window it belongs to, is closed."""
+        closable: Any = dock
+        window: Any = dock.parent()
+        if not hasattr(dock, "destroyOnClose") or not isinstance(window, QMainWindow):
+            return
+        self._dock, self._window = ref(dock), ref(window)
+        closable.destroyOnClose = self._close_dock
+        window.close = self._close_window
+        window.installEventFilter(self)
+
+    def release(self) -> None:
+        """Ask no more."""
+        window = self._window()
+        # What napari itself defines comes to light again.
+        for owner, name in ((self._dock(), "destroyOnClose"), (window, "close")):
+            if owner is not None:
+                vars(owner).pop(name, None)
+        if window is not None:
+            # Qt may have deleted it before.
+            with suppress(RuntimeError):
+                window.removeEventFilter(self)
+
+    def eventFilter(self, _watched: QObject | None, event: QEvent | None) -> bool:
+        """Ask before a click on the cross of the window closes it."""
+        is_click = event is not None and event.type() == QEvent.Type.Close and event.spontaneous()
+        if event is None or not is_click or not self._reason.is_unsaved:
+            return False
+        event.ignore()
+        if self._reason.may_close():
+            # While a window is being closed, Qt lets nobody close it.
+            QTimer.singleShot(0, self._close_window)
+        return True
+
+    def _close_window(self, quit_app: bool = False, confirm_need: bool = False) -> None:
+        """Do what napari does, whose question is answered already if ours is."""
+        window = self._window()
+        if confirm_need and self._reason.is_unsaved:
+            if not self._reason.may_close():
+                return
+            confirm_need = False
+        if window is not None:
+            type(window).close(window, quit_app, confirm_need)
+
+    def _close_dock(self) -> None:
+        dock = self._dock()
+        if dock is not None and (not self._reason.is_unsaved or self._reason.may_close()):
+            type(dock).destroyOnClose(dock)
