@@ -271,7 +271,10 @@ def predict(model: TrainedModel, volume: Volume, *, device: str = "auto") -> tup
     case = Case(volume, Annotation(volume.shape, model.axis, model.classes))
     threads = CpuThreads()
     with threads:
-        display = applied_model(model, case, device=target, interruption=Interruption(threads.adapt))
+        interruption = Interruption(threads.adapt)
+        display = applied_model(model, case, device=target, interruption=interruption)
+        if display.students is not None:
+            interruption.watch(display.students)
         prediction = display.predictor(0).volume()
     indices = clean_up(prediction.labels, model.config.prediction)
     return label_values(indices, model.classes), prediction

@@ -70,7 +70,7 @@ def applied_model(model: TrainedModel, case: Case, *, device: torch.device, inte
 
     Parameters
     ----------
-    interruption : breaks off the preparation, and predictions.
+    interruption : breaks off the preparation.
 
     Raises
     ------
@@ -81,7 +81,6 @@ def applied_model(model: TrainedModel, case: Case, *, device: torch.device, inte
     config = model.config if has_some_to_propagate(case) else model.config.with_values(shape_prior=False)
     volumes = NetworkVolumes([case], [model.window_for(case.volume)], config, device=device, interruption=interruption)
     students = model.students_for(case.annotation.classes).to(device)
-    interruption.watch(students)
     display = Display(volumes, model.config, [case], students)
     dice = _dice(display, interruption)
     display.show_students(transfer_weight(dice, model.config.propagation), dice)

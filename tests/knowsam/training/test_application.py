@@ -91,6 +91,21 @@ def test_a_stop_ends_it_and_the_rest_stays_as_it_is(model: TrainedModel, ball: V
     assert list(events)[-1] == Applied(stopped=True, outdated=first.outdated)
 
 
+def test_a_stop_while_a_slice_is_predicted_waits_for_that_slice(
+    model: TrainedModel, ball: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = ApplicationSession(model, unpainted(ball, BALL, SHELL), device="cpu")
+    forward = Students.forward
+
+    def stopped_meanwhile(self: Students, images: torch.Tensor) -> object:
+        session.submit(Stop())
+        return forward(self, images)
+
+    monkeypatch.setattr(Students, "forward", stopped_meanwhile)
+    session.submit(Watch(5))
+    assert list(session.run())[-1] == Applied(stopped=True, outdated=11)
+
+
 def test_painted_slices_count_beside_themselves_and_the_model_elsewhere(
     model: TrainedModel, ball: Volume, case: Case
 ) -> None:
