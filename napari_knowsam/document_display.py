@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, QTimer
 
+from knowsam.document.next_slice import wrong_shares
 from knowsam.document.structure_ends import goes_beyond_painted
 from knowsam.io.image_file import suggested_path
 
@@ -87,6 +88,7 @@ class DocumentDisplay(QObject):
             self._show_nothing()
             return
         self._annotate.set_slices(document.states(), document.corrected, document.marks)
+        self._annotate.set_wrong_shares(wrong_shares(document))
         self._annotate.set_painted(document.painted_values())
         self._result.set_has_prediction(bool(document.predictions.indices or document.annotated))
         open_ended = {value for value in document.class_list.values[1:] if goes_beyond_painted(document, value)}
@@ -96,6 +98,7 @@ class DocumentDisplay(QObject):
 
     def _show_nothing(self) -> None:
         self._annotate.set_slices((), (), {})
+        self._annotate.set_wrong_shares(())
         self._annotate.set_painted(frozenset())
         self._result.set_has_prediction(False)
         self._result.set_volumes((), {}, ())

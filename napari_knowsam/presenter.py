@@ -25,6 +25,7 @@ from napari_knowsam.keys import Keys
 from napari_knowsam.layer_choice import LayerChoice
 from napari_knowsam.layer_sync import LayerSync
 from napari_knowsam.model_keeping import ModelKeeping
+from napari_knowsam.next_check import NextCheck
 from napari_knowsam.orientation_letters import OrientationLetters
 from napari_knowsam.paint_layer import REDO_KEY, UNDO_KEY
 from napari_knowsam.restoring import restore
@@ -62,6 +63,7 @@ class Presenter(QObject):
         self.autosave = Autosave(parent=self)
         self._letters = OrientationLetters(viewer)
         self._ends = EndMarks(self.layers, annotate, self)
+        self._next_check = NextCheck(self.layers, annotate, self)
         self._undo = self._guarded(self._of_sync(LayerSync.undo))
         self._redo = self._guarded(self._of_sync(LayerSync.redo))
         self._keys = Keys(viewer, self._key_actions())
@@ -170,6 +172,7 @@ class Presenter(QObject):
             "G": partial(mark, SliceState.BACKGROUND_ONLY),
             "H": partial(self._ends.toggle, Side.BELOW),
             "Shift-H": partial(self._ends.toggle, Side.ABOVE),
+            "W": self._next_check.go,
             "U": self._changing_slice(accepting.accept_slice),
             **dict.fromkeys(("Alt-Z", UNDO_KEY), self._undo),
             **dict.fromkeys(("Alt-Shift-Z", REDO_KEY), self._redo),

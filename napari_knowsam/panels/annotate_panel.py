@@ -46,6 +46,7 @@ class AnnotatePanel(QWidget):
     mark_requested = Signal(object)
     end_requested = Signal(object)
     annotated_slice_requested = Signal(int)
+    next_slice_requested = Signal()
     restore_requested = Signal()
     offer_declined = Signal()
 
@@ -149,6 +150,10 @@ class AnnotatePanel(QWidget):
         """Show the state of every slice, which were corrected, and which states are marks a person has set."""
         self._marks.set_slices(states, corrected, marks)
 
+    def set_wrong_shares(self, shares: Sequence[float]) -> None:
+        """Show of every slice how much is probably wrong, as a share of what is shown there."""
+        self._marks.set_wrong_shares(shares)
+
     def set_current_slice(self, index: int) -> None:
         """Show which slice is on screen."""
         self._marks.set_current_slice(index)
@@ -243,6 +248,7 @@ class AnnotatePanel(QWidget):
         self._marks.mark_requested.connect(self.mark_requested)
         self._marks.end_requested.connect(self.end_requested)
         self._marks.annotated_slice_requested.connect(self.annotated_slice_requested)
+        self._marks.next_slice_requested.connect(self.next_slice_requested)
 
     def _on_removal_requested(self, value: int) -> None:
         label_class = next(one for one in self._classes if one.value == value)

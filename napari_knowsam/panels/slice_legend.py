@@ -8,14 +8,16 @@ from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from knowsam.data.annotation import SliceState
 from napari_knowsam.panels.slice_looks import SLICE_LOOKS
-from napari_knowsam.panels.slice_strip import draw_correction
+from napari_knowsam.panels.slice_strip import DOUBT_COLOR, draw_correction
 from napari_knowsam.panels.small_font import small_font
 
+_CORRECTED, _DOUBT = "corrected", "doubtful"
 _ENTRIES: tuple[tuple[SliceState | None, str], ...] = (
     (SliceState.COMPLETE, "complete"),
-    (SliceState.PARTIAL, "partly painted"),
+    (SliceState.PARTIAL, "partly"),
     (SliceState.BACKGROUND_ONLY, "background"),
-    (None, "corrected"),
+    (None, _CORRECTED),
+    (None, _DOUBT),
 )
 _BAR_PX = 5
 _GAP_PX = 4
@@ -49,7 +51,9 @@ class SliceLegend(QWidget):
     def _draw_entry(self, painter: QPainter, left_px: float, state: SliceState | None, word: str) -> None:
         text_color = self.palette().color(QPalette.ColorRole.WindowText)
         room_px = self.height() - 4
-        if state is None:
+        if word == _DOUBT:
+            painter.fillRect(QRectF(left_px, 2 + room_px / 2, _BAR_PX, room_px / 2), DOUBT_COLOR)
+        elif state is None:
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(text_color)
             draw_correction(painter, left_px + _BAR_PX / 2, self.height() / 2)

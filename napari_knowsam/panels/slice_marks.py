@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxL
 
 from knowsam.data.annotation import SliceState
 from knowsam.data.slice_number import slice_number
-from napari_knowsam.panels.buttons import button
+from napari_knowsam.panels.buttons import button, tightened
 from napari_knowsam.panels.slice_ends import SliceEnds
 from napari_knowsam.panels.slice_legend import SliceLegend
 from napari_knowsam.panels.slice_looks import described
@@ -33,6 +33,7 @@ class SliceMarks(QWidget):
     mark_requested = Signal(object)
     end_requested = Signal(object)
     annotated_slice_requested = Signal(int)
+    next_slice_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -48,6 +49,9 @@ class SliceMarks(QWidget):
             "◀", "Previous annotated slice (Shift+N)", lambda: self.annotated_slice_requested.emit(-1)
         )
         self._next = button("▶", "Next annotated slice (N)", lambda: self.annotated_slice_requested.emit(1))
+        self._check = button(
+            "Check", "Go to the slice whose check helps most, and say why. (W)", self.next_slice_requested.emit
+        )
         self._mark_buttons = {state: self._mark_button(state, *rest) for state, *rest in _MARKS}
         self._ends = SliceEnds()
         self._ends.end_requested.connect(self.end_requested)
@@ -61,6 +65,11 @@ class SliceMarks(QWidget):
         self._states, self._corrected, self._marks = tuple(states), frozenset(corrected), dict(marks)
         self._strip.set_slices(states, corrected)
         self._refresh()
+
+    def set_wrong_shares(self, shares: Sequence[float]) -> None:
+        """Show of every slice how much is probably wrong, as a share of what is shown there."""
+        self._strip.set_wrong_shares(shares)
+        self._check.setEnabled(any(shares))
 
     def set_current_slice(self, index: int) -> None:
         """Show which slice is on screen."""
@@ -80,6 +89,7 @@ class SliceMarks(QWidget):
     def _arrange(self) -> None:
         walk = QHBoxLayout()
         walk.addWidget(self._sentence, 1)
+        walk.addWidget(tightened(self._check))
         for step in (self._previous, self._next):
             step.setFixedWidth(30)
             walk.addWidget(step)

@@ -1,11 +1,11 @@
-"""A strip with one thin bar for each slice: where one has painted, corrected, and where one is."""
+"""A strip with one thin bar for each slice: where one has painted, what is probably wrong, and where one is."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
 from qtpy.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
-from qtpy.QtGui import QHelpEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPalette, QPolygonF
+from qtpy.QtGui import QColor, QHelpEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPalette, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from knowsam.data.annotation import SliceState
@@ -16,6 +16,11 @@ _HEIGHT_PX = 40
 _GUTTER_PX = 7
 _THINNEST_BAR_PX = 2
 _SNAP_PX = 3
+_FULL_SHARE = 0.3
+"""A bar of what may be wrong fills the strip at this share."""
+
+_LEAST_SHARE = 0.005
+DOUBT_COLOR = QColor(226, 84, 76, 150)
 _STEPS = {
     Qt.Key.Key_Left: -1,
     Qt.Key.Key_Right: 1,
@@ -35,6 +40,7 @@ class SliceStrip(QWidget):
         super().__init__(parent)
         self._states: tuple[SliceState, ...] = ()
         self._corrected: frozenset[int] = frozenset()
+        self._wrong_shares: tuple[float, ...] = ()
         self._current = 0
         self.setAccessibleName("Slices")
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
@@ -44,6 +50,11 @@ class SliceStrip(QWidget):
     def set_slices(self, states: Sequence[SliceState], corrected: Collection[int]) -> None:
         """Show the state of every slice, and which were corrected."""
         self._states, self._corrected = tuple(states), frozenset(corrected)
+        self.update()
+
+    def set_wrong_shares(self, shares: Sequence[float]) -> None:
+        """Show of every slice how much is probably wrong, as a share of what is shown there."""
+        self._wrong_shares = tuple(shares)
         self.update()
 
     def set_current_slice(self, index: int) -> None:
@@ -81,7 +92,9 @@ class SliceStrip(QWidget):
         index = self.index_at(x_px)
         if index is None:
             return "No image is open."
-        return f"Slice {slice_number(index)}: {described(self._states[index], corrected=index in self._corrected)}"
+        text = f"Slice {slice_number(index)}: {described(self._states[index], corrected=index in self._corrected)}"
+        share = self._wrong_shares[index] if index < len(self._wrong_shares) else 0.0
+        return f"{text}, about {share:.0%} of what is shown may be wrong" if share >= _LEAST_SHARE else text
 
     def event(self, event: QEvent | None) -> bool:
         """Show what is under the mouse."""
@@ -119,6 +132,7 @@ class SliceStrip(QWidget):
         if not self.isEnabled():
             painter.setOpacity(0.4)
         self._draw_ground(painter)
+        self._draw_doubts(painter)
         self._draw_position_line(painter)
         # What is known best is drawn last, so that it shows where many slices share a pixel.
         for state in SLICE_LOOKS:
@@ -150,6 +164,12 @@ class SliceStrip(QWidget):
             if state is wanted:
                 left_px = min(index * slice_px, self.width() - width_px)
                 painter.fillRect(QRectF(left_px, bottom_px - height_px, width_px, height_px), look.brush())
+
+    def _draw_doubts(self, painter: QPainter) -> None:
+        bottom_px, slice_px = _GUTTER_PX + self._bar_room_px(), self._slice_width_px()
+        for index, share in enumerate(self._wrong_shares[: len(self._states)]):
+            height_px = min(share / _FULL_SHARE, 1.0) * self._bar_room_px()
+            painter.fillRect(QRectF(index * slice_px, bottom_px - height_px, slice_px, height_px), DOUBT_COLOR)
 
     def _bar_room_px(self) -> int:
         return self.height() - 2 * _GUTTER_PX

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ACCEPT = "U"
 UNDO = {"Ctrl+Z", "Ctrl+Shift+Z"}
-PROMISED = {"N", "Shift+N", "K", "J", "G", "H", "Shift+H", ACCEPT, "Alt+Z", "Shift+Alt+Z", *UNDO} | {
+PROMISED = {"N", "Shift+N", "K", "J", "G", "H", "Shift+H", ACCEPT, "W", "Alt+Z", "Shift+Alt+Z", *UNDO} | {
     f"Alt+{number}" for number in range(1, 10)
 }
 

@@ -99,6 +99,11 @@ class AnnotatedVolume:
         return bool(self._slices or self.predictions.indices)
 
     @property
+    def expected_errors_px(self) -> tuple[float, ...]:
+        """How many pixels of what is shown of each slice are probably wrong; none in judged slices."""
+        return tuple(self._facts_of(index).expected_error_px for index in range(self.slice_count))
+
+    @property
     def open_index(self) -> int | None:
         """The slice that is being painted while training runs; without a mark, it counts as partly painted."""
         return self._open_index
@@ -219,7 +224,8 @@ class AnnotatedVolume:
             return SliceFacts()
         if index not in self._facts:
             one, state = self._slice(index), self.label_slice(index).state
-            self._facts[index] = SliceFacts.of(one, state, self.shown(index), self.class_list.values[1:])
+            uncertainty = self.predictions.uncertainty[self.at(index)]
+            self._facts[index] = SliceFacts.of(one, state, self.shown(index), self.class_list.values[1:], uncertainty)
         return self._facts[index]
 
     def _shows_prediction(self, index: int) -> bool:

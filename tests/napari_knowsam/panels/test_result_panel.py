@@ -54,11 +54,11 @@ def test_no_setter_emits_a_signal(panel: ResultPanel) -> None:
     panel.set_suggested_name("mask.nii.gz")
 
 
-def test_without_a_prediction_only_the_history_can_be_used(panel: ResultPanel) -> None:
+def test_without_a_prediction_only_a_model_can_be_opened_and_the_history_used(panel: ResultPanel) -> None:
     panel.set_history("painting of slice 3", None)
     panel.set_has_prediction(False)
     enabled = [one.text() for one in panel.findChildren(QAbstractButton) if one.isEnabled()]
-    assert enabled == ["Undo"]
+    assert enabled == ["Model", "Undo"]
     assert not panel.findChild(QSlider).isEnabled()
 
 

@@ -220,6 +220,7 @@ def test_the_advanced_form_offers_nothing_that_changes_nothing_in_the_window(pan
 
 
 def test_settings_can_be_locked_while_they_would_change_nothing(panel: TrainPanel) -> None:
+    panel.set_can_continue(True)
     panel.set_settings_enabled(False)
     assert not any(box.isEnabled() for box in panel.findChildren(QComboBox))
     panel.set_settings_enabled(True)

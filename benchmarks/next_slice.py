@@ -1,0 +1,200 @@
+"""Which slice is to be annotated next? Slices and seconds of attention until the mask is good, by several rules.
+
+A simulated painter begins with the first, the middle and the last slice of the structures, then annotates one slice
+after the other; without a training, the mask is propagated from them and corrected by the propagator. The outlines of
+the painter are off by a smooth error of one pixel. Where nothing is shown yet, a slice costs a look and its whole
+outline, later a look and what of its outline is more than a pixel away from the one that is shown. "Even" is told how
+many slices there will be, and spreads them evenly; "bisect" takes the slice furthest from all annotated ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from interpolation import interpolate
+from propagator import add_task_options, truths
+from provenance import provenance
+from rival import Effort
+from scipy import ndimage
+from tables import table
+from tasks import Task, Truth, mean_dice
+
+from knowsam import jobs
+from knowsam.config import Config
+from knowsam.data.annotation import Annotation, LabelArray, LabelSlice
+from knowsam.data.case import Case
+from knowsam.document.next_slice import expected_gains
+from knowsam.training.schedule import Budget
+
+_WANTED = (0.80, 0.90, 0.95)
+_LOOK_S = 3.0
+_OUTLINE_PX_PER_S = 25.0
+_SMOOTH_PX = 4.0
+
+Errors = npt.NDArray[np.float64]
+Rule = Callable[[Errors, Sequence[int], range, np.random.Generator], int]
+
+
+def main() -> None:
+    """Run all rules on all volumes and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_task_options(parser)
+    parser.set_defaults(k=12)
+    parser.add_argument("--most", type=int, help="volumes of each folder (default: all)")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    runs: dict[str, dict[str, list[_Run]]] = {}
+    for truth in truths(options):
+        own = runs.setdefault(truth.data, {rule: [] for rule in (*_RULES, "interpolation, even")})
+        if options.most is not None and len(own["even"]) == options.most:
+            continue
+        for rule in own:
+            own[rule].append(_run(truth, rule, options.k))
+            print(truth.name, rule, *own[rule][-1].dice, file=sys.stderr, flush=True)
+    print(*provenance("painter and random by seed 0"), sep="\n")
+    print(_table(runs))
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Dice over all slices of the structures after each annotated slice, and the seconds it took by then."""
+
+    dice: tuple[float, ...]
+    seconds: tuple[float, ...]
+
+    def reached(self, wanted: float) -> tuple[int, float] | None:
+        """Return how many slices and seconds a Dice took that was not lost again."""
+        lost = [number for number, dice in enumerate(self.dice) if dice < wanted]
+        first = lost[-1] + 1 if lost else 0
+        return None if first == len(self.dice) else (_BEGINNING + first, self.seconds[first])
+
+
+_BEGINNING = 3
+
+
+def _run(truth: Truth, rule: str, most: int) -> _Run:
+    painter, rng = _Painter(truth), np.random.default_rng(0)
+    held = range(int(truth.held[0]), int(truth.held[-1]) + 1)
+    chosen = sorted({held[0], held[len(held) // 2], held[-1]})
+    shown, spent, dice, seconds = np.zeros_like(truth.indices), 0.0, list[float](), list[float]()
+    for count in range(_BEGINNING, min(most, len(held)) + 1):
+        is_even = "even" in rule
+        if is_even:
+            chosen = sorted({round(place) for place in np.linspace(held[0], held[-1], count)})
+            shown, spent = np.zeros_like(truth.indices), 0.0
+            spent = sum(painter.seconds(index, shown) for index in chosen)
+        else:
+            spent += sum(painter.seconds(index, shown) for index in (chosen if count == _BEGINNING else chosen[-1:]))
+        shown, errors = painter.mask(sorted(chosen), interpolated="interpolation" in rule)
+        dice.append(
+            round(mean_dice(shown[held.start : held.stop], truth.indices[held.start : held.stop], painter.classes), 4)
+        )
+        seconds.append(round(spent, 1))
+        if not is_even and len(chosen) < len(held):
+            chosen = [*chosen, _RULES[rule](errors, sorted(chosen), held, rng)]
+    return _Run(tuple(dice), tuple(seconds))
+
+
+class _Painter:
+    """Annotates slices of a volume with outlines that are off by a pixel."""
+
+    def __init__(self, truth: Truth) -> None:
+        self._truth = truth
+        self.classes = int(truth.indices.max()) + 1
+
+    def labels(self, index: int) -> LabelArray:
+        """Return (H, W), class indices as somebody would paint them, the same each time."""
+        truth = self._truth.indices[index]
+        error = ndimage.gaussian_filter(np.random.default_rng(index).normal(size=truth.shape), _SMOOTH_PX)
+        error /= error.std()
+        depths = [np.full(truth.shape, 0.0)]
+        for value in range(1, self.classes):
+            inside = truth == value
+            depth = ndimage.distance_transform_edt(inside) - ndimage.distance_transform_edt(~inside)
+            depths.append(depth + error if inside.any() else np.full(truth.shape, -np.inf))
+        labels: LabelArray = np.argmax(depths, axis=0).astype(np.uint8)
+        return labels
+
+    def seconds(self, index: int, shown: LabelArray) -> float:
+        """Return how long it takes to annotate a slice of which this is shown."""
+        missed = _outline(self.labels(index)) & ~ndimage.binary_dilation(_outline(shown[index]), iterations=1)
+        return _LOOK_S + np.count_nonzero(missed) / _OUTLINE_PX_PER_S
+
+    def mask(self, chosen: Sequence[int], *, interpolated: bool) -> tuple[LabelArray, Errors]:
+        """Return class indices (N, H, W) from these slices, and the expected wrong pixels of each slice."""
+        truth = self._truth
+        annotation = Annotation(truth.volume.shape, truth.annotation.axis, truth.annotation.classes)
+        for index in chosen:
+            annotation = annotation.with_slice(LabelSlice(annotation.axis, index, self.labels(index)))
+        if interpolated:
+            task = Task(truth.data, truth.name, Case(truth.volume, annotation), truth.indices)
+            labels, errors = (
+                interpolate(task, Effort(Budget(steps=1), 0, 1)).labels.copy(),
+                np.zeros(len(truth.indices)),
+            )
+        else:
+            budget = Budget(steps=0)
+            found = jobs.segment(truth.volume, annotation, budget=budget, config=Config(), device="cpu").prediction
+            labels = np.moveaxis(found.labels, annotation.axis, 0).copy()
+            errors = np.moveaxis(found.error_probability, annotation.axis, 0).sum(axis=(1, 2), dtype=np.float64)
+        for index in chosen:
+            labels[index] = self.labels(index)
+        errors[list(chosen)] = 0.0
+        return labels, errors
+
+
+def _outline(labels: LabelArray) -> npt.NDArray[np.bool_]:
+    outline: npt.NDArray[np.bool_] = (labels > 0) & (
+        ndimage.grey_erosion(labels, 3) != ndimage.grey_dilation(labels, 3)
+    )
+    return outline
+
+
+def _furthest(_errors: Errors, chosen: Sequence[int], held: range, _rng: np.random.Generator) -> int:
+    return max(held, key=lambda index: min(abs(index - one) for one in chosen))
+
+
+def _random(_errors: Errors, chosen: Sequence[int], held: range, rng: np.random.Generator) -> int:
+    return int(rng.choice([index for index in held if index not in chosen]))
+
+
+def _most_uncertain(errors: Errors, chosen: Sequence[int], held: range, _rng: np.random.Generator) -> int:
+    return max((index for index in held if index not in chosen), key=lambda index: errors[index])
+
+
+def _ours(errors: Errors, chosen: Sequence[int], held: range, _rng: np.random.Generator) -> int:
+    gains = expected_gains(errors, chosen)
+    return max((index for index in held if index not in chosen), key=lambda index: gains[index])
+
+
+_RULES: dict[str, Rule] = {
+    "even": _furthest,
+    "bisect": _furthest,
+    "random": _random,
+    "most uncertain": _most_uncertain,
+    "ours": _ours,
+}
+
+
+def _table(runs: dict[str, dict[str, list[_Run]]]) -> str:
+    rows = []
+    for data, by_rule in runs.items():
+        for rule, own in by_rule.items():
+            cells = [data, rule, f"{np.mean([np.mean(run.dice) for run in own]):.3f}"]
+            for wanted in _WANTED:
+                reached = [found for run in own if (found := run.reached(wanted)) is not None]
+                cells.append(f"{len(reached)} of {len(own)}")
+                cells += [f"{np.mean(column):.1f}" for column in zip(*reached, strict=True)] or ["-", "-"]
+            rows.append(cells)
+    heads = [f"{head} {wanted}" for wanted in _WANTED for head in ("reach", "slices to", "seconds to")]
+    return table(["task", "rule", "mean Dice", *heads], rows)
+
+
+if __name__ == "__main__":
+    main()

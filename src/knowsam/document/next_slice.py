@@ -1,0 +1,96 @@
+"""Which slice of an annotation document is worth looking at next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from knowsam.document.annotated_volume import AnnotatedVolume
+
+
+_SMALL = 0.1
+"""Area of a small slice, relative to the largest one."""
+
+
+@dataclass(frozen=True)
+class NextSlice:
+    """The slice whose annotation probably puts most right.
+
+    Parameters
+    ----------
+    index : of the slice.
+    wrong_share : see `wrong_shares`.
+    before, after : indices of the nearest completely judged slices, None where there are none.
+    """
+
+    index: int
+    wrong_share: float
+    before: int | None
+    after: int | None
+
+
+def next_slice(document: AnnotatedVolume) -> NextSlice | None:
+    """Return the slice to look at next; None as long as no prediction tells anything.
+
+    Parameters
+    ----------
+    document : its uncertainty is the probability of each pixel to be wrong.
+    """
+    errors_px = np.array(document.expected_errors_px)
+    judged = document.outlined
+    gains = expected_gains(errors_px, judged)
+    if not gains.any():
+        return None
+    index = int(gains.argmax())
+    before = max((one for one in judged if one < index), default=None)
+    after = min((one for one in judged if one > index), default=None)
+    return NextSlice(index, wrong_shares(document)[index], before, after)
+
+
+def wrong_shares(document: AnnotatedVolume) -> tuple[float, ...]:
+    """Return of each slice how many pixels are probably wrong, as a share of those that show any structure.
+
+    Where little or nothing is shown, it is a share of what a small slice shows.
+    """
+    areas_px = np.zeros(document.slice_count)
+    for value in document.class_list.values[1:]:
+        for index, area_px in document.shown_areas_px(value).items():
+            areas_px[index] += area_px
+    smallest_px = max(_SMALL * areas_px.max(initial=0.0), 1.0)
+    shares = np.array(document.expected_errors_px) / areas_px.clip(smallest_px)
+    return tuple(shares.tolist())
+
+
+def expected_gains(errors_px: npt.NDArray[np.float64], judged: Sequence[int]) -> npt.NDArray[np.float64]:
+    """Return by how many wrong pixels an annotation of each slice probably makes the volume better.
+
+    A slice that is annotated has no error any more, and those beside it have the less, the nearer they are, up to the
+    next annotated slices on both sides. `benchmarks/next_slice.py` compares it with other rules.
+
+    Parameters
+    ----------
+    errors_px : (N,), expected number of wrong pixels of each slice.
+    judged : indices of the slices that are known already, ascending.
+
+    Returns
+    -------
+    (N,), zero in slices that are known.
+
+    >>> expected_gains(np.array([0.0, 1.0, 4.0, 1.0, 0.0]), [0, 4]).tolist()
+    [0.0, 4.0, 5.0, 4.0, 0.0]
+    """
+    gains = np.zeros(len(errors_px))
+    edges = [-1, *judged, len(errors_px)]
+    for left, right in pairwise(edges):
+        inside = np.arange(left + 1, right)
+        for index in inside:
+            reach = np.where(inside < index, index - left, right - index)
+            gains[index] = errors_px[inside] @ (1 - np.abs(inside - index) / reach)
+    return gains

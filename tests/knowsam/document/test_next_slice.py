@@ -1,0 +1,83 @@
+"""The next slice to check is where an annotation puts most right, and none that is known already."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from knowsam.document.annotation_document import AnnotationDocument
+from knowsam.document.next_slice import expected_gains, next_slice, wrong_shares
+
+if TYPE_CHECKING:
+    from knowsam.data.annotation import LabelClass
+    from knowsam.data.volume import Volume
+
+LIVER = 2
+
+
+@pytest.fixture
+def document(tiny: Volume, classes: tuple[LabelClass, ...]) -> AnnotationDocument:
+    return AnnotationDocument(tiny, axis=0, classes=classes)
+
+
+def predict(document: AnnotationDocument, percents: dict[int, int], pixels: int = 40) -> None:
+    """Predict liver in the first pixels of slices, all of whose pixels are wrong with a probability."""
+    for index, percent in percents.items():
+        labels = np.zeros(document.plane_shape, np.uint8)
+        labels.flat[:pixels] = 1
+        document.predict(index, labels, np.full(document.plane_shape, percent, np.uint8))
+
+
+def paint(document: AnnotationDocument, *indices: int) -> None:
+    document.paint({index: np.full(document.plane_shape, LIVER, np.uint8) for index in indices})
+
+
+def test_without_a_prediction_no_slice_is_proposed(document: AnnotationDocument) -> None:
+    paint(document, 0, 5)
+    assert next_slice(document) is None
+
+
+def test_the_slice_that_helps_its_neighbours_most_comes_first(document: AnnotationDocument) -> None:
+    paint(document, 0, 5)
+    predict(document, {1: 5, 2: 20, 3: 20, 4: 5})
+    found = next_slice(document)
+    assert found is not None
+    assert (found.index, found.before, found.after) == (2, 0, 5)
+    assert found.wrong_share == pytest.approx(0.20 * 80 / 40)
+
+
+def test_a_slice_that_is_judged_is_not_proposed_again(document: AnnotationDocument) -> None:
+    predict(document, dict.fromkeys(range(6), 10))
+    proposed = []
+    while (found := next_slice(document)) is not None:
+        proposed.append(found.index)
+        document.correct({found.index: np.full(document.plane_shape, LIVER, np.uint8)})
+    assert sorted(proposed) == list(range(6))
+    assert proposed[0] in (2, 3)
+
+
+def test_beyond_the_outermost_slices_there_is_something_to_check_too(document: AnnotationDocument) -> None:
+    paint(document, 0, 1, 2)
+    predict(document, {3: 20, 4: 20, 5: 20})
+    found = next_slice(document)
+    assert found is not None
+    assert (found.before, found.after) == (2, None)
+
+
+def test_shares_are_of_what_is_shown_and_stay_finite_where_nothing_is(document: AnnotationDocument) -> None:
+    predict(document, {1: 10})
+    predict(document, {2: 10}, pixels=0)
+    shares = wrong_shares(document)
+    assert shares[1] == pytest.approx(8 / 40)
+    assert shares[2] == pytest.approx(8 / 4)
+    assert shares[0] == 0
+
+
+def test_gains_do_not_reach_beyond_the_next_known_slice() -> None:
+    errors = np.array([0, 0, 0, 9.0, 0, 0, 1.0, 0])
+    gains = expected_gains(errors, [2, 4])
+    assert gains[3] == 9
+    assert gains[5:].max() <= 1
+    assert (gains[[2, 4]] == 0).all()
