@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from knowsam.data.sampling import SliceKey
@@ -10,6 +11,7 @@ from knowsam.inference.predictor import Predictor
 from knowsam.training.device_check import working_device
 from knowsam.training.display import Display
 from knowsam.training.events import Applied, Notice, PredictionReady, Stage, StageChanged
+from knowsam.training.interruption import Interrupted
 from knowsam.training.network_volumes import NetworkVolumes
 from knowsam.training.propagation_session import PropagationSession, has_some_to_propagate
 from knowsam.training.transfer import transfer_weight
@@ -59,6 +61,13 @@ class ApplicationSession(PropagationSession):
         if outdated != 0:
             yield Applied(stopped=True, outdated=outdated or 0)
 
+    def _prepare(self) -> None:
+        """Measure after each registration, too, how far the model agrees with what is painted by now."""
+        super()._prepare()
+        if self.display is not None and self._live is not None:
+            with suppress(Interrupted):
+                _weigh(self.display, self._interruption)
+
     def _first_display(self) -> Display:
         display = applied_model(self._model, self._cases[0], device=self._target, interruption=self._interruption)
         self._cases = display.cases
@@ -82,13 +91,12 @@ def applied_model(model: TrainedModel, case: Case, *, device: torch.device, inte
     volumes = NetworkVolumes([case], [model.window_for(case.volume)], config, device=device, interruption=interruption)
     students = model.students_for(case.annotation.classes).to(device)
     display = Display(volumes, model.config, [case], students)
-    dice = _dice(display, interruption)
-    display.show_students(transfer_weight(dice, model.config.propagation), dice)
+    display.show_students(transfer_weight(None, model.config.propagation), None)
     return display
 
 
-def _dice(display: Display, interruption: Interruption) -> float | None:
-    """Return how well the students agree with what was painted, in slices that say nothing of themselves."""
+def _weigh(display: Display, interruption: Interruption) -> None:
+    """Weigh the students by how well they agree with what was painted, in slices that say nothing of themselves."""
     (case,), (propagation,) = display.cases, display.volumes.propagations
     painted = [i for i, one in case.annotation.slices.items() if one.by_hand or one.corrected]
     alone = Predictor(
@@ -99,4 +107,6 @@ def _dice(display: Display, interruption: Interruption) -> float | None:
         None if propagation is None else propagation.for_validation,
         STUDENTS_ALONE,
     )
-    return holdout_dice([alone], display.cases, [SliceKey(0, index) for index in painted], interruption)
+    dice = holdout_dice([alone], display.cases, [SliceKey(0, index) for index in painted], interruption)
+    if dice is not None:
+        display.show_students(transfer_weight(dice, display.config.propagation), dice)

@@ -12,7 +12,7 @@ from knowsam import jobs
 from knowsam.data.annotation import BACKGROUND_CLASS, Annotation, LabelArray, LabelClass
 from knowsam.data.case import Case
 from knowsam.models.students import Students
-from knowsam.training.application import ApplicationSession, applied_model
+from knowsam.training.application import ApplicationSession
 from knowsam.training.events import (
     Applied,
     Event,
@@ -24,7 +24,6 @@ from knowsam.training.events import (
     Stop,
     Watch,
 )
-from knowsam.training.interruption import Interruption
 from knowsam.training.trained_model import TrainedModel
 
 if TYPE_CHECKING:
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from knowsam.data.volume import Volume
 
 BALL, SHELL = LabelClass(1, "ball", (1, 2, 3)), LabelClass(4, "shell", (4, 5, 6))
-CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -106,7 +104,7 @@ def test_a_stop_while_a_slice_is_predicted_waits_for_that_slice(
     assert list(session.run())[-1] == Applied(stopped=True, outdated=11)
 
 
-def test_painted_slices_count_beside_themselves_and_the_model_elsewhere(
+def test_slices_painted_afterwards_count_beside_themselves_and_measure_the_model(
     model: TrainedModel, ball: Volume, case: Case
 ) -> None:
     session = ApplicationSession(model, unpainted(ball, BALL, SHELL), device="cpu")
@@ -121,14 +119,21 @@ def test_painted_slices_count_beside_themselves_and_the_model_elsewhere(
         after |= {one.index: one.labels for one in event.slices}
         if not event.outdated:
             session.submit(Stop())
-    assert (event.shown.source, event.shown.student_weight) == (Source.ENSEMBLE, 1.0)
+    assert event.shown.source is Source.ENSEMBLE
     for index in (4, 7):
         np.testing.assert_array_equal(after[index], case.annotation.slices[index].labels)
+    assert session.display is not None
+    assert session.display.weight is not None
+    assert session.display.weight.student_error > 0.5
 
 
 def test_a_model_that_contradicts_what_is_painted_counts_little(model: TrainedModel, case: Case) -> None:
     annotation = case.annotation.with_classes(model.classes)
-    shown = applied_model(model, Case(case.volume, annotation), device=CPU, interruption=Interruption())
+    session = ApplicationSession(model, Case(case.volume, annotation), device="cpu")
+    session.submit(Watch(5))
+    until_applied(session.run())
+    shown = session.display
+    assert shown is not None
     assert shown.weight is not None
     assert shown.weight.student_error > 0.5
     assert shown.dice == pytest.approx(1 - shown.weight.student_error)
