@@ -122,8 +122,8 @@ def test_what_was_learnt_is_kept_in_the_thread_also_after_an_error() -> None:
     session.continuation = lambda: SimpleNamespace(model=SimpleNamespace(steps=3))  # type: ignore[attr-defined]
     worker = worker_of(session)
     outcomes_of(worker)
-    assert worker.trained is not None
-    assert worker.trained.continuation.model.steps == 3
+    assert worker.learnt is not None
+    assert worker.learnt.model.steps == 3
 
 
 def test_a_model_that_cannot_be_copied_is_none_and_no_error() -> None:
@@ -136,4 +136,4 @@ def test_a_model_that_cannot_be_copied_is_none_and_no_error() -> None:
     session.continuation = fail  # type: ignore[attr-defined]
     worker = worker_of(session)
     assert outcomes_of(worker) == [Finished(1, 1.0, stopped=False)]
-    assert worker.trained is None
+    assert worker.learnt is None
