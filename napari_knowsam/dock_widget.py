@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _MINIMUM_WIDTH_PX = 350
 _FIRST_PAINT_MS = 300
 _LOOKING_MS = 500
+_LAID_OUT_MS = 50
 
 _widgets: WeakSet[KnowSAMWidget] = WeakSet()
 """All there are: two of them for one viewer would fight over its layers."""
@@ -58,13 +59,14 @@ class KnowSAMWidget(QWidget):
         self.edit = EditPanel()
         edit = Section("Edit", self.edit)
         result = Section("Result", self.result, expanded=True)
-        column.addWidget(_scrolled(annotate, edit, self._settings, result), 1)
+        self._panels = _scrolled(annotate, edit, self._settings, result)
+        column.addWidget(self._panels, 1)
         column.addWidget(_pinned(self.train.pinned, self.result.pinned))
         presenter = self.presenter = Presenter(self._viewer, self.annotate, self.train, self.result)
         presenter.controller.stage_changed.connect(self._on_stage_changed)
         self._structure_edit = StructureEdit(self._viewer, presenter.layers, self.edit, self)
         edit.toggled.connect(self._structure_edit.set_active)
-        presenter.models.opened.connect(lambda: self._settings.expand(animate=False))
+        presenter.models.opened.connect(self._on_model_opened)
         self._guard = ClosingGuard(presenter.models)
         self.annotate.image_file_requested.connect(partial(open_image, self._viewer))
         self.annotate.dicom_requested.connect(partial(open_dicom, self._viewer))
@@ -99,6 +101,14 @@ class KnowSAMWidget(QWidget):
         """Fold the settings away when training begins, so that the rest fits on a small screen."""
         if stage is Stage.PREPARING:
             self._settings.collapse(animate=False)
+
+    def _on_model_opened(self) -> None:
+        """Bring what is known of the model, and what applies it, into view once there is room for it."""
+        self._settings.expand(animate=False)
+        QTimer.singleShot(_LAID_OUT_MS, self._show_model)
+
+    def _show_model(self) -> None:
+        self._panels.ensureWidgetVisible(self.train.model_box)
 
     def _on_settled(self) -> None:
         """Do what would have held up the first paint."""

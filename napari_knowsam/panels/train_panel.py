@@ -39,6 +39,7 @@ class TrainPanel(QWidget):
     Attributes
     ----------
     pinned : sentence, progress, score and buttons, for a place that does not scroll.
+    model_box : shows the opened model.
     """
 
     train_requested = Signal()
@@ -59,8 +60,8 @@ class TrainPanel(QWidget):
         self._device = ChoiceBox("Where to compute.")
         self.set_devices(())
         self._start = StartChoice()
-        self._model = ModelBox()
-        self._model.apply_requested.connect(self.apply_requested)
+        self.model_box = ModelBox()
+        self.model_box.apply_requested.connect(self.apply_requested)
         self._plot = TrainingPlot()
         self._plot.hide()
         self._basic, self._options = QWidget(), QWidget()
@@ -107,7 +108,7 @@ class TrainPanel(QWidget):
     def set_model(self, name: str, facts: str) -> None:
         """Show a model that was opened, and choose it to begin with."""
         self._start.set_model(name)
-        self._model.set_facts(facts)
+        self.model_box.set_facts(facts)
 
     def set_devices(self, names: Sequence[str]) -> None:
         """Offer these devices beside the processor, keeping the chosen one if it is still there."""
@@ -161,7 +162,7 @@ class TrainPanel(QWidget):
     def set_settings_enabled(self, enabled: bool) -> None:
         """Let the settings be changed, or not while they would change nothing."""
         self._basic.setEnabled(enabled)
-        self._model.setEnabled(enabled)
+        self.model_box.setEnabled(enabled)
         self._options.setEnabled(enabled)
 
     def _connect(self) -> None:
@@ -202,7 +203,7 @@ class TrainPanel(QWidget):
         column.setContentsMargins(4, 2, 4, 4)
         column.setSpacing(4)
         column.addWidget(self._basic)
-        column.addWidget(self._model)
+        column.addWidget(self.model_box)
         column.addWidget(self._advanced)
 
     def _has_problem(self) -> bool:

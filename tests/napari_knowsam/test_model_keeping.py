@@ -141,7 +141,7 @@ def test_a_model_is_applied_to_an_unpainted_volume_and_what_it_predicts_can_be_c
     robot.widget.annotate.class_added.emit()
     choose(robot, "Open model…")
     assert robot.document.classes == model.classes
-    facts = robot.widget.train._model._facts.text()
+    facts = robot.widget.train.model_box._facts.text()
     assert "liver: left atrium, kidneys, lesion; axial slices" in facts
     assert "7 slices in 5 steps" in facts
     robot.click(robot.widget.train, "Apply to this volume")
@@ -178,7 +178,7 @@ def test_what_is_no_model_and_a_model_that_does_not_know_what_is_painted_are_ref
     person.target.write_text("nothing")
     choose(robot, "Open model…")
     assert "liver.safetensors is not a usable KnowSAM model" in robot.result_message
-    assert robot.widget.train._model.isHidden()
+    assert robot.widget.train.model_box.isHidden()
     others = (replace(one, value=one.value + 5) for one in model.classes[2:])
     save_model(replace(model, classes=(*model.classes[:2], *others)), person.target, overwrite=True)
     choose(robot, "Open model…")
