@@ -17,7 +17,8 @@ from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication, QPushButton, QWidget
 
 from knowsam.data.volume import Grid, Volume
-from knowsam.io.nifti import read_nifti, read_nifti_labels
+from knowsam.io.image import read_volume
+from knowsam.io.labels import read_labels
 from knowsam.training.schedule import Budget
 from napari_knowsam.volume_layers import image_layer_data, labels_layer_data
 
@@ -247,8 +248,8 @@ def after(seconds: float) -> Callable[[], bool]:
 
 def left_atrium(image: Path, annotated: int) -> tuple[Volume, Volume]:
     """Read a volume, and of its label file evenly spaced slices between the first and the last that holds anything."""
-    truth = read_nifti_labels(image.with_name(image.name.replace(".nii.gz", "_label.nii.gz")))
-    return read_nifti(image), _few_slices(truth, annotated)
+    truth = read_labels(image.with_name(image.name.replace(".nii.gz", "_label.nii.gz")))
+    return read_volume(image), _few_slices(truth, annotated)
 
 
 def synthetic(shape: tuple[int, int, int], annotated: int) -> tuple[Volume, Volume]:

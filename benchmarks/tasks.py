@@ -18,7 +18,7 @@ from knowsam.data.volume import require_same_grid
 from knowsam.data.window import annotated_box, with_margin
 from knowsam.inference.metrics import dice_score, evaluate_masks
 from knowsam.io.image import read_image
-from knowsam.io.nifti import read_nifti_labels
+from knowsam.io.labels import read_labels
 
 if TYPE_CHECKING:
     from knowsam.data.volume import Volume
@@ -41,7 +41,7 @@ class DataSet:
     def truth(self, volume: str) -> Truth:
         """Read a volume and all its labels."""
         number = self.volumes.index(volume)
-        image, labels = read_image(self.images[number]), read_nifti_labels(self.labels[number])
+        image, labels = read_image(self.images[number]), read_labels(self.labels[number])
         require_same_grid(image, labels)
         classes = default_classes(int(value) for value in np.unique(labels.array))
         axis = working_axis(labels.grid, self.file_axis)

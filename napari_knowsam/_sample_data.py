@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass, default_classes
 from knowsam.data.orientation import working_axis, working_index
 from knowsam.data.volume import Volume
-from knowsam.io.nifti import read_nifti, read_nifti_labels
+from knowsam.io.image import read_volume
+from knowsam.io.labels import read_labels
 from knowsam.io.sample import sample_folder
 from napari_knowsam.volume_layers import LayerData, image_layer_data, labels_layer_data
 
@@ -20,12 +23,13 @@ _NAMES = ("liver", "kidneys", "lesion")
 
 def phantom() -> list[LayerData]:
     """Return the image of the sample."""
-    return [image_layer_data(read_nifti(sample_folder() / "phantom.nii.gz"))]
+    # Without the folder, for masks do not belong where the sample is installed.
+    return [image_layer_data(replace(read_volume(sample_folder() / "phantom.nii.gz"), folder=None))]
 
 
 def painted_phantom() -> list[LayerData]:
     """Return the image of the sample and a labels layer in which three slices are painted."""
-    truth = read_nifti_labels(sample_folder() / "phantom_labels.nii.gz")
+    truth = read_labels(sample_folder() / "phantom_labels.nii.gz")
     painted = Volume(_painted_slices(truth), truth.grid, "phantom labels")
     return [*phantom(), labels_layer_data(painted, _classes())]
 

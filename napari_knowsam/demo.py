@@ -18,7 +18,7 @@ from qtpy.QtWidgets import QApplication
 
 from knowsam.errors import KnowSAMError
 from knowsam.inference.metrics import dice_score
-from knowsam.io.nifti import read_nifti_labels
+from knowsam.io.labels import read_labels
 from knowsam.io.sample import sample_folder
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _run_unattended(viewer: Viewer, widget: KnowSAMWidget, folder: Path) -> None
 
 
 def _scores(mask: Path, painted: Sequence[int], axis: int) -> str:
-    found, truth = read_nifti_labels(mask), read_nifti_labels(sample_folder() / "phantom_labels.nii.gz")
+    found, truth = read_labels(mask), read_labels(sample_folder() / "phantom_labels.nii.gz")
     hidden = [index for index in range(truth.shape[axis]) if index not in painted]
     predicted, reference = (np.take(volume.array, hidden, axis) for volume in (found, truth))
     names = {1: "liver", 2: "kidneys", 3: "lesion"}

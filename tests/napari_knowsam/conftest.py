@@ -6,6 +6,7 @@ import gc
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,8 @@ from napari.components import ViewerModel  # noqa: E402
 from npe2 import PluginManager  # noqa: E402
 from opened import Opened  # noqa: E402
 
-from knowsam.io.nifti import read_nifti, read_nifti_labels  # noqa: E402
+from knowsam.io.image import read_volume  # noqa: E402
+from knowsam.io.labels import read_labels  # noqa: E402
 from knowsam.io.sample import sample_folder  # noqa: E402
 
 if TYPE_CHECKING:
@@ -62,13 +64,13 @@ def autosave_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def phantom() -> Volume:
     """The image of the sample: (32, 80, 96), its file oblique."""
-    return read_nifti(sample_folder() / "phantom.nii.gz")
+    return replace(read_volume(sample_folder() / "phantom.nii.gz"), folder=None)
 
 
 @pytest.fixture(scope="session")
 def phantom_labels() -> Volume:
     """The labels of the sample: liver 1, kidneys 2, lesion 3."""
-    return read_nifti_labels(sample_folder() / "phantom_labels.nii.gz")
+    return read_labels(sample_folder() / "phantom_labels.nii.gz")
 
 
 @pytest.fixture

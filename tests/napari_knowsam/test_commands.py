@@ -19,7 +19,7 @@ from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass
 from knowsam.data.identity import NOBODY
 from knowsam.io.dicom.seg_writer import write_dicom_seg
 from knowsam.io.image import read_volume
-from knowsam.io.nifti import read_nifti_labels
+from knowsam.io.labels import read_labels
 from knowsam.io.sample import sample_folder
 from napari_knowsam import _commands
 from napari_knowsam._commands import volumes_ml
@@ -402,7 +402,7 @@ def test_exported_labels_of_napari_itself_lie_on_the_file_of_the_image(
     viewer.layers[-1].data[3, 4, 5] = 2
     answer(monkeypatch, "getSaveFileName", tmp_path / "mask")
     run("export_labels", viewer)
-    saved = read_nifti_labels(tmp_path / "mask.nii.gz")
+    saved = read_labels(tmp_path / "mask.nii.gz")
     assert isinstance(image, Image)
     assert np.array_equal(saved.grid.affine, phantom.grid.affine)
     assert np.argwhere(saved.array).tolist() == [[3, 4, 5]]

@@ -11,7 +11,7 @@ from gui_robot import TINY, wait_for_threads
 from napari.layers import Image, Labels
 
 from knowsam.errors import KnowSAMError
-from knowsam.io.nifti import read_nifti_labels
+from knowsam.io.labels import read_labels
 from knowsam.training.schedule import Budget
 from napari_knowsam import demo
 from napari_knowsam.panels.train_panel import TrainPanel
@@ -66,7 +66,7 @@ def test_unattended_it_leaves_pictures_a_mask_and_its_scores(
     assert demo.main(["--unattended", str(folder)]) == 0
     assert {path.name for path in folder.iterdir()} == {"training.png", "trained.png", "mask.nii.gz"}
     assert all(path.stat().st_size > 1000 for path in folder.iterdir())
-    mask = read_nifti_labels(folder / "mask.nii.gz")
+    mask = read_labels(folder / "mask.nii.gz")
     assert (mask.array[[10, 15, 22]] == phantom_labels.array[[10, 15, 22]]).all()
     said = capsys.readouterr().out
     assert re.search(r"First prediction \d+\.\d s after the click", said)

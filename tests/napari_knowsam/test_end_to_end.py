@@ -12,7 +12,8 @@ from gui_robot import PROPAGATING, Robot, plane_of, wait_for_threads
 from qtpy.QtCore import Qt
 
 from knowsam.data.annotation import IGNORE, SliceState
-from knowsam.io.nifti import read_nifti, read_nifti_labels
+from knowsam.io.image import read_volume
+from knowsam.io.labels import read_labels
 from knowsam.io.sample import sample_folder
 from knowsam.training.propagation_session import PropagationSession
 from knowsam.training.schedule import Budget
@@ -123,10 +124,10 @@ def _export(robot: Robot, path: Path) -> None:
     exported, sample = nib.load(path), nib.load(sample_folder() / "phantom.nii.gz")
     assert exported.shape == sample.shape
     assert np.allclose(exported.affine, sample.affine)
-    read = read_nifti_labels(path)
+    read = read_labels(path)
     assert np.array_equal(read.array, robot.prediction.data)
     assert set(np.unique(np.asarray(exported.dataobj))) == {0, LIVER}
-    image = read_nifti(sample_folder() / "phantom.nii.gz")
+    image = read_volume(sample_folder() / "phantom.nii.gz")
     assert np.array_equal(image.array, robot.image.data)
 
 

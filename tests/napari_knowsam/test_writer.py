@@ -15,8 +15,8 @@ from scipy.spatial.transform import Rotation
 from knowsam.data.annotation import LabelClass
 from knowsam.data.volume import Volume
 from knowsam.errors import InputError, OutputError
+from knowsam.io.image import read_volume
 from knowsam.io.labels import read_labels
-from knowsam.io.nifti import read_nifti, read_nifti_labels
 from knowsam.io.sample import sample_folder
 from napari_knowsam._writer import labels_of, save_labels, write_labels
 from napari_knowsam.volume_layers import labels_layer_data, layer_kwargs
@@ -63,7 +63,7 @@ def test_labels_return_to_the_axis_order_of_any_file(codes: str, tmp_path: Path,
     order = nib.orientations.axcodes2ornt(codes)
     source = upright.as_reoriented(nib.orientations.ornt_transform(nib.io_orientation(turned), order))
     path = nifti_file("source.nii", np.asanyarray(source.dataobj), source.affine)
-    volume = read_nifti_labels(path)
+    volume = read_labels(path)
     saved = nib.load(save(labels_on(volume, volume.array), tmp_path / "saved.nii"))
     assert np.array_equal(np.asanyarray(saved.dataobj), np.asanyarray(source.dataobj))
     assert np.allclose(saved.affine, source.affine, atol=1e-6)
@@ -87,20 +87,20 @@ def test_a_file_the_dialog_has_asked_about_is_replaced(tmp_path: Path, tiny: Vol
     path = tmp_path / "mask.nii"
     save(labels_on(tiny, 1), path)
     save(labels_on(tiny, 2), path)
-    assert read_nifti(path).array.max() == 2
+    assert read_volume(path).array.max() == 2
 
 
 def test_known_background_is_saved_as_background(tmp_path: Path, tiny: Volume) -> None:
     layer = labels_on(tiny, np.arange(10) % 2 * 254 + 1)
     layer.metadata["knowsam_background_brush"] = 255
     assert np.unique(labels_of(layer).array).tolist() == [0, 1]
-    assert np.unique(read_nifti(save(layer, tmp_path / "mask.nii")).array).tolist() == [0, 1]
+    assert np.unique(read_volume(save(layer, tmp_path / "mask.nii")).array).tolist() == [0, 1]
 
 
 def test_labels_that_know_no_file_are_saved_where_they_are_seen_with_a_warning(tmp_path: Path) -> None:
     values = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
     layer = Labels(values, scale=(3, 2, 1), translate=(5, 6, 7), name="scribble")
-    volume = read_nifti_labels(save(layer, tmp_path / "mask.nii"))
+    volume = read_labels(save(layer, tmp_path / "mask.nii"))
     assert np.array_equal(volume.array, values)
     assert layer_kwargs(volume)["scale"] == (3, 2, 1)
     assert layer_kwargs(volume)["translate"] == (5, 6, 7)

@@ -15,7 +15,8 @@ from knowsam.data.orientation import working_index
 from knowsam.errors import OutputError
 from knowsam.inference.metrics import dice_score, evaluate_masks
 from knowsam.inference.picture import write_montage
-from knowsam.io.nifti import read_nifti, read_nifti_labels
+from knowsam.io.image import read_volume
+from knowsam.io.labels import read_labels
 from knowsam.io.sample import sample_folder
 from knowsam.options import parse
 
@@ -41,7 +42,7 @@ def run(options: Namespace) -> None:
     words += ["--budget", options.budget] if options.steps is None else ["--steps", str(options.steps)]
     segment.run(parse(words))
 
-    volume, predicted, reference = read_nifti(image), read_nifti_labels(mask), read_nifti_labels(labels)
+    volume, predicted, reference = read_volume(image), read_labels(mask), read_labels(labels)
     hidden = [working_index(volume.grid, _AXIS, i) for i in range(volume.grid.shape[_AXIS]) if i not in _ANNOTATED]
     classes = default_classes(int(value) for value in np.unique(reference.array))[1:]
     scores = [

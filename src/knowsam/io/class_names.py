@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,16 +20,16 @@ from knowsam.data.short_line import short_line
 _KEY = "label_classes"
 
 
-def foreground(classes: Iterable[LabelClass]) -> list[LabelClass]:
+def foreground(classes: Iterable[LabelClass]) -> tuple[LabelClass, ...]:
     """Return the classes that a file names, their names in one line each: all but background, which is 0 everywhere."""
-    named = (LabelClass(c.value, short_line(c.name), c.color) for c in classes if c.value != BACKGROUND_CLASS.value)
-    return [label_class for label_class in named if label_class.name]
+    named = (replace(c, name=short_line(c.name)) for c in classes if c.value != BACKGROUND_CLASS.value)
+    return tuple(label_class for label_class in named if label_class.name)
 
 
 def classes_as_text(classes: Iterable[LabelClass]) -> str:
-    """Return the text for these classes, or nothing where there is none to name."""
-    listed = [{"value": c.value, "name": c.name, "color": list(c.color)} for c in foreground(classes)]
-    return json.dumps({_KEY: listed}, ensure_ascii=False) if listed else ""
+    """Return the text for these classes."""
+    listed = [{"value": c.value, "name": c.name, "color": list(c.color)} for c in classes]
+    return json.dumps({_KEY: listed}, ensure_ascii=False)
 
 
 def classes_from_text(text: bytes) -> tuple[LabelClass, ...]:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from knowsam.errors import InputError
 from knowsam.io.choice import ImageChoice, chosen
 from knowsam.io.dicom.files import is_dicom
 from knowsam.io.dicom.seg_reader import is_dicom_seg, read_dicom_seg
 from knowsam.io.dicom.series import dicom_choices
-from knowsam.io.image_file import IMAGE_SUFFIXES, is_image_name, kind_of
-from knowsam.io.nifti import is_nifti_name, nifti_frames, read_nifti
+from knowsam.io.image_file import IMAGE_SUFFIXES, image_stem, images_in, is_image_name
 
 if TYPE_CHECKING:
     from knowsam.data.volume import Volume
     from knowsam.io.dicom.folder import Tracked
+    from knowsam.io.stored_image import ReadImage
 
 
 def read_image(path: Path, pick: int | str | None = None) -> Volume:
@@ -81,14 +82,10 @@ def image_choices(path: Path, tracked: Tracked = iter) -> tuple[ImageChoice, ...
             f"{path.name} is no image file by its name. "
             f"Give a {', '.join(IMAGE_SUFFIXES)} file, or the folder that holds all slices of a DICOM series."
         )
-    frames = nifti_frames(path) if is_nifti_name(path) else 1
-    if frames == 1:
-        return (ImageChoice("the image", "", 0, partial(_in_folder, path, kind_of(path).read_image)),)
-    return tuple(
-        ImageChoice(f"frame {n} of {frames}", "", 0, partial(_in_folder, path, partial(read_nifti, frame=n)))
-        for n in range(1, frames + 1)
-    )
+    images = images_in(path)
+    names = ["the image"] if len(images) == 1 else [f"frame {n} of {len(images)}" for n in range(1, len(images) + 1)]
+    return tuple(ImageChoice(name, "", 0, partial(_read, path, read)) for name, read in zip(names, images, strict=True))
 
 
-def _in_folder(path: Path, read: Callable[[Path], Volume]) -> Volume:
-    return replace(read(path), folder=path.absolute().parent)
+def _read(path: Path, read: ReadImage) -> Volume:
+    return replace(read(np.float32), name=image_stem(path.name), folder=path.absolute().parent)

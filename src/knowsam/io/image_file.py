@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from knowsam.errors import InputError
 from knowsam.io import metaimage, nifti, nrrd
 
 if TYPE_CHECKING:
-    from knowsam.data.volume import Volume
+    import numpy as np
+    import numpy.typing as npt
+
+    from knowsam.data.annotation import LabelClass
+    from knowsam.data.volume import Grid, Volume
     from knowsam.errors import KnowSAMError
+    from knowsam.io.stored_image import ReadImage
 
 
 class FileKind(NamedTuple):
@@ -19,18 +25,19 @@ class FileKind(NamedTuple):
 
     Parameters
     ----------
+    images : returns what reads each image of a file.
+    write : writes label values (I, J, K) and what their classes are called.
     require_package : raises the given error if a package for it is not installed.
     """
 
-    read_image: Callable[[Path], Volume]
-    read_labels: Callable[[Path], Volume]
-    write_labels: Callable[..., None]
+    images: Callable[[Path], Sequence[ReadImage]]
+    write: Callable[[Path, npt.NDArray[np.integer], Grid, Sequence[LabelClass]], None]
     require_package: Callable[[type[KnowSAMError]], object] = lambda _: None
 
 
-_NIFTI = FileKind(nifti.read_nifti, nifti.read_nifti_labels, nifti.write_nifti_labels)
-_NRRD = FileKind(nrrd.read_nrrd, nrrd.read_nrrd_labels, nrrd.write_nrrd_labels, nrrd.pynrrd)
-_METAIMAGE = FileKind(metaimage.read_metaimage, metaimage.read_metaimage_labels, metaimage.write_metaimage_labels)
+_NIFTI = FileKind(nifti.nifti_images, nifti.write_nifti)
+_NRRD = FileKind(nrrd.nrrd_images, nrrd.write_nrrd, nrrd.pynrrd)
+_METAIMAGE = FileKind(metaimage.metaimage_images, metaimage.write_metaimage)
 _KINDS = {".nii.gz": _NIFTI, ".nii": _NIFTI, ".nrrd": _NRRD, ".mha": _METAIMAGE, ".mhd": _METAIMAGE}
 
 IMAGE_SUFFIXES = tuple(_KINDS)
@@ -70,6 +77,19 @@ def kind_of(path: Path) -> FileKind:
     """Return how a file of this name is read and written."""
     # A file of any other name may still be NIfTI, and its reader says so if it is not.
     return next((kind for suffix, kind in _KINDS.items() if path.name.lower().endswith(suffix)), _NIFTI)
+
+
+def images_in(path: Path) -> Sequence[ReadImage]:
+    """Return what reads each image of a file, whose header is read now.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged, or not what its name says.
+    """
+    if not path.is_file():
+        raise InputError(f"There is no file {path}. Check the path.")
+    return kind_of(path).images(path)
 
 
 def suggested_path(name: str, source: Volume, ending: str = ".nii.gz") -> Path:

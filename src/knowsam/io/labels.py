@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from knowsam.errors import OutputError
-from knowsam.io.atomic import check_place
+import numpy as np
+
+from knowsam.errors import InputError, OutputError
+from knowsam.io.atomic import check_place, mask_written
+from knowsam.io.class_names import foreground
 from knowsam.io.dicom.files import is_dicom
 from knowsam.io.dicom.seg_reader import read_dicom_seg
-from knowsam.io.image_file import MASK_SUFFIXES, kind_of
+from knowsam.io.image_file import MASK_SUFFIXES, image_stem, images_in, kind_of
+from knowsam.io.label_values import as_label_values, labels_in_file_order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     import numpy.typing as npt
 
     from knowsam.data.annotation import LabelClass
@@ -22,16 +26,26 @@ if TYPE_CHECKING:
 
 
 def read_labels(path: Path) -> Volume:
-    """Read label values, with the names and colours of their classes where the file holds any.
+    """Read label values into the smallest of uint8, uint16 and int32, with names and colours of their classes, if any.
 
     A DICOM segmentation is known by its content, every other kind of file by its name.
 
     Raises
     ------
     InputError
-        If the file cannot be read or holds no labels.
+        If the file cannot be read, holds several images, or values that are no labels.
     """
-    return read_dicom_seg(path) if is_dicom(path) else kind_of(path).read_labels(path)
+    if is_dicom(path):
+        return read_dicom_seg(path)
+    images = images_in(path)
+    if len(images) > 1:
+        raise InputError(
+            f"{path.name} holds {len(images)} images, but one is needed. "
+            "Save the labels of one image as their own file."
+        )
+    # Of float64, for float32 does not hold the largest label.
+    volume = images[0](np.float64)
+    return replace(volume, array=as_label_values(path.name, volume.array), name=image_stem(path.name))
 
 
 def check_labels_writable(path: Path, *, overwrite: bool = False) -> None:
@@ -58,7 +72,7 @@ def write_labels(
     *,
     overwrite: bool = False,
 ) -> None:
-    """Write label values on the grid of the file they belong to, whole or not at all.
+    """Write label values on the grid of the file they belong to, in the smallest type, whole or not at all.
 
     Parameters
     ----------
@@ -70,6 +84,10 @@ def write_labels(
     ------
     OutputError
         If the file cannot be written.
+    ValueError
+        If the labels do not fit the grid or are negative.
     """
     check_labels_writable(path, overwrite=overwrite)
-    kind_of(path).write_labels(path, labels_zyx, grid, classes, overwrite=overwrite)
+    stored = labels_in_file_order(labels_zyx, grid)
+    with mask_written(path, overwrite=overwrite) as complete:
+        kind_of(path).write(complete, stored, grid, foreground(classes))

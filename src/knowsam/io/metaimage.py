@@ -5,14 +5,12 @@ Read without ITK, whose reader takes damaged compressed voxels for whole ones an
 
 from __future__ import annotations
 
-import io
 import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,13 +18,11 @@ from nibabel.affines import from_matvec, voxel_sizes
 
 from knowsam.damage import damage_error
 from knowsam.data.orientation import RAS_FROM_LPS
-from knowsam.data.volume import Grid, Volume
+from knowsam.data.volume import Grid
 from knowsam.errors import InputError
-from knowsam.io.atomic import mask_written
-from knowsam.io.label_values import as_label_values, labels_in_file_order
-from knowsam.io.notices import notice_of_shear
 from knowsam.io.segment_fields import classes_from_fields, segment_fields
-from knowsam.io.voxels import Encoding, notice_of_surplus, read_voxels, require_size
+from knowsam.io.stored_image import ReadImage, StoredImage
+from knowsam.io.voxels import Encoding, inflated
 
 if TYPE_CHECKING:
     from knowsam.data.annotation import LabelClass
@@ -95,52 +91,28 @@ class _Header:
         return [float(word) for word in next((self.fields[n] for n in names if n in self.fields), default).split()]
 
 
-def read_metaimage(path: Path) -> Volume:
-    """Read an image: integers keep their type, real numbers become float32.
+def metaimage_images(path: Path) -> tuple[ReadImage]:
+    """Return what reads the image of a file.
 
     Raises
     ------
     InputError
-        If a file is missing or damaged, no 3D image of real numbers, or has no usable geometry.
+        If a file is missing or damaged, no 3D image of real numbers, or too small for the voxels it claims.
     """
-    return _volume(path, np.float32)
+    header = _read_header(path)
+    try:
+        grid, dtype = _grid(header), _dtype(header)
+        offset = header.offset(Encoding(dtype).end(grid.shape))
+        encoding = Encoding(dtype, offset, inflated if header.compressed else None)
+    except (ValueError, OverflowError) as error:
+        sentence = f"The header of {path.name} makes no sense ({error}). Save it again as .mha."
+        raise damage_error(sentence, error) from error
+    return (StoredImage(path, grid, encoding, header.voxels, classes=classes_from_fields(header.fields)).read,)
 
 
-def read_metaimage_labels(path: Path) -> Volume:
-    """Read label values into the smallest of uint8, uint16 and int32, with names where this package wrote any.
-
-    Raises
-    ------
-    InputError
-        As `read_metaimage`, and if a value is no label.
-    """
-    volume = _volume(path, np.float64)
-    return replace(volume, array=as_label_values(path.name, volume.array))
-
-
-def write_metaimage_labels(
-    path: Path,
-    labels_zyx: npt.NDArray[np.integer],
-    grid: Grid,
-    classes: Sequence[LabelClass] = (),
-    *,
-    overwrite: bool = False,
-) -> None:
-    """Write label values on a grid as .mha, whole or not at all.
-
-    Parameters
-    ----------
-    labels_zyx : (Z, Y, X) in the working orientation, non-negative.
-    classes : become fields of the header.
-    overwrite : replace an existing file.
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be written.
-    """
-    stored = labels_in_file_order(labels_zyx, grid)
-    voxels = zlib.compress(stored.astype(stored.dtype.newbyteorder("<"), copy=False).tobytes(order="F"))
+def write_metaimage(path: Path, labels_ijk: npt.NDArray[np.integer], grid: Grid, classes: Sequence[LabelClass]) -> None:
+    """Write label values as .mha; their classes become fields of the header."""
+    voxels = zlib.compress(labels_ijk.astype(labels_ijk.dtype.newbyteorder("<"), copy=False).tobytes(order="F"))
     fields = {
         "ObjectType": "Image",
         "NDims": "3",
@@ -151,35 +123,14 @@ def write_metaimage_labels(
         **_place_fields(grid),
         **segment_fields(classes, grid.shape),
         "DimSize": _listed(grid.shape),
-        "ElementType": _CODE_NAMES[stored.dtype.str[1:]],
+        "ElementType": _CODE_NAMES[labels_ijk.dtype.str[1:]],
         "ElementDataFile": "LOCAL",
     }
     header = "".join(f"{key} = {value}\n" for key, value in fields.items())
-    with mask_written(path, overwrite=overwrite) as complete:
-        complete.write_bytes(header.encode(errors="replace") + voxels)
-
-
-def _volume(path: Path, real: npt.DTypeLike) -> Volume:
-    header = _read_header(path)
-    try:
-        grid, dtype, compressed = _grid(header), _dtype(header), header.compressed
-        offset = header.offset(Encoding(dtype).end(grid.shape))
-    except (ValueError, OverflowError) as error:
-        sentence = f"The header of {path.name} makes no sense ({error}). Save it again as .mha."
-        raise damage_error(sentence, error) from error
-    encoding = Encoding(dtype, 0 if compressed else offset)
-    require_size(header.voxels, offset, compressed=False)
-    require_size(header.voxels, encoding.end(grid.shape), compressed=compressed)
-    with _opened_voxels(header, offset) as stream:
-        array = read_voxels(path.name, stream, grid, encoding, real)
-    surplus = None if compressed else notice_of_surplus(header.voxels, encoding.end(grid.shape))
-    notices = tuple(notice for notice in (surplus, notice_of_shear(grid.affine)) if notice)
-    return Volume(array, grid, path.stem, notices, classes_from_fields(header.fields))
+    path.write_bytes(header.encode(errors="replace") + voxels)
 
 
 def _read_header(path: Path) -> _Header:
-    if not path.is_file():
-        raise InputError(f"There is no file {path}. Check the path.")
     fields: dict[str, str] = {}
     with path.open("rb") as opened:
         while "ElementDataFile" not in fields and opened.tell() < _MOST_HEADER_BYTES:
@@ -240,34 +191,3 @@ def _place_fields(grid: Grid) -> dict[str, str]:
 
 def _listed(numbers: Any) -> str:
     return " ".join(f"{number:.17g}" for number in numbers)
-
-
-@contextmanager
-def _opened_voxels(header: _Header, offset: int) -> Iterator[BinaryIO]:
-    with header.voxels.open("rb") as opened:
-        if header.compressed:
-            opened.seek(offset)
-            yield cast("BinaryIO", _Inflated(opened))
-        else:
-            yield opened
-
-
-class _Inflated(io.RawIOBase):
-    """The content of a zlib stream, unpacked as it is read."""
-
-    def __init__(self, packed: BinaryIO) -> None:
-        self._packed = packed
-        self._inflate = zlib.decompressobj()
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, target: Any) -> int:
-        content = b""
-        while not content and not self._inflate.eof:
-            packed = self._inflate.unconsumed_tail or self._packed.read(1 << 16)
-            if not packed:
-                raise EOFError("it ends before its last voxel")
-            content = self._inflate.decompress(packed, len(target))
-        target[: len(content)] = content
-        return len(content)

@@ -15,12 +15,11 @@ import numpy as np
 from nibabel.affines import voxel_sizes
 from nibabel.spatialimages import HeaderDataError
 
-from knowsam.damage import damage_error
 from knowsam.data.orientation import is_regular
 from knowsam.data.volume import Grid, NiftiGeometry
 from knowsam.errors import InputError
-from knowsam.io.notices import corners_apart_mm, notice_of_shear, notice_of_unit
-from knowsam.io.voxels import READING_ERRORS, Encoding, is_gzip, notice_of_surplus, opened_plain, require_size
+from knowsam.io.notices import corners_apart_mm, notice_of_unit
+from knowsam.io.voxels import Encoding, gunzipped, is_gzip, opened_plain
 
 HEADER_FIELDS = tuple(field.name for field in fields(NiftiGeometry) if field.name != "version")
 """The header's own names of the fields that hold its geometry."""
@@ -72,11 +71,18 @@ class NiftiHeader:
         return math.prod(int(count) for count in self.usable.get_data_shape()[3:])
 
     def encoding(self, frame: int) -> Encoding:
-        """Return how the voxels of one image, counted from 1, stand in the file."""
+        """Return how the voxels of one image, counted from 0, stand in the file."""
         dtype = self.usable.get_data_dtype()
         slope, inter = self.usable.get_slope_inter()
-        offset = self.usable.get_data_offset() + (frame - 1) * math.prod(self.shape) * dtype.itemsize
-        return Encoding(dtype, offset, 1.0 if slope is None else slope, 0.0 if inter is None else inter)
+        frame_bytes = math.prod(self.shape) * dtype.itemsize
+        return Encoding(
+            dtype,
+            unpack=gunzipped if is_gzip(self.path) else None,
+            skipped=self.usable.get_data_offset() + frame * frame_bytes,
+            following=(self.frames - 1 - frame) * frame_bytes,
+            slope=1.0 if slope is None else slope,
+            inter=0.0 if inter is None else inter,
+        )
 
     @property
     def display_range(self) -> tuple[float, float] | None:
@@ -111,18 +117,15 @@ class NiftiHeader:
             affine[:3] *= mm
         return Grid(self.shape, affine, self._geometry())
 
-    def notices(self) -> tuple[str, ...]:
+    def notices(self) -> tuple[str | None, ...]:
         """Return sentences on what the header says of place and leaves in doubt."""
         with np.errstate(over="ignore", invalid="ignore"):
-            found = (
+            return (
                 self._notice_of_sform(),
                 self._notice_of_quaternion(),
                 self._notice_of_forms(),
                 notice_of_unit(*self._unit()),
-                notice_of_shear(self.usable.get_best_affine()),
-                None if is_gzip(self.path) else notice_of_surplus(self.path, _claimed_bytes(self)),
             )
-        return tuple(notice for notice in found if notice)
 
     def _unit(self) -> tuple[str, float]:
         # The low three bits are the unit of space, the others that of time.
@@ -179,21 +182,10 @@ def read_nifti_header(path: Path) -> NiftiHeader:
     Raises
     ------
     InputError
-        If the file is missing, not NIfTI, damaged, too small for the voxels it claims or holds no 3D image.
+        If it says that there is no 3D image, or that its voxels are in another file.
+    OSError, EOFError, zlib.error, HeaderDataError, ValueError, OverflowError
+        If the file is damaged or not NIfTI.
     """
-    if not path.is_file():
-        raise InputError(f"There is no file {path}. Check the path.")
-    try:
-        header = _header(path)
-        claimed = _claimed_bytes(header)
-        require_size(path, claimed, compressed=is_gzip(path))
-    except (*READING_ERRORS, HeaderDataError, ValueError, OverflowError) as error:
-        sentence = f"{path.name} is not a readable NIfTI file ({error}). Give a .nii or .nii.gz file."
-        raise damage_error(sentence, error) from error
-    return header
-
-
-def _header(path: Path) -> NiftiHeader:
     with opened_plain(path) as opened, np.errstate(all="ignore"):
         block = opened.read(nib.Nifti2Header.sizeof_hdr)
         header_type = next((one for one in _HEADER_TYPES if one.may_contain_header(block)), None)
@@ -206,8 +198,7 @@ def _header(path: Path) -> NiftiHeader:
         usable = _with_sound_forms(header_type.from_fileobj(BytesIO(block)))
         _require_3d(path, usable)
         opened.seek(header_type.sizeof_hdr)
-        comments = tuple(_comments(opened, usable))
-    return NiftiHeader(path, usable, stored, comments)
+        return NiftiHeader(path, usable, stored, tuple(_comments(opened, usable)))
 
 
 def _require_own_voxels(path: Path, header: nib.Nifti1Header) -> None:
@@ -241,11 +232,6 @@ def _require_3d(path: Path, header: nib.Nifti1Header) -> None:
     shape = tuple(int(count) for count in header.get_data_shape())
     if len(shape) < 3 or min(shape) < 1:
         raise InputError(f"{path.name} has shape {shape}, but a 3D image is needed. Give a whole volume.")
-
-
-def _claimed_bytes(header: NiftiHeader) -> int:
-    voxels = math.prod(header.shape) * header.frames
-    return header.encoding(1).offset + voxels * int(header.usable.get_data_dtype().itemsize)
 
 
 def _comments(opened: BinaryIO, header: nib.Nifti1Header) -> Iterator[bytes]:

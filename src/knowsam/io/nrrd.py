@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,12 +17,12 @@ from knowsam.damage import damage_error
 from knowsam.data.orientation import RAS_FROM_LPS, to_working
 from knowsam.data.volume import Grid, Volume
 from knowsam.errors import InputError, KnowSAMError, OutputError
-from knowsam.io.atomic import mask_written
-from knowsam.io.label_values import as_label_values, labels_in_file_order
+from knowsam.io.label_values import as_label_values
 from knowsam.io.notices import notice_of_shear, notice_of_unit
-from knowsam.io.segment_fields import classes_from_fields, segment_fields, segments_from_fields
+from knowsam.io.segment_fields import Segment, classes_from_fields, segment_fields, segments_from_fields
 from knowsam.io.segment_layers import merged_layers
-from knowsam.io.voxels import Encoding, notice_of_surplus, read_voxels, require_size
+from knowsam.io.stored_image import ReadImage, StoredImage
+from knowsam.io.voxels import Encoding, gunzipped
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -84,60 +82,36 @@ class _Header:
         return named and len(self.sizes) == 4 and min(self.sizes) > 0
 
 
-def read_nrrd(path: Path) -> Volume:
-    """Read an image: integers keep their type, real numbers become float32.
+def nrrd_images(path: Path) -> tuple[ReadImage]:
+    """Return what reads the image of a file, or the segments of one, which become one image.
 
     Raises
     ------
     InputError
-        If the file is missing or damaged, in several pieces, no 3D image of real numbers, has no usable geometry, if
-        segments in several layers overlap and none lies inside the other, or pynrrd is not installed.
+        If the file is damaged, in several pieces, no 3D image of real numbers, has no usable geometry, is too small for
+        the voxels it claims, or pynrrd is not installed.
     """
-    return _volume(path, np.float32)
+    header = _read_header(path)
+    _require_one_image(header)
+    grid, notices = _grid(header)
+    encoding = Encoding(_dtype(header), header.length, gunzipped if header.gzipped else None)
+    if not header.has_layers:
+        return (StoredImage(path, grid, encoding, None, notices, classes_from_fields(header.fields)).read,)
+    i, j, k = grid.shape
+    # Of a grid whose axes run as the working ones do, the voxels come as they are stored.
+    stored = StoredImage(path, Grid((header.sizes[0] * i, j, k), np.diag([-1.0, -1.0, -1.0, 1.0])), encoding)
+    return (lambda _: _merged(stored.read(np.float64), grid, notices, segments_from_fields(header.fields)),)
 
 
-def read_nrrd_labels(path: Path) -> Volume:
-    """Read label values into the smallest of uint8, uint16 and int32, with the names of the segments.
-
-    Raises
-    ------
-    InputError
-        As `read_nrrd`, and if a value is no label.
-    """
-    volume = _volume(path, np.float64)
-    return replace(volume, array=as_label_values(path.name, volume.array))
-
-
-def write_nrrd_labels(
-    path: Path,
-    labels_zyx: npt.NDArray[np.integer],
-    grid: Grid,
-    classes: Sequence[LabelClass] = (),
-    *,
-    overwrite: bool = False,
-) -> None:
-    """Write label values on a grid, in one layer, whole or not at all.
-
-    Parameters
-    ----------
-    labels_zyx : (Z, Y, X) in the working orientation, non-negative.
-    classes : become segments, as 3D Slicer names them.
-    overwrite : replace an existing file.
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be written or pynrrd is not installed.
-    """
+def write_nrrd(path: Path, labels_ijk: npt.NDArray[np.integer], grid: Grid, classes: Sequence[LabelClass]) -> None:
+    """Write label values in one layer; their classes become segments, as 3D Slicer names them."""
     content = BytesIO()
-    stored = labels_in_file_order(labels_zyx, grid)
     fields = {"encoding": "gzip", "kinds": ["domain"] * 3} | _place_fields(grid)
-    pynrrd(OutputError).write(content, stored, fields, compression_level=6, index_order="F")
+    pynrrd(OutputError).write(content, labels_ijk, fields, compression_level=6, index_order="F")
     # pynrrd drops what is not ASCII from a header; names of classes may be in any script.
     header, voxels = content.getvalue().split(b"\n\n", 1)
     segments = "".join(f"\n{key}:={value}" for key, value in segment_fields(classes, grid.shape).items())
-    with mask_written(path, overwrite=overwrite) as complete:
-        complete.write_bytes(header + segments.encode(errors="replace") + b"\n\n" + voxels)
+    path.write_bytes(header + segments.encode(errors="replace") + b"\n\n" + voxels)
 
 
 def pynrrd(error_type: type[KnowSAMError] = InputError) -> ModuleType:
@@ -158,41 +132,18 @@ def pynrrd(error_type: type[KnowSAMError] = InputError) -> ModuleType:
     return nrrd  # type: ignore[no-any-return]
 
 
-def _volume(path: Path, real: npt.DTypeLike) -> Volume:
-    header = _read_header(path)
-    _require_one_image(header)
-    if header.has_layers:
-        return _merged(header)
-    grid, notices = _grid(header)
-    array = _voxels(header, grid, real)
-    return Volume(array, grid, _stem(header.path), notices, classes_from_fields(header.fields))
-
-
-def _merged(header: _Header) -> Volume:
-    """Read layers of segments, which are the fastest axis, into one; the segments are numbered from 1."""
-    grid, notices = _grid(header)
-    (i, j, k), layers = grid.shape, header.sizes[0]
-    # Of a grid whose axes run as the working ones do, the voxels come as they are stored.
-    stored = _voxels(header, Grid((layers * i, j, k), np.diag([-1.0, -1.0, -1.0, 1.0])), np.float64)
-    labels = as_label_values(header.path.name, stored).reshape(k, j, i, layers)
-    segments = segments_from_fields(header.fields)
-    merged, told = merged_layers(header.path.name, labels, segments)
+def _merged(stored: Volume, grid: Grid, notices: tuple[str | None, ...], segments: Sequence[Segment]) -> Volume:
+    """Make one of layers of segments, which are the fastest axis; the segments are numbered from 1."""
+    i, j, k = grid.shape
+    labels = as_label_values(stored.name, stored.array).reshape(k, j, i, -1)
+    merged, told = merged_layers(stored.name, labels, segments)
     classes = tuple(replace(segment.label_class, value=number) for number, segment in enumerate(segments, 1))
-    return Volume(to_working(merged.T, grid.affine), grid, _stem(header.path), (*notices, *told), classes)
-
-
-def _voxels(header: _Header, grid: Grid, real: npt.DTypeLike) -> npt.NDArray[Any]:
-    path, encoding = header.path, Encoding(_dtype(header), 0 if header.gzipped else header.length)
-    require_size(path, encoding.end(grid.shape), compressed=header.gzipped)
-    with path.open("rb") as opened:
-        opened.seek(header.length)
-        stream = gzip.GzipFile(fileobj=opened) if header.gzipped else opened
-        return read_voxels(path.name, stream, grid, encoding, real)  # type: ignore[arg-type]
+    array = to_working(merged.T, grid.affine)
+    said = (notice for notice in (*notices, notice_of_shear(grid.affine)) if notice)
+    return Volume(array, grid, stored.name, (*said, *stored.notices, *told), classes)
 
 
 def _read_header(path: Path) -> _Header:
-    if not path.is_file():
-        raise InputError(f"There is no file {path}. Check the path.")
     library = pynrrd()
     try:
         with path.open("rb") as opened:
@@ -231,7 +182,7 @@ def _dtype(header: _Header) -> np.dtype[Any]:
     return np.dtype((">" if header.fields.get("endian") == "big" else "<") + code)
 
 
-def _grid(header: _Header) -> tuple[Grid, tuple[str, ...]]:
+def _grid(header: _Header) -> tuple[Grid, tuple[str | None, ...]]:
     """Return where the voxels lie, and what is doubtful of it."""
     fields = header.fields
     i, j, k = header.sizes[-3:]
@@ -241,17 +192,10 @@ def _grid(header: _Header) -> tuple[Grid, tuple[str, ...]]:
     except (TypeError, ValueError) as error:
         sentence = f"{header.path.name} gives its voxels no place in 3D ({error}). Save it as .nrrd with directions."
         raise damage_error(sentence, error) from error
-    placeless = None if to_ras else _PLACELESS
     # The grid refuses what is no number and has no place.
     with np.errstate(all="ignore"):
         affine = np.diag([*np.multiply(to_ras or (-1, -1, 1), mm), 1.0]) @ affine
-        notices = (placeless, notice_of_unit(unit, mm), notice_of_shear(affine), _notice_of_surplus(header))
-    return Grid((i, j, k), affine), tuple(notice for notice in notices if notice)
-
-
-def _notice_of_surplus(header: _Header) -> str | None:
-    voxel_bytes = math.prod(header.sizes) * _dtype(header).itemsize
-    return None if header.gzipped else notice_of_surplus(header.path, header.length + voxel_bytes)
+    return Grid((i, j, k), affine), (None if to_ras else _PLACELESS, notice_of_unit(unit, mm))
 
 
 def _unit(fields: Mapping[str, Any]) -> tuple[str, float]:
@@ -275,7 +219,3 @@ def _file_affine(fields: Mapping[str, Any]) -> Affine:
 def _place_fields(grid: Grid) -> dict[str, Any]:
     lps = RAS_FROM_LPS @ grid.affine
     return {"space": "left-posterior-superior", "space directions": lps[:3, :3].T, "space origin": lps[:3, 3]}
-
-
-def _stem(path: Path) -> str:
-    return re.sub(r"(\.seg)?\.nrrd$", "", path.name, flags=re.IGNORECASE)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from knowsam.data.annotation import LabelClass
 from knowsam.data.short_line import short_line
-from knowsam.io.class_names import foreground
 
 _FIELD = re.compile(r"Segment(\d{1,5})_(Name|Color|LabelValue|Layer)")
 _GREY = "0.5 0.5 0.5"
@@ -21,10 +20,9 @@ class Segment(NamedTuple):
     label_class: LabelClass
 
 
-def segment_fields(classes: Iterable[LabelClass], shape: tuple[int, int, int]) -> dict[str, str]:
+def segment_fields(classes: Sequence[LabelClass], shape: tuple[int, int, int]) -> dict[str, str]:
     """Return the fields for these classes in an image of shape (I, J, K)."""
-    named = foreground(classes)
-    if not named:
+    if not classes:
         return {}
     fields = {
         "Segmentation_ContainedRepresentationNames": "Binary labelmap|",
@@ -32,7 +30,7 @@ def segment_fields(classes: Iterable[LabelClass], shape: tuple[int, int, int]) -
         "Segmentation_ReferenceImageExtentOffset": "0 0 0",
     }
     extent = " ".join(f"0 {count - 1}" for count in shape)
-    for number, label_class in enumerate(named):
+    for number, label_class in enumerate(classes):
         described = {
             "ID": f"Segment_{label_class.value}",
             "Name": label_class.name,

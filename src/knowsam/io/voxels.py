@@ -6,11 +6,14 @@ So a volume is in memory once, however its file orders it, and what a header cla
 from __future__ import annotations
 
 import gzip
+import io
 import math
+import os
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -36,17 +39,23 @@ READING_ERRORS = (OSError, EOFError, zlib.error)
 
 @dataclass(frozen=True)
 class Encoding:
-    """How the voxels of one 3D image stand in a stream, the first axis fastest.
+    """How the voxels of one 3D image stand in a file, the first axis fastest.
 
     Parameters
     ----------
     dtype : of a stored number, with its byte order.
-    offset : bytes before the first voxel.
+    start : bytes of the file before the stream of voxels.
+    unpack : unpacks the stream; none where it is not packed.
+    skipped : bytes of the unpacked stream before the first voxel.
+    following : bytes of the unpacked stream behind the last voxel that are other images.
     slope, inter : a stored number times `slope` plus `inter` is the value of a voxel.
     """
 
     dtype: np.dtype[Any]
-    offset: int = 0
+    start: int = 0
+    unpack: Callable[[BinaryIO], BinaryIO] | None = None
+    skipped: int = 0
+    following: int = 0
     slope: float = 1.0
     inter: float = 0.0
 
@@ -56,8 +65,12 @@ class Encoding:
         return self.dtype.newbyteorder("=") if as_stored else np.dtype(real)
 
     def end(self, shape: tuple[int, int, int]) -> int:
-        """Return how many bytes there are up to the last voxel of an image of this shape."""
-        return self.offset + math.prod(shape) * self.dtype.itemsize
+        """Return how many bytes of the unpacked stream there are up to the last voxel of an image of this shape."""
+        return self.skipped + math.prod(shape) * self.dtype.itemsize
+
+    def claimed(self, shape: tuple[int, int, int]) -> int:
+        """Return how many bytes the unpacked stream must have."""
+        return self.end(shape) + self.following
 
 
 def is_gzip(path: Path) -> bool:
@@ -83,7 +96,17 @@ def opened_plain(path: Path) -> BinaryIO:
     return gzip.open(path) if is_gzip(path) else path.open("rb")  # type: ignore[return-value]
 
 
-def require_size(path: Path, claimed: int, *, compressed: bool) -> None:
+def gunzipped(packed: BinaryIO) -> BinaryIO:
+    """Return the content of a gzip stream."""
+    return cast("BinaryIO", gzip.GzipFile(fileobj=packed))
+
+
+def inflated(packed: BinaryIO) -> BinaryIO:
+    """Return the content of a zlib stream."""
+    return cast("BinaryIO", _Inflated(packed))
+
+
+def require_size(path: Path, shape: tuple[int, int, int], encoding: Encoding) -> None:
     """Check that a file can hold as many bytes as its header claims.
 
     Raises
@@ -91,31 +114,35 @@ def require_size(path: Path, claimed: int, *, compressed: bool) -> None:
     InputError
         If it cannot.
     """
-    held = path.stat().st_size * (_MOST_DEFLATED if compressed else 1)
-    if claimed > held:
-        raise InputError(
-            f"{path.name} is damaged or cut off: its header claims {claimed} bytes, but the file can hold {held} at "
-            "most. Copy or export the file again."
-        )
+    held, claimed = path.stat().st_size, encoding.claimed(shape)
+    plain = (encoding.start + (0 if encoding.unpack else claimed), held)
+    packed = (claimed if encoding.unpack else 0, held * _MOST_DEFLATED)
+    for needed, most in (plain, packed):
+        if needed > most:
+            raise InputError(
+                f"{path.name} is damaged or cut off: its header claims {needed} bytes, but the file can hold {most} at "
+                "most. Copy or export the file again."
+            )
 
 
-def notice_of_surplus(path: Path, claimed: int) -> str | None:
+def notice_of_surplus(path: Path, shape: tuple[int, int, int], encoding: Encoding) -> str | None:
     """Say that a file which is not compressed holds more bytes than its header claims, if it does.
 
     The voxels are then perhaps not where they are sought, as behind the header of another kind of file.
     """
-    surplus = path.stat().st_size - claimed
-    if surplus <= 0:
+    surplus = path.stat().st_size - encoding.start - encoding.claimed(shape)
+    if encoding.unpack or surplus <= 0:
         return None
     return f"{path.name} holds {surplus} bytes more than its header tells of; check that the image looks right."
 
 
-def read_voxels(name: str, stream: BinaryIO, grid: Grid, encoding: Encoding, real: npt.DTypeLike) -> npt.NDArray[Any]:
+def read_voxels(name: str, path: Path, grid: Grid, encoding: Encoding, real: npt.DTypeLike) -> npt.NDArray[Any]:
     """Read one image into the working order, (Z, Y, X).
 
     Parameters
     ----------
-    name : of the file, for messages.
+    name : of the image, for messages.
+    path : the file that holds the voxels.
     real : type of the array where the file holds real numbers or scales its integers.
 
     Raises
@@ -129,10 +156,13 @@ def read_voxels(name: str, stream: BinaryIO, grid: Grid, encoding: Encoding, rea
         )
     try:
         array_ijk = empty_for_working(grid.shape, encoding.kept_dtype(real), grid.affine)
-        if encoding.offset:
-            stream.seek(encoding.offset)
-        non_finite = _fill(array_ijk, stream, encoding)
-        _read_to_checksum(stream, encoding.end(grid.shape))
+        with path.open("rb") as opened:
+            opened.seek(encoding.start)
+            stream = encoding.unpack(opened) if encoding.unpack else opened
+            if encoding.skipped:
+                stream.seek(encoding.skipped, os.SEEK_CUR)
+            non_finite = _fill(array_ijk, stream, encoding)
+            _read_to_checksum(stream, encoding.end(grid.shape))
     except MemoryError as error:
         raise InputError(f"{name}, of shape {grid.shape}, does not fit into memory. Crop it or reduce it.") from error
     except READING_ERRORS as error:
@@ -178,3 +208,21 @@ def _read_whole(stream: BinaryIO, target: memoryview) -> None:
         if not count:
             raise EOFError("it ends before its last voxel")
         done += count
+
+
+class _Inflated(io.RawIOBase):
+    """The content of a zlib stream, unpacked as it is read."""
+
+    def __init__(self, packed: BinaryIO) -> None:
+        self._packed = packed
+        self._inflate = zlib.decompressobj()
+
+    def readinto(self, target: Any) -> int:
+        content = b""
+        while not content and not self._inflate.eof:
+            packed = self._inflate.unconsumed_tail or self._packed.read(1 << 16)
+            if not packed:
+                raise EOFError("it ends before its last voxel")
+            content = self._inflate.decompress(packed, len(target))
+        target[: len(content)] = content
+        return len(content)

@@ -12,7 +12,7 @@ import pytest
 from pydicom.datadict import DicomDictionary
 
 from knowsam.io.image import read_image
-from knowsam.io.nifti import write_nifti_labels
+from knowsam.io.labels import write_labels
 from knowsam.io.sample import sample_folder
 
 MARKS = ("ZZQ", "19470711", "4711.815")
@@ -53,7 +53,7 @@ def marked_series(folder: Path) -> Path:
     volume = read_image(series)
     painted = np.zeros(volume.shape, np.uint8)
     painted[1, 20:60, 20:60] = 1
-    write_nifti_labels(folder / "labels.nii.gz", painted, volume.grid, overwrite=True)
+    write_labels(folder / "labels.nii.gz", painted, volume.grid, overwrite=True)
     return series
 
 

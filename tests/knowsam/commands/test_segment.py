@@ -16,7 +16,6 @@ from knowsam import jobs
 from knowsam.data.annotation import LabelClass
 from knowsam.io.image import read_image
 from knowsam.io.labels import read_labels, write_labels
-from knowsam.io.nifti import write_nifti_labels
 from knowsam.training import display
 from knowsam.training.dice_estimate import DiceEstimate
 
@@ -119,7 +118,7 @@ def test_a_dicom_folder_is_segmented_and_the_report_names_neither_patient_nor_pa
     volume = read_image(series)
     painted = np.zeros(volume.shape, np.uint8)
     painted[1, 20:60, 20:60] = 1
-    write_nifti_labels(folder / "labels.nii.gz", painted, volume.grid, overwrite=True)
+    write_labels(folder / "labels.nii.gz", painted, volume.grid, overwrite=True)
 
     assert knowsam(f"{SEGMENT} --report {{f}}/report.json".replace("image.nii.gz", "Doe_Jane")) == 0
     assert nib.load(folder / "out.nii.gz").shape == volume.grid.shape

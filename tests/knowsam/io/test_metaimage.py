@@ -10,7 +10,8 @@ import pytest
 
 from knowsam.data.orientation import from_working
 from knowsam.errors import InputError
-from knowsam.io.metaimage import read_metaimage, read_metaimage_labels
+from knowsam.io.image import read_volume
+from knowsam.io.labels import read_labels
 
 HEADER = {
     "ObjectType": "Image",
@@ -37,7 +38,7 @@ def written(path: Path, voxels: bytes = VOXELS, file: str = "LOCAL", **fields: s
 
 
 def test_voxels_come_to_their_place(tmp_path: Path) -> None:
-    volume = read_metaimage(written(tmp_path / "a.mha"))
+    volume = read_volume(written(tmp_path / "a.mha"))
     np.testing.assert_allclose(volume.grid.affine, AFFINE)
     np.testing.assert_array_equal(np.sort(volume.array, axis=None), np.arange(24))
     assert (volume.array.dtype, volume.name, volume.notices) == (np.int16, "a", ())
@@ -46,12 +47,12 @@ def test_voxels_come_to_their_place(tmp_path: Path) -> None:
 @pytest.mark.parametrize("older", [{"Offset": "Position"}, {"Offset": "Origin"}, {"TransformMatrix": "Rotation"}])
 def test_older_names_of_fields_mean_the_same(tmp_path: Path, older: dict[str, str]) -> None:
     renamed = dict.fromkeys(older) | {old: HEADER[new] for new, old in older.items()}
-    np.testing.assert_allclose(read_metaimage(written(tmp_path / "a.mha", **renamed)).grid.affine, AFFINE)
+    np.testing.assert_allclose(read_volume(written(tmp_path / "a.mha", **renamed)).grid.affine, AFFINE)
 
 
 def test_big_endian_voxels_are_read_in_native_order(tmp_path: Path) -> None:
     voxels = VALUES.astype(">i2").tobytes(order="F")
-    volume = read_metaimage(written(tmp_path / "a.mha", voxels, BinaryDataByteOrderMSB="True"))
+    volume = read_volume(written(tmp_path / "a.mha", voxels, BinaryDataByteOrderMSB="True"))
     np.testing.assert_array_equal(np.sort(volume.array, axis=None), np.arange(24))
     assert volume.array.dtype.isnative
 
@@ -59,7 +60,7 @@ def test_big_endian_voxels_are_read_in_native_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize("compress", [False, True])
 def test_voxels_beside_the_header_are_found(tmp_path: Path, compress: bool) -> None:
     (tmp_path / "a.raw").write_bytes(zlib.compress(VOXELS) if compress else VOXELS)
-    volume = read_metaimage(written(tmp_path / "a.mhd", b"", "a.raw", CompressedData=str(compress)))
+    volume = read_volume(written(tmp_path / "a.mhd", b"", "a.raw", CompressedData=str(compress)))
     np.testing.assert_array_equal(np.sort(volume.array, axis=None), np.arange(24))
 
 
@@ -72,7 +73,7 @@ def test_the_header_of_another_kind_of_file_is_skipped(
 ) -> None:
     (tmp_path / "a.raw").write_bytes(b"\x11" * before + (zlib.compress(VOXELS) if compress else VOXELS))
     fields = {"HeaderSize": header_size, "CompressedData": str(compress)}
-    volume = read_metaimage(written(tmp_path / "a.mhd", b"", "./a.raw", **fields))
+    volume = read_volume(written(tmp_path / "a.mhd", b"", "./a.raw", **fields))
     np.testing.assert_array_equal(from_working(volume.array, volume.grid), VALUES)
     assert volume.notices == ()
 
@@ -82,12 +83,12 @@ def test_a_header_of_another_kind_that_is_longer_than_the_file_is_refused(tmp_pa
     (tmp_path / "a.raw").write_bytes(zlib.compress(VOXELS) if compress else VOXELS)
     fields = {"HeaderSize": "1" * 30, "CompressedData": str(compress)}
     with pytest.raises(InputError, match="damaged or cut off: its header claims 11111"):
-        read_metaimage(written(tmp_path / "a.mhd", b"", "a.raw", **fields))
+        read_volume(written(tmp_path / "a.mhd", b"", "a.raw", **fields))
 
 
 def test_a_header_of_another_kind_that_nobody_mentions_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.raw").write_bytes(b"\x11" * 348 + VOXELS)
-    (notice,) = read_metaimage(written(tmp_path / "a.mhd", b"", "a.raw")).notices
+    (notice,) = read_volume(written(tmp_path / "a.mhd", b"", "a.raw")).notices
     assert "a.raw holds 348 bytes more than its header tells of" in notice
 
 
@@ -96,7 +97,7 @@ def test_a_header_of_another_kind_that_nobody_mentions_is_told(tmp_path: Path) -
 def test_a_flag_may_be_spelt_in_all_ways_that_itk_knows(tmp_path: Path, name: str, flag: str) -> None:
     voxels = VALUES.astype(">i2").tobytes(order="F")
     fields = {"BinaryDataByteOrderMSB": None, "BinaryData": flag, name: flag}
-    volume = read_metaimage(written(tmp_path / "a.mha", voxels, **fields))
+    volume = read_volume(written(tmp_path / "a.mha", voxels, **fields))
     np.testing.assert_array_equal(from_working(volume.array, volume.grid), VALUES)
 
 
@@ -107,7 +108,7 @@ def test_only_a_file_in_the_same_folder_is_taken_for_voxels(tmp_path: Path, file
         (tmp_path / "below" / name).write_bytes(VOXELS)
     (tmp_path / "a.raw").write_bytes(VOXELS)
     with pytest.raises(InputError, match="one file beside it is needed"):
-        read_metaimage(written(tmp_path / "below" / "a.mhd", b"", file))
+        read_volume(written(tmp_path / "below" / "a.mhd", b"", file))
 
 
 @pytest.mark.parametrize(
@@ -140,7 +141,7 @@ def test_only_a_file_in_the_same_folder_is_taken_for_voxels(tmp_path: Path, file
 def test_what_is_no_single_image_is_refused(tmp_path: Path, fields: dict[str, str], message: str) -> None:
     compressed = fields.get("CompressedData") == "True"
     with pytest.raises(InputError, match=message):
-        read_metaimage(written(tmp_path / "a.mha", zlib.compress(VOXELS) if compressed else VOXELS, **fields))
+        read_volume(written(tmp_path / "a.mha", zlib.compress(VOXELS) if compressed else VOXELS, **fields))
 
 
 @pytest.mark.parametrize("at", [3, 40, -2])
@@ -149,9 +150,9 @@ def test_damaged_voxels_are_refused(tmp_path: Path, at: int) -> None:
     packed = bytearray(zlib.compress(noise))
     packed[at] ^= 0xFF
     with pytest.raises(InputError, match="damaged or cut off"):
-        read_metaimage(written(tmp_path / "a.mha", bytes(packed), CompressedData="True"))
+        read_volume(written(tmp_path / "a.mha", bytes(packed), CompressedData="True"))
 
 
 def test_an_image_is_not_taken_for_labels(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no labels, such as -"):
-        read_metaimage_labels(written(tmp_path / "a.mha", (VALUES - 5).astype("<i2").tobytes(order="F")))
+        read_labels(written(tmp_path / "a.mha", (VALUES - 5).astype("<i2").tobytes(order="F")))

@@ -14,7 +14,8 @@ from nibabel.affines import from_matvec
 
 from knowsam.data.volume import grid_difference
 from knowsam.errors import InputError
-from knowsam.io.nifti import nifti_frames, read_nifti, read_nifti_labels, write_nifti_labels
+from knowsam.io.image import image_choices, read_volume
+from knowsam.io.labels import read_labels, write_labels
 
 if TYPE_CHECKING:
     from knowsam.data.volume import Volume
@@ -50,7 +51,7 @@ def edited(path: Path, version: type[nib.Nifti1Image] = nib.Nifti1Image, **field
     return path
 
 
-@pytest.mark.parametrize("read", [read_nifti, read_nifti_labels])
+@pytest.mark.parametrize("read", [read_volume, read_labels])
 @pytest.mark.parametrize(
     ("header", "notice"),
     [
@@ -70,17 +71,17 @@ def test_what_a_header_leaves_in_doubt_is_told(
 
 @pytest.mark.parametrize("header", [{}, {"sform": None}, {"qform": None}, {"unit": "unknown"}])
 def test_a_header_that_is_in_order_is_no_news(tmp_path: Path, header: dict[str, Any]) -> None:
-    assert read_nifti(written(tmp_path / "case.nii", **header)).notices == ()
+    assert read_volume(written(tmp_path / "case.nii", **header)).notices == ()
 
 
 def test_a_qform_that_is_no_rotation_is_refused_where_there_is_no_sform(tmp_path: Path) -> None:
     path = edited(written(tmp_path / "case.nii", sform=None), quatern_b=3.0)
     with pytest.raises(InputError, match=r"The qform in case\.nii is no rotation"):
-        read_nifti(path)
+        read_volume(path)
 
 
 def test_a_qform_that_is_no_rotation_is_told_and_the_sform_used(tmp_path: Path) -> None:
-    volume = read_nifti(edited(written(tmp_path / "case.nii"), quatern_b=3.0))
+    volume = read_volume(edited(written(tmp_path / "case.nii"), quatern_b=3.0))
     assert "qform of the file is no rotation" in volume.notices[0]
     np.testing.assert_allclose(volume.grid.affine, UPRIGHT, atol=1e-5)
 
@@ -92,7 +93,7 @@ def test_a_quaternion_made_too_long_by_rounding_is_the_half_turn_it_is_nearest_t
 ) -> None:
     half_turn = from_matvec([[0, 0.8, 0], [0.7, 0, 0], [0, 0, -2.5]], (12.3, -45.6, 7.89))
     path, b = written(tmp_path / "case.nii", sform=None, qform=half_turn, version=version), np.sqrt((1 + excess) / 2)
-    volume = read_nifti(edited(path, quatern_b=b, quatern_c=b, quatern_d=0, version=version))
+    volume = read_volume(edited(path, quatern_b=b, quatern_c=b, quatern_d=0, version=version))
     np.testing.assert_allclose(volume.grid.affine, half_turn, atol=1e-5)
     assert any("few digits" in notice for notice in volume.notices) == (excess > 1e-6)
 
@@ -112,18 +113,18 @@ def test_a_qform_takes_the_place_of_an_sform_that_says_nothing(
     tmp_path: Path, sform: dict[str, Any], told: str
 ) -> None:
     path = edited(written(tmp_path / "case.nii"), **sform)
-    volume = read_nifti(path)
+    volume = read_volume(path)
     np.testing.assert_allclose(volume.grid.affine, UPRIGHT, atol=1e-5)
     assert any(told in notice for notice in volume.notices)
-    write_nifti_labels(tmp_path / "mask.nii", volume.array, volume.grid)
-    assert grid_difference(read_nifti_labels(tmp_path / "mask.nii").grid, volume.grid) is None
+    write_labels(tmp_path / "mask.nii", volume.array, volume.grid)
+    assert grid_difference(read_labels(tmp_path / "mask.nii").grid, volume.grid) is None
     assert (nib.load(tmp_path / "mask.nii").header["srow_x"] == nib.load(path).header["srow_x"]).all()
 
 
 def test_an_sform_and_a_qform_that_both_say_nothing_are_refused(tmp_path: Path) -> None:
     path = edited(written(tmp_path / "case.nii"), srow_x=0, quatern_b=3.0)
     with pytest.raises(InputError, match=r"The qform in case\.nii is no rotation"):
-        read_nifti(path)
+        read_volume(path)
 
 
 @pytest.mark.parametrize("version", [nib.Nifti1Image, nib.Nifti2Image])
@@ -133,43 +134,43 @@ def test_voxels_that_are_said_to_lie_inside_the_header_are_refused(
 ) -> None:
     path = edited(written(tmp_path / "case.nii", version=version), vox_offset=offset, version=version)
     with pytest.raises(InputError, match=f"begin at byte {offset}, but in one file they cannot before byte"):
-        read_nifti(path)
+        read_volume(path)
 
 
 def test_a_header_whose_voxels_are_in_another_file_is_refused(tmp_path: Path) -> None:
     nib.save(nib.Nifti1Pair(np.ones((4, 5, 6), np.uint8), UPRIGHT), tmp_path / "case.img")
     with pytest.raises(InputError, match=r"convert both to \.nii"):
-        read_nifti_labels(tmp_path / "case.hdr")
+        read_labels(tmp_path / "case.hdr")
 
 
 def test_an_extension_that_the_voxels_lie_on_is_told(tmp_path: Path) -> None:
     image = nib.Nifti1Image(np.ones((4, 5, 6), np.uint8), UPRIGHT)
     image.header.extensions.append(nib.nifti1.Nifti1Extension("comment", b"x" * 40))
     image.to_filename(tmp_path / "case.nii")
-    assert read_nifti(tmp_path / "case.nii").notices == ()
-    (notice,) = read_nifti(edited(tmp_path / "case.nii", vox_offset=352)).notices
+    assert read_volume(tmp_path / "case.nii").notices == ()
+    (notice,) = read_volume(edited(tmp_path / "case.nii", vox_offset=352)).notices
     assert "holds 48 bytes more than its header tells of" in notice
 
 
 @pytest.mark.parametrize("spacing", [0.0, np.nan])
 def test_a_spacing_that_is_none_does_no_harm_beside_a_sform(tmp_path: Path, spacing: float) -> None:
     path = edited(written(tmp_path / "case.nii", qform=None), pixdim=[1, 1, spacing, 1, 0, 0, 0, 0])
-    np.testing.assert_allclose(read_nifti(path).grid.affine, UPRIGHT, atol=1e-5)
+    np.testing.assert_allclose(read_volume(path).grid.affine, UPRIGHT, atol=1e-5)
 
 
 @pytest.mark.parametrize("slope", [0.0, np.nan, np.inf])
 def test_a_slope_that_is_none_scales_nothing(tmp_path: Path, slope: float) -> None:
-    volume = read_nifti(edited(written(tmp_path / "case.nii"), scl_slope=slope, scl_inter=7))
+    volume = read_volume(edited(written(tmp_path / "case.nii"), scl_slope=slope, scl_inter=7))
     assert volume.array.dtype == np.uint8
     assert (volume.array == 1).all()
 
 
 def test_an_intercept_that_is_no_number_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a readable NIfTI file"):
-        read_nifti(edited(written(tmp_path / "case.nii"), scl_slope=1, scl_inter=np.nan))
+        read_volume(edited(written(tmp_path / "case.nii"), scl_slope=1, scl_inter=np.nan))
 
 
-@pytest.mark.parametrize("read", [read_nifti, read_nifti_labels, nifti_frames])
+@pytest.mark.parametrize("read", [read_volume, read_labels, image_choices])
 @pytest.mark.parametrize("compress", [False, True])
 def test_a_header_that_claims_more_than_its_file_can_hold_is_refused_before_memory_is_taken(
     tmp_path: Path, read: Callable[[Path], object], compress: bool, monkeypatch: pytest.MonkeyPatch
@@ -185,7 +186,7 @@ def test_a_header_that_claims_more_than_its_file_can_hold_is_refused_before_memo
 @pytest.mark.parametrize("dim", [[3, 4, 0, 6, 1, 1, 1, 1], [3, 4, -5, 6, 1, 1, 1, 1], [2, 4, 5, 6, 1, 1, 1, 1]])
 def test_a_shape_that_is_no_volume_is_refused(tmp_path: Path, dim: list[int]) -> None:
     with pytest.raises(InputError, match="3D image is needed"):
-        read_nifti(edited(written(tmp_path / "case.nii"), dim=dim))
+        read_volume(edited(written(tmp_path / "case.nii"), dim=dim))
 
 
 @pytest.mark.parametrize("compress", [False, True])
@@ -194,7 +195,7 @@ def test_a_file_is_known_as_compressed_by_its_content_not_by_its_name(tmp_path: 
     content = path.read_bytes()
     misnamed = tmp_path / ("packed.nii" if compress else "plain.nii.gz")
     misnamed.write_bytes(gzip.compress(content) if compress else content)
-    np.testing.assert_array_equal(read_nifti(misnamed).array, read_nifti(path).array)
+    np.testing.assert_array_equal(read_volume(misnamed).array, read_volume(path).array)
 
 
 def test_a_compressed_file_whose_checksum_is_wrong_is_refused(tmp_path: Path) -> None:
@@ -203,4 +204,4 @@ def test_a_compressed_file_whose_checksum_is_wrong_is_refused(tmp_path: Path) ->
     content[-6] ^= 0xFF
     path.write_bytes(content)
     with pytest.raises(InputError, match="CRC check failed"):
-        read_nifti(path)
+        read_volume(path)

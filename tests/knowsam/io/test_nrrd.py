@@ -11,7 +11,8 @@ import pytest
 
 from knowsam.data.annotation import LabelClass
 from knowsam.errors import InputError
-from knowsam.io.nrrd import read_nrrd, read_nrrd_labels
+from knowsam.io.image import read_volume
+from knowsam.io.labels import read_labels
 
 HEADER = {
     "type": "int16",
@@ -46,7 +47,7 @@ def written(path: Path, voxels: bytes = VALUES.tobytes(order="F"), newline: str 
     ],
 )
 def test_the_axes_of_the_space_are_told_apart(tmp_path: Path, space: str, signs: tuple[int, int, int]) -> None:
-    volume = read_nrrd(written(tmp_path / "a.nrrd", space=space))
+    volume = read_volume(written(tmp_path / "a.nrrd", space=space))
     expected = np.diag([*signs, 1]) @ np.array([[-0.7, 0, 0, 1], [0, 0.8, 0, 2], [0, 0, 2.5, 3], [0, 0, 0, 1]])
     np.testing.assert_allclose(volume.grid.affine, expected)
     assert volume.notices == ()
@@ -54,15 +55,15 @@ def test_the_axes_of_the_space_are_told_apart(tmp_path: Path, space: str, signs:
 
 def test_a_file_of_no_anatomical_space_is_told(tmp_path: Path) -> None:
     scanner = written(tmp_path / "a.nrrd", space="scanner-xyz")
-    assert "does not say how it lies in the body" in read_nrrd(scanner).notices[0]
+    assert "does not say how it lies in the body" in read_volume(scanner).notices[0]
     bare = written(tmp_path / "b.nrrd", space=None, space_directions=None, space_origin=None, spacings="1 2 3")
-    volume = read_nrrd(bare)
+    volume = read_volume(bare)
     assert "does not say how it lies in the body" in volume.notices[0]
     assert volume.grid.spacing_mm == (1, 2, 3)
 
 
 def test_other_units_than_mm_are_converted_and_told(tmp_path: Path) -> None:
-    volume = read_nrrd(written(tmp_path / "a.nrrd", space_units='"cm" "cm" "cm"'))
+    volume = read_volume(written(tmp_path / "a.nrrd", space_units='"cm" "cm" "cm"'))
     assert volume.grid.spacing_mm == pytest.approx((7, 8, 25))
     assert "lengths in cm" in volume.notices[0]
 
@@ -75,14 +76,14 @@ def test_integers_keep_type_and_values(tmp_path: Path, nrrd_type: str, dtype: st
     packed = gzip.compress(voxels) if encoding == "gzip" else voxels
     endian = "big" if dtype[0] == ">" else "little"
     path = written(tmp_path / "a.nrrd", packed, newline, type=nrrd_type, encoding=encoding, endian=endian)
-    volume = read_nrrd(path)
+    volume = read_volume(path)
     assert volume.array.dtype == np.dtype(dtype).newbyteorder("=")
     np.testing.assert_array_equal(np.sort(volume.array, axis=None), np.arange(24))
 
 
 def test_doubles_become_float32(tmp_path: Path) -> None:
     path = written(tmp_path / "a.nrrd", (VALUES / 2).tobytes(order="F"), type="double")
-    assert read_nrrd(path).array.dtype == np.float32
+    assert read_volume(path).array.dtype == np.float32
 
 
 def test_segments_of_slicer_name_the_classes(tmp_path: Path) -> None:
@@ -97,7 +98,7 @@ def test_segments_of_slicer_name_the_classes(tmp_path: Path) -> None:
         Segment2_Name="no number",
         Segment2_LabelValue="seven",
     )
-    volume = read_nrrd_labels(path)
+    volume = read_labels(path)
     assert volume.name == "a"
     assert volume.classes == (
         LabelClass(1, "no value of its own", (128, 128, 128)),
@@ -119,8 +120,8 @@ def layered(path: Path, first: np.ndarray, second: np.ndarray, **fields: str | N
 
 def test_layers_of_segments_become_one_in_which_segments_are_numbered(tmp_path: Path) -> None:
     first, second = VALUES < 5, (VALUES > 10) & (VALUES % 3 == 0)
-    volume = read_nrrd_labels(layered(tmp_path / "a.seg.nrrd", first, second))
-    plain = read_nrrd_labels(written(tmp_path / "b.nrrd", (first + 2 * second).astype("<i2").tobytes(order="F")))
+    volume = read_labels(layered(tmp_path / "a.seg.nrrd", first, second))
+    plain = read_labels(written(tmp_path / "b.nrrd", (first + 2 * second).astype("<i2").tobytes(order="F")))
     assert np.array_equal(volume.array, plain.array)
     assert np.array_equal(volume.affine, plain.affine)
     assert volume.array.dtype == np.uint8
@@ -134,7 +135,7 @@ def test_a_layer_may_hold_several_segments(tmp_path: Path) -> None:
         **{"Segment0_Layer": "0", "Segment0_LabelValue": "9", "Segment1_Layer": "0", "Segment1_LabelValue": "4"},
         **{"Segment2_Layer": "1", "Segment2_LabelValue": "1", "Segment2_Name": "spleen"},
     )
-    volume = read_nrrd_labels(path)
+    volume = read_labels(path)
     assert [(c.value, c.name) for c in volume.classes] == [(1, "aorta"), (2, "liver"), (3, "spleen")]
     assert np.bincount(volume.array.ravel()).tolist() == [17, 1, 3, 3]
 
@@ -152,11 +153,11 @@ def test_a_layer_may_hold_several_segments(tmp_path: Path) -> None:
 )
 def test_layers_that_are_no_labels_are_refused(tmp_path: Path, fields: dict[str, str | None], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        read_nrrd_labels(layered(tmp_path / "a.seg.nrrd", VALUES < 5, VALUES > 2, **fields))
+        read_labels(layered(tmp_path / "a.seg.nrrd", VALUES < 5, VALUES > 2, **fields))
 
 
 def test_a_segment_inside_another_one_keeps_its_voxels_and_it_is_told(tmp_path: Path) -> None:
-    volume = read_nrrd_labels(layered(tmp_path / "a.seg.nrrd", VALUES == 5, VALUES > 2))
+    volume = read_labels(layered(tmp_path / "a.seg.nrrd", VALUES == 5, VALUES > 2))
     assert np.bincount(volume.array.ravel()).tolist() == [3, 1, 20]
     assert "aorta in liver" in volume.notices[0]
     assert [c.name for c in volume.classes] == ["aorta", "liver"]
@@ -165,12 +166,12 @@ def test_a_segment_inside_another_one_keeps_its_voxels_and_it_is_told(tmp_path: 
 def test_layers_that_follow_the_axes_of_space_are_refused(tmp_path: Path) -> None:
     directions = {"space_directions": "(-0.7,0,0) (0,0.8,0) (0,0,2.5) none"}
     with pytest.raises(InputError, match="three independent axes"):
-        read_nrrd_labels(layered(tmp_path / "a.seg.nrrd", VALUES < 5, VALUES > 10, **directions))
+        read_labels(layered(tmp_path / "a.seg.nrrd", VALUES < 5, VALUES > 10, **directions))
 
 
 def test_layers_of_segments_are_an_image_as_well(tmp_path: Path) -> None:
     path = layered(tmp_path / "a.seg.nrrd", VALUES < 5, VALUES > 10)
-    assert np.array_equal(read_nrrd(path).array, read_nrrd_labels(path).array)
+    assert np.array_equal(read_volume(path).array, read_labels(path).array)
 
 
 @pytest.mark.parametrize(
@@ -194,11 +195,11 @@ def test_layers_of_segments_are_an_image_as_well(tmp_path: Path) -> None:
 )
 def test_what_is_no_single_image_is_refused(tmp_path: Path, fields: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        read_nrrd_labels(written(tmp_path / "a.nrrd", **fields))
+        read_labels(written(tmp_path / "a.nrrd", **fields))
 
 
 def test_more_bytes_than_the_header_tells_of_are_told(tmp_path: Path) -> None:
-    volume = read_nrrd(written(tmp_path / "a.nrrd", VALUES.tobytes(order="F") + b"more"))
+    volume = read_volume(written(tmp_path / "a.nrrd", VALUES.tobytes(order="F") + b"more"))
     assert volume.notices == ("a.nrrd holds 4 bytes more than its header tells of; check that the image looks right.",)
 
 
@@ -206,4 +207,4 @@ def test_damaged_voxels_are_refused(tmp_path: Path) -> None:
     packed = bytearray(gzip.compress(VALUES.tobytes(order="F")))
     packed[-6] ^= 0xFF
     with pytest.raises(InputError, match="damaged or cut off"):
-        read_nrrd(written(tmp_path / "a.nrrd", bytes(packed), encoding="gzip"))
+        read_volume(written(tmp_path / "a.nrrd", bytes(packed), encoding="gzip"))

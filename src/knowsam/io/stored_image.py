@@ -1,0 +1,65 @@
+"""One 3D image in a file, as the header describes it: all that is needed to read its voxels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy.typing as npt
+
+from knowsam.data.volume import Grid, Volume
+from knowsam.io.notices import notice_of_shear
+from knowsam.io.voxels import Encoding, notice_of_surplus, read_voxels, require_size
+
+if TYPE_CHECKING:
+    from knowsam.data.annotation import LabelClass
+
+ReadImage = Callable[[npt.DTypeLike], Volume]
+"""Reads an image whose header was read: integers keep their type, real and scaled numbers get the given one."""
+
+
+@dataclass(frozen=True, eq=False)
+class StoredImage:
+    """One image in a file.
+
+    Parameters
+    ----------
+    path : the file that describes it.
+    grid : where its voxels lie.
+    encoding : how they are stored.
+    voxels : the file that holds them, where that is another one.
+    notices, classes, display_range : as in a `Volume`.
+
+    Raises
+    ------
+    InputError
+        If the file is too small for the voxels it claims.
+    """
+
+    path: Path
+    grid: Grid
+    encoding: Encoding
+    voxels: Path | None = None
+    notices: tuple[str | None, ...] = ()
+    classes: tuple[LabelClass, ...] = ()
+    display_range: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        require_size(self.voxels or self.path, self.grid.shape, self.encoding)
+
+    def read(self, real: npt.DTypeLike) -> Volume:
+        """Read the image, as `ReadImage`.
+
+        Raises
+        ------
+        InputError
+            If its voxels have no place, are no real numbers, end early, are damaged, NaN or infinite, or do not fit
+            into memory.
+        """
+        voxels = self.voxels or self.path
+        array = read_voxels(self.path.name, voxels, self.grid, self.encoding, real)
+        surplus = notice_of_surplus(voxels, self.grid.shape, self.encoding)
+        told = tuple(notice for notice in (*self.notices, notice_of_shear(self.grid.affine), surplus) if notice)
+        return Volume(array, self.grid, self.path.name, told, self.classes, self.display_range)
