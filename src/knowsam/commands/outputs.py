@@ -12,6 +12,7 @@ from tempfile import TemporaryFile, gettempdir
 from typing import TYPE_CHECKING
 
 from knowsam.errors import OutputError
+from knowsam.io.atomic import check_free, check_place
 from knowsam.io.image_file import image_stem
 from knowsam.io.labels import check_labels_writable
 from knowsam.training.trained_model import model_file, save_model
@@ -110,7 +111,7 @@ def check_model(path: Path, *, overwrite: bool) -> None:
     """
     file = model_file(path)
     check_folder(file.parent)
-    _refuse_existing(file, overwrite)
+    check_free(file, overwrite=overwrite)
 
 
 def check_report(path: Path, *, overwrite: bool) -> None:
@@ -123,10 +124,7 @@ def check_report(path: Path, *, overwrite: bool) -> None:
     """
     if path.suffix.lower() != ".json":
         raise OutputError(f"The report is to be called {path.name}, but must end in .json. Change the name.")
-    if not path.parent.is_dir():
-        raise OutputError(f"The folder {path.parent} for the report does not exist. Make it, or choose another one.")
-    check_folder(path.parent)
-    _refuse_existing(path, overwrite)
+    check_place(path, overwrite=overwrite)
 
 
 def check_folder(folder: Path) -> None:
@@ -143,10 +141,3 @@ def check_folder(folder: Path) -> None:
             pass
     except OSError as exc:
         raise OutputError(f"Nothing can be written to {folder}: {exc.strerror}. Choose another folder.") from exc
-
-
-def _refuse_existing(path: Path, overwrite: bool) -> None:
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder, but a file is to be written. Choose another name.")
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists already and is kept. Choose another name, or give --overwrite.")

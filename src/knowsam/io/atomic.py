@@ -81,6 +81,17 @@ def check_place(path: Path, *, overwrite: bool = False) -> None:
         raise OutputError(f"The folder {path.parent} does not exist. Make it, or choose another one.")
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise OutputError(f"The folder {path.parent} is not writable. Change its permissions, or choose another one.")
+    check_free(path, overwrite=overwrite)
+
+
+def check_free(path: Path, *, overwrite: bool) -> None:
+    """Check that no folder lies at `path`, and no file that is to be kept.
+
+    Raises
+    ------
+    OutputError
+        If one does.
+    """
     if path.is_dir():
         raise OutputError(f"{path} is a folder, but the result is one file. Choose another name.")
     if path.exists() and not overwrite:

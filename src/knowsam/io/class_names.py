@@ -8,9 +8,8 @@ The text is JSON of this form, which other programs show as it stands or ignore:
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -33,28 +32,22 @@ def classes_as_text(classes: Iterable[LabelClass]) -> str:
 
 
 def classes_from_text(text: bytes) -> tuple[LabelClass, ...]:
-    """Return the classes that a text names; none, if it is something else."""
+    """Return the classes that a text names, of several of one value the first; none, if it is something else."""
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):
         return ()
     listed = content.get(_KEY) if isinstance(content, dict) else None
-    return tuple(_usable(listed)) if isinstance(listed, list) else ()
+    found: dict[int, LabelClass] = {}
+    for entry in listed if isinstance(listed, list) else ():
+        match entry:
+            case {"value": int(value), "name": str(name), "color": [int(red), int(green), int(blue)]}:
+                if label_class := usable_class(int(value), name, (red, green, blue)):
+                    found.setdefault(label_class.value, label_class)
+    return tuple(found.values())
 
 
-def _usable(listed: Iterable[Any]) -> Iterator[LabelClass]:
-    taken = {BACKGROUND_CLASS.value}
-    for entry in listed:
-        label_class = _label_class(entry)
-        if label_class is not None and label_class.value not in taken:
-            taken.add(label_class.value)
-            yield label_class
-
-
-def _label_class(entry: Any) -> LabelClass | None:
-    match entry:
-        case {"value": int(value), "name": str(name), "color": [int(red), int(green), int(blue)]}:
-            usable = short_line(name) and 0 < value <= np.iinfo(np.int32).max
-            in_range = all(0 <= shade <= 255 for shade in (red, green, blue))
-            return LabelClass(int(value), short_line(name), (red, green, blue)) if usable and in_range else None
-    return None
+def usable_class(value: int, name: str, color: tuple[int, int, int]) -> LabelClass | None:
+    """Return the class that a file describes; None if its value, name or colour can be that of none."""
+    usable = short_line(name) and 0 < value <= np.iinfo(np.int32).max and all(0 <= shade <= 255 for shade in color)
+    return LabelClass(value, short_line(name), color) if usable else None

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from knowsam.data.annotation import LabelClass
-from knowsam.data.short_line import short_line
+from knowsam.io.class_names import usable_class
+
+if TYPE_CHECKING:
+    from knowsam.data.annotation import LabelClass
 
 _FIELD = re.compile(r"Segment(\d{1,5})_(Name|Color|LabelValue|Layer)")
 _GREY = "0.5 0.5 0.5"
@@ -64,12 +66,11 @@ def segments_from_fields(fields: Mapping[str, object]) -> tuple[Segment, ...]:
 
 
 def _segment(number: int, described: Mapping[str, str]) -> Segment | None:
-    name = short_line(described.get("Name", ""))
     try:
         # Older versions of 3D Slicer say neither, and give each segment a layer.
         value, layer = int(described.get("LabelValue", "1")), int(described.get("Layer", number))
         red, green, blue = (round(255 * float(shade)) for shade in described.get("Color", _GREY).split())
     except (ValueError, OverflowError):
         return None
-    usable = name and layer >= 0 and 0 < value < 2**31 and all(0 <= shade <= 255 for shade in (red, green, blue))
-    return Segment(layer, LabelClass(value, name, (red, green, blue))) if usable else None
+    label_class = usable_class(value, described.get("Name", ""), (red, green, blue))
+    return Segment(layer, label_class) if label_class and layer >= 0 else None

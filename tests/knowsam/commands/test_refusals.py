@@ -52,7 +52,7 @@ REFUSALS = [
     (output_to("truth.nii.gz"), 1, "truth.nii.gz exists already and is kept"),
     (output_to("image.nii.gz --overwrite"), 1, "image.nii.gz is an input, but is named as the result as well"),
     (output_to("no_dicom/../labels.nii.gz --overwrite"), 1, "is an input, but is named as the result as well"),
-    (SEGMENT + " --report {f}/no_folder/report.json", 1, "no_folder for the report does not exist"),
+    (SEGMENT + " --report {f}/no_folder/report.json", 1, "no_folder does not exist"),
     (SEGMENT + " --report {f}/report.txt", 1, "report.txt, but must end in .json"),
     (SEGMENT + " --report {f}/old.json", 1, "old.json exists already and is kept. .* --overwrite"),
     (SEGMENT + " --report {f}/folder.json --overwrite", 1, "folder.json is a folder"),

@@ -20,7 +20,7 @@ from knowsam.data.orientation import from_working
 from knowsam.data.segment_terms import Code, SegmentTerm, long_string, term_for
 from knowsam.data.volume import Volume, grid_difference
 from knowsam.errors import InputError, OutputError
-from knowsam.io.atomic import check_place, written_whole
+from knowsam.io.atomic import check_place, mask_written
 from knowsam.io.dicom.header import whole_header
 
 if TYPE_CHECKING:
@@ -124,11 +124,8 @@ def write_dicom_seg(
         planes = _source_planes(labels, source, headers)
         described = [_described(number, c, known[c.value], kind) for number, c in enumerate(classes, 1)]
         segmentation = _segmentation(headers, _segment_numbers(planes, classes), described)
-        try:
-            with written_whole(path) as complete:
-                segmentation.save_as(complete, enforce_file_format=True)
-        except OSError as error:
-            raise OutputError(f"{path} cannot be written: {error}. Free space, or choose another folder.") from error
+        with mask_written(path, overwrite=overwrite) as complete:
+            segmentation.save_as(complete, enforce_file_format=True)
 
 
 def _require_highdicom() -> None:

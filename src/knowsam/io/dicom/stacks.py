@@ -233,10 +233,7 @@ def _by_rank_in_time(frames: list[Frame], repeats: int, attributes: Sequence[Tel
 
 def _at_each_position(frames: list[Frame]) -> list[list[int]]:
     """Return the indices of the frames at each position."""
-    places: dict[int, list[int]] = defaultdict(list)
-    for index, place in enumerate(positions(distances_mm(frames)).tolist()):
-        places[place].append(index)
-    return list(places.values())
+    return list(_by_value(range(len(frames)), positions(distances_mm(frames)).tolist()).values())
 
 
 def _repeats(frames: list[Frame]) -> int:
