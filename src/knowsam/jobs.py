@@ -35,6 +35,7 @@ from knowsam.training.network_volumes import NetworkVolumes, common_windows
 from knowsam.training.session import TrainingSession
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from knowsam.data.volume import Volume
@@ -122,6 +123,20 @@ def choose_teacher(choice: str) -> Teacher:
     return Teacher(variant_of(weights), weights)
 
 
+def told_device(name: str) -> torch.device:
+    """Return the device that a name stands for, and log why it is not the one that ``auto`` prefers.
+
+    Raises
+    ------
+    ConfigError
+        If the device is missing or cannot train.
+    """
+    device, notice = working_device(name)
+    if notice:
+        logger.warning(notice)
+    return device
+
+
 def segment(
     volume: Volume,
     annotation: Annotation,
@@ -183,10 +198,7 @@ def _propagated(case: Case, config: Config, device: str, timer: PhaseTimer) -> S
             "Without training nothing is known of the whole plane, only of the region round what was painted. "
             "Train for longer than 0, or leave --whole-plane out."
         )
-    target, notice = working_device(device)
-    if notice:
-        logger.warning(notice)
-    threads = CpuThreads()
+    target, threads = told_device(device), CpuThreads()
     with timer.phase("propagation"), threads:
         windows, _ = common_windows([case], config)
         adapting = Interruption(threads.adapt)
@@ -265,11 +277,8 @@ def train(
 
 def predict(model: TrainedModel, volume: Volume, *, device: str = "auto") -> tuple[np.ndarray, VolumePrediction]:
     """Apply a trained model to a volume; return the label values that files hold, and the prediction behind them."""
-    target, notice = working_device(device)
-    if notice:
-        logger.warning(notice)
+    target, threads = told_device(device), CpuThreads()
     case = Case(volume, Annotation(volume.shape, model.axis, model.classes))
-    threads = CpuThreads()
     with threads:
         interruption = Interruption(threads.adapt)
         display = applied_model(model, case, device=target, interruption=interruption)

@@ -21,7 +21,6 @@ from knowsam.data.stray_labels import stray_labels
 from knowsam.errors import ConfigError, InputError
 from knowsam.io.image import read_image
 from knowsam.io.labels import read_labels
-from knowsam.training.device_check import working_device
 from knowsam.training.schedule import Budget
 
 if TYPE_CHECKING:
@@ -50,29 +49,12 @@ def with_classes_of(model: TrainedModel, case: Case) -> Case:
     return replace(case, annotation=case.annotation.with_classes(model.classes))
 
 
-def read_cases(
-    images: Sequence[Path],
-    labels: Sequence[Path],
-    *,
-    pick: int | str | None = None,
-    axis: int | None = None,
-    annotated_slices: Sequence[int] | Literal["all"] | None = None,
-    ignore_value: int | None = None,
-    ignore_identity: bool = False,
-) -> list[Case]:
+def read_cases(images: Sequence[Path], labels: Sequence[Path], options: Namespace) -> list[Case]:
     """Read images and what was painted in them, with the same classes and axis for all.
 
     Labels on another grid than that of their image are brought onto it, or an image is reformatted to planes that were
     painted across its slices. Axes and slices are counted in the image where
     its voxels are those of the labels, else in the labels.
-
-    Parameters
-    ----------
-    pick : which image, where a path holds several.
-    axis : voxel axis of the first label file; by default the one along which the labels break off.
-    annotated_slices : painted slices, in the label files' count; by default those that hold labels.
-    ignore_value : value in the label files of voxels that nobody has judged.
-    ignore_identity : take labels although they say that they are of another patient or study.
 
     Raises
     ------
@@ -82,13 +64,14 @@ def read_cases(
     ConfigError
         If a slice does not exist.
     """
-    volumes = [told(read_image(path, pick)) for path in images]
+    volumes = [told(read_image(path, options.pick)) for path in images]
     masks = [
-        _read_painted(path, volume, ignore_identity=ignore_identity)
+        _read_painted(path, volume, ignore_identity=options.ignore_identity)
         for path, volume in zip(labels, volumes, strict=True)
     ]
-    along = _painted_axis(masks, ignore_value) if axis is None else working_axis(masks[0].grid, axis)
-    chosen = [_chosen_slices(mask, along, annotated_slices, ignore_value) for mask in masks]
+    unjudged = options.ignore_value
+    along = _painted_axis(masks, unjudged) if options.axis is None else working_axis(masks[0].grid, options.axis)
+    chosen = [_chosen_slices(mask, along, options.annotated_slices, unjudged) for mask in masks]
     placed = [_on_image(painted, volume) for painted, volume in zip(chosen, volumes, strict=True)]
     values = set().union(*(painted.values for painted, _ in placed))
     classes = default_classes(values, known=[known for mask in masks for known in mask.classes])
@@ -118,20 +101,6 @@ def _read_painted(path: Path, image: Volume, *, ignore_identity: bool) -> Volume
     """Read labels of an image, on its grid if their voxels lie on those of the image."""
     mask = respaced(belonging(read_mask(path, ignore_identity=ignore_identity), image), image.grid)
     return told(placed_on(mask, image.grid) or mask)
-
-
-def told_device(name: str) -> str:
-    """Return the device that a name stands for, and log why it is not the one that ``auto`` prefers.
-
-    Raises
-    ------
-    ConfigError
-        If the device is missing or cannot train.
-    """
-    device, notice = working_device(name)
-    if notice:
-        logger.warning(notice)
-    return str(device)
 
 
 def _painted_axis(masks: Sequence[Volume], ignore_value: int | None) -> int:

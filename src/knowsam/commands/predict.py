@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from knowsam import jobs
-from knowsam.commands.inputs import told, told_device
+from knowsam.commands.inputs import told
 from knowsam.commands.outputs import check_folder, check_mask, saved
 from knowsam.errors import InputError
 from knowsam.io.image import read_image
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 def run(options: Namespace) -> None:
     """Do what the options say; all outputs are checked before the first prediction."""
-    device = told_device(options.device)
+    device = str(jobs.told_device(options.device))
     targets = {image: options.output / f"{_stem(image)}_mask.nii.gz" for image in options.images}
     if len(set(targets.values())) < len(options.images):
         raise InputError("Two images have the same name, so their masks would too. Predict them into separate folders.")

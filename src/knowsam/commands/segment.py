@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from knowsam import jobs
-from knowsam.commands.inputs import budget, read_cases, told_device, with_classes_of
+from knowsam.commands.inputs import budget, read_cases, with_classes_of
 from knowsam.commands.outputs import check_mask, check_model, check_report, save_report, save_trained, saved
 from knowsam.commands.training_progress import TrainingProgress
 from knowsam.data.reformat import brought_back
@@ -29,7 +29,7 @@ def run(options: Namespace) -> None:
     """Do what the options say; everything that can be refused is refused before training."""
     model = None if options.start_from is None else load_model(options.start_from)
     config, allowed = chosen_config(options, None if model is None else model.config), budget(options)
-    device = told_device(options.device)
+    device = str(jobs.told_device(options.device))
     is_untrained = allowed.is_zero and model is None
     if is_untrained and options.save_model is not None:
         raise ConfigError("A budget of 0 trains nothing, so there is no model to save. Give a longer one.")
@@ -40,15 +40,7 @@ def run(options: Namespace) -> None:
         check_report(options.report, overwrite=options.overwrite)
     timer = jobs.PhaseTimer()
     with timer.phase("reading"):
-        (case,) = read_cases(
-            [options.image],
-            [options.labels],
-            pick=options.pick,
-            axis=options.axis,
-            annotated_slices=options.annotated_slices,
-            ignore_value=options.ignore_value,
-            ignore_identity=options.ignore_identity,
-        )
+        (case,) = read_cases([options.image], [options.labels], options)
         if model is not None:
             case = with_classes_of(model, case)
         # Weights of a teacher that teaches nothing need not be downloaded.

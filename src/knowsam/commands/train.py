@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from knowsam import jobs
-from knowsam.commands.inputs import budget, read_cases, read_unlabelled_case, told_device
+from knowsam.commands.inputs import budget, read_cases, read_unlabelled_case
 from knowsam.commands.outputs import check_model, check_report, save_report, save_trained
 from knowsam.commands.training_progress import TrainingProgress
 from knowsam.errors import ConfigError
@@ -24,21 +24,13 @@ def run(options: Namespace) -> None:
             "and images without a mask behind --unlabelled."
         )
     config, allowed = chosen_config(options), budget(options)
-    device = told_device(options.device)
+    device = str(jobs.told_device(options.device))
     check_model(options.output, overwrite=options.overwrite)
     if options.report is not None:
         check_report(options.report, overwrite=options.overwrite)
     timer = jobs.PhaseTimer()
     with timer.phase("reading"):
-        cases = read_cases(
-            options.images,
-            options.labels,
-            pick=options.pick,
-            axis=options.axis,
-            annotated_slices=options.annotated_slices,
-            ignore_value=options.ignore_value,
-            ignore_identity=options.ignore_identity,
-        )
+        cases = read_cases(options.images, options.labels, options)
         cases += [read_unlabelled_case(path, cases[0].annotation, options.pick) for path in options.unlabelled]
         teacher = jobs.choose_teacher(options.teacher)
     report = Report(options.seed)

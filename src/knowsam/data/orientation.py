@@ -6,6 +6,7 @@ each of them is taken for the anatomical axis it is nearest to.
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -121,6 +122,11 @@ def obliqueness_deg(affine: Affine) -> float:
     """
     nearest_cosines = np.abs(affine[:3, :3] / voxel_sizes(affine)).max(axis=0)
     return float(np.degrees(np.arccos(min(nearest_cosines.min(), 1.0))))
+
+
+def corners(shape: npt.ArrayLike) -> npt.NDArray[np.intp]:
+    """Return the indices of the corners of a 3D array, (8, 3)."""
+    return np.array(list(product(*((0, count - 1) for count in np.asarray(shape)))))
 
 
 def is_regular(affine: Affine) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +12,7 @@ from scipy import ndimage
 
 from knowsam.data.annotation import BACKGROUND_CLASS
 from knowsam.data.intensity import intensity_range
+from knowsam.data.orientation import corners
 from knowsam.data.volume import Grid
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _plane_grid(painted: PaintedSlices, image: Grid) -> Grid:
     affine: Affine = np.eye(4)
     affine[:3, :3] = directions * steps_mm
     affine[:3, 3] = apply_affine(labels.affine, painted_place)
-    ends = apply_affine(np.linalg.inv(affine) @ image.working_affine, _corners(image.working_shape))
+    ends = apply_affine(np.linalg.inv(affine) @ image.working_affine, corners(image.working_shape))
     first, last = np.floor(ends.min(axis=0)), np.ceil(ends.max(axis=0))
     affine[:3, 3] = apply_affine(affine, first)
     i, j, k = (last - first).astype(int) + 1
@@ -117,7 +117,7 @@ def _interpolated(
     occupied = [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
     start = np.array([places[0] for places in occupied])
     stop = np.array([places[-1] + 1 for places in occupied])
-    reached = apply_affine(np.linalg.inv(to_mask), start - 1 + _corners(stop - start + 2))
+    reached = apply_affine(np.linalg.inv(to_mask), start - 1 + corners(stop - start + 2))
     first = np.floor(reached.min(axis=0)).astype(int).clip(0, grid.working_shape)
     last = np.ceil(reached.max(axis=0)).astype(int).clip(-1, np.array(grid.working_shape) - 1)
     box = tuple(slice(a, b + 1) for a, b in zip(first, last, strict=True))
@@ -130,8 +130,3 @@ def _interpolated(
         mode="grid-constant",
     )
     return box, share
-
-
-def _corners(shape: npt.ArrayLike) -> npt.NDArray[np.intp]:
-    """Return (8, 3), the indices of the corners of an array."""
-    return np.array(list(product(*((0, count - 1) for count in np.asarray(shape)))))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy.typing as npt
 from nibabel.affines import apply_affine
 
 from knowsam.data.annotation import BACKGROUND_CLASS
+from knowsam.data.orientation import corners
 from knowsam.data.sparse_slices import respaced
 from knowsam.data.volume import Grid, Volume, grid_difference
 from knowsam.errors import InputError
@@ -90,8 +90,8 @@ def notices_of_outside(labels: Volume, grid: Grid) -> tuple[str, ...]:
 
 def _whole_offset(to_labels: Affine, grid: Grid) -> npt.NDArray[np.intp] | None:
     """Return by how many voxels the labels are shifted against the grid; None if it is no whole number of voxels."""
-    corners = np.array(list(product(*((0, count - 1) for count in grid.working_shape))))
-    shifts = apply_affine(to_labels, corners) - corners
+    corner_vx = corners(grid.working_shape)
+    shifts = apply_affine(to_labels, corner_vx) - corner_vx
     offset = np.rint(shifts[0]).astype(np.intp)
     return offset if np.abs(shifts - offset).max() <= _SAME_PLACE_VX else None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import product
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy.typing as npt
 from nibabel.affines import apply_affine, voxel_sizes
 
 from knowsam.data.identity import NOBODY, Identity
-from knowsam.data.orientation import Affine, file_axis, working_affine
+from knowsam.data.orientation import Affine, corners, file_axis, working_affine
 from knowsam.errors import InputError
 
 if TYPE_CHECKING:
@@ -166,12 +165,12 @@ def grid_difference(found: Grid, expected: Grid) -> str | None:
     """
     if found.working_shape != expected.working_shape:
         return f"The shape in (z, y, x) is {found.working_shape}, but {expected.working_shape} was expected."
-    corners = np.array(list(product(*((0, count - 1) for count in found.working_shape))))
-    found_mm = apply_affine(found.working_affine, corners)
+    corner_vx = corners(found.working_shape)
+    found_mm = apply_affine(found.working_affine, corner_vx)
     found_vx = apply_affine(np.linalg.inv(expected.working_affine), found_mm)
-    if np.abs(found_vx - corners).max() <= _TOLERANCE_VX:
+    if np.abs(found_vx - corner_vx).max() <= _TOLERANCE_VX:
         return None
-    distance_mm = np.linalg.norm(found_mm - apply_affine(expected.working_affine, corners), axis=1).max()
+    distance_mm = np.linalg.norm(found_mm - apply_affine(expected.working_affine, corner_vx), axis=1).max()
     return f"The voxels lie up to {distance_mm:.3g} mm away from where they were expected."
 
 

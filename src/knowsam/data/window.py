@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from knowsam.data.annotation import BACKGROUND, IGNORE, Annotation
-
 if TYPE_CHECKING:
     from knowsam.config import PlaneConfig
+    from knowsam.data.annotation import Annotation
 
 PLANE_MULTIPLE = 16
 """Network planes are multiples of this: four poolings of the UNet, one patch of SAM."""
@@ -90,7 +89,7 @@ def annotated_box(annotation: Annotation) -> tuple[tuple[int, int], tuple[int, i
     """
     painted = np.zeros(annotation.plane_shape, dtype=bool)
     for label_slice in annotation.slices.values():
-        painted |= (label_slice.labels != BACKGROUND) & (label_slice.labels != IGNORE)
+        painted |= label_slice.structures
     if not painted.any():
         return (0, 0), annotation.plane_shape
     rows, columns = np.flatnonzero(painted.any(axis=1)), np.flatnonzero(painted.any(axis=0))

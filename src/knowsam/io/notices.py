@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import combinations, product
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
 from nibabel.affines import apply_affine, voxel_sizes
+
+from knowsam.data.orientation import corners
 
 if TYPE_CHECKING:
     from knowsam.data.orientation import Affine
@@ -35,6 +37,5 @@ def notice_of_unit(unit: str, mm: float) -> str | None:
 
 def corners_apart_mm(first: Affine, second: Affine, shape: tuple[int, int, int]) -> float:
     """Return how far apart two affines place the corner voxels of an image, at most."""
-    corners = np.array(list(product(*((0, count - 1) for count in shape))))
-    apart = apply_affine(first, corners) - apply_affine(second, corners)
+    apart = apply_affine(first, corners(shape)) - apply_affine(second, corners(shape))
     return float(np.linalg.norm(apart, axis=1).max())
