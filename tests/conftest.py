@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 from nibabel.affines import from_matvec
 
 from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass
 from knowsam.data.volume import Grid, Volume
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from looking through all that was imported, again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
