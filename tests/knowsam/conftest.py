@@ -43,7 +43,7 @@ def case(ball: Volume, ball_labels: LabelArray) -> Case:
     return Case(ball, Annotation.from_labels(ball_labels, axis=0, indices=[4, 7]))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_config() -> Config:
     """All parts of the method, in the smallest networks and in float32."""
     return Config().with_values(
@@ -51,7 +51,7 @@ def tiny_config() -> Config:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def still_config(tiny_config: Config) -> Config:
     """The same without augmentation: a batch shows the slices as they are."""
     return replace(tiny_config, augment=AugmentConfig(**{change.name: 0.0 for change in fields(AugmentConfig)}))

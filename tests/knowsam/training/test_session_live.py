@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-import torch
-from torch import Tensor
+from sessions import of_kind, session_of, until
 
 from knowsam.data.annotation import BACKGROUND_CLASS, IGNORE, Annotation, LabelArray, LabelClass, LabelSlice
 from knowsam.data.case import Case
 from knowsam.data.volume import Grid, Volume
 from knowsam.inference.predictor import Predictor, SlicePrediction
 from knowsam.models.students import Fusion
-from knowsam.training import model_selection
 from knowsam.training.events import (
     ClassesChanged,
     Event,
@@ -40,16 +38,16 @@ from knowsam.training.events import (
 )
 from knowsam.training.learner import Learner
 from knowsam.training.propagation_session import PropagationSession
-from knowsam.training.schedule import Budget
-from knowsam.training.session import TrainingSession
-from knowsam.training.step import StepLosses
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from knowsam.config import Config
     from knowsam.training.batch import Batch
+    from knowsam.training.session import TrainingSession
+    from knowsam.training.step import StepLosses
 
 BALL, CYST = LabelClass(1, "ball", (1, 2, 3)), LabelClass(2, "cyst", (4, 5, 6))
-NO_LOSSES = StepLosses(1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 PAUSED, TRAINING = StageChanged(Stage.PAUSED), StageChanged(Stage.TRAINING)
 
 
@@ -57,39 +55,6 @@ PAUSED, TRAINING = StageChanged(Stage.PAUSED), StageChanged(Stage.TRAINING)
 def quick_config(still_config: Config) -> Config:
     """Students alone; but for the first and the last, no validation within fewer than a hundred steps."""
     return still_config.with_values(variant="none", shape_prior=False, validations=1)
-
-
-@pytest.fixture
-def batches(monkeypatch: pytest.MonkeyPatch) -> list[Batch]:
-    """Let a step only note the batch it was given."""
-    seen: list[Batch] = []
-
-    def note(self: Learner, batch: Batch, number: int, progress: float) -> StepLosses:
-        seen.append(batch)
-        return NO_LOSSES
-
-    monkeypatch.setattr(Learner, "step", note)
-    return seen
-
-
-@pytest.fixture
-def painters(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a step turn the averaged students into ones that see class 1 everywhere."""
-
-    def step(self: Learner, batch: Batch, number: int, progress: float) -> StepLosses:
-        with torch.no_grad():
-            bias = self.averaged.get_parameter("fusion.head.3.bias")
-            bias.fill_(-1000.0)
-            bias[1] = 1000.0
-        return NO_LOSSES
-
-    monkeypatch.setattr(Learner, "step", step)
-
-
-@pytest.fixture
-def many(ball: Volume, ball_labels: LabelArray) -> Case:
-    """All eight slices of the ball are painted, so that one is held out."""
-    return Case(ball, Annotation.from_labels(ball_labels, axis=0))
 
 
 @pytest.fixture
@@ -108,10 +73,6 @@ def beyond() -> LabelSlice:
     return LabelSlice(0, 2, labels)
 
 
-def session_of(*cases: Case, config: Config, steps: int = 4, **given: Any) -> TrainingSession:
-    return TrainingSession(cases, budget=Budget(steps=steps), config=config, device="cpu", **given)
-
-
 def tight(config: Config) -> Config:
     """Without a margin round what is painted."""
     return config.with_values(margin=0.0, min_margin_px=0)
@@ -120,14 +81,6 @@ def tight(config: Config) -> Config:
 def tell(session: TrainingSession, *messages: Message) -> None:
     for message in messages:
         session.submit(message)
-
-
-def until(events: Iterator[Event], kind: type[Any]) -> Any:
-    return next(event for event in events if isinstance(event, kind))
-
-
-def of_kind(events: list[Event], kind: type[Any]) -> list[Any]:
-    return [event for event in events if isinstance(event, kind)]
 
 
 def shown(events: list[Event]) -> list[int]:
@@ -165,7 +118,9 @@ def test_without_a_watcher_no_prediction_is_sent(case: Case, quick_config: Confi
     assert of_kind(events, Finished)[0].outdated == 0
 
 
-def test_the_watched_slice_is_shown_alone_right_after_the_first_step(case: Case, quick_config: Config) -> None:
+def test_the_watched_slice_is_shown_alone_right_after_the_first_step(
+    case: Case, quick_config: Config, batches: list[Batch]
+) -> None:
     session = session_of(case, config=quick_config)
     session.submit(Watch(5))
     events = session.run()
@@ -209,7 +164,7 @@ def test_what_was_shown_last_is_what_the_predictor_says(
     ball: Volume, ball_labels: LabelArray, quick_config: Config, axis: int
 ) -> None:
     case = Case(ball, Annotation.from_labels(ball_labels, axis=axis))
-    session = session_of(case, config=quick_config, steps=3)
+    session = session_of(case, config=quick_config, steps=2)
     session.submit(Watch(3))
     latest: dict[int, PredictedSlice] = {}
     for event in (*session.run(), *followed(session, Watch(3))):
@@ -386,7 +341,7 @@ def test_a_stop_while_networks_are_built_takes_no_step(
 
 
 def test_a_pause_while_networks_are_built_only_delays_the_training(
-    case: Case, quick_config: Config, monkeypatch: pytest.MonkeyPatch
+    case: Case, quick_config: Config, batches: list[Batch], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = session_of(case, config=quick_config)
     during_first_call(monkeypatch, Learner, "__init__", lambda: tell(session, Pause(), Watch(5), Resume()))
@@ -469,7 +424,7 @@ def test_a_stop_makes_nobody_wait_for_predictions_and_says_how_many_are_older(
     assert set(shown(followed(session, Watch(5)))) == set(range(12))
 
 
-def test_a_new_name_is_taken_over_and_nothing_rebuilt(case: Case, quick_config: Config) -> None:
+def test_a_new_name_is_taken_over_and_nothing_rebuilt(case: Case, quick_config: Config, batches: list[Batch]) -> None:
     session = session_of(case, config=quick_config, steps=3)
     session.submit(Watch(5))
     events = session.run()
@@ -604,6 +559,7 @@ def test_in_the_grown_region_all_slices_are_drawn_with_all_their_labels(
     assert sorted(int((labels == 1).sum()) for labels in batches[1].labels) == [10 * 10, 30 * 30]
 
 
+@pytest.mark.usefixtures("steps")
 @pytest.mark.parametrize("last", [StepDone, Validated])
 def test_a_slice_painted_after_the_last_step_belongs_into_the_mask(
     case: Case, quick_config: Config, last: type[Event]
@@ -642,10 +598,9 @@ def test_a_teacher_goes_on_in_a_grown_region(wide: Case, still_config: Config, b
 
 
 def test_a_score_in_the_old_region_is_not_compared_with_one_in_the_grown_region(
-    wide: Case, quick_config: Config, batches: list[Batch], beyond: LabelSlice, monkeypatch: pytest.MonkeyPatch
+    wide: Case, quick_config: Config, batches: list[Batch], beyond: LabelSlice, holdout_scores: list[float]
 ) -> None:
-    scores = iter([0.9, 0.1, 0.1])
-    monkeypatch.setattr(model_selection, "holdout_dice", lambda *_: next(scores))
+    holdout_scores[:] = [0.9, 0.1, 0.1]
     config = tight(quick_config).with_values(validations=2, holdout_minimum=3, holdout_every=3)
     annotation = wide.annotation
     for index in (0, 3):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from sessions import session_of
 
 from knowsam.data.annotation import IGNORE, LabelArray, LabelSlice
 from knowsam.training.events import (
@@ -21,15 +22,13 @@ from knowsam.training.events import (
     StepDone,
     Watch,
 )
-from knowsam.training.learner import Learner
-from knowsam.training.schedule import Budget
-from knowsam.training.session import TrainingSession
-from knowsam.training.step import StepLosses
 
 if TYPE_CHECKING:
     from knowsam.config import Config
     from knowsam.data.case import Case
-    from knowsam.training.batch import Batch
+    from knowsam.training.session import TrainingSession
+
+pytestmark = pytest.mark.usefixtures("steps")
 
 SQUARE = np.pad(np.ones((8, 8), np.uint8), 12)
 
@@ -40,16 +39,8 @@ def quick_config(still_config: Config, request: pytest.FixtureRequest) -> Config
     return still_config.with_values(variant="none", validations=1, shape_prior=True, registration=request.param)
 
 
-@pytest.fixture(autouse=True)
-def _steps_of_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    def step(self: Learner, batch: Batch, number: int, progress: float) -> StepLosses:
-        return StepLosses(1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-
-    monkeypatch.setattr(Learner, "step", step)
-
-
 def watched(case: Case, config: Config, index: int = 5) -> TrainingSession:
-    session = TrainingSession([case], budget=Budget(steps=6), config=config, device="cpu")
+    session = session_of(case, config=config, steps=6)
     session.submit(Watch(index))
     return session
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 CLASSES = (BACKGROUND_CLASS, LabelClass(7, "left atrium", (1, 2, 3)))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def model(tiny_config: Config) -> TrainedModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
