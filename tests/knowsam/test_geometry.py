@@ -105,7 +105,7 @@ FINDERS: dict[str, tuple[Callable[[Path], Points], tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-@pytest.mark.parametrize("spacing", SPACINGS)
+@pytest.mark.parametrize("spacing", [pytest.param("isotropic", marks=pytest.mark.slow), "anisotropic"])
 @pytest.mark.parametrize("tilt", TILTS)
 def test_a_mask_is_found_where_it_was_drawn_in_all_48_orientations(
     tmp_path: Path, tilt: str, spacing: str, suffix: str

@@ -6,9 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
+LIGHT = (
+    "knowsam.config",
+    "knowsam.cli",
+    "knowsam.document.annotation_document",
+    "knowsam.inference.metrics",
+    "napari_knowsam",
+)
 HEAVY = ("torch", "napari", "qtpy", "PyQt6", "PySide6")
 
 
@@ -25,12 +30,5 @@ def test_the_import_contracts_of_pyproject_hold() -> None:
     assert "0 broken" in done.stdout
 
 
-@pytest.mark.parametrize(
-    "module", ["knowsam", "knowsam.config", "knowsam.cli", "knowsam.document.annotation_document", "napari_knowsam"]
-)
-def test_a_light_module_loads_no_torch_no_qt_and_no_napari(module: str) -> None:
-    assert modules_loaded_by(f"import {module}").isdisjoint(HEAVY)
-
-
-def test_the_numbers_of_a_result_load_no_torch_before_they_are_asked_for() -> None:
-    assert modules_loaded_by("import knowsam.inference.metrics").isdisjoint(HEAVY)
+def test_a_light_module_loads_no_torch_no_qt_and_no_napari() -> None:
+    assert modules_loaded_by(f"import {', '.join(LIGHT)}").isdisjoint(HEAVY)

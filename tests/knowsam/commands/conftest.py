@@ -52,7 +52,7 @@ def series(folder: Path) -> Path:
 @pytest.fixture
 def words(folder: Path) -> Words:
     """Make the words of a command line from a text in which {f} is the folder and {quick} is a training in no time."""
-    quick = "--steps 2 --teacher none --width 4 --max-side-px 32 --precision float32 --device cpu"
+    quick = "--steps 1 --teacher none --width 4 --max-side-px 32 --precision float32 --device cpu"
 
     def make(text: str) -> list[str]:
         return [word.format(f=folder) for word in text.replace("{quick}", quick).split()]

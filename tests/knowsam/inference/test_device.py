@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 import torch
 
@@ -9,23 +11,32 @@ from knowsam.inference.device import fault_sentence, is_out_of_memory, memory_re
 CPU = torch.device("cpu")
 
 
+@dataclass
+class Machine:
+    """What PyTorch finds besides the processor."""
+
+    cards: int = 0
+    has_mps: bool = False
+
+
 @pytest.fixture
-def only_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    machine = Machine()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: machine.cards > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: machine.cards)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: machine.has_mps)
+    return machine
 
 
-@pytest.mark.usefixtures("only_a_cpu")
+@pytest.mark.usefixtures("machine")
 def test_auto_is_the_cpu_where_nothing_else_is_there() -> None:
     assert resolve_device("auto") == resolve_device("cpu") == CPU
 
 
-def test_auto_prefers_cuda_and_then_mps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+def test_auto_prefers_cuda_and_then_mps(machine: Machine) -> None:
+    machine.has_mps = True
     assert resolve_device("auto").type == "mps"
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    machine.cards = 1
     assert resolve_device("auto").type == "cuda"
 
 
@@ -35,15 +46,15 @@ def test_an_unknown_device_is_refused_with_the_known_ones(name: str) -> None:
         resolve_device(name)
 
 
-@pytest.mark.usefixtures("only_a_cpu")
+@pytest.mark.usefixtures("machine")
 @pytest.mark.parametrize("name", ["cuda", "cuda:1", "mps"])
 def test_a_missing_device_is_refused_and_the_best_one_named(name: str) -> None:
     with pytest.raises(ConfigError, match=f"'{name}' is not available on this machine; .* finds 'cpu'"):
         resolve_device(name)
 
 
-def test_a_second_graphics_card_has_to_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+def test_a_second_graphics_card_has_to_be_there(machine: Machine) -> None:
+    machine.cards = 1
     assert resolve_device("cuda:0") == torch.device("cuda:0")
     with pytest.raises(ConfigError, match="'cuda:1' is not available"):
         resolve_device("cuda:1")

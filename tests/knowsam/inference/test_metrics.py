@@ -134,6 +134,7 @@ def test_dice_score_of_small_masks(prediction: list[int], reference: list[int], 
     assert dice_score(np.array(prediction), np.array(reference), 1) == pytest.approx(expected)
 
 
+@pytest.mark.slow
 # MONAI 1.6 passes an argument to itself that it has deprecated.
 @pytest.mark.filterwarnings("ignore:.*always_return_as_numpy:FutureWarning")
 def test_the_distances_are_those_of_monai() -> None:

@@ -23,7 +23,7 @@ from knowsam.io.labels import read_labels, write_labels
 from knowsam.models.students import Students
 from knowsam.training.trained_model import TrainedModel, load_model, save_model
 
-FEW, MANY = 100, 20_000
+FEW, MANY = 40, 20_000
 _MOST_MEMORY_MIB = 512
 """That a reader may take, whatever the header of so small a file says."""
 

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 CPU = torch.device("cpu")
 
 
-def pool_of(*seeds: int) -> EpisodePool:
+@pytest.fixture(scope="module")
+def pool() -> EpisodePool:
     pool = EpisodePool(0, CPU)
-    for seed in seeds:
+    for seed in (1, 11):
         pool.add(episodes(seed))
     return pool
 
@@ -35,8 +36,7 @@ def dice_of(logits: torch.Tensor, target: torch.Tensor) -> float:
     return float(2 * (found & target).sum() / (found.sum() + target.sum()))
 
 
-def test_a_batch_has_slices_of_one_size_with_their_targets() -> None:
-    pool = pool_of(0, 1, 11)
+def test_a_batch_has_slices_of_one_size_with_their_targets(pool: EpisodePool) -> None:
     for _ in range(4):
         batch = pool.batch()
         assert batch.maps.shape[1] == 10
@@ -45,8 +45,8 @@ def test_a_batch_has_slices_of_one_size_with_their_targets() -> None:
         assert set(batch.target.unique().tolist()) <= {0.0, 1.0}
 
 
-def test_augmentation_keeps_the_propagated_labels_with_their_target() -> None:
-    batch = pool_of(1).batch()
+def test_augmentation_keeps_the_propagated_labels_with_their_target(pool: EpisodePool) -> None:
+    batch = pool.batch()
     propagated = batch.maps[:, 7:8] > 0
     overlap = (propagated & (batch.target > 0)).sum()
     assert 2 * overlap / (propagated.sum() + batch.target.sum()) > 0.6
