@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -305,27 +304,20 @@ def after_steps(config: Config, batch: Batch, count: int = 2, **given: Any) -> L
     return trained
 
 
-def optimizer_state(optimizer: torch.optim.Optimizer | None, parameter: Tensor) -> dict[str, Tensor]:
-    assert optimizer is not None
-    state: dict[str, Tensor] = optimizer.state[parameter]
-    return state
-
-
 @pytest.mark.parametrize(("optimizer", "moment"), [("adamw", "exp_avg"), ("sgd", "momentum_buffer")])
 def test_with_a_new_class_the_optimiser_knows_what_it_knew_of_the_others(
     tiny_config: Config, batch: Batch, optimizer: str, moment: str
 ) -> None:
     trained = after_steps(tiny_config.with_values(optimizer=optimizer, variant="none"), batch)
-    before = dict(trained.students.named_parameters())
-    known = {name: dict(optimizer_state(trained._student_optimizer, p)) for name, p in before.items()}
+    before, known = dict(trained.students.named_parameters()), trained.state().moments
     trained.change_classes(ADDED)
+    now = trained.state().moments
     for name, parameter in trained.students.named_parameters():
-        state = optimizer_state(trained._student_optimizer, parameter)
-        assert state.keys() == known[name].keys()
-        assert state[moment].shape == parameter.shape
+        assert now[name].keys() == known[name].keys()
+        assert now[name][moment].shape == parameter.shape
         if parameter.shape == before[name].shape:
-            assert torch.equal(state[moment], known[name][moment]), name
-    head = optimizer_state(trained._student_optimizer, trained.students.unet.head.weight)[moment]
+            assert torch.equal(now[name][moment], known[name][moment]), name
+    head = now["unet.head.weight"][moment]
     assert known["unet.head.weight"][moment].any()
     assert torch.equal(head[:2], known["unet.head.weight"][moment])
     assert not head[2].any()
@@ -390,26 +382,20 @@ def test_the_teacher_keeps_the_prompts_and_the_optimiser_of_known_classes(tiny_c
     assert trained.teacher is not None
     assert trained.teacher.prompt_heads is not None
     head = trained.teacher.prompt_heads.heads["1"]
-    known = {
-        name: copy.deepcopy(optimizer_state(trained._teacher_optimizer, p))
-        for name, p in trained.teacher.named_parameters()
-    }
+    known = trained.state().teacher_moments
     trained.change_classes((0, None, 1))
     changed = trained.teacher.prompt_heads.heads
     assert changed["2"] is head
     assert changed["1"] is not head
-    kept = 0
-    for name, parameter in trained.teacher.named_parameters():
-        if not name.startswith("prompt_heads"):
-            state = optimizer_state(trained._teacher_optimizer, parameter)
-            assert state.keys() == known[name].keys()
-            assert all(torch.equal(state[key], known[name][key]) for key in state), name
-            kept += bool(state)
-    assert kept
-    name = "prompt_heads.heads.1.10.weight"
-    moved = optimizer_state(trained._teacher_optimizer, changed["2"][10].weight)
-    assert torch.equal(moved["exp_avg"], known[name]["exp_avg"])
-    assert optimizer_state(trained._teacher_optimizer, changed["1"][10].weight) == {}
+    now = trained.state().teacher_moments
+    before, after = ({n for n in moments if not n.startswith("prompt_heads")} for moments in (known, now))
+    assert before == after != set()
+    for name in before:
+        assert now[name].keys() == known[name].keys()
+        assert all(torch.equal(now[name][key], known[name][key]) for key in known[name]), name
+    old, new = "prompt_heads.heads.1.10.weight", "prompt_heads.heads.2.10.weight"
+    assert torch.equal(now[new]["exp_avg"], known[old]["exp_avg"])
+    assert old not in now
 
 
 def test_a_change_of_classes_leaves_the_random_numbers_of_others_alone(tiny_config: Config) -> None:
