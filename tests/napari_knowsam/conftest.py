@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -19,9 +18,11 @@ os.environ["NAPARI_CONFIG"] = str(Path(_home.name) / "settings.yaml")
 import nibabel as nib  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+from chosen_file import ChosenFile  # noqa: E402
 from napari.components import ViewerModel  # noqa: E402
 from npe2 import PluginManager  # noqa: E402
 from opened import Opened  # noqa: E402
+from qtpy.QtWidgets import QFileDialog  # noqa: E402
 
 from knowsam.io.image import read_volume  # noqa: E402
 from knowsam.io.labels import read_labels  # noqa: E402
@@ -34,18 +35,14 @@ if TYPE_CHECKING:
     from knowsam.data.volume import Volume
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _imported_once() -> None:
-    """Keep the garbage collector from looking through all modules: napari runs it with every layer that is removed."""
+def pytest_collection_modifyitems() -> None:
+    """Import at once what is otherwise imported within a test, so that it is frozen with the rest."""
     import napari.qt  # noqa: F401
 
     import knowsam.jobs  # noqa: F401
-    import napari_knowsam.dock_widget  # noqa: F401
     from knowsam.training.optimizers import load_ahead
 
     load_ahead()
-    gc.collect()
-    gc.freeze()
 
 
 def pytest_unconfigure() -> None:
@@ -56,7 +53,7 @@ def pytest_unconfigure() -> None:
 @pytest.fixture(autouse=True)
 def autosave_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Save and look for what was painted in a folder of the test's own."""
-    folder = tmp_path / "autosave"
+    folder = tmp_path / "data" / "autosave"
     monkeypatch.setattr("napari_knowsam.autosave.default_folder", lambda: folder)
     return folder
 
@@ -83,6 +80,19 @@ def nifti_file(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def chosen(monkeypatch: pytest.MonkeyPatch) -> ChosenFile:
+    """Answer the dialogs for files, which would wait for a person."""
+    chosen = ChosenFile()
+    for name, answer in (
+        ("OpenFileName", chosen.file),
+        ("SaveFileName", chosen.file),
+        ("ExistingDirectory", chosen.folder),
+    ):
+        monkeypatch.setattr(QFileDialog, f"get{name}", answer)
+    return chosen
 
 
 @pytest.fixture

@@ -42,11 +42,8 @@ NAME = "Mustermann^Erika"
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where everything is saved that is saved in this test."""
-    made = tmp_path / "data" / "autosave"
-    monkeypatch.setattr(autosave_module, "default_folder", lambda: made)
-    return made
+def folder(autosave_folder: Path) -> Path:
+    return autosave_folder
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QObject, Qt
-from qtpy.QtWidgets import QApplication, QFileDialog, QListWidget, QMessageBox, QPushButton
+from qtpy.QtWidgets import QApplication, QListWidget, QMessageBox, QPushButton
 
 from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass
 from knowsam.data.identity import NOBODY
@@ -37,6 +37,7 @@ from napari_knowsam.volume_layers import (
 from napari_knowsam.volumes_dialog import VolumesDialog
 
 if TYPE_CHECKING:
+    from chosen_file import ChosenFile
     from napari import Viewer
     from pytestqt.qtbot import QtBot
 
@@ -64,10 +65,6 @@ def run_to_its_end(command: str, viewer: ViewerModel, qtbot: QtBot) -> None:
 
 def _owners() -> list[QObject]:
     return [QApplication.instance(), *QApplication.topLevelWidgets()]
-
-
-def answer(monkeypatch: pytest.MonkeyPatch, dialog: str, path: Path | str) -> None:
-    monkeypatch.setattr(QFileDialog, dialog, lambda *_: (str(path), ""))
 
 
 def last_message() -> str:
@@ -150,22 +147,22 @@ def test_volumes_need_selected_labels(viewer: ViewerModel) -> None:
 
 
 def test_a_mask_opens_as_labels_whatever_its_name(
-    viewer: ViewerModel, nifti_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    viewer: ViewerModel, nifti_file: Callable[..., Path], chosen: ChosenFile
 ) -> None:
     viewer.layers.clear()
     path = nifti_file("scan.nii", np.eye(4, dtype=np.float32)[None] * np.ones((3, 1, 1)))
-    answer(monkeypatch, "getOpenFileName", path)
+    chosen.path = path
     run("open_mask", viewer)
     assert isinstance(viewer.layers[-1], Labels)
     assert viewer.layers[-1].data.sum() == 12
 
 
 def test_a_mask_of_a_part_of_the_image_opens_on_the_voxels_of_the_image(
-    viewer: ViewerModel, tiny: Volume, nifti_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    viewer: ViewerModel, tiny: Volume, nifti_file: Callable[..., Path], chosen: ChosenFile
 ) -> None:
     affine = tiny.grid.affine.copy()
     affine[:3, 3] += affine[:3, 0] * 2
-    answer(monkeypatch, "getOpenFileName", nifti_file("part.nii", np.full((3, 8, 6), 4, np.uint8), affine))
+    chosen.path = nifti_file("part.nii", np.full((3, 8, 6), 4, np.uint8), affine)
     run("open_mask", viewer)
     image, labels = viewer.layers
     require_layers_match(image, labels)
@@ -173,30 +170,28 @@ def test_a_mask_of_a_part_of_the_image_opens_on_the_voxels_of_the_image(
 
 
 def test_a_mask_on_other_voxels_is_resampled_and_it_is_said(
-    viewer: ViewerModel, tiny: Volume, nifti_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    viewer: ViewerModel, tiny: Volume, nifti_file: Callable[..., Path], chosen: ChosenFile
 ) -> None:
     affine = tiny.grid.affine @ np.diag([2, 2, 2, 1])
-    answer(monkeypatch, "getOpenFileName", nifti_file("coarse.nii", np.ones((5, 4, 3), np.uint8), affine))
+    chosen.path = nifti_file("coarse.nii", np.ones((5, 4, 3), np.uint8), affine)
     run("open_mask", viewer)
     require_layers_match(*viewer.layers)
     assert "coarse: The labels have other voxels than the image, so they were resampled" in last_message()
 
 
 def test_a_mask_that_lies_beside_the_image_is_refused(
-    viewer: ViewerModel, nifti_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    viewer: ViewerModel, nifti_file: Callable[..., Path], chosen: ChosenFile
 ) -> None:
-    answer(
-        monkeypatch, "getOpenFileName", nifti_file("other.nii", np.ones((3, 4, 5), np.uint8), np.diag([-1, 1, -1, 1]))
-    )
+    chosen.path = nifti_file("other.nii", np.ones((3, 4, 5), np.uint8), np.diag([-1, 1, -1, 1]))
     run("open_mask", viewer)
     assert len(viewer.layers) == 1
     assert "None of the 60 labelled voxels of other lies in the image" in last_message()
 
 
 def test_with_several_images_a_mask_opens_on_the_selected_one_or_where_it_lies(
-    viewer: ViewerModel, tiny: Volume, nifti_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    viewer: ViewerModel, tiny: Volume, nifti_file: Callable[..., Path], chosen: ChosenFile
 ) -> None:
-    answer(monkeypatch, "getOpenFileName", nifti_file("part.nii", np.ones((3, 8, 6), np.uint8), tiny.grid.affine))
+    chosen.path = nifti_file("part.nii", np.ones((3, 8, 6), np.uint8), tiny.grid.affine)
     viewer.add_image(np.arange(60).reshape(3, 4, 5))
     viewer.layers.selection.clear()
     run("open_mask", viewer)
@@ -207,7 +202,7 @@ def test_with_several_images_a_mask_opens_on_the_selected_one_or_where_it_lies(
 
 
 def test_labels_on_a_dicom_image_are_exported_as_a_segmentation_and_open_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, chosen: ChosenFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     viewer, volume = ViewerModel(), read_volume(sample_folder() / "phantom_dicom")
     array, kwargs, _ = image_layer_data(volume)
@@ -216,11 +211,11 @@ def test_labels_on_a_dicom_image_are_exported_as_a_segmentation_and_open_again(
     viewer.layers[-1].data[3:5, 4:9, 5] = 2
     viewer.layers[-1].metadata[CLASSES_KEY] = (BACKGROUND_CLASS, LabelClass(2, "left kidney", (1, 2, 3)))
     path = tmp_path / "seg.dcm"
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
+    chosen.path = path
     monkeypatch.setattr(TermsDialog, "exec", lambda dialog: dialog.terms()[2].words == "Kidney, left")
     run("export_labels", viewer)
     assert last_message() == "Saved seg.dcm."
-    answer(monkeypatch, "getOpenFileName", path)
+    chosen.path = path
     viewer.layers.selection.clear()
     run("open_mask", viewer)
     assert np.array_equal(viewer.layers[-1].data, viewer.layers[-2].data)
@@ -243,9 +238,9 @@ def of_others(tmp_path: Path) -> ViewerModel:
 
 
 def test_a_mask_of_another_patient_does_not_open_on_an_image(
-    of_others: ViewerModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    of_others: ViewerModel, tmp_path: Path, chosen: ChosenFile
 ) -> None:
-    answer(monkeypatch, "getOpenFileName", tmp_path / "seg.dcm")
+    chosen.path = tmp_path / "seg.dcm"
     run("open_mask", of_others)
     assert len(of_others.layers) == 1
     assert "are of different patients" in last_message()
@@ -253,52 +248,54 @@ def test_a_mask_of_another_patient_does_not_open_on_an_image(
 
 
 def test_a_mask_that_lies_on_images_of_two_patients_is_exported_into_the_study_of_neither(
-    of_others: ViewerModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    of_others: ViewerModel, tmp_path: Path, chosen: ChosenFile
 ) -> None:
     image = of_others.layers[0].metadata[VOLUME_KEY]
     other = replace(image, identity=replace(image.identity, patient_id="somebody else"))
     of_others.add_image(other.array, **layer_kwargs(other))
     masks = replace(image, array=np.ones(image.shape, np.uint8), identity=NOBODY)
     of_others.add_labels(masks.array, **layer_kwargs(masks))
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "new.dcm"), ""))
+    chosen.path = tmp_path / "new.dcm"
     run("export_labels", of_others)
     assert "do not say to which they belong" in last_message()
     assert not (tmp_path / "new.dcm").exists()
 
 
-def test_an_export_can_be_thought_better_of_at_the_terms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_export_can_be_thought_better_of_at_the_terms(
+    tmp_path: Path, chosen: ChosenFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
     viewer = ViewerModel()
     array, kwargs, _ = image_layer_data(read_volume(sample_folder() / "phantom_dicom"))
     viewer.add_image(array, **kwargs)
     run("new_labels", viewer)
     viewer.layers[-1].data[3, 4, 5] = 2
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "seg.dcm"), ""))
+    chosen.path = tmp_path / "seg.dcm"
     monkeypatch.setattr(TermsDialog, "exec", lambda _: 0)
     run("export_labels", viewer)
     assert not list(tmp_path.glob("*.dcm"))
 
 
 def test_an_image_opens_as_such_even_if_it_is_called_a_mask(
-    qtbot: QtBot, viewer: ViewerModel, nifti_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    qtbot: QtBot, viewer: ViewerModel, nifti_file: Callable[..., Path], chosen: ChosenFile
 ) -> None:
-    answer(monkeypatch, "getOpenFileName", nifti_file("seg.nii", np.eye(4, dtype=np.uint8)[None]))
+    chosen.path = nifti_file("seg.nii", np.eye(4, dtype=np.uint8)[None])
     run_to_its_end("open_image", viewer, qtbot)
     assert isinstance(viewer.layers[-1], Image)
     assert viewer.layers[-1].name == "seg"
 
 
 def test_a_dicom_series_opens_from_its_folder(
-    qtbot: QtBot, viewer: ViewerModel, phantom: Volume, monkeypatch: pytest.MonkeyPatch
+    qtbot: QtBot, viewer: ViewerModel, phantom: Volume, chosen: ChosenFile
 ) -> None:
-    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(sample_folder() / "phantom_dicom"))
+    chosen.path = sample_folder() / "phantom_dicom"
     run_to_its_end("open_dicom", viewer, qtbot)
     assert np.array_equal(viewer.layers[-1].data, phantom.array)
 
 
 def test_a_folder_without_dicom_is_refused_with_its_sentence(
-    qtbot: QtBot, viewer: ViewerModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    qtbot: QtBot, viewer: ViewerModel, tmp_path: Path, chosen: ChosenFile
 ) -> None:
-    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
+    chosen.path = tmp_path
     run_to_its_end("open_dicom", viewer, qtbot)
     assert len(viewer.layers) == 1
     assert "0 DICOM images were found" in last_message()
@@ -330,7 +327,7 @@ def answer_choice(monkeypatch: pytest.MonkeyPatch, act: Callable[[ChoiceDialog],
 
 @pytest.mark.parametrize("way", ["menu", "drop"])
 def test_of_several_images_the_chosen_one_opens(
-    way: str, viewer: ViewerModel, two_series: Path, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+    way: str, viewer: ViewerModel, two_series: Path, qtbot: QtBot, chosen: ChosenFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def choose(dialog: ChoiceDialog) -> None:
         listed = dialog.findChild(QListWidget)
@@ -343,24 +340,24 @@ def test_of_several_images_the_chosen_one_opens(
         qtbot.mouseClick(button(dialog, "Open"), Qt.MouseButton.LeftButton)
 
     answer_choice(monkeypatch, choose)
-    open_by(way, viewer, two_series, qtbot, monkeypatch)
+    open_by(way, viewer, two_series, qtbot, chosen)
     assert viewer.layers[-1].data.shape[0] == 16
 
 
 @pytest.mark.parametrize("way", ["menu", "drop"])
 def test_to_choose_none_of_several_images_opens_nothing_and_is_no_error(
-    way: str, viewer: ViewerModel, two_series: Path, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+    way: str, viewer: ViewerModel, two_series: Path, qtbot: QtBot, chosen: ChosenFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = len(notification_manager.records)
     answer_choice(monkeypatch, lambda dialog: qtbot.keyClick(dialog, Qt.Key.Key_Escape))
-    open_by(way, viewer, two_series, qtbot, monkeypatch)
+    open_by(way, viewer, two_series, qtbot, chosen)
     assert len(viewer.layers) == 1
     assert len(notification_manager.records) == before
 
 
-def open_by(way: str, viewer: ViewerModel, folder: Path, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> None:
+def open_by(way: str, viewer: ViewerModel, folder: Path, qtbot: QtBot, chosen: ChosenFile) -> None:
     if way == "menu":
-        monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(folder))
+        chosen.path = folder
         run_to_its_end("open_dicom", viewer, qtbot)
     else:
         viewer.open(str(folder), plugin="napari-knowsam")
@@ -371,36 +368,32 @@ def button(dialog: ChoiceDialog, text: str) -> QPushButton:
 
 
 def test_what_is_no_mask_is_refused_with_its_sentence(
-    viewer: ViewerModel, nifti_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    viewer: ViewerModel, nifti_file: Callable[..., Path], chosen: ChosenFile
 ) -> None:
     path = nifti_file("scan.nii", np.full((3, 4, 5), -2, dtype=np.int16))
-    answer(monkeypatch, "getOpenFileName", path)
+    chosen.path = path
     run("open_mask", viewer)
     assert len(viewer.layers) == 1
     assert "values that are no labels" in last_message()
 
 
-@pytest.mark.parametrize(
-    ("command", "dialog"), [("open_mask", "getOpenFileName"), ("export_labels", "getSaveFileName")]
-)
-def test_a_dialog_that_was_closed_does_nothing(
-    command: str, dialog: str, viewer: ViewerModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("chosen")
+@pytest.mark.parametrize("command", ["open_mask", "export_labels"])
+def test_a_dialog_that_was_closed_does_nothing(command: str, viewer: ViewerModel) -> None:
     run("new_labels", viewer)
-    answer(monkeypatch, dialog, "")
     run(command, viewer)
     assert len(viewer.layers) == 2
 
 
 def test_exported_labels_of_napari_itself_lie_on_the_file_of_the_image(
-    phantom: Volume, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    phantom: Volume, tmp_path: Path, chosen: ChosenFile
 ) -> None:
     viewer = ViewerModel()
     array, kwargs, _ = image_layer_data(phantom)
     image = viewer.add_image(array, **kwargs)
     viewer._new_labels()
     viewer.layers[-1].data[3, 4, 5] = 2
-    answer(monkeypatch, "getSaveFileName", tmp_path / "mask")
+    chosen.path = tmp_path / "mask"
     run("export_labels", viewer)
     saved = read_labels(tmp_path / "mask.nii.gz")
     assert isinstance(image, Image)
@@ -410,11 +403,11 @@ def test_exported_labels_of_napari_itself_lie_on_the_file_of_the_image(
 
 
 def test_a_file_the_dialog_could_not_ask_about_is_asked_about(
-    viewer: ViewerModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    viewer: ViewerModel, tmp_path: Path, chosen: ChosenFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "mask.nii.gz").write_text("precious")
     run("new_labels", viewer)
-    answer(monkeypatch, "getSaveFileName", tmp_path / "mask")
+    chosen.path = tmp_path / "mask"
     monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.No)
     run("export_labels", viewer)
     assert (tmp_path / "mask.nii.gz").read_text() == "precious"

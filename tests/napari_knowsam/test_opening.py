@@ -37,6 +37,16 @@ def window(qtbot: QtBot) -> QMainWindow:
     return made
 
 
+Search = Callable[..., object]
+
+
+@pytest.fixture
+def search(monkeypatch: pytest.MonkeyPatch) -> Callable[[Search], None]:
+    """Let images be searched for in another way, and the bar come at once."""
+    monkeypatch.setattr(opening, "_SHOWN_AFTER_MS", 0)
+    return lambda instead: monkeypatch.setattr(opening, "image_choices", instead)
+
+
 def ended(window: QMainWindow) -> bool:
     return window.findChild(Opening) is None and window.findChild(QProgressDialog) is None
 
@@ -50,14 +60,13 @@ def test_an_image_is_handed_on_when_it_is_read(window: QMainWindow, qtbot: QtBot
 
 
 def test_a_long_search_shows_how_far_it_is_and_can_be_cancelled(
-    window: QMainWindow, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+    window: QMainWindow, qtbot: QtBot, search: Callable[[Search], None]
 ) -> None:
     def endless(_: Path, tracked: Callable[[Sequence[Path]], Iterator[Path]]) -> None:
         for _ in tracked(range(10**9)):
             time.sleep(0.001)
 
-    monkeypatch.setattr(opening, "image_choices", endless)
-    monkeypatch.setattr(opening, "_SHOWN_AFTER_MS", 0)
+    search(endless)
     before = len(notification_manager.records)
     Opening(FOLDER, lambda _: pytest.fail("opened"), window)
     bar = window.findChild(QProgressDialog)
@@ -69,7 +78,7 @@ def test_a_long_search_shows_how_far_it_is_and_can_be_cancelled(
 
 
 def test_the_bar_stays_away_after_cancel_however_long_a_file_takes(
-    window: QMainWindow, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+    window: QMainWindow, qtbot: QtBot, search: Callable[[Search], None]
 ) -> None:
     go_on = threading.Event()
 
@@ -78,8 +87,7 @@ def test_the_bar_stays_away_after_cancel_however_long_a_file_takes(
             if number == 5:
                 go_on.wait(10)
 
-    monkeypatch.setattr(opening, "image_choices", slow)
-    monkeypatch.setattr(opening, "_SHOWN_AFTER_MS", 0)
+    search(slow)
     Opening(FOLDER, lambda _: pytest.fail("opened"), window)
     bar = window.findChild(QProgressDialog)
     qtbot.waitUntil(lambda: bar.isVisible() and bar.value() == 5)
@@ -100,7 +108,7 @@ def asked() -> list[ChoiceDialog]:
 
 
 def test_no_bar_lies_over_the_question_which_image_is_meant(
-    window: QMainWindow, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+    window: QMainWindow, qtbot: QtBot, search: Callable[[Search], None]
 ) -> None:
     seen: list[tuple[int, bool]] = []
 
@@ -109,8 +117,7 @@ def test_no_bar_lies_over_the_question_which_image_is_meant(
         for dialog in asked():
             dialog.reject()
 
-    monkeypatch.setattr(opening, "image_choices", two_choices)
-    monkeypatch.setattr(opening, "_SHOWN_AFTER_MS", 0)
+    search(two_choices)
     Opening(FOLDER, lambda _: pytest.fail("opened"), window)
     QTimer.singleShot(800, look)
     qtbot.waitUntil(lambda: ended(window))
@@ -118,14 +125,14 @@ def test_no_bar_lies_over_the_question_which_image_is_meant(
 
 
 def test_the_window_may_be_closed_while_it_is_asked_which_image_is_meant(
-    qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+    qtbot: QtBot, search: Callable[[Search], None]
 ) -> None:
     """As a napari window, this one is deleted when it is closed; what is raised then fails the test through Qt."""
     seen: list[int] = []
     window = QMainWindow()
     window.show()
     window.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-    monkeypatch.setattr(opening, "image_choices", two_choices)
+    search(two_choices)
     Opening(FOLDER, lambda _: pytest.fail("opened"), window)
     QTimer.singleShot(800, lambda: (seen.append(len(asked())), window.close()))
     qtbot.waitUntil(lambda: bool(seen) and not asked())

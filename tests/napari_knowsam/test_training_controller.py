@@ -103,9 +103,15 @@ Controlled = tuple[TrainingController, FakeSession, list[tuple[str, Any]]]
 
 
 @pytest.fixture
-def controlled(qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> Iterator[Controlled]:
+def session(monkeypatch: pytest.MonkeyPatch) -> FakeSession:
+    """The session of every training."""
     session = FakeSession()
     monkeypatch.setattr(training_controller, "_make_session", lambda *_: session)
+    return session
+
+
+@pytest.fixture
+def controlled(qtbot: QtBot, session: FakeSession) -> Iterator[Controlled]:
     controller, heard = TrainingController(), list[tuple[str, Any]]()
     for name in ("stage_changed", "validated", "predicted", "noticed", "failed", "finished"):
         getattr(controller, name).connect(lambda value, name=name: heard.append((name, value)))
@@ -289,10 +295,8 @@ def test_what_was_learnt_goes_with_the_work_it_was_learnt_from(
 
 
 def test_a_closed_controller_is_forgotten(
-    qtbot: QtBot, case: Case, work: AnnotationDocument, monkeypatch: pytest.MonkeyPatch
+    qtbot: QtBot, case: Case, work: AnnotationDocument, session: FakeSession
 ) -> None:
-    session = FakeSession()
-    monkeypatch.setattr(training_controller, "_make_session", lambda *_: session)
     controller = TrainingController()
     controller.train(case, SETTINGS, work)
     qtbot.waitUntil(session.running.is_set, timeout=30_000)

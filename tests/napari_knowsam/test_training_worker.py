@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import threading
 from types import SimpleNamespace
@@ -108,12 +107,6 @@ def test_the_thread_gives_way_and_the_window_does_not() -> None:
     thread.join()
     assert inside == [10]
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
-
-
-def test_the_worker_needs_no_torch_to_be_imported() -> None:
-    words = "import sys, napari_knowsam.training_controller; print('torch' in sys.modules)"
-    found = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "False"
 
 
 def test_what_was_learnt_is_kept_in_the_thread_also_after_an_error() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from qtpy.QtWidgets import QAbstractButton, QFileDialog, QSlider, QTableWidget
+from qtpy.QtWidgets import QAbstractButton, QSlider, QTableWidget
 
 from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass
 from napari_knowsam.panels import export_dialog
@@ -12,6 +12,7 @@ from napari_knowsam.panels.result_panel import ResultPanel
 from napari_knowsam.panels.volume_table import volume_text
 
 if TYPE_CHECKING:
+    from chosen_file import ChosenFile
     from pytestqt.qtbot import QtBot
 
 SIGNALS = (
@@ -135,13 +136,13 @@ def test_volumes_have_the_digits_that_matter(volume_ml: float, text: str) -> Non
 
 
 def test_export_tells_the_chosen_path_and_nothing_if_there_is_none(
-    qtbot: QtBot, panel: ResultPanel, monkeypatch: pytest.MonkeyPatch
+    qtbot: QtBot, panel: ResultPanel, chosen: ChosenFile
 ) -> None:
-    monkeypatch.setattr(panel, "ask_export_path", lambda: Path("/out/mask.nii.gz"))
+    chosen.path = "/out/mask.nii.gz"
     with qtbot.waitSignal(panel.export_requested) as asked:
         _button(panel, "Export…").click()
     assert asked.args == [Path("/out/mask.nii.gz")]
-    monkeypatch.setattr(panel, "ask_export_path", lambda: None)
+    chosen.path = ""
     with qtbot.assertNotEmitted(panel.export_requested):
         _button(panel, "Export…").click()
 
@@ -156,18 +157,12 @@ def test_export_tells_the_chosen_path_and_nothing_if_there_is_none(
     ],
 )
 def test_the_dialog_starts_with_the_suggested_name_and_gives_a_nifti_name(
-    panel: ResultPanel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, typed: str, written: str
+    panel: ResultPanel, chosen: ChosenFile, tmp_path: Path, typed: str, written: str
 ) -> None:
-    suggested: list[str] = []
-
-    def ask(_parent: object, _title: str, name: str, _filter: str) -> tuple[str, str]:
-        suggested.append(name)
-        return str(tmp_path / typed), ""
-
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", ask)
+    chosen.path = tmp_path / typed
     panel.set_suggested_name("CT_mask.nii.gz")
     assert panel.ask_export_path() == tmp_path / written
-    assert suggested == ["CT_mask.nii.gz"]
+    assert [suggested for _, _, suggested, _ in chosen.asked] == ["CT_mask.nii.gz"]
 
 
 @pytest.mark.parametrize(
@@ -183,40 +178,32 @@ def test_the_dialog_starts_with_the_suggested_name_and_gives_a_nifti_name(
     ],
 )
 def test_for_a_dicom_image_a_segmentation_is_offered(
-    panel: ResultPanel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, typed: str, kind: str, written: str
+    panel: ResultPanel, chosen: ChosenFile, tmp_path: Path, typed: str, kind: str, written: str
 ) -> None:
-    offered: list[str] = []
-
-    def ask(_parent: object, _title: str, _name: str, kinds: str) -> tuple[str, str]:
-        offered.extend(kinds.split(";;"))
-        return str(tmp_path / typed), kind
-
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", ask)
+    chosen.path, chosen.kind = tmp_path / typed, kind
     panel.set_suggested_name("CT_mask.nii.gz", dicom=True)
     assert panel.ask_export_path() == tmp_path / written
-    assert offered == [*FILES, "DICOM segmentation (*.dcm)"]
+    assert chosen.asked[0][-1].split(";;") == [*FILES, "DICOM segmentation (*.dcm)"]
 
 
-def test_for_another_image_no_segmentation_is_offered(panel: ResultPanel, monkeypatch: pytest.MonkeyPatch) -> None:
-    offered: list[str] = []
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *words: (offered.append(words[-1]), ("", ""))[1])
+def test_for_another_image_no_segmentation_is_offered(panel: ResultPanel, chosen: ChosenFile) -> None:
     panel.ask_export_path()
-    assert offered == [";;".join(FILES)]
+    assert chosen.asked[0][-1] == ";;".join(FILES)
 
 
 @pytest.mark.parametrize("answer", [True, False])
 def test_a_file_the_dialog_did_not_ask_about_is_asked_about(
-    panel: ResultPanel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answer: bool
+    panel: ResultPanel, chosen: ChosenFile, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answer: bool
 ) -> None:
     existing = tmp_path / "mask.nii.gz"
     existing.touch()
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "mask"), ""))
+    chosen.path = tmp_path / "mask"
     monkeypatch.setattr(export_dialog, "confirm_overwrite", lambda *_: answer)
     assert panel.ask_export_path() == (existing if answer else None)
 
 
-def test_a_cancelled_dialog_gives_no_path(panel: ResultPanel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: ("", ""))
+@pytest.mark.usefixtures("chosen")
+def test_a_cancelled_dialog_gives_no_path(panel: ResultPanel) -> None:
     assert panel.ask_export_path() is None
 
 

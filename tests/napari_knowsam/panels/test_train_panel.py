@@ -18,6 +18,7 @@ from napari_knowsam.panels.train_panel import TrainPanel
 from napari_knowsam.panels.training_plot import TrainingPlot
 
 if TYPE_CHECKING:
+    from chosen_file import ChosenFile
     from pytestqt.qtbot import QtBot
 
 
@@ -96,9 +97,8 @@ def test_the_teacher_is_part_of_the_configuration(panel: TrainPanel, text: str, 
     assert panel.config().teacher.variant == teacher
 
 
-def test_a_teacher_from_a_file_is_its_path(panel: TrainPanel, monkeypatch: pytest.MonkeyPatch) -> None:
-    choice = panel.findChild(TeacherChoice)
-    monkeypatch.setattr(choice, "ask_teacher_file", lambda: Path("/weights/medsam.pth"))
+def test_a_teacher_from_a_file_is_its_path(panel: TrainPanel, chosen: ChosenFile) -> None:
+    choice, chosen.path = panel.findChild(TeacherChoice), "/weights/medsam.pth"
     for _ in range(2):
         _choose(choice, "From file")
         assert panel.teacher() == str(Path("/weights/medsam.pth"))
@@ -107,9 +107,9 @@ def test_a_teacher_from_a_file_is_its_path(panel: TrainPanel, monkeypatch: pytes
     assert panel.config() == Config()
 
 
-def test_declining_a_file_keeps_the_teacher_chosen_before(panel: TrainPanel, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("chosen")
+def test_declining_a_file_keeps_the_teacher_chosen_before(panel: TrainPanel) -> None:
     choice = panel.findChild(TeacherChoice)
-    monkeypatch.setattr(choice, "ask_teacher_file", lambda: None)
     _choose(choice, "None")
     _choose(choice, "From file")
     assert panel.teacher() == "none"
