@@ -19,12 +19,16 @@ import napari  # noqa: E402
 import nibabel as nib  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+from app_model import Application  # noqa: E402
 from chosen_file import ChosenFile  # noqa: E402
 from gui_robot import MakeRobot, Robot  # noqa: E402
+from napari._app_model._app import NapariApplication, _napari_names  # noqa: E402
+from napari._qt._qapp_model.qactions import init_qactions  # noqa: E402
 from napari._qt.qt_main_window import _QtMainWindow  # noqa: E402
 from napari._qt.qt_viewer import QtViewer  # noqa: E402
 from napari._qt.threads.status_checker import StatusChecker  # noqa: E402
 from napari.components import ViewerModel  # noqa: E402
+from napari.plugins import _initialize_plugins  # noqa: E402
 from npe2 import PluginManager  # noqa: E402
 from opened import Opened  # noqa: E402
 from qtpy.QtWidgets import QApplication, QFileDialog  # noqa: E402
@@ -108,7 +112,22 @@ def viewer(qapp: QApplication) -> ViewerModel:
 
 
 @pytest.fixture(scope="module")
-def window(qapp: QApplication) -> Iterator[Viewer]:
+def napari_app() -> Iterator[None]:
+    """A napari of the module's own, with all its commands: napari's fixture for viewers forgets which are there."""
+    app = NapariApplication("window of the tests")
+    app.injection_store.namespace = _napari_names
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(NapariApplication, "get_app_model", lambda: app)
+        for register in (_initialize_plugins, init_qactions):
+            register.cache_clear()
+        yield
+        for register in (_initialize_plugins, init_qactions):
+            register.cache_clear()
+    Application.destroy(app.name)
+
+
+@pytest.fixture(scope="module")
+def window(qapp: QApplication, napari_app: None) -> Iterator[Viewer]:
     """One window for all tests that leave it open: to open, first draw and close one takes seconds."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(StatusChecker, "start", lambda _: None)
