@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QApplication, QFileDialog
 
 from knowsam.data.annotation import BACKGROUND_CLASS, default_classes
 from knowsam.data.identity import belonging
+from knowsam.data.measurements import measured
 from knowsam.errors import InputError
 from knowsam.io.dicom.seg_writer import is_dicom_seg_name
 from knowsam.io.image_file import IMAGE_SUFFIXES, suggested_path
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     import napari
 
     from knowsam.data.annotation import LabelClass
+    from knowsam.data.measurements import Measurement
     from knowsam.data.volume import Volume
 
 _FILES = f"({' '.join(f'*{suffix}' for suffix in (*IMAGE_SUFFIXES, '.dcm'))});;All files (*)"
@@ -57,12 +59,13 @@ def new_labels(viewer: napari.viewer.Viewer) -> None:
 
 
 def show_volumes(viewer: napari.viewer.Viewer) -> None:
-    """Show how many millilitres each class of the selected labels fills."""
+    """Show how large each class of the selected labels is, and its grey values in the image they lie on."""
     with errors_shown():
         layer = _selected_labels(viewer)
         labels = labels_of(layer)
         classes = layer.metadata.get(CLASSES_KEY, (BACKGROUND_CLASS,))
-        VolumesDialog(labels, volumes_ml(labels, classes), QApplication.activeWindow()).exec()
+        image = next(iter(_sources(layer, viewer)), None)
+        VolumesDialog(labels, measurements(labels, classes, image), QApplication.activeWindow()).exec()
 
 
 def open_image(viewer: napari.viewer.Viewer) -> None:
@@ -107,17 +110,21 @@ def export_labels(viewer: napari.viewer.Viewer) -> None:
             show_info(f"Saved {path.name}.")
 
 
-def volumes_ml(labels: Volume, classes: tuple[LabelClass, ...]) -> list[tuple[LabelClass, float]]:
-    """Return the volume that each class but the background fills; values without a class get a default name.
+def measurements(
+    labels: Volume, classes: tuple[LabelClass, ...], image: Volume | None
+) -> list[tuple[LabelClass, Measurement]]:
+    """Return the measures of each class but the background; values without a class get a default name.
 
     Parameters
     ----------
     classes : background first.
+    image : on the grid of the labels.
     """
-    found, voxels = np.unique(labels.array, return_counts=True)
-    counts = dict(zip(found.tolist(), voxels.tolist(), strict=True))
-    unnamed = default_classes(counts.keys() - {label_class.value for label_class in classes})
-    return [(c, counts.get(c.value, 0) * labels.voxel_volume_ml) for c in (*classes[1:], *unnamed[1:])]
+    found = {int(value) for value in np.unique(labels.array)}
+    unnamed = default_classes(found - {label_class.value for label_class in classes})
+    shown, grey = (*classes[1:], *unnamed[1:]), None if image is None else image.array
+    rows = measured(labels.array, labels.affine, [one.value for one in shown], grey)
+    return list(zip(shown, rows, strict=True))
 
 
 def _open_image(viewer: napari.viewer.Viewer, path: Path) -> None:

@@ -9,11 +9,13 @@ from qtpy.QtCore import QObject, QTimer
 from knowsam.document.next_slice import wrong_shares
 from knowsam.document.structure_ends import goes_beyond_painted
 from knowsam.io.image_file import suggested_path
+from napari_knowsam.measuring import Measuring
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from knowsam.data.annotation import LabelClass
+    from knowsam.data.measurements import Measurement
     from knowsam.document.annotation_document import AnnotationDocument
     from knowsam.training.dice_estimate import DiceEstimate
     from napari_knowsam.panels.annotate_panel import AnnotatePanel
@@ -37,6 +39,9 @@ class DocumentDisplay(QObject):
         self._dice: dict[int, float | None] = {}
         self._score: float | None = None
         self._is_closed = False
+        self._measuring = Measuring(self)
+        self._measuring.measured.connect(self._show_measurements)
+        result.volumes_looked_at.connect(self._measure)
         self._due = QTimer(self)
         self._due.setSingleShot(True)
         self._due.timeout.connect(self._show)
@@ -44,6 +49,7 @@ class DocumentDisplay(QObject):
     def set_document(self, document: AnnotationDocument | None) -> None:
         """Show another document, or none."""
         self._document, self._dice, self._score = document, {}, None
+        self._result.set_measurements(())
         if document is not None:
             volume = document.volume
             self._annotate.set_axis(document.axis)
@@ -94,7 +100,18 @@ class DocumentDisplay(QObject):
         open_ended = {value for value in document.class_list.values[1:] if goes_beyond_painted(document, value)}
         self._result.set_volumes(document.volumes_ml(), self._dice, open_ended)
         self._train.set_score(self._score, is_open=bool(open_ended))
+        if self._result.are_volumes_looked_at:
+            self._measure()
         self._result.set_history(document.history.undo_name, document.history.redo_name)
+
+    def _measure(self) -> None:
+        """Measure for those who look: it takes tenths of a second of a processor that training needs as well."""
+        if self._document is not None:
+            self._measuring.measure(self._document)
+
+    def _show_measurements(self, document: AnnotationDocument, measurements: Sequence[Measurement]) -> None:
+        if document is self._document:
+            self._result.set_measurements(measurements)
 
     def _show_nothing(self) -> None:
         self._annotate.set_slices((), (), {})

@@ -1,4 +1,4 @@
-"""A small window with the volume of each class."""
+"""A small window with the measures of each class."""
 
 from __future__ import annotations
 
@@ -20,32 +20,39 @@ from qtpy.QtWidgets import (
 
 if TYPE_CHECKING:
     from knowsam.data.annotation import LabelClass
+    from knowsam.data.measurements import Measurement
     from knowsam.data.volume import Volume
 
 
+_HEAD = ("Class", "Volume (ml)", "Diameter (mm)", "Grey mean", "Grey SD")
+
+
 class VolumesDialog(QDialog):
-    """Lists classes with their volumes; the list can be copied into a report.
+    """Lists classes with their measures; the list can be copied into a report.
 
     Parameters
     ----------
     labels : what was measured.
-    rows : each class with its volume in ml.
+    rows : each class with its measures.
     """
 
-    def __init__(self, labels: Volume, rows: Sequence[tuple[LabelClass, float]], parent: QWidget | None = None) -> None:
+    def __init__(
+        self, labels: Volume, rows: Sequence[tuple[LabelClass, Measurement]], parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
         self.setWindowTitle(f"Volume of each class: {labels.name}")
-        self._rows = rows
+        self._rows = [_HEAD, *(_row(*row) for row in rows)]
         voxel = " x ".join(f"{mm:.4g}" for mm in labels.spacing_mm)
         layout = QVBoxLayout(self)
-        layout.addWidget(_table(rows))
-        layout.addWidget(QLabel(f"Counted in voxels of {voxel} mm (z, y, x)."))
+        layout.addWidget(_table(self._rows))
+        layout.addWidget(
+            QLabel(f"Counted in voxels of {voxel} mm (z, y, x). Diameters are the largest in any direction.")
+        )
         layout.addWidget(self._buttons())
 
     def text(self) -> str:
         """Return the table with tabs between its columns, as spreadsheets take it."""
-        lines = ["class\tvolume (ml)", *(f"{row_class.name}\t{ml:.2f}" for row_class, ml in self._rows)]
-        return "\n".join(lines)
+        return "\n".join("\t".join(row) for row in self._rows)
 
     def _buttons(self) -> QDialogButtonBox:
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
@@ -62,12 +69,19 @@ class VolumesDialog(QDialog):
             clipboard.setText(self.text())
 
 
-def _table(rows: Sequence[tuple[LabelClass, float]]) -> QTreeWidget:
+def _row(label_class: LabelClass, measures: Measurement) -> tuple[str, ...]:
+    grey = ("", "") if measures.grey_mean is None else (f"{measures.grey_mean:.2f}", f"{measures.grey_sd:.2f}")
+    return label_class.name, f"{measures.volume_ml:.2f}", f"{measures.diameter_mm:.1f}", *grey
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> QTreeWidget:
     table = QTreeWidget()
-    table.setHeaderLabels(["Class", "Volume (ml)"])
+    table.setHeaderLabels(rows[0])
     table.setRootIsDecorated(False)
-    for label_class, ml in rows:
-        item = QTreeWidgetItem(table, [label_class.name, f"{ml:.2f}"])
-        item.setTextAlignment(1, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-    table.resizeColumnToContents(0)
+    for row in rows[1:]:
+        item = QTreeWidgetItem(table, row)
+        for column in range(1, len(row)):
+            item.setTextAlignment(column, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+    for column in range(table.columnCount()):
+        table.resizeColumnToContents(column)
     return table

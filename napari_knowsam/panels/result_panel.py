@@ -18,6 +18,7 @@ from napari_knowsam.panels.volume_table import VolumeTable
 
 if TYPE_CHECKING:
     from knowsam.data.annotation import LabelClass
+    from knowsam.data.measurements import Measurement
 
 
 class ResultPanel(QWidget):
@@ -39,6 +40,7 @@ class ResultPanel(QWidget):
     export_requested = Signal(object)
     save_model_requested = Signal()
     open_model_requested = Signal(object)
+    volumes_looked_at = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -82,6 +84,15 @@ class ResultPanel(QWidget):
         """Show the volume of each class in ml, and its probable Dice, see `VolumeTable.set_volumes`."""
         self._volumes.set_volumes(rows, dice, open_ended)
 
+    def set_measurements(self, measurements: Sequence[Measurement]) -> None:
+        """Show beside the volumes what else was measured."""
+        self._volumes.set_measurements(measurements)
+
+    @property
+    def are_volumes_looked_at(self) -> bool:
+        """Whether the mouse is over the volumes."""
+        return self._volumes.underMouse()
+
     def set_history(self, undo: str | None, redo: str | None) -> None:
         """Name what can be undone and redone; None if there is nothing."""
         self._show_history(self._undo, "Undo", "Ctrl+Z", undo)
@@ -123,6 +134,7 @@ class ResultPanel(QWidget):
         self._live.toggled.connect(self.live_toggled)
         self._uncertainty.toggled.connect(self.uncertainty_toggled)
         self._opacity.opacity_chosen.connect(self.opacity_chosen)
+        self._volumes.looked_at.connect(self.volumes_looked_at)
         bar = self.pinned
         bar.accept_slice_requested.connect(self.accept_slice_requested)
         bar.accept_between_requested.connect(self.accept_between_requested)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
 from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass
 from napari_knowsam.panels.color_swatch import swatch_icon
+
+if TYPE_CHECKING:
+    from knowsam.data.measurements import Measurement
 
 _DICE_HELP = (
     "How far the result between your painted slices and the truth probably overlap: 1 is perfect. It is judged by "
@@ -23,12 +27,21 @@ _MOST_ROWS_SHOWN = 8
 
 
 class VolumeTable(QTableWidget):
-    """One row a class: colour, name, probable Dice and volume."""
+    """One row a class: colour, name, probable Dice and volume; its tooltip has what else was measured.
+
+    Attributes
+    ----------
+    looked_at : the mouse has come over the table.
+    """
+
+    looked_at = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(0, 3, parent)
         self.setAccessibleName("Volumes")
         self.setToolTip("Volume of each class in the mask as it would be exported.")
+        self._measured: dict[int, Measurement] = {}
+        self._values: list[int] = []
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setShowGrid(False)
         self.setWordWrap(False)
@@ -62,7 +75,6 @@ class VolumeTable(QTableWidget):
         self.setRowCount(len(shown))
         for row, (label_class, volume_ml) in enumerate(shown):
             name = QTableWidgetItem(swatch_icon(label_class.color), label_class.name)
-            name.setToolTip(label_class.name)
             is_open = label_class.value in open_ended
             judged = QTableWidgetItem(_dice_text(dice, label_class.value, is_open))
             judged.setToolTip(_DICE_HELP + _ENDS_HELP * is_open)
@@ -70,8 +82,35 @@ class VolumeTable(QTableWidget):
             amount.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
             for column, item in enumerate((name, judged, amount)):
                 self.setItem(row, column, item)
+        self._values = [label_class.value for label_class, _ in shown]
+        self._show_measurements()
         self.setFixedHeight(min(len(shown), _MOST_ROWS_SHOWN) * _ROW_PX + 2)
         self.setVisible(bool(shown))
+
+    def set_measurements(self, measurements: Sequence[Measurement]) -> None:
+        """Show in the tooltips what was measured."""
+        self._measured = {one.value: one for one in measurements}
+        self._show_measurements()
+
+    def enterEvent(self, event: QEvent | None) -> None:  # noqa: D102 - Qt's name
+        super().enterEvent(event)
+        self.looked_at.emit()
+
+    def _show_measurements(self) -> None:
+        for row, value in enumerate(self._values):
+            name, _, amount = (self.item(row, column) for column in range(3))
+            text = f"{name.text()}: {amount.text()}{_measured_text(self._measured.get(value))}"
+            name.setToolTip(text)
+            amount.setToolTip(text)
+
+
+def _measured_text(measurement: Measurement | None) -> str:
+    if measurement is None or measurement.grey_mean is None:
+        return ""
+    return (
+        f"\nLargest diameter: {measurement.diameter_mm:.1f} mm, in any direction"
+        f"\nGrey values: {measurement.grey_mean:.5g} ± {measurement.grey_sd:.3g} (mean ± standard deviation)"
+    )
 
 
 def _dice_text(dice: Mapping[int, float | None], value: int, is_open: bool) -> str:

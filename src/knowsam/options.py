@@ -244,7 +244,7 @@ _COMMANDS = (
         "evaluate",
         "compare a mask with a reference",
         "Print for each class how well two masks agree: Dice (1: fully), the distance of their surfaces in mm (HD95: "
-        "all but the worst 5 %, ASSD: on average) and their volumes in ml.",
+        "all but the worst 5 %, ASSD: on average), their volumes in ml and their largest diameters in mm.",
         "mask.nii.gz truth.nii.gz",
         [
             _path("prediction", metavar="PREDICTION", help="mask (.nii.gz, .nii, .nrrd, .mha, DICOM)"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +16,7 @@ from knowsam.io.atomic import written_whole
 from knowsam.training.events import Event, Finished, Notice, Planned, StepDone, Validated
 
 if TYPE_CHECKING:
+    from knowsam.data.measurements import Measurement
     from knowsam.training.plan import TrainingPlan
 
 _PACKAGES = ("napari-knowsam", "torch", "segment-anything", "numpy", "scipy", "nibabel", "pydicom")
@@ -29,6 +30,7 @@ class Report:
     ----------
     plan : what ran; None without training.
     probable_dice : between the annotated slices, by the label value of each class; None where it cannot be told.
+    measurements : of each class of the mask.
     """
 
     seed: int
@@ -39,6 +41,7 @@ class Report:
     stopped: bool = False
     shown_dice: float | None = None
     probable_dice: Mapping[int, float | None] = field(default_factory=dict)
+    measurements: Sequence[Measurement] = ()
 
     def add(self, event: Event) -> None:
         """Take in one event."""
@@ -78,6 +81,7 @@ class Report:
             "stopped_by_user": self.stopped,
             "holdout_dice": self.shown_dice,
             "probable_dice": self.probable_dice,
+            "measurements": [asdict(one) for one in self.measurements],
             "notices": self.notices,
             "validations": self.validations,
             "steps": self.steps,

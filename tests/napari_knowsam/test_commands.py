@@ -22,7 +22,7 @@ from knowsam.io.image import read_volume
 from knowsam.io.labels import read_labels
 from knowsam.io.sample import sample_folder
 from napari_knowsam import _commands
-from napari_knowsam._commands import volumes_ml
+from napari_knowsam._commands import measurements
 from napari_knowsam._writer import labels_of
 from napari_knowsam.choice_dialog import ChoiceDialog
 from napari_knowsam.opening import Opening
@@ -123,7 +123,8 @@ def test_volumes_are_counted_for_known_and_unknown_values(tiny: Volume, classes:
     layer = Labels(values, **layer_kwargs(tiny))
     layer.metadata["knowsam_background_brush"] = 254
     # A voxel of 4 x 2 x 1.5 mm fills 0.012 ml.
-    found = [(label_class.name, ml) for label_class, ml in volumes_ml(labels_of(layer), classes)]
+    rows = measurements(labels_of(layer), classes, tiny)
+    found = [(label_class.name, one.volume_ml) for label_class, one in rows]
     assert found == [("liver", pytest.approx(0.06)), ("spleen", 0.0), ("class 7", pytest.approx(0.96))]
 
 
@@ -138,7 +139,9 @@ def test_the_volumes_of_the_selected_labels_are_shown_and_can_be_copied(
     assert dialog.windowTitle() == "Volume of each class: organ"
     (copy,) = [button for button in dialog.findChildren(QPushButton) if button.text() == "Copy"]
     copy.click()
-    assert QApplication.clipboard().text() == "class\tvolume (ml)\nclass 1\t3.00"
+    head, row = (line.split("\t") for line in QApplication.clipboard().text().splitlines())
+    assert head == ["Class", "Volume (ml)", "Diameter (mm)", "Grey mean", "Grey SD"]
+    assert row == ["class 1", "3.00", "25.2", "124.50", "72.17"]
 
 
 def test_volumes_need_selected_labels(viewer: ViewerModel) -> None:

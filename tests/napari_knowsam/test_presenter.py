@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from napari.layers import Image
 from napari.utils.key_bindings import KeymapHandler
-from qtpy.QtWidgets import QLabel, QWidget
+from qtpy.QtWidgets import QLabel, QTableWidget, QWidget
 
 from knowsam.data.annotation import IGNORE, LabelClass, SliceState
 from knowsam.document.annotation_document import AnnotationDocument
@@ -568,6 +568,14 @@ def test_the_volumes_follow_what_is_painted(panels: Panels, tiny: Volume) -> Non
     rows = dict(panels.document.volumes_ml())
     assert rows[panels.document.classes[1]] == pytest.approx(12 * tiny.voxel_volume_ml)
     assert "tiny" in panels.result._suggested_name
+
+
+def test_who_looks_at_the_volumes_is_shown_what_else_was_measured(panels: Panels) -> None:
+    panels.wait_until(lambda: panels.result.findChild(QTableWidget).rowCount() == 2)
+    panels.result.volumes_looked_at.emit()
+    panels.wait_until(lambda: "mm" in panels.result.findChild(QTableWidget).item(0, 0).toolTip())
+    # The slice (3, 2:5, 2:6) of voxels that count from 0.
+    assert "Grey values: 273.5" in panels.result.findChild(QTableWidget).item(0, 0).toolTip()
 
 
 def test_a_mask_is_written_without_any_training(panels: Panels, tmp_path: Path) -> None:

@@ -45,10 +45,11 @@ def score_table(scores: Sequence[ClassScores]) -> str:
     """Return the scores as a table of text, a line a class; a distance that does not exist is a dash."""
     if not scores:
         return "Both masks are empty, so they agree."
-    rows = ["class    Dice  HD95 mm  ASSD mm  volume ml  reference ml"]
+    rows = ["class    Dice  HD95 mm  ASSD mm  volume ml  reference ml  diameter mm  reference mm"]
     for s in scores:
         agreement = f"{s.value:>5}  {s.dice:6.3f}  {_number(s.hd95_mm):>7}  {_number(s.assd_mm):>7}"
-        rows.append(f"{agreement}  {s.volume_ml:9.2f}  {s.reference_volume_ml:12.2f}")
+        volumes = f"{s.volume_ml:9.2f}  {s.reference_volume_ml:12.2f}"
+        rows.append(f"{agreement}  {volumes}  {s.diameter_mm:11.1f}  {s.reference_diameter_mm:12.1f}")
     return "\n".join(rows)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from knowsam.data.measurements import measured
 from knowsam.data.orientation import describe_axes, obliqueness_deg
 from knowsam.errors import InputError
 from knowsam.io.choice import ImageChoice, chosen, listed
@@ -58,8 +59,9 @@ def _classes(volume: Volume) -> list[str]:
     if len(values) > _MOST_CLASSES:
         return []
     names = {label_class.value: label_class.name for label_class in volume.classes}
-    lines = ["class    voxels  volume ml" + "  name" * bool(names)]
+    lines = ["class    voxels  volume ml  diameter mm" + "  name" * bool(names)]
+    diameters_mm = {one.value: f"{one.diameter_mm:.1f}" for one in measured(labels, volume.affine, values[values > 0])}
     for value, count in zip(values, counts, strict=True):
-        name = f"  {names.get(int(value), '')}".rstrip()
-        lines.append(f"{value:>5g}  {count:>8}  {count * volume.voxel_volume_ml:9.2f}{name}")
+        amount = f"{count * volume.voxel_volume_ml:9.2f}  {diameters_mm.get(value, '-'):>11}"
+        lines.append(f"{value:>5g}  {count:>8}  {amount}  {names.get(int(value), '')}".rstrip())
     return lines

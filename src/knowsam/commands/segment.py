@@ -9,6 +9,7 @@ from knowsam import jobs
 from knowsam.commands.inputs import budget, read_cases, with_classes_of
 from knowsam.commands.outputs import check_mask, check_model, check_report, save_report, save_trained, saved
 from knowsam.commands.training_progress import TrainingProgress
+from knowsam.data.measurements import measured
 from knowsam.data.reformat import brought_back
 from knowsam.errors import ConfigError
 from knowsam.io.labels import write_labels
@@ -62,7 +63,10 @@ def run(options: Namespace) -> None:
         with timer.phase("writing"):
             _save(result, case, options)
         if options.report is not None:
-            report.probable_dice = {} if result.estimate is None else result.estimate.by_value(case.annotation.classes)
+            classes, volume = case.annotation.classes, case.volume
+            values = [one.value for one in classes[1:]]
+            report.measurements = measured(result.labels, volume.affine, values, volume.array)
+            report.probable_dice = {} if result.estimate is None else result.estimate.by_value(classes)
             save_report(report, options.report, timer, overwrite=options.overwrite)
 
 

@@ -1,4 +1,4 @@
-"""How well a mask agrees with a reference: overlap, surface distances and volume of each class."""
+"""How well a mask agrees with a reference: overlap, surface distances, volume and diameter of each class."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from nibabel.affines import voxel_sizes
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from knowsam.inference.class_boxes import class_boxes, joined
-
-MM3_PER_ML = 1000.0
+from knowsam.data.class_boxes import class_boxes, joined
+from knowsam.data.measurements import largest_diameter_mm, volume_ml
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,7 @@ class ClassScores:
     hd95_mm : 95th percentile of the surface distances, the larger of both directions.
     assd_mm : average symmetric surface distance, over the surface voxels of both masks.
     volume_ml, reference_volume_ml : volume of the class in the mask and in the reference.
+    diameter_mm, reference_diameter_mm : their largest diameters, see `knowsam.data.measurements`.
     """
 
     value: int
@@ -39,6 +39,8 @@ class ClassScores:
     assd_mm: float
     volume_ml: float
     reference_volume_ml: float
+    diameter_mm: float
+    reference_diameter_mm: float
 
 
 def evaluate_masks(
@@ -99,15 +101,15 @@ def _class_scores(
     predicted: NDArray[np.bool_], expected: NDArray[np.bool_], affine: NDArray[np.float64], value: int
 ) -> ClassScores:
     hd95_mm, assd_mm = _surface_distances_mm(predicted, expected, tuple(voxel_sizes(affine)))
-    # Of sheared axes, the product of the spacings would be too much.
-    voxel_volume_ml = abs(float(np.linalg.det(affine[:3, :3]))) / MM3_PER_ML
     return ClassScores(
         value=value,
         dice=_dice(predicted, expected),
         hd95_mm=hd95_mm,
         assd_mm=assd_mm,
-        volume_ml=np.count_nonzero(predicted) * voxel_volume_ml,
-        reference_volume_ml=np.count_nonzero(expected) * voxel_volume_ml,
+        volume_ml=volume_ml(predicted, affine),
+        reference_volume_ml=volume_ml(expected, affine),
+        diameter_mm=largest_diameter_mm(predicted, affine),
+        reference_diameter_mm=largest_diameter_mm(expected, affine),
     )
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from knowsam.data.annotation import BACKGROUND
-from knowsam.inference.class_boxes import class_boxes
+from knowsam.data.class_boxes import class_boxes
 
 Label = TypeVar("Label", bound=np.integer)
 

@@ -22,8 +22,8 @@ def test_evaluate_prints_the_scores_of_each_class_as_a_table(
     header, second, seventh = capsys.readouterr().out.splitlines()
     assert header.split()[:2] == ["class", "Dice"]
     # Three of six equal slices; a voxel has 4.5 mm3.
-    assert second.split()[:2] + second.split()[-2:] == ["2", "0.667", "1.08", "2.16"]
-    assert seventh.split()[:2] + seventh.split()[-2:] == ["7", "0.667", "0.81", "1.62"]
+    assert second.split()[:2] + second.split()[4:6] == ["2", "0.667", "1.08", "2.16"]
+    assert seventh.split()[:2] + seventh.split()[4:6] == ["7", "0.667", "0.81", "1.62"]
     assert len({len(line) for line in (header, second, seventh)}) == 1
 
 
@@ -53,10 +53,10 @@ def test_info_tells_geometry_and_classes_in_the_count_of_the_file(
         "2 8 3 inferior to superior",
         "axes along the body",
         "values 0 to 7 (uint8)",
-        "class voxels volume ml",
-        "0 3000 13.50",
-        "2 480 2.16",
-        "7 360 1.62",
+        "class voxels volume ml diameter mm",
+        "0 3000 13.50 -",
+        "2 480 2.16 23.6",
+        "7 360 1.62 23.0",
     ]
 
 
@@ -67,7 +67,12 @@ def test_info_tells_the_names_that_a_mask_holds(
     write_labels(folder / "named.nii.gz", truth.array, truth.grid, [LabelClass(7, "left kidney", (1, 2, 3))])
     assert knowsam("info {f}/named.nii.gz") == 0
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
-    assert lines[-4:] == ["class voxels volume ml name", "0 3000 13.50", "2 480 2.16", "7 360 1.62 left kidney"]
+    assert lines[-4:] == [
+        "class voxels volume ml diameter mm name",
+        "0 3000 13.50 -",
+        "2 480 2.16 23.6",
+        "7 360 1.62 23.0 left kidney",
+    ]
 
 
 def test_info_tells_the_classes_of_a_mask_that_is_stored_as_fractions_and_none_of_an_image(
@@ -77,7 +82,7 @@ def test_info_tells_the_classes_of_a_mask_that_is_stored_as_fractions_and_none_o
     truth.set_data_dtype(np.float64)
     truth.to_filename(folder / "float.nii.gz")
     assert knowsam("info {f}/float.nii.gz") == 0
-    assert capsys.readouterr().out.splitlines()[-1].split() == ["7", "360", "1.62"]
+    assert capsys.readouterr().out.splitlines()[-1].split() == ["7", "360", "1.62", "23.0"]
     assert knowsam("info {f}/image.nii.gz") == 0
     assert "class" not in capsys.readouterr().out
 

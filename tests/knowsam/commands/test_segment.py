@@ -56,6 +56,8 @@ def test_a_budget_of_zero_writes_what_is_propagated_and_a_report(folder: Path, k
     assert report["plan"] is None
     assert not report["steps"]
     assert report["probable_dice"] == {}
+    assert [one["value"] for one in report["measurements"]] == [2, 7]
+    assert report["measurements"][0]["grey_mean"] == pytest.approx(140, abs=5)
 
 
 def test_the_probable_dice_is_told_and_stands_in_the_report(

@@ -27,7 +27,8 @@ def scores_of(prediction: NDArray[np.uint8], reference: NDArray[np.uint8], value
 def test_equal_masks_agree_perfectly() -> None:
     mask = cube((2, 2, 2), (6, 6, 6))
     volume_ml = pytest.approx(4**3 * 3.0 * 1.0 * 0.5 / 1000)
-    assert scores_of(mask, mask) == ClassScores(1, 1.0, 0.0, 0.0, volume_ml, volume_ml)
+    diameter_mm = pytest.approx(math.hypot(4 * 3, 3, 1.5))
+    assert scores_of(mask, mask) == ClassScores(1, 1.0, 0.0, 0.0, volume_ml, volume_ml, diameter_mm, diameter_mm)
 
 
 def test_a_voxel_of_sheared_axes_is_smaller_than_the_product_of_its_sides() -> None:
@@ -82,7 +83,7 @@ def test_the_scores_do_not_depend_on_the_order_of_the_masks() -> None:
 
 def test_a_class_in_neither_mask_is_in_agreement() -> None:
     empty = cube((0, 0, 0), (0, 0, 0))
-    assert scores_of(empty, empty) == ClassScores(1, 1.0, 0.0, 0.0, 0.0, 0.0)
+    assert scores_of(empty, empty) == ClassScores(1, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 def test_a_class_in_one_mask_only_has_no_distance() -> None:
