@@ -22,6 +22,7 @@ from knowsam.io.labels import read_labels
 from napari_knowsam._writer import export_mask, labels_of
 from napari_knowsam.choice_dialog import main_window
 from napari_knowsam.error_messages import errors_shown, told
+from napari_knowsam.exporting import may_replace_surfaces
 from napari_knowsam.new_layers import ROLE_KEY
 from napari_knowsam.opening import Opening
 from napari_knowsam.painted_layer import labels_on_image
@@ -106,7 +107,9 @@ def export_labels(viewer: napari.viewer.Viewer) -> None:
         path = ask_mask_path(window, str(suggested_path(layer.name, source)), dicom=bool(source.dicom_files))
         if path is not None and is_dicom_seg_name(path):
             _require_one_patient(layer.name, sources)
-        if path is not None and export_mask(path, labels, source, partial(ask_terms, window)):
+        if path is None or not may_replace_surfaces(path, labels, window):
+            return
+        if export_mask(path, labels, source, partial(ask_terms, window)):
             show_info(f"Saved {path.name}.")
 
 

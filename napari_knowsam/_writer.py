@@ -11,17 +11,17 @@ import numpy.typing as npt
 from napari.layers import Labels
 from napari.utils.notifications import show_warning
 
-from knowsam.data.annotation import BACKGROUND_CLASS
+from knowsam.data.annotation import BACKGROUND_CLASS, labelled_classes
 from knowsam.data.volume import Volume
 from knowsam.errors import InputError
 from knowsam.io.dicom.seg_writer import (
     check_dicom_seg_writable,
     is_dicom_seg_name,
-    segment_classes,
     write_dicom_seg,
 )
 from knowsam.io.image_file import with_mask_suffix
 from knowsam.io.labels import write_labels as write_label_file
+from knowsam.io.surface_file import is_surface_name, write_surfaces
 from napari_knowsam.volume_layers import BACKGROUND_BRUSH_KEY, CLASSES_KEY, grid_of, has_known_orientation, identity_of
 
 if TYPE_CHECKING:
@@ -99,12 +99,14 @@ def export_mask(path: Path, mask: Volume, source: Volume, ask_terms: AskTerms, *
     OutputError
         If the file cannot be written.
     """
+    if is_surface_name(path):
+        write_surfaces(path, mask, overwrite=overwrite)
+        return True
     if not is_dicom_seg_name(path):
         save_labels(path, mask.array, mask, overwrite=overwrite)
         return True
     check_dicom_seg_writable(path, overwrite=overwrite)
-    classes = segment_classes(mask)
-    terms = ask_terms(classes) if classes else {}
+    terms = ask_terms(labelled_classes(mask))
     if terms is not None:
         write_dicom_seg(path, mask, source, terms, overwrite=overwrite)
     return terms is not None

@@ -10,6 +10,8 @@ _FORMATS: dict[str, tuple[str, ...]] = {
     "NIfTI (*.nii.gz *.nii)": (".nii.gz", ".nii"),
     "3D Slicer segmentation, NRRD (*.seg.nrrd *.nrrd)": (".seg.nrrd", ".nrrd"),
     "MetaImage (*.mha)": (".mha",),
+    "Surface of each class, STL (*.stl)": (".stl",),
+    "Surfaces of all classes, OBJ (*.obj)": (".obj",),
 }
 _DICOM_FORMAT: dict[str, tuple[str, ...]] = {"DICOM segmentation (*.dcm)": (".dcm",)}
 """What the dialog offers, and the endings of a name; the first is given to a name without any."""

@@ -215,17 +215,16 @@ _COMMANDS = (
     ),
     _Command(
         "export",
-        "write a mask as a DICOM segmentation",
-        "Write a mask as a DICOM segmentation in the study of its image, with a coded term for each class. The names, "
-        "dates and numbers of the patient and the study are copied from the series into the file.",
+        "write a mask as a DICOM segmentation or as surfaces",
+        "Write a mask as a DICOM segmentation (.dcm) in the study of its image, with a coded term for each class; the "
+        "names, dates and numbers of the patient and the study are copied from the series into the file. Or write the "
+        "surface of each class, smoothed at its volume, in mm of the patient (LPS): .stl, one file a class, or .obj.",
         "mask.nii.gz --source dicom_folder/ -o seg.dcm --term 1='left kidney' --term 2=tumour",
         [
             _path("mask", metavar="MASK", help="mask on the grid of the series, in any readable form"),
-            _path(
-                "--source", metavar="FOLDER", required=True, help="folder with the DICOM series the mask was made in"
-            ),
+            _path("--source", metavar="FOLDER", help="folder with the DICOM series the mask was made in; for .dcm"),
             _PICK,
-            _OUTPUT(metavar="OUT", help="segmentation to write (.dcm)"),
+            _OUTPUT(metavar="OUT", help="file to write (.dcm, .stl, .obj)"),
             _word(
                 "--term",
                 metavar="VALUE=WORDS",

@@ -38,7 +38,7 @@ from knowsam.training.events import (
     Validated,
     Watch,
 )
-from napari_knowsam import _writer, model_keeping, status_messages, training_controller
+from napari_knowsam import _writer, exporting, model_keeping, status_messages, training_controller
 from napari_knowsam.panels.annotate_panel import AnnotatePanel
 from napari_knowsam.panels.model_dialogs import Unsaved
 from napari_knowsam.panels.result_panel import ResultPanel
@@ -583,6 +583,20 @@ def test_a_mask_is_written_without_any_training(panels: Panels, tmp_path: Path) 
     assert (tmp_path / "mask.nii.gz").is_file()
     assert "Saved mask.nii.gz, on the grid of tiny." in _said(panels.result)
     assert "no prediction" not in _said(panels.result)
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_surfaces_of_several_classes_replace_their_own_files_only_if_asked(
+    panels: Panels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: bool
+) -> None:
+    panels.labels.data[3, 6, 6] = SPLEEN
+    panels.labels.refresh()
+    monkeypatch.setattr(exporting, "confirm_overwrite", lambda *_: answer)
+    existing = tmp_path / f"organs_{SPLEEN}_spleen.stl"
+    existing.touch()
+    panels.result.export_requested.emit(tmp_path / "organs.stl")
+    assert bool(existing.stat().st_size) == answer
+    assert (tmp_path / f"organs_{LIVER}_liver.stl").exists() == answer
 
 
 def test_the_names_of_classes_go_into_the_file(panels: Panels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""`knowsam export`: a mask as a DICOM segmentation of the series it was made in."""
+"""`knowsam export`: a mask as a DICOM segmentation of the series it was made in, or as surfaces."""
 
 from __future__ import annotations
 
@@ -7,44 +7,62 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from knowsam.commands.inputs import read_mask, told
+from knowsam.data.annotation import labelled_classes
 from knowsam.data.identity import belonging
 from knowsam.data.resample import widened
 from knowsam.data.segment_terms import SegmentTerm, term_for
 from knowsam.errors import ConfigError
-from knowsam.io.dicom.seg_writer import check_dicom_seg_writable, segment_classes, write_dicom_seg
+from knowsam.io.dicom.seg_writer import check_dicom_seg_writable, write_dicom_seg
 from knowsam.io.image import read_volume
+from knowsam.io.surface_file import is_surface_name, write_surfaces
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
     from knowsam.data.annotation import LabelClass
+    from knowsam.data.volume import Volume
 
 
 def run(options: Namespace) -> None:
-    """Write the segmentation and print the term of each class.
+    """Write the kind of file that the output's name says, and print what was written.
 
     Raises
     ------
     ConfigError
-        If a term is given for a value that the mask does not hold.
+        If a term is given for a value that the mask does not hold, or a DICOM file is wanted without its series.
     """
-    check_dicom_seg_writable(options.output, overwrite=options.overwrite)
-    source = told(read_volume(options.source, options.pick))
+    source = None if options.source is None else told(read_volume(options.source, options.pick))
     mask = read_mask(options.mask, ignore_identity=options.ignore_identity)
-    mask = told(widened(belonging(mask, source), source.grid))
-    given = dict(options.term)
-    classes = [replace(c, name=given.get(c.value, c.name)) for c in segment_classes(mask)]
+    if source is not None:
+        mask = told(widened(belonging(mask, source), source.grid))
+    labels = _named(mask, dict(options.term))
+    if is_surface_name(options.output):
+        paths = write_surfaces(options.output, labels, overwrite=options.overwrite)
+        lines = [f"Surface: {path}" for path in paths]
+    else:
+        lines = _write_segmentation(labels, source, options)
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _named(mask: Volume, given: dict[int, str]) -> Volume:
+    classes = labelled_classes(mask)
     unknown = given.keys() - {label_class.value for label_class in classes}
     if unknown:
         raise ConfigError(
             f"--term names the value {min(unknown)}, but {mask.name} holds "
-            f"{', '.join(str(c.value) for c in classes) or 'none'}. Name values of the mask."
+            f"{', '.join(str(c.value) for c in classes)}. Name values of the mask."
         )
-    terms = {label_class.value: term_for(label_class.name) for label_class in classes}
-    labels = replace(mask, classes=tuple(classes))
+    return replace(mask, classes=tuple(replace(c, name=given.get(c.value, c.name)) for c in classes))
+
+
+def _write_segmentation(labels: Volume, source: Volume | None, options: Namespace) -> list[str]:
+    check_dicom_seg_writable(options.output, overwrite=options.overwrite)
+    if source is None:
+        raise ConfigError("The DICOM series that the mask was made in is required: --source FOLDER. Give its folder.")
+    terms = {label_class.value: term_for(label_class.name) for label_class in labels.classes}
     write_dicom_seg(options.output, labels, source, terms, automatic=options.automatic, overwrite=options.overwrite)
-    lines = [_described(label_class, terms[label_class.value]) for label_class in classes]
-    sys.stdout.write("\n".join([*lines, f"Segmentation: {options.output}"]) + "\n")
+    lines = [_described(label_class, terms[label_class.value]) for label_class in labels.classes]
+    return [*lines, f"Segmentation: {options.output}"]
 
 
 def _described(label_class: LabelClass, term: SegmentTerm) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,9 @@ import numpy.typing as npt
 from knowsam.data.class_colors import class_color
 from knowsam.data.ends import End, Extents, outermost
 from knowsam.errors import InputError
+
+if TYPE_CHECKING:
+    from knowsam.data.volume import Volume
 
 BACKGROUND = 0
 """Class index of what is known to be none of the painted classes."""
@@ -64,6 +68,22 @@ def default_classes(values: Iterable[int], known: Iterable[LabelClass] = ()) -> 
         )
     colored = (named.get(v, LabelClass(v, f"class {v}", class_color(i))) for i, v in enumerate(foreground))
     return (BACKGROUND_CLASS, *colored)
+
+
+def labelled_classes(labels: Volume) -> tuple[LabelClass, ...]:
+    """Return the classes that have voxels in labels, without background.
+
+    Raises
+    ------
+    InputError
+        If there are none.
+    """
+    classes = default_classes((int(value) for value in np.unique(labels.array)), known=labels.classes)[1:]
+    if not classes:
+        raise InputError(
+            f"{labels.name or 'The mask'} is empty, so there is nothing to write. Give a mask with labels."
+        )
+    return classes
 
 
 @dataclass(frozen=True)

@@ -99,6 +99,15 @@ def suggested_path(name: str, source: Volume, ending: str = ".nii.gz") -> Path:
     ----------
     ending : of the file; by default that of a mask.
     """
-    # What a DICOM series or a layer is called may hold what no file may be called.
-    file_name = re.sub(r'[/\\:*?"<>|]', "_", f"{name}{ending}")
-    return Path(file_name) if source.folder is None else source.folder / file_name
+    # A DICOM series or a layer may be called what no file may be called.
+    path = Path(file_name(f"{name}{ending}"))
+    return path if source.folder is None else source.folder / path
+
+
+def file_name(words: str) -> str:
+    """Return words as a file may be called.
+
+    >>> file_name('T1 "post": 1/2')
+    'T1 _post__ 1_2'
+    """
+    return re.sub(r'[/\\:*?"<>|]', "_", words)

@@ -106,6 +106,14 @@ def test_a_segmentation_can_be_painted_labels(mask: Path, knowsam: Run) -> None:
     assert json.loads((mask.parent / "r.json").read_text())
 
 
+def test_surfaces_need_no_series(mask: Path, knowsam: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert knowsam("export {f}/mask.nii.gz -o {f}/mesh.stl --term 4=rest") == 0
+    told = capsys.readouterr().out.splitlines()
+    written = [mask.with_name("mesh_1_class 1.stl"), mask.with_name("mesh_4_rest.stl")]
+    assert told == [f"Surface: {path}" for path in written]
+    assert all(path.is_file() for path in written)
+
+
 def test_painted_labels_on_another_grid_are_resampled_and_it_is_said(
     folder: Path, knowsam: Run, caplog: pytest.LogCaptureFixture
 ) -> None:

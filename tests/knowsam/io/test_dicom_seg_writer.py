@@ -175,7 +175,7 @@ def test_no_word_of_the_patient_gets_into_a_message(
 
 def test_an_empty_mask_is_refused(tmp_path: Path, source: Volume) -> None:
     empty = replace(mask(), array=np.zeros_like(mask().array))
-    with pytest.raises(InputError, match="mask is empty, but a segment needs voxels"):
+    with pytest.raises(InputError, match="mask is empty, so there is nothing to write"):
         written(tmp_path, empty, source)
     assert not (tmp_path / "seg.dcm").exists()
 

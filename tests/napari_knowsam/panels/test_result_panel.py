@@ -29,6 +29,7 @@ SIGNALS = (
 )
 
 FILES = ["NIfTI (*.nii.gz *.nii)", "3D Slicer segmentation, NRRD (*.seg.nrrd *.nrrd)", "MetaImage (*.mha)"]
+FILES += ["Surface of each class, STL (*.stl)", "Surfaces of all classes, OBJ (*.obj)"]
 
 
 @pytest.fixture

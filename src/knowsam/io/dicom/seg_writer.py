@@ -14,7 +14,7 @@ from nibabel.affines import apply_affine
 from pydicom.uid import generate_uid
 
 from knowsam import __version__
-from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass, default_classes
+from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass, labelled_classes
 from knowsam.data.identity import require_same_identity
 from knowsam.data.orientation import from_working
 from knowsam.data.segment_terms import Code, SegmentTerm, long_string, term_for
@@ -76,11 +76,6 @@ def check_dicom_seg_writable(path: Path, *, overwrite: bool = False) -> None:
     _require_highdicom()
 
 
-def segment_classes(labels: Volume) -> tuple[LabelClass, ...]:
-    """Return the classes that a segmentation of these labels has: one for each value, without background."""
-    return default_classes((int(value) for value in np.unique(labels.array)), known=labels.classes)[1:]
-
-
 def write_dicom_seg(
     path: Path,
     labels: Volume,
@@ -112,9 +107,7 @@ def write_dicom_seg(
     """
     check_dicom_seg_writable(path, overwrite=overwrite)
     _require_fitting(labels, source)
-    classes = segment_classes(labels)
-    if not classes:
-        raise InputError(f"{labels.name or 'The mask'} is empty, but a segment needs voxels. Give a mask with labels.")
+    classes = labelled_classes(labels)
     known = {c.value: term_for(c.name) for c in classes} | dict(terms or {})
     kind = "AUTOMATIC" if automatic else "SEMIAUTOMATIC"
     # pydicom would put values of the patient's header into its warnings.
