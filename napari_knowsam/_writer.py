@@ -14,6 +14,7 @@ from napari.utils.notifications import show_warning
 from knowsam.data.annotation import BACKGROUND_CLASS, labelled_classes
 from knowsam.data.volume import Volume
 from knowsam.errors import InputError
+from knowsam.io.dicom.rtstruct_writer import is_rtstruct_name, write_rtstruct
 from knowsam.io.dicom.seg_writer import (
     check_dicom_seg_writable,
     is_dicom_seg_name,
@@ -88,7 +89,7 @@ def export_mask(path: Path, mask: Volume, source: Volume, ask_terms: AskTerms, *
     Parameters
     ----------
     mask : with its classes, on the grid of the image.
-    source : the image, to which a DICOM segmentation refers.
+    source : the image, to whose series a DICOM file refers.
     ask_terms : what each class of a DICOM segmentation stands for; None to write nothing.
     overwrite : replace an existing file.
 
@@ -101,6 +102,9 @@ def export_mask(path: Path, mask: Volume, source: Volume, ask_terms: AskTerms, *
     """
     if is_surface_name(path):
         write_surfaces(path, mask, overwrite=overwrite)
+        return True
+    if is_rtstruct_name(path):
+        write_rtstruct(path, mask, source, overwrite=overwrite)
         return True
     if not is_dicom_seg_name(path):
         save_labels(path, mask.array, mask, overwrite=overwrite)

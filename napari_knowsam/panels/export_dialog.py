@@ -13,7 +13,10 @@ _FORMATS: dict[str, tuple[str, ...]] = {
     "Surface of each class, STL (*.stl)": (".stl",),
     "Surfaces of all classes, OBJ (*.obj)": (".obj",),
 }
-_DICOM_FORMAT: dict[str, tuple[str, ...]] = {"DICOM segmentation (*.dcm)": (".dcm",)}
+_DICOM_FORMATS: dict[str, tuple[str, ...]] = {
+    "DICOM segmentation (*.dcm)": (".dcm",),
+    "DICOM structure set for radiotherapy (*.rtstruct.dcm)": (".rtstruct.dcm",),
+}
 """What the dialog offers, and the endings of a name; the first is given to a name without any."""
 
 
@@ -22,9 +25,9 @@ def ask_mask_path(parent: QWidget | None, suggested_name: str, *, dicom: bool = 
 
     Parameters
     ----------
-    dicom : offer a DICOM segmentation as well.
+    dicom : offer what refers to a DICOM series as well.
     """
-    formats = _FORMATS | (_DICOM_FORMAT if dicom else {})
+    formats = _FORMATS | (_DICOM_FORMATS if dicom else {})
     name, chosen = QFileDialog.getSaveFileName(parent, "Export mask", suggested_name, ";;".join(formats))
     if not name:
         return None
@@ -45,9 +48,10 @@ def _with_suffix(path: Path, formats: dict[str, tuple[str, ...]], chosen: str) -
     """Return the path with an ending of the chosen format; one that was typed counts if the first was left chosen."""
     first = next(iter(formats))
     wanted = formats.get(chosen, formats[first])
-    if path.name.lower().endswith(wanted):
+    known = (e for endings in formats.values() for e in endings if path.name.lower().endswith(e))
+    ending = max(known, key=len, default="")
+    if ending in wanted:
         return path
-    ending = next((e for endings in formats.values() for e in endings if path.name.lower().endswith(e)), "")
     if ending and formats.get(chosen) in (None, formats[first]):
         return path
     return path.with_name(path.name[: len(path.name) - len(ending)] + wanted[0])

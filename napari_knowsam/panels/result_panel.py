@@ -107,7 +107,7 @@ class ResultPanel(QWidget):
         self.pinned.set_message(text)
 
     def set_suggested_name(self, name: str, *, dicom: bool = False) -> None:
-        """Suggest a file name, or a path, for the export, and offer a DICOM segmentation where there can be one."""
+        """Suggest a file name, or a path, for the export, and offer DICOM where the image has a series to refer to."""
         self._suggested_name, self._offers_dicom = name, dicom
 
     def ask_export_path(self) -> Path | None:

@@ -215,8 +215,9 @@ _COMMANDS = (
     ),
     _Command(
         "export",
-        "write a mask as a DICOM segmentation or as surfaces",
-        "Write a mask as a DICOM segmentation (.dcm) in the study of its image, with a coded term for each class; the "
+        "write a mask as DICOM or as surfaces",
+        "Write a mask as a DICOM segmentation (.dcm) in the study of its image, with a coded term for each class, or "
+        "as a structure set for radiotherapy (.rtstruct.dcm), with the outlines and names of the classes; the "
         "names, dates and numbers of the patient and the study are copied from the series into the file. Or write the "
         "surface of each class, smoothed at its volume, in mm of the patient (LPS): .stl, one file a class, or .obj.",
         "mask.nii.gz --source dicom_folder/ -o seg.dcm --term 1='left kidney' --term 2=tumour",
@@ -224,7 +225,7 @@ _COMMANDS = (
             _path("mask", metavar="MASK", help="mask on the grid of the series, in any readable form"),
             _path("--source", metavar="FOLDER", help="folder with the DICOM series the mask was made in; for .dcm"),
             _PICK,
-            _OUTPUT(metavar="OUT", help="file to write (.dcm, .stl, .obj)"),
+            _OUTPUT(metavar="OUT", help="file to write (.dcm, .rtstruct.dcm, .stl, .obj)"),
             _word(
                 "--term",
                 metavar="VALUE=WORDS",

@@ -1,4 +1,4 @@
-"""`knowsam export`: a mask as a DICOM segmentation of the series it was made in, or as surfaces."""
+"""`knowsam export`: a mask as a DICOM segmentation or structure set of its series, or as surfaces."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from knowsam.data.identity import belonging
 from knowsam.data.resample import widened
 from knowsam.data.segment_terms import SegmentTerm, term_for
 from knowsam.errors import ConfigError
+from knowsam.io.dicom.rtstruct_writer import is_rtstruct_name, write_rtstruct
 from knowsam.io.dicom.seg_writer import check_dicom_seg_writable, write_dicom_seg
 from knowsam.io.image import read_volume
 from knowsam.io.surface_file import is_surface_name, write_surfaces
@@ -39,8 +40,10 @@ def run(options: Namespace) -> None:
     if is_surface_name(options.output):
         paths = write_surfaces(options.output, labels, overwrite=options.overwrite)
         lines = [f"Surface: {path}" for path in paths]
+    elif source is not None:
+        lines = _write_dicom(labels, source, options)
     else:
-        lines = _write_segmentation(labels, source, options)
+        raise ConfigError("The DICOM series that the mask was made in is required: --source FOLDER. Give its folder.")
     sys.stdout.write("\n".join(lines) + "\n")
 
 
@@ -55,14 +58,16 @@ def _named(mask: Volume, given: dict[int, str]) -> Volume:
     return replace(mask, classes=tuple(replace(c, name=given.get(c.value, c.name)) for c in classes))
 
 
-def _write_segmentation(labels: Volume, source: Volume | None, options: Namespace) -> list[str]:
-    check_dicom_seg_writable(options.output, overwrite=options.overwrite)
-    if source is None:
-        raise ConfigError("The DICOM series that the mask was made in is required: --source FOLDER. Give its folder.")
+def _write_dicom(labels: Volume, source: Volume, options: Namespace) -> list[str]:
+    path, automatic, overwrite = options.output, options.automatic, options.overwrite
+    if is_rtstruct_name(path):
+        write_rtstruct(path, labels, source, automatic=automatic, overwrite=overwrite)
+        return [*(f"{one.value:>5}  {one.name}" for one in labels.classes), f"Structure set: {path}"]
+    check_dicom_seg_writable(path, overwrite=overwrite)
     terms = {label_class.value: term_for(label_class.name) for label_class in labels.classes}
-    write_dicom_seg(options.output, labels, source, terms, automatic=options.automatic, overwrite=options.overwrite)
+    write_dicom_seg(path, labels, source, terms, automatic=automatic, overwrite=overwrite)
     lines = [_described(label_class, terms[label_class.value]) for label_class in labels.classes]
-    return [*lines, f"Segmentation: {options.output}"]
+    return [*lines, f"Segmentation: {path}"]
 
 
 def _described(label_class: LabelClass, term: SegmentTerm) -> str:

@@ -106,6 +106,17 @@ def test_a_segmentation_can_be_painted_labels(mask: Path, knowsam: Run) -> None:
     assert json.loads((mask.parent / "r.json").read_text())
 
 
+def test_a_structure_set_has_the_names_of_the_classes(
+    mask: Path, knowsam: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = "export {f}/mask.nii.gz --source {f}/Doe_Jane -o {f}/plan.rtstruct.dcm --term 4=rest"
+    assert knowsam(words) == 0
+    path = mask.with_name("plan.rtstruct.dcm")
+    assert capsys.readouterr().out.splitlines() == ["    1  class 1", "    4  rest", f"Structure set: {path}"]
+    assert [region.ROIName for region in pydicom.dcmread(path).StructureSetROISequence] == ["class 1", "rest"]
+    assert knowsam(words.replace(" --source {f}/Doe_Jane", "")) == 2
+
+
 def test_surfaces_need_no_series(mask: Path, knowsam: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert knowsam("export {f}/mask.nii.gz -o {f}/mesh.stl --term 4=rest") == 0
     told = capsys.readouterr().out.splitlines()

@@ -150,7 +150,7 @@ def test_what_an_anonymous_series_lacks_is_left_empty(tmp_path: Path) -> None:
 @pytest.mark.parametrize("keyword", ["StudyInstanceUID", "FrameOfReferenceUID", "Modality"])
 def test_a_series_nobody_could_refer_to_is_refused(tmp_path: Path, keyword: str) -> None:
     source = read_volume(series(tmp_path / "series", **{keyword: None}))
-    with pytest.raises(InputError, match=f"lack {keyword}, which a segmentation must refer to"):
+    with pytest.raises(InputError, match=f"lack {keyword}, which such a file must refer to"):
         written(tmp_path, mask(), source)
 
 

@@ -28,6 +28,7 @@ SIGNALS = (
     "export_requested",
 )
 
+RTSTRUCT = "DICOM structure set for radiotherapy (*.rtstruct.dcm)"
 FILES = ["NIfTI (*.nii.gz *.nii)", "3D Slicer segmentation, NRRD (*.seg.nrrd *.nrrd)", "MetaImage (*.mha)"]
 FILES += ["Surface of each class, STL (*.stl)", "Surfaces of all classes, OBJ (*.obj)"]
 
@@ -186,6 +187,9 @@ def test_the_dialog_starts_with_the_suggested_name_and_gives_a_nifti_name(
         ("seg", "DICOM segmentation (*.dcm)", "seg.dcm"),
         ("seg.DCM", "DICOM segmentation (*.dcm)", "seg.DCM"),
         ("seg.dcm", "NIfTI (*.nii.gz *.nii)", "seg.dcm"),
+        ("seg.dcm", RTSTRUCT, "seg.rtstruct.dcm"),
+        ("seg.rtstruct.dcm", RTSTRUCT, "seg.rtstruct.dcm"),
+        ("seg.rtstruct.dcm", "DICOM segmentation (*.dcm)", "seg.dcm"),
         ("seg.nii.gz", "MetaImage (*.mha)", "seg.mha"),
         ("seg", "3D Slicer segmentation, NRRD (*.seg.nrrd *.nrrd)", "seg.seg.nrrd"),
         ("seg", "NIfTI (*.nii.gz *.nii)", "seg.nii.gz"),
@@ -197,7 +201,7 @@ def test_for_a_dicom_image_a_segmentation_is_offered(
     chosen.path, chosen.kind = tmp_path / typed, kind
     panel.set_suggested_name("CT_mask.nii.gz", dicom=True)
     assert panel.ask_export_path() == tmp_path / written
-    assert chosen.asked[0][-1].split(";;") == [*FILES, "DICOM segmentation (*.dcm)"]
+    assert chosen.asked[0][-1].split(";;") == [*FILES, "DICOM segmentation (*.dcm)", RTSTRUCT]
 
 
 def test_for_another_image_no_segmentation_is_offered(panel: ResultPanel, chosen: ChosenFile) -> None:
