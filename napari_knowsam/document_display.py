@@ -12,7 +12,7 @@ from knowsam.io.image_file import suggested_path
 from napari_knowsam.measuring import Measuring
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from knowsam.data.annotation import LabelClass
     from knowsam.data.measurements import Measurement
@@ -63,6 +63,11 @@ class DocumentDisplay(QObject):
         self._dice = {} if estimate is None else estimate.by_value(classes)
         self._score = None if estimate is None else estimate.mean
         self.show_predictions()
+
+    @property
+    def probable_dice(self) -> Mapping[int, float | None]:
+        """By label value, as far as it is known."""
+        return self._dice
 
     def show_classes(self) -> None:
         """Show the classes at once."""

@@ -20,7 +20,7 @@ from napari_knowsam.brush import Brush
 from napari_knowsam.contrast import Contrast
 from napari_knowsam.document_display import DocumentDisplay
 from napari_knowsam.end_marks import EndMarks
-from napari_knowsam.exporting import export
+from napari_knowsam.exporting import Made, export
 from napari_knowsam.keys import Keys
 from napari_knowsam.layer_choice import LayerChoice
 from napari_knowsam.layer_sync import LayerSync
@@ -267,7 +267,8 @@ class Presenter(QObject):
         if document is None:
             return
         try:
-            sentence = export(document, path, self._outdated, self._result)
+            made = Made(self._outdated, self._document_display.probable_dice, self.controller.model(document))
+            sentence = export(document, path, made, self._result)
         except KnowSAMError as error:
             sentence = str(error)
         if sentence is not None:

@@ -96,21 +96,27 @@ def training_sentence(step: StepDone, annotated: int, dice: float | None, shown:
     return f"{doing} {shown_sentence(shown)}".strip()
 
 
-def saved_sentence(name: str, image_name: str, empty_slices: int, outdated: int = 0) -> str:
+def saved_sentence(name: str, image_name: str | None, empty_slices: int, outdated: int = 0) -> str:
     """Say what was exported, and what it lacks.
 
     Parameters
     ----------
-    name, image_name : of the file, and of the image whose grid it has.
+    name, image_name : of the file, and of the image if the file has its grid.
     empty_slices : slices that are neither painted nor predicted, though others are predicted.
     outdated : slices that wait for a new prediction.
     """
-    saved = f"Saved {name}, on the grid of {image_name}.{_waiting(outdated)}{' Then export again.' * bool(outdated)}"
+    grid = "" if image_name is None else f", on the grid of {image_name}"
+    saved = f"Saved {name}{grid}.{_waiting(outdated)}{' Then export again.' * bool(outdated)}"
+    return f"{saved} {empty_sentence(empty_slices)}".rstrip()
+
+
+def empty_sentence(empty_slices: int) -> str:
+    """Say how many slices are neither painted nor predicted."""
     if not empty_slices:
-        return saved
+        return ""
     empty = "One slice has" if empty_slices == 1 else f"{empty_slices} slices have"
     rest = "is empty" if empty_slices == 1 else "are empty"
-    return f"{saved} {empty} no prediction yet and {rest}."
+    return f"{empty} no prediction yet and {rest}."
 
 
 def slices_in_words(count: int) -> str:

@@ -12,6 +12,7 @@ _FORMATS: dict[str, tuple[str, ...]] = {
     "MetaImage (*.mha)": (".mha",),
     "Surface of each class, STL (*.stl)": (".stl",),
     "Surfaces of all classes, OBJ (*.obj)": (".obj",),
+    "Report with pictures and measurements (*.html)": (".html",),
 }
 _DICOM_FORMATS: dict[str, tuple[str, ...]] = {
     "DICOM segmentation (*.dcm)": (".dcm",),

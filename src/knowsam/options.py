@@ -155,7 +155,12 @@ _TRAINING = (
     ),
     _DEVICE,
     _SEED,
-    _path("--report", metavar="FILE.json", help="write settings, losses, times and scores"),
+    _path(
+        "--report",
+        metavar="FILE.json|FILE.html",
+        help="write settings, losses, times and scores (.json), or, of `segment`, a page for people with pictures and "
+        "measurements (.html), without anything that names the patient",
+    ),
     _flag("--overwrite", help="replace results that are already there"),
     _word("--help-all", action="help", help="also show every setting of the method, and exit"),
 )

@@ -599,6 +599,15 @@ def test_surfaces_of_several_classes_replace_their_own_files_only_if_asked(
     assert (tmp_path / f"organs_{LIVER}_liver.stl").exists() == answer
 
 
+def test_a_report_is_a_kind_of_file(panels: Panels, tmp_path: Path) -> None:
+    panels.result.export_requested.emit(tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "\nSaved report.html.\n" in _said(panels.result)
+    assert "A person painted or corrected 1 of 6 slices: 4." in page
+    assert "liver" in page
+    assert "tiny" not in page.split("base64")[0]
+
+
 def test_the_names_of_classes_go_into_the_file(panels: Panels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     handed: list[Any] = []
     monkeypatch.setattr(_writer, "write_label_file", lambda _path, _values, _grid, classes, **_: handed.append(classes))

@@ -14,7 +14,7 @@ from knowsam.data.annotation import default_classes
 from knowsam.data.orientation import working_index
 from knowsam.errors import OutputError
 from knowsam.inference.metrics import dice_score, evaluate_masks
-from knowsam.inference.picture import write_montage
+from knowsam.inference.picture import montage, write_png
 from knowsam.io.image import read_volume
 from knowsam.io.labels import read_labels
 from knowsam.io.sample import sample_folder
@@ -51,8 +51,7 @@ def run(options: Namespace) -> None:
             predicted.array, reference.array, volume.affine, [label_class.value for label_class in classes]
         )
     ]
-    write_montage(
-        picture,
+    drawn = montage(
         volume.array,
         predicted.array,
         axis=0,
@@ -61,6 +60,7 @@ def run(options: Namespace) -> None:
         colors={c.value: c.color for c in classes},
         reference=reference.array,
     )
+    write_png(picture, drawn)
     sys.stdout.write(
         f"Dice on the {len(hidden)} slices that were not annotated, distances and volumes of the whole mask:\n"
         f"{score_table(scores)}\n"

@@ -15,6 +15,7 @@ from knowsam.errors import ConfigError
 from knowsam.io.labels import write_labels
 from knowsam.options import chosen_config
 from knowsam.report import Report
+from knowsam.report_page import Segmented, check_report_page_writable, is_report_page_name, write_report_page
 from knowsam.training.dice_estimate import in_words
 from knowsam.training.trained_model import load_model
 
@@ -38,7 +39,8 @@ def run(options: Namespace) -> None:
     if options.save_model is not None:
         check_model(options.save_model, overwrite=options.overwrite)
     if options.report is not None:
-        check_report(options.report, overwrite=options.overwrite)
+        check = check_report_page_writable if is_report_page_name(options.report) else check_report
+        check(options.report, overwrite=options.overwrite)
     timer = jobs.PhaseTimer()
     with timer.phase("reading"):
         (case,) = read_cases([options.image], [options.labels], options)
@@ -63,11 +65,7 @@ def run(options: Namespace) -> None:
         with timer.phase("writing"):
             _save(result, case, options)
         if options.report is not None:
-            classes, volume = case.annotation.classes, case.volume
-            values = [one.value for one in classes[1:]]
-            report.measurements = measured(result.labels, volume.affine, values, volume.array)
-            report.probable_dice = {} if result.estimate is None else result.estimate.by_value(classes)
-            save_report(report, options.report, timer, overwrite=options.overwrite)
+            _report(report, result, case, options, timer)
 
 
 def _save(result: jobs.Segmentation, case: Case, options: Namespace) -> None:
@@ -79,3 +77,27 @@ def _save(result: jobs.Segmentation, case: Case, options: Namespace) -> None:
         logger.info("%s", in_words(result.estimate, classes))
     if options.save_model is not None and result.model is not None:
         save_trained(result.model, options.save_model, overwrite=overwrite)
+
+
+def _report(report: Report, result: jobs.Segmentation, case: Case, options: Namespace, timer: jobs.PhaseTimer) -> None:
+    """Write a page for people or a record for programs, as the file's name says."""
+    annotation, volume = case.annotation, case.volume
+    dice = {} if result.estimate is None else result.estimate.by_value(annotation.classes)
+    if not is_report_page_name(options.report):
+        report.probable_dice = dice
+        values = [one.value for one in annotation.classes[1:]]
+        report.measurements = measured(result.labels, volume.affine, values, volume.array)
+        save_report(report, options.report, timer, overwrite=options.overwrite)
+        return
+    segmented = Segmented(
+        image=volume,
+        labels=result.labels,
+        classes=annotation.classes,
+        axis=annotation.axis,
+        painted=annotation.annotated,
+        probable_dice=dice,
+        plan=None if report.plan is None else report.plan.to_dict(),
+        warnings=volume.notices,
+    )
+    page = saved(options.report, lambda path: write_report_page(path, segmented, overwrite=options.overwrite))
+    logger.info("Report: %s", page)

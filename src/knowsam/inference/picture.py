@@ -30,8 +30,7 @@ REFERENCE_PX = 1
 WHITE: Color = (255, 255, 255)
 
 
-def write_montage(
-    path: Path,
+def montage(
     image_zyx: NDArray[Any],
     labels_zyx: NDArray[Any],
     *,
@@ -41,12 +40,11 @@ def write_montage(
     colors: Mapping[int, Color],
     reference: NDArray[Any] | None = None,
     captions: Sequence[str] | None = None,
-) -> None:
-    """Write a PNG of some slices: classes filled and outlined in colour, a reference outlined in white.
+) -> Image.Image:
+    """Return a picture of some slices: classes filled and outlined in colour, a reference outlined in white.
 
     Parameters
     ----------
-    path : the PNG file; an existing one is replaced.
     image_zyx : (Z, Y, X) intensities; all tiles share one window.
     labels_zyx : (Z, Y, X) class values.
     axis : the axis across which the volume is sliced: 0, 1 or 2 for z, y or x.
@@ -58,8 +56,6 @@ def write_montage(
 
     Raises
     ------
-    OutputError
-        If the file cannot be written.
     ValueError
         If there is no slice to show, or not one caption for each slice.
     """
@@ -76,7 +72,28 @@ def write_montage(
         if reference is not None:
             _outline_classes(tile, np.take(reference, index, axis), colors)
         tiles.append(tile)
-    _write_png(path, _arranged(tiles, captions))
+    return _arranged(tiles, captions)
+
+
+def png(picture: Image.Image) -> bytes:
+    """Return a picture as the content of a PNG file."""
+    content = BytesIO()
+    picture.save(content, format="PNG", optimize=True)
+    return content.getvalue()
+
+
+def write_png(path: Path, picture: Image.Image) -> None:
+    """Write a picture as a PNG file; an existing one is replaced.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    try:
+        path.write_bytes(png(picture))
+    except OSError as error:
+        raise OutputError(f"The picture {path} cannot be written: {error.strerror}. Choose another place.") from error
 
 
 def _windowed(plane: NDArray[Any], low: float, high: float) -> Pixels:
@@ -131,12 +148,3 @@ def _arranged(tiles: Sequence[Pixels], captions: Sequence[str]) -> Image.Image:
         montage.paste(Image.fromarray(tile), (left, top))
         draw.text((left + width / 2, top + height + CAPTION_PX / 2), caption, fill=WHITE, font=font, anchor="mm")
     return montage
-
-
-def _write_png(path: Path, picture: Image.Image) -> None:
-    content = BytesIO()
-    picture.save(content, format="PNG", optimize=True)
-    try:
-        path.write_bytes(content.getvalue())
-    except OSError as error:
-        raise OutputError(f"The picture {path} cannot be written: {error.strerror}. Choose another place.") from error

@@ -60,6 +60,15 @@ def test_a_budget_of_zero_writes_what_is_propagated_and_a_report(folder: Path, k
     assert report["measurements"][0]["grey_mean"] == pytest.approx(140, abs=5)
 
 
+def test_a_report_for_people_is_one_page(folder: Path, knowsam: Callable[[str], int]) -> None:
+    words = "segment {f}/image.nii.gz --labels {f}/labels.nii.gz -o {f}/out.nii.gz --budget 0 --report {f}/page.html"
+    assert knowsam(words) == 0
+    page = (folder / "page.html").read_text(encoding="utf-8")
+    assert "A person painted or corrected 3 of 8 slices: " in page
+    assert "No training of it has ended" in page
+    assert knowsam(words) == 1
+
+
 def test_the_probable_dice_is_told_and_stands_in_the_report(
     folder: Path, knowsam: Callable[[str], int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from knowsam.errors import OutputError
-from knowsam.inference.picture import CAPTION_PX, CONTOUR_PX, FILL_OPACITY, GAP_PX, TILE_PX, WHITE, write_montage
+from knowsam.inference.picture import CAPTION_PX, CONTOUR_PX, FILL_OPACITY, GAP_PX, TILE_PX, WHITE, montage, write_png
 
 RED = (200, 0, 0)
 
@@ -20,7 +20,7 @@ def drawn(folder: Path, **changes: Any) -> np.ndarray[Any, np.dtype[np.uint8]]:
     labels = np.zeros(image.shape, dtype=np.uint8)
     labels[2:4, 3:7, 3:7] = 1
     options = {"axis": 0, "indices": [2], "spacing_mm": (2.0, 1.0, 1.0), "colors": {1: RED}} | changes
-    write_montage(folder / "montage.png", image, labels, **options)
+    write_png(folder / "montage.png", montage(image, labels, **options))
     with Image.open(folder / "montage.png") as picture:
         return np.asarray(picture)
 
@@ -78,14 +78,11 @@ def test_each_tile_carries_its_caption(tmp_path: Path) -> None:
     np.testing.assert_array_equal(plain[:TILE_PX], named[:TILE_PX])
 
 
-def test_all_tiles_share_one_window(tmp_path: Path) -> None:
+def test_all_tiles_share_one_window() -> None:
     image = np.zeros((2, 10, 10))
     image[1] = 100.0
-    write_montage(
-        tmp_path / "montage.png", image, np.zeros(image.shape), axis=0, indices=[0, 1], spacing_mm=(1, 1, 1), colors={}
-    )
-    with Image.open(tmp_path / "montage.png") as picture:
-        pixels = np.asarray(picture)[:TILE_PX]
+    picture = montage(image, np.zeros(image.shape), axis=0, indices=[0, 1], spacing_mm=(1, 1, 1), colors={})
+    pixels = np.asarray(picture)[:TILE_PX]
     assert pixels[:, :TILE_PX].max() == 0
     assert pixels[:, -TILE_PX:].min() == 255
 

@@ -31,6 +31,7 @@ SIGNALS = (
 RTSTRUCT = "DICOM structure set for radiotherapy (*.rtstruct.dcm)"
 FILES = ["NIfTI (*.nii.gz *.nii)", "3D Slicer segmentation, NRRD (*.seg.nrrd *.nrrd)", "MetaImage (*.mha)"]
 FILES += ["Surface of each class, STL (*.stl)", "Surfaces of all classes, OBJ (*.obj)"]
+FILES += ["Report with pictures and measurements (*.html)"]
 
 
 @pytest.fixture
