@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 WEIGHTS_FILE = Path(__file__).with_name("compact_sam.safetensors")
 """Weights that come with the program; `compact_sam.md` beside them says how they were made and what they reach."""
 
-WEIGHTS_SHA256 = "8740fd0056f64b7788fd2a9c899d833872beb7ae532f82857bc18814ab484db5"
+WEIGHTS_SHA256 = "d875526332e48231cec47ac0483875f26332a78028380d4fd4dc990224f16bfb"
 
 
 @cache
