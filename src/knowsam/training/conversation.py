@@ -64,7 +64,7 @@ class Conversation:
     def obey(self, *, paused: bool = False) -> Iterator[Event]:
         """Read all messages; those that training has to take in wait for `take_in`."""
         self._mailbox.heed()
-        while paused or not self._mailbox.is_empty:
+        while (paused and not self.is_stopping) or not self._mailbox.is_empty:
             match message := self._mailbox.get():
                 case Stop():
                     self.is_stopping = True

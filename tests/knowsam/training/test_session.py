@@ -527,6 +527,21 @@ def test_a_model_of_other_volumes_stays_as_it_is_where_few_slices_are_annotated(
     assert again.predictor().volume().labels.shape == case.volume.shape
 
 
+def test_a_stop_while_a_model_waits_for_more_slices_ends_the_session(
+    case: Case, quick_config: Config, batches: list[Batch]
+) -> None:
+    start = session_of(case, config=quick_config, steps=1)
+    list(start.run())
+    again = session_of(case, config=quick_config, steps=2, start_from=start.model())
+    again.submit(Watch(4))
+    events = []
+    for event in again.run():
+        events.append(event)
+        if any("too few" in one.text for one in of_kind(events, Notice)) and isinstance(event, PredictionReady):
+            again.submit(Stop())
+    assert of_kind(events, Finished)[-1].stopped
+
+
 def test_whoever_resumes_lets_it_learn_from_few_slices_all_the_same(
     case: Case, quick_config: Config, batches: list[Batch]
 ) -> None:
