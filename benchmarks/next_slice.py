@@ -29,7 +29,7 @@ from knowsam import jobs
 from knowsam.config import Config
 from knowsam.data.annotation import Annotation, LabelArray, LabelSlice
 from knowsam.data.case import Case
-from knowsam.document.next_slice import expected_gains
+from knowsam.document.next_slice import worths
 from knowsam.training.schedule import Budget
 
 _WANTED = (0.80, 0.90, 0.95)
@@ -80,7 +80,7 @@ _BEGINNING = 3
 
 def _run(truth: Truth, rule: str, most: int) -> _Run:
     painter, rng = _Painter(truth), np.random.default_rng(0)
-    held = range(int(truth.held[0]), int(truth.held[-1]) + 1)
+    held = painter.held
     chosen = sorted({held[0], held[len(held) // 2], held[-1]})
     shown, spent, dice, seconds = np.zeros_like(truth.indices), 0.0, list[float](), list[float]()
     for count in range(_BEGINNING, min(most, len(held)) + 1):
@@ -107,6 +107,8 @@ class _Painter:
     def __init__(self, truth: Truth) -> None:
         self._truth = truth
         self.classes = int(truth.indices.max()) + 1
+        seen = [int(index) for index in truth.held if self.labels(int(index)).any()]
+        self.held = range(seen[0], seen[-1] + 1)
 
     def labels(self, index: int) -> LabelArray:
         """Return (H, W), class indices as somebody would paint them, the same each time."""
@@ -169,8 +171,8 @@ def _most_uncertain(errors: Errors, chosen: Sequence[int], held: range, _rng: np
 
 
 def _ours(errors: Errors, chosen: Sequence[int], held: range, _rng: np.random.Generator) -> int:
-    gains = expected_gains(errors, chosen)
-    return max((index for index in held if index not in chosen), key=lambda index: gains[index])
+    worth = worths(errors, chosen)
+    return max((index for index in held if index not in chosen), key=lambda index: worth[index])
 
 
 _RULES: dict[str, Rule] = {
