@@ -87,7 +87,7 @@ class ImageLayers(QObject):
     def add_prediction(self) -> None:
         """Show what is known of all slices."""
         layer = new_layers.prediction_layer(self.image, self._document, self._looks)
-        self.prediction = self._watch(layer, self._document.shown)
+        self._watch_prediction(layer)
         self._insert_above_image(layer)
         self.show_outlines()
 
@@ -96,8 +96,7 @@ class ImageLayers(QObject):
         prediction, uncertainty = other.prediction, other.uncertainty
         if prediction is not None:
             other.drop(prediction.layer)
-            self.prediction = self._watch(prediction.layer, self._document.shown)
-            self.prediction.fill(self._document.mask())
+            self._watch_prediction(prediction.layer).fill(self._document.mask())
             self.show_outlines()
         if uncertainty is not None:
             other.drop(uncertainty.layer)
@@ -160,6 +159,11 @@ class ImageLayers(QObject):
         """Let go of all layers."""
         for one in (*self.to_paint_on, *self.results):
             self.drop(one.layer)
+
+    def _watch_prediction(self, layer: Labels) -> PaintLayer:
+        self.prediction = self._watch(layer, self._document.shown)
+        self.prediction.visibility_changed.connect(self.show_outlines)
+        return self.prediction
 
     def _insert_above_image(self, layer: Layer) -> None:
         new_layers.insert_quietly(self._viewer, layer, self._viewer.layers.index(self.image) + 1)

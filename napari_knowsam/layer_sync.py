@@ -213,7 +213,6 @@ class LayerSync(QObject):
         if self.document.open_index != self._shown_index:
             self._end_open_slice()
         self._apply_held()
-        self.layers.show_outlines()
         if self._shown_index != left:
             self._tell(self._signals.looked_at, self._shown_index)
 

@@ -52,6 +52,8 @@ class PaintLayer(QObject):
     class_selected = Signal(int)
     """A label value was chosen on the layer."""
 
+    visibility_changed = Signal()
+
     def __init__(
         self,
         layer: Labels,
@@ -82,6 +84,7 @@ class PaintLayer(QObject):
             (events.data, self._on_data),
             (events.selected_label, self._on_selected_label),
             (events.mode, self._on_set_data),
+            (events.visible, self._on_visible),
         ]
         _make_paintable(layer)
         self.show_classes()
@@ -221,6 +224,9 @@ class PaintLayer(QObject):
 
     def _on_selected_label(self) -> None:
         self.class_selected.emit(int(self.layer.selected_label))
+
+    def _on_visible(self) -> None:
+        self.visibility_changed.emit()
 
     def _note(self, indices: set[int]) -> None:
         if self._is_own or not indices:

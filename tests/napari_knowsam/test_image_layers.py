@@ -21,11 +21,12 @@ def test_what_is_painted_is_outlined_while_a_prediction_fills_it(opened: Opened)
     assert opened.labels.contour == 0
 
 
-def test_a_prediction_hidden_in_the_list_of_layers_outlines_nothing_from_the_next_slice_on(opened: Opened) -> None:
+def test_a_prediction_hidden_in_the_list_of_layers_outlines_nothing(opened: Opened) -> None:
     opened.predict(3, 1)
     opened.prediction.visible = False
-    opened.sync.view.go_to(4)
     assert opened.labels.contour == 0
+    opened.prediction.visible = True
+    assert opened.labels.contour > 0
 
 
 def test_rendered_in_3d_it_is_filled_without_a_warning(opened: Opened) -> None:
