@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from knowsam.inference.refinement import with_order_of_structures
+from knowsam.propagation.most_probable import most_probable
 from knowsam.propagation.propagated_labels import slice_dice
 
 if TYPE_CHECKING:
@@ -79,5 +80,5 @@ def _student_weight(propagated: PropagatedLabels, students: Tensor, weight: Ense
 
 def _contradiction(propagated: PropagatedLabels, students: Tensor) -> Tensor:
     """Return 1 - Dice, (B, 1, 1, 1), between the students and the propagated labels."""
-    dice = slice_dice(students.argmax(dim=1), propagated.probabilities.argmax(dim=1), propagated.lower.shape[1])
+    dice = slice_dice(most_probable(students), most_probable(propagated.probabilities), propagated.lower.shape[1])
     return 1 - dice.view(-1, 1, 1, 1)

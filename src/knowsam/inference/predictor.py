@@ -19,6 +19,7 @@ from knowsam.inference.device import fault_sentence, is_out_of_memory, resolve_d
 from knowsam.inference.ensemble import ensemble
 from knowsam.inference.planes import with_neighbours
 from knowsam.inference.uncertainty import error_probability, inverse_temperature
+from knowsam.propagation.most_probable import most_probable
 
 if TYPE_CHECKING:
     from knowsam.config import Config
@@ -69,7 +70,7 @@ class SlicePrediction:
     @property
     def labels(self) -> LabelArray:
         """(H, W), the most probable class indices."""
-        return self._pasted(self.box.argmax(dim=0).to(torch.uint8), BACKGROUND)
+        return self._pasted(most_probable(self.box[None])[0].to(torch.uint8), BACKGROUND)
 
     @property
     def error_probability(self) -> FloatArray:

@@ -10,6 +10,7 @@ import torch
 
 from knowsam.data.annotation import BACKGROUND
 from knowsam.propagation.evidence import propagated_logit
+from knowsam.propagation.most_probable import most_probable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -145,7 +146,7 @@ def with_order_of_structures(propagated: PropagatedLabels, probabilities: Tensor
     """
     if probabilities.shape[1] == 2:
         return probabilities
-    lower, upper = (side.argmax(dim=1, keepdim=True) for side in (propagated.lower, propagated.upper))
+    lower, upper = (most_probable(side, keepdim=True) for side in (propagated.lower, propagated.upper))
     at_border = (lower != upper) & (lower != BACKGROUND) & (upper != BACKGROUND)
     structures = propagated.blend[:, 1:]
     any_structure = 1 - probabilities[:, :1]

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from knowsam.propagation.most_probable import most_probable
+
 _FAR_SLICES = 10.0
 """Distance to the nearest annotated slice from which on it counts as far."""
 
@@ -61,12 +63,12 @@ class PropagatedLabels(NamedTuple):
 
         Were the errors of both sides independent and proportional to their distance, their disagreement would tell.
         """
-        dice = slice_dice(self.lower.argmax(dim=1), self.upper.argmax(dim=1), self.lower.shape[1])
+        dice = slice_dice(most_probable(self.lower), most_probable(self.upper), self.lower.shape[1])
         return self._expected_error(1 - dice)
 
     def expected_error_of(self, number: int) -> Tensor:
         """Return how wrong the blend probably is in one class, (B,), see `expected_error`."""
-        lower, upper = (side.argmax(dim=1) == number for side in (self.lower, self.upper))
+        lower, upper = (most_probable(side) == number for side in (self.lower, self.upper))
         return self._expected_error(1 - slice_dice(lower, upper, 2)).flatten()
 
     def _expected_error(self, disagreement: Tensor) -> Tensor:

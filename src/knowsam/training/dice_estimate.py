@@ -11,6 +11,7 @@ import torch
 from knowsam.data.annotation import SliceState
 from knowsam.data.sampling import evenly
 from knowsam.inference.metrics import dice_score
+from knowsam.propagation.most_probable import most_probable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,7 +108,7 @@ def _expected_errors(propagate: Propagate, indices: Sequence[int], classes: int)
     for first in range(0, len(indices), _BATCH_SLICES):
         propagated = propagate(indices[first : first + _BATCH_SLICES])
         assert propagated is not None
-        labels = propagated.probabilities.argmax(dim=1)
+        labels = most_probable(propagated.probabilities)
         for number in range(1, classes):
             found = (labels == number).sum(dim=(1, 2))
             errors[number] += (propagated.expected_error_of(number) * found).sum().cpu()

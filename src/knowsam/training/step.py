@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from knowsam.models.students import StudentLogits, Students
+from knowsam.propagation.most_probable import most_probable
 from knowsam.training.losses import (
     consistency_loss,
     consistency_weight,
@@ -148,10 +149,10 @@ def _mix(batch: Batch, logits: StudentLogits, taught: Taught | None, config: Con
     n = len(batch.labelled)
     p_fused = logits.fused.detach().float().softmax(1)
     # Where no teacher has seen a slice, the students' own fused prediction is the pseudo-label.
-    pseudo_labels = p_fused[n:].argmax(1)
+    pseudo_labels = most_probable(p_fused[n:])
     if taught is not None:
         seen = taught.known[n:].view(-1, 1, 1) > 0
-        pseudo_labels = torch.where(seen, taught.logits[n:].argmax(1), pseudo_labels)
+        pseudo_labels = torch.where(seen, most_probable(taught.logits[n:]), pseudo_labels)
     return mix(
         batch.labelled,
         batch.labels,
@@ -173,7 +174,7 @@ def _mixed(students: Students, mixed: MixedBatch, weight: float, config: Config,
     loss = _supervised(logits, labels)
     if config.method.cotraining:
         unlabelled = _rows(logits, slice(len(mixed.into_labelled), None))
-        pseudo_labels = unlabelled.fused.detach().argmax(1)
+        pseudo_labels = most_probable(unlabelled.fused.detach())
         unet_taught = supervised_loss(unlabelled.unet, pseudo_labels)
         vnet_taught = supervised_loss(unlabelled.vnet, pseudo_labels)
         loss = loss + config.loss.entropy_weight * _entropy(logits)
