@@ -15,31 +15,21 @@ for _name in ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_H
     os.environ[_name] = _home.name
 os.environ["NAPARI_CONFIG"] = str(Path(_home.name) / "settings.yaml")
 
-import napari  # noqa: E402
 import nibabel as nib  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
-from app_model import Application  # noqa: E402
 from chosen_file import ChosenFile  # noqa: E402
-from gui_robot import MakeRobot, Robot  # noqa: E402
-from napari._app_model._app import NapariApplication, _napari_names  # noqa: E402
-from napari._qt._qapp_model.qactions import init_qactions  # noqa: E402
-from napari._qt.qt_main_window import _QtMainWindow  # noqa: E402
-from napari._qt.qt_viewer import QtViewer  # noqa: E402
-from napari._qt.threads.status_checker import StatusChecker  # noqa: E402
 from napari.components import ViewerModel  # noqa: E402
-from napari.plugins import _initialize_plugins  # noqa: E402
 from npe2 import PluginManager  # noqa: E402
 from opened import Opened  # noqa: E402
-from qtpy.QtWidgets import QApplication, QFileDialog  # noqa: E402
+from qtpy.QtWidgets import QFileDialog  # noqa: E402
 
 from knowsam.io.image import read_volume  # noqa: E402
 from knowsam.io.labels import read_labels  # noqa: E402
 from knowsam.io.sample import sample_folder  # noqa: E402
 
 if TYPE_CHECKING:
-    from napari.viewer import Viewer
-    from pytestqt.qtbot import QtBot
+    from qtpy.QtWidgets import QApplication
 
     from knowsam.data.annotation import LabelClass
     from knowsam.data.volume import Volume
@@ -109,55 +99,6 @@ def chosen(monkeypatch: pytest.MonkeyPatch) -> ChosenFile:
 def viewer(qapp: QApplication) -> ViewerModel:
     """Layers, position and keys of a viewer, without the window, which takes more than a second to open and close."""
     return ViewerModel()
-
-
-@pytest.fixture(scope="module")
-def napari_app() -> Iterator[None]:
-    """A napari of the module's own, with all its commands: napari's fixture for viewers forgets which are there."""
-    app = NapariApplication("window of the tests")
-    app.injection_store.namespace = _napari_names
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(NapariApplication, "get_app_model", lambda: app)
-        for register in (_initialize_plugins, init_qactions):
-            register.cache_clear()
-        yield
-        for register in (_initialize_plugins, init_qactions):
-            register.cache_clear()
-    Application.destroy(app.name)
-
-
-@pytest.fixture(scope="module")
-def window(qapp: QApplication, napari_app: None) -> Iterator[Viewer]:
-    """One window for all tests that leave it open: to open, first draw and close one takes seconds."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(StatusChecker, "start", lambda _: None)
-        patched.setattr(_QtMainWindow, "_save_current_window_settings", lambda _: None)
-        viewer = napari.Viewer(show_welcome_screen=False)
-        # Other tests look here for windows that were not closed.
-        QtViewer._instances.clear()
-        yield viewer
-        viewer.close()
-        QApplication.processEvents()
-
-
-@pytest.fixture
-def make_robot(window: Viewer, qtbot: QtBot) -> Iterator[MakeRobot]:
-    """Send a robot to the window."""
-    robots: list[Robot] = []
-
-    def make(sample: str | None = "painted_phantom") -> Robot:
-        robots.append(Robot(window, qtbot, sample))
-        return robots[-1]
-
-    yield make
-    for robot in robots:
-        robot.leave()
-
-
-@pytest.fixture
-def robot(make_robot: MakeRobot) -> Robot:
-    """A window in which three slices of the sample are painted."""
-    return make_robot()
 
 
 @pytest.fixture

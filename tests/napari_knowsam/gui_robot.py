@@ -50,13 +50,12 @@ TINY = Config().with_values(
 PROPAGATING = TINY.with_values(shape_prior=True)
 """The same with labels propagated from the painted slices, which are shown at once."""
 
-_WINDOW_PX = (1100, 800)
+_WINDOW_PX = (1400, 950)
 _STEPS_OF_A_STROKE = 6
 _NOBODY = Qt.KeyboardModifier.NoModifier
 _LEFT = Qt.MouseButton.LeftButton
 
 Values = npt.NDArray[np.integer[Any]]
-MakeRobot = Callable[..., "Robot"]
 
 
 class Robot:
@@ -67,24 +66,17 @@ class Robot:
     sample : key of the sample to open, None for an empty viewer.
     """
 
-    def __init__(self, viewer: Viewer, qtbot: QtBot, sample: str | None = "painted_phantom") -> None:
+    def __init__(
+        self, make_viewer: Callable[..., Viewer], qtbot: QtBot, sample: str | None = "painted_phantom"
+    ) -> None:
         self.qtbot = qtbot
-        self.viewer = viewer
+        self.viewer = make_viewer(show=True)
         self.viewer.window._qt_window.resize(*_WINDOW_PX)
         if sample is not None:
             self.viewer.open_sample(PLUGIN, sample)
         self.widget: KnowSAMWidget = self.viewer.window.add_plugin_dock_widget(PLUGIN)[1]
         self.settings(Budget(seconds=120.0))
         qtbot.wait(50)
-
-    def leave(self) -> None:
-        """End what goes on, and leave the window as it was."""
-        self.widget.close_presenter()
-        wait_for_threads(self.qtbot)
-        self.viewer.window.remove_dock_widget("all")
-        self.viewer.dims.ndisplay = 2
-        self.viewer.dims.order = tuple(range(self.viewer.dims.ndim))
-        self.viewer.layers.clear()
 
     def settings(self, budget: Budget, config: Config = TINY, teacher: str = "none") -> None:
         """Let the panel say that this was chosen."""

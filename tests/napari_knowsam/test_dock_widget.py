@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from gui_robot import PLUGIN, MakeRobot, Robot, sentences
+import pytest
+from gui_robot import PLUGIN, Robot, sentences
 from napari.utils._proxies import PublicOnlyProxy
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QScrollArea, QScrollBar
@@ -14,11 +17,17 @@ from napari_knowsam import dock_widget
 from napari_knowsam.dock_widget import KnowSAMWidget
 
 if TYPE_CHECKING:
-    import pytest
     from napari.viewer import Viewer
     from pytestqt.qtbot import QtBot
 
 MINIMUM_WIDTH_PX = 350
+
+
+@pytest.fixture
+def robot(make_napari_viewer: Callable[..., Viewer], qtbot: QtBot) -> Iterator[Robot]:
+    robot = Robot(make_napari_viewer, qtbot)
+    yield robot
+    robot.widget.close_presenter()
 
 
 def test_napari_opens_it_with_the_image_and_the_labels_chosen(robot: Robot) -> None:
@@ -66,7 +75,7 @@ def test_a_second_one_in_the_same_viewer_only_says_so(robot: Robot, qtbot: QtBot
 
 
 def test_two_viewers_have_one_each(robot: Robot, make_napari_viewer: Callable[..., Viewer], qtbot: QtBot) -> None:
-    other = Robot(make_napari_viewer(show=True), qtbot)
+    other = Robot(make_napari_viewer, qtbot)
     assert other.presenter is not robot.presenter
     other.widget.close_presenter()
 
@@ -94,13 +103,16 @@ def test_keys_are_free_again_after_it_was_closed(robot: Robot) -> None:
     assert not [key for key in map(str, robot.viewer.keymap) if key in {"N", "K", "J", "G", "U", "Alt+Z"}]
 
 
-def test_the_devices_are_offered_once_torch_knows_them(make_robot: MakeRobot, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_devices_are_offered_once_torch_knows_them(
+    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(dock_widget, "load_torch", lambda: ("mps",))
-    robot = make_robot()
+    robot = Robot(make_napari_viewer, qtbot)
     box = robot.widget.train._device
     robot.wait_until(lambda: box.findData("mps") >= 0)
     assert [box.itemData(row) for row in range(box.count())] == ["auto", "cpu", "mps"]
     assert not robot.widget._looking.isActive()
+    robot.widget.close_presenter()
 
 
 def test_floating_the_dock_leaves_the_work_alone(robot: Robot) -> None:
@@ -111,3 +123,10 @@ def test_floating_the_dock_leaves_the_work_alone(robot: Robot) -> None:
         QApplication.processEvents()
         assert robot.widget.presenter is presenter
     assert robot.document.annotated == (10, 15, 22)
+
+
+def test_torch_is_not_loaded_with_the_modules_of_the_menu() -> None:
+    modules = ("dock_widget", "_reader", "_writer", "_sample_data", "_commands")
+    imports = ", ".join(f"napari_knowsam.{module}" for module in modules)
+    program = f"import sys, {imports}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

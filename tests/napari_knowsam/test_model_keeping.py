@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
-from gui_robot import TINY, MakeRobot, Robot, plane_of
+from gui_robot import TINY, Robot, plane_of
 from napari._qt.dialogs.confirm_close_dialog import ConfirmCloseDialog
 from napari._qt.qt_main_window import _QtMainWindow
 from napari._qt.widgets.qt_viewer_dock_widget import QtViewerDockWidget
@@ -29,6 +29,11 @@ from napari_knowsam.panels.start_choice import Start
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from napari.viewer import Viewer
+    from pytestqt.qtbot import QtBot
+
+MAKER = Callable[..., "Viewer"]
 
 
 @dataclass
@@ -60,8 +65,10 @@ def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Person:
 
 
 @pytest.fixture
-def robot(person: Person, make_robot: MakeRobot) -> Robot:
-    return make_robot()
+def robot(make_napari_viewer: MAKER, qtbot: QtBot, person: Person) -> Iterator[Robot]:
+    robot = Robot(make_napari_viewer, qtbot)
+    yield robot
+    robot.widget.close_presenter()
 
 
 @pytest.fixture
@@ -128,9 +135,9 @@ def test_a_model_that_cannot_be_saved_is_still_unsaved_and_says_why(trained: Rob
 
 
 def test_a_model_is_applied_to_an_unpainted_volume_and_what_it_predicts_can_be_corrected(
-    make_robot: MakeRobot, model: TrainedModel
+    make_napari_viewer: MAKER, qtbot: QtBot, model: TrainedModel
 ) -> None:
-    robot = make_robot("phantom")
+    robot = Robot(make_napari_viewer, qtbot, sample="phantom")
     robot.widget.annotate.class_added.emit()
     choose(robot, "Open model…")
     assert robot.document.classes == model.classes
@@ -144,6 +151,7 @@ def test_a_model_is_applied_to_an_unpainted_volume_and_what_it_predicts_can_be_c
     robot.look_at(12)
     robot.paint(robot.prediction, 2, [(12, 40, 40), (12, 40, 60)])
     robot.wait_until(lambda: robot.document.corrected == (12,))
+    robot.widget.close_presenter()
 
 
 def test_a_model_is_never_applied_over_painted_slices_and_may_be_stopped(

@@ -5,18 +5,17 @@ from __future__ import annotations
 import errno
 import gc
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
 import pytest
-from gui_robot import PLUGIN, TINY, MakeRobot, Robot, Values, plane_of, sentences, wait_for_threads
+from gui_robot import PLUGIN, TINY, Robot, Values, plane_of, sentences, wait_for_threads
 from napari.settings import get_settings
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
-from knowsam.training.learner import Learner
 from knowsam.training.schedule import Budget
 
 if TYPE_CHECKING:
@@ -26,6 +25,27 @@ if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot
 
 LIVER, LESION = 1, 3
+MakeRobot = Callable[..., Robot]
+
+
+@pytest.fixture
+def make_robot(make_napari_viewer: Callable[..., Viewer], qtbot: QtBot) -> Iterator[MakeRobot]:
+    robots: list[Robot] = []
+
+    def make(sample: str | None = "painted_phantom") -> Robot:
+        robots.append(Robot(make_napari_viewer, qtbot, sample))
+        return robots[-1]
+
+    yield make
+    for robot in robots:
+        robot.widget.close_presenter()
+    robots.clear()
+    wait_for_threads(qtbot)
+
+
+@pytest.fixture
+def robot(make_robot: MakeRobot) -> Robot:
+    return make_robot()
 
 
 @pytest.fixture
@@ -63,23 +83,35 @@ def test_the_dock_is_closed_while_training(training: Robot, painted: Values, qtb
 
 
 @pytest.mark.parametrize("is_training", [False, True])
-def test_the_window_is_closed_and_nothing_of_the_plugin_outlives_it(
-    make_napari_viewer: Callable[..., Viewer], painted: Values, qtbot: QtBot, is_training: bool
-) -> None:
-    robot = Robot(make_napari_viewer(show=True), qtbot)
+def test_the_window_is_closed(robot: Robot, painted: Values, qtbot: QtBot, is_training: bool) -> None:
     if is_training:
         robot.train()
-    presenter, labels = robot.presenter, robot.labels.data
-    watched = [
-        weakref.ref(one) for one in (robot.widget, presenter, presenter.layers, presenter.controller, robot.document)
-    ]
+    labels, presenter = robot.labels, robot.presenter
     robot.viewer.window._qt_window._save_current_window_settings = lambda: None
     robot.viewer.close()
     QApplication.processEvents()
     wait_for_threads(qtbot)
     assert not presenter.controller.is_running
-    assert np.array_equal(labels, painted)
+    assert np.array_equal(labels.data, painted)
+
+
+@pytest.mark.parametrize("is_training", [False, True])
+def test_nothing_of_the_plugin_outlives_the_window(
+    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, is_training: bool
+) -> None:
+    robot = Robot(make_napari_viewer, qtbot)
+    if is_training:
+        robot.train()
+    presenter = robot.presenter
+    watched = [
+        weakref.ref(one) for one in (robot.widget, presenter, presenter.layers, presenter.controller, robot.document)
+    ]
+    viewer = robot.viewer
     del presenter, robot
+    viewer.window._qt_window._save_current_window_settings = lambda: None
+    viewer.close()
+    del viewer
+    wait_for_threads(qtbot)
     qtbot.wait(100)
     for _ in range(3):
         QApplication.processEvents()
@@ -233,30 +265,30 @@ def test_train_without_anything_known_to_be_background_says_so(robot: Robot) -> 
     assert not robot.is_running
 
 
+@pytest.mark.parametrize("error", [RuntimeError("mat1 and mat2"), ValueError("out of range")])
 def test_an_error_in_a_step_is_told_and_training_can_go_on(
-    robot: Robot, painted: Values, monkeypatch: pytest.MonkeyPatch
+    robot: Robot, painted: Values, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    for error in (RuntimeError("mat1 and mat2"), ValueError("out of range")):
-        with monkeypatch.context() as patched:
-            patched.setattr(Learner, "step", _failing_after_two(Learner.step, error))
-            robot.click(robot.widget.train, "Train on my labels")
-            robot.wait_until(lambda: not robot.is_running)
-            robot.wait_until(lambda: not robot.presenter.controller.outdated(robot.document))
-        assert str(error) in robot.train_message
-        assert "rain again" in robot.train_message
-        assert np.array_equal(robot.labels.data, painted)
+    from knowsam.training.learner import Learner
+
+    step = Learner.step
+
+    def fail(self: Learner, *arguments: Any) -> Any:
+        if arguments[1] >= 2:
+            raise error
+        return step(self, *arguments)
+
+    monkeypatch.setattr(Learner, "step", fail)
+    robot.click(robot.widget.train, "Train on my labels")
+    robot.wait_until(lambda: not robot.is_running)
+    robot.wait_until(lambda: not robot.presenter.controller.outdated(robot.document))
+    assert str(error) in robot.train_message
+    assert "rain again" in robot.train_message
+    assert np.array_equal(robot.labels.data, painted)
+    monkeypatch.setattr(Learner, "step", step)
     robot.click(robot.widget.train, "Train on my labels")
     robot.wait_until(lambda: robot.session is not None if robot.presenter.controller._worker.has_session else False)
     assert goes_on(robot)
-
-
-def _failing_after_two(step: Callable[..., Any], error: Exception) -> Callable[..., Any]:
-    def fail(self: Learner, batch: Any, number: int, progress: float) -> Any:
-        if number >= 2:
-            raise error
-        return step(self, batch, number, progress)
-
-    return fail
 
 
 def test_a_bad_file_of_a_teacher_is_told_before_training(robot: Robot, tmp_path: Path, painted: Values) -> None:
@@ -303,20 +335,24 @@ def test_a_full_disk_leaves_the_older_file_whole(
     assert goes_on(training)
 
 
-def test_an_image_that_is_no_volume_is_refused_with_a_sentence(training: Robot) -> None:
+@pytest.mark.parametrize(
+    ("name", "shape", "rgb", "sentence"),
+    [
+        ("photo", (40, 50), False, "3D"),
+        ("colours", (10, 40, 50, 3), True, "colour"),
+        ("course", (3, 10, 40, 50), False, "3D"),
+    ],
+)
+def test_an_image_that_is_no_volume_is_refused_with_a_sentence(
+    training: Robot, name: str, shape: tuple[int, ...], rgb: bool, sentence: str
+) -> None:
     document = training.document
-    for name, shape, sentence in (
-        ("photo", (40, 50), "3D"),
-        ("colours", (10, 40, 50, 3), "colour"),
-        ("course", (3, 10, 40, 50), "3D"),
-    ):
-        values = np.random.default_rng(0).integers(0, 255, shape, np.uint8)
-        training.viewer.add_image(values, name=name, rgb=name == "colours")
-        _choose(training, name)
-        assert name in training.annotate_message
-        assert sentence in training.annotate_message
-        assert training.document is document
-        assert training.widget.annotate._images.currentText() == document.volume.name
+    training.viewer.add_image(np.random.default_rng(0).integers(0, 255, shape, np.uint8), name=name, rgb=rgb)
+    _choose(training, name)
+    assert name in training.annotate_message
+    assert sentence in training.annotate_message
+    assert training.document is document
+    assert training.widget.annotate._images.currentText() == document.volume.name
     assert goes_on(training)
 
 
@@ -364,7 +400,7 @@ def test_slices_are_drawn_in_the_background_of_napari(robot: Robot, painted: Val
 
 
 def test_the_slider_runs_through_all_slices_while_training(training: Robot, painted: Values) -> None:
-    for index in [*range(0, 32, 2), *range(31, 0, -2)]:
+    for index in [*range(32), *reversed(range(32))]:
         training.look_at(index)
         QApplication.processEvents()
     assert goes_on(training)
@@ -386,4 +422,4 @@ def test_training_that_used_its_time_says_so(robot: Robot, qtbot: QtBot) -> None
     robot.click(robot.widget.train, "Train on my labels")
     robot.wait_until(lambda: not robot.is_running)
     assert "Training finished after 4 steps" in robot.train_message
-    robot.wait_until(lambda: len(robot.document.predictions.indices) == 32)
+    assert len(robot.document.predictions.indices) == 32
