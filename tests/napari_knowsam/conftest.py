@@ -27,6 +27,7 @@ from qtpy.QtWidgets import QFileDialog  # noqa: E402
 from knowsam.io.image import read_volume  # noqa: E402
 from knowsam.io.labels import read_labels  # noqa: E402
 from knowsam.io.sample import sample_folder  # noqa: E402
+from napari_knowsam.panels.model_dialogs import Unsaved  # noqa: E402
 
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QApplication
@@ -56,6 +57,12 @@ def autosave_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "data" / "autosave"
     monkeypatch.setattr("napari_knowsam.autosave.default_folder", lambda: folder)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _unsaved_models_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answer what is asked before a trained model is lost, which would wait for a person."""
+    monkeypatch.setattr("napari_knowsam.model_keeping.ask_unsaved", lambda *_: Unsaved.DISCARD)
 
 
 @pytest.fixture(scope="session")
