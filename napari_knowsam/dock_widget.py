@@ -88,7 +88,9 @@ class KnowSAMWidget(QWidget):
     def close_presenter(self) -> None:
         """End the training and let go of the viewer."""
         if self.presenter is not None:
-            self._structure_edit.close()
+            # Where the window is gone already, Qt has deleted what this would let go of.
+            if not self.presenter.is_closed:
+                self._structure_edit.close()
             self._guard.release()
             self.presenter.close()
             self.presenter = None
