@@ -49,7 +49,7 @@ class IntensityBrush:
         sides = [layer.scale[other] for other in in_plane]
         # napari counts the diameter in pixels of the shorter side.
         radius_px = [layer.brush_size / 2 * min(sides) / side for side in sides]
-        image = self._volume.array.take(point[axis], axis)
+        image = np.moveaxis(self._volume.array, axis, 0)[point[axis]]
         pixels = np.nonzero(like_the_core(image, [point[other] for other in in_plane], radius_px))
         touched = dict(zip(in_plane, pixels, strict=True)) | {axis: np.full_like(pixels[0], point[axis])}
         indices = tuple(touched[one] for one in range(3))

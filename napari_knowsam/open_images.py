@@ -112,5 +112,5 @@ class OpenImages:
     def names(self, kind: type[Layer]) -> list[str]:
         """Return the names of all layers a person can choose; not those that show results of this window."""
         results = {one.layer for sync in self._syncs for one in sync.layers.results}
-        layers = [layer for layer in self._viewer.layers if isinstance(layer, kind) and layer not in results]
+        layers = (layer for layer in self._viewer.layers if isinstance(layer, kind) and layer not in results)
         return [layer.name for layer in layers if layer.metadata.get(ROLE_KEY) != PREVIEW]

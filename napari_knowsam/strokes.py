@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from knowsam.data.annotation import BACKGROUND_CLASS, SliceState
+from knowsam.data.annotation import SliceState
 
 if TYPE_CHECKING:
     from knowsam.document.annotation_document import AnnotationDocument
@@ -69,10 +69,7 @@ class Strokes:
     def correct(self, planes: Mapping[int, Values], *, crossed: Collection[int]) -> tuple[int, ...]:
         """Take slices (H, W) of the prediction layer as they are now; see `paint`."""
         document = self._document
-        painted = {}
-        for index in planes.keys() & set(crossed):
-            drawn = np.where(planes[index] == BACKGROUND_CLASS.value, document.brush_value, planes[index])
-            painted[index] = np.where(planes[index] != document.shown(index), drawn, document.painted(index))
+        painted = {index: document.painted_to_show(index, planes[index]) for index in planes.keys() & set(crossed)}
         corrections = {index: plane for index, plane in planes.items() if index not in painted}
         return document.paint(painted, partial=crossed) + document.correct(corrections)
 

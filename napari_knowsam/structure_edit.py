@@ -88,8 +88,7 @@ class StructureEdit(QObject):
         except InputError as error:
             self._panel.set_message(str(error))
             return
-        name = next(one.name for one in sync.document.classes if one.value == structure.value)
-        self._action = f"{use.tool.action} of “{name}” in"
+        self._action = f"{use.tool.action} of “{sync.document.class_list.name_of(structure.value)}” in"
         self._panel.set_message("Working …")
         self._running = self._pool.submit(structure.edited, use)
         self._poll.start()
@@ -177,8 +176,7 @@ class StructureEdit(QObject):
         self.drop()
         document = self._layers.document
         if document is not None:
-            sides = [mm for axis, mm in enumerate(document.volume.spacing_mm) if axis != document.axis]
-            self._panel.set_pixel_mm(min(sides))
+            self._panel.set_pixel_mm(min(document.spacing_mm[1:]))
 
     def _on_drag(self, _viewer: Viewer, event: Any) -> Iterator[None]:
         """Take a click as the choice of a piece; who drags moves the image."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from knowsam.data.annotation import Annotation, LabelClass, LabelSlice, SliceState, plane_shape
+from knowsam.data.annotation import BACKGROUND_CLASS, Annotation, LabelClass, LabelSlice, SliceState, plane_shape
 from knowsam.data.ends import End
 from knowsam.document.class_list import ClassList
 from knowsam.document.predictions import Predictions
@@ -59,6 +59,12 @@ class AnnotatedVolume:
         return plane_shape(self.volume.shape, self.axis)
 
     @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Distance of slices, rows and columns."""
+        first, second = (mm for axis, mm in enumerate(self.volume.spacing_mm) if axis != self.axis)
+        return (self.volume.spacing_mm[self.axis], first, second)
+
+    @property
     def classes(self) -> tuple[LabelClass, ...]:
         """Background first; their order gives the class indices."""
         return self.class_list.all
@@ -99,6 +105,11 @@ class AnnotatedVolume:
         return bool(self._slices or self.predictions.indices)
 
     @property
+    def structure_areas_px(self) -> tuple[int, ...]:
+        """How many pixels of each slice show any structure."""
+        return tuple(sum(self._facts_of(index).pixels.values()) for index in range(self.slice_count))
+
+    @property
     def expected_errors_px(self) -> tuple[float, ...]:
         """How many pixels of what is shown of each slice are probably wrong; none in judged slices."""
         return tuple(self._facts_of(index).expected_error_px for index in range(self.slice_count))
@@ -124,6 +135,12 @@ class AnnotatedVolume:
         # A slice that is painted afresh shows no prediction that arrives meanwhile, since it would go again.
         shown = self._slice(index).shown(self.predictions.values[self.at(index)], self.brush_value)
         return shown.astype(self.class_list.dtype)
+
+    def painted_to_show(self, index: int, shown: Values) -> Values:
+        """Return (H, W), what the user's labels must hold so that this is shown: changed pixels, background too."""
+        drawn = np.where(shown == BACKGROUND_CLASS.value, self.brush_value, shown)
+        painted = np.where(shown != self.shown(index), drawn, self.painted(index))
+        return painted.astype(self.class_list.dtype)
 
     def label_slice(self, index: int) -> LabelSlice:
         """Return what is known of a slice, in class indices."""

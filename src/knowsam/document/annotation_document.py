@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from knowsam.data.annotation import BACKGROUND_CLASS, LabelArray, LabelClass, SliceState, label_values
+from knowsam.data.annotation import LabelArray, LabelClass, SliceState, label_values
 from knowsam.data.ends import End, Side
 from knowsam.data.slice_number import slice_number
 from knowsam.document.annotated_volume import AnnotatedVolume
@@ -164,7 +164,8 @@ class AnnotationDocument(AnnotatedVolume):
             if self.is_correctable(index):
                 self._correct(index, plane)
             else:
-                self._paint_over(index, plane)
+                painted = self.painted_to_show(index, plane)
+                self._put(index, self._slice(index).with_painting(painted, self.brush_value))
         return tuple(changed)
 
     def undo(self) -> tuple[int, ...]:
@@ -257,12 +258,6 @@ class AnnotationDocument(AnnotatedVolume):
             self._put(index, replace(self._slice(index), correction=values, from_prediction=from_prediction))
         elif self._shows_prediction(index):
             self._put(index, replace(self._slice(index), from_prediction=False))
-
-    def _paint_over(self, index: int, shown: Values) -> None:
-        """Paint the pixels of a slice that are to be shown otherwise, background too where it would go unsaid."""
-        painted = np.where(shown == BACKGROUND_CLASS.value, self.brush_value, shown)
-        painted = np.where(shown != self.shown(index), painted, self.painted(index)).astype(self.class_list.dtype)
-        self._put(index, self._slice(index).with_painting(painted, self.brush_value))
 
     def _here(self, step: Step) -> Step:
         presence = None if step.presence is None else self.class_list.presence_now(step.presence)

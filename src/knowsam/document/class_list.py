@@ -71,6 +71,10 @@ class ClassList:
         """Values of all classes, background first."""
         return tuple(label_class.value for label_class in self.all)
 
+    def name_of(self, value: int) -> str:
+        """Return what the class with a label value is called."""
+        return next(one.name for one in self.all if one.value == value)
+
     @property
     def dtype(self) -> np.dtype[np.integer]:
         """The smallest type that holds every class value and the brush value."""

@@ -86,12 +86,12 @@ def structure_in_slice(document: AnnotatedVolume, value: int, index: int, protec
     shown = document.shown(index)
     mask = shown == value
     if not mask.any():
+        name = document.class_list.name_of(value)
         raise InputError(
-            f"“{_name(document, value)}” is not in slice {slice_number(index)}. Go to a slice that shows it, or choose "
-            "another class."
+            f"“{name}” is not in slice {slice_number(index)}. Go to a slice that shows it, or choose another class."
         )
     image, blocked = document.volume.array[document.at(index)], np.isin(shown, tuple(protected))
-    return Structure(value, index, mask, image, blocked, _spacing_mm(document)[1:], (True,))
+    return Structure(value, index, mask, image, blocked, document.spacing_mm[1:], (True,))
 
 
 def structure_in_volume(
@@ -110,9 +110,11 @@ def structure_in_volume(
     """
     held = [index for index, area in document.shown_areas_px(value).items() if area]
     if not held:
-        raise InputError(f"“{_name(document, value)}” is in no slice. Paint it first, or choose another class.")
+        raise InputError(
+            f"“{document.class_list.name_of(value)}” is in no slice. Paint it first, or choose another class."
+        )
     _require_shown(document, value, range(min(held), max(held) + 1))
-    spacing_mm = _spacing_mm(document)
+    spacing_mm = document.spacing_mm
     reach = math.ceil(reach_mm / spacing_mm[0])
     indices = range(max(min(held) - reach, 0), min(max(held) + reach + 1, document.slice_count))
     planes = [document.shown(index) for index in indices]
@@ -126,18 +128,9 @@ def structure_in_volume(
 def _require_shown(document: AnnotatedVolume, value: int, indices: range) -> None:
     missing = [index for index in indices if not document.shows(index)]
     if missing:
+        name = document.class_list.name_of(value)
         raise InputError(
-            f"{len(missing)} of the slices between the first and the last one of “{_name(document, value)}” show "
+            f"{len(missing)} of the slices between the first and the last one of “{name}” show "
             f"nothing yet, the first of them slice {slice_number(missing[0])}. Wait until they are predicted: that "
             "begins when two slices are complete. Or edit single slices."
         )
-
-
-def _spacing_mm(document: AnnotatedVolume) -> tuple[float, float, float]:
-    through = document.volume.spacing_mm[document.axis]
-    first, second = (mm for axis, mm in enumerate(document.volume.spacing_mm) if axis != document.axis)
-    return (through, first, second)
-
-
-def _name(document: AnnotatedVolume, value: int) -> str:
-    return next(one.name for one in document.classes if one.value == value)

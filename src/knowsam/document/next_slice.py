@@ -58,10 +58,7 @@ def wrong_shares(document: AnnotatedVolume) -> tuple[float, ...]:
 
     Where little or nothing is shown, it is a share of what a small slice shows.
     """
-    areas_px = np.zeros(document.slice_count)
-    for value in document.class_list.values[1:]:
-        for index, area_px in document.shown_areas_px(value).items():
-            areas_px[index] += area_px
+    areas_px = np.array(document.structure_areas_px)
     smallest_px = max(_SMALL * areas_px.max(initial=0.0), 1.0)
     shares = np.array(document.expected_errors_px) / areas_px.clip(smallest_px)
     return tuple(shares.tolist())

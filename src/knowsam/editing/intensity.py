@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,9 +46,15 @@ def like_the_core(image: Grey, centre: Sequence[int], radius_px: Sequence[float]
     centre : pixel at the centre of the brush.
     radius_px : of the brush along both axes; a pixel may not be square.
     """
-    offsets = np.ogrid[tuple(slice(-c, n - c) for c, n in zip(centre, image.shape, strict=True))]
+    reach = [math.ceil(radius) for radius in radius_px]
+    under = tuple(slice(max(c - far, 0), c + far + 1) for c, far in zip(centre, reach, strict=True))
+    place = tuple(c - side.start for c, side in zip(centre, under, strict=True))
+    grey = image[under]
+    offsets = np.ogrid[tuple(slice(-c, n - c) for c, n in zip(place, grey.shape, strict=True))]
     distance = sum((offset / max(radius, 0.5)) ** 2 for offset, radius in zip(offsets, radius_px, strict=True))
-    core = image[distance <= CORE**2]
-    is_alike = np.abs(image - core.mean()) <= BAND * core.std()
-    is_alike[tuple(centre)] = True
-    return without_holes(piece_at((distance <= 1) & is_alike, centre))
+    core = grey[distance <= CORE**2]
+    is_alike = np.abs(grey - core.mean()) <= BAND * core.std()
+    is_alike[place] = True
+    painted = np.zeros(image.shape, np.bool_)
+    painted[under] = without_holes(piece_at((distance <= 1) & is_alike, place))
+    return painted
