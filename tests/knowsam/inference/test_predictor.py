@@ -245,8 +245,10 @@ def test_students_whose_error_is_not_known_are_not_asked_where_shapes_are_carrie
 
 
 def test_at_an_annotated_slice_its_own_shape_is_the_prediction(ball: Volume, config: Config) -> None:
-    (prediction,) = with_shapes(KnownStudents(SURE, OPPOSITE, SURE), ball, config, 0.0, 0.0).slices([5])
+    students = KnownStudents(SURE, OPPOSITE, SURE)
+    (prediction,) = with_shapes(students, ball, config, 0.0, 0.0).slices([5])
     np.testing.assert_array_equal(prediction.labels, STRIPE)
+    assert students.batches == []
 
 
 @pytest.mark.parametrize("most", [1.0, 0.4])
