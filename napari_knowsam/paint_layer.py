@@ -75,7 +75,6 @@ class PaintLayer(QObject):
         self._redraw = Redraw(layer, view, self, self._own_changes)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
-        self._timer.setInterval(DEBOUNCE_MS)
         self._timer.timeout.connect(self.due)
         events = layer.events
         self._connections = [
@@ -234,7 +233,7 @@ class PaintLayer(QObject):
         self._pending |= indices
         # Never put off: a layer that is refreshed all the time would never be looked at.
         if not self._timer.isActive():
-            self._timer.start()
+            self._timer.start(DEBOUNCE_MS)
 
     def _slices_of(self, atom: Any) -> set[int]:
         """Return where one piece of a stroke lies; napari 0.9 keeps a box of it, or like earlier ones its points."""
@@ -252,7 +251,7 @@ class PaintLayer(QObject):
         self._is_pressed = False
         # napari may end the stroke only after this; the layer may have been let go during it.
         if self._connections:
-            self._timer.start()
+            self._timer.start(0)
 
 
 def _make_paintable(labels: Labels) -> None:
