@@ -105,20 +105,24 @@ class Conversation:
         yield from self._intake.take_in(self.live, self.until_done)
 
     def show_propagated(self) -> Iterator[Event]:
-        """Send slices that other labels are propagated to at once: it takes no training to know better."""
+        """Send slices that other labels are propagated to at once: it takes no training to know better.
+
+        What is painted meanwhile is taken in between two moments, since it is to be seen at once, too.
+        """
         if self.live is not None:
             yield from self.live.take_back()
         while self.live is not None and self.live.can_show and self.live.has_urgent and not self.is_stopping:
             yield self.live.some()
             yield from self.obey()
+            yield from self.take_in()
 
     def refresh(self, seconds: float) -> Iterator[Event]:
-        """Send predictions to whoever watches, after training for some time."""
+        """Send predictions to whoever watches, after training for some time, until something is painted."""
         if self.live is not None and self.live.can_show:
             for ready in self.live.beside(seconds):
                 yield ready
                 yield from self.obey()
-                if self.is_stopping:
+                if self.is_stopping or self._intake.has_waiting:
                     break
 
     def refresh_all(self) -> Iterator[Event]:

@@ -25,6 +25,11 @@ class Intake:
         self._trainer = trainer
         self._waiting: list[SliceAnnotated | ClassesChanged] = []
 
+    @property
+    def has_waiting(self) -> bool:
+        """Whether there is anything to take in."""
+        return bool(self._waiting)
+
     def put(self, message: SliceAnnotated | ClassesChanged) -> None:
         """Keep a message for `take_in`."""
         self._waiting.append(message)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 _NEAR = 2
 """Slices on each side of the watched one that are refreshed along with it."""
 
-_PATIENCE_S = 0.2
-"""Predicting takes about this long at a stretch, so that it can be paused and stopped."""
+_PATIENCE_S = 0.1
+"""Predicting takes about this long at a stretch, so that pause, stop and what is painted do not wait long."""
 
 _SHORTEST_S = 0.001
 """No slice is expected to take less than this."""
@@ -50,6 +50,7 @@ class LiveRefresh:
         self._shown_case = next((case for case, made_by in enumerate(display.made_by) if (made_by >= 0).any()), None)
         self._credit_s = 0.0
         self._slice_s = _PATIENCE_S
+        self._last_count = 1
 
     def outdate_slices(self, case: int, indices: Sequence[int]) -> None:
         """Note that other labels are propagated to some slices, as urgent as if they had never been predicted."""
@@ -85,21 +86,25 @@ class LiveRefresh:
         earned = min(seconds * self._share / (1 - self._share), _LONGEST_S)
         self._credit_s = min(self._credit_s, 0.0) + earned
         while self.outdated and (self._credit_s > 0 or self.watched_is_outdated):
-            yield self.some()
+            started = time.monotonic()
+            ready = self.some()
+            self._credit_s -= time.monotonic() - started
+            yield ready
 
     def some(self) -> PredictionReady:
         """Refresh the most urgent slices, as many as can be done in a moment; after the last one, measure anew."""
         assert self._case is not None
         started = time.monotonic()
-        limit = 1 if self.watched_is_outdated else max(1, int(_PATIENCE_S / self._slice_s))
-        chosen = self._most_urgent(limit)
+        # At most twice as many as last time: a slice that was known already says nothing of the others.
+        limit = min(max(1, int(_PATIENCE_S / self._slice_s)), 2 * self._last_count)
+        chosen = self._most_urgent(1 if self.watched_is_outdated else limit)
         predictor = self.display.predictor(self._case)
         predicted = tuple(_as_shown(prediction) for prediction in predictor.slices(chosen))
         self.display.made_by[self._case][chosen] = self.display.version
         seconds = time.monotonic() - started
         # Clocks that tick slowly may show no time at all.
         self._slice_s = max(seconds / len(chosen), _SHORTEST_S)
-        self._credit_s -= seconds
+        self._last_count = len(chosen)
         if self._case not in self.display.estimates and not self.has_urgent:
             self.display.measure(self._case)
         shown, self._shown_case = self.display.shown(self._case), self._case

@@ -6,25 +6,34 @@ import queue
 import threading
 from typing import TYPE_CHECKING
 
-from knowsam.training.events import Message, Pause, Stop
+from knowsam.training.events import Message, Pause, SliceAnnotated, Stop
 
 if TYPE_CHECKING:
     from knowsam.training.interruption import Interruption
 
 
 class Mailbox:
-    """Messages in the order they were sent, from any thread; pause and stop are urgent."""
+    """Messages in the order they were sent, from any thread; pause and stop are urgent.
+
+    Attributes
+    ----------
+    labels_interrupt : whether the next annotation is urgent too. Those after it are not until this is set again, so
+        that somebody who paints all the time does not keep work from ever being finished.
+    """
 
     def __init__(self, interruption: Interruption) -> None:
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._interruption = interruption
         self._putting = threading.Lock()
+        self.labels_interrupt = False
 
     def put(self, message: Message) -> None:
         """Leave a message; returns at once."""
         with self._putting:
             self._messages.put(message)
-            if isinstance(message, (Pause, Stop)):
+            is_label = self.labels_interrupt and isinstance(message, SliceAnnotated)
+            if is_label or isinstance(message, (Pause, Stop)):
+                self.labels_interrupt = False
                 self._interruption.request()
 
     def get(self) -> Message:

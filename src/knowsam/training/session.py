@@ -234,6 +234,8 @@ class TrainingSession:
         """Take one step, and show what came of it."""
         told, timed, started = self._conversation, self._timed, self._timed.seconds
         event = timed.step()
+        # A step is broken off for what is painted, the one after that is not.
+        self._mailbox.labels_interrupt = event is not None
         if event is not None:
             yield event
         if not isinstance(event, StepDone):

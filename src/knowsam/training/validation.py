@@ -10,13 +10,16 @@ from knowsam.data.annotation import BACKGROUND, IGNORE
 from knowsam.inference.metrics import dice_score
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from knowsam.data.annotation import LabelArray
     from knowsam.data.case import Case
     from knowsam.data.sampling import SliceKey
-    from knowsam.inference.predictor import Predictor
+    from knowsam.inference.predictor import Predictor, SlicePrediction
     from knowsam.training.interruption import Interruption
+
+_AT_ONCE = 2
+"""Slices predicted between two looks whether somebody asked for it to be broken off."""
 
 
 def holdout_dice(
@@ -40,8 +43,7 @@ def holdout_dice(
     found, painted = [], []
     for number, (predictor, case) in enumerate(zip(predictors, cases, strict=True)):
         indices = sorted(key.slice_index for key in holdout if key.case == number)
-        for prediction in predictor.slices(indices):
-            interruption.check()
+        for prediction in _predicted(predictor, indices, interruption):
             labels = case.annotation.slices[prediction.index].labels
             judged = labels != IGNORE
             found.append(prediction.labels[judged])
@@ -75,11 +77,19 @@ def agreement(
     """
     scores = []
     for predictor, other, indices in zip(predictors, others, slices, strict=True):
-        for prediction, reference in zip(predictor.slices(indices), other.slices(indices), strict=True):
-            interruption.check()
+        both = (_predicted(one, indices, interruption) for one in (predictor, other))
+        for prediction, reference in zip(*both, strict=True):
             scores.append(_mean_dice([prediction.labels], [reference.labels]))
     known = [score for score in scores if score is not None]
     return float(np.mean(known)) if known else None
+
+
+def _predicted(predictor: Predictor, indices: Sequence[int], interruption: Interruption) -> Iterator[SlicePrediction]:
+    """Predict slices, a few at a time, so that it can be broken off between them."""
+    for first in range(0, len(indices), _AT_ONCE):
+        for prediction in predictor.slices(indices[first : first + _AT_ONCE]):
+            interruption.check()
+            yield prediction
 
 
 def _mean_dice(found: Sequence[LabelArray], expected: Sequence[LabelArray]) -> float | None:

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 CLASSES = default_classes([1])
 CERTAIN, EVEN, NINE_TO_ONE = (1.0, 0.0), (0.5, 0.5), (0.1, 0.9)
 
-SLICE_S = 3 / 32
-"""A time that floating-point numbers add up exactly; two slices fit into a fifth of a second."""
+SLICE_S = 3 / 64
+"""A time that floating-point numbers add up exactly; two slices fit into a tenth of a second."""
 
 
 @dataclass
@@ -141,12 +141,27 @@ def test_each_prediction_tells_how_many_still_wait(clock: SimpleNamespace) -> No
 
 
 @pytest.mark.parametrize(("slice_s", "at_a_stretch"), [(1.0, 1), (2 * SLICE_S, 1), (SLICE_S, 2), (SLICE_S / 4, 8)])
-def test_as_many_slices_are_predicted_at_a_stretch_as_take_a_fifth_of_a_second(
+def test_as_many_slices_are_predicted_at_a_stretch_as_take_a_tenth_of_a_second(
     clock: SimpleNamespace, slice_s: float, at_a_stretch: int
 ) -> None:
     live = watching(clock, 50, count=100, slice_s=slice_s)
-    live.some()
-    assert len(live.some().slices) == at_a_stretch
+    assert [len(live.some().slices) for _ in range(5)][-1] == at_a_stretch
+
+
+def test_after_a_slice_that_took_no_time_the_others_are_not_taken_for_as_quick(clock: SimpleNamespace) -> None:
+    live = watching(clock, 50, count=100, slice_s=0.0)
+    assert [len(live.some().slices) for _ in range(4)] == [1, 2, 4, 8]
+
+
+def test_showing_what_was_corrected_is_not_made_up_for(clock: SimpleNamespace) -> None:
+    """It takes 4 s, which no training has earned."""
+    live = watching(clock, 5, count=40, slice_s=0.5)
+    until_done(live)
+    live.outdate_slices(0, range(5, 13))
+    while live.has_urgent:
+        live.some()
+    live.display.version += 1
+    assert len(list(live.beside(3.0))) > 1
 
 
 def test_slices_that_take_less_than_a_tick_of_the_clock_are_predicted_too(clock: SimpleNamespace) -> None:

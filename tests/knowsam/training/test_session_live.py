@@ -321,6 +321,27 @@ def test_a_stop_breaks_a_step_off_and_it_does_not_count(
     assert (events[-1].steps, events[-1].stopped) == (0, True)  # type: ignore[union-attr]
 
 
+def test_a_correction_breaks_off_a_step_but_not_the_one_after_it(
+    case: Case, still_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody paints in each step; after the first one, every second step is finished."""
+    session = session_of(case, config=still_config.with_values(variant="none", mixing=False), steps=6)
+    painted = np.pad(np.ones((8, 8), np.uint8), 12)
+    forward, begun = Fusion.forward, list[tuple[int, ...]]()
+
+    def painting(self: Fusion, unet: Tensor, vnet: Tensor) -> Tensor:
+        if unet.requires_grad:
+            begun.append(tuple(unet.shape))
+            session.submit(SliceAnnotated(LabelSlice(0, 4, np.roll(painted, len(begun), axis=0))))
+        return forward(self, unet, vnet)
+
+    monkeypatch.setattr(Fusion, "forward", painting)
+    events = list(session.run())
+    assert [event.step for event in events if isinstance(event, StepDone)] == [1, 2, 3, 4, 5, 6]
+    assert len(begun) == 1 + 2 * 5
+    np.testing.assert_array_equal(session.cases[0].annotation.slices[4].labels, np.roll(painted, len(begun), axis=0))
+
+
 def test_after_a_pause_training_is_said_to_go_on_even_before_its_first_step(
     case: Case, quick_config: Config, batches: list[Batch]
 ) -> None:
