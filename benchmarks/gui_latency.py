@@ -26,7 +26,7 @@ from provenance import provenance
 MODES = ["thread 10", "thread 0", "thread 2", "thread 5", "thread 19", "child 10", "child 0"]
 """Where training goes on, and its niceness; the first is what the plugin does."""
 
-PARTS = ["opening", "smoothness", "stops", "large"]
+PARTS = ["opening", "smoothness", "stops", "corrections", "large"]
 _PLUGIN = MODES[0]
 _QUICK_S, _QUICK_TRIALS = 3.0, 2
 _LONGEST_S = 1200
@@ -207,6 +207,7 @@ def _targets(summaries: list[Summary], rows: list[dict[str, Any]]) -> list[Targe
             "times",
         ),
         Target("Pause and Stop, worst", worst("stops", "Pause", "Stop") / 1e3, 1, "s"),
+        Target("correction seen in the next slice, worst", worst("corrections", "correction") / 1e3, 0.5, "s"),
         Target("slice change of the large volume while training, 95th percentile", max(large), 100, "ms"),
         Target("panel opened, worst", worst("opening", "panel opened") / 1e3, 1, "s"),
     ]

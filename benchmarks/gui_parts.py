@@ -25,6 +25,8 @@ LARGE_SHAPE = (300, 512, 512)
 """Slices, rows and columns of the large volume."""
 
 _SETTLE_S = 2.0
+_PLUGIN = "thread 10"
+"""Where the plugin lets training go on, and its niceness."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def measure_opening(options: argparse.Namespace, report: Report) -> None:
 def measure_smoothness(options: argparse.Namespace, report: Report) -> None:
     """Timer, slicing and painting without training and with it, in turn, in each mode."""
     window = _open_window(*left_atrium(Path(options.image), options.annotated))
-    with _training(window, "thread 10", report):
+    with _training(window, _PLUGIN, report):
         # So that the prediction layer is there before and after, and everything has been loaded once.
         wait(_SETTLE_S)
     for mode in options.modes:
@@ -134,14 +136,39 @@ def measure_stops(options: argparse.Namespace, report: Report) -> None:
     _measure_closing(window, mode, report)
 
 
+def measure_corrections(options: argparse.Namespace, report: Report) -> None:
+    """Time from the end of a stroke on the prediction until the next slice shows it, while training and after it.
+
+    What was painted is taken back each time, so that each correction finds the same slices.
+    """
+    window = _open_window(*left_atrium(Path(options.image), options.annotated))
+    with _training(window, _PLUGIN, report):
+        wait(_SETTLE_S)
+    window.wait_for_predictions()
+    chance = random.Random(0)
+    for mode in ("idle", _PLUGIN, "idle"):
+        with _training(window, mode, report):
+            step_s = _step_seconds(window) if mode != "idle" else 1.0
+            taken_ms = [_correct(window, chance.uniform(0.3, 0.3 + step_s)) for _ in range(options.trials)]
+            report.add("correction seen in the next slice", mode, taken_ms)
+    _measure_closing(window, "idle", report)
+
+
+def _correct(window: Window, moment_s: float) -> float:
+    taken_ms = window.correction_ms(window.between_annotated, moment_s)
+    window.undo()
+    wait(_SETTLE_S)
+    return taken_ms
+
+
 def measure_large(options: argparse.Namespace, report: Report) -> None:
     """Slice changes of a large volume along all three axes, without training and with it."""
     window = _open_window(*synthetic(LARGE_SHAPE, options.annotated))
-    with _training(window, "thread 10", report):
+    with _training(window, _PLUGIN, report):
         wait(_SETTLE_S)
     for axis, order in enumerate(((0, 1, 2), (1, 0, 2), (2, 0, 1))):
         window.viewer.dims.order = order
-        for mode in ("idle", "thread 10", "idle"):
+        for mode in ("idle", _PLUGIN, "idle"):
             with _training(window, mode, report):
                 step = partial(window.slicing_ms, axis=axis)
                 _phase(window, f"slicing along axis {axis}", mode, step, options, report)
@@ -152,6 +179,7 @@ _PARTS: dict[str, Callable[[argparse.Namespace, Report], None]] = {
     "opening": measure_opening,
     "smoothness": measure_smoothness,
     "stops": measure_stops,
+    "corrections": measure_corrections,
     "large": measure_large,
 }
 

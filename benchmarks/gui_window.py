@@ -31,8 +31,10 @@ _TIMER_MS = 20
 _SLICE_EVERY_S = 0.15
 _MOVE_EVERY_S = 0.03
 _BRUSH_VX = 10
+_CORRECTION_VX = 40
 _STROKE_MOVES = 25
 _BUDGET_S = 3600.0
+_LONGEST_CORRECTION_S = 20.0
 
 
 class Window:
@@ -77,8 +79,8 @@ class Window:
         self.widget.train.teacher = lambda: teacher
 
     def click(self, text: str) -> None:
-        """Click a button of the training panel."""
-        (found,) = (b for b in self.widget.train.findChildren(QPushButton) if b.text() == text)
+        """Click a button of the panel."""
+        (found,) = (b for b in self.widget.findChildren(QPushButton) if b.text() == text)
         if not found.isEnabled():
             raise RuntimeError(f"The button {text!r} is off at {self.stage}.")
         found.click()
@@ -136,6 +138,49 @@ class Window:
         self.labels.data[index] = before
         self.labels.refresh()
         self.presenter.layers.flush()
+        return taken_ms
+
+    def wait_for_predictions(self) -> None:
+        """Wait until every slice is predicted."""
+        document = self.presenter.layers.document
+        assert document is not None
+        wait_until(lambda: bool(document.predictions.indices) and not document.unpredicted)
+
+    @property
+    def between_annotated(self) -> int:
+        """The slice halfway between the two annotated ones in the middle."""
+        document = self.presenter.layers.document
+        assert document is not None
+        annotated = sorted(document.annotated)
+        middle = len(annotated) // 2
+        return (annotated[middle - 1] + annotated[middle]) // 2
+
+    def undo(self) -> None:
+        """Take back what was painted last."""
+        assert self.presenter.layers.sync is not None
+        self.presenter.layers.sync.undo()
+
+    def correction_ms(self, index: int, moment_s: float) -> float:
+        """Correct a slice by a stroke; return the milliseconds from its end until the slice above shows another mask.
+
+        Parameters
+        ----------
+        moment_s : how long to look at the slice before.
+        """
+        (prediction,) = (layer for layer in self.viewer.layers if layer.name.endswith("prediction"))
+        self.viewer.dims.set_current_step(0, index)
+        self.viewer.layers.selection.active = prediction
+        wait(moment_s)
+        prediction.mode, prediction.brush_size, prediction.selected_label = "paint", _CORRECTION_VX, 1
+        centre = QPointF(self.canvas.width() / 2, self.canvas.height() / 2)
+        self._send(QEvent.Type.MouseButtonPress, centre)
+        self._send(QEvent.Type.MouseMove, centre + QPointF(_CORRECTION_VX, 0))
+        before = prediction.data[index + 1].copy()
+        released = time.perf_counter()
+        self._send(QEvent.Type.MouseButtonRelease, centre + QPointF(_CORRECTION_VX, 0))
+        wait_until(lambda: bool((prediction.data[index + 1] != before).any()), _LONGEST_CORRECTION_S)
+        taken_ms = _since_ms(released)
+        prediction.mode = "pan_zoom"
         return taken_ms
 
     def _drag(self) -> Generator[float]:
@@ -201,8 +246,12 @@ def wait_until(condition: Callable[[], bool], longest_s: float = 120.0, poll_s: 
     end = time.perf_counter() + longest_s
     loop, timer = QEventLoop(), QTimer()
 
+    has_happened = False
+
     def look() -> None:
-        if condition() or time.perf_counter() > end:
+        nonlocal has_happened
+        has_happened = condition()
+        if has_happened or time.perf_counter() > end:
             loop.quit()
 
     timer.setTimerType(Qt.TimerType.PreciseTimer)
@@ -210,7 +259,7 @@ def wait_until(condition: Callable[[], bool], longest_s: float = 120.0, poll_s: 
     timer.start(int(1e3 * poll_s))
     loop.exec()
     timer.stop()
-    if not condition():
+    if not has_happened:
         raise RuntimeError(f"What was awaited did not happen within {longest_s:g} s.")
 
 
