@@ -53,7 +53,14 @@ def take_moments(optimizer: torch.optim.Optimizer, network: nn.Module, moments: 
     for name, parameter in network.named_parameters():
         known = moments.get(name, {})
         if known and all(value.shape in ((), parameter.shape) for value in known.values()):
-            optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in known.items()}
+            optimizer.state[parameter] = {key: _like(parameter, value) for key, value in known.items()}
+
+
+def _like(parameter: Tensor, value: Tensor) -> Tensor:
+    """Copy what an optimiser knows of a parameter, laid out in memory alike: fused ones go through both in step."""
+    if value.shape != parameter.shape:
+        return value.to(parameter.device, copy=True)
+    return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
 
 
 def _is_fused(device: torch.device) -> bool:
