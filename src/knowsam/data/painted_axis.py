@@ -62,6 +62,9 @@ def label_sizes(labels: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.integer
     values = np.unique(labels[labels != BACKGROUND_CLASS.value])
     sizes = tuple(np.zeros((len(values), count), np.intp) for count in labels.shape)
     for index, plane in enumerate(labels):
+        if not plane.any():
+            # Most slices of a large volume that somebody has just begun to paint.
+            continue
         rows, columns = np.nonzero(plane)
         kinds = np.searchsorted(values, plane[rows, columns])
         sizes[0][:, index] = np.bincount(kinds, minlength=len(values))
