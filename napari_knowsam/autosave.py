@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,9 +12,9 @@ from weakref import ReferenceType, WeakKeyDictionary, ref
 from platformdirs import user_data_path
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from knowsam.document.snapshot import Snapshot, read_snapshot
+from knowsam.document.snapshot_file import read_snapshot
 from knowsam.errors import InputError
-from napari_knowsam.save_file import SaveFile
+from napari_knowsam.save_file import SaveFile, training_path
 from napari_knowsam.termination import before_termination
 
 if TYPE_CHECKING:
@@ -22,10 +22,13 @@ if TYPE_CHECKING:
 
     from knowsam.data.volume import Volume
     from knowsam.document.annotation_document import AnnotationDocument
+    from knowsam.document.snapshot import Snapshot
+    from knowsam.training.continuation import Continuation
 
 logger = logging.getLogger(__name__)
 
-INTERVAL_MS = 15_000
+INTERVAL_MS = 1_000
+"""With the time it takes to write, no more than two seconds of painting are lost."""
 
 OPEN_TWICE = (
     "This image is open a second time, in this window or in another one. What you paint here is saved by itself: "
@@ -41,8 +44,9 @@ _MONTHS = (
 class Autosave(QObject):
     """Keeps the work on one volume after the other in a folder, one file for each, and finds it there again.
 
-    The files hold label values, marks, classes and times, but nothing of the image and nothing that names a patient,
-    unless the user has named a class so. They are written in a thread. A file that cannot be read is never overwritten.
+    The files hold label values, marks, what can be undone, classes and times, and beside them what was learnt, but
+    nothing of the image and nothing that names a patient, unless the user has named a class so. They are written in a
+    thread. A file that cannot be read is never overwritten.
 
     Parameters
     ----------
@@ -61,6 +65,7 @@ class Autosave(QObject):
         self._document: AnnotationDocument | None = None
         self._offer: Snapshot | None = None
         self._offers: WeakKeyDictionary[Volume, list[Snapshot]] = WeakKeyDictionary()
+        self._sources: WeakKeyDictionary[Snapshot, Path] = WeakKeyDictionary()
         self._saved: WeakKeyDictionary[AnnotationDocument, Snapshot] = WeakKeyDictionary()
         self._files: WeakKeyDictionary[Volume, SaveFile] = WeakKeyDictionary()
         self._authors: dict[Path, ReferenceType[AnnotationDocument]] = {}
@@ -93,11 +98,23 @@ class Autosave(QObject):
                 self._offers[document.volume] = kept
         self._make_offer()
 
-    def settle(self) -> None:
-        """Take the offer back, for it was accepted or declined, and make the next one, if any."""
-        if self._document is not None and self._offer is not None:
-            self._offers[self._document.volume].remove(self._offer)
-            self._make_offer()
+    def settle(self) -> Path | None:
+        """Take the offer back, for it was accepted or declined, and make the next one, if any.
+
+        Returns
+        -------
+        The file of what was learnt from what was offered, see `read_continuation`; None if there is none.
+        """
+        if self._document is None or self._offer is None:
+            return None
+        training = self._training_of(self._offer)
+        self._offers[self._document.volume].remove(self._offer)
+        self._make_offer()
+        return training
+
+    def keeper(self, document: AnnotationDocument) -> Callable[[Continuation], None]:
+        """Return what saves, in any thread, what is learnt from a document; it raises `OSError` where it cannot."""
+        return self._file(document.volume).keep_training
 
     def save(self) -> None:
         """Begin to write what has changed since the last time, once that is written."""
@@ -154,7 +171,16 @@ class Autosave(QObject):
 
     def _make_offer(self) -> None:
         self._offer = None if self._document is None else self._lacking(self._document)
-        self.offered.emit("" if self._offer is None else offer_sentence(len(self._offer.judged), self._offer.taken_at))
+        if self._offer is None:
+            self.offered.emit("")
+            return
+        sentence = offer_sentence(len(self._offer.judged), self._offer.taken_at)
+        learnt = "" if self._training_of(self._offer) is None else " What was learnt from them is kept, too."
+        self.offered.emit(sentence + learnt)
+
+    def _training_of(self, snapshot: Snapshot) -> Path | None:
+        path = training_path(self._sources[snapshot])
+        return path if path.is_file() else None
 
     def _lacking(self, document: AnnotationDocument) -> Snapshot | None:
         here = document.snapshot()
@@ -163,9 +189,12 @@ class Autosave(QObject):
     def _kept(self, volume: Volume) -> Iterator[Snapshot]:
         for path in self._file(volume).found():
             try:
-                yield read_snapshot(path, volume.shape)
+                snapshot = read_snapshot(path, volume.shape)
             except (OSError, InputError) as error:
                 logger.warning("Saved painting is passed over: %s", error)
+            else:
+                self._sources[snapshot] = path
+                yield snapshot
 
     def _file(self, volume: Volume) -> SaveFile:
         if volume not in self._files:

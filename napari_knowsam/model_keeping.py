@@ -71,6 +71,20 @@ class ModelKeeping(QObject):
         self._fitting(self._model)
         return self._model
 
+    def take_up(self, work: AnnotationDocument, path: Path) -> None:
+        """Let the next training of a volume go on where one of an earlier day ended, which is kept in a file."""
+        from knowsam.training.continuation import read_continuation
+
+        try:
+            learnt = read_continuation(path)
+            if learnt.model.axis == work.axis:
+                self._controller.take_up(work, learnt)
+                # It lies on the disk, so that closing loses nothing.
+                self._saved[work] = learnt.model
+        except KnowSAMError as error:
+            self._result.set_message(f"The painting is back, but what was learnt from it is not: {error}")
+        self._show()
+
     def may_replace(self, work: AnnotationDocument, settings: TrainingSettings) -> bool:
         """Ask what becomes of the model of a volume if another training would replace it; return whether it may."""
         is_lost = work in self._unsaved() and not self._controller.goes_on(work, settings)

@@ -79,7 +79,6 @@ class Presenter(QObject):
         self._connect_result()
         self._connect_layers()
         self._connect_controller()
-        self._connect_autosave()
 
     @property
     def is_closed(self) -> bool:
@@ -140,8 +139,11 @@ class Presenter(QObject):
         panel.slice_requested.connect(self._of_sync(lambda sync, index: sync.view.go_to(index)))
         panel.mark_requested.connect(self._changing_slice(AnnotationDocument.mark))
         panel.annotated_slice_requested.connect(self._of_sync(LayerSync.go_to_annotated))
-        panel.restore_requested.connect(self._guarded(partial(restore, self.autosave, layers, self._on_axis_chosen)))
+        restoring = partial(restore, self.autosave, layers, self._on_axis_chosen, self.models.take_up)
+        panel.restore_requested.connect(self._guarded(restoring))
         panel.offer_declined.connect(self.autosave.settle)
+        self.autosave.offered.connect(panel.set_offer)
+        self.autosave.problem.connect(panel.set_message)
 
     def _connect_train(self) -> None:
         self._train.train_requested.connect(self._on_train_requested)
@@ -247,7 +249,7 @@ class Presenter(QObject):
         case, document = training_case(self.layers), self.layers.document
         if document is not None and self.models.may_replace(document, settings):
             self._training_display.begin(settings.config)
-            self.controller.train(case, settings, document)
+            self.controller.train(case, settings, document, self.autosave.keeper(document))
             self._watch()
 
     def _on_live_toggled(self, live: bool) -> None:
@@ -353,10 +355,6 @@ class Presenter(QObject):
     def _is_current(self) -> bool:
         """Whether the volume on the screen is the one that training or propagation goes on with."""
         return self.controller.work is not None and self.layers.document is self.controller.work
-
-    def _connect_autosave(self) -> None:
-        self.autosave.offered.connect(self._annotate.set_offer)
-        self.autosave.problem.connect(self._annotate.set_message)
 
     def _connect_controller(self) -> None:
         self.controller.stage_changed.connect(self._on_stage_changed)

@@ -9,16 +9,24 @@ from knowsam.document.annotation_document import AnnotationDocument
 from knowsam.errors import InputError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari_knowsam.autosave import Autosave
     from napari_knowsam.layer_choice import LayerChoice
 
 
-def restore(autosave: Autosave, layers: LayerChoice, choose_axis: Callable[[int], None]) -> None:
+def restore(
+    autosave: Autosave,
+    layers: LayerChoice,
+    choose_axis: Callable[[int], None],
+    take_up: Callable[[AnnotationDocument, Path], None],
+) -> None:
     """Take what is offered back into the chosen image.
 
     Parameters
     ----------
     choose_axis : lets the image be annotated along another axis, if that is possible just now.
+    take_up : reads what was learnt from it, if anything was, so that training can go on there.
 
     Raises
     ------
@@ -42,7 +50,9 @@ def restore(autosave: Autosave, layers: LayerChoice, choose_axis: Callable[[int]
     sync.change(AnnotationDocument.restore, offer)
     if not sync.document.snapshot().holds(offer):
         return
-    autosave.settle()
+    training = autosave.settle()
     if sync.document.corrected:
         # Corrections are seen in the prediction layer alone.
         sync.layers.show_live()
+    if training is not None:
+        take_up(sync.document, training)

@@ -15,19 +15,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 from qtpy.QtCore import QLockFile
 
-from knowsam.document.snapshot import read_snapshot, write_snapshot
+from knowsam.document.snapshot_file import read_snapshot, write_snapshot
 from knowsam.errors import InputError
 
 if TYPE_CHECKING:
     from knowsam.data.volume import Volume
     from knowsam.document.snapshot import Snapshot
+    from knowsam.training.continuation import Continuation
 
 KEPT_DAYS = 60
+MOST_KEPT_BYTES = 4 << 30
+"""Of what was learnt from other images, which takes some 30 MB each, the oldest is deleted before there is more."""
 
 _SAMPLES_PER_AXIS = 64
 _DIGEST_BYTES = 16
 _NAME = rf"[0-9a-f]{{{2 * _DIGEST_BYTES}}}(\.\d+)?"
-_OURS = re.compile(rf"{_NAME}(\.(previous|damaged)(-\d+)?)?\.npz")
+_TRAINING = ".training.safetensors"
+_OURS = re.compile(rf"{_NAME}((\.(previous|damaged)(-\d+)?)?\.npz|(\.previous)?{re.escape(_TRAINING)})")
 _KEPT = re.compile(rf"{_NAME}(\.previous(-\d+)?)?\.npz")
 _SECONDS_PER_DAY = 86_400
 
@@ -57,6 +61,7 @@ class SaveFile:
             if lock.tryLock(0) or lock.error() != QLockFile.LockError.LockFailedError:
                 break
         self._lock = lock
+        self._has_kept_training = False
         self.path = folder / f"{name}.npz"
         self.is_second = number > 1
 
@@ -74,9 +79,25 @@ class SaveFile:
         write_snapshot(self.path, snapshot)
         _delete_old(self.path.parent, but=self._fingerprint)
 
+    def keep_training(self, continuation: Continuation) -> None:
+        """Write what a training leaves; what one of an earlier day left is set aside the first time."""
+        from knowsam.training.continuation import write_continuation
+
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        path = training_path(self.path)
+        if not self._has_kept_training and path.exists():
+            os.replace(path, path.with_name(path.name.replace(_TRAINING, f".previous{_TRAINING}")))
+        write_continuation(path, continuation)
+        self._has_kept_training = True
+
     def release(self) -> None:
         """Let other windows have the file."""
         self._lock.unlock()
+
+
+def training_path(path: Path) -> Path:
+    """Return where what was learnt is kept beside a file of painting."""
+    return path.with_suffix(_TRAINING)
 
 
 def fingerprint(volume: Volume) -> str:
@@ -122,15 +143,29 @@ def _may_replace(path: Path, snapshot: Snapshot) -> bool:
 
 
 def _delete_old(folder: Path, but: str) -> None:
-    """Delete files that nobody has come back to for a long time, but those of the image with this fingerprint."""
+    """Delete files that nobody has come back to for a long time, but those of the image with this fingerprint.
+
+    Where the others take more than `MOST_KEPT_BYTES`, what was learnt longest ago goes sooner; painting does not.
+    """
     oldest = time.time() - KEPT_DAYS * _SECONDS_PER_DAY
-    for path in folder.iterdir():
-        if _OURS.fullmatch(path.name) is None or path.name.startswith(but):
+    others = [(path, _facts(path)) for path in folder.iterdir() if _OURS.fullmatch(path.name) is not None]
+    left = MOST_KEPT_BYTES
+    for path, (changed_at, size) in sorted(others, key=lambda one: one[1], reverse=True):
+        if path.name.startswith(but):
             continue
-        # It may be gone already, or not ours to delete; the next time will do.
-        with suppress(OSError):
-            if path.stat().st_mtime < oldest:
+        left -= size
+        if changed_at < oldest or (left < 0 and path.name.endswith(_TRAINING)):
+            # It may be gone already, or not ours to delete; the next time will do.
+            with suppress(OSError):
                 path.unlink()
+
+
+def _facts(path: Path) -> tuple[float, int]:
+    """Return when a file was changed and how many bytes it has; now and none if it is gone."""
+    with suppress(OSError):
+        facts = path.stat()
+        return facts.st_mtime, facts.st_size
+    return time.time(), 0
 
 
 def _beside(path: Path, what: str) -> Iterator[Path]:

@@ -146,6 +146,10 @@ class TrainingController(QObject):
         learnt = self._learnt.get(work)
         return None if learnt is None else learnt.model
 
+    def take_up(self, work: AnnotationDocument, learnt: Continuation) -> None:
+        """Go on with a work where a training of an earlier day has ended, the next time it is trained."""
+        self._learnt[work] = learnt
+
     def goes_on(self, work: AnnotationDocument, settings: TrainingSettings) -> bool:
         """Tell whether a training goes on where the last one of the same work ended, if there was one."""
         learnt = self._learnt.get(work)
@@ -155,19 +159,22 @@ class TrainingController(QObject):
         """Return how many slices of a work wait for a new prediction."""
         return self._outdated.get(work, 0)
 
-    def train(self, case: Case, settings: TrainingSettings, work: AnnotationDocument) -> None:
+    def train(
+        self, case: Case, settings: TrainingSettings, work: AnnotationDocument, keep: Callable[[Continuation], None]
+    ) -> None:
         """Start a training; it goes on warm where the last one of the same work ended.
 
         Parameters
         ----------
         work : what the case was taken from.
+        keep : saves what was learnt, see `TrainingWorker`.
         """
         if self.is_running:
             raise RuntimeError("A training is going on already.")
         self._drop_propagation()
         self._work, self._budget = work, settings.budget
         last = self._learnt.get(work) if settings.continued else None
-        self._worker = TrainingWorker(partial(_make_session, case, settings, last))
+        self._worker = TrainingWorker(partial(_make_session, case, settings, last), keep)
         self._worker.start()
         self._listening.start()
         self.stage_changed.emit(Stage.PREPARING)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import queue
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from knowsam.errors import KnowSAMError
+from knowsam.training.events import Notice, Validated
 from napari_knowsam.torch_loading import load_torch
 
 if TYPE_CHECKING:
@@ -27,6 +30,10 @@ THREAD = "KnowSAM training"
 
 _NICENESS = 10
 """Chosen by `benchmarks/gui_latency.py`: what makes a window stutter is competition for cores, not the GIL."""
+
+
+_KEEP_EVERY_S = 60.0
+"""Writing what was learnt takes about a tenth of a second."""
 
 
 class Session(Protocol):
@@ -112,6 +119,7 @@ class SessionWorker(Generic[S]):
             session = self._open_session()
             for event in session.run():
                 self._outcomes.put(event)
+                self._heed(event)
         except KnowSAMError as error:
             self._outcomes.put(error)
         except Exception as error:  # whatever it is, the person is told
@@ -120,6 +128,9 @@ class SessionWorker(Generic[S]):
         finally:
             if self._session is not None:
                 self._conclude(self._session)
+
+    def _heed(self, event: Event) -> None:
+        """Do what is to be done in the thread when something happens."""
 
     def _open_session(self) -> S:
         session = self._make_session()
@@ -133,26 +144,55 @@ class SessionWorker(Generic[S]):
 class TrainingWorker(SessionWorker["TrainingSession"]):
     """Runs a training session and keeps what it leaves.
 
+    Parameters
+    ----------
+    keep : called in the thread with what was learnt, now and then and when the thread ends; may raise `OSError`.
+
     Attributes
     ----------
     learnt : once the thread has ended, however it ended, what the next training goes on from; None if nothing was.
     """
 
-    def __init__(self, make_session: Callable[[], TrainingSession]) -> None:
-        super().__init__(make_session, self._keep)
+    def __init__(
+        self, make_session: Callable[[], TrainingSession], keep: Callable[[Continuation], None] = lambda _: None
+    ) -> None:
+        super().__init__(make_session, self._conclude_training)
         self.learnt: Continuation | None = None
+        self._keep = keep
+        self._kept_at = -math.inf
+        self._has_failed = False
 
-    def _keep(self, session: TrainingSession) -> None:
+    def _heed(self, event: Event) -> None:
+        if isinstance(event, Validated) and time.monotonic() > self._kept_at + _KEEP_EVERY_S and self._session:
+            self._keep_learnt(self._session)
+
+    def _conclude_training(self, session: TrainingSession) -> None:
         """Copy what was learnt here, since it would hold up the window there."""
         if session.students is None:
             return
         try:
-            continuation = session.continuation()
+            self.learnt = self._keep_learnt(session)
         except Exception:  # a device that has failed keeps its weights
             logger.exception("What was learnt could not be kept.")
-        else:
-            if continuation.model.steps:
-                self.learnt = continuation
+
+    def _keep_learnt(self, session: TrainingSession) -> Continuation | None:
+        continuation = session.continuation()
+        if not continuation.model.steps:
+            return None
+        self._kept_at = time.monotonic()
+        try:
+            self._keep(continuation)
+        except OSError as error:
+            if not self._has_failed:
+                self._has_failed = True
+                logger.warning("What was learnt cannot be saved: %s", error)
+                self._outcomes.put(
+                    Notice(
+                        "What is learnt should be kept on disk for the next time, but that failed "
+                        f"({error.strerror or error}). Save the model (Model) before you close napari."
+                    )
+                )
+        return continuation
 
 
 def lower_priority() -> None:

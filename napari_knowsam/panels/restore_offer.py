@@ -18,7 +18,11 @@ class RestoreOffer(QWidget):
         super().__init__(parent)
         self._sentence = QLabel()
         self._sentence.setWordWrap(True)
-        restore = button("Restore", "Bring back what you painted then. It can be undone (Ctrl-Z).", self.accepted.emit)
+        restore = button(
+            "Restore",
+            "Bring back what you painted then, what can be undone of it, and what was learnt.",
+            self.accepted.emit,
+        )
         decline = button("Not now", "Go on without it.", self.declined.emit)
         answers = QHBoxLayout()
         answers.addWidget(restore)

@@ -23,8 +23,10 @@ from qtpy.QtWidgets import QAbstractButton, QLabel
 from knowsam.data.annotation import LabelClass, SliceState
 from knowsam.data.volume import Grid, Volume
 from knowsam.document.annotation_document import AnnotationDocument
-from knowsam.document.snapshot import read_snapshot
+from knowsam.document.snapshot_file import read_snapshot
+from knowsam.training import continuation
 from napari_knowsam import autosave as autosave_module
+from napari_knowsam import save_file
 from napari_knowsam.autosave import INTERVAL_MS, Autosave
 from napari_knowsam.dock_widget import KnowSAMWidget
 from napari_knowsam.save_file import fingerprint
@@ -230,7 +232,7 @@ def test_work_is_saved_before_another_image_is_shown(
 
 def test_work_is_saved_every_now_and_then(document: AnnotationDocument, folder: Path, qtbot: QtBot) -> None:
     kept = Autosave(folder)
-    assert kept._due.interval() == INTERVAL_MS == 15_000
+    assert kept._due.interval() == INTERVAL_MS == 1_000
     kept._due.setInterval(10)
     kept.watch(document)
     document.paint({1: square(LIVER)})
@@ -344,6 +346,58 @@ def test_files_nobody_came_back_to_for_two_months_go_when_one_is_written(
     assert files(folder) == sorted([*stays, f"{fingerprint(document.volume)}.npz"])
 
 
+def learnt_by(document: AnnotationDocument, folder: Path, content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paint and train in a session, and leave `content` as what was learnt."""
+    monkeypatch.setattr(continuation, "write_continuation", lambda path, _: path.write_bytes(content))
+    kept = session(folder, document)
+    fill(document)
+    kept.keeper(document)(None)  # type: ignore[arg-type]
+    kept.close()
+
+
+def test_what_was_learnt_is_kept_beside_the_painting_and_offered_with_it(
+    document: AnnotationDocument, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learnt_by(document, folder, b"weights", monkeypatch)
+    name = fingerprint(document.volume)
+    assert files(folder) == [f"{name}.npz", f"{name}.training.safetensors"]
+    said: list[str] = []
+    kept = Autosave(folder)
+    kept.offered.connect(said.append)
+    kept.watch(again(document))
+    assert said[-1].endswith(". What was learnt from them is kept, too.")
+    path = kept.settle()
+    assert path is not None
+    assert path.read_bytes() == b"weights"
+    assert kept.settle() is None
+    kept.close()
+
+
+def test_another_training_sets_what_was_learnt_before_aside(
+    document: AnnotationDocument, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learnt_by(document, folder, b"before", monkeypatch)
+    learnt_by(again(document, *document.classes[1:]), folder, b"after", monkeypatch)
+    name = fingerprint(document.volume)
+    assert (folder / f"{name}.training.safetensors").read_bytes() == b"after"
+    assert (folder / f"{name}.previous.training.safetensors").read_bytes() == b"before"
+
+
+def test_what_was_learnt_longest_ago_goes_before_there_is_too_much_and_no_painting_does(
+    document: AnnotationDocument, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    monkeypatch.setattr(save_file, "MOST_KEPT_BYTES", 250)
+    for age, letter in enumerate("abcd"):
+        for suffix in (".npz", ".training.safetensors"):
+            path = folder / f"{32 * letter}{suffix}"
+            path.write_bytes(bytes(60))
+            os.utime(path, (time.time() - 100 * age,) * 2)
+    save(folder, document)
+    left = [name for name in files(folder) if not name.startswith(fingerprint(document.volume))]
+    assert left == sorted([*(f"{32 * c}.npz" for c in "abcd"), *(f"{32 * c}.training.safetensors" for c in "ab")])
+
+
 def test_a_fingerprint_tells_images_apart_and_their_names_not(tiny: Volume) -> None:
     other = tiny.array.copy()
     other[0, 0, 0] += 1
@@ -430,6 +484,7 @@ def test_after_a_crash_the_painting_is_offered_and_restored_and_can_be_undone(cr
     assert (labels_of(viewer).data[3, 2:5, 2:5] == 2).all()
     assert offered(widget) == ""
     assert not any(layer.name.endswith(" prediction") for layer in viewer.layers)
+    change(widget, AnnotationDocument.undo)
     change(widget, AnnotationDocument.undo)
     assert not labels_of(viewer).data.any()
     change(widget, AnnotationDocument.redo)

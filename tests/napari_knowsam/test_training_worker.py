@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from knowsam.errors import TrainingError
-from knowsam.training.events import Event, Finished, Message, Notice, Pause, Stop
+from knowsam.training.events import Event, Finished, Message, Notice, Pause, Shown, Source, Stop, Validated
 from napari_knowsam.training_worker import TrainingWorker, lower_priority
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+SHOWN = Shown(Source.STUDENTS, 1.0)
 
 
 class FakeSession:
@@ -107,6 +110,37 @@ def test_the_thread_gives_way_and_the_window_does_not() -> None:
     thread.join()
     assert inside == [10]
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
+
+
+def learning(*events: Event) -> FakeSession:
+    session = FakeSession(*events)
+    session.students = object()
+    session.continuation = lambda: SimpleNamespace(model=SimpleNamespace(steps=3))  # type: ignore[attr-defined]
+    return session
+
+
+def test_what_was_learnt_is_saved_after_the_first_validation_and_at_the_end() -> None:
+    """Further validations come sooner than a minute after the first one."""
+    kept: list[object] = []
+    session = learning(*(Validated(step, None, adopted=True, shown=SHOWN) for step in range(1, 4)))
+    worker = TrainingWorker(lambda: session, kept.append)  # type: ignore[arg-type, return-value]
+    outcomes_of(worker)
+    assert len(kept) == 2
+    assert kept[-1] is worker.learnt
+
+
+def test_that_what_was_learnt_cannot_be_saved_is_told_once_and_training_goes_on() -> None:
+    def fail(_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    validated = Validated(1, None, adopted=True, shown=SHOWN)
+    worker = TrainingWorker(lambda: learning(validated), fail)  # type: ignore[arg-type, return-value]
+    found = outcomes_of(worker)
+    notices = [event.text for event in found if isinstance(event, Notice)]
+    assert len(notices) == 1
+    assert "(Permission denied). Save the model" in notices[0]
+    assert found[-1] == Finished(1, 1.0, stopped=False)
+    assert worker.learnt is not None
 
 
 def test_what_was_learnt_is_kept_in_the_thread_also_after_an_error() -> None:

@@ -176,10 +176,16 @@ class AnnotationDocument(AnnotatedVolume):
         """Repeat the action taken back last, and return the indices of the slices it changed."""
         return self._go(self.history.redo(self._here))
 
+    def snapshot(self) -> Snapshot:
+        """Return all that a person has said, as it is now, with what can be undone; no predictions."""
+        undo, redo = self.history.steps
+        return replace(super().snapshot(), undo=undo, redo=redo)
+
     def restore(self, snapshot: Snapshot) -> tuple[int, ...]:
         """Take slices as they were when a snapshot was taken, and return their indices; all others stay.
 
-        It can be undone, but its classes, which get the names and colours they had, are there to stay.
+        Where nothing was done yet, what could be undone then can be undone now. Elsewhere it is one action to undo, but
+        its classes, which get the names and colours they had, are there to stay.
 
         Raises
         ------
@@ -188,12 +194,16 @@ class AnnotationDocument(AnnotatedVolume):
         """
         if snapshot.axis != self.axis or snapshot.shape != self.volume.shape:
             raise ValueError(f"A snapshot of {snapshot.shape} along {snapshot.axis}, not of this volume and axis.")
+        is_first = not self._slices and self.history.is_empty
         self.class_list.take_over(snapshot.classes, snapshot.brush_value, is_painted=bool(self._slices))
-        slices = snapshot.with_brush(self.brush_value).slices
-        self.history.record(Step("restored painting", {index: self._slice(index) for index in slices}))
-        for index, one in slices.items():
-            self._put(index, one.astype(self.class_list.dtype))
-        return tuple(slices)
+        kept = snapshot.converted(self.brush_value, self.class_list.dtype)
+        if is_first and (kept.undo or kept.redo):
+            self.history.resume(kept.undo, kept.redo)
+        else:
+            self.history.record(Step("restored painting", {index: self._slice(index) for index in kept.slices}))
+        for index, one in kept.slices.items():
+            self._put(index, one)
+        return tuple(kept.slices)
 
     def take_classes(self, classes: tuple[LabelClass, ...]) -> tuple[int, ...]:
         """Have the classes of a model, and return the indices of slices whose predictions are void by that.

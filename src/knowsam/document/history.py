@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -62,6 +62,20 @@ class History:
     def redo_name(self) -> str | None:
         """Name of the action that `redo` repeats."""
         return self._redo[-1].name if self._redo else None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing can be undone or repeated."""
+        return not self._undo and not self._redo
+
+    @property
+    def steps(self) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
+        """All that can be undone and all that can be repeated, each with what comes next last."""
+        return tuple(self._undo), tuple(self._redo)
+
+    def resume(self, undo: Iterable[Step], redo: Iterable[Step]) -> None:
+        """Go on with the steps of an earlier history, in the order of `steps`."""
+        self._undo, self._redo = deque(undo), deque(redo)
 
     def record(self, step: Step) -> None:
         """Remember how to undo a new action; what was undone before can no longer be repeated."""

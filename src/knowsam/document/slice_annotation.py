@@ -108,7 +108,7 @@ class SliceAnnotation:
 
     def astype(self, dtype: np.dtype[np.integer]) -> SliceAnnotation:
         """Return the annotation with its arrays of another type."""
-        painted, correction = (v if v is None else v.astype(dtype) for v in (self.painted, self.correction))
+        painted, correction = (v if v is None else v.astype(dtype, copy=False) for v in (self.painted, self.correction))
         return replace(self, painted=painted, correction=correction)
 
     def with_painting(self, painted: Values, brush_value: int) -> SliceAnnotation:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from knowsam.training.trained_model import TrainedModel
+from knowsam.data.sampling import SliceKey
+from knowsam.training.tensor_file import read_tensors, with_prefix, write_tensors
+from knowsam.training.trained_model import TrainedModel, packed_model, unpacked_model
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor
 
     from knowsam.config import Config
-    from knowsam.data.sampling import SliceKey
     from knowsam.training.optimizers import Moments
     from knowsam.training.trainer import Trainer
+
+_FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -72,3 +77,74 @@ class Continuation:
             and before.plane == config.plane
             and before.method.shape_prior == config.method.shape_prior
         )
+
+
+def write_continuation(path: Path, continuation: Continuation) -> None:
+    """Write what a training leaves, whole or not at all: no voxel, name or path of its volumes.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    description, model = packed_model(continuation.model)
+    learning = continuation.learning
+    tensors = _prefixed("model", model) | _prefixed("students", learning.students)
+    tensors |= _prefixed("averaged", learning.averaged)
+    tensors |= _prefixed("moments", _flat(learning.moments))
+    tensors |= _prefixed("teacher_moments", _flat(learning.teacher_moments))
+    write_tensors(
+        path,
+        {
+            "continuation": _FORMAT,
+            "model": description,
+            "seconds": continuation.seconds,
+            "holdout": sorted(continuation.holdout),
+            "trained": sorted(continuation.trained),
+        },
+        tensors,
+    )
+
+
+def read_continuation(path: Path) -> Continuation:
+    """Read what `write_continuation` wrote.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is not there, damaged, or of another version.
+    """
+    return read_tensors(path, _unpacked)
+
+
+def _unpacked(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Continuation:
+    if about["continuation"] != _FORMAT:
+        raise ValueError(f"format {about['continuation']}, expected {_FORMAT}")
+    learning = LearningState(
+        with_prefix(tensors, "students."),
+        with_prefix(tensors, "averaged."),
+        _nested(with_prefix(tensors, "moments.")),
+        _nested(with_prefix(tensors, "teacher_moments.")),
+    )
+    holdout, trained = (
+        frozenset(SliceKey(int(case), int(index)) for case, index in about[keys]) for keys in ("holdout", "trained")
+    )
+    model = unpacked_model(about["model"], with_prefix(tensors, "model."))
+    return Continuation(model, learning, float(about["seconds"]), holdout, trained)
+
+
+def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def _flat(moments: Moments) -> dict[str, Tensor]:
+    """Name each tensor by its kind, which holds no dot, and its parameter."""
+    return {f"{kind}.{name}": tensor for name, kinds in moments.items() for kind, tensor in kinds.items()}
+
+
+def _nested(tensors: Mapping[str, Tensor]) -> Moments:
+    moments: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        kind, name = key.split(".", 1)
+        moments.setdefault(name, {})[kind] = tensor
+    return moments

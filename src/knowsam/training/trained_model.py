@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -12,19 +10,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-
 from knowsam.config import Config
-from knowsam.damage import damage_error
 from knowsam.data.annotation import LabelClass, class_sources
 from knowsam.data.window import Window, whole_slice_window
-from knowsam.errors import CheckpointError, ConfigError, InputError, OutputError, TrainingError
-from knowsam.io.atomic import written_whole
+from knowsam.errors import CheckpointError, InputError, OutputError, TrainingError
 from knowsam.models.class_heads import students_with_classes
 from knowsam.models.sam_teacher import TeacherOrigin
 from knowsam.models.students import Students
+from knowsam.training.tensor_file import read_tensors, with_prefix, write_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -175,27 +168,10 @@ def save_model(model: TrainedModel, path: Path, *, overwrite: bool = False) -> P
     OutputError
         If the file cannot be written, or is there and is to be kept; that one stays as it is.
     """
-    tensors = {f"students.{name}": tensor for name, tensor in model.students.state_dict().items()}
-    tensors |= {f"teacher.{name}": tensor for name, tensor in model.teacher.items()}
-    description = {
-        "format": _FORMAT,
-        "config": model.config.to_dict(),
-        "teacher_origin": None if model.teacher_origin is None else asdict(model.teacher_origin),
-        "plan": dict(model.plan),
-        "classes": [asdict(label_class) for label_class in model.classes],
-        "axis": model.axis,
-        "pixel_mm": model.pixel_mm,
-        "steps": model.steps,
-        "annotated_slices": model.annotated_slices,
-    }
-    text = json.dumps(description)
-    metadata = {"knowsam": text, "sha256": checksum(text, tensors)}
-    content = save({name: t.contiguous() for name, t in tensors.items()}, metadata=metadata)
     target = model_file(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with written_whole(target, overwrite=overwrite) as complete:
-            complete.write_bytes(content)
+        write_tensors(target, *packed_model(model), overwrite=overwrite)
     except OSError as exc:
         place = f"{path}: {exc.strerror}"
         raise OutputError(f"The model cannot be written to {place}. Choose another folder.") from exc
@@ -217,41 +193,29 @@ def load_model(path: Path) -> TrainedModel:
     file = path / MODEL_FILE if path.is_dir() else path
     if not file.is_file():
         raise CheckpointError(f"There is no {MODEL_FILE} in {path}. Give a model that KnowSAM saved, or its folder.")
-    try:
-        with safe_open(file, framework="pt") as stored:
-            metadata = stored.metadata() or {}
-            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - no mapping
-        if metadata.get("sha256") != checksum(metadata["knowsam"], tensors):
-            raise ValueError("its checksum does not fit")
-        return _rebuild(json.loads(metadata["knowsam"]), tensors)
-    except (
-        SafetensorError,
-        ConfigError,
-        LookupError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        RuntimeError,
-        OSError,
-    ) as exc:
-        sentence = (
-            f"{file.name} is not a usable KnowSAM model ({exc}). A model that KnowSAM saved was expected; choose "
-            "another file, or train and save the model again."
-        )
-        raise damage_error(sentence, exc, CheckpointError) from exc
+    return read_tensors(file, unpacked_model)
 
 
-def checksum(description: str, tensors: Mapping[str, Tensor]) -> str:
-    """Return the SHA-256 of what a model file holds, by which a changed byte shows."""
-    digest = hashlib.sha256(description.encode())
-    for name in sorted(tensors):
-        tensor = tensors[name].contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+def packed_model(model: TrainedModel) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return what a file says of a model, and its tensors by name."""
+    tensors = {f"students.{name}": tensor for name, tensor in model.students.state_dict().items()}
+    tensors |= {f"teacher.{name}": tensor for name, tensor in model.teacher.items()}
+    description = {
+        "format": _FORMAT,
+        "config": model.config.to_dict(),
+        "teacher_origin": None if model.teacher_origin is None else asdict(model.teacher_origin),
+        "plan": dict(model.plan),
+        "classes": [asdict(label_class) for label_class in model.classes],
+        "axis": model.axis,
+        "pixel_mm": model.pixel_mm,
+        "steps": model.steps,
+        "annotated_slices": model.annotated_slices,
+    }
+    return description, tensors
 
 
-def _rebuild(description: dict[str, Any], tensors: dict[str, Tensor]) -> TrainedModel:
+def unpacked_model(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> TrainedModel:
+    """Return the model that `packed_model` took apart; what it raises shows that there is none."""
     if description["format"] != _FORMAT:
         raise ValueError(f"format {description['format']}, expected {_FORMAT}")
     axis, pixel_mm = int(description["axis"]), float(description["pixel_mm"])
@@ -260,11 +224,11 @@ def _rebuild(description: dict[str, Any], tensors: dict[str, Tensor]) -> Trained
         raise ValueError(f"axis {axis}, pixel size {pixel_mm} mm, {len(classes)} classes")
     config = Config.from_dict(description["config"])
     students = Students(len(classes), config=config.students, prior=config.method.shape_prior)
-    students.load_state_dict(_with_prefix(tensors, "students."))
+    students.load_state_dict(with_prefix(tensors, "students."))
     origin = description["teacher_origin"]
     return TrainedModel(
         students=students.eval(),
-        teacher=MappingProxyType(_with_prefix(tensors, "teacher.")),
+        teacher=MappingProxyType(with_prefix(tensors, "teacher.")),
         teacher_origin=None if origin is None else TeacherOrigin(**origin),
         config=config,
         plan=MappingProxyType(description["plan"]),
@@ -279,7 +243,3 @@ def _rebuild(description: dict[str, Any], tensors: dict[str, Tensor]) -> Trained
 def _listed(classes: Iterable[LabelClass]) -> str:
     """Return classes as `1 (liver), 2 (spleen)`."""
     return ", ".join(f"{label_class.value} ({label_class.name})" for label_class in classes)
-
-
-def _with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

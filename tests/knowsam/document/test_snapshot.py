@@ -11,8 +11,10 @@ import pytest
 from painted import AXIAL, LIVER, SPLEEN, again, fill, square
 
 from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass, SliceState
+from knowsam.document import snapshot_file
 from knowsam.document.annotation_document import AnnotationDocument
-from knowsam.document.snapshot import read_snapshot, write_snapshot
+from knowsam.document.slice_annotation import SliceAnnotation
+from knowsam.document.snapshot_file import read_snapshot, write_snapshot
 from knowsam.errors import InputError
 
 if TYPE_CHECKING:
@@ -46,7 +48,55 @@ def test_a_file_is_an_ordinary_npz_without_pickled_objects(document: AnnotationD
     fill(document)
     write_snapshot(tmp_path / "kept.npz", document.snapshot())
     with np.load(tmp_path / "kept.npz", allow_pickle=False) as arrays:
+        # Each slice was painted once, so that what can be undone holds no other array.
         assert sorted(arrays) == ["about", "correction_5", "painted_1", "painted_3"]
+
+
+def reopened(document: AnnotationDocument, path: Path) -> AnnotationDocument:
+    """Return a new document of the same volume, into which what was done is restored from a file."""
+    write_snapshot(path, document.snapshot())
+    new = again(document, LabelClass(LIVER, "class 2", (9, 9, 9)))
+    new.restore(read_snapshot(path, document.volume.shape))
+    return new
+
+
+def test_what_could_be_undone_can_be_undone_in_the_next_session(document: AnnotationDocument, tmp_path: Path) -> None:
+    fill(document)
+    document.paint({1: square(SPLEEN, 2)})
+    document.remove_class(SPLEEN)
+    document.undo()
+    new = reopened(document, tmp_path / "kept.npz")
+    for action in ("redo", "undo", "undo", "undo", "undo", "undo", "redo", "redo"):
+        assert (new.history.undo_name, new.history.redo_name) == (
+            document.history.undo_name,
+            document.history.redo_name,
+        )
+        assert getattr(new, action)() == getattr(document, action)()
+        assert new.classes == document.classes
+        assert new.states() == document.states()
+        np.testing.assert_array_equal(new.painting(), document.painting())
+        np.testing.assert_array_equal(new.mask(), document.mask())
+
+
+def test_of_what_can_be_undone_the_oldest_is_left_out_where_it_would_take_too_much(
+    document: AnnotationDocument, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for shift in range(6):
+        document.paint({1: np.roll(square(LIVER), shift, axis=0)})
+    monkeypatch.setattr(snapshot_file, "MOST_HISTORY_BYTES", 2 * document.painted(1).nbytes)
+    new = reopened(document, tmp_path / "kept.npz")
+    assert [new.undo(), new.undo(), new.undo()] == [(1,), (1,), ()]
+    np.testing.assert_array_equal(new.painted(1), np.roll(square(LIVER), 3, axis=0))
+
+
+def test_what_can_be_undone_has_the_shape_of_the_slices(document: AnnotationDocument, tmp_path: Path) -> None:
+    fill(document)
+    snapshot = document.snapshot()
+    (*steps, last) = snapshot.undo
+    wrong = replace(last, slices={1: SliceAnnotation(np.ones((3, 3), np.uint8))})
+    write_snapshot(tmp_path / "kept.npz", replace(snapshot, undo=(*steps, wrong)))
+    with pytest.raises(InputError, match=r"slice 1 of shape \(3, 3\)"):
+        read_snapshot(tmp_path / "kept.npz", document.volume.shape)
 
 
 @pytest.mark.parametrize("cut", [0, 1, 30, 200, -1, -30])

@@ -10,7 +10,7 @@ from painted import AXIAL, LIVER, SPLEEN
 
 from knowsam.data.ends import End, Side
 from knowsam.document.annotation_document import AnnotationDocument
-from knowsam.document.snapshot import read_snapshot, write_snapshot
+from knowsam.document.snapshot_file import read_snapshot, write_snapshot
 from knowsam.document.structure_ends import EndsHere, ends_here, goes_beyond_painted
 from knowsam.errors import InputError
 

@@ -11,10 +11,14 @@ import torch
 from sessions import Steps, session_of
 
 from knowsam.data.annotation import LabelClass
+from knowsam.errors import CheckpointError
+from knowsam.training.continuation import read_continuation, write_continuation
 from knowsam.training.events import PredictionReady, StepDone, Validated, Watch
 from knowsam.training.schedule import Budget
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from knowsam.config import Config
     from knowsam.data.case import Case
     from knowsam.training.session import TrainingSession
@@ -114,3 +118,48 @@ def run_on(session: TrainingSession) -> TrainingSession:
     """Take one more step."""
     session.trainer.step(0.5)
     return session
+
+
+@pytest.mark.usefixtures("small_sam")
+def test_what_a_training_leaves_comes_back_from_its_file(case: Case, still_config: Config, tmp_path: Path) -> None:
+    left = run(session_of(case, config=still_config.with_values(variant="compact"), steps=2)).continuation()
+    write_continuation(tmp_path / "kept.training.safetensors", left)
+    found = read_continuation(tmp_path / "kept.training.safetensors")
+    assert (found.seconds, found.holdout, found.trained) == (left.seconds, left.holdout, left.trained)
+    assert (found.model.steps, found.model.classes, found.model.config) == (2, left.model.classes, left.model.config)
+    pairs = [
+        (found.learning.students, left.learning.students),
+        (found.learning.averaged, left.learning.averaged),
+        (found.model.teacher, left.model.teacher),
+        *((found.learning.moments[name], own) for name, own in left.learning.moments.items()),
+        *((found.learning.teacher_moments[name], own) for name, own in left.learning.teacher_moments.items()),
+    ]
+    assert len(pairs) > 20
+    for one, other in pairs:
+        torch.testing.assert_close(dict(one), dict(other), rtol=0, atol=0)
+
+
+def test_training_goes_on_from_a_file_as_it_would_have_without_one_and_leaves_it_as_it_was(
+    case: Case, config: Config, tmp_path: Path
+) -> None:
+    left = run(session_of(case, config=config, steps=2)).continuation()
+    write_continuation(tmp_path / "kept", left)
+    ends = [
+        run(session_of(case, config=config, steps=2, last=last)).model().students.state_dict()
+        for last in (left, left, read_continuation(tmp_path / "kept"))
+    ]
+    for end in ends[1:]:
+        torch.testing.assert_close(end, ends[0], rtol=0, atol=0)
+
+
+def test_a_damaged_file_of_what_was_learnt_is_refused(case: Case, config: Config, tmp_path: Path) -> None:
+    path = tmp_path / "kept"
+    write_continuation(path, run(session_of(case, config=config, steps=1)).continuation())
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match="its checksum does not fit"):
+        read_continuation(path)
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(CheckpointError, match="not a usable"):
+        read_continuation(path)

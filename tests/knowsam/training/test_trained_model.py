@@ -20,7 +20,8 @@ from knowsam.inference.planes import network_slices
 from knowsam.inference.predictor import Predictor
 from knowsam.models.sam_teacher import TeacherOrigin
 from knowsam.models.students import Students
-from knowsam.training.trained_model import MODEL_FILE, TrainedModel, checksum, load_model, save_model
+from knowsam.training.tensor_file import checksum
+from knowsam.training.trained_model import MODEL_FILE, TrainedModel, load_model, save_model
 
 if TYPE_CHECKING:
     from knowsam.config import Config
