@@ -310,19 +310,19 @@ def _step_seconds(window: Window) -> float:
 
 
 def _teaching() -> threading.Event:
-    """Return a flag that is set as long as the teacher's pass goes on."""
+    """Return a flag that is set as long as the teacher predicts masks."""
     from knowsam.models.sam_teacher import SamTeacher
 
-    flag, forward = threading.Event(), SamTeacher.forward
+    flag, masks = threading.Event(), SamTeacher.masks
 
     def flagged(teacher: SamTeacher, *inputs: Any) -> Any:
         flag.set()
         try:
-            return forward(teacher, *inputs)
+            return masks(teacher, *inputs)
         finally:
             flag.clear()
 
-    SamTeacher.forward = flagged  # type: ignore[assignment, method-assign]
+    SamTeacher.masks = flagged  # type: ignore[method-assign]
     return flag
 
 
