@@ -76,6 +76,9 @@ class WrappedLabel(QLabel):
         starts: list[int] = []
         for _ in range(most):
             line = layout.createLine()
+            if not line.isValid():
+                # A label needs a little more room than its text, and to ask more of such a line ends the program.
+                break
             line.setLineWidth(self.width())
             starts.append(line.textStart())
         layout.endLayout()

@@ -58,3 +58,11 @@ def test_of_too_many_lines_the_last_ends_with_an_ellipsis_and_the_tooltip_has_th
     assert (label.text(), label.toolTip()) == (text, text)
     assert label.height() <= 3 * label.fontMetrics().lineSpacing()
     assert not label.grab().isNull()
+
+
+def test_a_text_of_fewer_lines_than_there_may_be_can_be_asked_for_them(qtbot: QtBot) -> None:
+    """It is drawn line by line where the label needs more room than its lines do; Qt ended the program there."""
+    label = WrappedLabel("Two short lines.\nNo more.", most_lines=5)
+    qtbot.addWidget(label)
+    label.resize(400, 100)
+    assert label._lines(5) == ["Two short lines.", "No more."]
