@@ -115,6 +115,7 @@ class KnowSAMWidget(QWidget):
     def _on_settled(self) -> None:
         """Do what would have held up the first paint."""
         if self.presenter is not None:
+            self.setMinimumWidth(max(_MINIMUM_WIDTH_PX, _width_with_bar(self._panels)))
             self.presenter.show_letters()
             dock = self.parent()
             if isinstance(dock, QDockWidget):
@@ -136,7 +137,7 @@ class KnowSAMWidget(QWidget):
 
     def sizeHint(self) -> QSize:
         """Leave the image as much room as there is."""
-        return QSize(_MINIMUM_WIDTH_PX, super().sizeHint().height())
+        return QSize(self.minimumWidth(), super().sizeHint().height())
 
     def event(self, event: QEvent) -> bool:
         """Notice that napari has taken the widget out of its dock, which is all it does when the dock is closed."""
@@ -159,6 +160,11 @@ def _scrolled(*sections: Section) -> QScrollArea:
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     area.setWidget(inside)
     return area
+
+
+def _width_with_bar(area: QScrollArea) -> int:
+    """Return how wide an area must be for what is in it and the bar that scrolls it, which Qt lets cover the rest."""
+    return int(area.widget().minimumSizeHint().width() + area.verticalScrollBar().sizeHint().width())
 
 
 def _pinned(*bars: QWidget) -> QWidget:
