@@ -160,14 +160,18 @@ class TrainingController(QObject):
         return self._outdated.get(work, 0)
 
     def train(
-        self, case: Case, settings: TrainingSettings, work: AnnotationDocument, keep: Callable[[Continuation], None]
+        self,
+        case: Case,
+        settings: TrainingSettings,
+        work: AnnotationDocument,
+        keep: Callable[[Continuation], None] = lambda _: None,
     ) -> None:
         """Start a training; it goes on warm where the last one of the same work ended.
 
         Parameters
         ----------
         work : what the case was taken from.
-        keep : saves what was learnt, see `TrainingWorker`.
+        keep : saves what was learnt, see `TrainingWorker`; by default nothing does.
         """
         if self.is_running:
             raise RuntimeError("A training is going on already.")

@@ -164,35 +164,36 @@ class TrainingWorker(SessionWorker["TrainingSession"]):
 
     def _heed(self, event: Event) -> None:
         if isinstance(event, Validated) and time.monotonic() > self._kept_at + _KEEP_EVERY_S and self._session:
-            self._keep_learnt(self._session)
+            self._save(self._session.continuation())
 
     def _conclude_training(self, session: TrainingSession) -> None:
         """Copy what was learnt here, since it would hold up the window there."""
         if session.students is None:
             return
         try:
-            self.learnt = self._keep_learnt(session)
+            continuation = session.continuation()
         except Exception:  # a device that has failed keeps its weights
             logger.exception("What was learnt could not be kept.")
+            return
+        if continuation.model.steps:
+            self.learnt = continuation
+            self._save(continuation)
 
-    def _keep_learnt(self, session: TrainingSession) -> Continuation | None:
-        continuation = session.continuation()
-        if not continuation.model.steps:
-            return None
+    def _save(self, continuation: Continuation) -> None:
+        """Keep it on disk; where that fails, say so once, and go on."""
         self._kept_at = time.monotonic()
         try:
             self._keep(continuation)
         except OSError as error:
+            logger.warning("What was learnt cannot be saved: %s", error)
             if not self._has_failed:
                 self._has_failed = True
-                logger.warning("What was learnt cannot be saved: %s", error)
                 self._outcomes.put(
                     Notice(
                         "What is learnt should be kept on disk for the next time, but that failed "
                         f"({error.strerror or error}). Save the model (Model) before you close napari."
                     )
                 )
-        return continuation
 
 
 def lower_priority() -> None:

@@ -162,6 +162,12 @@ def choose(box: StartChoice, start: Start) -> None:
     box.activated.emit(box.currentIndex())
 
 
+@pytest.fixture(autouse=True)
+def _nothing_learnt_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the sessions of these tests leave is no model."""
+    monkeypatch.setattr("knowsam.training.continuation.write_continuation", lambda *_: None)
+
+
 @pytest.fixture
 def session(monkeypatch: pytest.MonkeyPatch) -> FakeSession:
     session = FakeSession()
