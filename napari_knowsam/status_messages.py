@@ -23,6 +23,7 @@ class Shown(Enum):
     NOT_BETTER = "propagated from your painted slices; training has not made it better so far, so it adds nothing yet."
     BOTH = "propagated from your painted slices, with what training adds, most where your slices are far."
     LEARNT = "what the networks have learnt."
+    JUDGED = "what you painted and accepted, in all slices. Correct what is wrong, or export."
 
 
 _STAGES = {
@@ -60,6 +61,8 @@ def shown_sentence(shown: Shown) -> str:
 
 def propagation_sentence(shown: Shown) -> str:
     """Say what is shown while nobody trains."""
+    if shown is Shown.JUDGED:
+        return shown_sentence(shown)
     return f"{shown_sentence(shown)} What you paint or correct changes the slices beside it at once."
 
 

@@ -93,3 +93,9 @@ def test_an_end_before_the_first_step_claims_nothing_was_learnt() -> None:
     assert "nothing was learnt" in status_messages.finished_sentence(Finished(0, 0.0, stopped=True))
     sentence = status_messages.finished_sentence(Finished(0, 0.0, stopped=True), status_messages.Shown.PROPAGATED)
     assert sentence.endswith(status_messages.shown_sentence(status_messages.Shown.PROPAGATED))
+
+
+def test_where_all_is_painted_or_accepted_no_prediction_is_claimed_to_be_shown() -> None:
+    sentence = status_messages.propagation_sentence(status_messages.Shown.JUDGED)
+    assert sentence.startswith("Shown: what you painted and accepted, in all slices.")
+    assert "beside it" not in sentence

@@ -127,7 +127,7 @@ class Conversation:
 
     def refresh_all(self) -> Iterator[Event]:
         """Predict every outdated slice of whoever watches, unless they want it ended."""
-        while self.live is not None and self.live.outdated and not self.is_stopping:
+        while self.live is not None and self.live.is_outdated and not self.is_stopping:
             yield self.live.some()
             yield from self.obey()
             yield from self.take_in()

@@ -103,6 +103,14 @@ class Display:
         self.estimates.clear()
         self.version += 1
 
+    def waiting(self, case: int) -> int:
+        """Return how many slices of a volume wait for a new prediction that would be seen."""
+        is_waiting = self.made_by[case] < self.version
+        propagation = self.volumes.propagations[case]
+        if propagation is not None:
+            is_waiting[list(propagation.outlined)] = False
+        return int(np.count_nonzero(is_waiting))
+
     def can_predict(self, case: int) -> bool:
         """Tell whether there is anything to show of a volume."""
         return self.has_learnt or self.volumes.can_propagate(case)

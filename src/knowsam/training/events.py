@@ -181,7 +181,7 @@ class PredictionReady:
     Parameters
     ----------
     classes : the classes that the indices stand for.
-    outdated : slices that still wait for a new prediction.
+    outdated : slices that still wait for a new prediction, but for those annotated completely, where none is seen.
     shown : what the predictions are made of.
     """
 
@@ -206,7 +206,8 @@ class Finished:
     Parameters
     ----------
     stopped : whether a `Stop` ended it before its budget was used.
-    outdated : slices of the watched volume that wait for a new prediction, of which a `PropagationSession` takes care.
+    outdated : slices of the watched volume that wait for a new prediction as in `PredictionReady`, of which a
+        `PropagationSession` takes care.
     """
 
     steps: int

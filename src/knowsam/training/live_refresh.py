@@ -76,16 +76,20 @@ class LiveRefresh:
         return self._case is not None and self.display.can_predict(self._case)
 
     @property
+    def is_outdated(self) -> bool:
+        """Whether any slice of the watched volume waits for a new prediction, be it seen or not."""
+        return self._case is not None and bool((self.display.made_by[self._case] < self.display.version).any())
+
+    @property
     def outdated(self) -> int:
-        """How many slices of the watched volume wait for a new prediction."""
-        display = self.display
-        return 0 if self._case is None else int(np.count_nonzero(display.made_by[self._case] < display.version))
+        """How many slices of the watched volume wait for a new prediction that would be seen."""
+        return 0 if self._case is None else self.display.waiting(self._case)
 
     def beside(self, seconds: float) -> Iterator[PredictionReady]:
         """Refresh as much as is due after training for some time; the watched slice is always due."""
         earned = min(seconds * self._share / (1 - self._share), _LONGEST_S)
         self._credit_s = min(self._credit_s, 0.0) + earned
-        while self.outdated and (self._credit_s > 0 or self.watched_is_outdated):
+        while self.is_outdated and (self._credit_s > 0 or self.watched_is_outdated):
             started = time.monotonic()
             ready = self.some()
             self._credit_s -= time.monotonic() - started

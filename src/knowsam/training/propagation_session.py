@@ -82,7 +82,7 @@ class PropagationSession:
                 self._prepare()
             if self._live is not None:
                 yield from self._live.take_back()
-            while self._live is not None and self._has_read_all and self._live.can_show and self._live.outdated:
+            while self._live is not None and self._has_read_all and self._live.can_show and self._live.is_outdated:
                 self._threads.adapt()
                 yield self._live.some()
             match message := self._next_message():

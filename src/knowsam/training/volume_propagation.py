@@ -111,6 +111,11 @@ class VolumePropagation:
         """Whether anything is known of slices that nobody has painted."""
         return _can_be_asked(self._from_all)
 
+    @property
+    def outlined(self) -> Collection[int]:
+        """The slices that are annotated completely, in which no prediction is seen."""
+        return self._outlines.keys()
+
     def for_display(self, indices: Sequence[int]) -> PropagatedLabels | None:
         """Return what is known of slices, an annotated one's own labels included; None if nothing is."""
         return self._displayed.at(indices) if self.can_propagate else None

@@ -70,6 +70,9 @@ class Painters:
     def predictor(self, case: int) -> Painter:
         return self.painters[case]
 
+    def waiting(self, case: int) -> int:
+        return int(np.count_nonzero(self.made_by[case] < self.version))
+
     def measure(self, case: int) -> None:
         self.measured += 1
         self.estimates[case] = self.measured

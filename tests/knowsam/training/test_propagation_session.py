@@ -214,7 +214,21 @@ def test_after_a_training_the_slices_it_left_are_predicted_once_the_watched_one_
     assert session.display is not None
     rest = [one.index for ready in _follow(session.display, case, config) for one in ready.slices]
     assert (rest[0], sorted(rest)) == (6, list(range(12)))
-    assert finished.outdated == 12
+    # All but the two that are painted.
+    assert finished.outdated == 10
+
+
+def test_slices_that_are_painted_or_accepted_do_not_wait_for_a_prediction(
+    case: Case, config: Config, ball_labels: LabelArray, display: Display
+) -> None:
+    accepted = Case(case.volume, Annotation.from_labels(ball_labels, 0, range(12)))
+    session = PropagationSession(accepted, config, display=display)
+    session.submit(Watch(6))
+    events = session.run()
+    ready = next(events)
+    session.submit(Stop())
+    assert isinstance(ready, PredictionReady)
+    assert ready.outdated == 0
 
 
 @pytest.mark.usefixtures("steps")
