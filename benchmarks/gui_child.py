@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from knowsam.data.volume import Volume
     from knowsam.training.events import Event, Message
     from knowsam.training.schedule import Budget
-    from napari_knowsam.training_controller import TrainingSettings
+    from napari_knowsam.sessions import TrainingSettings
 
 
 @dataclass(frozen=True)

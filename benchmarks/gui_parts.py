@@ -229,7 +229,7 @@ def _training(window: Window, mode: str, report: Report) -> Iterator[None]:
         # A child inherits the niceness of the thread that starts it, and only root may lower it again.
         stack.enter_context(replaced(training_worker, "_NICENESS", int(niceness) if kind == "thread" else 0))
         if kind == "child":
-            stack.enter_context(replaced(training_controller, "_make_session", make_child))
+            stack.enter_context(replaced(training_controller, "training_session", make_child))
         before = window.steps
         window.click("Train on my labels")
         wait_until(lambda: window.steps > before and _is_predicted(window))

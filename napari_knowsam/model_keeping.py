@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from napari_knowsam.layer_sync import LayerSync
     from napari_knowsam.panels.result_panel import ResultPanel
     from napari_knowsam.panels.train_panel import TrainPanel
-    from napari_knowsam.training_controller import TrainingController, TrainingSettings
+    from napari_knowsam.sessions import TrainingSettings
+    from napari_knowsam.training_controller import TrainingController
 
 
 class ModelKeeping(QObject):

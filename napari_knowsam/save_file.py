@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 KEPT_DAYS = 60
 MOST_KEPT_BYTES = 4 << 30
-"""Of what was learnt from other images, which takes some 30 MB each, the oldest is deleted before there is more."""
+"""Of what was learnt from other images, some 100 MB each, the oldest is deleted before there is more."""
 
 _SAMPLES_PER_AXIS = 64
 _DIGEST_BYTES = 16

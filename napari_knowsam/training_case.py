@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from knowsam.data.case import Case
 from knowsam.errors import InputError
 from napari_knowsam.panels.start_choice import Start
+from napari_knowsam.sessions import TrainingSettings
 from napari_knowsam.status_messages import missing_sentence
-from napari_knowsam.training_controller import TrainingSettings
 
 if TYPE_CHECKING:
     from knowsam.training.trained_model import TrainedModel

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -13,6 +12,7 @@ from knowsam.data.case import Case
 from knowsam.errors import KnowSAMError
 from knowsam.training.events import (
     Applied,
+    ClassesChanged,
     Event,
     Finished,
     ModelReady,
@@ -21,6 +21,7 @@ from knowsam.training.events import (
     PredictionReady,
     PredictionsGone,
     Resume,
+    SliceAnnotated,
     Stage,
     StageChanged,
     StepDone,
@@ -28,7 +29,8 @@ from knowsam.training.events import (
     Validated,
     Watch,
 )
-from napari_knowsam.training_worker import SessionWorker, TrainingWorker, leave_a_core
+from napari_knowsam.sessions import application_session, propagation_session, training_session
+from napari_knowsam.training_worker import SessionWorker, TrainingWorker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,8 +42,8 @@ if TYPE_CHECKING:
     from knowsam.training.events import Message
     from knowsam.training.propagation_session import PropagationSession
     from knowsam.training.schedule import Budget
-    from knowsam.training.session import TrainingSession
     from knowsam.training.trained_model import TrainedModel
+    from napari_knowsam.sessions import TrainingSettings
 
 _CLOSING_S = 1.0
 _ENDING_S = 20.0
@@ -50,31 +52,12 @@ _ENDING_S = 20.0
 _LISTENING_MS = 20
 
 
-@dataclass(frozen=True)
-class TrainingSettings:
-    """What a person chose before pressing Train.
-
-    Parameters
-    ----------
-    teacher : ``none``, ``compact``, the name of a SAM variant or a file of its weights, see `choose_teacher`.
-    device : see `resolve_device`.
-    continued : go on from the model of the last training of the same work, if there is one.
-    start_from : a model of other volumes to go on from instead, whose networks the training has.
-    """
-
-    budget: Budget
-    config: Config
-    teacher: str = "compact"
-    device: str = "auto"
-    continued: bool = True
-    start_from: TrainedModel | None = None
-
-
 class TrainingController(QObject):
     """Owns the session that goes on, of training or of propagation, and the thread it runs in; at most one of each.
 
-    A training ends a propagation, and is followed by one that goes on with its predictions. Both are told the same, and
-    both tell of their predictions. A propagation may begin with a model of other volumes, which is applied first.
+    A training takes the place of a propagation of the same work as soon as it shows predictions itself, and is followed
+    by one that goes on with these. Both are told the same, and both tell of their predictions. A propagation may begin
+    with a model of other volumes, which is applied first.
     """
 
     stage_changed = Signal(object)
@@ -110,6 +93,8 @@ class TrainingController(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._worker: TrainingWorker | SessionWorker[PropagationSession] | None = None
+        self._replaced: SessionWorker[Any] | None = None
+        self._ended: SessionWorker[Any] | None = None
         self._is_applying = False
         self._work: AnnotationDocument | None = None
         self._budget: Budget | None = None
@@ -175,10 +160,15 @@ class TrainingController(QObject):
         """
         if self.is_running:
             raise RuntimeError("A training is going on already.")
-        self._drop_propagation()
+        replaced = self._worker
+        if self._work is work and replaced is not None and not self._is_applying:
+            self._replaced = replaced
+            self._keep_display()
+        else:
+            self._drop_propagation()
         self._work, self._budget = work, settings.budget
         last = self._learnt.get(work) if settings.continued else None
-        self._worker = TrainingWorker(partial(_make_session, case, settings, last), keep)
+        self._worker = TrainingWorker(partial(training_session, case, settings, last), keep)
         self._worker.start()
         self._listening.start()
         self.stage_changed.emit(Stage.PREPARING)
@@ -192,9 +182,9 @@ class TrainingController(QObject):
         """
         if self.is_running or (self._worker is not None and self._work is work):
             return
-        before = self._worker
+        before = self._worker or self._ended
         self._drop_propagation()
-        self._predict(work, partial(_make_propagation, case, config, self._displays.get(work), before))
+        self._predict(work, partial(propagation_session, case, config, self._displays.get(work), before))
 
     def apply(self, case: Case, model: TrainedModel, work: AnnotationDocument, device: str = "auto") -> None:
         """Let a model of other volumes predict a work, and keep its predictions up to date from then on.
@@ -207,7 +197,7 @@ class TrainingController(QObject):
             raise RuntimeError("A training is going on.")
         self._drop_propagation()
         self._is_applying = True
-        self._predict(work, partial(_make_application, model, case, device))
+        self._predict(work, partial(application_session, model, case, device))
         self.stage_changed.emit(Stage.APPLYING)
 
     def _predict(self, work: AnnotationDocument, make_session: Callable[[], PropagationSession]) -> None:
@@ -221,6 +211,8 @@ class TrainingController(QObject):
         if self._worker is not None:
             self._watched = message if isinstance(message, Watch) else self._watched
             self._worker.submit(message)
+            if self._replaced is not None and isinstance(message, (ClassesChanged, SliceAnnotated, Watch)):
+                self._replaced.submit(message)
 
     def pause(self) -> None:
         """Let training stand still."""
@@ -278,11 +270,21 @@ class TrainingController(QObject):
 
     def _forget(self) -> None:
         """Let go of the session; what its networks show is kept for the next one of the same work."""
-        if self._work is not None and self._worker is not None and (display := self._worker.display) is not None:
-            self._displays[self._work] = display
+        self._keep_display()
+        self._end_replaced()
         self._worker = self._work = None
         self._listening.stop()
         self._end_applying()
+
+    def _keep_display(self) -> None:
+        if self._work is not None and self._worker is not None and (display := self._worker.display) is not None:
+            self._displays[self._work] = display
+
+    def _end_replaced(self) -> None:
+        """End the propagation that went on while a training got ready."""
+        if self._replaced is not None:
+            self._replaced.submit(Stop())
+            self._ended, self._replaced = self._replaced, None
 
     def _end_applying(self) -> None:
         if self._is_applying:
@@ -306,6 +308,9 @@ class TrainingController(QObject):
         worker = self._worker
         if worker is None:
             return
+        for outcome in () if self._replaced is None else self._replaced.take():
+            if isinstance(outcome, PredictionReady):
+                self.predicted.emit(outcome)
         done = worker.is_done
         for outcome in worker.take():
             if self._worker is not worker:
@@ -325,6 +330,8 @@ class TrainingController(QObject):
             self._outdated[self._work] = event.outdated
         match event:
             case StageChanged():
+                if event.stage is Stage.TRAINING:
+                    self._end_replaced()
                 self.stage_changed.emit(event.stage)
             case StepDone():
                 self.stepped.emit(event, self._seconds_left(event))
@@ -357,42 +364,3 @@ class TrainingController(QObject):
             self.failed.emit(f"The model cannot be applied: {error!r}. Open another one.")
         else:
             self.failed.emit(f"Propagation ended with an unexpected error: {error!r}. Painting on starts it again.")
-
-
-def _make_session(case: Case, settings: TrainingSettings, last: Continuation | None) -> TrainingSession:
-    """Build the session, in the thread it will run in: only here is torch needed."""
-    leave_a_core()
-    from knowsam.jobs import choose_teacher
-    from knowsam.training.session import TrainingSession
-
-    teacher, start_from = choose_teacher(settings.teacher), settings.start_from
-    config = settings.config if start_from is None else start_from.config_with_networks(settings.config)
-    config = config.with_values(variant=teacher.variant)
-    return TrainingSession(
-        [case],
-        budget=settings.budget,
-        config=config,
-        device=settings.device,
-        sam_weights=teacher.weights,
-        start_from=start_from,
-        last=last,
-    )
-
-
-def _make_propagation(
-    case: Case, config: Config, display: Display | None, before: SessionWorker[Any] | None
-) -> PropagationSession:
-    """Build the session in its thread, once that before it, which may use the same display, has ended."""
-    leave_a_core()
-    from knowsam.training.propagation_session import PropagationSession
-
-    if before is not None:
-        before.wait(_CLOSING_S)
-    return PropagationSession(case, config, display=display)
-
-
-def _make_application(model: TrainedModel, case: Case, device: str) -> PropagationSession:
-    leave_a_core()
-    from knowsam.training.application import ApplicationSession
-
-    return ApplicationSession(model, case, device=device)

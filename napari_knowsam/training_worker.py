@@ -33,7 +33,7 @@ _NICENESS = 10
 
 
 _KEEP_EVERY_S = 60.0
-"""Writing what was learnt takes about a tenth of a second."""
+"""Writing the 100 MB of what was learnt takes about half a second."""
 
 
 class Session(Protocol):

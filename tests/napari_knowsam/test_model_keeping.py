@@ -157,8 +157,8 @@ def test_a_model_is_applied_to_an_unpainted_volume_and_what_it_predicts_can_be_c
 def test_a_model_is_never_applied_over_painted_slices_and_may_be_stopped(
     robot: Robot, model: TrainedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begin, loaded = training_controller._make_application, threading.Event()
-    monkeypatch.setattr(training_controller, "_make_application", lambda *given: loaded.wait(60) and begin(*given))
+    begin, loaded = training_controller.application_session, threading.Event()
+    monkeypatch.setattr(training_controller, "application_session", lambda *given: loaded.wait(60) and begin(*given))
     painted = {index: robot.document.painted(index) for index in robot.document.annotated}
     choose(robot, "Open model…")
     assert robot.document.classes[1].name == "liver"

@@ -171,7 +171,7 @@ def _nothing_learnt_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def session(monkeypatch: pytest.MonkeyPatch) -> FakeSession:
     session = FakeSession()
-    monkeypatch.setattr(training_controller, "_make_session", lambda *_: session)
+    monkeypatch.setattr(training_controller, "training_session", lambda *_: session)
     return session
 
 
@@ -246,7 +246,7 @@ def test_a_second_training_goes_on_unless_new_networks_are_chosen(
         lasts.append(last)
         return sessions[len(lasts) - 1]
 
-    monkeypatch.setattr(training_controller, "_make_session", make)
+    monkeypatch.setattr(training_controller, "training_session", make)
     box = panels.train._start
     assert not box.isEnabled()
     for session in sessions:

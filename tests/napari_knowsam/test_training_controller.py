@@ -6,6 +6,7 @@ import gc
 import threading
 import weakref
 from dataclasses import replace
+from queue import SimpleQueue
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from knowsam.training.events import (
     PredictionReady,
     Resume,
     Shown,
+    SliceAnnotated,
     Source,
     Stage,
     StageChanged,
@@ -36,7 +38,8 @@ from knowsam.training.events import (
 )
 from knowsam.training.schedule import Budget
 from napari_knowsam import training_controller
-from napari_knowsam.training_controller import TrainingController, TrainingSettings
+from napari_knowsam.sessions import TrainingSettings
+from napari_knowsam.training_controller import TrainingController
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,7 +109,7 @@ Controlled = tuple[TrainingController, FakeSession, list[tuple[str, Any]]]
 def session(monkeypatch: pytest.MonkeyPatch) -> FakeSession:
     """The session of every training."""
     session = FakeSession()
-    monkeypatch.setattr(training_controller, "_make_session", lambda *_: session)
+    monkeypatch.setattr(training_controller, "training_session", lambda *_: session)
     return session
 
 
@@ -148,6 +151,44 @@ def test_a_stopped_training_ends_idle_and_can_be_started_again(
     assert heard[-2:] == [("finished", Finished(1, 20.0, stopped=True)), ("stage_changed", None)]
     controller.train(case, SETTINGS, work)
     assert controller.is_running
+
+
+class FakePropagation:
+    """Answers every painted slice with a prediction, until it is stopped."""
+
+    display = None
+
+    def __init__(self) -> None:
+        self.mailbox: SimpleQueue[Message] = SimpleQueue()
+        self.ended = threading.Event()
+
+    def submit(self, message: Message) -> None:
+        self.mailbox.put(message)
+
+    def run(self) -> Iterator[Event]:
+        while not isinstance(message := self.mailbox.get(), Stop):
+            if isinstance(message, SliceAnnotated):
+                yield READY
+        self.ended.set()
+
+
+def test_while_a_training_gets_ready_the_propagation_answers_corrections(
+    qtbot: QtBot, controlled: Controlled, case: Case, work: AnnotationDocument, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    controller, session, heard = controlled
+    propagation, is_ready = FakePropagation(), threading.Event()
+    monkeypatch.setattr(training_controller, "propagation_session", lambda *_: propagation)
+    monkeypatch.setattr(training_controller, "training_session", lambda *_: is_ready.wait(30) and session)
+    painted = SliceAnnotated(case.annotation.slices[2])
+    controller.propagate(case, SETTINGS.config, work)
+    controller.train(case, SETTINGS, work)
+    controller.submit(painted)
+    qtbot.waitUntil(lambda: ("predicted", READY) in heard, timeout=30_000)
+    assert not propagation.ended.is_set()
+    is_ready.set()
+    qtbot.waitUntil(lambda: ("stage_changed", Stage.TRAINING) in heard, timeout=30_000)
+    assert propagation.ended.wait(30)
+    assert painted in session.received
 
 
 def test_what_the_window_says_reaches_the_session(
@@ -199,7 +240,7 @@ def test_stop_while_torch_loads_is_obeyed_at_once(
         loading.wait(5)
         return session
 
-    monkeypatch.setattr(training_controller, "_make_session", load)
+    monkeypatch.setattr(training_controller, "training_session", load)
     controller.train(case, SETTINGS, work)
     controller.stop()
     assert not controller.is_running
@@ -231,7 +272,7 @@ def test_after_a_training_its_predictions_go_on_for_the_slice_that_was_watched(
         shown.append(display)
         return following
 
-    monkeypatch.setattr(training_controller, "_make_propagation", follow)
+    monkeypatch.setattr(training_controller, "propagation_session", follow)
     controller.train(case, SETTINGS, work)
     controller.submit(Watch(3))
     qtbot.waitUntil(lambda: ("noticed", "half way") in heard, timeout=30_000)
@@ -256,7 +297,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Given:
         session.submit(Stop())
         return session
 
-    monkeypatch.setattr(training_controller, "_make_session", make)
+    monkeypatch.setattr(training_controller, "training_session", make)
     return given
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from knowsam.data.annotation import class_sources
 from knowsam.inference.predictor import Predictor
@@ -105,11 +106,15 @@ class Display:
 
     def waiting(self, case: int) -> int:
         """Return how many slices of a volume wait for a new prediction that would be seen."""
-        is_waiting = self.made_by[case] < self.version
+        return int(np.count_nonzero((self.made_by[case] < self.version) & ~self.unseen(case)))
+
+    def unseen(self, case: int) -> npt.NDArray[np.bool_]:
+        """Return (N,), in which slices no prediction is seen, since they are annotated completely."""
+        unseen = np.zeros(len(self.made_by[case]), bool)
         propagation = self.volumes.propagations[case]
         if propagation is not None:
-            is_waiting[list(propagation.outlined)] = False
-        return int(np.count_nonzero(is_waiting))
+            unseen[list(propagation.outlined)] = True
+        return unseen
 
     def can_predict(self, case: int) -> bool:
         """Tell whether there is anything to show of a volume."""

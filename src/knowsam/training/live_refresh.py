@@ -34,7 +34,7 @@ class LiveRefresh:
 
     A prediction is out of date when other labels are propagated to its slice, and when the students that made it have
     been replaced. The former come first and by themselves; of the latter those near the watched slice, then the oldest;
-    of equals the nearest.
+    of equals the nearest. Slices in which no prediction is seen, such as the one just painted, come last.
 
     Parameters
     ----------
@@ -116,8 +116,10 @@ class LiveRefresh:
 
     @property
     def watched_is_outdated(self) -> bool:
-        """Whether the slice on the screen waits for a new prediction."""
-        return self._case is not None and bool(self.display.made_by[self._case][self._index] < self.display.version)
+        """Whether the slice on the screen waits for a new prediction that would be seen."""
+        if self._case is None or self.display.unseen(self._case)[self._index]:
+            return False
+        return bool(self.display.made_by[self._case][self._index] < self.display.version)
 
     def take_back(self) -> Iterator[PredictionsGone]:
         """Say so, once, if nothing can be predicted any more of the volume that predictions were sent of last."""
@@ -131,7 +133,7 @@ class LiveRefresh:
         waiting = np.flatnonzero(made_by < (NEVER if self.has_urgent else self.display.version))
         distance = np.abs(waiting - self._index)
         age = np.where(distance <= _NEAR, URGENT, made_by[waiting])
-        order = np.lexsort((waiting, distance, age))[:limit]
+        order = np.lexsort((waiting, distance, age, self.display.unseen(self._case)[waiting]))[:limit]
         return [int(index) for index in waiting[order]]
 
 

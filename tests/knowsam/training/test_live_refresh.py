@@ -21,6 +21,8 @@ from knowsam.training.events import Shown, Source
 from knowsam.training.live_refresh import LiveRefresh
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from knowsam.data.annotation import LabelClass
     from knowsam.training.events import PredictionReady
 
@@ -58,6 +60,7 @@ class Painters:
     version: int = 0
     estimates: dict[int, int] = field(default_factory=dict)
     measured: int = 0
+    annotated: Sequence[int] = ()
 
     def __post_init__(self) -> None:
         self.made_by = [np.full(painter.slices_of_volume, NEVER) for painter in self.painters]
@@ -72,6 +75,9 @@ class Painters:
 
     def waiting(self, case: int) -> int:
         return int(np.count_nonzero(self.made_by[case] < self.version))
+
+    def unseen(self, case: int) -> NDArray[np.bool_]:
+        return np.isin(np.arange(len(self.made_by[case])), self.annotated)
 
     def measure(self, case: int) -> None:
         self.measured += 1
@@ -135,6 +141,13 @@ def test_the_watched_slice_comes_first_and_alone_then_its_neighbours_then_the_ot
     assert sent[0] == [5]
     assert sent[1:3] == [[4, 6], [3, 7]]
     assert list(chain(*sent)) == [5, 4, 6, 3, 7, 2, 8, 1, 9, 0, 10, 11]
+
+
+def test_slices_in_which_no_prediction_is_seen_come_last_even_the_one_on_the_screen(clock: SimpleNamespace) -> None:
+    live = watching(clock, 5)
+    live.display.annotated = (5, 8)  # type: ignore[attr-defined]
+    assert not live.watched_is_outdated
+    assert list(chain(*map(indices, until_done(live)))) == [4, 6, 3, 7, 2, 1, 9, 0, 10, 11, 5, 8]
 
 
 def test_each_prediction_tells_how_many_still_wait(clock: SimpleNamespace) -> None:

@@ -54,7 +54,7 @@ def told(session: PropagationSession, *messages: Message) -> list[PredictionRead
     for event in session.run():
         assert isinstance(event, PredictionReady)
         shown.append(event)
-        if not event.outdated:
+        if _has_predicted_all(session):
             session.submit(Stop())
     return shown
 
@@ -149,8 +149,14 @@ def _until_shown(session: PropagationSession, events: Iterator[Event]) -> Iterat
     for event in events:
         assert isinstance(event, PredictionReady)
         yield event
-        if not event.outdated:
+        if _has_predicted_all(session):
             return
+
+
+def _has_predicted_all(session: PropagationSession) -> bool:
+    """Tell whether even those slices are predicted in which that is not seen, and which do not count as outdated."""
+    display = session.display
+    return display is not None and not (display.made_by[0] < display.version).any()
 
 
 def test_with_too_few_slices_left_the_predictions_are_taken_back_until_there_are_enough(

@@ -84,13 +84,14 @@ def test_a_correction_is_seen_in_the_slices_beside_it_before_the_next_step(case:
 
 
 def test_a_correction_is_seen_before_slices_that_waited_longer(case: Case, quick_config: Config) -> None:
-    session = watched(case, quick_config, 4)
+    session = watched(case, quick_config)
     events = session.run()
     first = next(event for event in events if isinstance(event, PredictionReady))
-    session.submit(SliceAnnotated(LabelSlice(0, 4, SQUARE)))
+    session.submit(SliceAnnotated(LabelSlice(0, 5, SQUARE)))
     second = next(event for event in events if isinstance(event, PredictionReady))
     assert first.outdated > 0
-    np.testing.assert_array_equal(second.slices[0].labels, SQUARE)
+    assert {one.index for one in second.slices} <= {3, 6}
+    np.testing.assert_array_equal(session.cases[0].annotation.slices[5].labels, SQUARE)
 
 
 def test_a_correction_is_seen_while_training_stands_still(case: Case, quick_config: Config) -> None:

@@ -1,0 +1,80 @@
+"""The sessions of the window, each made in the thread it will run in: only here is torch needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari_knowsam.training_worker import SessionWorker, leave_a_core
+
+if TYPE_CHECKING:
+    from knowsam.config import Config
+    from knowsam.data.case import Case
+    from knowsam.training.continuation import Continuation
+    from knowsam.training.display import Display
+    from knowsam.training.propagation_session import PropagationSession
+    from knowsam.training.schedule import Budget
+    from knowsam.training.session import TrainingSession
+    from knowsam.training.trained_model import TrainedModel
+
+_CLOSING_S = 1.0
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """What a person chose before pressing Train.
+
+    Parameters
+    ----------
+    teacher : ``none``, ``compact``, the name of a SAM variant or a file of its weights, see `choose_teacher`.
+    device : see `resolve_device`.
+    continued : go on from the model of the last training of the same work, if there is one.
+    start_from : a model of other volumes to go on from instead, whose networks the training has.
+    """
+
+    budget: Budget
+    config: Config
+    teacher: str = "compact"
+    device: str = "auto"
+    continued: bool = True
+    start_from: TrainedModel | None = None
+
+
+def training_session(case: Case, settings: TrainingSettings, last: Continuation | None) -> TrainingSession:
+    """Build a session that trains."""
+    leave_a_core()
+    from knowsam.jobs import choose_teacher
+    from knowsam.training.session import TrainingSession
+
+    teacher, start_from = choose_teacher(settings.teacher), settings.start_from
+    config = settings.config if start_from is None else start_from.config_with_networks(settings.config)
+    config = config.with_values(variant=teacher.variant)
+    return TrainingSession(
+        [case],
+        budget=settings.budget,
+        config=config,
+        device=settings.device,
+        sam_weights=teacher.weights,
+        start_from=start_from,
+        last=last,
+    )
+
+
+def propagation_session(
+    case: Case, config: Config, display: Display | None, before: SessionWorker[Any] | None
+) -> PropagationSession:
+    """Build a session that propagates, once that before it, which may use the same display, has ended."""
+    leave_a_core()
+    from knowsam.training.propagation_session import PropagationSession
+
+    if before is not None:
+        before.wait(_CLOSING_S)
+    return PropagationSession(case, config, display=display)
+
+
+def application_session(model: TrainedModel, case: Case, device: str) -> PropagationSession:
+    """Build a session that begins with a model of other volumes."""
+    leave_a_core()
+    from knowsam.training.application import ApplicationSession
+
+    return ApplicationSession(model, case, device=device)
