@@ -56,6 +56,8 @@ class LiveRefresh:
         """Note that other labels are propagated to some slices, as urgent as if they had never been predicted."""
         self.display.made_by[case][list(indices)] = URGENT
         self.display.estimates.pop(case, None)
+        # The first of them shall be seen at once, however little time the slices before them took.
+        self._last_count = 1
 
     @property
     def has_urgent(self) -> bool:
@@ -99,7 +101,7 @@ class LiveRefresh:
         """Refresh the most urgent slices, as many as can be done in a moment; after the last one, measure anew."""
         assert self._case is not None
         started = time.monotonic()
-        # At most twice as many as last time: a slice that was known already says nothing of the others.
+        # At most twice as many as last time: of a slice that is known it takes next to no time.
         limit = min(max(1, int(_PATIENCE_S / self._slice_s)), 2 * self._last_count)
         chosen = self._most_urgent(1 if self.watched_is_outdated else limit)
         predictor = self.display.predictor(self._case)

@@ -169,6 +169,14 @@ def test_after_a_slice_that_took_no_time_the_others_are_not_taken_for_as_quick(c
     assert [len(live.some().slices) for _ in range(4)] == [1, 2, 4, 8]
 
 
+def test_after_a_correction_the_first_slices_are_shown_by_themselves(clock: SimpleNamespace) -> None:
+    live = watching(clock, 50, count=100, slice_s=0.0)
+    until_done(live)
+    live.outdate_slices(0, range(40, 60))
+    live.watch(0, 30)
+    assert [len(live.some().slices) for _ in range(3)] == [2, 4, 8]
+
+
 def test_showing_what_was_corrected_is_not_made_up_for(clock: SimpleNamespace) -> None:
     """It takes 4 s, which no training has earned."""
     live = watching(clock, 5, count=40, slice_s=0.5)
