@@ -78,12 +78,14 @@ class ModelKeeping(QObject):
 
         try:
             learnt = read_continuation(path)
-            if learnt.model.axis == work.axis:
-                self._controller.take_up(work, learnt)
-                # It lies on the disk, so that closing loses nothing.
-                self._saved[work] = learnt.model
+            if learnt.model.axis != work.axis:
+                raise InputError("It was learnt in another plane. Train again.")
         except KnowSAMError as error:
             self._result.set_message(f"The painting is back, but what was learnt from it is not: {error}")
+            return
+        self._controller.take_up(work, learnt)
+        # It lies on the disk, so that closing loses nothing.
+        self._saved[work] = learnt.model
         self._show()
 
     def may_replace(self, work: AnnotationDocument, settings: TrainingSettings) -> bool:

@@ -58,6 +58,34 @@ def test_from_the_first_stroke_to_the_file(
     wait_for_threads(qtbot)
 
 
+def test_a_training_goes_on_where_one_of_an_earlier_session_ended(
+    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot
+) -> None:
+    before = Robot(make_napari_viewer, qtbot, "phantom")
+    _paint_two_slices(before)
+    before.train()
+    before.stop()
+    trained = before.presenter.controller.model(before.document)
+    assert trained is not None
+    before.widget.close_presenter()
+    wait_for_threads(qtbot)
+    robot = Robot(make_napari_viewer, qtbot, "phantom")
+    robot.click(robot.widget.annotate, "Restore")
+    assert robot.document.annotated == (10, 16)
+    restored = robot.presenter.controller.model(robot.document)
+    assert restored is not None
+    assert restored.steps == trained.steps
+    assert not robot.presenter.models.is_unsaved
+    robot.train()
+    assert robot.session.plan.last is not None
+    assert robot.session.plan.last.model.steps == trained.steps
+    robot.stop()
+    robot.press(Qt.Key.Key_Z, ALT)
+    assert robot.document.annotated == (10,)
+    robot.widget.close_presenter()
+    wait_for_threads(qtbot)
+
+
 def _paint_two_slices(robot: Robot) -> None:
     for index in (10, 16):
         robot.look_at(index)
