@@ -70,6 +70,7 @@ class Autosave(QObject):
         self._files: WeakKeyDictionary[Volume, SaveFile] = WeakKeyDictionary()
         self._authors: dict[Path, ReferenceType[AnnotationDocument]] = {}
         self._writing: Future[None] | None = None
+        self._keeping: Future[None] | None = None
         self._has_failed = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="KnowSAM autosave")
         self._due = QTimer(self)
@@ -113,8 +114,16 @@ class Autosave(QObject):
         return training
 
     def keeper(self, document: AnnotationDocument) -> Callable[[Continuation], None]:
-        """Return what saves, in any thread, what is learnt from a document; it raises `OSError` where it cannot."""
-        return self._file(document.volume).keep_training
+        """Return what saves, called in any thread, what is learnt from a document; it returns at once."""
+        file = self._file(document.volume)
+
+        def keep(continuation: Continuation) -> None:
+            try:
+                self._keeping = self._thread.submit(file.keep_training, continuation)
+            except RuntimeError:
+                logger.warning("What was learnt last is not saved, for the panel was closed meanwhile.")
+
+        return keep
 
     def save(self) -> None:
         """Begin to write what has changed since the last time, once that is written."""
@@ -149,25 +158,36 @@ class Autosave(QObject):
     def _on_due(self) -> None:
         if self._writing is None or self._writing.done():
             self.save()
+        keeping = self._keeping
+        if keeping is not None and keeping.done():
+            self._keeping = None
+            self._tell_of(keeping, "What is learnt", "save the model (Model) before you close.")
 
     def _wait(self) -> None:
         """Wait for what is being written, and tell of a failure."""
         writing, self._writing = self._writing, None
-        error = None if writing is None else writing.exception()
+        if writing is not None and self._tell_of(
+            writing, "What you paint", "export or save the labels from time to time."
+        ):
+            # It is tried again as if nothing had ever been saved.
+            self._saved.clear()
+            self._authors.clear()
+
+    def _tell_of(self, writing: Future[None], what: str, remedy: str) -> bool:
+        """Tell once of a failure to write, and return whether there was one."""
+        error = writing.exception()
         if error is None:
-            return
+            return False
         if not isinstance(error, OSError):
             raise error
-        # It is tried again as if nothing had ever been saved.
-        self._saved.clear()
-        self._authors.clear()
         if not self._has_failed:
             self._has_failed = True
-            logger.warning("The painting cannot be saved: %s", error)
+            logger.warning("The work cannot be saved: %s", error)
             self.problem.emit(
-                f"What you paint should be saved in {self._folder} while you work, but that failed "
-                f"({error.strerror or error}). You can go on; export or save the labels from time to time."
+                f"{what} should be saved in {self._folder} while you work, but that failed "
+                f"({error.strerror or error}). You can go on; {remedy}"
             )
+        return True
 
     def _make_offer(self) -> None:
         self._offer = None if self._document is None else self._lacking(self._document)

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from knowsam.errors import KnowSAMError
-from knowsam.training.events import Notice, Validated
+from knowsam.training.events import Validated
 from napari_knowsam.torch_loading import load_torch
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _NICENESS = 10
 
 
 _KEEP_EVERY_S = 60.0
-"""Writing the 100 MB of what was learnt takes about half a second."""
+"""Writing the 100 MB of what was learnt takes about half a second, in another thread."""
 
 
 class Session(Protocol):
@@ -146,7 +146,7 @@ class TrainingWorker(SessionWorker["TrainingSession"]):
 
     Parameters
     ----------
-    keep : called in the thread with what was learnt, now and then and when the thread ends; may raise `OSError`.
+    keep : called in the thread with what was learnt, now and then and when the thread ends; returns at once.
 
     Attributes
     ----------
@@ -160,7 +160,6 @@ class TrainingWorker(SessionWorker["TrainingSession"]):
         self.learnt: Continuation | None = None
         self._keep = keep
         self._kept_at = -math.inf
-        self._has_failed = False
 
     def _heed(self, event: Event) -> None:
         if isinstance(event, Validated) and time.monotonic() > self._kept_at + _KEEP_EVERY_S and self._session:
@@ -180,20 +179,8 @@ class TrainingWorker(SessionWorker["TrainingSession"]):
             self._save(continuation)
 
     def _save(self, continuation: Continuation) -> None:
-        """Keep it on disk; where that fails, say so once, and go on."""
         self._kept_at = time.monotonic()
-        try:
-            self._keep(continuation)
-        except OSError as error:
-            logger.warning("What was learnt cannot be saved: %s", error)
-            if not self._has_failed:
-                self._has_failed = True
-                self._outcomes.put(
-                    Notice(
-                        "What is learnt should be kept on disk for the next time, but that failed "
-                        f"({error.strerror or error}). Save the model (Model) before you close napari."
-                    )
-                )
+        self._keep(continuation)
 
 
 def lower_priority() -> None:

@@ -353,6 +353,8 @@ def learnt_by(document: AnnotationDocument, folder: Path, content: bytes, monkey
     fill(document)
     kept.keeper(document)(None)  # type: ignore[arg-type]
     kept.close()
+    # Too late, and without harm.
+    kept.keeper(document)(None)  # type: ignore[arg-type]
 
 
 def test_what_was_learnt_is_kept_beside_the_painting_and_offered_with_it(
@@ -370,6 +372,22 @@ def test_what_was_learnt_is_kept_beside_the_painting_and_offered_with_it(
     assert path is not None
     assert path.read_bytes() == b"weights"
     assert kept.settle() is None
+    kept.close()
+
+
+def test_that_what_was_learnt_cannot_be_saved_is_told(
+    document: AnnotationDocument, folder: Path, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(continuation, "write_continuation", fail)
+    kept = session(folder, document)
+    with qtbot.waitSignal(kept.problem) as told:
+        kept.keeper(document)(None)  # type: ignore[arg-type]
+    assert told.args is not None
+    assert "What is learnt should be saved in" in told.args[0]
+    assert "(Permission denied). You can go on; save the model" in told.args[0]
     kept.close()
 
 

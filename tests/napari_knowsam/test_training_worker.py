@@ -129,20 +129,6 @@ def test_what_was_learnt_is_saved_after_the_first_validation_and_at_the_end() ->
     assert kept[-1] is worker.learnt
 
 
-def test_that_what_was_learnt_cannot_be_saved_is_told_once_and_training_goes_on() -> None:
-    def fail(_: object) -> None:
-        raise PermissionError(13, "Permission denied")
-
-    validated = Validated(1, None, adopted=True, shown=SHOWN)
-    worker = TrainingWorker(lambda: learning(validated), fail)  # type: ignore[arg-type, return-value]
-    found = outcomes_of(worker)
-    notices = [event.text for event in found if isinstance(event, Notice)]
-    assert len(notices) == 1
-    assert "(Permission denied). Save the model" in notices[0]
-    assert found[-1] == Finished(1, 1.0, stopped=False)
-    assert worker.learnt is not None
-
-
 def test_what_was_learnt_is_kept_in_the_thread_also_after_an_error() -> None:
     session = FakeSession(error=TrainingError("no memory"))
     session.students = object()
