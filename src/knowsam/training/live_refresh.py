@@ -101,7 +101,7 @@ class LiveRefresh:
         """Refresh the most urgent slices, as many as can be done in a moment; after the last one, measure anew."""
         assert self._case is not None
         started = time.monotonic()
-        # At most twice as many as last time: of a slice that is known it takes next to no time.
+        # At most twice as many as last time: those may have been known already, and have taken next to no time.
         limit = min(max(1, int(_PATIENCE_S / self._slice_s)), 2 * self._last_count)
         chosen = self._most_urgent(1 if self.watched_is_outdated else limit)
         predictor = self.display.predictor(self._case)
