@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from copy import deepcopy
 from datetime import datetime
@@ -13,7 +12,6 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, RTStructureSetStorage, generate_uid
 
 from knowsam import __version__
-from knowsam.data.annotation import labelled_classes
 from knowsam.data.contours import outlines
 from knowsam.data.segment_terms import long_string
 from knowsam.errors import OutputError
@@ -21,11 +19,9 @@ from knowsam.io.atomic import check_place, mask_written
 from knowsam.io.dicom.source_series import (
     PATIENT,
     STUDY,
-    frame_labels,
     frame_positions_mm,
-    require_fitting,
+    labelled_frames,
     series_number,
-    source_headers,
 )
 
 if TYPE_CHECKING:
@@ -72,16 +68,11 @@ def write_rtstruct(
     if not is_rtstruct_name(path):
         raise OutputError(f"The result is to be called {path.name}, but must end in {RTSTRUCT_SUFFIX}. Change it.")
     check_place(path, overwrite=overwrite)
-    require_fitting(labels, source)
-    classes = labelled_classes(labels)
-    # pydicom would put values of the patient's header into its warnings.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        headers = source_headers(source)
+    with labelled_frames(labels, source) as (classes, headers, planes):
         made = _structure_set(headers)
         frames = _frames(headers)
         made.ReferencedFrameOfReferenceSequence = [_referenced(headers[0], frames)]
-        origins_mm, planes = frame_positions_mm(headers), frame_labels(labels, source, headers)
+        origins_mm = frame_positions_mm(headers)
         made.StructureSetROISequence, made.ROIContourSequence, made.RTROIObservationsSequence = [], [], []
         for number, one in enumerate(classes, 1):
             made.StructureSetROISequence.append(_region(number, one, headers[0], automatic=automatic))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -13,17 +12,15 @@ import numpy.typing as npt
 from pydicom.uid import generate_uid
 
 from knowsam import __version__
-from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass, labelled_classes
+from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass
 from knowsam.data.segment_terms import Code, SegmentTerm, long_string, term_for
 from knowsam.errors import InputError, OutputError
 from knowsam.io.atomic import check_place, mask_written
 from knowsam.io.dicom.source_series import (
     HEADER_FAILURES,
     PATIENT,
-    frame_labels,
-    require_fitting,
+    labelled_frames,
     series_number,
-    source_headers,
 )
 
 if TYPE_CHECKING:
@@ -91,15 +88,9 @@ def write_dicom_seg(
         If the file cannot be written.
     """
     check_dicom_seg_writable(path, overwrite=overwrite)
-    require_fitting(labels, source)
-    classes = labelled_classes(labels)
-    known = {c.value: term_for(c.name) for c in classes} | dict(terms or {})
     kind = "AUTOMATIC" if automatic else "SEMIAUTOMATIC"
-    # pydicom would put values of the patient's header into its warnings.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        headers = source_headers(source)
-        planes = frame_labels(labels, source, headers)
+    with labelled_frames(labels, source) as (classes, headers, planes):
+        known = {c.value: term_for(c.name) for c in classes} | dict(terms or {})
         described = [_described(number, c, known[c.value], kind) for number, c in enumerate(classes, 1)]
         segmentation = _segmentation(headers, _segment_numbers(planes, classes), described)
         with mask_written(path, overwrite=overwrite) as complete:

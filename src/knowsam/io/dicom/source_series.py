@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from nibabel.affines import apply_affine
 
+from knowsam.data.annotation import LabelClass, labelled_classes
 from knowsam.data.identity import require_same_identity
 from knowsam.data.orientation import from_working
 from knowsam.data.volume import Volume, grid_difference
@@ -42,7 +45,50 @@ _REQUIRED = (
 )
 
 
-def require_fitting(labels: Volume, source: Volume) -> None:
+@contextmanager
+def labelled_frames(
+    labels: Volume, source: Volume
+) -> Iterator[tuple[tuple[LabelClass, ...], list[Dataset], npt.NDArray[np.integer]]]:
+    """Give what is written of labels: their classes, the headers of the series, and values (frames, rows, columns).
+
+    Until the end pydicom does not warn, since it would put values of the patient's header into its warnings. Headers
+    have what they may lack; they are changed in memory only.
+
+    Parameters
+    ----------
+    labels : on the grid of the source.
+    source : read from a DICOM series.
+
+    Raises
+    ------
+    InputError
+        If the labels are empty, belong to another patient or study, do not lie on the slices of the source, or the
+        source is no usable DICOM series.
+    """
+    _require_fitting(labels, source)
+    classes = labelled_classes(labels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        headers = _source_headers(source)
+        yield classes, headers, _frame_labels(labels, source, headers)
+
+
+def frame_positions_mm(headers: Sequence[Dataset]) -> npt.NDArray[np.float64]:
+    """Return where the frames of a series begin, (frames, 3) in RAS+."""
+    if "PerFrameFunctionalGroupsSequence" in headers[0]:
+        frames = [frame.PlanePositionSequence[0] for frame in headers[0].PerFrameFunctionalGroupsSequence]
+    else:
+        frames = list(headers)
+    lps_mm = np.array([frame.ImagePositionPatient for frame in frames], dtype=np.float64)
+    return lps_mm * (-1, -1, 1)
+
+
+def series_number(header: Dataset) -> int:
+    """Return the number of a series that refers to that of a header."""
+    return _SERIES_OFFSET + max(int(header.get("SeriesNumber") or 0), 0)
+
+
+def _require_fitting(labels: Volume, source: Volume) -> None:
     """Check that labels lie on the grid of an image that was read from DICOM.
 
     Raises
@@ -63,7 +109,7 @@ def require_fitting(labels: Volume, source: Volume) -> None:
         )
 
 
-def source_headers(source: Volume) -> list[Dataset]:
+def _source_headers(source: Volume) -> list[Dataset]:
     """Read the headers of a series, with what they may lack; they are changed in memory only.
 
     Raises
@@ -93,17 +139,7 @@ def source_headers(source: Volume) -> list[Dataset]:
     return headers
 
 
-def frame_positions_mm(headers: Sequence[Dataset]) -> npt.NDArray[np.float64]:
-    """Return where the frames of a series begin, (frames, 3) in RAS+."""
-    if "PerFrameFunctionalGroupsSequence" in headers[0]:
-        frames = [frame.PlanePositionSequence[0] for frame in headers[0].PerFrameFunctionalGroupsSequence]
-    else:
-        frames = list(headers)
-    lps_mm = np.array([frame.ImagePositionPatient for frame in frames], dtype=np.float64)
-    return lps_mm * (-1, -1, 1)
-
-
-def frame_labels(labels: Volume, source: Volume, headers: Sequence[Dataset]) -> npt.NDArray[np.integer]:
+def _frame_labels(labels: Volume, source: Volume, headers: Sequence[Dataset]) -> npt.NDArray[np.integer]:
     """Return the label values of every frame of a series, (frames, rows, columns), in the order of its frames.
 
     Raises
@@ -121,11 +157,6 @@ def frame_labels(labels: Volume, source: Volume, headers: Sequence[Dataset]) -> 
         )
     planes: npt.NDArray[np.integer] = from_working(labels.array, source.grid).T[slices]
     return planes
-
-
-def series_number(header: Dataset) -> int:
-    """Return the number of a series that refers to that of a header."""
-    return _SERIES_OFFSET + max(int(header.get("SeriesNumber") or 0), 0)
 
 
 def _complete(header: Dataset, source: Volume) -> None:
