@@ -216,7 +216,7 @@ class AnnotationDocument(AnnotatedVolume):
         InputError
             If they do not go with what is painted; nothing is changed then.
         """
-        if self._slices or self.history.undo_name or self.history.redo_name:
+        if self._slices or not self.history.is_empty:
             painted = self.painted_values()
             others = (classes[0], *(one for one in classes[1:] if one.value not in painted))
             brush_value = background_brush({*self.class_list.values, *(one.value for one in classes)})
