@@ -72,12 +72,16 @@ class SaveFile:
                 yield path
 
     def keep(self, snapshot: Snapshot, *, set_aside: bool) -> None:
-        """Write a snapshot; where `set_aside`, keep what another document has left there and this one lacks."""
+        """Write a snapshot; where `set_aside`, keep what another document has left there and this one lacks.
+
+        That is so at the first time, when files of other images that are too old go, too.
+        """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if set_aside:
             _set_aside(self.path, snapshot)
         write_snapshot(self.path, snapshot)
-        _delete_old(self.path.parent, but=self._fingerprint)
+        if set_aside:
+            _delete_old(self.path.parent, but=self._fingerprint)
 
     def keep_training(self, continuation: Continuation) -> None:
         """Write what a training leaves; what one of an earlier day left is set aside the first time."""

@@ -31,7 +31,6 @@ THREAD = "KnowSAM training"
 _NICENESS = 10
 """Chosen by `benchmarks/gui_latency.py`: what makes a window stutter is competition for cores, not the GIL."""
 
-
 _KEEP_EVERY_S = 60.0
 """Writing the 100 MB of what was learnt takes about half a second, in another thread."""
 
