@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 
     from knowsam.data.volume import Volume
 
+# Dialogs cannot be made without it, and some are made without a window.
+pytestmark = pytest.mark.usefixtures("qapp")
+
 
 @pytest.fixture
 def viewer(viewer: ViewerModel, tiny: Volume) -> ViewerModel:
@@ -416,6 +419,7 @@ def test_a_file_the_dialog_could_not_ask_about_is_asked_about(
     assert (tmp_path / "mask.nii.gz").read_text() == "precious"
 
 
+@pytest.mark.usefixtures("plugins")
 def test_the_window_opens_files_and_saves_layers_as_nifti(viewer: ViewerModel, tmp_path: Path) -> None:
     run("new_labels", viewer)
     labels: Any = viewer.layers[-1]
