@@ -84,6 +84,7 @@ class ModelKeeping(QObject):
             self._result.set_message(f"The painting is back, but what was learnt from it is not: {error}")
             return
         self._controller.take_up(work, learnt)
+        self._train.set_config(learnt.chosen)
         # It lies on the disk, so that closing loses nothing.
         self._saved[work] = learnt.model
         self._show()

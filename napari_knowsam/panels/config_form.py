@@ -58,7 +58,7 @@ class ConfigForm(QWidget, Generic[ConfigT]):
         self._config: ConfigT = config
         self._entries: dict[str, dict[str, ValueWidget[Any]]] = {}
         self._pages: list[QWidget] = []
-        self._is_resetting = False
+        self._is_being_set = False
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
         self._choice = ChoiceBox("Which settings are shown below.")
@@ -96,12 +96,16 @@ class ConfigForm(QWidget, Generic[ConfigT]):
 
     def reset(self) -> None:
         """Go back to the defaults."""
-        self._config = type(self._config)()
-        self._is_resetting = True
-        for name, section in _sections(self._config).items():
+        self.set_value(type(self._config)())
+
+    def set_value(self, config: ConfigT) -> None:
+        """Show these settings."""
+        self._config = config
+        self._is_being_set = True
+        for name, section in _sections(config).items():
             for key, entry in self._entries[name].items():
                 entry.value = _shown(getattr(section, key))
-        self._is_resetting = False
+        self._is_being_set = False
         self._on_changed()
 
     def _add_page(self, name: str, section: Section, hidden: Collection[str]) -> None:
@@ -138,7 +142,7 @@ class ConfigForm(QWidget, Generic[ConfigT]):
             page.setVisible(index == chosen)
 
     def _on_changed(self) -> None:
-        if not self._is_resetting:
+        if not self._is_being_set:
             self._refresh_problem()
             self.changed.emit()
 

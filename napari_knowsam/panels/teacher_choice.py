@@ -37,6 +37,11 @@ class TeacherChoice(ChoiceBox):
         """Return ``compact``, ``none``, ``vit_b``, ``vit_l``, ``vit_h`` or the path of a file."""
         return str(self.currentData())
 
+    def set_variant(self, variant: str) -> None:
+        """Choose ``compact``, ``none``, ``vit_b``, ``vit_l`` or ``vit_h``."""
+        self._before = self.findData(variant)
+        self.setCurrentIndex(self._before)
+
     def ask_teacher_file(self) -> Path | None:
         """Let the user choose a file of SAM weights; None if they think better of it."""
         name, _ = QFileDialog.getOpenFileName(

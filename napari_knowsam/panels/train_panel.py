@@ -50,6 +50,7 @@ class TrainPanel(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._config = Config()
         self._form: ConfigForm[Config] | None = None
         self._budget = BudgetChoice()
         self._teacher = TeacherChoice()
@@ -93,9 +94,17 @@ class TrainPanel(QWidget):
         ConfigError
             If the advanced settings do not fit together; the train button is off as long as they do not.
         """
-        config = Config() if self._form is None else self._form.value()
+        config = self._config if self._form is None else self._form.value()
         known = ("none", "compact", "vit_b", "vit_l", "vit_h")
         return config.with_values(variant=self.teacher()) if self.teacher() in known else config
+
+    def set_config(self, config: Config) -> None:
+        """Show these settings, the teacher among them."""
+        self._config = config
+        self._teacher.set_variant(config.teacher.variant)
+        if self._form is not None:
+            self._form.set_value(config)
+        self._refresh_hint()
 
     def start(self) -> Start:
         """Return what the training begins with."""
@@ -178,7 +187,7 @@ class TrainPanel(QWidget):
             self._build_form()
 
     def _build_form(self) -> None:
-        self._form = ConfigForm(Config(), hidden=_CHOSEN_ELSEWHERE)
+        self._form = ConfigForm(self._config, hidden=_CHOSEN_ELSEWHERE)
         self._form.changed.connect(lambda: self.pinned.set_valid(not self._has_problem()))
         self._form.changed.connect(self._refresh_hint)
         options = self._options.layout()

@@ -17,6 +17,7 @@ from knowsam.io.labels import read_labels
 from knowsam.io.sample import sample_folder
 from knowsam.training.propagation_session import PropagationSession
 from knowsam.training.schedule import Budget
+from napari_knowsam.panels.train_panel import TrainPanel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,6 +76,7 @@ def test_a_training_goes_on_where_one_of_an_earlier_session_ended(
     restored = robot.presenter.controller.model(robot.document)
     assert restored is not None
     assert restored.steps == trained.steps
+    assert TrainPanel.config(robot.widget.train) == before.widget.train.config()
     assert not robot.presenter.models.is_unsaved
     robot.train()
     assert robot.session.plan.last is not None
@@ -148,6 +150,7 @@ def _accept_and_take_back(robot: Robot, index: int, corrected: bytes) -> None:
 def _export(robot: Robot, path: Path) -> None:
     robot.widget.result.ask_export_path = lambda: path  # type: ignore[method-assign]
     robot.click(robot.widget.result, "Export…")
+    robot.wait_until(lambda: "Writing" not in robot.result_message)
     assert robot.result_message.startswith("Saved mask.nii.gz")
     exported, sample = nib.load(path), nib.load(sample_folder() / "phantom.nii.gz")
     assert exported.shape == sample.shape

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from knowsam.config import Config
 from knowsam.data.sampling import SliceKey
 from knowsam.training.tensor_file import read_tensors, with_prefix, write_tensors
 from knowsam.training.trained_model import TrainedModel, packed_model, unpacked_model
@@ -15,11 +16,10 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from knowsam.config import Config
     from knowsam.training.optimizers import Moments
     from knowsam.training.trainer import Trainer
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,14 @@ class Continuation:
     Parameters
     ----------
     model : the students that predicted last, the teacher, and the steps taken so far.
+    chosen : the settings as a person chose them.
     learning : students and optimisers as they were at the end.
     seconds : of training so far.
     holdout, trained : slices kept for validation, and slices whose labels training has seen.
     """
 
     model: TrainedModel
+    chosen: Config
     learning: LearningState
     seconds: float
     holdout: frozenset[SliceKey]
@@ -66,8 +68,15 @@ class Continuation:
             If training has not begun.
         """
         before = 0.0 if trainer.plan.last is None else trainer.plan.last.seconds
-        selection, model = trainer.selection, TrainedModel.of(trainer)
-        return cls(model, trainer.learner.state(), before + seconds, selection.holdout, selection.trained)
+        selection = trainer.selection
+        return cls(
+            model=TrainedModel.of(trainer),
+            chosen=trainer.plan.chosen,
+            learning=trainer.learner.state(),
+            seconds=before + seconds,
+            holdout=selection.holdout,
+            trained=selection.trained,
+        )
 
     def fits(self, config: Config) -> bool:
         """Tell whether networks of these settings are the same, and are shown the same of the slices."""
@@ -98,6 +107,7 @@ def write_continuation(path: Path, continuation: Continuation) -> None:
         {
             "continuation": _FORMAT,
             "model": description,
+            "chosen": continuation.chosen.to_dict(),
             "seconds": continuation.seconds,
             "holdout": sorted(continuation.holdout),
             "trained": sorted(continuation.trained),
@@ -130,7 +140,8 @@ def _unpacked(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Contin
         frozenset(SliceKey(int(case), int(index)) for case, index in about[keys]) for keys in ("holdout", "trained")
     )
     model = unpacked_model(about["model"], with_prefix(tensors, "model."))
-    return Continuation(model, learning, float(about["seconds"]), holdout, trained)
+    chosen = Config.from_dict(about["chosen"])
+    return Continuation(model, chosen, learning, float(about["seconds"]), holdout, trained)
 
 
 def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

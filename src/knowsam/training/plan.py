@@ -36,6 +36,7 @@ class TrainingPlan:
     Parameters
     ----------
     config : the settings as they will run, every part of the method on or off.
+    chosen : the settings as a person chose them.
     budget : when to end.
     device : where to compute.
     teacher : what the teacher is built from; None without a teacher.
@@ -46,6 +47,7 @@ class TrainingPlan:
     """
 
     config: Config
+    chosen: Config
     budget: Budget
     device: torch.device
     teacher: TeacherOrigin | None
@@ -92,6 +94,7 @@ def make_plan(
     # Imported here, so that a panel can ask for the parts without waiting for PyTorch.
     from knowsam.models.sam_teacher import TeacherOrigin
 
+    chosen = config
     is_official = sam_weights is not None and config.teacher.variant != "compact"
     config, reasons = with_parts(config, budget, is_official=is_official)
     teacher = TeacherOrigin.of(config.teacher, sam_weights) if config.method.distillation else None
@@ -119,7 +122,7 @@ def make_plan(
         # A few slices of one volume would soon outweigh all that was learnt from others.
         rate = config.training.adaptation * config.training.learning_rate
         config = config.with_values(learning_rate=rate)
-    return TrainingPlan(config, budget, device, teacher, earlier, last, is_transfer, reasons)
+    return TrainingPlan(config, chosen, budget, device, teacher, earlier, last, is_transfer, reasons)
 
 
 def with_parts(config: Config, budget: Budget, *, is_official: bool) -> tuple[Config, tuple[str, ...]]:

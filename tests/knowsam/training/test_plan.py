@@ -160,7 +160,7 @@ def left(model: TrainedModel) -> Continuation:
     """Return what a training left that had some of its moments."""
     known = {"weight": {"exp_avg": torch.ones(1)}}
     state = LearningState(model.students.state_dict(), model.students.state_dict(), known, known)
-    return Continuation(model, state, 5.0, frozenset(), frozenset())
+    return Continuation(model, model.config, state, 5.0, frozenset(), frozenset())
 
 
 def test_a_plan_can_be_stored_as_json() -> None:

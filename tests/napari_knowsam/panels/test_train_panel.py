@@ -165,6 +165,18 @@ def test_the_advanced_form_is_built_when_it_is_first_unfolded_and_then_counts(pa
     assert panel.config() == Config()
 
 
+@pytest.mark.parametrize("is_unfolded", [False, True])
+def test_settings_of_an_earlier_training_are_shown_again(panel: TrainPanel, is_unfolded: bool) -> None:
+    section = panel.findChild(QCollapsible)
+    if is_unfolded:
+        section.expand(animate=False)
+    earlier = Config().with_values(variant="none", max_side_px=64, mixing=True, learning_rate=1e-6)
+    panel.set_config(earlier)
+    section.expand(animate=False)
+    assert panel.config() == earlier
+    assert (panel.teacher(), panel.findChild(TeacherChoice).currentText()) == ("none", "None")
+
+
 def test_settings_that_do_not_hold_keep_the_train_button_off(panel: TrainPanel) -> None:
     panel.findChild(QCollapsible).expand(animate=False)
     rate = next(one for one in panel.findChild(ConfigForm).findChildren(QLineEdit) if one.text() == "0.002")
