@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QObject, QTimer
+from napari.qt.threading import create_worker
+from qtpy.QtCore import QObject
 
 from knowsam.data.annotation import BACKGROUND_CLASS
 from knowsam.document.annotation_document import AnnotationDocument
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from napari_knowsam.layer_sync import LayerSync
     from napari_knowsam.panels.edit_panel import EditPanel
 
-_POLL_MS = 30
 _RANGE_SIGMAS = 2.5
 _CLICK_PX = 3.0
 
@@ -35,8 +35,8 @@ Point = tuple[int, int, int]
 class StructureEdit(QObject):
     """Shows what a tool makes of the structure, and takes it into the document or drops it.
 
-    Tools work in a thread, because those on all slices take up to seconds. A stroke, another class or another image
-    drops the preview, which is no longer true then.
+    Tools work in a thread, because those on all slices take up to seconds; what one makes that was dropped meanwhile is
+    never seen. A stroke, another class or another image drops the preview, which is no longer true then.
     """
 
     def __init__(self, viewer: Viewer, layers: LayerChoice, panel: EditPanel, parent: QObject | None = None) -> None:
@@ -47,11 +47,7 @@ class StructureEdit(QObject):
         self._action = ""
         self._preview: Labels | None = None
         self._keys: tuple[Keys, ...] = ()
-        self._pool = ThreadPoolExecutor(1, "KnowSAM editing")
-        self._running: Future[Edit] | None = None
-        self._poll = QTimer(self)
-        self._poll.setInterval(_POLL_MS)
-        self._poll.timeout.connect(self._on_poll)
+        self._running: ToolUse | None = None
         panel.preview_requested.connect(self.preview)
         panel.apply_requested.connect(self.apply)
         panel.drop_requested.connect(self.drop)
@@ -89,9 +85,12 @@ class StructureEdit(QObject):
             self._panel.set_message(str(error))
             return
         self._action = f"{use.tool.action} of “{sync.document.class_list.name_of(structure.value)}” in"
-        self._panel.set_message("Working …")
-        self._running = self._pool.submit(structure.edited, use)
-        self._poll.start()
+        self._panel.set_message("Working … Escape stops it.")
+        self._panel.set_can_drop()
+        self._offer({"Escape": self.drop})
+        self._running = use
+        found, refused = partial(self._on_found, use), partial(self._on_refused, use)
+        create_worker(structure.edited, use, _ignore_errors=True, _connect={"returned": found, "errored": refused})
 
     def apply(self) -> None:
         """Take what is outlined over."""
@@ -102,21 +101,17 @@ class StructureEdit(QObject):
 
     def drop(self, *_: object) -> None:
         """Leave everything as it is."""
-        self._poll.stop()
         self._running, self._edit = None, None
+        self._take_keys_back()
         preview, self._preview = self._preview, None
         if preview is not None and preview in self._viewer.layers:
             self._viewer.layers.remove(preview)
-        for keys in self._keys:
-            keys.close()
-        self._keys = ()
         self._panel.set_preview(is_there=False)
         self._panel.set_message("")
 
     def close(self) -> None:
         """Let go of the viewer."""
         self.drop()
-        self._pool.shutdown(wait=False)
         self._viewer.mouse_drag_callbacks.remove(self._on_drag)
 
     def _structure(self, sync: LayerSync, use: ToolUse) -> Structure:
@@ -128,17 +123,17 @@ class StructureEdit(QObject):
             return structure_in_volume(document, value, use.reach_mm, protected)
         return structure_in_slice(document, value, sync.view.index, protected)
 
-    def _on_poll(self) -> None:
-        if self._running is None or not self._running.done():
-            return
-        done, self._running = self._running, None
-        self._poll.stop()
-        try:
-            self._show(done.result())
-        except InputError as error:
+    def _on_refused(self, use: ToolUse, error: Exception) -> None:
+        if self._running is use:
+            self.drop()
             self._panel.set_message(str(error))
+        if not isinstance(error, InputError):
+            raise error
 
-    def _show(self, edit: Edit) -> None:
+    def _on_found(self, use: ToolUse, edit: Edit) -> None:
+        if self._running is not use:
+            return
+        self.drop()
         sync = self._layers.sync
         if sync is None or not edit.masks:
             self._panel.set_message("That would change nothing.")
@@ -146,12 +141,22 @@ class StructureEdit(QObject):
         self._edit = edit
         self._preview = preview_layer(sync.image, sync.document, edit)
         insert_quietly(self._viewer, self._preview, len(self._viewer.layers))
-        # Labels have keys of their own for polygons, which come before those of the viewer.
-        layers = (self._preview, *(layer.layer for layer in sync.layers.to_paint_on))
-        actions: dict[str | int, Callable[[], object]] = {"Enter": self.apply, "Escape": self.drop}
-        self._keys = tuple(Keys(one, actions) for one in (self._viewer, *layers))
+        self._offer({"Enter": self.apply, "Escape": self.drop})
         self._panel.set_preview(is_there=True)
         self._panel.set_message(_change_sentence(sync.document, edit))
+
+    def _offer(self, actions: dict[str | int, Callable[[], object]]) -> None:
+        """Let these keys do something until they are taken back."""
+        sync = self._layers.sync
+        painted_on = () if sync is None else (one.layer for one in sync.layers.to_paint_on)
+        # Labels have keys of their own for polygons, which come before those of the viewer.
+        layers = (*painted_on, *(() if self._preview is None else (self._preview,)))
+        self._keys = tuple(Keys(one, actions) for one in (self._viewer, *layers))
+
+    def _take_keys_back(self) -> None:
+        for keys in self._keys:
+            keys.close()
+        self._keys = ()
 
     def _on_tool_chosen(self) -> None:
         self.drop()

@@ -94,6 +94,10 @@ class EditPanel(QWidget):
         self._apply.setEnabled(is_there)
         self._drop.setEnabled(is_there)
 
+    def set_can_drop(self) -> None:
+        """Let a tool that is at work be stopped."""
+        self._drop.setEnabled(True)
+
     def set_message(self, text: str) -> None:
         """Show a sentence; an empty one brings back what the tool does."""
         self._message.setText(text or _HELP[self.tool])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from threading import Event
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,8 @@ from napari.utils.interactions import mouse_press_callbacks, mouse_release_callb
 from napari.utils.key_bindings import KeymapHandler
 from opened import LIVER, SHAPE, SPLEEN, plane, stroke
 
-from knowsam.document.edit_tools import Tool
+from knowsam.document.edit import Edit, Structure
+from knowsam.document.edit_tools import Tool, ToolUse
 from napari_knowsam.panels.edit_panel import EditPanel
 from napari_knowsam.structure_edit import StructureEdit
 
@@ -98,6 +100,32 @@ def test_escape_drops_a_preview_and_the_keys_are_given_back(editing: Editing) ->
     editing.preview()
     editing.press("Escape")
     assert editing.previews == []
+    editing.press("Enter")
+    assert editing.liver(3) == 10
+
+
+@pytest.mark.parametrize("stop", [lambda editing: editing.press("Escape"), lambda editing: editing.panel._drop.click()])
+def test_a_tool_at_work_can_be_stopped(
+    editing: Editing, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch, stop: Callable[[Editing], None]
+) -> None:
+    editing.choose(Tool.SHRINK, whole_volume=True)
+    may_go_on, edited, edits = Event(), Structure.edited, list[Edit]()
+
+    def slowly_edited(structure: Structure, use: ToolUse) -> Edit:
+        may_go_on.wait()
+        edits.append(edited(structure, use))
+        return edits[-1]
+
+    monkeypatch.setattr(Structure, "edited", slowly_edited)
+    editing.panel._preview.click()
+    assert "Escape" in editing.message
+    stop(editing)
+    may_go_on.set()
+    qtbot.waitUntil(lambda: bool(edits))
+    assert edits[0].masks
+    qtbot.wait(100)
+    assert (editing.previews, editing.message) == ([], "")
+    assert not editing.panel._drop.isEnabled()
     editing.press("Enter")
     assert editing.liver(3) == 10
 
