@@ -19,7 +19,7 @@ from knowsam.errors import InputError
 from knowsam.io.dicom.seg_writer import is_dicom_seg_name
 from knowsam.io.image_file import IMAGE_SUFFIXES, suggested_path
 from knowsam.io.labels import read_labels
-from napari_knowsam._writer import export_mask, labels_of
+from napari_knowsam._writer import labels_of, mask_writer
 from napari_knowsam.choice_dialog import main_window
 from napari_knowsam.error_messages import errors_shown, told
 from napari_knowsam.exporting import may_replace_surfaces
@@ -109,7 +109,9 @@ def export_labels(viewer: napari.viewer.Viewer) -> None:
             _require_one_patient(layer.name, sources)
         if path is None or not may_replace_surfaces(path, labels, window):
             return
-        if export_mask(path, labels, source, partial(ask_terms, window)):
+        write = mask_writer(path, labels, source, partial(ask_terms, window))
+        if write is not None:
+            write()
             show_info(f"Saved {path.name}.")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,37 +84,34 @@ def save_labels(path: Path, values_zyx: npt.NDArray[np.integer], volume: Volume,
     write_label_file(path, values_zyx, volume.grid, volume.classes, overwrite=overwrite)
 
 
-def export_mask(path: Path, mask: Volume, source: Volume, ask_terms: AskTerms, *, overwrite: bool = True) -> bool:
-    """Write a mask as the kind of file that its name says; False if the person thought better of it.
+def mask_writer(path: Path, mask: Volume, source: Volume, ask_terms: AskTerms) -> Callable[[], object] | None:
+    """Return what writes a mask, in any thread, as the kind of file that its name says, and replaces an older one.
 
     Parameters
     ----------
     mask : with its classes, on the grid of the image.
     source : the image, to whose series a DICOM file refers.
     ask_terms : what each class of a DICOM segmentation stands for; None to write nothing.
-    overwrite : replace an existing file.
+
+    Returns
+    -------
+    None if the person thought better of it. It raises an InputError if the mask cannot be written as this kind of file,
+    and an OutputError if the file cannot be written.
 
     Raises
     ------
-    InputError
-        If the mask cannot be written as this kind of file.
     OutputError
-        If the file cannot be written.
+        If it is known before anything is asked that the file cannot be written.
     """
     if is_surface_name(path):
-        write_surfaces(path, mask, overwrite=overwrite)
-        return True
+        return partial(write_surfaces, path, mask, overwrite=True)
     if is_rtstruct_name(path):
-        write_rtstruct(path, mask, source, overwrite=overwrite)
-        return True
+        return partial(write_rtstruct, path, mask, source, overwrite=True)
     if not is_dicom_seg_name(path):
-        save_labels(path, mask.array, mask, overwrite=overwrite)
-        return True
-    check_dicom_seg_writable(path, overwrite=overwrite)
+        return partial(save_labels, path, mask.array, mask, overwrite=True)
+    check_dicom_seg_writable(path, overwrite=True)
     terms = ask_terms(labelled_classes(mask))
-    if terms is not None:
-        write_dicom_seg(path, mask, source, terms, overwrite=overwrite)
-    return terms is not None
+    return None if terms is None else partial(write_dicom_seg, path, mask, source, terms, overwrite=True)
 
 
 def labels_of(layer: Labels) -> Volume:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from napari.qt.threading import create_worker
+from napari.utils.notifications import show_error, show_info
+from qtpy.QtCore import QObject
+
 from knowsam.data.annotation import labelled_classes
+from knowsam.errors import KnowSAMError
 from knowsam.io.dicom.rtstruct_writer import is_rtstruct_name
 from knowsam.io.surface_file import is_surface_name, surface_paths
 from knowsam.report_page import Segmented, is_report_page_name, write_report_page
 from napari_knowsam import status_messages
-from napari_knowsam._writer import export_mask
+from napari_knowsam._writer import mask_writer
 from napari_knowsam.panels.export_dialog import confirm_overwrite
 from napari_knowsam.panels.terms_dialog import ask_terms
 
@@ -24,6 +29,8 @@ if TYPE_CHECKING:
     from knowsam.data.volume import Volume
     from knowsam.document.annotation_document import AnnotationDocument
     from knowsam.training.trained_model import TrainedModel
+    from napari_knowsam.layer_choice import LayerChoice
+    from napari_knowsam.panels.result_panel import ResultPanel
 
 
 @dataclass(frozen=True)
@@ -42,31 +49,98 @@ class Made:
     model: TrainedModel | None
 
 
-def export(document: AnnotationDocument, path: Path, made: Made, parent: QWidget) -> str | None:
-    """Write the mask or a page on it, and say what was written and what it lacks; None if a dialog was cancelled.
+class Exporting(QObject):
+    """Writes what is exported in a thread, which napari waits for before it quits, and says what came of it.
+
+    Parameters
+    ----------
+    made : says how the mask of a document was made.
+    """
+
+    def __init__(
+        self,
+        layers: LayerChoice,
+        panel: ResultPanel,
+        made: Callable[[AnnotationDocument], Made],
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._layers, self._panel, self._made = layers, panel, made
+        self._is_closed = False
+        panel.export_requested.connect(self._on_requested)
+
+    def close(self) -> None:
+        """Say nothing any more under the results."""
+        self._is_closed = True
+
+    def _on_requested(self, path: Path) -> None:
+        self._layers.flush()
+        document = self._layers.document
+        if document is None:
+            return
+        try:
+            export = prepared_export(document, path, self._made(document), self._panel)
+        except KnowSAMError as error:
+            self._panel.set_message(str(error))
+            return
+        if export is not None:
+            self._panel.set_message(f"Writing {path.name} …")
+            told = {"returned": partial(self._on_written, document), "errored": partial(self._on_failed, document)}
+            create_worker(export, _ignore_errors=True, _connect=told)
+
+    def _on_written(self, document: AnnotationDocument, sentence: str) -> None:
+        if self._is_seen(document):
+            self._panel.set_message(sentence)
+        else:
+            show_info(f"{document.volume.name}: {sentence}")
+
+    def _on_failed(self, document: AnnotationDocument, error: Exception) -> None:
+        if not isinstance(error, KnowSAMError):
+            raise error
+        if self._is_seen(document):
+            self._panel.set_message(str(error))
+        else:
+            show_error(f"{document.volume.name}: {error}")
+
+    def _is_seen(self, document: AnnotationDocument) -> bool:
+        return not self._is_closed and self._layers.document is document
+
+
+def prepared_export(document: AnnotationDocument, path: Path, made: Made, parent: QWidget) -> Callable[[], str] | None:
+    """Ask what there is to ask before the mask as it is now, or a page on it, is written.
 
     Parameters
     ----------
     parent : of the dialogs.
 
+    Returns
+    -------
+    What writes it, in any thread, and says what was written and what it lacks; None if a dialog was cancelled.
+
     Raises
     ------
     KnowSAMError
-        If the file cannot be written.
+        If it is clear already that the file cannot be written.
     """
     source = document.volume
     mask = replace(source, array=document.mask(), classes=document.classes)
-    ask = partial(ask_terms, parent)
-    has_grid = not (is_report_page_name(path) or is_surface_name(path) or is_rtstruct_name(path))
+    write: Callable[[], object] | None = None
     if is_report_page_name(path):
-        _write_page(document, path, mask, made)
-    elif not (may_replace_surfaces(path, mask, parent) and export_mask(path, mask, source, ask)):
-        return None
+        write = _page_writer(document, path, mask, made)
+    elif may_replace_surfaces(path, mask, parent):
+        write = mask_writer(path, mask, source, partial(ask_terms, parent))
+    has_grid = not (is_report_page_name(path) or is_surface_name(path) or is_rtstruct_name(path))
     grid_of = source.name if has_grid else None
-    return status_messages.saved_sentence(path.name, grid_of, _empty(document), made.outdated)
+    sentence = status_messages.saved_sentence(path.name, grid_of, _empty(document), made.outdated)
+    return None if write is None else partial(_written, write, sentence)
 
 
-def _write_page(document: AnnotationDocument, path: Path, mask: Volume, made: Made) -> None:
+def _written(write: Callable[[], object], sentence: str) -> str:
+    write()
+    return sentence
+
+
+def _page_writer(document: AnnotationDocument, path: Path, mask: Volume, made: Made) -> Callable[[], object]:
     older = f"Slices that show an older prediction: {made.outdated}." if made.outdated else ""
     missing = [sentence for sentence in (status_messages.empty_sentence(_empty(document)), older) if sentence]
     segmented = Segmented(
@@ -79,7 +153,7 @@ def _write_page(document: AnnotationDocument, path: Path, mask: Volume, made: Ma
         plan=None if made.model is None else made.model.plan,
         warnings=(*document.volume.notices, *missing),
     )
-    write_report_page(path, segmented, overwrite=True)
+    return partial(write_report_page, path, segmented, overwrite=True)
 
 
 def _empty(document: AnnotationDocument) -> int:

@@ -20,7 +20,7 @@ from napari_knowsam.brush import Brush
 from napari_knowsam.contrast import Contrast
 from napari_knowsam.document_display import DocumentDisplay
 from napari_knowsam.end_marks import EndMarks
-from napari_knowsam.exporting import Made, export
+from napari_knowsam.exporting import Exporting, Made
 from napari_knowsam.keys import Keys
 from napari_knowsam.layer_choice import LayerChoice
 from napari_knowsam.layer_sync import LayerSync
@@ -34,8 +34,6 @@ from napari_knowsam.training_controller import TrainingController
 from napari_knowsam.training_display import TrainingDisplay
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from napari.viewer import Viewer
 
     from knowsam.data.annotation import LabelClass, LabelSlice
@@ -74,6 +72,7 @@ class Presenter(QObject):
         self._training_display = TrainingDisplay(train, self.controller, self)
         self._document_display = DocumentDisplay(annotate, train, result, self)
         self.models = ModelKeeping(self.layers, self.controller, train, result, self)
+        self._exporting = Exporting(self.layers, result, self._made, self)
         self._connect_annotate()
         self._connect_train()
         self._connect_result()
@@ -108,6 +107,7 @@ class Presenter(QObject):
             return
         self._closed = True
         self._document_display.close()
+        self._exporting.close()
         self.controller.close()
         self._training_display.close()
         self.layers.flush()
@@ -162,7 +162,6 @@ class Presenter(QObject):
         for asking in (panel, layers.signals):
             asking.undo_requested.connect(self._undo)
             asking.redo_requested.connect(self._redo)
-        panel.export_requested.connect(self._on_export_requested)
 
     def _key_actions(self) -> dict[str | int, Callable[[], object]]:
         mark = self._changing_slice(AnnotationDocument.mark)
@@ -263,18 +262,8 @@ class Presenter(QObject):
         document = self.layers.document
         return 0 if document is None else self.controller.outdated(document)
 
-    def _on_export_requested(self, path: Path) -> None:
-        self.layers.flush()
-        document = self.layers.document
-        if document is None:
-            return
-        try:
-            made = Made(self._outdated, self._document_display.probable_dice, self.controller.model(document))
-            sentence = export(document, path, made, self._result)
-        except KnowSAMError as error:
-            sentence = str(error)
-        if sentence is not None:
-            self._result.set_message(sentence)
+    def _made(self, document: AnnotationDocument) -> Made:
+        return Made(self._outdated, self._document_display.probable_dice, self.controller.model(document))
 
     def _connect_layers(self) -> None:
         signals = self.layers.signals

@@ -137,6 +137,11 @@ class Panels:
         one = PredictedSlice(index, labels, np.full_like(labels, 40))
         self.tell(PredictionReady(0, (one,), classes or self.document.classes, 0, self.shown))
 
+    def export(self, path: Path) -> None:
+        """Export, and wait until it is said what came of it."""
+        self.result.export_requested.emit(path)
+        self.wait_until(lambda: "Writing" not in _said(self.result))
+
     def wait_until(self, condition: Callable[[], bool]) -> None:
         self.qtbot.waitUntil(condition, timeout=30_000)
 
@@ -327,7 +332,7 @@ def test_the_end_says_how_many_slices_are_older_and_so_do_accepting_and_exportin
     training.result.accept_all_requested.emit()
     assert training.result.pinned._message.text() == ""
     assert "no prediction to accept" in training.annotate_message
-    training.result.export_requested.emit(tmp_path / "mask.nii.gz")
+    training.export(tmp_path / "mask.nii.gz")
     assert "12 slices still show" in training.result.pinned._message.text()
 
 
@@ -562,12 +567,35 @@ def test_that_the_plane_is_fixed_is_said_only_while_training(training: Panels) -
     assert training.annotate_message == ""
 
 
-def test_what_was_exported_is_not_said_of_another_volume(panels: Panels, tmp_path: Path, tiny: Volume) -> None:
-    panels.result.export_requested.emit(tmp_path / "mask.nii.gz")
+@pytest.mark.parametrize("is_written_before", [True, False])
+def test_what_was_exported_is_not_said_of_another_volume(
+    panels: Panels, tmp_path: Path, tiny: Volume, is_written_before: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(exporting, "show_info", told.append)
+    if is_written_before:
+        panels.export(tmp_path / "mask.nii.gz")
+    else:
+        panels.result.export_requested.emit(tmp_path / "mask.nii.gz")
     data, kwargs, _ = image_layer_data(tiny)
     panels.viewer.add_image(data, **kwargs | {"name": "other"})
     panels.annotate.image_chosen.emit("other")
     assert "Saved" not in _said(panels.result)
+    if not is_written_before:
+        panels.wait_until(lambda: bool(told))
+        assert told[0].startswith("tiny: Saved mask.nii.gz")
+        assert "mask.nii.gz" not in _said(panels.result)
+
+
+def test_who_closes_the_panel_still_gets_the_file(
+    panels: Panels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(exporting, "show_info", told.append)
+    panels.result.export_requested.emit(tmp_path / "mask.nii.gz")
+    panels.presenter.close()
+    panels.wait_until(lambda: bool(told))
+    assert (tmp_path / "mask.nii.gz").is_file()
 
 
 def test_the_volumes_follow_what_is_painted(panels: Panels, tiny: Volume) -> None:
@@ -585,7 +613,7 @@ def test_who_looks_at_the_volumes_is_shown_what_else_was_measured(panels: Panels
 
 
 def test_a_mask_is_written_without_any_training(panels: Panels, tmp_path: Path) -> None:
-    panels.result.export_requested.emit(tmp_path / "mask.nii.gz")
+    panels.export(tmp_path / "mask.nii.gz")
     assert (tmp_path / "mask.nii.gz").is_file()
     assert "Saved mask.nii.gz, on the grid of tiny." in _said(panels.result)
     assert "no prediction" not in _said(panels.result)
@@ -600,13 +628,13 @@ def test_surfaces_of_several_classes_replace_their_own_files_only_if_asked(
     monkeypatch.setattr(exporting, "confirm_overwrite", lambda *_: answer)
     existing = tmp_path / f"organs_{SPLEEN}_spleen.stl"
     existing.touch()
-    panels.result.export_requested.emit(tmp_path / "organs.stl")
+    panels.export(tmp_path / "organs.stl")
     assert bool(existing.stat().st_size) == answer
     assert (tmp_path / f"organs_{LIVER}_liver.stl").exists() == answer
 
 
 def test_a_report_is_a_kind_of_file(panels: Panels, tmp_path: Path) -> None:
-    panels.result.export_requested.emit(tmp_path / "report.html")
+    panels.export(tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "\nSaved report.html.\n" in _said(panels.result)
     assert "A person painted or corrected 1 of 6 slices: 4." in page
@@ -617,7 +645,7 @@ def test_a_report_is_a_kind_of_file(panels: Panels, tmp_path: Path) -> None:
 def test_the_names_of_classes_go_into_the_file(panels: Panels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     handed: list[Any] = []
     monkeypatch.setattr(_writer, "write_label_file", lambda _path, _values, _grid, classes, **_: handed.append(classes))
-    panels.result.export_requested.emit(tmp_path / "mask.nii.gz")
+    panels.export(tmp_path / "mask.nii.gz")
     assert handed == [panels.document.classes]
 
 
@@ -625,7 +653,7 @@ def test_a_segmentation_of_an_image_that_is_not_from_dicom_is_refused(
     panels: Panels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(TermsDialog, "exec", lambda _: 1)
-    panels.result.export_requested.emit(tmp_path / "seg.dcm")
+    panels.export(tmp_path / "seg.dcm")
     assert "tiny was not read from DICOM" in _said(panels.result)
     assert not (tmp_path / "seg.dcm").exists()
 
@@ -634,7 +662,7 @@ def test_an_export_that_is_thought_better_of_says_nothing(
     panels: Panels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(TermsDialog, "exec", lambda _: 0)
-    panels.result.export_requested.emit(tmp_path / "seg.dcm")
+    panels.export(tmp_path / "seg.dcm")
     assert "seg.dcm" not in _said(panels.result)
     assert not (tmp_path / "seg.dcm").exists()
 
@@ -642,7 +670,7 @@ def test_an_export_that_is_thought_better_of_says_nothing(
 def test_an_export_that_lacks_predictions_says_so(training: Panels, tmp_path: Path) -> None:
     training.predict(1, 2)
     training.wait_until(lambda: 1 in training.document.predictions.indices)
-    training.result.export_requested.emit(tmp_path / "mask.nii.gz")
+    training.export(tmp_path / "mask.nii.gz")
     assert "4 slices have no prediction yet and are empty." in _said(training.result)
 
 

@@ -308,6 +308,7 @@ def test_a_file_that_cannot_be_written_is_told_and_nothing_is_lost(training: Rob
     nowhere = tmp_path / "no such folder" / "mask.nii.gz"
     training.widget.result.ask_export_path = lambda: nowhere  # type: ignore[method-assign]
     training.click(training.widget.result, "Export…")
+    training.wait_until(lambda: "Writing" not in training.result_message)
     assert "no such folder does not exist" in training.result_message
     assert not nowhere.exists()
     assert mask().any()
@@ -315,7 +316,7 @@ def test_a_file_that_cannot_be_written_is_told_and_nothing_is_lost(training: Rob
     there = tmp_path / "mask.nii.gz"
     training.widget.result.ask_export_path = lambda: there  # type: ignore[method-assign]
     training.click(training.widget.result, "Export…")
-    assert there.is_file()
+    training.wait_until(there.is_file)
 
 
 def test_a_full_disk_leaves_the_older_file_whole(
@@ -330,6 +331,7 @@ def test_a_full_disk_leaves_the_older_file_whole(
     monkeypatch.setattr(nib.Nifti1Image, "to_filename", fail)
     training.widget.result.ask_export_path = lambda: there  # type: ignore[method-assign]
     training.click(training.widget.result, "Export…")
+    training.wait_until(lambda: "Writing" not in training.result_message)
     assert "No space left on device" in training.result_message
     assert there.read_bytes() == b"of yesterday"
     assert goes_on(training)
