@@ -59,9 +59,9 @@ def _knowsam(config: Config, task: Task, effort: Effort) -> Outcome:
         if config.method.shape_prior and (has_begun or isinstance(event, Validated)):
             live.append(task.dice(task.slices_first(session.predictor().volume().labels)))
 
-    case, between = task.case, config.with_values(beyond_ends=False)
+    case = task.case
     result = jobs.segment(
-        case.volume, case.annotation, budget=effort.budget, config=between, seed=effort.seed, listener=count
+        case.volume, case.annotation, budget=effort.budget, config=config, seed=effort.seed, listener=count
     )
     labels = task.slices_first(class_indices(result.labels, case.annotation.classes))
     return Outcome(labels, steps, tuple(round(dice, 4) for dice in live))
