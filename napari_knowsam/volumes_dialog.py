@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from knowsam.data.volume import Volume
 
 
-_HEAD = ("Class", "Volume (ml)", "Diameter (mm)", "Grey mean", "Grey SD")
+_HEAD = ("Class", "Volume (ml)", "Diameter (mm)", "Pieces", "Grey mean", "Grey SD")
 
 
 class VolumesDialog(QDialog):
@@ -71,7 +71,7 @@ class VolumesDialog(QDialog):
 
 def _row(label_class: LabelClass, measures: Measurement) -> tuple[str, ...]:
     grey = ("", "") if measures.grey_mean is None else (f"{measures.grey_mean:.2f}", f"{measures.grey_sd:.2f}")
-    return label_class.name, f"{measures.volume_ml:.2f}", f"{measures.diameter_mm:.1f}", *grey
+    return label_class.name, f"{measures.volume_ml:.2f}", f"{measures.diameter_mm:.1f}", str(measures.pieces), *grey
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> QTreeWidget:

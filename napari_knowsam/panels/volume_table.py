@@ -108,9 +108,13 @@ def _measured_text(measurement: Measurement | None) -> str:
     if measurement is None or measurement.grey_mean is None:
         return ""
     return (
-        f"\nLargest diameter: {measurement.diameter_mm:.1f} mm, in any direction"
+        f"\nLargest diameter: {measurement.diameter_mm:.1f} mm, in any direction{_across(measurement.pieces)}"
         f"\nGrey values: {measurement.grey_mean:.5g} ± {measurement.grey_sd:.3g} (mean ± standard deviation)"
     )
+
+
+def _across(pieces: int) -> str:
+    return "" if pieces == 1 else f", across {pieces} pieces"
 
 
 def _dice_text(dice: Mapping[int, float | None], value: int, is_open: bool) -> str:

@@ -147,11 +147,12 @@ def _subtitle(segmented: Segmented, title: str) -> str:
 def _measurements(segmented: Segmented) -> str:
     image, shown = segmented.image, segmented.classes[1:]
     measures = measured(segmented.labels, image.affine, [one.value for one in shown], image.array)
-    head = ("Class", "Volume, ml", "Largest diameter, mm", "Grey values, mean ± SD", "Probable Dice")
+    head = ("Class", "Volume, ml", "Largest diameter, mm", "Pieces", "Grey values, mean ± SD", "Probable Dice")
     rows = [_row(one, its, segmented.probable_dice) for one, its in zip(shown, measures, strict=True)]
     note = (
-        "The largest diameter is that in any direction. Grey values are those of the image, in its own units. The "
-        "probable Dice tells how far mask and truth probably overlap between the painted slices: 1 is perfect."
+        "The largest diameter is that in any direction, from one piece to another if there are several: look for stray "
+        "ones before you rely on it. Grey values are those of the image, in its own units. The probable Dice tells how "
+        "far mask and truth probably overlap between the painted slices: 1 is perfect."
     )
     titles = "".join(f"<th{' class=number' * bool(column)}>{title}</th>" for column, title in enumerate(head))
     return f'<table>\n<tr>{titles}</tr>\n{"".join(rows)}</table>\n<p class="note">{note}</p>'
@@ -161,7 +162,7 @@ def _row(one: LabelClass, its: Measurement, dice: Mapping[int, float | None]) ->
     grey = "" if its.grey_mean is None else f"{its.grey_mean:.5g} ± {its.grey_sd:.3g}"
     known = dice.get(one.value)
     probable = f"{known:.2f}" if known is not None else ("cannot tell" if one.value in dice else "")
-    cells = (f"{its.volume_ml:.2f}", f"{its.diameter_mm:.1f}", grey, probable)
+    cells = (f"{its.volume_ml:.2f}", f"{its.diameter_mm:.1f}", str(its.pieces), grey, probable)
     swatch = f'<span class="swatch" style="background: rgb{tuple(one.color)}"></span>'
     numbers = "".join(f'<td class="number">{cell}</td>' for cell in cells)
     return f"<tr><td>{swatch}{escape(one.name)}</td>{numbers}</tr>\n"

@@ -38,12 +38,12 @@ def test_the_page_has_the_measures_of_each_class(tmp_path: Path, ball: Volume, b
     page = page_of(tmp_path, ball, ball_labels, probable_dice={1: 0.934})
     row = re.search(r"<tr><td>.*</tr>", page)
     assert row is not None
-    name, volume, diameter, grey, dice = re.findall(r"<td.*?>(.*?)</td>", row[0])
+    name, volume, diameter, pieces, grey, dice = re.findall(r"<td.*?>(.*?)</td>", row[0])
     assert name.endswith("ball &lt;left&gt;")
     assert float(volume) == pytest.approx(4 / 3 * np.pi * 0.8**3, rel=0.05)
     assert float(diameter) == pytest.approx(16, abs=2)
     assert float(grey.split(" ± ")[0]) == pytest.approx(ball.array[ball_labels == 1].mean(), rel=1e-3)
-    assert dice == "0.93"
+    assert (pieces, dice) == ("1", "0.93")
 
 
 def test_the_page_needs_no_other_file_and_shows_slices(tmp_path: Path, ball: Volume, ball_labels: LabelArray) -> None:

@@ -143,8 +143,8 @@ def test_the_volumes_of_the_selected_labels_are_shown_and_can_be_copied(
     (copy,) = [button for button in dialog.findChildren(QPushButton) if button.text() == "Copy"]
     copy.click()
     head, row = (line.split("\t") for line in QApplication.clipboard().text().splitlines())
-    assert head == ["Class", "Volume (ml)", "Diameter (mm)", "Grey mean", "Grey SD"]
-    assert row == ["class 1", "3.00", "25.2", "124.50", "72.17"]
+    assert head == ["Class", "Volume (ml)", "Diameter (mm)", "Pieces", "Grey mean", "Grey SD"]
+    assert row == ["class 1", "3.00", "25.2", "1", "124.50", "72.17"]
 
 
 def test_volumes_need_selected_labels(viewer: ViewerModel) -> None:

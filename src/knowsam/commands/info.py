@@ -59,9 +59,13 @@ def _classes(volume: Volume) -> list[str]:
     if len(values) > _MOST_CLASSES:
         return []
     names = {label_class.value: label_class.name for label_class in volume.classes}
-    lines = ["class    voxels  volume ml  diameter mm" + "  name" * bool(names)]
-    diameters_mm = {one.value: f"{one.diameter_mm:.1f}" for one in measured(labels, volume.affine, values[values > 0])}
+    lines = ["class    voxels  volume ml  diameter mm  pieces" + "  name" * bool(names)]
+    measures = measured(labels, volume.affine, values[values > 0])
+    shapes = {one.value: f"{one.diameter_mm:11.1f}  {one.pieces:6}" for one in measures}
+    unmeasured = f"{'-':>11}  {'-':>6}"
     for value, count in zip(values, counts, strict=True):
-        amount = f"{count * volume.voxel_volume_ml:9.2f}  {diameters_mm.get(value, '-'):>11}"
-        lines.append(f"{value:>5g}  {count:>8}  {amount}  {names.get(int(value), '')}".rstrip())
+        amount = f"{count * volume.voxel_volume_ml:9.2f}"
+        lines.append(
+            f"{value:>5g}  {count:>8}  {amount}  {shapes.get(value, unmeasured)}  {names.get(int(value), '')}".rstrip()
+        )
     return lines

@@ -1,4 +1,4 @@
-"""What is measured of each class of a mask: its volume, its largest diameter and its grey values."""
+"""What is measured of each class of a mask: its volume, largest diameter, pieces and grey values."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from nibabel.affines import apply_affine
+from scipy import ndimage
 from scipy.spatial import ConvexHull
 from scipy.spatial.distance import pdist
 
@@ -30,12 +31,15 @@ class Measurement:
     value : class value in the mask.
     volume_ml : its voxels, counted.
     diameter_mm : see `largest_diameter_mm`.
+    pieces : how many there are that do not touch, not even at a corner; one more than expected is often a stray voxel,
+        from which a diameter far too large is measured.
     grey_mean, grey_sd : mean and standard deviation of the image in its voxels; None without image or voxels.
     """
 
     value: int
     volume_ml: float
     diameter_mm: float
+    pieces: int
     grey_mean: float | None = None
     grey_sd: float | None = None
 
@@ -57,7 +61,7 @@ def measured(
     measurements = []
     for value in chosen:
         if value not in boxes:
-            measurements.append(Measurement(value, 0.0, 0.0))
+            measurements.append(Measurement(value, 0.0, 0.0, 0))
             continue
         mask = labels_zyx[boxes[value]] == value
         grey = None if image_zyx is None else image_zyx[boxes[value]][mask].astype(np.float64)
@@ -66,6 +70,7 @@ def measured(
                 value,
                 volume_ml(mask, affine),
                 largest_diameter_mm(mask, affine),
+                pieces(mask),
                 None if grey is None else float(grey.mean()),
                 None if grey is None else float(grey.std()),
             )
@@ -97,6 +102,15 @@ def largest_diameter_mm(mask: NDArray[np.bool_], affine: Affine) -> float:
         return 0.0
     points_mm = apply_affine(affine, _outermost_faces(mask))
     return float(pdist(points_mm[ConvexHull(points_mm).vertices]).max())
+
+
+def pieces(mask: NDArray[np.bool_]) -> int:
+    """Return of how many pieces a mask (Z, Y, X) consists; voxels that touch at a corner are one piece.
+
+    >>> pieces(np.array([[[True, False], [False, True]]])), pieces(np.array([[[True, False, True]]]))
+    (1, 2)
+    """
+    return int(ndimage.label(mask, np.ones((3, 3, 3)))[1])
 
 
 def _outermost_faces(mask: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -53,10 +53,10 @@ def test_info_tells_geometry_and_classes_in_the_count_of_the_file(
         "2 8 3 inferior to superior",
         "axes along the body",
         "values 0 to 7 (uint8)",
-        "class voxels volume ml diameter mm",
-        "0 3000 13.50 -",
-        "2 480 2.16 23.6",
-        "7 360 1.62 23.0",
+        "class voxels volume ml diameter mm pieces",
+        "0 3000 13.50 - -",
+        "2 480 2.16 23.6 1",
+        "7 360 1.62 23.0 1",
     ]
 
 
@@ -68,10 +68,10 @@ def test_info_tells_the_names_that_a_mask_holds(
     assert knowsam("info {f}/named.nii.gz") == 0
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert lines[-4:] == [
-        "class voxels volume ml diameter mm name",
-        "0 3000 13.50 -",
-        "2 480 2.16 23.6",
-        "7 360 1.62 23.0 left kidney",
+        "class voxels volume ml diameter mm pieces name",
+        "0 3000 13.50 - -",
+        "2 480 2.16 23.6 1",
+        "7 360 1.62 23.0 1 left kidney",
     ]
 
 
@@ -82,7 +82,7 @@ def test_info_tells_the_classes_of_a_mask_that_is_stored_as_fractions_and_none_o
     truth.set_data_dtype(np.float64)
     truth.to_filename(folder / "float.nii.gz")
     assert knowsam("info {f}/float.nii.gz") == 0
-    assert capsys.readouterr().out.splitlines()[-1].split() == ["7", "360", "1.62", "23.0"]
+    assert capsys.readouterr().out.splitlines()[-1].split() == ["7", "360", "1.62", "23.0", "1"]
     assert knowsam("info {f}/image.nii.gz") == 0
     assert "class" not in capsys.readouterr().out
 

@@ -45,9 +45,17 @@ def test_each_class_is_measured_and_absent_ones_are_empty() -> None:
     image = np.zeros(labels.shape, np.int16)
     image[1, 2, 1:3] = 100, 140
     two, five, seven = measured(labels, np.diag([3.0, 1.0, 0.5, 1.0]), [2, 5, 7], image)
-    assert two == Measurement(2, pytest.approx(0.003), pytest.approx(math.hypot(3, 0.5)), 120.0, 20.0)
-    assert five == Measurement(5, 0.0, 0.0)
+    assert two == Measurement(2, pytest.approx(0.003), pytest.approx(math.hypot(3, 0.5)), 1, 120.0, 20.0)
+    assert five == Measurement(5, 0.0, 0.0, 0)
     assert (seven.grey_mean, seven.grey_sd) == (0.0, 0.0)
+
+
+def test_pieces_of_a_class_are_counted_whatever_lies_between_them() -> None:
+    labels = np.zeros((4, 5, 9), np.uint8)
+    labels[1:3, 1:3, 1:3] = labels[3, 3, 3] = labels[0, 0, 8] = 2
+    labels[1, 1, 5:8] = 7
+    two, seven = measured(labels, np.eye(4), [2, 7])
+    assert (two.pieces, seven.pieces) == (2, 1)
 
 
 def test_without_an_image_there_are_no_grey_values() -> None:

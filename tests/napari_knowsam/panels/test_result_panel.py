@@ -131,13 +131,14 @@ def test_volumes_are_listed_without_background_beside_the_probable_dice(
     assert table.isHidden()
 
 
-def test_the_tooltip_of_a_class_has_its_measures(panel: ResultPanel) -> None:
-    panel.set_measurements([Measurement(2, 1532.44, 183.21, 102.345, 14.06), Measurement(5, 0.0, 0.0)])
+@pytest.mark.parametrize(("pieces", "ending"), [(1, ""), (3, ", across 3 pieces")])
+def test_the_tooltip_of_a_class_has_its_measures(panel: ResultPanel, pieces: int, ending: str) -> None:
+    panel.set_measurements([Measurement(2, 1532.44, 183.21, pieces, 102.345, 14.06), Measurement(5, 0.0, 0.0, 0)])
     panel.set_volumes([(LabelClass(2, "liver", (1, 2, 3)), 1532.44), (LabelClass(5, "cyst", (3, 2, 1)), 0.0)], {}, ())
     table = panel.findChild(QTableWidget)
     assert table.item(0, 2).toolTip().splitlines() == [
         "liver: 1532.4 ml",
-        "Largest diameter: 183.2 mm, in any direction",
+        f"Largest diameter: 183.2 mm, in any direction{ending}",
         "Grey values: 102.34 ± 14.1 (mean ± standard deviation)",
     ]
     assert table.item(1, 0).toolTip() == "cyst: 0.000 ml"
