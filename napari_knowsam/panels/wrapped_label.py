@@ -63,14 +63,15 @@ class WrappedLabel(QLabel):
             return
         painter = QPainter(self)
         painter.setPen(self.palette().color(QPalette.ColorRole.WindowText))
-        line_px = self.fontMetrics().lineSpacing()
+        area = self.contentsRect()
         for row, line in enumerate(self._lines(self._most_lines)):
-            painter.drawText(QPointF(0, row * line_px + self.fontMetrics().ascent()), line)
+            baseline_px = area.top() + self._text_px(row) + self.fontMetrics().ascent()
+            painter.drawText(QPointF(area.left(), baseline_px), line)
         painter.end()
 
     def _lines(self, most: int) -> list[str]:
         """Return what stands in each line, the last of which takes what is left and ends where the label does."""
-        text = super().text()
+        text, width_px = super().text(), self.contentsRect().width()
         layout = QTextLayout(text.replace("\n", "\u2028"), self.font())
         layout.beginLayout()
         starts: list[int] = []
@@ -79,16 +80,21 @@ class WrappedLabel(QLabel):
             if not line.isValid():
                 # A label needs a little more room than its text, and to ask more of such a line ends the program.
                 break
-            line.setLineWidth(self.width())
+            line.setLineWidth(width_px)
             starts.append(line.textStart())
         layout.endLayout()
         lines = [text[start:end].strip() for start, end in pairwise(starts)]
         last = text[starts[-1] :].replace("\n", " ")
-        return [*lines, self.fontMetrics().elidedText(last, Qt.TextElideMode.ElideRight, self.width())]
+        return [*lines, self.fontMetrics().elidedText(last, Qt.TextElideMode.ElideRight, width_px)]
 
     def _most_px(self) -> int:
         assert self._most_lines is not None
-        return self._most_lines * self.fontMetrics().lineSpacing()
+        margins = self.contentsMargins()
+        return self._text_px(self._most_lines) + margins.top() + margins.bottom()
+
+    def _text_px(self, lines: int) -> int:
+        """Return the height of some lines as labels have them, which is more than the spacing of the font says."""
+        return self.fontMetrics().size(0, "\n".join(["x"] * lines)).height() if lines else 0
 
     def _insist(self) -> None:
         # Qt takes no less for needed than what was insisted on before.

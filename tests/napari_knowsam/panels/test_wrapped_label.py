@@ -56,8 +56,19 @@ def test_of_too_many_lines_the_last_ends_with_an_ellipsis_and_the_tooltip_has_th
     assert lines[1].startswith("Many more words")
     assert lines[2].endswith("…")
     assert (label.text(), label.toolTip()) == (text, text)
-    assert label.height() <= 3 * label.fontMetrics().lineSpacing()
+    assert label.height() < 4 * label.fontMetrics().lineSpacing()
     assert not label.grab().isNull()
+
+
+@pytest.mark.parametrize("style", ["", "QLabel { padding: 2px; font-size: 10pt }", "QLabel { font-size: 9pt }"])
+def test_as_many_lines_as_there_may_be_have_room(qtbot: QtBot, style: str) -> None:
+    label = WrappedLabel("\n".join(["Five lines"] * 5), most_lines=5)
+    qtbot.addWidget(label)
+    label.setStyleSheet(style)
+    label.resize(400, 10)
+    label.show()
+    assert label.height() == label.heightForWidth(400)
+    assert label.toolTip() == ""
 
 
 def test_a_text_of_fewer_lines_than_there_may_be_can_be_asked_for_them(qtbot: QtBot) -> None:
