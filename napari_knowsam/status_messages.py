@@ -21,7 +21,7 @@ class Shown(Enum):
     NOTHING = ""
     PROPAGATED = "propagated from your painted slices; nothing is trained yet. Training adds to it once that helps."
     NOT_BETTER = "propagated from your painted slices; training has not made it better so far, so it adds nothing yet."
-    BOTH = "propagated from your painted slices, with what training adds, most where your slices are far."
+    BOTH = "propagated from your painted slices, with what the networks add, most where your slices are far."
     LEARNT = "what the networks have learnt."
     JUDGED = "what you painted and accepted, in all slices. Correct what is wrong, or export."
 
@@ -149,6 +149,8 @@ def finished_sentence(
     dice : as in `training_sentence`.
     outdated : slices that wait for a new prediction by now.
     """
+    if not finished.steps and not finished.stopped:
+        return f"Nothing was trained.{_waiting(outdated)} {shown_sentence(shown)}".strip()
     if not finished.steps:
         ended = "Training ended before its first step, so nothing was learnt. Train again."
         return f"{ended} {shown_sentence(Shown.PROPAGATED)}" if shown is Shown.PROPAGATED else ended

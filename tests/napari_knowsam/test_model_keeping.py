@@ -33,6 +33,11 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
     from pytestqt.qtbot import QtBot
 
+    from knowsam.data.case import Case
+    from knowsam.training.continuation import Continuation
+    from knowsam.training.session import TrainingSession
+    from napari_knowsam.sessions import TrainingSettings
+
 MAKER = Callable[..., "Viewer"]
 
 
@@ -192,14 +197,27 @@ def test_what_is_no_model_and_a_model_that_does_not_know_what_is_painted_are_ref
 
 
 def test_the_next_training_begins_with_the_opened_model_and_says_why_it_learns_nothing_yet(
-    robot: Robot, model: TrainedModel
+    robot: Robot, model: TrainedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    made: list[TrainingSession] = []
+    make_session = training_controller.training_session
+
+    def made_session(case: Case, settings: TrainingSettings, last: Continuation | None) -> TrainingSession:
+        made.append(make_session(case, settings, last))
+        return made[-1]
+
+    monkeypatch.setattr(training_controller, "training_session", made_session)
     choose(robot, "Open model…")
     robot.click(robot.widget.train, "Train on my labels")
-    robot.wait_until(lambda: "3 annotated slices are too few for a model of other volumes" in robot.train_message)
-    assert robot.session.plan.is_transfer
-    assert robot.session.plan.earlier is not None
-    assert robot.session.plan.earlier.steps == model.steps
+    robot.wait_until(lambda: not robot.is_running)
+    assert made[0].plan.is_transfer
+    assert made[0].plan.earlier is not None
+    assert made[0].plan.earlier.steps == model.steps
+    assert "Nothing was trained." in robot.train_message
+    assert "3 annotated slices are too few for a model of other volumes" in robot.train_message
+    robot.wait_until(lambda: robot.presenter.controller.outdated(robot.document) == 0)
+    assert len(robot.document.predictions.indices) > 3
+    assert "3 annotated slices are too few" in robot.train_message
 
 
 def close_dock(robot: Robot) -> None:

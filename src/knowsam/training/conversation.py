@@ -125,13 +125,6 @@ class Conversation:
                 if self.is_stopping or self._intake.has_waiting:
                     break
 
-    def refresh_all(self) -> Iterator[Event]:
-        """Predict every outdated slice of whoever watches, unless they want it ended."""
-        while self.live is not None and self.live.is_outdated and not self.is_stopping:
-            yield self.live.some()
-            yield from self.obey()
-            yield from self.take_in()
-
     @property
     def outdated(self) -> int:
         """How many slices of whoever watches wait for a new prediction."""

@@ -20,7 +20,6 @@ from knowsam.training.events import (
     Notice,
     Planned,
     Stage,
-    StageChanged,
     StepDone,
 )
 from knowsam.training.intake import Intake
@@ -216,14 +215,7 @@ class TrainingSession:
                 break
             if self._transfer.has_too_few(annotated := len(self.trainer.annotated)):
                 yield Notice(self._transfer.too_few_sentence(annotated))
-                if told.watched is None:
-                    break
-                yield from told.refresh_all()
-                yield StageChanged(Stage.PAUSED)
-                yield from told.obey(paused=True)
-                # Who resumes insists that it learns from the little there is.
-                self._transfer.learn_from_few()
-                continue
+                break
             yield from self._step()
         if timed.steps:
             while (validated := timed.validate()) is None:

@@ -43,7 +43,3 @@ class Transfer:
             f"{annotated} annotated slices are too few for a model of other volumes, which would forget more than it "
             f"learns, so that it stays as it is. Annotate at least {self._minimum} to let it learn."
         )
-
-    def learn_from_few(self) -> None:
-        """Let it learn from however few slices are annotated."""
-        self._minimum = 0
