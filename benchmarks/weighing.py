@@ -1,100 +1,132 @@
-"""How are students and propagated labels weighed best?
+"""How are students weighed best beside what is propagated from annotated slices?
 
-Students are trained for a number of steps; at some of these every rule is tried on the very same students. Dice as in
-few_slices.py, mean over the volumes; `worst` is the largest loss against propagated labels alone, of any volume.
+Students are trained for a number of steps; then every rule is tried on the very same students. Dice in the slices
+between annotated ones; gains are over no students at all, the mean and the smallest of any volume.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import torch
+from propagator import add_task_options, tasks
 from provenance import provenance
 from tables import table
-from tasks import Task, find_data_set
 
 from knowsam.config import Config
+from knowsam.inference import ensemble
 from knowsam.inference.ensemble import EnsembleWeight
-from knowsam.training.events import Validated
 from knowsam.training.schedule import Budget
 from knowsam.training.session import TrainingSession
 
-RULES: dict[str, tuple[float, float, float]] = {
-    "students alone": (1.0, 0.0, 0.0),
-    "half and half": (0.5, 0.0, 0.0),
-    "d / (d + 3)": (1.0, 3.0, 0.0),
-    "d / (d + 12)": (1.0, 12.0, 0.0),
-    "d / (d + 12), errors": (1.0, 12.0, 3.0),
-    "0.3 d / (d + 2)": (0.3, 2.0, 0.0),
-    "0.3 d / (d + 2), errors (default)": (0.3, 2.0, 3.0),
-    "0.3 d / (d + 2), errors x 2": (0.3, 2.0, 6.0),
+if TYPE_CHECKING:
+    from tasks import Task
+
+
+class Rule(NamedTuple):
+    """How students are weighed.
+
+    Parameters
+    ----------
+    limit, half_distance_slices, error_penalty : as in `EnsembleWeight`.
+    propagator_error : which the propagator is taken to have; where it is infinite, students are weighed against
+        propagated labels as they were before they were refined.
+    """
+
+    limit: float
+    half_distance_slices: float
+    error_penalty: float
+    propagator_error: float = ensemble.PROPAGATOR_ERROR
+
+
+_UNREFINED = 1e6
+
+RULES = {
+    "students alone": Rule(1.0, 0.0, 0.0),
+    "0.3": Rule(0.3, 0.0, 0.0),
+    "0.3 d / (d + 2)": Rule(0.3, 2.0, 0.0),
+    "0.3 d / (d + 2), errors, unrefined": Rule(0.3, 2.0, 3.0, _UNREFINED),
+    "0.3 d / (d + 2), errors (default)": Rule(0.3, 2.0, 3.0),
+    "0.3 d / (d + 2), errors x 1 / 3": Rule(0.3, 2.0, 1.0),
+    "0.5 d / (d + 1), errors": Rule(0.5, 1.0, 3.0),
 }
-"""`limit`, `half_distance_slices` and `error_penalty`, as in `knowsam.inference.ensemble.EnsembleWeight`."""
-
-_VALIDATIONS_A_LOOK = 4
-"""The students' error, the worse of the last two measurements, has to be known when the rules are tried."""
 
 
-def dices(task: Task, steps: int, looks: int) -> list[dict[str, float]]:
-    """Return at each look the Dice of every rule, and of propagated labels alone."""
-    config = Config().with_values(variant="none", mixing=False, validations=_VALIDATIONS_A_LOOK * looks)
+class Result(NamedTuple):
+    """Dice of one volume without students, and by each rule."""
+
+    without: float
+    by_rule: dict[str, float]
+
+
+def main() -> None:
+    """Train on every volume, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_task_options(parser)
+    parser.add_argument("--steps", type=int, default=60, help="training steps (default: 60)")
+    parser.add_argument("--most", type=int, default=4, help="volumes of each folder (default: 4)")
+    options = parser.parse_args()
+    options.whole = True
+    torch.set_num_threads(1)
+    results: dict[str, Result] = {}
+    seen: dict[str, int] = {}
+    for name, task in tasks(options):
+        seen[task.data] = seen.get(task.data, 0) + 1
+        if seen[task.data] <= options.most:
+            results[name] = result_of(task, options.steps)
+            print(name, results[name], file=sys.stderr, flush=True)
+    print(*provenance("seed 0"), sep="\n")
+    print(_table(results))
+
+
+def result_of(task: Task, steps: int) -> Result:
+    """Train students, and weigh them by every rule."""
+    config = Config().with_values(variant="none", mixing=False)
     session = TrainingSession([task.case], budget=Budget(steps=steps), config=config)
-    found = []
-    due = {round(steps * (look + 1) / looks) for look in range(looks)}
-    for event in session.run():
-        if isinstance(event, Validated) and event.step in due:
-            found.append(_by_rule(task, session))
-    return found
-
-
-def _by_rule(task: Task, session: TrainingSession) -> dict[str, float]:
+    for _ in session.run():
+        pass
     predictor = session.predictor()
-    error = 0.0 if predictor.weight is None else predictor.weight.student_error
 
     def dice(weight: EnsembleWeight | None) -> float:
         return task.dice(task.slices_first(replace(predictor, weight=weight).volume().labels))
 
-    found = {"propagated alone": dice(None)}
-    return found | {name: dice(EnsembleWeight(error, *rule)) for name, rule in RULES.items()}
+    found = {}
+    for name, rule in RULES.items():
+        weight = predictor.weight
+        if weight is not None:
+            error, is_held_out = weight.student_error, weight.is_held_out
+            weight = EnsembleWeight(error, *rule[:3], is_held_out=is_held_out)
+        with _propagator_error(rule.propagator_error):
+            found[name] = round(dice(weight), 4)
+    return Result(round(dice(None), 4), found)
 
 
-def main() -> None:
-    """Print one table for each data set and number of annotated slices."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="FOLDER", help="as for few_slices.py")
-    parser.add_argument("-k", type=int, nargs="+", default=[3, 5, 10], help="annotated slices (default: 3 5 10)")
-    parser.add_argument("--volumes", type=int, default=4, help="volumes of each folder, at most (default: 4)")
-    parser.add_argument("--steps", type=int, default=240, help="training steps (default: 240)")
-    parser.add_argument("--looks", type=int, default=2, help="how often all rules are tried (default: 2)")
-    options = parser.parse_args()
-    lines = provenance("seed 0")
-    for data in map(find_data_set, options.data):
-        for k in options.k:
-            runs = [
-                dices(data.truth(name).task(k), options.steps, options.looks)
-                for name in data.volumes[: options.volumes]
-            ]
-            lines += ["", f"{data.name}, k = {k}", "", _table(runs, options.steps)]
-    print("\n".join(lines))
+@contextmanager
+def _propagator_error(error: float) -> Iterator[None]:
+    """Take the propagator to have another error while students are weighed; what it has refined by now is kept."""
+    before, ensemble.PROPAGATOR_ERROR = ensemble.PROPAGATOR_ERROR, error
+    try:
+        yield
+    finally:
+        ensemble.PROPAGATOR_ERROR = before
 
 
-def _table(runs: list[list[dict[str, float]]], steps: int) -> str:
-    looks = len(runs[0])
-    at = [round(steps * (look + 1) / looks) for look in range(looks)]
-    header = ["rule", *(f"after {step} steps" for step in at), "worst"]
-    return table(
-        header,
-        [
-            [
-                name,
-                *(f"{np.mean([run[look][name] for run in runs]):.4f}" for look in range(looks)),
-                f"{min(found[name] - found['propagated alone'] for run in runs for found in run):+.4f}",
-            ]
-            for name in ("propagated alone", *RULES)
-        ],
-    )
+def _table(results: dict[str, Result]) -> str:
+    rows = []
+    for rule in RULES:
+        gains = {name: one.by_rule[rule] - one.without for name, one in results.items()}
+        worst = min(gains, key=lambda name: gains[name])
+        mean = f"{np.mean([one.by_rule[rule] for one in results.values()]):.4f}"
+        rows.append([rule, mean, f"{np.mean(list(gains.values())):+.4f}", f"{gains[worst]:+.4f} ({worst})"])
+    without = f"{np.mean([one.without for one in results.values()]):.4f}"
+    header = ["weight of the students", f"Dice, {len(results)} volumes", "gain", "smallest gain"]
+    return table(header, [["none", without, "", ""], *rows])
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import torch
 
 from knowsam.data.distances import signed_distances_mm
 from knowsam.inference.ensemble import EnsembleWeight, ensemble
+from knowsam.inference.refinement import PROPAGATOR_ERROR
 from knowsam.propagation.propagated_labels import PropagatedLabels
 
 if TYPE_CHECKING:
@@ -67,6 +68,25 @@ def test_students_of_held_out_error_weigh_more_where_they_contradict_propagated_
     assert contrary.item() == pytest.approx(0.75 / (0.75 + 0.25), abs=1e-4)
     _, by_proxy = ensemble(propagated, 1 - propagated.probabilities, replace(held_out, is_held_out=False))
     assert by_proxy.item() == pytest.approx(0.5, abs=1e-4)
+
+
+def test_students_are_weighed_against_what_the_propagator_leaves_of_the_error_of_propagated_labels() -> None:
+    """Propagated labels err by 0.5 here; weighed against a propagator that errs by 0.06, little of that is left."""
+    propagated = apart(3)
+    refined = propagated._replace(refined=propagated.probabilities)
+    left = 0.25 * PROPAGATOR_ERROR**2 / (0.25 + PROPAGATOR_ERROR**2)
+    weight = EnsembleWeight(0.1, 1.0, 0.0, 3.0)
+    _, share = ensemble(refined, propagated.probabilities, weight)
+    assert share.item() == pytest.approx(left / (left + 3 * 0.1**2), abs=1e-4)
+    _, held_out = ensemble(refined, propagated.probabilities, replace(weight, is_held_out=True))
+    assert held_out.item() == pytest.approx(0.25 / (0.25 + 3 * 0.1**2), abs=1e-4)
+
+
+def test_beyond_the_outermost_annotated_slice_the_propagator_is_no_reason_not_to_hear_students() -> None:
+    beyond = apart(3)._replace(position=torch.zeros(1, 1, 1, 1))
+    beyond = beyond._replace(refined=beyond.probabilities)
+    _, share = ensemble(beyond, beyond.probabilities, EnsembleWeight(0.1, 1.0, 0.0, 3.0))
+    assert share.item() == pytest.approx(1 / 1.03, abs=1e-4)
 
 
 def test_position_decides_between_two_structures_that_follow_each_other_and_students_whether_there_is_any() -> None:
