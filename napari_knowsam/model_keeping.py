@@ -155,7 +155,7 @@ class ModelKeeping(QObject):
             self._result.set_message(str(error))
             return False
         self._saved[work] = model
-        self._result.set_message(f"Saved the model as {path.name}.")
+        self._result.set_message(f"Saved the model as {path.name}. {model.weakness}".strip())
         return True
 
     def _ask_target(self, work: AnnotationDocument) -> Path | None:
@@ -173,7 +173,9 @@ class ModelKeeping(QObject):
         name = path.parent.name if path.name == MODEL_FILE else path.stem
         self._train.set_model(name, _facts(name, self._model))
         self.opened.emit()
-        sentence = f"Opened {name}. Apply it to this volume, or train: that begins with it."
+        sentence = (
+            f"Opened {name}. Apply it to this volume, or train: that begins with it. {self._model.weakness}".strip()
+        )
         try:
             if self._layers.sync is not None and not self._controller.is_running:
                 self._fitting(self._model)

@@ -37,6 +37,17 @@ def budget(options: Namespace) -> Budget:
     return Budget(steps=options.steps) if options.steps is not None else Budget.parse(options.budget)
 
 
+def read_model(path: Path) -> TrainedModel:
+    """Read a model, and warn of one that has hardly learnt anything."""
+    # Commands that need no PyTorch read their inputs here, too.
+    from knowsam.training.trained_model import load_model
+
+    model = load_model(path)
+    if model.weakness:
+        logger.warning("%s", model.weakness)
+    return model
+
+
 def with_classes_of(model: TrainedModel, case: Case) -> Case:
     """Return a case with the classes of a model to go on from, some of which may not be painted in it.
 

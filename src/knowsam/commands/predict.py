@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from knowsam import jobs
-from knowsam.commands.inputs import told
+from knowsam.commands.inputs import read_model, told
 from knowsam.commands.outputs import check_folder, check_mask, saved
 from knowsam.errors import InputError
 from knowsam.io.image import read_image
 from knowsam.io.image_file import image_stem
 from knowsam.io.labels import write_labels
-from knowsam.training.trained_model import load_model
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -37,7 +36,7 @@ def run(options: Namespace) -> None:
     if options.output.exists():
         for target in targets.values():
             check_mask(target, inputs=options.images, overwrite=options.overwrite)
-    model = load_model(options.model)
+    model = read_model(options.model)
     for image, target in tqdm(targets.items(), desc="Predicting", unit="volume", file=sys.stderr, disable=None):
         volume = told(read_image(image, options.pick))
         labels, _ = jobs.predict(model, volume, device=device)

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from knowsam import jobs
-from knowsam.commands.inputs import budget, read_cases, with_classes_of
+from knowsam.commands.inputs import budget, read_cases, read_model, with_classes_of
 from knowsam.commands.outputs import check_mask, check_model, check_report, save_report, save_trained, saved
 from knowsam.commands.training_progress import TrainingProgress
 from knowsam.data.measurements import measured
@@ -17,7 +17,6 @@ from knowsam.options import chosen_config
 from knowsam.report import Report
 from knowsam.report_page import Segmented, check_report_page_writable, is_report_page_name, write_report_page
 from knowsam.training.dice_estimate import in_words
-from knowsam.training.trained_model import load_model
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -29,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 def run(options: Namespace) -> None:
     """Do what the options say; everything that can be refused is refused before training."""
-    model = None if options.start_from is None else load_model(options.start_from)
+    model = None if options.start_from is None else read_model(options.start_from)
     config, allowed = chosen_config(options, None if model is None else model.config), budget(options)
     device = str(jobs.told_device(options.device))
     is_untrained = allowed.is_zero and model is None

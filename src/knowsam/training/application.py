@@ -49,8 +49,9 @@ class ApplicationSession(PropagationSession):
 
     def _run(self) -> Iterator[Event]:
         yield StageChanged(Stage.APPLYING)
-        if self._device_notice:
-            yield Notice(self._device_notice)
+        for sentence in (self._device_notice, self._model.weakness):
+            if sentence:
+                yield Notice(sentence)
         outdated: int | None = None
         for event in super()._run():
             yield event

@@ -48,6 +48,8 @@ class BestStudents:
     Attributes
     ----------
     display : what is shown of them.
+    students_dice : Dice of the students that predict, without propagated labels: with these, right beside annotated
+        slices, or with held-out slices where nothing is propagated; None if it was not measured.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class BestStudents:
         self._learner, self._selection = learner, selection
         self._config, self._interruption = config, interruption
         self._last_error = 1.0
+        self.students_dice: float | None = None
         self.display = Display(volumes, config, cases, students or copy.deepcopy(learner.averaged))
 
     @property
@@ -95,6 +98,7 @@ class BestStudents:
         dice = holdout_dice(alone, self.display.cases, self._with_neighbours(unseen), self._interruption)
         if dice is not None:
             weight = transfer_weight(dice, self._config.propagation)
+        self.students_dice = dice if error is None else 1 - error
         dice, propagated = self._scores(self.students, weight)
         self._last_error = error or 0.0
         self._adopt(dice, error)
@@ -117,6 +121,7 @@ class BestStudents:
         adopted = self._adopt(dice, error)
         if adopted:
             self.students.load_state_dict(self._learner.averaged.state_dict())
+            self.students_dice = dice if error is None else 1 - error
             self._show(weight, dice, propagated)
         shown = self.display.shown(0)
         return Validated(step, dice, adopted and shown.student_weight > 0, shown)

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
 MODEL_SUFFIX = ".safetensors"
 MODEL_FILE = f"model{MODEL_SUFFIX}"
-_FORMAT = 7
+_FORMAT = 8
+
+_LEAST_DICE = 0.6
+"""Networks below it hardly know their own volumes; beside propagated labels they would have no weight."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class TrainedModel:
     pixel_mm : side of a network pixel.
     steps : training steps taken.
     annotated_slices : that it learnt from.
+    dice : of the students alone in their own volumes, see `BestStudents`; None if it was not measured.
     teacher_origin : what that teacher was built from; None without a teacher.
     plan : what ran, as `TrainingPlan.to_dict` tells it.
     """
@@ -56,6 +60,7 @@ class TrainedModel:
     pixel_mm: float
     steps: int
     annotated_slices: int = 0
+    dice: float | None = None
     teacher_origin: TeacherOrigin | None = None
     plan: Mapping[str, Any] = field(default_factory=dict)
 
@@ -81,6 +86,17 @@ class TrainedModel:
             pixel_mm=trainer.pixel_mm,
             steps=trainer.steps,
             annotated_slices=len(trainer.annotated),
+            dice=trainer.students_dice,
+        )
+
+    @property
+    def weakness(self) -> str:
+        """A sentence on networks that have hardly learnt anything; empty if they have."""
+        if self.dice is None or self.dice >= _LEAST_DICE:
+            return ""
+        return (
+            "The networks of this model have hardly learnt anything: alone, they reach a Dice of "
+            f"{self.dice:.2f} where they learnt. Train for longer, or on more slices, before you use it elsewhere."
         )
 
     def require_knows(self, classes: Iterable[LabelClass]) -> None:
@@ -210,6 +226,7 @@ def packed_model(model: TrainedModel) -> tuple[dict[str, Any], dict[str, Tensor]
         "pixel_mm": model.pixel_mm,
         "steps": model.steps,
         "annotated_slices": model.annotated_slices,
+        "dice": model.dice,
     }
     return description, tensors
 
@@ -237,6 +254,7 @@ def unpacked_model(description: Mapping[str, Any], tensors: Mapping[str, Tensor]
         pixel_mm=pixel_mm,
         steps=int(description["steps"]),
         annotated_slices=int(description["annotated_slices"]),
+        dice=None if description["dice"] is None else float(description["dice"]),
     )
 
 

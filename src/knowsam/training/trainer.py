@@ -113,6 +113,11 @@ class Trainer:
         return self._prepared.display
 
     @property
+    def students_dice(self) -> float | None:
+        """How well the students do that predict, see `BestStudents`; once it is prepared."""
+        return self._prepared.students_dice
+
+    @property
     def classes(self) -> tuple[LabelClass, ...]:
         """Background first."""
         return self.cases[0].annotation.classes

@@ -64,3 +64,11 @@ def test_without_held_out_slices_students_that_agree_less_with_propagated_labels
     config = propagating_config.with_values(validations=3)
     session = session_of(case, config=config, steps=3)
     assert [event.adopted for event in session.run() if isinstance(event, Validated)] == [False, True, False]
+    assert session.model().dice == pytest.approx(0.9)
+
+
+@pytest.mark.usefixtures("painters")
+def test_a_model_tells_that_its_students_see_the_structure_everywhere(case: Case, propagating_config: Config) -> None:
+    dice = last_of(case, propagating_config).model().dice
+    assert dice is not None
+    assert 0 < dice < 0.6

@@ -48,6 +48,7 @@ def model(tiny_config: Config) -> TrainedModel:
         pixel_mm=0.75,
         steps=42,
         annotated_slices=5,
+        dice=0.25,
     )
 
 
@@ -87,9 +88,8 @@ def test_a_loaded_model_predicts_exactly_what_the_saved_one_did(model: TrainedMo
 
 def test_a_loaded_model_has_all_that_was_saved(model: TrainedModel, saved: Path) -> None:
     loaded = load_model(saved)
-    same = {
-        name: getattr(model, name) for name in ("config", "classes", "axis", "pixel_mm", "steps", "annotated_slices")
-    }
+    names = ("config", "classes", "axis", "pixel_mm", "steps", "annotated_slices", "dice")
+    same = {name: getattr(model, name) for name in names}
     assert {name: getattr(loaded, name) for name in same} == same
     assert loaded.teacher.keys() == {"prompt"}
     assert torch.equal(loaded.teacher["prompt"], model.teacher["prompt"])
@@ -98,7 +98,14 @@ def test_a_loaded_model_has_all_that_was_saved(model: TrainedModel, saved: Path)
 def test_a_model_is_one_file_and_says_nothing_of_the_volumes(saved: Path) -> None:
     assert [path.name for path in saved.parent.iterdir()] == [MODEL_FILE]
     known = {"format", "config", "classes", "axis", "pixel_mm", "steps", "annotated_slices", "teacher_origin", "plan"}
-    assert described(saved).keys() == known
+    assert described(saved).keys() == known | {"dice"}
+
+
+@pytest.mark.parametrize(("dice", "warns"), [(0.25, True), (0.8, False), (None, False)])
+def test_a_model_that_hardly_knows_its_own_volumes_says_so(
+    model: TrainedModel, dice: float | None, warns: bool
+) -> None:
+    assert ("a Dice of 0.25" in replace(model, dice=dice).weakness) == warns
 
 
 def test_a_newer_model_takes_the_place_of_the_older_one(model: TrainedModel, saved: Path) -> None:
