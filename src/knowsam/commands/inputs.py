@@ -38,7 +38,7 @@ def budget(options: Namespace) -> Budget:
 
 
 def read_model(path: Path) -> TrainedModel:
-    """Read a model, and warn of one that has hardly learnt anything."""
+    """Read a model, and warn of one that finds little by itself."""
     # Commands that need no PyTorch read their inputs here, too.
     from knowsam.training.trained_model import load_model
 

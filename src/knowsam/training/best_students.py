@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from knowsam.inference.ensemble import STUDENTS_ALONE, EnsembleWeight
 from knowsam.inference.predictor import Predictor
 from knowsam.training.display import Display
 from knowsam.training.events import Validated
+from knowsam.training.interruption import Interruption
 from knowsam.training.transfer import transfer_weight
 from knowsam.training.validation import agreement, holdout_dice
 
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from knowsam.data.case import Case
     from knowsam.data.sampling import SliceKey
     from knowsam.models.students import Students
-    from knowsam.training.interruption import Interruption
     from knowsam.training.learner import Learner
     from knowsam.training.model_selection import ModelSelection
     from knowsam.training.network_volumes import NetworkVolumes
@@ -48,8 +49,6 @@ class BestStudents:
     Attributes
     ----------
     display : what is shown of them.
-    students_dice : Dice of the students that predict, without propagated labels: with these, right beside annotated
-        slices, or with held-out slices where nothing is propagated; None if it was not measured.
     """
 
     def __init__(
@@ -66,7 +65,6 @@ class BestStudents:
         self._learner, self._selection = learner, selection
         self._config, self._interruption = config, interruption
         self._last_error = 1.0
-        self.students_dice: float | None = None
         self.display = Display(volumes, config, cases, students or copy.deepcopy(learner.averaged))
 
     @property
@@ -98,7 +96,6 @@ class BestStudents:
         dice = holdout_dice(alone, self.display.cases, self._with_neighbours(unseen), self._interruption)
         if dice is not None:
             weight = transfer_weight(dice, self._config.propagation)
-        self.students_dice = dice if error is None else 1 - error
         dice, propagated = self._scores(self.students, weight)
         self._last_error = error or 0.0
         self._adopt(dice, error)
@@ -121,10 +118,27 @@ class BestStudents:
         adopted = self._adopt(dice, error)
         if adopted:
             self.students.load_state_dict(self._learner.averaged.state_dict())
-            self.students_dice = dice if error is None else 1 - error
             self._show(weight, dice, propagated)
         shown = self.display.shown(0)
         return Validated(step, dice, adopted and shown.student_weight > 0, shown)
+
+    def unaided_dice(self) -> float | None:
+        """Return the Dice of the students that predict where nothing is propagated, as in a volume nobody has painted.
+
+        It is measured right beside annotated slices, by what is propagated there, or else in held-out slices.
+
+        Returns
+        -------
+        None where there are neither.
+        """
+        aided = self._predictors(self.students, None)
+        unaided = [replace(predictor, propagate=None) for predictor in aided]
+        # A session that was stopped wants to know it, too.
+        uninterrupted = Interruption()
+        found = agreement(unaided, aided, self._beside_annotated(), uninterrupted)
+        if found is None:
+            found = holdout_dice(unaided, self.display.cases, self._selection.holdout, uninterrupted)
+        return found
 
     def _adopt(self, dice: float | None, error: float | None) -> bool:
         """Decide by held-out slices, or by the proxy error where there are none, whether the students may predict."""
@@ -139,11 +153,12 @@ class BestStudents:
 
     def _proxy_error(self, students: Students) -> float | None:
         """Return how wrong students are beside annotated slices; None if there are none."""
-        beside = [[] if one is None else one.next_to_annotated(_PROXY_SLICES) for one in self._propagations]
-        found = agreement(
-            self._predictors(students, STUDENTS_ALONE), self._predictors(students, None), beside, self._interruption
-        )
+        alone, propagated = (self._predictors(students, weight) for weight in (STUDENTS_ALONE, None))
+        found = agreement(alone, propagated, self._beside_annotated(), self._interruption)
         return None if found is None else 1 - found
+
+    def _beside_annotated(self) -> list[list[int]]:
+        return [[] if one is None else one.next_to_annotated(_PROXY_SLICES) for one in self._propagations]
 
     def _weight_by_proxy(self, error: float) -> EnsembleWeight | None:
         """Return the weight of students that have learnt from slices of these volumes."""

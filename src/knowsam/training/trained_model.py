@@ -31,7 +31,7 @@ MODEL_FILE = f"model{MODEL_SUFFIX}"
 _FORMAT = 8
 
 _LEAST_DICE = 0.6
-"""Networks below it hardly know their own volumes; beside propagated labels they would have no weight."""
+"""Networks below it hardly know their own volumes."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class TrainedModel:
     pixel_mm : side of a network pixel.
     steps : training steps taken.
     annotated_slices : that it learnt from.
-    dice : of the students alone in their own volumes, see `BestStudents`; None if it was not measured.
+    dice : of the students in their own volumes without propagated labels, see `BestStudents`; None if not measured.
     teacher_origin : what that teacher was built from; None without a teacher.
     plan : what ran, as `TrainingPlan.to_dict` tells it.
     """
@@ -86,17 +86,17 @@ class TrainedModel:
             pixel_mm=trainer.pixel_mm,
             steps=trainer.steps,
             annotated_slices=len(trainer.annotated),
-            dice=trainer.students_dice,
+            dice=trainer.unaided_dice(),
         )
 
     @property
     def weakness(self) -> str:
-        """A sentence on networks that have hardly learnt anything; empty if they have."""
+        """A sentence on networks that find little where nothing is painted; empty if they find enough."""
         if self.dice is None or self.dice >= _LEAST_DICE:
             return ""
         return (
-            "The networks of this model have hardly learnt anything: alone, they reach a Dice of "
-            f"{self.dice:.2f} where they learnt. Train for longer, or on more slices, before you use it elsewhere."
+            f"Where nothing is painted, the networks of this model find little: a Dice of {self.dice:.2f} even where "
+            "they learnt. For other volumes, train for longer, or on more slices and volumes."
         )
 
     def require_knows(self, classes: Iterable[LabelClass]) -> None:

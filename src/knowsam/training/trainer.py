@@ -112,10 +112,9 @@ class Trainer:
         """What is shown; once it is prepared."""
         return self._prepared.display
 
-    @property
-    def students_dice(self) -> float | None:
-        """How well the students do that predict, see `BestStudents`; once it is prepared."""
-        return self._prepared.students_dice
+    def unaided_dice(self) -> float | None:
+        """Measure the students that predict without propagated labels, see `BestStudents`."""
+        return self._prepared.unaided_dice()
 
     @property
     def classes(self) -> tuple[LabelClass, ...]:

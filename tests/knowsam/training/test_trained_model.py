@@ -102,7 +102,7 @@ def test_a_model_is_one_file_and_says_nothing_of_the_volumes(saved: Path) -> Non
 
 
 @pytest.mark.parametrize(("dice", "warns"), [(0.25, True), (0.8, False), (None, False)])
-def test_a_model_that_hardly_knows_its_own_volumes_says_so(
+def test_a_model_that_finds_little_in_its_own_volumes_says_so(
     model: TrainedModel, dice: float | None, warns: bool
 ) -> None:
     assert ("a Dice of 0.25" in replace(model, dice=dice).weakness) == warns
