@@ -214,10 +214,10 @@ def test_the_next_training_begins_with_the_opened_model_and_says_why_it_learns_n
     assert made[0].plan.earlier is not None
     assert made[0].plan.earlier.steps == model.steps
     assert "Nothing was trained." in robot.train_message
-    assert "3 annotated slices are too few for a model of other volumes" in robot.train_message
+    assert "Annotate at least 12 slices" in robot.train_message
     robot.wait_until(lambda: robot.presenter.controller.outdated(robot.document) == 0)
     assert len(robot.document.predictions.indices) > 3
-    assert "3 annotated slices are too few" in robot.train_message
+    assert "Annotate at least 12 slices" in robot.train_message
 
 
 def test_a_model_that_finds_little_by_itself_says_so_when_it_is_opened_and_applied(

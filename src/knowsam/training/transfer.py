@@ -40,6 +40,6 @@ class Transfer:
     def too_few_sentence(self, annotated: int) -> str:
         """Say why it does not learn, and what would let it."""
         return (
-            f"{annotated} annotated slices are too few for a model of other volumes, which would forget more than it "
-            f"learns, so that it stays as it is. Annotate at least {self._minimum} to let it learn."
+            f"Annotate at least {self._minimum} slices to let a model of other volumes learn: from {annotated} it "
+            "would forget more than it learns."
         )

@@ -522,7 +522,7 @@ def test_a_model_of_other_volumes_stays_as_it_is_where_few_slices_are_annotated(
     again = session_of(case, config=quick_config, steps=2, start_from=start.model())
     events = list(again.run())
     assert len(batches) == taught
-    assert any("too few for a model of other volumes" in event.text for event in of_kind(events, Notice))
+    assert any("would forget more than it learns" in event.text for event in of_kind(events, Notice))
     assert of_kind(events, Finished)[-1].steps == 0
     assert again.predictor().volume().labels.shape == case.volume.shape
 
