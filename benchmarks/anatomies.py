@@ -156,6 +156,7 @@ def through_window(image: Path, painting: Path, mask: Path, seconds: float, pict
     document = widget.presenter.layers.document
     wait_until(lambda: not widget.presenter.controller.outdated(document))
     widget.result.export_requested.emit(mask)
+    wait_until(mask.exists)
     if pictures is not None:
         pictures.mkdir(parents=True, exist_ok=True)
         viewer.window.screenshot(str(pictures / f"{image.name.split('.')[0]}.png"), flash=False)

@@ -101,6 +101,7 @@ def _run_unattended(viewer: Viewer, widget: KnowSAMWidget, folder: Path) -> None
     viewer.window.screenshot(str(folder / "trained.png"), flash=False)
     mask = folder / "mask.nii.gz"
     widget.result.export_requested.emit(mask)
+    wait_until(mask.exists)
     sys.stdout.write(f"Mask and pictures: {folder}\n{_scores(mask, painted, document.axis)}\n")
 
 

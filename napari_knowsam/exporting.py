@@ -95,12 +95,14 @@ class Exporting(QObject):
             show_info(f"{document.volume.name}: {sentence}")
 
     def _on_failed(self, document: AnnotationDocument, error: Exception) -> None:
-        if not isinstance(error, KnowSAMError):
-            raise error
+        is_known = isinstance(error, KnowSAMError)
+        sentence = str(error) if is_known else f"Nothing was written, for an unexpected error: {error!r}."
         if self._is_seen(document):
-            self._panel.set_message(str(error))
+            self._panel.set_message(sentence)
         else:
-            show_error(f"{document.volume.name}: {error}")
+            show_error(f"{document.volume.name}: {sentence}")
+        if not is_known:
+            raise error
 
     def _is_seen(self, document: AnnotationDocument) -> bool:
         return not self._is_closed and self._layers.document is document
