@@ -82,17 +82,23 @@ class Window:
         return top, left, min(self.stop[0], size[0]), min(self.stop[1], size[1])
 
 
-def annotated_box(annotation: Annotation) -> tuple[tuple[int, int], tuple[int, int]]:
+def annotated_box(
+    annotation: Annotation, beside: npt.NDArray[np.bool_] | None = None
+) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return (start, stop) of the smallest box, in voxels, that holds every painted pixel of every slice.
 
     Where nothing but background was painted, the box is the whole slice.
+
+    Parameters
+    ----------
+    beside : (H, W), other pixels that the box is to hold.
     """
-    painted = np.zeros(annotation.plane_shape, dtype=bool)
+    held = np.zeros(annotation.plane_shape, dtype=bool) if beside is None else beside.copy()
     for label_slice in annotation.slices.values():
-        painted |= label_slice.structures
-    if not painted.any():
+        held |= label_slice.structures
+    if not held.any():
         return (0, 0), annotation.plane_shape
-    rows, columns = np.flatnonzero(painted.any(axis=1)), np.flatnonzero(painted.any(axis=0))
+    rows, columns = np.flatnonzero(held.any(axis=1)), np.flatnonzero(held.any(axis=0))
     return (int(rows[0]), int(columns[0])), (int(rows[-1]) + 1, int(columns[-1]) + 1)
 
 
@@ -127,7 +133,15 @@ def window_at(
     return Window(start, (start[0] + extent[0], start[1] + extent[1]), plane)
 
 
+def window_round(
+    box: tuple[tuple[int, int], tuple[int, int]], pixel_mm: float, spacing_mm: tuple[float, float]
+) -> Window:
+    """Return the smallest window at a given pixel size that holds a box (start, stop)."""
+    start, stop = box
+    plane = plane_for(((stop[0] - start[0]) * spacing_mm[0], (stop[1] - start[1]) * spacing_mm[1]), pixel_mm)
+    return window_at(((start[0] + stop[0]) / 2, (start[1] + stop[1]) / 2), plane, pixel_mm, spacing_mm)
+
+
 def whole_slice_window(plane_shape: tuple[int, int], spacing_mm: tuple[float, float], pixel_mm: float) -> Window:
     """Return the window that covers a whole slice at a given pixel size."""
-    plane = plane_for((plane_shape[0] * spacing_mm[0], plane_shape[1] * spacing_mm[1]), pixel_mm)
-    return window_at((plane_shape[0] / 2, plane_shape[1] / 2), plane, pixel_mm, spacing_mm)
+    return window_round(((0, 0), plane_shape), pixel_mm, spacing_mm)

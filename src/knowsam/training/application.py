@@ -5,7 +5,11 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from knowsam.data.annotation import BACKGROUND
 from knowsam.data.sampling import SliceKey
+from knowsam.data.window import annotated_box, window_round, with_margin
 from knowsam.inference.ensemble import STUDENTS_ALONE
 from knowsam.inference.predictor import Predictor
 from knowsam.training.device_check import working_device
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
 
     import torch
 
+    from knowsam.data.annotation import LabelSlice
     from knowsam.data.case import Case
     from knowsam.training.events import Event
     from knowsam.training.interruption import Interruption
@@ -45,6 +50,8 @@ class ApplicationSession(PropagationSession):
     def __init__(self, model: TrainedModel, case: Case, *, device: str = "auto") -> None:
         super().__init__(case, model.config)
         self._model = model
+        self._found = np.zeros(case.annotation.plane_shape, bool)
+        self._is_narrowed = False
         self._target, self._device_notice = working_device(device)
 
     def _run(self) -> Iterator[Event]:
@@ -54,6 +61,9 @@ class ApplicationSession(PropagationSession):
                 yield Notice(sentence)
         outdated: int | None = None
         for event in super()._run():
+            if isinstance(event, PredictionReady):
+                for one in event.slices:
+                    self._found |= one.labels != BACKGROUND
             yield event
             if isinstance(event, PredictionReady) and outdated != 0:
                 outdated = event.outdated
@@ -68,6 +78,20 @@ class ApplicationSession(PropagationSession):
         if self.display is not None and self._live is not None:
             with suppress(Interrupted):
                 _weigh(self.display, self._interruption)
+
+    def _annotate(self, label_slice: LabelSlice) -> None:
+        super()._annotate(label_slice)
+        if not self._is_narrowed and has_some_to_propagate(self._cases[0]):
+            self._live = None
+
+    def _network_volumes(self) -> NetworkVolumes:
+        """Turn to the region of all that was found or painted: on planes much larger, labels are propagated worse."""
+        (case,) = self._cases
+        box = annotated_box(case.annotation, self._found)
+        box = with_margin(box, case.annotation.plane_shape, self._config.plane)
+        window = window_round(box, self._model.pixel_mm, case.plane_spacing_mm)
+        self._is_narrowed = True
+        return NetworkVolumes(self._cases, [window], self._config, device=self._device, interruption=self._interruption)
 
     def _first_display(self) -> Display:
         display = applied_model(self._model, self._cases[0], device=self._target, interruption=self._interruption)

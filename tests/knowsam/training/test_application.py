@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from knowsam import jobs
 from knowsam.data.annotation import BACKGROUND_CLASS, Annotation, LabelArray, LabelClass
 from knowsam.data.case import Case
-from knowsam.models.students import Students
+from knowsam.models.students import StudentLogits, Students
 from knowsam.training.application import ApplicationSession
 from knowsam.training.events import (
     Applied,
@@ -126,6 +127,45 @@ def test_slices_painted_afterwards_count_beside_themselves_and_measure_the_model
     assert session.display is not None
     assert session.display.weight is not None
     assert session.display.weight.student_error > 0.5
+
+
+@pytest.mark.parametrize("painted_before", [(), (4, 7)])
+def test_labels_are_propagated_in_the_region_of_what_the_model_found_and_what_is_painted(
+    model: TrainedModel, ball: Volume, case: Case, monkeypatch: pytest.MonkeyPatch, painted_before: tuple[int, ...]
+) -> None:
+    """The model finds something in one corner of the slices, and nothing anywhere else."""
+
+    def corner(students: Students, images: torch.Tensor) -> StudentLogits:
+        logits = torch.zeros(len(images), 3, *images.shape[-2:])
+        logits[:, 0] = 9.0
+        logits[:, 1, :3, :3] = 99.0
+        return StudentLogits(logits, logits, logits)
+
+    monkeypatch.setattr(Students, "forward", corner)
+    # Planes come in steps of 16 px, and no smaller than 32.
+    config = model.config.with_values(margin=0.0, min_margin_px=1)
+    fine = replace(model, pixel_mm=0.25, config=config)
+    annotation = case.annotation.with_classes(model.classes)
+    begun = Annotation(ball.shape, 0, model.classes)
+    for index in painted_before:
+        begun = begun.with_slice(annotation.slices[index])
+    session = ApplicationSession(fine, Case(ball, begun), device="cpu")
+    session.submit(Watch(5))
+    events = session.run()
+    until_applied(events)
+    assert session.display is not None
+    whole = session.display.volumes.slices[0].window
+    for index in (4, 7):
+        session.submit(SliceAnnotated(annotation.slices[index]))
+    for event in events:
+        if isinstance(event, PredictionReady) and not event.outdated:
+            session.submit(Stop())
+    region = session.display.volumes.slices[0].window
+    structures = np.logical_or.reduce([annotation.slices[index].structures for index in (4, 7)])
+    # Where slices are painted already, a model that contradicts them is not heard.
+    structures[0, 0] = not painted_before
+    assert not region.leaves_out(structures)
+    assert np.prod(region.extent) < np.prod(whole.extent)
 
 
 def test_a_model_that_contradicts_what_is_painted_counts_little(model: TrainedModel, case: Case) -> None:
