@@ -51,7 +51,7 @@ class ApplicationSession(PropagationSession):
         super().__init__(case, model.config)
         self._model = model
         self._found = np.zeros(case.annotation.plane_shape, bool)
-        self._is_narrowed = False
+        self._is_applied = self._is_narrowed = False
         self._target, self._device_notice = working_device(device)
 
     def _run(self) -> Iterator[Event]:
@@ -68,6 +68,7 @@ class ApplicationSession(PropagationSession):
             if isinstance(event, PredictionReady) and outdated != 0:
                 outdated = event.outdated
                 if not outdated:
+                    self._is_applied = True
                     yield Applied(stopped=False)
         if outdated != 0:
             yield Applied(stopped=True, outdated=outdated or 0)
@@ -81,11 +82,16 @@ class ApplicationSession(PropagationSession):
 
     def _annotate(self, label_slice: LabelSlice) -> None:
         super()._annotate(label_slice)
-        if not self._is_narrowed and has_some_to_propagate(self._cases[0]):
+        if self._is_applied and not self._is_narrowed and has_some_to_propagate(self._cases[0]):
             self._live = None
 
     def _network_volumes(self) -> NetworkVolumes:
-        """Turn to the region of all that was found or painted: on planes much larger, labels are propagated worse."""
+        """Turn to the region of all that was found or painted: on planes much larger, labels are propagated worse.
+
+        As long as not every slice was predicted, nobody knows where else the model finds something.
+        """
+        if not self._is_applied:
+            return super()._network_volumes()
         (case,) = self._cases
         box = annotated_box(case.annotation, self._found)
         box = with_margin(box, case.annotation.plane_shape, self._config.plane)

@@ -168,6 +168,23 @@ def test_labels_are_propagated_in_the_region_of_what_the_model_found_and_what_is
     assert np.prod(region.extent) < np.prod(whole.extent)
 
 
+def test_while_a_model_is_being_applied_nothing_is_cut_off_by_what_is_painted(
+    model: TrainedModel, ball: Volume, case: Case
+) -> None:
+    fine = replace(model, pixel_mm=0.25, config=model.config.with_values(margin=0.0, min_margin_px=1))
+    session = ApplicationSession(fine, unpainted(ball, BALL, SHELL), device="cpu")
+    session.submit(Watch(5))
+    events = session.run()
+    next(event for event in events if isinstance(event, PredictionReady))
+    assert session.display is not None
+    whole = session.display.volumes.slices[0].window
+    for index in (4, 7):
+        session.submit(SliceAnnotated(case.annotation.with_classes(model.classes).slices[index]))
+    until_applied(events)
+    assert session.display.volumes.propagations[0] is not None
+    assert session.display.volumes.slices[0].window == whole
+
+
 def test_a_model_that_contradicts_what_is_painted_counts_little(model: TrainedModel, case: Case) -> None:
     annotation = case.annotation.with_classes(model.classes)
     session = ApplicationSession(model, Case(case.volume, annotation), device="cpu")
