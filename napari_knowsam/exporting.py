@@ -85,8 +85,8 @@ class Exporting(QObject):
             return
         if export is not None:
             self._panel.set_message(f"Writing {path.name} …")
-            told = {"returned": partial(self._on_written, document), "errored": partial(self._on_failed, document)}
-            create_worker(export, _ignore_errors=True, _connect=told)
+            slots = {"returned": partial(self._on_written, document), "errored": partial(self._on_failed, document)}
+            create_worker(export, _ignore_errors=True, _connect=slots)
 
     def _on_written(self, document: AnnotationDocument, sentence: str) -> None:
         if self._is_seen(document):

@@ -176,8 +176,9 @@ class TrainingDisplay(QObject):
     def _on_finished(self, finished: Finished) -> None:
         self._show_steps()
         work = self._controller.work
-        # The last one says why nothing was trained.
-        self._notices = [] if finished.steps or finished.stopped else self._notices
+        if finished.steps or finished.stopped:
+            # Otherwise the last one says why nothing was trained.
+            self._notices = []
         if work is not None:
             self._finished = ref(work), finished
         self._say_finished()

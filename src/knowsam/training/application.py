@@ -59,19 +59,19 @@ class ApplicationSession(PropagationSession):
         for sentence in (self._device_notice, self._model.weakness):
             if sentence:
                 yield Notice(sentence)
-        outdated: int | None = None
+        outdated = 0
         for event in super()._run():
             if isinstance(event, PredictionReady):
                 for one in event.slices:
                     self._found |= one.labels != BACKGROUND
             yield event
-            if isinstance(event, PredictionReady) and outdated != 0:
+            if isinstance(event, PredictionReady) and not self._is_applied:
                 outdated = event.outdated
                 if not outdated:
                     self._is_applied = True
                     yield Applied(stopped=False)
-        if outdated != 0:
-            yield Applied(stopped=True, outdated=outdated or 0)
+        if not self._is_applied:
+            yield Applied(stopped=True, outdated=outdated)
 
     def _prepare(self) -> None:
         """Measure after each registration, too, how far the model agrees with what is painted by now."""

@@ -162,7 +162,7 @@ def test_labels_are_propagated_in_the_region_of_what_the_model_found_and_what_is
             session.submit(Stop())
     region = session.display.volumes.slices[0].window
     structures = np.logical_or.reduce([annotation.slices[index].structures for index in (4, 7)])
-    # Where slices are painted already, a model that contradicts them is not heard.
+    # Where slices are painted already, a model that contradicts them has no weight.
     structures[0, 0] = not painted_before
     assert not region.leaves_out(structures)
     assert np.prod(region.extent) < np.prod(whole.extent)
