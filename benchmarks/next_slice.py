@@ -46,14 +46,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_task_options(parser)
     parser.set_defaults(k=12)
-    parser.add_argument("--most", type=int, help="volumes of each folder (default: all)")
     options = parser.parse_args()
     torch.set_num_threads(1)
     runs: dict[str, dict[str, list[_Run]]] = {}
     for truth in truths(options):
         own = runs.setdefault(truth.data, {rule: [] for rule in (*_RULES, "interpolation, even")})
-        if options.most is not None and len(own["even"]) == options.most:
-            continue
         for rule in own:
             own[rule].append(_run(truth, rule, options.k))
             print(truth.name, rule, *own[rule][-1].dice, file=sys.stderr, flush=True)

@@ -73,6 +73,7 @@ def add_task_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of volumes with labels")
     parser.add_argument("-k", type=int, default=5, help="annotated slices (default: 5)")
     parser.add_argument("--volumes", choices=["all", "odd", "even"], default="all", help="by position in the folder")
+    parser.add_argument("--most", type=int, help="volumes of each folder (default: all)")
 
 
 def tasks(options: argparse.Namespace) -> Iterator[tuple[str, Task]]:
@@ -89,9 +90,8 @@ def truths(options: argparse.Namespace) -> Iterator[Truth]:
     """Yield each volume that was asked for."""
     for folder in options.data:
         data = find_data_set(folder)
-        for number, volume in enumerate(data.volumes, start=1):
-            if options.volumes == "all" or number % 2 == (options.volumes == "odd"):
-                yield data.truth(volume)
+        chosen = {"all": data.volumes, "odd": data.volumes[::2], "even": data.volumes[1::2]}[options.volumes]
+        yield from map(data.truth, chosen[: options.most])
 
 
 def structures(truth: Truth) -> Iterator[tuple[str, Truth]]:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -27,6 +26,7 @@ from knowsam.training.session import TrainingSession
 
 if TYPE_CHECKING:
     from tasks import Task
+    from torch import Tensor
 
 
 class Rule(NamedTuple):
@@ -35,23 +35,20 @@ class Rule(NamedTuple):
     Parameters
     ----------
     limit, half_distance_slices, error_penalty : as in `EnsembleWeight`.
-    propagator_error : which the propagator is taken to have; where it is infinite, students are weighed against
-        propagated labels as they were before they were refined.
+    is_against_refined : or against propagated labels as they were before the propagator corrected them.
     """
 
     limit: float
     half_distance_slices: float
     error_penalty: float
-    propagator_error: float = ensemble.PROPAGATOR_ERROR
+    is_against_refined: bool = True
 
-
-_UNREFINED = 1e6
 
 RULES = {
     "students alone": Rule(1.0, 0.0, 0.0),
     "0.3": Rule(0.3, 0.0, 0.0),
     "0.3 d / (d + 2)": Rule(0.3, 2.0, 0.0),
-    "0.3 d / (d + 2), errors, unrefined": Rule(0.3, 2.0, 3.0, _UNREFINED),
+    "0.3 d / (d + 2), errors, unrefined": Rule(0.3, 2.0, 3.0, is_against_refined=False),
     "0.3 d / (d + 2), errors (default)": Rule(0.3, 2.0, 3.0),
     "0.3 d / (d + 2), errors x 1 / 3": Rule(0.3, 2.0, 1.0),
     "0.5 d / (d + 1), errors": Rule(0.5, 1.0, 3.0),
@@ -70,17 +67,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_task_options(parser)
     parser.add_argument("--steps", type=int, default=60, help="training steps (default: 60)")
-    parser.add_argument("--most", type=int, default=4, help="volumes of each folder (default: 4)")
     options = parser.parse_args()
     options.whole = True
     torch.set_num_threads(1)
     results: dict[str, Result] = {}
-    seen: dict[str, int] = {}
     for name, task in tasks(options):
-        seen[task.data] = seen.get(task.data, 0) + 1
-        if seen[task.data] <= options.most:
-            results[name] = result_of(task, options.steps)
-            print(name, results[name], file=sys.stderr, flush=True)
+        results[name] = result_of(task, options.steps)
+        print(name, results[name], file=sys.stderr, flush=True)
     print(*provenance("seed 0"), sep="\n")
     print(_table(results))
 
@@ -102,19 +95,14 @@ def result_of(task: Task, steps: int) -> Result:
         if weight is not None:
             error, is_held_out = weight.student_error, weight.is_held_out
             weight = EnsembleWeight(error, *rule[:3], is_held_out=is_held_out)
-        with _propagator_error(rule.propagator_error):
+        variance = ensemble.refined_variance if rule.is_against_refined else _unchanged
+        with patch.object(ensemble, "refined_variance", variance):
             found[name] = round(dice(weight), 4)
     return Result(round(dice(None), 4), found)
 
 
-@contextmanager
-def _propagator_error(error: float) -> Iterator[None]:
-    """Take the propagator to have another error while students are weighed; what it has refined by now is kept."""
-    before, ensemble.PROPAGATOR_ERROR = ensemble.PROPAGATOR_ERROR, error
-    try:
-        yield
-    finally:
-        ensemble.PROPAGATOR_ERROR = before
+def _unchanged(variance: Tensor) -> Tensor:
+    return variance
 
 
 def _table(results: dict[str, Result]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from knowsam.inference.refinement import PROPAGATOR_ERROR, with_order_of_structures
+from knowsam.inference.refinement import refined_variance, with_order_of_structures
 from knowsam.propagation.most_probable import most_probable
 from knowsam.propagation.propagated_labels import slice_dice
 
@@ -73,17 +73,12 @@ def _student_weight(propagated: PropagatedLabels, students: Tensor, weight: Ense
         variance = variance.maximum(_contradiction(propagated, students) ** 2 - weight.student_error**2)
     elif propagated.refined is not None:
         # Beyond the outermost annotated slices the propagator errs as far as anything does.
-        variance = torch.where(propagated.is_one_sided, variance, _refined_variance(variance))
+        variance = torch.where(propagated.is_one_sided, variance, refined_variance(variance))
     variance = variance + _SMALLEST_VARIANCE
     by_error = variance / (variance + weight.error_penalty * weight.student_error**2)
     distance = propagated.nearest_slices
     by_distance = weight.limit * distance / (distance + weight.half_distance_slices).clamp_min(1e-12)
     return torch.minimum(by_error, by_distance)
-
-
-def _refined_variance(variance: Tensor) -> Tensor:
-    """Return what is left of the variance of propagated labels once the propagator has been weighed against them."""
-    return variance * PROPAGATOR_ERROR**2 / (variance + PROPAGATOR_ERROR**2)
 
 
 def _contradiction(propagated: PropagatedLabels, students: Tensor) -> Tensor:

@@ -107,10 +107,19 @@ def refined(propagator: Propagator, propagated: PropagatedLabels, evidence: Evid
         within = probabilities[:, 1:] / probabilities[:, 1:].sum(dim=1, keepdim=True).clamp_min(1e-6)
         probabilities = torch.cat([1 - any_class, any_class * within], dim=1)
     probabilities = with_order_of_structures(propagated, probabilities)
-    variance = propagated.expected_error**2
-    share = variance / (variance + PROPAGATOR_ERROR**2)
+    share = _propagator_share(propagated.expected_error**2)
     weighed = blend.lerp(probabilities, share)
     return propagated._replace(refined=torch.where(propagated.is_one_sided, _without_growth(weighed, blend), weighed))
+
+
+def refined_variance(variance: Tensor) -> Tensor:
+    """Return what is left of the variance of propagated labels once the propagator has been weighed against them."""
+    return _propagator_share(variance) * PROPAGATOR_ERROR**2
+
+
+def _propagator_share(variance: Tensor) -> Tensor:
+    """Return how far the propagator counts beside propagated labels that err with this variance."""
+    return variance / (variance + PROPAGATOR_ERROR**2)
 
 
 def _change(propagator: Propagator, evidence: Evidence, structure: int, propagated: Tensor) -> Tensor:

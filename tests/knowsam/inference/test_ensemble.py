@@ -82,7 +82,7 @@ def test_students_are_weighed_against_what_the_propagator_leaves_of_the_error_of
     assert held_out.item() == pytest.approx(0.25 / (0.25 + 3 * 0.1**2), abs=1e-4)
 
 
-def test_beyond_the_outermost_annotated_slice_the_propagator_is_no_reason_not_to_hear_students() -> None:
+def test_beyond_the_outermost_annotated_slice_the_propagator_takes_no_weight_from_students() -> None:
     beyond = apart(3)._replace(position=torch.zeros(1, 1, 1, 1))
     beyond = beyond._replace(refined=beyond.probabilities)
     _, share = ensemble(beyond, beyond.probabilities, EnsembleWeight(0.1, 1.0, 0.0, 3.0))
