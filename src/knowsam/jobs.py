@@ -276,7 +276,15 @@ def train(
 
 
 def predict(model: TrainedModel, volume: Volume, *, device: str = "auto") -> tuple[np.ndarray, VolumePrediction]:
-    """Apply a trained model to a volume; return the label values that files hold, and the prediction behind them."""
+    """Apply a trained model to a volume; return the label values that files hold, and the prediction behind them.
+
+    Raises
+    ------
+    InputError
+        If the volume is a CT and the model has learnt from images that are none, or the other way round.
+    """
+    if difference := model.difference(volume):
+        logger.warning("%s", difference)
     target, threads = told_device(device), CpuThreads()
     case = Case(volume, Annotation(volume.shape, model.axis, model.classes))
     with threads:

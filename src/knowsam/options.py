@@ -207,12 +207,19 @@ _COMMANDS = (
     _Command(
         "predict",
         "apply a trained model to other volumes",
-        "Apply a model to other volumes and write for each of them a mask, NAME_mask.nii.gz.",
+        "Apply a model to other volumes and write for each of them a mask, NAME_mask.nii.gz. An image that cannot be "
+        "used is said and left out.",
         "model/ d.nii.gz e.nii.gz -o masks/",
         [
             _path("model", metavar="MODEL", help="what --save-model, `knowsam train` or the window saved"),
             _IMAGES,
             _OUTPUT(metavar="DIR", help="folder for the masks"),
+            _path(
+                "--table",
+                metavar="FILE.csv",
+                help="write for each image the volume, largest diameter and number of pieces of each class, whether it "
+                "is unlike the images that the model has learnt from, and what was wrong with it",
+            ),
             _PICK,
             _flag("--overwrite", help="replace masks that are already there"),
             _DEVICE,

@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from knowsam.data.volume import Volume
 
 Ascending = npt.NDArray[np.float64]
@@ -122,6 +124,13 @@ def is_ct(volume: Volume) -> bool:
     """Tell whether the grey values of a volume are Hounsfield units."""
     sample = _sample(volume.array)
     return _is_hounsfield(sample, _measured(sample, volume.padding))
+
+
+def unit_quantiles(volume: Volume, clip_percent: float, percents: Sequence[float]) -> tuple[float, ...]:
+    """Return percentiles of the measured grey values on the scale of `unit_scale`."""
+    sample = _sample(volume.array)
+    scale = unit_scale(volume.array, clip_percent, volume.padding)
+    return tuple(scale(np.percentile(_measured(sample, volume.padding), percents)).tolist())
 
 
 def shown_range(volume: Volume) -> tuple[float, float]:

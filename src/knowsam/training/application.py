@@ -45,6 +45,8 @@ class ApplicationSession(PropagationSession):
     ------
     ConfigError
         If the device is not there or does not work.
+    InputError
+        If the volume is a CT and the model has learnt from images that are none, or the other way round.
     """
 
     def __init__(self, model: TrainedModel, case: Case, *, device: str = "auto") -> None:
@@ -52,13 +54,12 @@ class ApplicationSession(PropagationSession):
         self._model = model
         self._found = np.zeros(case.annotation.plane_shape, bool)
         self._is_applied = self._is_narrowed = False
-        self._target, self._device_notice = working_device(device)
+        self._target, device_notice = working_device(device)
+        self._notices = [one for one in (device_notice, model.weakness, model.difference(case.volume)) if one]
 
     def _run(self) -> Iterator[Event]:
         yield StageChanged(Stage.APPLYING)
-        for sentence in (self._device_notice, self._model.weakness):
-            if sentence:
-                yield Notice(sentence)
+        yield from map(Notice, self._notices)
         outdated = 0
         for event in super()._run():
             if isinstance(event, PredictionReady):

@@ -88,8 +88,10 @@ class TrainingSession:
         last: Continuation | None = None,
     ) -> None:
         require_same_kind(cases)
+        self._differences: list[str] = []
         if start_from is not None:
             start_from.require_continuable(cases[0].annotation, config or start_from.config)
+            self._differences = [one for case in cases if (one := start_from.difference(case.volume))]
         self.config = config or (Config() if start_from is None else start_from.config)
         self.budget = budget
         self.device, device_notice = working_device(device)
@@ -197,7 +199,7 @@ class TrainingSession:
 
     def _introduce(self) -> Iterator[Event]:
         yield Planned(self.plan)
-        for sentence in (*self.plan.reasons, *introduction(self.trainer)):
+        for sentence in (*self.plan.reasons, *self._differences, *introduction(self.trainer)):
             yield Notice(sentence)
 
     def _train(self) -> Iterator[Event]:

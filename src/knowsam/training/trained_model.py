@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from knowsam.config import Config
 from knowsam.data.annotation import LabelClass, class_sources
+from knowsam.data.image_statistics import ImageStatistics, difference_sentence, require_known_modality
 from knowsam.data.window import Window, whole_slice_window
 from knowsam.errors import CheckpointError, InputError, OutputError, TrainingError
 from knowsam.models.class_heads import students_with_classes
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 MODEL_SUFFIX = ".safetensors"
 MODEL_FILE = f"model{MODEL_SUFFIX}"
-_FORMAT = 8
+_FORMAT = 9
 
 _LEAST_DICE = 0.6
 """Networks below it hardly know their own volumes."""
@@ -47,6 +48,7 @@ class TrainedModel:
     pixel_mm : side of a network pixel.
     steps : training steps taken.
     annotated_slices : that it learnt from.
+    images : statistics of each volume it learnt from, those of an earlier model included.
     dice : of the students in their own volumes without propagated labels, see `BestStudents`; None if not measured.
     teacher_origin : what that teacher was built from; None without a teacher.
     plan : what ran, as `TrainingPlan.to_dict` tells it.
@@ -60,6 +62,7 @@ class TrainedModel:
     pixel_mm: float
     steps: int
     annotated_slices: int = 0
+    images: tuple[ImageStatistics, ...] = ()
     dice: float | None = None
     teacher_origin: TeacherOrigin | None = None
     plan: Mapping[str, Any] = field(default_factory=dict)
@@ -86,6 +89,7 @@ class TrainedModel:
             pixel_mm=trainer.pixel_mm,
             steps=trainer.steps,
             annotated_slices=len(trainer.annotated),
+            images=trainer.images,
             dice=trainer.unaided_dice(),
         )
 
@@ -114,6 +118,18 @@ class TrainedModel:
                 f"The labels hold {_listed(unknown)}, but the model knows {_listed(self.classes[1:])}. "
                 "Use labels with its values, or train from scratch."
             )
+
+    def difference(self, volume: Volume) -> str:
+        """Say in what a volume differs from those the model learnt from; empty if in nothing that counts.
+
+        Raises
+        ------
+        InputError
+            If it is a CT and they are not, or the other way round.
+        """
+        image = ImageStatistics.of(volume, self.axis, self.config.plane.clip_percent)
+        require_known_modality(image, self.images, volume.name)
+        return difference_sentence(image, self.images, volume.name)
 
     def with_names(self, classes: Iterable[LabelClass]) -> TrainedModel:
         """Return the model with the names and colours that its classes have among others."""
@@ -226,6 +242,7 @@ def packed_model(model: TrainedModel) -> tuple[dict[str, Any], dict[str, Tensor]
         "pixel_mm": model.pixel_mm,
         "steps": model.steps,
         "annotated_slices": model.annotated_slices,
+        "images": [asdict(image) for image in model.images],
         "dice": model.dice,
     }
     return description, tensors
@@ -254,8 +271,14 @@ def unpacked_model(description: Mapping[str, Any], tensors: Mapping[str, Tensor]
         pixel_mm=pixel_mm,
         steps=int(description["steps"]),
         annotated_slices=int(description["annotated_slices"]),
+        images=tuple(_image_statistics(one) for one in description["images"]),
         dice=None if description["dice"] is None else float(description["dice"]),
     )
+
+
+def _image_statistics(description: Mapping[str, Any]) -> ImageStatistics:
+    quantiles = tuple(float(one) for one in description["quantiles"])
+    return ImageStatistics(bool(description["is_ct"]), quantiles, float(description["slice_mm"]))
 
 
 def _listed(classes: Iterable[LabelClass]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from knowsam.data.image_statistics import ImageStatistics
 from knowsam.data.sampling import SliceKey
 from knowsam.errors import InputError, TrainingError
 from knowsam.inference.device import is_out_of_memory
@@ -47,6 +48,7 @@ class Trainer:
     Attributes
     ----------
     steps : taken so far, those of a training that is gone on with included.
+    images : statistics of the volumes, those that an earlier model learnt from included; once it is prepared.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class Trainer:
         )
         if self.plan.earlier is not None:
             best.start_from_here(self.annotated if self.plan.is_transfer else ())
+        self.images = self._image_statistics()
         self._best = best
 
     @property
@@ -215,6 +218,13 @@ class Trainer:
         self.selection.choose(self.cases)
         self.slices.restart_streams(self.selection.holdout)
         self.selection.note_trained(self.slices.labelled_keys)
+
+    def _image_statistics(self) -> tuple[ImageStatistics, ...]:
+        clip_percent = self.config.plane.clip_percent
+        own = (ImageStatistics.of(case.volume, case.annotation.axis, clip_percent) for case in self.cases)
+        earlier = () if self.plan.earlier is None else self.plan.earlier.images
+        # A volume that is trained again counts once.
+        return tuple(dict.fromkeys((*earlier, *own)))
 
     @property
     def _prepared(self) -> BestStudents:

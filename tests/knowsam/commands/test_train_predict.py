@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -59,3 +60,46 @@ def test_a_folder_given_as_a_dot_lends_the_mask_its_name(
     monkeypatch.chdir(series)
     assert knowsam("predict {f}/model . -o {f} --device cpu") == 0
     assert (folder / "Doe_Jane_mask.nii.gz").is_file()
+
+
+def test_one_image_that_cannot_be_used_costs_no_other_and_stands_in_the_table(
+    two_images: Path, knowsam: Callable[[str], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert knowsam(TRAIN) == 0
+    (two_images / "damaged.nii.gz").write_bytes(b"no image")
+    images = "{f}/damaged.nii.gz {f}/ct.nii.gz {f}/other.nii.gz"
+    values = np.random.default_rng(0).normal(50, 20, (24, 20, 8))
+    values[:8] = -1000
+    nib.Nifti1Image(values.astype(np.int16), nib.load(two_images / "image.nii.gz").affine).to_filename(
+        two_images / "ct.nii.gz"
+    )
+    predict = "predict {f}/model " + images + " -o {f}/masks --table {f}/masks/volumes.csv --device cpu"
+    assert knowsam(predict) == 1
+    assert "2 of 3 images were not predicted" in capsys.readouterr().err
+    with (two_images / "masks" / "volumes.csv").open(encoding="utf-8-sig", newline="") as file:
+        damaged, ct, other = csv.DictReader(file)
+    assert damaged["problem"]
+    assert damaged["mask"] == damaged["2 class 2: ml"] == ""
+    assert "ct is CT, but the model has learnt from images that are MR or others" in ct["problem"]
+    assert other["mask"] == "other_mask.nii.gz"
+    assert other["problem"] == other["unlike"] == ""
+    mask, voxel_ml = np.asarray(nib.load(two_images / "masks" / "other_mask.nii.gz").dataobj), 1.0 * 1.5 * 3 / 1000
+    for value in (2, 7):
+        assert float(other[f"{value} class {value}: ml"]) == pytest.approx((mask == value).sum() * voxel_ml, abs=0.006)
+    assert knowsam(predict.replace("-o {f}/masks", "-o {f}/again")) == 1
+    assert "volumes.csv exists already and is kept" in capsys.readouterr().err
+
+
+def test_an_image_unlike_those_of_the_training_is_said(
+    two_images: Path, knowsam: Callable[[str], int], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert knowsam(TRAIN) == 0
+    image = nib.load(two_images / "image.nii.gz")
+    nib.Nifti1Image(image.get_fdata() ** 8, image.affine @ np.diag([1, 1, 4, 1])).to_filename(
+        two_images / "unlike.nii.gz"
+    )
+    assert knowsam("predict {f}/model {f}/other.nii.gz -o {f} --device cpu") == 0
+    assert "is unlike" not in caplog.text
+    assert knowsam("predict {f}/model {f}/unlike.nii.gz -o {f} --device cpu") == 0
+    assert "unlike is unlike the images that the model has learnt from" in caplog.text
+    assert "its slices are 12 mm apart, not 3 mm" in caplog.text

@@ -15,6 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from knowsam.data.annotation import BACKGROUND_CLASS, Annotation, LabelClass
+from knowsam.data.image_statistics import ImageStatistics
 from knowsam.errors import CheckpointError, InputError, OutputError
 from knowsam.inference.planes import network_slices
 from knowsam.inference.predictor import Predictor
@@ -48,6 +49,7 @@ def model(tiny_config: Config) -> TrainedModel:
         pixel_mm=0.75,
         steps=42,
         annotated_slices=5,
+        images=(ImageStatistics(False, tuple(np.linspace(0.1, 0.9, 19).tolist()), 1.5),),
         dice=0.25,
     )
 
@@ -88,7 +90,7 @@ def test_a_loaded_model_predicts_exactly_what_the_saved_one_did(model: TrainedMo
 
 def test_a_loaded_model_has_all_that_was_saved(model: TrainedModel, saved: Path) -> None:
     loaded = load_model(saved)
-    names = ("config", "classes", "axis", "pixel_mm", "steps", "annotated_slices", "dice")
+    names = ("config", "classes", "axis", "pixel_mm", "steps", "annotated_slices", "images", "dice")
     same = {name: getattr(model, name) for name in names}
     assert {name: getattr(loaded, name) for name in same} == same
     assert loaded.teacher.keys() == {"prompt"}
@@ -98,7 +100,7 @@ def test_a_loaded_model_has_all_that_was_saved(model: TrainedModel, saved: Path)
 def test_a_model_is_one_file_and_says_nothing_of_the_volumes(saved: Path) -> None:
     assert [path.name for path in saved.parent.iterdir()] == [MODEL_FILE]
     known = {"format", "config", "classes", "axis", "pixel_mm", "steps", "annotated_slices", "teacher_origin", "plan"}
-    assert described(saved).keys() == known | {"dice"}
+    assert described(saved).keys() == known | {"dice", "images"}
 
 
 @pytest.mark.parametrize(("dice", "warns"), [(0.25, True), (0.8, False), (None, False)])

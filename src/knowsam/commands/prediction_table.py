@@ -1,0 +1,59 @@
+"""What a model has found in each of many images, as a table for a spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from knowsam.io.atomic import written_whole
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from knowsam.data.annotation import LabelClass
+    from knowsam.data.measurements import Measurement
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What became of one image.
+
+    Parameters
+    ----------
+    image, mask : names of the files; no mask where there was a problem.
+    measures : of each class of the model but background.
+    difference : in what the image is unlike those that the model has learnt from.
+    problem : why there is no mask.
+    """
+
+    image: str
+    mask: str = ""
+    measures: Sequence[Measurement] = ()
+    difference: str = ""
+    problem: str = ""
+
+
+def write_table(path: Path, rows: Iterable[Predicted], classes: Sequence[LabelClass], *, overwrite: bool) -> None:
+    """Write a line for each image as comma-separated values.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written, or exists and is to be kept.
+    """
+    names = [f"{label_class.value} {label_class.name}" for label_class in classes[1:]]
+    measures = [f"{name}: {what}" for name in names for what in ("ml", "diameter mm", "pieces")]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # With a mark of the encoding, without which spreadsheets misread names that are not English.
+    with written_whole(path, overwrite=overwrite) as place, place.open("w", newline="", encoding="utf-8-sig") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "mask", *measures, "unlike", "problem"])
+        for row in rows:
+            numbers = [value for one in row.measures for value in _numbers(one)] or [""] * len(measures)
+            writer.writerow([row.image, row.mask, *numbers, row.difference, row.problem])
+
+
+def _numbers(measurement: Measurement) -> tuple[str, str, str]:
+    return f"{measurement.volume_ml:.2f}", f"{measurement.diameter_mm:.1f}", str(measurement.pieces)

@@ -1,0 +1,83 @@
+"""What the images look like that a model has learnt from, and whether another one looks like them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from knowsam.data.intensity import is_ct, unit_quantiles
+from knowsam.errors import InputError
+
+if TYPE_CHECKING:
+    from knowsam.data.volume import Volume
+
+_PERCENTS = tuple(range(5, 100, 5))
+
+FAR = 0.15
+"""Distance of grey values beyond that of any two images of one task; of those of two tasks, in other sequences or
+regions, three of four lie farther apart (`benchmarks/README.md`, "Images unlike those of the training")."""
+
+_SPACING_FACTOR = 2.0
+
+
+@dataclass(frozen=True)
+class ImageStatistics:
+    """How one image looks to the networks; nothing in it tells whose it is.
+
+    Parameters
+    ----------
+    is_ct : whether its grey values are Hounsfield units, for which the networks have a scale of its own.
+    quantiles : 5 to 95 % of the grey values, on that scale, in [0, 1].
+    slice_mm : distance of its slices.
+    """
+
+    is_ct: bool
+    quantiles: tuple[float, ...]
+    slice_mm: float
+
+    @classmethod
+    def of(cls, volume: Volume, axis: int, clip_percent: float) -> ImageStatistics:
+        """Return the statistics of an image whose slices are stacked along `axis`."""
+        return cls(
+            is_ct(volume), unit_quantiles(volume, clip_percent, _PERCENTS), round(float(volume.spacing_mm[axis]), 4)
+        )
+
+    def distance(self, other: ImageStatistics) -> float:
+        """Return how far the grey values of two images lie apart, from 0 to 1: the mean over all quantiles."""
+        return float(np.abs(np.subtract(self.quantiles, other.quantiles)).mean())
+
+
+def require_known_modality(image: ImageStatistics, known: Sequence[ImageStatistics], name: str) -> None:
+    """Check that an image is a CT if those that a model learnt from are.
+
+    Raises
+    ------
+    InputError
+        If it is not, or they are not.
+    """
+    if not known or any(one.is_ct == image.is_ct for one in known):
+        return
+    found, expected = ("CT", "MR or others") if image.is_ct else ("no CT in Hounsfield units", "CT")
+    raise InputError(
+        f"{name} is {found}, but the model has learnt from images that are {expected}: what it finds would mean "
+        "nothing. Use a model of such images."
+    )
+
+
+def difference_sentence(image: ImageStatistics, known: Sequence[ImageStatistics], name: str) -> str:
+    """Say in what an image differs from all that a model has learnt from; empty if in nothing that counts."""
+    if not known:
+        return ""
+    differences = []
+    if min(image.distance(one) for one in known) > FAR:
+        differences.append("its grey values are distributed differently, as in another sequence or region")
+    thinnest, thickest = min(one.slice_mm for one in known), max(one.slice_mm for one in known)
+    if not thinnest / _SPACING_FACTOR <= image.slice_mm <= thickest * _SPACING_FACTOR:
+        spacing = f"{thinnest:.3g}" if thinnest == thickest else f"{thinnest:.3g} to {thickest:.3g}"
+        differences.append(f"its slices are {image.slice_mm:.3g} mm apart, not {spacing} mm")
+    if not differences:
+        return ""
+    return f"{name} is unlike the images that the model has learnt from: {' and '.join(differences)}. Check its mask."
