@@ -258,7 +258,7 @@ def _train(document: AnnotationDocument, autosave: Autosave) -> None:
     config = Config().with_values(variant="none", max_side_px=64, validate_every_s=0.2)
     case = Case(other.volume, other.annotation())
     make = partial(TrainingSession, [case], budget=Budget(seconds=600), config=config)
-    training_worker.TrainingWorker(make, autosave.keeper(document)).start()
+    training_worker.TrainingWorker(lambda _: make(), autosave.keeper(document)).start()
 
 
 def _lateness() -> str:

@@ -10,6 +10,7 @@ from napari_knowsam.training_worker import SessionWorker, leave_a_core
 if TYPE_CHECKING:
     from knowsam.config import Config
     from knowsam.data.case import Case
+    from knowsam.models.download import Progress
     from knowsam.training.continuation import Continuation
     from knowsam.training.display import Display
     from knowsam.training.propagation_session import PropagationSession
@@ -40,13 +41,20 @@ class TrainingSettings:
     start_from: TrainedModel | None = None
 
 
-def training_session(case: Case, settings: TrainingSettings, last: Continuation | None) -> TrainingSession:
-    """Build a session that trains."""
+def training_session(
+    case: Case, settings: TrainingSettings, last: Continuation | None, progress: Progress | None = None
+) -> TrainingSession:
+    """Build a session that trains.
+
+    Parameters
+    ----------
+    progress : of the download of a teacher, if there is one.
+    """
     leave_a_core()
     from knowsam.jobs import choose_teacher
     from knowsam.training.session import TrainingSession
 
-    teacher, start_from = choose_teacher(settings.teacher), settings.start_from
+    teacher, start_from = choose_teacher(settings.teacher, progress), settings.start_from
     config = settings.config if start_from is None else start_from.config_with_networks(settings.config)
     config = config.with_values(variant=teacher.variant)
     return TrainingSession(

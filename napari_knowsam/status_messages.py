@@ -10,7 +10,7 @@ from knowsam.training.events import Stage
 
 if TYPE_CHECKING:
     from knowsam.data.annotation import Annotation
-    from knowsam.training.events import Applied, Finished, StepDone
+    from knowsam.training.events import Applied, Downloading, Finished, StepDone
 
 READY = "Paint a few slices of the structure, then train. Slices you do not paint are used too."
 
@@ -52,6 +52,12 @@ def missing_sentence(annotation: Annotation) -> str | None:
 def stage_sentence(stage: Stage) -> str:
     """Say what a stage means."""
     return _STAGES[stage]
+
+
+def downloading_sentence(event: Downloading) -> str:
+    """Say how much of the teacher's weights has arrived."""
+    size = f" of {event.size / 1e6:.0f}" if event.size else ""
+    return f"Downloading SAM: {event.arrived / 1e6:.0f}{size} MB. Stop ends it; the next training goes on there."
 
 
 def shown_sentence(shown: Shown) -> str:

@@ -13,6 +13,7 @@ from knowsam.errors import KnowSAMError
 from knowsam.training.events import (
     Applied,
     ClassesChanged,
+    Downloading,
     Event,
     Finished,
     ModelReady,
@@ -77,6 +78,9 @@ class TrainingController(QObject):
 
     noticed = Signal(str)
     """A sentence for the user."""
+
+    downloading = Signal(object)
+    """A `Downloading`."""
 
     failed = Signal(str)
     """What went wrong, in a sentence for the user; training, or propagation while nobody trains, has ended."""
@@ -226,7 +230,7 @@ class TrainingController(QObject):
         """End training and keep what was learnt, or predict no further."""
         if not self.is_busy or self._worker is None:
             return
-        # Importing torch and loading weights cannot be broken off, only left alone.
+        # Importing torch and loading weights cannot be broken off, only left alone; a download ends by itself then.
         if self._worker.has_session:
             self.submit(Stop())
         elif self._is_applying:
@@ -343,6 +347,8 @@ class TrainingController(QObject):
                 self.predictions_gone.emit()
             case Notice():
                 self.noticed.emit(event.text)
+            case Downloading():
+                self.downloading.emit(event)
             case Finished():
                 self.finished.emit(event)
             case Applied():

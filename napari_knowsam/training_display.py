@@ -49,6 +49,7 @@ class TrainingDisplay(QObject):
         controller.predicted.connect(self._on_predicted)
         controller.predictions_gone.connect(self._on_predictions_gone)
         controller.noticed.connect(self._on_noticed)
+        controller.downloading.connect(lambda event: self.say(status_messages.downloading_sentence(event)))
         controller.failed.connect(self._on_failed)
         controller.finished.connect(self._on_finished)
         controller.applied.connect(self._on_applied)

@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from knowsam.errors import KnowSAMError
-from knowsam.training.events import Validated
+from knowsam.errors import KnowSAMError, TrainingError
+from knowsam.training.events import Downloading, Stop, Validated
 from napari_knowsam.torch_loading import load_torch
 
 if TYPE_CHECKING:
+    from knowsam.models.download import Progress
     from knowsam.training.continuation import Continuation
     from knowsam.training.display import Display
     from knowsam.training.events import Event, Message
@@ -31,6 +32,7 @@ THREAD = "KnowSAM training"
 _NICENESS = 10
 """Chosen by `benchmarks/gui_latency.py`: what makes a window stutter is competition for cores, not the GIL."""
 
+_TELL_EVERY_S = 0.5
 _KEEP_EVERY_S = 60.0
 """Writing the 100 MB of what was learnt takes about half a second, in another thread."""
 
@@ -145,6 +147,7 @@ class TrainingWorker(SessionWorker["TrainingSession"]):
 
     Parameters
     ----------
+    make_session : see `SessionWorker`; called with what it is to call as a download goes on, see `Progress`.
     keep : called in the thread with what was learnt, now and then and when the thread ends; returns at once.
 
     Attributes
@@ -153,12 +156,24 @@ class TrainingWorker(SessionWorker["TrainingSession"]):
     """
 
     def __init__(
-        self, make_session: Callable[[], TrainingSession], keep: Callable[[Continuation], None] = lambda _: None
+        self,
+        make_session: Callable[[Progress], TrainingSession],
+        keep: Callable[[Continuation], None] = lambda _: None,
     ) -> None:
-        super().__init__(make_session, self._conclude_training)
+        super().__init__(lambda: make_session(self._on_download), self._conclude_training)
+        self._told_at = -math.inf
         self.learnt: Continuation | None = None
         self._keep = keep
         self._kept_at = -math.inf
+
+    def _on_download(self, arrived: int, size: int) -> None:
+        """Tell how far a download is, and break it off where the training was stopped."""
+        with self._lock:
+            if any(isinstance(message, Stop) for message in self._waiting):
+                raise TrainingError("Training was stopped while weights were downloaded. Train again.")
+        if time.monotonic() > self._told_at + _TELL_EVERY_S:
+            self._told_at = time.monotonic()
+            self._outcomes.put(Downloading(arrived, size))
 
     def _heed(self, event: Event) -> None:
         if isinstance(event, Validated) and time.monotonic() > self._kept_at + _KEEP_EVERY_S and self._session:

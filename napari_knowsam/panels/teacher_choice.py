@@ -6,21 +6,20 @@ from pathlib import Path
 
 from qtpy.QtWidgets import QFileDialog, QWidget
 
+from knowsam.models.official_weights import LICENCE, OFFICIAL, SOURCE, place_of
 from napari_knowsam.panels.choice_box import ChoiceBox
 
 _FROM_FILE = ""
-_TEACHERS = (
-    ("Compact SAM (no download)", "compact", "A small SAM that comes with the program."),
-    (
-        "SAM ViT-B (375 MB download)",
-        "vit_b",
-        "The official base model, downloaded once; slow without a graphics card.",
-    ),
-    ("SAM ViT-L (1.2 GB download)", "vit_l", "The official large model, downloaded once; needs a graphics card."),
-    ("SAM ViT-H (2.6 GB download)", "vit_h", "The official huge model, downloaded once; needs a big graphics card."),
+_COMPACT = ("Compact SAM (no download)", "compact", "A small SAM that comes with the program.")
+_OTHERS = (
     ("None", "none", "The two networks learn without SAM; fastest."),
     ("From file…", _FROM_FILE, "A file of official SAM weights on this computer."),
 )
+_NEEDS = {
+    "vit_b": "slow without a graphics card",
+    "vit_l": "needs a graphics card",
+    "vit_h": "needs a big graphics card",
+}
 
 
 class TeacherChoice(ChoiceBox):
@@ -28,7 +27,7 @@ class TeacherChoice(ChoiceBox):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("The segmentation model (SAM) that teaches the two networks.", parent)
-        for text, value, tooltip in _TEACHERS:
+        for text, value, tooltip in (_COMPACT, *map(_official, OFFICIAL), *_OTHERS):
             self.add_choice(text, value, tooltip)
         self._before = 0
         self.activated.connect(self._on_activated)
@@ -64,3 +63,16 @@ class TeacherChoice(ChoiceBox):
             row = self.count() - 1
             self.insertItem(row, f"File {path.name}", str(path))
         self.setCurrentIndex(row)
+
+
+def _official(variant: str) -> tuple[str, str, str]:
+    """Return the words, the name and the tooltip of a variant with official weights."""
+    official = OFFICIAL[variant]
+    size = f"{official.megabytes} MB" if official.megabytes < 1000 else f"{official.megabytes / 1000:.1f} GB"
+    where = "on this computer" if place_of(variant).is_file() else f"{size} download"
+    return (
+        f"{official.name} ({where})",
+        variant,
+        f"Official weights, {official.parameters_m} million parameters; {_NEEDS[variant]}. "
+        f"Downloaded once, from {SOURCE}, licence {LICENCE}.",
+    )

@@ -24,8 +24,9 @@ from knowsam.inference.cpu_threads import CpuThreads
 from knowsam.inference.planes import network_slices
 from knowsam.inference.postprocess import fill_holes, keep_largest_component
 from knowsam.inference.predictor import Predictor, VolumePrediction
-from knowsam.models.checkpoints import load_sam_weights, official_weights_file, variant_of
+from knowsam.models.checkpoints import load_sam_weights, variant_of
 from knowsam.models.compact_sam import compact_sam_weights
+from knowsam.models.official_weights import official_weights_file
 from knowsam.training.application import applied_model
 from knowsam.training.device_check import working_device
 from knowsam.training.display import Display
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from knowsam.data.volume import Volume
     from knowsam.data.window import Window
+    from knowsam.models.download import Progress
     from knowsam.training.dice_estimate import DiceEstimate
     from knowsam.training.schedule import Budget
     from knowsam.training.trained_model import TrainedModel
@@ -92,11 +94,15 @@ class Teacher:
     weights: Mapping[str, Tensor] | None = None
 
 
-def choose_teacher(choice: str) -> Teacher:
+def choose_teacher(choice: str, progress: Progress | None = None) -> Teacher:
     """Turn ``auto``, ``none``, ``scratch``, a variant name or a file of official SAM weights into a teacher.
 
     ``auto`` is the compact SAM with the weights that come with the program, ``scratch`` the same without them. Official
     weights are downloaded once and checked.
+
+    Parameters
+    ----------
+    progress : of a download; what it raises breaks that off.
 
     Raises
     ------
@@ -112,7 +118,7 @@ def choose_teacher(choice: str) -> Teacher:
     if choice == "none":
         return Teacher("none")
     if choice in ("vit_b", "vit_l", "vit_h"):
-        return Teacher(choice, load_sam_weights(official_weights_file(choice)))
+        return Teacher(choice, load_sam_weights(official_weights_file(choice, progress)))
     path = Path(choice)
     if not path.is_file():
         raise ConfigError(

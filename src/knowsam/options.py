@@ -274,6 +274,18 @@ _COMMANDS = (
         [_path("path", metavar="FILE|FOLDER", help=_IMAGE), _PICK],
     ),
     _Command(
+        "models",
+        "list, get, add or check the official SAM weights",
+        "Show which official SAM weights there are and which lie on this computer (list); download some, going on "
+        "where a download broke off (get NAME); take a file that came another way, on computers that are never online "
+        "(add FILE); or compare those that are here with the published checksums (check). `--teacher NAME` uses them.",
+        "get vit_b",
+        [
+            _word("action", choices=["list", "get", "add", "check"], help="what to do"),
+            _path("what", metavar="NAME|FILE", nargs="?", help="which weights, see above"),
+        ],
+    ),
+    _Command(
         "demo",
         "segment the sample volume",
         "Segment the sample volume from eight of its slices and leave a mask, a picture, a report and a score.",

@@ -157,7 +157,7 @@ def test_the_default_teacher_is_the_compact_sam_with_its_weights(choice: str) ->
 
 
 def test_official_weights_come_with_the_name_of_their_variant(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "official_weights_file", lambda variant: f"file of {variant}")
+    monkeypatch.setattr(jobs, "official_weights_file", lambda variant, _: f"file of {variant}")
     monkeypatch.setattr(jobs, "load_sam_weights", lambda path: {"from": path})
     assert jobs.choose_teacher("vit_l") == jobs.Teacher("vit_l", {"from": "file of vit_l"})  # type: ignore[dict-item]
 

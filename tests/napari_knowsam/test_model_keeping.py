@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -34,9 +34,7 @@ if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot
 
     from knowsam.data.case import Case
-    from knowsam.training.continuation import Continuation
     from knowsam.training.session import TrainingSession
-    from napari_knowsam.sessions import TrainingSettings
 
 MAKER = Callable[..., "Viewer"]
 
@@ -202,8 +200,8 @@ def test_the_next_training_begins_with_the_opened_model_and_says_why_it_learns_n
     made: list[TrainingSession] = []
     make_session = training_controller.training_session
 
-    def made_session(case: Case, settings: TrainingSettings, last: Continuation | None) -> TrainingSession:
-        made.append(make_session(case, settings, last))
+    def made_session(case: Case, *rest: Any) -> TrainingSession:
+        made.append(make_session(case, *rest))
         return made[-1]
 
     monkeypatch.setattr(training_controller, "training_session", made_session)

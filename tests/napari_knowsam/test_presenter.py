@@ -247,7 +247,7 @@ def test_a_second_training_goes_on_unless_new_networks_are_chosen(
     lasts: list[Any] = []
     sessions = [panels.session, FakeSession(), FakeSession()]
 
-    def make(_case: Any, _settings: Any, last: Any) -> FakeSession:
+    def make(_case: Any, _settings: Any, last: Any, _progress: Any) -> FakeSession:
         lasts.append(last)
         return sessions[len(lasts) - 1]
 

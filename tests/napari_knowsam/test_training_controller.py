@@ -291,7 +291,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Given:
     """What each session is made from, which ends at once."""
     given: Given = []
 
-    def make(_case: Case, _settings: TrainingSettings, last: Any) -> FakeSession:
+    def make(_case: Case, _settings: TrainingSettings, last: Any, _progress: object) -> FakeSession:
         given.append(last)
         session = FakeSession()
         session.submit(Stop())

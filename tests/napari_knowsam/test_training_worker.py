@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from knowsam.errors import TrainingError
-from knowsam.training.events import Event, Finished, Message, Notice, Pause, Shown, Source, Stop, Validated
+from knowsam.training.events import Downloading, Event, Finished, Message, Notice, Pause, Shown, Source, Stop, Validated
 from napari_knowsam.training_worker import TrainingWorker, lower_priority
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from knowsam.models.download import Progress
 
 SHOWN = Shown(Source.STUDENTS, 1.0)
 
@@ -48,7 +49,7 @@ class FakeSession:
 
 
 def worker_of(session: FakeSession) -> TrainingWorker:
-    return TrainingWorker(lambda: session)  # type: ignore[arg-type, return-value]
+    return TrainingWorker(lambda _: session)  # type: ignore[arg-type, return-value]
 
 
 def outcomes_of(worker: TrainingWorker) -> list[Event | Exception]:
@@ -73,7 +74,7 @@ def test_an_error_is_told_of_whatever_its_type(error: Exception) -> None:
 def test_an_error_while_the_session_is_made_is_told_of() -> None:
     error = TrainingError("no weights")
 
-    def fail() -> None:
+    def fail(_: object) -> None:
         raise error
 
     assert outcomes_of(TrainingWorker(fail)) == [error]  # type: ignore[arg-type]
@@ -82,7 +83,7 @@ def test_an_error_while_the_session_is_made_is_told_of() -> None:
 def test_messages_left_before_there_is_a_session_reach_it_in_order() -> None:
     session, gate = FakeSession(), threading.Event()
 
-    def make() -> FakeSession:
+    def make(_: object) -> FakeSession:
         gate.wait(5)
         return session
 
@@ -94,6 +95,29 @@ def test_messages_left_before_there_is_a_session_reach_it_in_order() -> None:
     gate.set()
     assert worker.wait(5.0)
     assert session.received == messages
+
+
+def test_a_download_is_told_of_now_and_then_and_a_stop_breaks_it_off() -> None:
+    begun, gate = threading.Event(), threading.Event()
+
+    def make(progress: Progress) -> FakeSession:
+        for arrived in (1, 2):
+            progress(arrived, 9)
+        begun.set()
+        gate.wait(5)
+        progress(3, 9)
+        return FakeSession()
+
+    worker = TrainingWorker(make)  # type: ignore[arg-type]
+    worker.start()
+    assert begun.wait(5)
+    worker.submit(Stop())
+    gate.set()
+    assert worker.wait(5.0)
+    told, error = worker.take()
+    assert told == Downloading(1, 9)
+    assert isinstance(error, TrainingError)
+    assert not worker.has_session
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only on Linux a thread has a niceness of its own")
@@ -123,7 +147,7 @@ def test_what_was_learnt_is_saved_after_the_first_validation_and_at_the_end() ->
     """Further validations come sooner than a minute after the first one."""
     kept: list[object] = []
     session = learning(*(Validated(step, None, adopted=True, shown=SHOWN) for step in range(1, 4)))
-    worker = TrainingWorker(lambda: session, kept.append)  # type: ignore[arg-type, return-value]
+    worker = TrainingWorker(lambda _: session, kept.append)  # type: ignore[arg-type, return-value]
     outcomes_of(worker)
     assert len(kept) == 2
     assert kept[-1] is worker.learnt
@@ -143,7 +167,7 @@ def test_a_model_that_cannot_be_copied_is_none_and_no_error() -> None:
     session = FakeSession()
     session.students = object()
 
-    def fail() -> None:
+    def fail(_: object) -> None:
         raise RuntimeError("the device is gone")
 
     session.continuation = fail  # type: ignore[attr-defined]

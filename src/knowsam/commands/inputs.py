@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from knowsam.commands.download_bar import download_bar
 from knowsam.data.annotation import Annotation, default_classes, without_unjudged
 from knowsam.data.case import Case
 from knowsam.data.identity import NOBODY, belonging
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
     from knowsam.data.volume import Volume
+    from knowsam.jobs import Teacher
     from knowsam.training.trained_model import TrainedModel
 
 logger = logging.getLogger(__name__)
@@ -46,6 +48,14 @@ def read_model(path: Path) -> TrainedModel:
     if model.weakness:
         logger.warning("%s", model.weakness)
     return model
+
+
+def read_teacher(choice: str) -> Teacher:
+    """Return the teacher that was chosen; what has to be downloaded for it shows how far it is."""
+    from knowsam.jobs import choose_teacher
+
+    with download_bar() as progress:
+        return choose_teacher(choice, progress)
 
 
 def with_classes_of(model: TrainedModel, case: Case) -> Case:

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from knowsam import jobs
-from knowsam.commands.inputs import budget, read_cases, read_model, with_classes_of
+from knowsam.commands.inputs import budget, read_cases, read_model, read_teacher, with_classes_of
 from knowsam.commands.outputs import check_mask, check_model, check_report, save_report, save_trained, saved
 from knowsam.commands.training_progress import TrainingProgress
 from knowsam.data.measurements import measured
@@ -46,7 +46,7 @@ def run(options: Namespace) -> None:
         if model is not None:
             case = with_classes_of(model, case)
         # Weights of a teacher that teaches nothing need not be downloaded.
-        teacher = None if is_untrained else jobs.choose_teacher(options.teacher)
+        teacher = None if is_untrained else read_teacher(options.teacher)
     report = Report(options.seed)
     with TrainingProgress(report) as progress:
         result = jobs.segment(

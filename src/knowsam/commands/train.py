@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from knowsam import jobs
-from knowsam.commands.inputs import budget, read_cases, read_unlabelled_case
+from knowsam.commands.inputs import budget, read_cases, read_teacher, read_unlabelled_case
 from knowsam.commands.outputs import check_model, check_report, save_report, save_trained
 from knowsam.commands.training_progress import TrainingProgress
 from knowsam.errors import ConfigError
@@ -32,7 +32,7 @@ def run(options: Namespace) -> None:
     with timer.phase("reading"):
         cases = read_cases(options.images, options.labels, options)
         cases += [read_unlabelled_case(path, cases[0].annotation, options.pick) for path in options.unlabelled]
-        teacher = jobs.choose_teacher(options.teacher)
+        teacher = read_teacher(options.teacher)
     report = Report(options.seed)
     with TrainingProgress(report) as progress:
         session = jobs.train(

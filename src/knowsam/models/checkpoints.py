@@ -1,4 +1,4 @@
-"""SAM's official weights: where they come from, how they are read, which variant they are."""
+"""Files of SAM's weights: how they are read, and which variant they are."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pooch
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -20,74 +18,14 @@ from torch import Tensor
 
 from knowsam.damage import damage_error
 from knowsam.errors import CheckpointError
+from knowsam.models.official_weights import OFFICIAL
 from knowsam.models.sam import VARIANTS
-
-
-@dataclass(frozen=True)
-class OfficialWeights:
-    """A file of official SAM weights and its SHA-256."""
-
-    url: str
-    sha256: str
-
 
 _DAMAGE = (
     *(OSError, EOFError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, AssertionError),
     *(ArithmeticError, MemoryError, pickle.UnpicklingError, SafetensorError, zipfile.BadZipFile, zlib.error),
     struct.error,
 )
-
-_SERVER = "https://dl.fbaipublicfiles.com/segment_anything"
-
-OFFICIAL = {
-    "vit_b": OfficialWeights(
-        f"{_SERVER}/sam_vit_b_01ec64.pth", "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912"
-    ),
-    "vit_l": OfficialWeights(
-        f"{_SERVER}/sam_vit_l_0b3195.pth", "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622"
-    ),
-    "vit_h": OfficialWeights(
-        f"{_SERVER}/sam_vit_h_4b8939.pth", "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e"
-    ),
-}
-
-
-def official_weights_file(variant: str) -> Path:
-    """Return the file of a variant's official weights, downloaded once into the user's cache and checked.
-
-    Parameters
-    ----------
-    variant : one of `OFFICIAL`.
-
-    Raises
-    ------
-    CheckpointError
-        If the variant has no official weights, or the file cannot be downloaded or is not the published one.
-    """
-    if variant not in OFFICIAL:
-        raise CheckpointError(
-            f"There are no official weights for {variant}, only for {', '.join(OFFICIAL)}. Choose one of these."
-        )
-    official = OFFICIAL[variant]
-    target = Path(pooch.os_cache("napari-knowsam")) / official.url.rpartition("/")[2]
-    try:
-        return Path(pooch.retrieve(official.url, known_hash=official.sha256, fname=target.name, path=target.parent))
-    except (OSError, ValueError) as exc:
-        raise CheckpointError(
-            f"The official weights of SAM {variant} could not be downloaded: {_reason(exc, target)}. "
-            f"Download {target.name}, the file that the repository of Segment Anything names for {variant} "
-            f"({official.url}, SHA-256 {official.sha256}), on a computer that is online, and save it as {target}, "
-            "or give it with --teacher FILE."
-        ) from exc
-
-
-def _reason(failure: OSError | ValueError, target: Path) -> str:
-    """Say why there are no weights, without the names of classes that requests quotes of a connection."""
-    if target.exists():
-        return f"{target} is not the published file, and no other one could be had"
-    if isinstance(failure, OSError):
-        return failure.strerror or "the server could not be reached"
-    return "what came is not the published file"
 
 
 def load_sam_weights(path: Path) -> dict[str, Tensor]:

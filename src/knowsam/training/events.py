@@ -92,6 +92,19 @@ class Notice:
 
 
 @dataclass(frozen=True)
+class Downloading:
+    """Weights are being downloaded, before a session can begin; sent by whoever makes it.
+
+    Parameters
+    ----------
+    arrived, size : bytes so far and in all, 0 if that is not known.
+    """
+
+    arrived: int
+    size: int
+
+
+@dataclass(frozen=True)
 class StepDone:
     """From the session: one step was taken.
 
@@ -239,6 +252,7 @@ class ModelReady:
 Event = (
     Planned
     | Notice
+    | Downloading
     | StageChanged
     | StepDone
     | Validated

@@ -1,100 +1,17 @@
 from __future__ import annotations
 
-import hashlib
-import re
-import threading
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from knowsam.errors import CheckpointError
-from knowsam.models.checkpoints import OFFICIAL, OfficialWeights, load_sam_weights, official_weights_file, variant_of
+from knowsam.models.checkpoints import load_sam_weights, variant_of
 from knowsam.models.sam import VARIANTS, build_sam
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 WEIGHTS = {"image_encoder.pos_embed": torch.arange(8.0).view(1, 2, 2, 2), "mask_decoder.bias": torch.ones(3)}
-
-
-class _QuietHandler(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, str]]:
-    """A folder, and the address at which it is served; downloads go to a cache of the test's own."""
-    folder = tmp_path / "published"
-    folder.mkdir()
-    monkeypatch.setattr("pooch.os_cache", lambda name: tmp_path / "cache" / name)
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_QuietHandler, directory=folder)) as http:
-        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield folder, f"http://127.0.0.1:{http.server_port}"
-        http.shutdown()
-        thread.join()
-
-
-def test_official_weights_are_downloaded_once(server: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    folder, address = server
-    published = folder / "sam_small.pth"
-    published.write_bytes(b"weights")
-    sha256 = hashlib.sha256(b"weights").hexdigest()
-    monkeypatch.setitem(OFFICIAL, "vit_b", OfficialWeights(f"{address}/sam_small.pth", sha256))
-    downloaded = official_weights_file("vit_b")
-    published.unlink()
-    assert official_weights_file("vit_b") == downloaded
-    assert (downloaded.name, downloaded.read_bytes()) == ("sam_small.pth", b"weights")
-
-
-@pytest.mark.parametrize(
-    ("name", "reason"),
-    [("tampered.pth", "what came is not the published file"), ("absent.pth", "the server could not be reached")],
-)
-def test_a_failed_download_tells_how_to_place_the_file_by_hand(
-    name: str, reason: str, server: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder, address = server
-    (folder / "tampered.pth").write_bytes(b"something else")
-    sha256 = hashlib.sha256(b"weights").hexdigest()
-    monkeypatch.setitem(OFFICIAL, "vit_b", OfficialWeights(f"{address}/{name}", sha256))
-    target = folder.parent / "cache" / "napari-knowsam" / name
-    told = (f"{reason}. Download {name}", f"SHA-256 {sha256}", f"save it as {target}", "--teacher FILE")
-    with pytest.raises(CheckpointError, match=".*".join(map(re.escape, told))):
-        official_weights_file("vit_b")
-    target.write_bytes(b"weights")
-    assert official_weights_file("vit_b") == target
-
-
-def test_no_connection_is_one_sentence_without_the_names_of_classes(
-    server: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(OFFICIAL, "vit_b", OfficialWeights("http://127.0.0.1:9/sam.pth", "0" * 64))
-    with pytest.raises(CheckpointError, match=r"downloaded: the server could not be reached\. Download sam\.pth"):
-        official_weights_file("vit_b")
-
-
-def test_a_file_by_hand_that_is_not_the_published_one_is_named(
-    server: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder, address = server
-    target = folder.parent / "cache" / "napari-knowsam" / "sam.pth"
-    target.parent.mkdir(parents=True)
-    target.write_bytes(b"half of the weigh")
-    monkeypatch.setitem(OFFICIAL, "vit_b", OfficialWeights(f"{address}/sam.pth", "0" * 64))
-    with pytest.raises(CheckpointError, match=r"sam\.pth is not the published file"):
-        official_weights_file("vit_b")
-
-
-def test_a_variant_without_official_weights_is_refused() -> None:
-    with pytest.raises(CheckpointError, match="no official weights for compact, only for vit_b, vit_l, vit_h"):
-        official_weights_file("compact")
 
 
 @pytest.mark.parametrize("content", [WEIGHTS, {"model": WEIGHTS}, {"state_dict": WEIGHTS}])

@@ -1,0 +1,25 @@
+"""A download on the command line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from knowsam.models.download import Progress
+
+
+@contextmanager
+def download_bar() -> Iterator[Progress]:
+    """Show how much of a download has arrived, once there is one."""
+    with tqdm(desc="Downloading", unit="B", unit_scale=True, file=sys.stderr, disable=None, delay=0.5) as bar:
+
+        def show(arrived: int, size: int) -> None:
+            bar.total = size or None
+            bar.update(arrived - bar.n)
+
+        yield show

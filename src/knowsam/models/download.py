@@ -1,0 +1,109 @@
+"""Download of large files: what has arrived is kept when a connection breaks off, and goes on from there."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], None]
+"""Called with the bytes that have arrived and those there are in all, 0 if that is not known.
+
+What it raises breaks the download off.
+"""
+
+_CHUNK_BYTES = 1 << 20
+_TIMEOUT_S = 30.0
+_UNSATISFIABLE = 416
+"""Status of an answer to whoever asks for more than there is."""
+
+
+def download(url: str, target: Path, sha256: str, progress: Progress | None = None) -> None:
+    """Download a file; it stands at `target` when it is whole and the one that was meant, and not before.
+
+    Proxies are those of the environment. Until it is whole, it is a file beside the target with `.part` at its end.
+
+    Raises
+    ------
+    OSError
+        If the server cannot be reached or the file cannot be written. What has arrived is kept for the next time.
+    ValueError
+        If what came is another file; it is removed.
+    """
+    part = target.with_name(f"{target.name}.part")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    is_resumed = part.is_file()
+    _complete(url, part, progress)
+    if is_resumed and sha256_of(part) != sha256:
+        # It may have been begun with another file of that name.
+        part.unlink()
+        _complete(url, part, progress)
+    if sha256_of(part) != sha256:
+        part.unlink()
+        raise ValueError(f"what came from {url} is another file")
+    os.replace(part, target)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the checksum of a file of any size."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _complete(url: str, part: Path, progress: Progress | None) -> None:
+    """Bring what is missing of a file; a connection that breaks off is opened again as long as it brings something."""
+    before = 0
+    while True:
+        try:
+            _append_rest(url, part, progress)
+            return
+        except (OSError, HTTPException) as error:
+            arrived = part.stat().st_size if part.is_file() else 0
+            if isinstance(error, HTTPError) or arrived <= before:
+                raise error if isinstance(error, OSError) else OSError(str(error)) from error
+            logger.debug("%s broke off at %d bytes: %s", url, arrived, error)
+            before = arrived
+
+
+def _append_rest(url: str, part: Path, progress: Progress | None) -> None:
+    """Bring what is missing of a file; a server that sends all of it again is taken at its word."""
+    arrived = part.stat().st_size if part.is_file() else 0
+    with _opened(url, arrived) as response:
+        if response is None:
+            return
+        goes_on = response.status == 206
+        arrived = arrived if goes_on else 0
+        missing = response.length
+        with part.open("ab" if goes_on else "wb") as file:
+            while chunk := response.read(_CHUNK_BYTES):
+                file.write(chunk)
+                arrived += len(chunk)
+                if progress is not None:
+                    file.flush()
+                    progress(arrived, 0 if missing is None else arrived + (response.length or 0))
+        if response.length:
+            raise ConnectionError(f"{response.length} bytes are missing")
+
+
+@contextmanager
+def _opened(url: str, start: int) -> Iterator[HTTPResponse | None]:
+    """Ask for a file from a byte on; None if there is nothing beyond it."""
+    request = Request(url, headers={"Range": f"bytes={start}-"} if start else {})
+    try:
+        response = urlopen(request, timeout=_TIMEOUT_S)
+    except HTTPError as error:
+        error.close()
+        if error.code != _UNSATISFIABLE:
+            raise
+        yield None
+        return
+    with response:
+        yield response
