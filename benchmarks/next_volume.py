@@ -47,8 +47,8 @@ FROM_SCRATCH_FOR_LONG = "from scratch, budget of the model"
 WITHOUT_MODEL = (INTERPOLATION, FROM_SCRATCH, FROM_SCRATCH_FOR_LONG)
 """Rows that know the corrected slices alone and nothing of other volumes."""
 
-MODELS: dict[str, dict[str, Any]] = {"ours": {}, **BUILD_UP}
-"""Settings of the rows that train a model first."""
+MODELS: dict[str, dict[str, Any]] = {"ours": {}, "ours, region": {"whole_slices": False}, **BUILD_UP}
+"""Settings of rows that train a model first: on whole slices, as `knowsam train` does, unless they say otherwise."""
 
 Key = tuple[str, str, int, int, str, int, int, str]
 
@@ -216,7 +216,8 @@ def _train_and_test(piece: Piece) -> Iterator[Result]:
     images = piece.data.images[UNLABELLED][: piece.unlabelled]
     cases += [read_unlabelled_case(image, cases[0].annotation) for image in images]
     started = time.monotonic()
-    model = jobs.train(cases, budget=piece.budget, config=config, seed=piece.seed).model()
+    on_whole_slices = config.with_values(whole_slices=config.plane.whole_slices is not False)
+    model = jobs.train(cases, budget=piece.budget, config=on_whole_slices, seed=piece.seed).model()
     model_seconds = time.monotonic() - started
     for volume in piece.volumes:
         task = piece.data.truth(volume).task(CORRECTED)

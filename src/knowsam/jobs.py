@@ -18,12 +18,9 @@ import numpy as np
 from knowsam.config import Config, PredictionConfig
 from knowsam.data.annotation import BACKGROUND, IGNORE, Annotation, LabelArray, label_values
 from knowsam.data.case import Case
-from knowsam.data.window import whole_slice_window
 from knowsam.errors import ConfigError, TrainingError
 from knowsam.inference.cpu_threads import CpuThreads
-from knowsam.inference.planes import network_slices
 from knowsam.inference.postprocess import fill_holes, keep_largest_component
-from knowsam.inference.predictor import Predictor, VolumePrediction
 from knowsam.models.checkpoints import load_sam_weights, variant_of
 from knowsam.models.compact_sam import compact_sam_weights
 from knowsam.models.official_weights import official_weights_file
@@ -41,6 +38,7 @@ if TYPE_CHECKING:
 
     from knowsam.data.volume import Volume
     from knowsam.data.window import Window
+    from knowsam.inference.predictor import VolumePrediction
     from knowsam.models.download import Progress
     from knowsam.training.dice_estimate import DiceEstimate
     from knowsam.training.schedule import Budget
@@ -169,7 +167,7 @@ def segment(
         If the input is unusable or training fails.
     """
     timer = timer or PhaseTimer()
-    chosen = config or (Config() if start_from is None else start_from.config)
+    chosen = config or (Config() if start_from is None else start_from.config_elsewhere)
     if not chosen.prediction.beyond_ends:
         annotation = annotation.with_painted_ends()
     if budget.is_zero and start_from is None:
@@ -189,21 +187,13 @@ def segment(
         prediction = session.predictor().volume()
         session.trainer.display.measure(0)
     with timer.phase("clean-up"):
-        indices = prediction.labels
-        if session.config.prediction.whole_plane:
-            indices = with_surroundings(indices, session)
-        indices = _finished(indices, session.cases[0], session.trainer.windows[0], session.config.prediction)
+        indices = _finished(prediction.labels, session.cases[0], session.trainer.windows[0], session.config.prediction)
     estimate = session.trainer.display.shown(0).estimate
     return Segmentation(label_values(indices, annotation.classes), prediction, session.model(), estimate)
 
 
 def _propagated(case: Case, config: Config, device: str, timer: PhaseTimer) -> Segmentation:
     """Segment a volume by what is propagated from its annotated slices."""
-    if config.prediction.whole_plane:
-        raise ConfigError(
-            "Without training nothing is known of the whole plane, only of the region round what was painted. "
-            "Train for longer than 0, or leave --whole-plane out."
-        )
     target, threads = told_device(device), CpuThreads()
     with timer.phase("propagation"), threads:
         windows, _ = common_windows([case], config)
@@ -226,7 +216,7 @@ def _finished(indices: LabelArray, case: Case, window: Window, config: Predictio
     """Return class indices (Z, Y, X) as they are written: cleaned up, with what was painted."""
     indices = clean_up(indices, config)
     found = np.moveaxis(indices, case.annotation.axis, 0) != BACKGROUND
-    if not config.whole_plane and window.is_touched(found):
+    if window.is_touched(found):
         logger.warning(
             "The mask reaches the edge of the region round what was painted, where prediction ends. "
             "Paint a slice in which the structure reaches further, or widen the region with --margin."
@@ -260,7 +250,7 @@ def train(
     KnowSAMError
         If the input is unusable or training fails.
     """
-    config = config or (Config() if start_from is None else start_from.config)
+    config = config or (Config() if start_from is None else start_from.config_elsewhere)
     teacher = teacher or choose_teacher(config.teacher.variant)
     session = TrainingSession(
         cases,
@@ -301,21 +291,6 @@ def predict(model: TrainedModel, volume: Volume, *, device: str = "auto") -> tup
         prediction = display.predictor(0).volume()
     indices = clean_up(prediction.labels, model.config.prediction)
     return label_values(indices, model.classes), prediction
-
-
-def with_surroundings(indices: LabelArray, session: TrainingSession) -> LabelArray:
-    """Return class indices (Z, Y, X) of the first volume with what the students see outside the trained region."""
-    case, window = session.cases[0], session.trainer.windows[0]
-    if session.students is None:
-        raise TrainingError("There is nothing to predict with yet. Train first.")
-    whole = whole_slice_window(case.annotation.plane_shape, case.plane_spacing_mm, session.trainer.pixel_mm)
-    slices = network_slices(case.volume, case.annotation.axis, whole, session.config.plane.clip_percent, session.device)
-    classes = len(case.annotation.classes)
-    predictor = Predictor(slices, session.config, classes, session.students, extents=case.annotation.extents)
-    result = np.array(predictor.volume().labels)
-    inside = window.crop(np.moveaxis(indices, case.annotation.axis, 0), fill=BACKGROUND)
-    window.paste(inside, into=np.moveaxis(result, case.annotation.axis, 0))
-    return result
 
 
 def clean_up(indices: LabelArray, config: PredictionConfig) -> LabelArray:

@@ -24,6 +24,9 @@ def run(options: Namespace) -> None:
             "and images without a mask behind --unlabelled."
         )
     config, allowed = chosen_config(options), budget(options)
+    if config.plane.whole_slices is None:
+        # The model is made for other volumes, of which it will see whole slices.
+        config = config.with_values(whole_slices=True)
     device = str(jobs.told_device(options.device))
     check_model(options.output, overwrite=options.overwrite)
     if options.report is not None:

@@ -14,8 +14,8 @@ from knowsam.models.propagator import shipped_propagator
 from knowsam.training.volume_propagation import VolumePropagation
 
 if TYPE_CHECKING:
-    from knowsam.config import Config
-    from knowsam.data.annotation import LabelSlice
+    from knowsam.config import Config, PlaneConfig
+    from knowsam.data.annotation import Annotation, LabelSlice
     from knowsam.data.case import Case
     from knowsam.training.interruption import Interruption
 
@@ -86,14 +86,10 @@ class NetworkVolumes:
 def common_windows(cases: Sequence[Case], config: Config, pixel_mm: float | None = None) -> tuple[list[Window], float]:
     """Return one window for each case, all of one plane and pixel size, and that pixel size in mm.
 
-    The plane holds the annotated box of every case with its margin. In a volume without annotation the window stands
-    where the others stand on average, relative to the slice.
+    The plane holds the annotated box of every case with its margin, or its whole slices. In a volume without
+    annotation the window stands where the others stand on average, relative to the slice.
     """
-    boxes = {
-        number: with_margin(annotated_box(case.annotation), case.annotation.plane_shape, config.plane)
-        for number, case in enumerate(cases)
-        if case.annotation.slices
-    }
+    boxes = {number: _box(case.annotation, config.plane) for number, case in enumerate(cases) if case.annotation.slices}
     extents = [
         tuple((stop[i] - start[i]) * cases[number].plane_spacing_mm[i] for i in range(2))
         for number, (start, stop) in boxes.items()
@@ -119,6 +115,13 @@ def wider_windows(cases: Sequence[Case], config: Config, pixel_mm: float) -> tup
     """
     _, finest_mm = common_windows(cases, config)
     return common_windows(cases, config, max(finest_mm, pixel_mm))
+
+
+def _box(annotation: Annotation, config: PlaneConfig) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return (start, stop) of what the networks are to see of each slice, in voxels."""
+    if config.whole_slices:
+        return (0, 0), annotation.plane_shape
+    return with_margin(annotated_box(annotation), annotation.plane_shape, config)
 
 
 def _relative_center(case: Case, box: tuple[tuple[int, int], tuple[int, int]]) -> tuple[float, float]:

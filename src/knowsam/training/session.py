@@ -90,9 +90,9 @@ class TrainingSession:
         require_same_kind(cases)
         self._differences: list[str] = []
         if start_from is not None:
-            start_from.require_continuable(cases[0].annotation, config or start_from.config)
+            start_from.require_continuable(cases[0].annotation, config or start_from.config_elsewhere)
             self._differences = [one for case in cases if (one := start_from.difference(case.volume))]
-        self.config = config or (Config() if start_from is None else start_from.config)
+        self.config = config or (Config() if start_from is None else start_from.config_elsewhere)
         self.budget = budget
         self.device, device_notice = working_device(device)
         self.plan = make_plan(

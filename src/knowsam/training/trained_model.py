@@ -140,6 +140,11 @@ class TrainedModel:
         """Return a copy of the students for the same classes in another order, or with others beside them."""
         return students_with_classes(self.students, class_sources(self.classes, classes))
 
+    @property
+    def config_elsewhere(self) -> Config:
+        """The settings for a training in another volume, which sees the region round what is painted there."""
+        return self.config.with_values(whole_slices=None)
+
     def config_with_networks(self, config: Config) -> Config:
         """Return settings of a training in which the networks, and what they are shown, are those of this model."""
         plane = replace(config.plane, neighbours=self.config.plane.neighbours)

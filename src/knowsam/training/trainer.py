@@ -65,9 +65,7 @@ class Trainer:
         self.cases = list(cases)
         self.plan, self.config, self.selection = plan, config, selection
         self.steps = 0 if plan.last is None else plan.last.model.steps
-        self.windows, self.pixel_mm = common_windows(
-            cases, config, None if plan.earlier is None else plan.earlier.pixel_mm
-        )
+        self.windows, self.pixel_mm = _first_windows(cases, plan)
         self._seed, self._sam_weights = seed, sam_weights
         self._interruption = interruption
         self._sizes = BatchSizes(config.training.labelled_batch, config.training.unlabelled_batch)
@@ -244,3 +242,16 @@ class Trainer:
             seed=self._seed,
             interruption=self._interruption,
         )
+
+
+def _first_windows(cases: Sequence[Case], plan: TrainingPlan) -> tuple[list[Window], float]:
+    """Return the windows that the training begins with, and their pixel size in mm.
+
+    That of a model of other volumes counts if it is finer: labels are propagated worse on coarse planes, and how far
+    the model is of use on finer ones than it knows is measured.
+    """
+    windows, pixel_mm = common_windows(cases, plan.config)
+    if plan.earlier is None:
+        return windows, pixel_mm
+    earlier_mm = plan.earlier.pixel_mm
+    return common_windows(cases, plan.config, min(pixel_mm, earlier_mm) if plan.is_transfer else earlier_mm)

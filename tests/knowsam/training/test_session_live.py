@@ -676,3 +676,19 @@ def test_training_can_be_stopped_while_the_region_grows(
     assert (finished.steps, finished.stopped) == (1, True)
     assert session.cases[0].annotation.annotated == (1, 2)
     assert next(session.predictor().slices([2])).labels.shape == (80, 80)
+
+
+@pytest.mark.usefixtures("steps")
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_in_another_volume_labels_are_not_propagated_on_the_coarse_plane_of_whole_slices(
+    wide: Case, quick_config: Config, goes_on: bool
+) -> None:
+    """A training that goes on in the same volume keeps its plane."""
+    start = session_of(wide, config=quick_config.with_values(whole_slices=True), steps=1)
+    list(start.run())
+    own = session_of(wide, config=quick_config, steps=1)
+    earlier: dict[str, Any] = {"last": start.continuation()} if goes_on else {"start_from": start.model()}
+    config = quick_config.with_values(whole_slices=True) if goes_on else start.model().config_elsewhere
+    again = session_of(wide, config=config, steps=1, **earlier)
+    assert start.trainer.pixel_mm > own.trainer.pixel_mm
+    assert again.trainer.pixel_mm == (start if goes_on else own).trainer.pixel_mm

@@ -59,6 +59,16 @@ def test_the_window_holds_the_painted_structure_with_its_margin(tiny_config: Con
     assert wide == [Window((2, 12), (66, 60), (64, 48))]
 
 
+def test_whole_slices_are_seen_if_they_are_wanted(tiny_config: Config) -> None:
+    labels = np.zeros((4, 80, 64), dtype=np.uint8)
+    labels[1, 10:20, 20:30] = 1
+    volume = Volume(labels, Grid((64, 80, 4), from_matvec(-np.eye(3))))
+    painted = Case(volume, Annotation.from_labels(labels, axis=0))
+    windows, pixel_mm = common_windows([painted], tiny_config.with_values(max_side_px=160, whole_slices=True))
+    assert windows == [Window((0, 0), (80, 64), (80, 64))]
+    assert pixel_mm == 1.0
+
+
 def test_all_volumes_share_one_plane_at_one_pixel_size(case: Case, ball: Volume, tiny_config: Config) -> None:
     coarse = shrunk(ball, 2)
     labels = np.zeros(coarse.shape, dtype=np.uint8)
