@@ -43,7 +43,9 @@ class OpenImages:
             if sync.image is image:
                 return sync
         volume = volume_of(image)
-        for labels in self.candidates(Labels):
+        # Volumes of several patients often have the same grid; what was painted in one belongs to it.
+        taken = [sync.layers.labels.layer for sync in self._syncs if sync.layers.labels is not None]
+        for labels in (one for one in self.candidates(Labels) if one not in taken):
             try:
                 return self.of_layers(image, labels, volume)
             except InputError:

@@ -33,6 +33,17 @@ def test_another_volume_that_is_selected_in_the_list_is_worked_on(opened: Opened
     qtbot.waitUntil(lambda: opened.sync.image is other)
 
 
+def test_a_volume_on_the_same_grid_gets_labels_of_its_own(opened: Opened, tiny: Volume, qtbot: QtBot) -> None:
+    stroke(opened.labels, LIVER, 3)
+    opened.choice.flush()
+    first, other = opened.document, add_other(opened, tiny)
+    qtbot.waitUntil(lambda: opened.sync.image is other)
+    assert not opened.document.annotated
+    assert opened.sync.layers.labels is not None
+    assert opened.sync.layers.labels.layer is not opened.labels
+    assert first.annotated == (3,)
+
+
 def test_a_selected_layer_brings_the_volume_it_belongs_to(opened: Opened, tiny: Volume, qtbot: QtBot) -> None:
     first, prediction = opened.document, opened.prediction_of(3)
     opened.choice.new_labels()
