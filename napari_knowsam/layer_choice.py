@@ -79,6 +79,11 @@ class LayerChoice:
         """Whether the file of the chosen image said where left, front and head are."""
         return self.sync is not None and has_known_orientation(self.sync.image)
 
+    @property
+    def documents(self) -> tuple[AnnotationDocument, ...]:
+        """The work on every image that was worked on, the last chosen first."""
+        return tuple(sync.document for sync in self._images)
+
     def sync_of(self, document: AnnotationDocument) -> LayerSync | None:
         """Return what keeps the layers of a document, whether its image is chosen or not; None if it is gone."""
         return next((sync for sync in self._images if sync.document is document), None)

@@ -28,6 +28,7 @@ from napari_knowsam.model_keeping import ModelKeeping
 from napari_knowsam.next_check import NextCheck
 from napari_knowsam.orientation_letters import OrientationLetters
 from napari_knowsam.paint_layer import REDO_KEY, UNDO_KEY
+from napari_knowsam.proposing import Proposing
 from napari_knowsam.restoring import restore
 from napari_knowsam.training_case import training_case, training_settings
 from napari_knowsam.training_controller import TrainingController
@@ -73,6 +74,7 @@ class Presenter(QObject):
         self._document_display = DocumentDisplay(annotate, train, result, self)
         self.models = ModelKeeping(self.layers, self.controller, train, result, self)
         self._exporting = Exporting(self.layers, result, self._made, self)
+        self._proposing = Proposing(self.layers, self.controller, train, result, self)
         self._connect_annotate()
         self._connect_train()
         self._connect_result()
@@ -354,12 +356,12 @@ class Presenter(QObject):
     def _on_stage_changed(self, stage: Stage | None) -> None:
         self.layers.set_training(self.controller.is_running)
         was, self._stage = self._stage, stage
-        if stage is Stage.APPLYING:
+        if stage is not None and stage.only_predicts:
             self._watch()
         elif stage is None:
             self._annotate.take_back(_PLANE_IS_FIXED)
             # Who has stopped a model does not want its predictions to go on at once.
-            if self.controller.work is None and was is not Stage.APPLYING:
+            if self.controller.work is None and (was is None or not was.only_predicts):
                 self._propagate()
 
     def _on_predicted(self, ready: PredictionReady) -> None:

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 from napari_knowsam.training_worker import SessionWorker, leave_a_core
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from knowsam.atlas.proposal import Atlas
     from knowsam.config import Config
     from knowsam.data.case import Case
     from knowsam.models.download import Progress
@@ -78,6 +81,14 @@ def propagation_session(
     if before is not None:
         before.wait(_CLOSING_S)
     return PropagationSession(case, config, display=display)
+
+
+def proposal_session(atlases: Sequence[Atlas], case: Case, config: Config) -> PropagationSession:
+    """Build a session that begins with the masks of finished volumes."""
+    leave_a_core()
+    from knowsam.training.proposal_session import ProposalSession
+
+    return ProposalSession(case, config, atlases)
 
 
 def application_session(model: TrainedModel, case: Case, device: str) -> PropagationSession:

@@ -31,6 +31,7 @@ _STAGES = {
     Stage.TRAINING: "Learning from what you painted and from all other slices.",
     Stage.PAUSED: "Paused. You can go on painting; training takes it in when it goes on.",
     Stage.APPLYING: "Applying the model to all slices that you have not painted.",
+    Stage.PROPOSING: "Bringing the masks of the finished volumes to this one, which takes some seconds for each.",
 }
 
 _KEPT = " It did not make better what is propagated from your painted slices, so that is shown as it is."
@@ -70,6 +71,16 @@ def propagation_sentence(shown: Shown) -> str:
     if shown is Shown.JUDGED:
         return shown_sentence(shown)
     return f"{shown_sentence(shown)} What you paint or correct changes the slices beside it at once."
+
+
+def proposed_sentence(applied: Applied) -> str:
+    """Say what came of asking finished volumes, and what comes next."""
+    if applied.stopped:
+        return "Stopped before there was a proposal. Ask again, or paint."
+    return (
+        "The finished volumes propose what you see. Nobody has checked it: correct or accept a few slices, the first "
+        "and the last of the structure among them, and the slices between follow. Then train, or export."
+    )
 
 
 def applied_sentence(applied: Applied) -> str:

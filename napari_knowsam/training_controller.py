@@ -30,12 +30,13 @@ from knowsam.training.events import (
     Validated,
     Watch,
 )
-from napari_knowsam.sessions import application_session, propagation_session, training_session
+from napari_knowsam.sessions import application_session, propagation_session, proposal_session, training_session
 from napari_knowsam.training_worker import SessionWorker, TrainingWorker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from knowsam.atlas.proposal import Atlas
     from knowsam.config import Config
     from knowsam.document.annotation_document import AnnotationDocument
     from knowsam.training.continuation import Continuation
@@ -197,12 +198,26 @@ class TrainingController(QObject):
         ----------
         work : what the case was taken from.
         """
+        self._begin_applying(work, partial(application_session, model, case, device), Stage.APPLYING)
+
+    def propose(self, case: Case, atlases: Sequence[Atlas], config: Config, work: AnnotationDocument) -> None:
+        """Let finished volumes propose a mask of a work, and keep its predictions up to date from then on.
+
+        Parameters
+        ----------
+        work : what the case was taken from.
+        """
+        self._begin_applying(work, partial(proposal_session, atlases, case, config), Stage.PROPOSING)
+
+    def _begin_applying(
+        self, work: AnnotationDocument, make_session: Callable[[], PropagationSession], stage: Stage
+    ) -> None:
         if self.is_running:
             raise RuntimeError("A training is going on.")
         self._drop_propagation()
         self._is_applying = True
-        self._predict(work, partial(application_session, model, case, device))
-        self.stage_changed.emit(Stage.APPLYING)
+        self._predict(work, make_session)
+        self.stage_changed.emit(stage)
 
     def _predict(self, work: AnnotationDocument, make_session: Callable[[], PropagationSession]) -> None:
         self._work = work

@@ -21,6 +21,7 @@ class ResultBar(QWidget):
     export_clicked = Signal()
     save_model_clicked = Signal()
     open_model_clicked = Signal()
+    propose_clicked = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -43,7 +44,11 @@ class ResultBar(QWidget):
         self._model = MenuButton(
             "Model",
             "Keep what was learnt, or use what was learnt before.",
-            {_SAVE_MODEL: self.save_model_clicked.emit, "Open model…": self.open_model_clicked.emit},
+            {
+                _SAVE_MODEL: self.save_model_clicked.emit,
+                "Open model…": self.open_model_clicked.emit,
+                "Propose from finished volumes": self.propose_clicked.emit,
+            },
         )
         self.set_has_model(False)
         self._message = WrappedLabel()

@@ -40,6 +40,7 @@ class ResultPanel(QWidget):
     export_requested = Signal(object)
     save_model_requested = Signal()
     open_model_requested = Signal(object)
+    propose_requested = Signal()
     volumes_looked_at = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -142,6 +143,7 @@ class ResultPanel(QWidget):
         bar.export_clicked.connect(self._on_export_clicked)
         bar.save_model_clicked.connect(self.save_model_requested)
         bar.open_model_clicked.connect(self._on_open_model_clicked)
+        bar.propose_clicked.connect(self.propose_requested)
 
     @staticmethod
     def _show_history(history_button: QPushButton, verb: str, key: str, name: str | None) -> None:

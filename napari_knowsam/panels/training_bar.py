@@ -19,6 +19,7 @@ _STAGES = {
     Stage.TRAINING: "Training",
     Stage.PAUSED: "Paused",
     Stage.APPLYING: "Applying the model",
+    Stage.PROPOSING: "Comparing with finished volumes",
 }
 _RUNNING = (Stage.PREPARING, Stage.TRAINING, Stage.PAUSED)
 _SCORE_HELP = (

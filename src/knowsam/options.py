@@ -226,6 +226,23 @@ _COMMANDS = (
         ],
     ),
     _Command(
+        "propose",
+        "make a first mask from the masks of finished volumes",
+        "Bring the masks of finished volumes to another one by 3D registration, and let them vote. Nothing is trained "
+        "and nothing need be painted; correct the mask before you use it.",
+        "d.nii.gz --atlases a.nii.gz b.nii.gz --labels a_mask.nii.gz b_mask.nii.gz -o proposal.nii.gz",
+        [
+            _path("image", metavar="IMAGE", help=_IMAGE),
+            _path("--atlases", metavar="IMAGE", nargs="+", required=True, help="finished volumes of the same kind"),
+            _path(
+                "--labels", metavar="MASK", nargs="+", required=True, help="one mask for each of them, in their order"
+            ),
+            _OUTPUT(metavar="OUT", help="mask to write (.nii.gz, .nii, .seg.nrrd, .nrrd, .mha)"),
+            _PICK,
+            _flag("--overwrite", help="replace a mask that is already there"),
+        ],
+    ),
+    _Command(
         "export",
         "write a mask as DICOM or as surfaces",
         "Write a mask as a DICOM segmentation (.dcm) in the study of its image, with a coded term for each class, or "

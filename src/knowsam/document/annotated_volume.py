@@ -100,6 +100,12 @@ class AnnotatedVolume:
         return self.slice_count - len({*self.predictions.indices, *self.annotated})
 
     @property
+    def is_finished(self) -> bool:
+        """Whether it shows a structure, and all slices from its first to its last one were judged completely."""
+        held = np.flatnonzero(self.structure_areas_px)
+        return held.size > 0 and set(range(held[0], held[-1] + 1)) <= set(self.outlined)
+
+    @property
     def has_results(self) -> bool:
         """Whether anything is painted, predicted or marked."""
         return bool(self._slices or self.predictions.indices)

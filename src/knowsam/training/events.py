@@ -75,6 +75,12 @@ class Stage(Enum):
     TRAINING = "training"
     PAUSED = "paused"
     APPLYING = "applying"
+    PROPOSING = "proposing"
+
+    @property
+    def only_predicts(self) -> bool:
+        """Whether nothing is learnt in it."""
+        return self in (Stage.APPLYING, Stage.PROPOSING)
 
 
 @dataclass(frozen=True)
@@ -128,6 +134,7 @@ class Source(Enum):
     PROPAGATION = "propagated labels"
     ENSEMBLE = "propagated labels and students"
     STUDENTS = "students"
+    ATLASES = "masks of finished volumes"
 
 
 @dataclass(frozen=True)

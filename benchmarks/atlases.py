@@ -1,0 +1,109 @@
+"""What are the masks of finished volumes worth in the next one, before anything is painted or trained there?
+
+Leave one out: the masks of up to `--most` other volumes of a task are brought to each volume by `knowsam.atlas`. Dice
+is the mean over the classes, on all slices. "One" is the mean of the volumes' single atlases.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from provenance import provenance
+from tables import table
+from tasks import DataSet, Truth, find_data_set, mean_dice
+
+from knowsam.atlas.proposal import Atlas, propose
+from knowsam.data.annotation import class_indices
+from knowsam.errors import InputError
+from knowsam.io.labels import read_labels
+
+
+@dataclass(frozen=True)
+class Result:
+    """Dice of one volume with all atlases and of its best similarity alone, seconds an atlas, atlases of use."""
+
+    data: str
+    volume: str
+    atlases: int
+    used: int
+    dice: float
+    single: float
+    seconds: float
+
+
+def main() -> None:
+    """Run all volumes and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of volumes with labels")
+    parser.add_argument("--most", type=int, default=8, help="atlases of each volume (default: 8)")
+    parser.add_argument("--tested", type=int, help="volumes of each folder, the last ones (default: all)")
+    options = parser.parse_args()
+    results = []
+    for folder in options.data:
+        data = find_data_set(folder)
+        for volume in data.volumes[-(options.tested or len(data.volumes)) :]:
+            results.append(_result(data, volume, options.most))
+            print(results[-1], file=sys.stderr, flush=True)
+    print(*provenance("no training"), sep="\n")
+    print(_table(results))
+
+
+def _result(data: DataSet, volume: str, most: int) -> Result:
+    truth = data.truth(volume)
+    others = [other for other in data.volumes if other != volume][:most]
+    atlases = [_atlas(data, other) for other in others]
+    started = time.process_time()
+    proposal = propose(truth.volume, atlases)
+    seconds = (time.process_time() - started) / len(atlases)
+    singles = [_single(truth, atlas) for atlas in atlases] if len(atlases) > 1 else []
+    dice = _dice(truth, proposal.labels)
+    used = sum(similarity is not None for similarity in proposal.similarities)
+    return Result(data.name, volume, len(atlases), used, dice, float(np.mean(singles or [dice])), round(seconds, 1))
+
+
+def _atlas(data: DataSet, volume: str) -> Atlas:
+    return Atlas(data.truth(volume).volume, read_labels(data.labels[data.volumes.index(volume)]))
+
+
+def _single(truth: Truth, atlas: Atlas) -> float:
+    try:
+        return _dice(truth, propose(truth.volume, [atlas]).labels)
+    except InputError:
+        return 0.0
+
+
+def _dice(truth: Truth, labels: np.ndarray) -> float:
+    classes = truth.annotation.classes
+    known = np.where(np.isin(labels, [one.value for one in classes]), labels, 0)
+    indices = class_indices(np.moveaxis(known, truth.annotation.axis, 0), classes)
+    return round(mean_dice(indices, truth.indices, len(classes)), 4)
+
+
+def _table(results: list[Result]) -> str:
+    rows = []
+    for data in dict.fromkeys(result.data for result in results):
+        own = [result for result in results if result.data == data]
+        means = [np.mean([getattr(one, name) for one in own]) for name in ("single", "dice")]
+        worst = min(own, key=lambda one: one.dice)
+        rows.append(
+            [
+                data,
+                str(len(own)),
+                str(own[0].atlases),
+                *(f"{mean:.3f}" for mean in means),
+                f"{worst.dice:.3f} ({worst.volume})",
+                str(sum(one.atlases - one.used for one in own)),
+                f"{np.mean([one.seconds for one in own]):.1f}",
+            ]
+        )
+    header = ["task", "volumes", "atlases", "one", "all", "worst volume", "of no use", "seconds an atlas"]
+    return table(header, rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""Finished volumes that are open propose a mask of the one on the screen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject
+
+from knowsam.atlas.proposal import Atlas
+from knowsam.data.case import Case
+from knowsam.data.volume import Volume
+from knowsam.document.annotation_document import AnnotationDocument
+from knowsam.errors import InputError
+
+if TYPE_CHECKING:
+    from napari_knowsam.layer_choice import LayerChoice
+    from napari_knowsam.panels.result_panel import ResultPanel
+    from napari_knowsam.panels.train_panel import TrainPanel
+    from napari_knowsam.training_controller import TrainingController
+
+
+class Proposing(QObject):
+    """Takes the masks of all other open volumes that are finished, and starts the comparison."""
+
+    def __init__(
+        self,
+        layers: LayerChoice,
+        controller: TrainingController,
+        train: TrainPanel,
+        result: ResultPanel,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._layers, self._controller = layers, controller
+        self._train, self._result = train, result
+        result.propose_requested.connect(self._on_requested)
+
+    def _on_requested(self) -> None:
+        if self._controller.is_busy:
+            self._result.set_message("A training goes on, or a model is being applied. Stop that first.")
+            return
+        self._result.set_message("")
+        try:
+            self._begin()
+        except InputError as error:
+            self._result.set_message(str(error))
+
+    def _begin(self) -> None:
+        self._layers.flush()
+        sync = self._layers.sync
+        if sync is None:
+            raise InputError("There is no image. Open an image file or a DICOM folder first.")
+        if sync.plane_question is not None:
+            raise InputError(sync.plane_question)
+        document = sync.document
+        finished = [one for one in self._layers.documents if one.is_finished and one.volume is not document.volume]
+        if not finished:
+            raise InputError(
+                "No other open volume is finished. One is when all slices from the first to the last of its structures "
+                "are painted, corrected or accepted (Accept, All)."
+            )
+        known = {one.value: one for work in reversed(finished) for one in work.classes[1:]}
+        classes = (document.classes[0], *(known[value] for value in sorted(known)))
+        sync.change(AnnotationDocument.take_classes, classes)
+        document.open_index = None
+        case = Case(document.volume, document.annotation())
+        atlases = [Atlas(one.volume, Volume(one.mask(), one.volume.grid, one.volume.name)) for one in finished]
+        self._controller.propose(case, atlases, self._train.config(), document)

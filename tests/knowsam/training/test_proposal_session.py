@@ -1,0 +1,116 @@
+"""A proposal of finished volumes stays where nobody has said better."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from knowsam.atlas.proposal import Proposal
+from knowsam.data.annotation import IGNORE, Annotation, LabelArray, LabelSlice
+from knowsam.data.case import Case
+from knowsam.training import proposal_session
+from knowsam.training.events import (
+    Applied,
+    Notice,
+    PredictionReady,
+    SliceAnnotated,
+    Source,
+    Stage,
+    StageChanged,
+    Stop,
+    Watch,
+)
+from knowsam.training.proposal_session import ProposalSession
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from knowsam.config import Config
+    from knowsam.data.volume import Volume
+    from knowsam.training.events import Event
+
+ATLASES = ("first", "second")
+
+
+@pytest.fixture
+def proposed(ball: Volume) -> LabelArray:
+    """(12, 32, 32), a column through all slices."""
+    labels = np.zeros(ball.shape, np.uint8)
+    labels[:, 10:20, 10:20] = 1
+    return labels
+
+
+@pytest.fixture
+def session(case: Case, still_config: Config, proposed: LabelArray, monkeypatch: pytest.MonkeyPatch) -> ProposalSession:
+    """The ball, of which nothing is painted; two finished volumes of which the second is of no use."""
+
+    def propose(_volume: Volume, _atlases: object, progress: Callable[[int], object]) -> Proposal:
+        progress(1)
+        values = np.where(proposed > 0, 1, 0).astype(np.int32)
+        return Proposal(values, np.full(values.shape, 0.75, np.float16), (0.5, None))
+
+    monkeypatch.setattr(proposal_session, "propose", propose)
+    unpainted = Case(case.volume, Annotation(case.volume.shape, 0, case.annotation.classes))
+    config = still_config.with_values(variant="none", shape_prior=True)
+    volumes = [type("Finished", (), {"image": type("Image", (), {"name": name})}) for name in ATLASES]
+    return ProposalSession(unpainted, config, volumes)  # type: ignore[arg-type]
+
+
+def shown_after(session: ProposalSession, events: Iterator[Event], slices: list[LabelSlice]) -> dict[int, LabelArray]:
+    """Annotate slices; return what is shown until nothing is left to do."""
+    for one in slices:
+        session.submit(SliceAnnotated(one))
+    found: dict[int, LabelArray] = {}
+    for event in events:
+        assert isinstance(event, PredictionReady)
+        found |= {one.index: one.labels for one in event.slices}
+        if event.outdated == 0:
+            break
+    return found
+
+
+def test_the_proposal_is_shown_at_once_and_what_is_of_no_use_is_said(
+    session: ProposalSession, proposed: LabelArray
+) -> None:
+    session.submit(Watch(5))
+    events = session.run()
+    assert next(events) == StageChanged(Stage.PROPOSING)
+    notice, ready, applied = (next(events) for _ in range(3))
+    assert isinstance(notice, Notice)
+    assert notice.text.startswith("second could not be registered")
+    assert isinstance(ready, PredictionReady)
+    assert ready.shown.source is Source.ATLASES
+    np.testing.assert_array_equal(np.stack([one.labels for one in ready.slices]), proposed)
+    assert {int(one.uncertainty_percent.max()) for one in ready.slices} == {25}
+    assert applied == Applied(stopped=False)
+    session.submit(Stop())
+    assert list(events) == []
+
+
+def test_labels_are_propagated_between_annotated_slices_and_the_proposal_comes_back(
+    session: ProposalSession, proposed: LabelArray, ball_labels: LabelArray
+) -> None:
+    session.submit(Watch(5))
+    events = session.run()
+    for event in events:
+        if isinstance(event, Applied):
+            break
+    found = shown_after(session, events, [LabelSlice(0, index, ball_labels[index]) for index in (4, 7)])
+    assert set(found) == {4, 5, 6, 7}
+    for index in (5, 6):
+        both = (found[index] == 1) & (ball_labels[index] == 1)
+        assert 2 * both.sum() / ((found[index] == 1).sum() + (ball_labels[index] == 1).sum()) > 0.9
+    nothing = LabelSlice(0, 7, np.full(ball_labels.shape[1:], IGNORE, np.uint8))
+    session.submit(SliceAnnotated(nothing))
+    ready = next(events)
+    assert isinstance(ready, PredictionReady)
+    assert {one.index for one in ready.slices} >= {5, 6, 7}
+    for one in ready.slices:
+        np.testing.assert_array_equal(one.labels, proposed[one.index])
+
+
+def test_a_stop_ends_the_comparison(session: ProposalSession) -> None:
+    session.submit(Stop())
+    assert list(session.run()) == [StageChanged(Stage.PROPOSING), Applied(stopped=True, outdated=12)]

@@ -1,0 +1,73 @@
+"""Finished volumes propose a mask of another one in a real window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from gui_robot import PROPAGATING, Robot
+
+from knowsam.document.annotation_document import AnnotationDocument
+from knowsam.io.labels import read_labels
+from knowsam.io.sample import sample_folder
+from knowsam.training.schedule import Budget
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+    from pytestqt.qtbot import QtBot
+
+ENTRY = "Propose from finished volumes"
+
+
+@pytest.fixture
+def robot(make_napari_viewer: Callable[..., Viewer], qtbot: QtBot) -> Iterator[Robot]:
+    robot = Robot(make_napari_viewer, qtbot)
+    robot.settings(Budget(seconds=120.0), PROPAGATING)
+    yield robot
+    robot.widget.close_presenter()
+
+
+def propose(robot: Robot) -> None:
+    robot.widget.result.pinned._model._entries[ENTRY].trigger()
+
+
+def test_without_a_finished_volume_it_is_said_what_one_is(robot: Robot) -> None:
+    propose(robot)
+    assert "No other open volume is finished" in robot.result_message
+    assert not robot.presenter.controller.is_busy
+
+
+def test_a_finished_volume_proposes_and_a_correction_takes_its_place(robot: Robot) -> None:
+    first = robot.presenter.layers.sync
+    assert first is not None
+    truth = read_labels(sample_folder() / "phantom_labels.nii.gz").array
+    first.change(AnnotationDocument.paint, dict(enumerate(np.moveaxis(truth, first.document.axis, 0))))
+    assert first.document.is_finished
+    mask = first.document.mask()
+    image = robot.viewer.layers["phantom"]
+    moved = np.roll(np.asarray(image.data), 2, axis=2)
+    added = robot.viewer.add_image(moved, name="next", scale=image.scale, affine=image.affine, metadata=image.metadata)
+    robot.wait_until(lambda: robot.presenter.layers.sync is not None and robot.presenter.layers.sync.image is added)
+    work = robot.presenter.layers.document
+    assert work is not None
+    assert work is not first.document
+    assert not work.annotated
+    propose(robot)
+    assert robot.presenter.controller.is_busy
+    robot.wait_until(lambda: not robot.presenter.controller.is_busy)
+    assert [one.name for one in work.classes] == [one.name for one in first.document.classes]
+    expected = np.roll(mask, 2, axis=2)
+    for value in (one.value for one in work.classes[1:]):
+        both = ((work.mask() == value) & (expected == value)).sum()
+        assert 2 * both / ((work.mask() == value).sum() + (expected == value).sum()) > 0.7
+    assert not work.annotated
+    before = work.mask()
+    held = np.flatnonzero(before.any(axis=(1, 2)))
+    sync = robot.presenter.layers.sync
+    assert sync is not None
+    for index in (int(held[len(held) // 4]), int(held[3 * len(held) // 4])):
+        sync.change(AnnotationDocument.accept, [index])
+    robot.wait_until(lambda: bool((work.mask() != before).any()))
+    np.testing.assert_array_equal(first.document.mask(), mask)
