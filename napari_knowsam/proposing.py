@@ -10,7 +10,7 @@ from knowsam.atlas.proposal import Atlas
 from knowsam.data.case import Case
 from knowsam.data.volume import Volume
 from knowsam.document.annotation_document import AnnotationDocument
-from knowsam.errors import InputError
+from knowsam.errors import InputError, KnowSAMError
 
 if TYPE_CHECKING:
     from napari_knowsam.layer_choice import LayerChoice
@@ -42,7 +42,7 @@ class Proposing(QObject):
         self._result.set_message("")
         try:
             self._begin()
-        except InputError as error:
+        except KnowSAMError as error:
             self._result.set_message(str(error))
 
     def _begin(self) -> None:

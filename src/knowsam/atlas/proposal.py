@@ -83,7 +83,7 @@ def propose(volume: Volume, atlases: Sequence[Atlas], progress: Callable[[int], 
     if not atlases:
         raise InputError("There is no finished volume. Give at least one, with its mask.")
     images = [ImageStatistics.of(one, 0, _CLIP_PERCENT) for one in (volume, *(atlas.image for atlas in atlases))]
-    require_known_modality(images[0], images[1:], volume.name)
+    require_known_modality(images[0], images[1:], volume.name, "the finished volumes are")
     told = progress or (lambda _: None)
     votes = _Votes(volume, sorted({int(v) for atlas in atlases for v in np.unique(atlas.labels.array) if v}))
     new = grey_image(volume, _REGISTERED_VOXELS)

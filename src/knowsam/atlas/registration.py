@@ -46,8 +46,7 @@ class Registered:
 def registered(new: Image, finished: Image, structure: Image, check: Callable[[], object]) -> Registered | None:
     """Register a finished volume to a new one; None if they share nothing.
 
-    First affinely, from several places, by the correlation of the grey values round the structure, then by
-    diffeomorphic demons.
+    First affinely, from several places, by the correlation of the grey values round the structure, then by demons.
 
     Parameters
     ----------
@@ -76,7 +75,10 @@ def registered(new: Image, finished: Image, structure: Image, check: Callable[[]
     method.SetShrinkFactorsPerLevel([1])
     method.SetSmoothingSigmasPerLevel([0.7])
     method.SetInitialTransform(min(found, key=lambda one: one[1])[0], inPlace=False)
-    affine = method.Execute(new, finished)
+    try:
+        affine = method.Execute(new, finished)
+    except RuntimeError:
+        return None
     similarity = max(-method.GetMetricValue(), 0.0)
     check()
     return Registered(sitk.CompositeTransform([affine, _demons(new, finished, affine)]), similarity)

@@ -50,8 +50,17 @@ class ImageStatistics:
         return float(np.abs(np.subtract(self.quantiles, other.quantiles)).mean())
 
 
-def require_known_modality(image: ImageStatistics, known: Sequence[ImageStatistics], name: str) -> None:
-    """Check that an image is a CT if those that a model learnt from are.
+def require_known_modality(
+    image: ImageStatistics,
+    known: Sequence[ImageStatistics],
+    name: str,
+    known_as: str = "the model has learnt from images that are",
+) -> None:
+    """Check that an image is a CT if those that are known are.
+
+    Parameters
+    ----------
+    name : of the image. known_as : what is said of the others.
 
     Raises
     ------
@@ -62,8 +71,7 @@ def require_known_modality(image: ImageStatistics, known: Sequence[ImageStatisti
         return
     found, expected = ("CT", "MR or others") if image.is_ct else ("no CT in Hounsfield units", "CT")
     raise InputError(
-        f"{name} is {found}, but the model has learnt from images that are {expected}: what it finds would mean "
-        "nothing. Use a model of such images."
+        f"{name} is {found}, but {known_as} {expected}: what is found in it would mean nothing. Use others of its kind."
     )
 
 
