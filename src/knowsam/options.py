@@ -238,6 +238,11 @@ _COMMANDS = (
                 "--labels", metavar="MASK", nargs="+", required=True, help="one mask for each of them, in their order"
             ),
             _OUTPUT(metavar="OUT", help="mask to write (.nii.gz, .nii, .seg.nrrd, .nrrd, .mha)"),
+            _flag(
+                "--check",
+                help="also propose each finished volume from the others, and say how good that is: what may be "
+                "expected of the mask",
+            ),
             _PICK,
             _flag("--overwrite", help="replace a mask that is already there"),
         ],

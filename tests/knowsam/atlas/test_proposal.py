@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from knowsam.atlas import grids
+from knowsam.atlas.leave_one_out import proposals_of_each
 from knowsam.atlas.proposal import Atlas, propose
 from knowsam.data.volume import Grid, Volume
 from knowsam.errors import ConfigError, InputError
@@ -86,6 +87,26 @@ def _missing(name: str) -> None:
     raise ImportError(name)
 
 
+def test_each_finished_volume_is_proposed_from_the_others(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    from knowsam.cli import main
+
+    volumes = [patient((4.0, 4.0, 4.0), (moved, 0.0, -moved), 1.0) for moved in (-3.0, 3.0)]
+    found = proposals_of_each(volumes)
+    scores = [dice(labels, atlas.labels.array, 3) for labels, atlas in zip(found, volumes, strict=True)]
+    assert min(scores) > 0.7
+    files = []
+    for number, atlas in enumerate(volumes):
+        for name, volume in (("image", atlas.image), ("mask", atlas.labels)):
+            files.append(str(tmp_path / f"{name}{number}.nii.gz"))
+            nib.Nifti1Image(volume.array.transpose(2, 1, 0), volume.grid.affine).to_filename(files[-1])
+    words = ["propose", files[0], "--atlases", *files[::2], "--labels", *files[1::2]]
+    assert main([*words, "-o", str(tmp_path / "out.nii.gz"), "--check"]) == 0
+    mean, low, high = np.mean(scores), min(scores), max(scores)
+    assert f"3 (class 3): Dice {mean:.2f} on average, from {low:.2f} to {high:.2f}" in caplog.text
+    with pytest.raises(InputError, match="With one finished volume"):
+        proposals_of_each(volumes[:1])
+
+
 def test_progress_may_break_it_off(new: Atlas) -> None:
     finished = [patient((3.0, 3.0, 3.0), (0.0, 0.0, 0.0), 1.0)] * 2
     done: list[int] = []
@@ -123,6 +144,8 @@ def test_the_command_writes_a_mask_with_the_values_of_the_others(
         nib.Nifti1Image(volume.array.transpose(2, 1, 0), volume.grid.affine).to_filename(tmp_path / f"{name}.nii.gz")
     paths = {name: str(tmp_path / f"{name}.nii.gz") for name in ("new", "a", "a_mask", "out")}
     words = ["propose", paths["new"], "--atlases", paths["a"], "--labels", paths["a_mask"], "-o", paths["out"]]
+    assert main([*words, "--check"]) == 2
+    assert "Give two or more" in capsys.readouterr().err
     assert main(words) == 0
     mask = nib.load(paths["out"])
     np.testing.assert_allclose(mask.affine, new.image.grid.affine, atol=1e-4)
