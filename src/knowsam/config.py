@@ -51,11 +51,7 @@ class PlaneConfig(Section):
     neighbours: bool = public(True, "Show the network the slices above and below as channels.", source="measured")
     margin: float = public(0.25, "Margin round what was painted, as a fraction of its size.", low=0.0, high=2.0)
     min_margin_px: int = setting(8, "Smallest margin round what was painted.", unit="px", low=0, high=256)
-    whole_slices: bool | None = public(
-        None,
-        "Learn from whole slices, not only from the region round what was painted; auto: in `knowsam train`.",
-        source="measured",
-    )
+    whole_slices: bool | None = public(None, "Learn from whole slices; auto: in `knowsam train`.", source="measured")
     max_side_px: int = public(96, "Longest side of the network plane.", unit="px", low=32, high=1024, source="measured")
     clip_percent: float = setting(
         0.5, "Darkest and brightest share of the voxels, clipped other than in CT.", unit="%", low=0.0, high=10.0
