@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from napari_knowsam.panels.result_panel import ResultPanel
     from napari_knowsam.panels.train_panel import TrainPanel
 
-_SOON_MS = 100
+_SOON_MS = 300
+"""Drawing the panels takes a tenth of a second, and a correction is to be seen in the slices beside it before that."""
+
 _PREDICTIONS_MS = 500
 """Predictions arrive many a second; the panels follow twice a second, since every repaint delays the brush."""
 
