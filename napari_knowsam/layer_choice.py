@@ -84,6 +84,25 @@ class LayerChoice:
         """The work on every image that was worked on, the last chosen first."""
         return tuple(sync.document for sync in self._images)
 
+    def require_sync(self, purpose: str = "") -> LayerSync:
+        """Return what keeps the layers of the chosen image, with what was just painted.
+
+        Parameters
+        ----------
+        purpose : what the image is wanted for, for the message.
+
+        Raises
+        ------
+        InputError
+            If there is no image, or it is open in which plane its slices lie.
+        """
+        self.flush()
+        if self.sync is None:
+            raise InputError(f"There is no image{purpose}. Open an image file or a DICOM folder first.")
+        if self.sync.plane_question is not None:
+            raise InputError(self.sync.plane_question)
+        return self.sync
+
     def sync_of(self, document: AnnotationDocument) -> LayerSync | None:
         """Return what keeps the layers of a document, whether its image is chosen or not; None if it is gone."""
         return next((sync for sync in self._images if sync.document is document), None)

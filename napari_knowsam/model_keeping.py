@@ -7,7 +7,6 @@ from weakref import WeakKeyDictionary
 
 from qtpy.QtCore import QObject, Signal
 
-from knowsam.data.case import Case
 from knowsam.document.annotation_document import AnnotationDocument
 from knowsam.errors import InputError, KnowSAMError
 from knowsam.io.image_file import suggested_path
@@ -193,8 +192,7 @@ class ModelKeeping(QObject):
             return
         document.open_index = None
         self._result.set_message("")
-        case = Case(document.volume, document.annotation())
-        self._controller.apply(case, self._model, document, self._train.device())
+        self._controller.apply(document.case(), self._model, document, self._train.device())
 
     def _fitting(self, model: TrainedModel) -> LayerSync:
         """Give the chosen volume the classes and the plane of a model, as far as nothing is painted yet.
@@ -204,17 +202,14 @@ class ModelKeeping(QObject):
         InputError
             If the model does not fit what is painted.
         """
-        self._layers.flush()
-        if self._layers.sync is None:
-            raise InputError("There is no image to use the model on. Open an image file or a DICOM folder first.")
-        if self._layers.sync.plane_question is not None:
-            raise InputError(self._layers.sync.plane_question)
-        document = self._layers.sync.document
+        document = self._layers.require_sync(" to use the model on").document
         painted = document.painted_values()
         model.require_knows(one for one in document.classes if one.value in painted)
         if document.axis != model.axis and not document.annotated:
             self._layers.choose_axis(model.axis)
+        # In another plane it is another document.
         sync = self._layers.sync
+        assert sync is not None
         if sync.document.axis != model.axis:
             raise InputError(
                 f"The model knows {PLANES[model.axis]} slices, but what you painted are {PLANES[document.axis]} ones. "

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject
 
 from knowsam.data.annotation import SliceState
-from knowsam.data.case import Case
 from knowsam.data.ends import Side
 from knowsam.document.annotation_document import AnnotationDocument
 from knowsam.errors import KnowSAMError
-from knowsam.training.events import ClassesChanged, SliceAnnotated, Stage, Watch
+from knowsam.training.events import PREDICTING, ClassesChanged, SliceAnnotated, Stage, Watch
 from napari_knowsam import accepting, status_messages
 from napari_knowsam.autosave import Autosave
 from napari_knowsam.brush import Brush
@@ -245,7 +244,6 @@ class Presenter(QObject):
             self._training_display.refuse(str(error))
 
     def _start_training(self) -> None:
-        self.layers.flush()
         settings = training_settings(self._train, self.models.to_start_from())
         case, document = training_case(self.layers), self.layers.document
         if document is not None and self.models.may_replace(document, settings):
@@ -320,7 +318,7 @@ class Presenter(QObject):
             return
         document = sync.document
         if config.method.shape_prior and len(document.outlined) > 1 and sync.plane_question is None:
-            self.controller.propagate(Case(document.volume, document.annotation()), config, document)
+            self.controller.propagate(document.case(), config, document)
             self._watch()
 
     def _on_classes_changed(self, classes: tuple[LabelClass, ...]) -> None:
@@ -356,12 +354,12 @@ class Presenter(QObject):
     def _on_stage_changed(self, stage: Stage | None) -> None:
         self.layers.set_training(self.controller.is_running)
         was, self._stage = self._stage, stage
-        if stage is not None and stage.only_predicts:
+        if stage in PREDICTING:
             self._watch()
         elif stage is None:
             self._annotate.take_back(_PLANE_IS_FIXED)
             # Who has stopped a model does not want its predictions to go on at once.
-            if self.controller.work is None and (was is None or not was.only_predicts):
+            if self.controller.work is None and was not in PREDICTING:
                 self._propagate()
 
     def _on_predicted(self, ready: PredictionReady) -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject
 
 from knowsam.atlas.proposal import Atlas
-from knowsam.data.case import Case
 from knowsam.data.volume import Volume
 from knowsam.document.annotation_document import AnnotationDocument
 from knowsam.errors import InputError, KnowSAMError
@@ -46,12 +45,7 @@ class Proposing(QObject):
             self._result.set_message(str(error))
 
     def _begin(self) -> None:
-        self._layers.flush()
-        sync = self._layers.sync
-        if sync is None:
-            raise InputError("There is no image. Open an image file or a DICOM folder first.")
-        if sync.plane_question is not None:
-            raise InputError(sync.plane_question)
+        sync = self._layers.require_sync()
         document = sync.document
         finished = [one for one in self._layers.documents if one.is_finished and one.volume is not document.volume]
         if not finished:
@@ -63,6 +57,5 @@ class Proposing(QObject):
         classes = (document.classes[0], *(known[value] for value in sorted(known)))
         sync.change(AnnotationDocument.take_classes, classes)
         document.open_index = None
-        case = Case(document.volume, document.annotation())
         atlases = [Atlas(one.volume, Volume(one.mask(), one.volume.grid, one.volume.name)) for one in finished]
-        self._controller.propose(case, atlases, self._train.config(), document)
+        self._controller.propose(document.case(), atlases, self._train.config(), document)

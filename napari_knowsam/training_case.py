@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from knowsam.data.case import Case
 from knowsam.errors import InputError
 from napari_knowsam.panels.start_choice import Start
 from napari_knowsam.sessions import TrainingSettings
 from napari_knowsam.status_messages import missing_sentence
 
 if TYPE_CHECKING:
+    from knowsam.data.case import Case
     from knowsam.training.trained_model import TrainedModel
     from napari_knowsam.layer_choice import LayerChoice
     from napari_knowsam.panels.train_panel import TrainPanel
@@ -24,17 +24,13 @@ def training_case(layers: LayerChoice) -> Case:
     InputError
         If there is nothing to learn from.
     """
-    sync = layers.sync
-    if sync is None:
-        raise InputError("There is no image to train on. Open an image file or a DICOM folder first.")
-    if sync.plane_question is not None:
-        raise InputError(sync.plane_question)
-    sync.document.open_index = None
-    annotation = sync.document.annotation()
-    missing = missing_sentence(annotation)
+    document = layers.require_sync(" to train on").document
+    document.open_index = None
+    case = document.case()
+    missing = missing_sentence(case.annotation)
     if missing is not None:
         raise InputError(missing)
-    return Case(sync.document.volume, annotation)
+    return case
 
 
 def training_settings(train: TrainPanel, start_from: TrainedModel | None) -> TrainingSettings:

@@ -8,7 +8,6 @@ from weakref import WeakKeyDictionary
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from knowsam.data.case import Case
 from knowsam.errors import KnowSAMError
 from knowsam.training.events import (
     Applied,
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
 
     from knowsam.atlas.proposal import Atlas
     from knowsam.config import Config
+    from knowsam.data.case import Case
     from knowsam.document.annotation_document import AnnotationDocument
     from knowsam.training.continuation import Continuation
     from knowsam.training.display import Display
@@ -318,7 +318,7 @@ class TrainingController(QObject):
             self._learnt[work] = learnt
         display = None if work is None else self._displays.get(work)
         if work is not None and display is not None and watched is not None:
-            self.propagate(Case(work.volume, work.annotation()), display.config, work)
+            self.propagate(work.case(), display.config, work)
             self.submit(watched)
         self.stage_changed.emit(None)
 

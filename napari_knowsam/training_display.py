@@ -9,7 +9,7 @@ from weakref import ref
 from qtpy.QtCore import QObject, QTimer
 
 from knowsam.training import events
-from knowsam.training.events import Stage
+from knowsam.training.events import PREDICTING, Stage
 from napari_knowsam import status_messages
 from napari_knowsam.status_messages import Shown
 
@@ -108,16 +108,12 @@ class TrainingDisplay(QObject):
         elif self._stage is None:
             self._say_finished()
 
-    @property
-    def _is_only_predicting(self) -> bool:
-        return self._stage is not None and self._stage.only_predicts
-
     def _on_stage_changed(self, stage: Stage | None) -> None:
         self._show_steps()
         self._stage = stage
         self._panel.set_stage(stage)
         self._panel.set_settings_enabled(stage is None)
-        if stage is not None and stage.only_predicts:
+        if stage in PREDICTING:
             self._finished, self._notices = None, []
         if stage is not None:
             self._say_stage(stage)
@@ -145,7 +141,7 @@ class TrainingDisplay(QObject):
                 self._tell(status_messages.shown_sentence(self._shown))
             elif self._stage is Stage.PAUSED:
                 self._say_stage(self._stage)
-        if self._is_only_predicting or (self._stage is None and self._finished is not None):
+        if self._stage in PREDICTING or (self._stage is None and self._finished is not None):
             self._show_soon()
         elif self._stage is None and self._sentence != self._refusal:
             self._say_propagation(self._in_words(ready.shown))
@@ -190,8 +186,10 @@ class TrainingDisplay(QObject):
 
     def _on_applied(self, applied: Applied) -> None:
         self._show_steps()
-        is_proposal = self._stage is Stage.PROPOSING
-        self._tell((status_messages.proposed_sentence if is_proposal else status_messages.applied_sentence)(applied))
+        if self._stage is Stage.PROPOSING:
+            self._tell(status_messages.proposed_sentence(applied))
+        else:
+            self._tell(status_messages.applied_sentence(applied))
 
     def _say_finished(self) -> None:
         """Say how the last training ended, until its predictions have followed or another volume is predicted."""

@@ -32,7 +32,7 @@ THREAD = "KnowSAM training"
 _NICENESS = 10
 """Chosen by `benchmarks/gui_latency.py`: what makes a window stutter is competition for cores, not the GIL."""
 
-_TELL_EVERY_S = 0.5
+_REPORT_EVERY_S = 0.5
 _KEEP_EVERY_S = 60.0
 """Writing the 100 MB of what was learnt takes about half a second, in another thread."""
 
@@ -161,7 +161,7 @@ class TrainingWorker(SessionWorker["TrainingSession"]):
         keep: Callable[[Continuation], None] = lambda _: None,
     ) -> None:
         super().__init__(lambda: make_session(self._on_download), self._conclude_training)
-        self._told_at = -math.inf
+        self._reported_at = -math.inf
         self.learnt: Continuation | None = None
         self._keep = keep
         self._kept_at = -math.inf
@@ -171,8 +171,8 @@ class TrainingWorker(SessionWorker["TrainingSession"]):
         with self._lock:
             if any(isinstance(message, Stop) for message in self._waiting):
                 raise TrainingError("Training was stopped while weights were downloaded. Train again.")
-        if time.monotonic() > self._told_at + _TELL_EVERY_S:
-            self._told_at = time.monotonic()
+        if time.monotonic() > self._reported_at + _REPORT_EVERY_S:
+            self._reported_at = time.monotonic()
             self._outcomes.put(Downloading(arrived, size))
 
     def _heed(self, event: Event) -> None:

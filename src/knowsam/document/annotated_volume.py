@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from knowsam.data.annotation import BACKGROUND_CLASS, Annotation, LabelClass, LabelSlice, SliceState, plane_shape
+from knowsam.data.case import Case
 from knowsam.data.ends import End
 from knowsam.document.class_list import ClassList
 from knowsam.document.predictions import Predictions
@@ -197,6 +198,10 @@ class AnnotatedVolume:
         """Return all judged slices."""
         slices = {index: self.label_slice(index) for index in self.annotated}
         return Annotation(self.volume.shape, self.axis, self.classes, MappingProxyType(slices))
+
+    def case(self) -> Case:
+        """Return the volume with all judged slices."""
+        return Case(self.volume, self.annotation())
 
     def painting(self) -> Values:
         """Return (Z, Y, X), what the user's labels layer must hold."""

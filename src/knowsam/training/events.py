@@ -77,10 +77,9 @@ class Stage(Enum):
     APPLYING = "applying"
     PROPOSING = "proposing"
 
-    @property
-    def only_predicts(self) -> bool:
-        """Whether nothing is learnt in it."""
-        return self in (Stage.APPLYING, Stage.PROPOSING)
+
+PREDICTING = (Stage.APPLYING, Stage.PROPOSING)
+"""Stages in which nothing is learnt."""
 
 
 @dataclass(frozen=True)

@@ -57,11 +57,11 @@ class ProposalSession(PropagationSession):
         yield StageChanged(Stage.PROPOSING)
         (case,) = self._cases
         try:
-            with_sentences = self._propose(case)
+            sentences = self._propose(case)
         except Interrupted:
             yield Applied(stopped=True, outdated=case.volume.shape[case.annotation.axis])
             return
-        yield from map(Notice, with_sentences)
+        yield from map(Notice, sentences)
         yield self._ready(self._proposed)
         yield Applied(stopped=False)
         for event in super()._run():
@@ -79,8 +79,8 @@ class ProposalSession(PropagationSession):
         self._classes = case.annotation.classes
         axis, known = case.annotation.axis, [one.value for one in self._classes]
         indices = class_indices(np.where(np.isin(proposal.labels, known), proposal.labels, 0), self._classes)
-        doubt = np.rint(100 * (1 - proposal.agreement)).astype(np.uint8)
-        planes = zip(np.moveaxis(indices, axis, 0), np.moveaxis(doubt, axis, 0), strict=True)
+        uncertainty = np.rint(100 * (1 - proposal.agreement)).astype(np.uint8)
+        planes = zip(np.moveaxis(indices, axis, 0), np.moveaxis(uncertainty, axis, 0), strict=True)
         self._proposed = {index: PredictedSlice(index, *plane) for index, plane in enumerate(planes)}
         return [
             f"{atlas.image.name} could not be registered to this volume, and has no part in the proposal."
