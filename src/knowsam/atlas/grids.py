@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from knowsam.config import PlaneConfig
 from knowsam.data.intensity import unit_scale
+from knowsam.data.orientation import RAS_FROM_LPS
 from knowsam.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -18,9 +20,7 @@ if TYPE_CHECKING:
 Image = Any
 """A `SimpleITK.Image`."""
 
-_RAS_TO_LPS = np.array([-1.0, -1.0, 1.0])
 _BLUR_PER_STEP = 0.5
-_CLIP_PERCENT = 0.5
 
 
 def simpleitk() -> Any:
@@ -48,11 +48,12 @@ def image_of(array: npt.NDArray[Any], affine: Affine) -> Image:
     affine : (4, 4), from (z, y, x) to RAS+ mm.
     """
     image = simpleitk().GetImageFromArray(np.ascontiguousarray(array))
-    columns = affine[:3, 2::-1] * _RAS_TO_LPS[:, None]
+    lps = RAS_FROM_LPS @ affine
+    columns = lps[:3, 2::-1]
     spacing = np.linalg.norm(columns, axis=0)
     image.SetSpacing(spacing.tolist())
     image.SetDirection((columns / spacing).ravel().tolist())
-    image.SetOrigin((affine[:3, 3] * _RAS_TO_LPS).tolist())
+    image.SetOrigin(lps[:3, 3].tolist())
     return image
 
 
@@ -62,7 +63,7 @@ def grey_image(volume: Volume, most_voxels: int) -> Image:
     Thick slices stay as they are.
     """
     sitk = simpleitk()
-    scale = unit_scale(volume.array, _CLIP_PERCENT, volume.padding)
+    scale = unit_scale(volume.array, PlaneConfig().clip_percent, volume.padding)
     image = image_of(scale(volume.array), volume.affine)
     grid = coarse_grid(image, most_voxels)
     sigmas = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from knowsam.atlas.grids import coarse_grid, grey_image, image_of, simpleitk
 from knowsam.atlas.registration import registered
-from knowsam.data.image_statistics import ImageStatistics, require_known_modality
+from knowsam.data.image_statistics import require_known_modality
+from knowsam.data.intensity import is_ct
 from knowsam.data.volume import require_same_grid
 from knowsam.errors import InputError
 
@@ -24,7 +25,6 @@ _REGISTERED_VOXELS = 96
 _FUSED_VOXELS = 192
 _LEAST_SIMILARITY = 0.05
 _SIMILARITY_POWER = 3
-_CLIP_PERCENT = 0.5
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,11 @@ class Atlas:
 
     image: Volume
     labels: Volume
+
+    @cached_property
+    def grey(self) -> Image:
+        """The image as it is registered; kept, since each volume is compared with several others."""
+        return grey_image(self.image, _REGISTERED_VOXELS)
 
     def __post_init__(self) -> None:
         require_same_grid(self.image, self.labels)
@@ -66,7 +71,7 @@ class Proposal:
     similarities: tuple[float | None, ...]
 
 
-def propose(volume: Volume, atlases: Sequence[Atlas], progress: Callable[[int], object] | None = None) -> Proposal:
+def propose(volume: Volume, atlases: Sequence[Atlas], progress: Callable[[int], object] = lambda _: None) -> Proposal:
     """Bring the masks of finished volumes to a new one and let them vote, the more similar the image the louder.
 
     Parameters
@@ -82,15 +87,14 @@ def propose(volume: Volume, atlases: Sequence[Atlas], progress: Callable[[int], 
     """
     if not atlases:
         raise InputError("There is no finished volume. Give at least one, with its mask.")
-    images = [ImageStatistics.of(one, 0, _CLIP_PERCENT) for one in (volume, *(atlas.image for atlas in atlases))]
-    require_known_modality(images[0], images[1:], volume.name, "the finished volumes are")
-    told = progress or (lambda _: None)
+    are_ct = [is_ct(atlas.image) for atlas in atlases]
+    require_known_modality(is_ct(volume), are_ct, volume.name, "the finished volumes are")
     votes = _Votes(volume, sorted({int(v) for atlas in atlases for v in np.unique(atlas.labels.array) if v}))
     new = grey_image(volume, _REGISTERED_VOXELS)
     similarities = []
     for done, atlas in enumerate(atlases, start=1):
-        similarities.append(_vote(votes, new, atlas, partial(told, done - 1)))
-        told(done)
+        similarities.append(_vote(votes, new, atlas, partial(progress, done - 1)))
+        progress(done)
     if not any(similarities):
         raise InputError(
             f"None of the {len(atlases)} finished volumes could be registered to {volume.name}. Give volumes of the "
@@ -101,7 +105,7 @@ def propose(volume: Volume, atlases: Sequence[Atlas], progress: Callable[[int], 
 
 def _vote(votes: _Votes, new: Image, atlas: Atlas, check: Callable[[], object]) -> float | None:
     labels = image_of(atlas.labels.array.astype(np.int32), atlas.labels.affine)
-    found = registered(new, grey_image(atlas.image, _REGISTERED_VOXELS), _as_mask(labels), check)
+    found = registered(new, atlas.grey, _as_mask(labels), check)
     if found is None or found.similarity < _LEAST_SIMILARITY:
         return None
     votes.add(labels, found.transform, found.similarity**_SIMILARITY_POWER)

@@ -67,6 +67,8 @@ def _predict(image: Path, target: Path, model: TrainedModel, device: str, option
     volume = told(read_image(image, options.pick))
     labels, _ = jobs.predict(model, volume, device=device)
     place = saved(target, partial(_write, labels=labels, volume=volume, model=model, options=options))
+    if options.table is None:
+        return Predicted(image.name, place.name)
     values = [label_class.value for label_class in model.classes[1:]]
     measures = measured(labels, volume.grid.affine, values, volume.array)
     return Predicted(image.name, place.name, measures, model.difference(volume))

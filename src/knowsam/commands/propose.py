@@ -36,14 +36,14 @@ def run(options: Namespace) -> None:
             f"There are {len(options.atlases)} finished volumes and {len(options.labels)} masks. Give one mask for "
             "each, in their order."
         )
+    if options.check and len(options.atlases) < 2:
+        raise ConfigError("--check proposes each finished volume from the others. Give two or more, or leave it out.")
     check_mask(options.output, inputs=[options.image, *options.labels], overwrite=options.overwrite)
     volume = told(read_image(options.image, options.pick))
     atlases = [
         Atlas(told(read_image(image, options.pick)), read_mask(labels, ignore_identity=False))
         for image, labels in zip(options.atlases, options.labels, strict=True)
     ]
-    if options.check and len(atlases) < 2:
-        raise ConfigError("--check proposes each finished volume from the others. Give two or more, or leave it out.")
     with _bar("Registering", len(atlases)) as show:
         proposal = propose(volume, atlases, show)
     for atlas, similarity in zip(atlases, proposal.similarities, strict=True):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from knowsam.data.intensity import is_ct, unit_quantiles
+from knowsam.data.intensity import unit_quantiles
 from knowsam.errors import InputError
 
 if TYPE_CHECKING:
@@ -41,9 +41,8 @@ class ImageStatistics:
     @classmethod
     def of(cls, volume: Volume, axis: int, clip_percent: float) -> ImageStatistics:
         """Return the statistics of an image whose slices are stacked along `axis`."""
-        return cls(
-            is_ct(volume), unit_quantiles(volume, clip_percent, _PERCENTS), round(float(volume.spacing_mm[axis]), 4)
-        )
+        quantiles, is_ct = unit_quantiles(volume, clip_percent, _PERCENTS)
+        return cls(is_ct, quantiles, round(float(volume.spacing_mm[axis]), 4))
 
     def distance(self, other: ImageStatistics) -> float:
         """Return how far the grey values of two images lie apart, from 0 to 1: the mean over all quantiles."""
@@ -51,8 +50,8 @@ class ImageStatistics:
 
 
 def require_known_modality(
-    image: ImageStatistics,
-    known: Sequence[ImageStatistics],
+    is_ct: bool,
+    known_are_ct: Collection[bool],
     name: str,
     known_as: str = "the model has learnt from images that are",
 ) -> None:
@@ -60,6 +59,7 @@ def require_known_modality(
 
     Parameters
     ----------
+    is_ct, known_are_ct : whether the image is one, and which of the others are.
     name : of the image. known_as : what is said of the others.
 
     Raises
@@ -67,9 +67,9 @@ def require_known_modality(
     InputError
         If it is not, or they are not.
     """
-    if not known or any(one.is_ct == image.is_ct for one in known):
+    if not known_are_ct or is_ct in known_are_ct:
         return
-    found, expected = ("CT", "MR or others") if image.is_ct else ("no CT in Hounsfield units", "CT")
+    found, expected = ("CT", "MR or others") if is_ct else ("no CT in Hounsfield units", "CT")
     raise InputError(
         f"{name} is {found}, but {known_as} {expected}: what is found in it would mean nothing. Use others of its kind."
     )

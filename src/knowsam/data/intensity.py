@@ -92,8 +92,7 @@ def unit_scale(array: npt.NDArray[Any], clip_percent: float, padding: tuple[floa
     clip_percent, padding : as in `intensity_range`.
     """
     sample = _sample(array)
-    measured = _measured(sample, padding)
-    return HOUNSFIELD if _is_hounsfield(sample, measured) else UnitScale(_range(array, measured, clip_percent))
+    return _unit_scale(array, sample, _measured(sample, padding), clip_percent)
 
 
 def intensity_range(
@@ -126,11 +125,12 @@ def is_ct(volume: Volume) -> bool:
     return _is_hounsfield(sample, _measured(sample, volume.padding))
 
 
-def unit_quantiles(volume: Volume, clip_percent: float, percents: Sequence[float]) -> tuple[float, ...]:
-    """Return percentiles of the measured grey values on the scale of `unit_scale`."""
+def unit_quantiles(volume: Volume, clip_percent: float, percents: Sequence[float]) -> tuple[tuple[float, ...], bool]:
+    """Return percentiles of the measured grey values on the scale of `unit_scale`, and whether it is that of CT."""
     sample = _sample(volume.array)
-    scale = unit_scale(volume.array, clip_percent, volume.padding)
-    return tuple(scale(np.percentile(_measured(sample, volume.padding), percents)).tolist())
+    measured = _measured(sample, volume.padding)
+    scale = _unit_scale(volume.array, sample, measured, clip_percent)
+    return tuple(scale(np.percentile(measured, percents)).tolist()), scale is HOUNSFIELD
 
 
 def shown_range(volume: Volume) -> tuple[float, float]:
@@ -153,6 +153,10 @@ def _sample(array: npt.NDArray[Any]) -> Ascending:
     # At random, since a regular step may hit the same columns in every row. Seeded, so that a scan always counts alike.
     chosen = starts + np.random.default_rng(0).integers(stretch, size=starts.size)
     return np.sort(array[np.unravel_index(chosen, array.shape)]).astype(np.float64)
+
+
+def _unit_scale(array: npt.NDArray[Any], sample: Ascending, measured: Ascending, clip_percent: float) -> UnitScale:
+    return HOUNSFIELD if _is_hounsfield(sample, measured) else UnitScale(_range(array, measured, clip_percent))
 
 
 def _range(array: npt.NDArray[Any], measured: Ascending, clip_percent: float) -> tuple[float, float]:

@@ -38,18 +38,25 @@ def download(url: str, target: Path, sha256: str, progress: Progress | None = No
     ValueError
         If what came is another file; it is removed.
     """
-    part = target.with_name(f"{target.name}.part")
+    part = part_of(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     is_resumed = part.is_file()
     _complete(url, part, progress)
-    if is_resumed and sha256_of(part) != sha256:
+    found = sha256_of(part)
+    if found != sha256 and is_resumed:
         # It may have been begun with another file of that name.
         part.unlink()
         _complete(url, part, progress)
-    if sha256_of(part) != sha256:
+        found = sha256_of(part)
+    if found != sha256:
         part.unlink()
         raise ValueError(f"what came from {url} is another file")
     os.replace(part, target)
+
+
+def part_of(target: Path) -> Path:
+    """Return where a file grows until it is whole."""
+    return target.with_name(f"{target.name}.part")
 
 
 def sha256_of(path: Path) -> str:

@@ -11,7 +11,7 @@ from urllib.error import HTTPError
 import platformdirs
 
 from knowsam.errors import CheckpointError
-from knowsam.models.download import Progress, download, sha256_of
+from knowsam.models.download import Progress, download, part_of, sha256_of
 
 FOLDER_VARIABLE = "KNOWSAM_WEIGHTS"
 """Environment variable that names the folder of weights, for computers that share one or are never online."""
@@ -103,8 +103,8 @@ def official_weights_file(variant: str, progress: Progress | None = None) -> Pat
     CheckpointError
         If the variant has no official weights, or the file cannot be downloaded or is not the published one.
     """
-    official, target = OFFICIAL.get(variant), place_of(variant)
-    assert official is not None
+    target = place_of(variant)
+    official = OFFICIAL[variant]
     if is_intact(variant):
         return target
     try:
@@ -137,7 +137,7 @@ def add_official_weights(path: Path) -> str:
             )
         target = place_of(variant)
         target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f"{target.name}.part")
+        part = part_of(target)
         shutil.copyfile(path, part)
         os.replace(part, target)
     except OSError as exc:
@@ -160,7 +160,7 @@ def _reason(failure: OSError | ValueError, target: Path) -> str:
         return "what came is not the published file"
     if isinstance(failure, HTTPError):
         return f"the server answered {failure.code}, {failure.reason}"
-    part = target.with_name(f"{target.name}.part")
+    part = part_of(target)
     if part.is_file():
         return f"the connection broke off; {part.stat().st_size / 1e6:.0f} MB are kept, and the next try goes on there"
     return failure.strerror or "the server could not be reached"

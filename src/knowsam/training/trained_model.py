@@ -128,7 +128,7 @@ class TrainedModel:
             If it is a CT and they are not, or the other way round.
         """
         image = ImageStatistics.of(volume, self.axis, self.config.plane.clip_percent)
-        require_known_modality(image, self.images, volume.name)
+        require_known_modality(image.is_ct, [one.is_ct for one in self.images], volume.name)
         return difference_sentence(image, self.images, volume.name)
 
     def with_names(self, classes: Iterable[LabelClass]) -> TrainedModel:

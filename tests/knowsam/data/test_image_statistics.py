@@ -42,9 +42,9 @@ def test_a_ct_is_told_from_other_images() -> None:
 )
 def test_a_model_of_ct_refuses_mr_and_the_other_way_round(learnt: bool, shown: bool, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        require_known_modality(statistics(shown), [statistics(learnt)], "scan")
-    require_known_modality(statistics(shown), [statistics(learnt), statistics(shown)], "scan")
-    require_known_modality(statistics(shown), [], "scan")
+        require_known_modality(shown, [learnt], "scan")
+    require_known_modality(shown, [learnt, shown], "scan")
+    require_known_modality(shown, [], "scan")
 
 
 def test_what_is_unlike_all_known_images_is_said() -> None:
