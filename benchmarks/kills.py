@@ -32,11 +32,12 @@ from qtpy.QtCore import QCoreApplication, QTimer
 from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass, SliceState
 from knowsam.data.volume import Grid, Volume
 from knowsam.document.annotation_document import AnnotationDocument
+from knowsam.document.kept_files import fingerprint
 from knowsam.document.snapshot_file import read_snapshot
 from knowsam.errors import InputError
 from knowsam.io.labels import write_labels
 from napari_knowsam.autosave import Autosave
-from napari_knowsam.save_file import fingerprint, training_path
+from napari_knowsam.save_file import training_path
 
 if TYPE_CHECKING:
     from knowsam.document.snapshot import Snapshot

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import napari
 
 from knowsam.errors import InputError
-from knowsam.io.dicom.files import files_under, is_dicom
+from knowsam.io.dicom.files import holds_dicom, is_dicom
 from knowsam.io.dicom.seg_reader import is_dicom_seg
 from knowsam.io.image import image_choices
-from knowsam.io.image_file import is_image_name
+from knowsam.io.image_file import is_called_mask, is_image_name
 from knowsam.io.labels import read_labels
 from napari_knowsam.choice_dialog import ask_choice
 from napari_knowsam.error_messages import errors_shown, told
@@ -27,9 +25,6 @@ Reader = Callable[[Paths], Sequence[tuple[Any, ...]]]
 
 _NOTHING_TO_SHOW = [(None,)]
 """Tells napari that the files were dealt with and no layer comes of them."""
-
-_MASK_WORDS = {"dseg", "label", "labelmap", "labels", "mask", "masks", "roi", "rois", "seg", "segmentation", "segs"}
-_FILES_LOOKED_AT = 100
 
 
 def get_reader(path: Paths) -> Reader | None:
@@ -63,7 +58,7 @@ def read_layer_data(path: Path) -> LayerData | None:
     """
     if is_dicom_seg(path):
         return labels_layer_data(told(read_labels(path)))
-    if is_image_name(path) and _is_called_mask(path):
+    if is_image_name(path) and is_called_mask(path):
         try:
             return labels_layer_data(told(read_labels(path)))
         except InputError:
@@ -89,12 +84,7 @@ def _is_readable(path: Path) -> bool:
     if not path.is_dir():
         return is_image_name(path) or is_dicom(path)
     try:
-        return any(is_dicom(file) for file in islice(files_under(path), _FILES_LOOKED_AT))
+        return holds_dicom(path)
     except InputError:
         # A folder beyond all bounds is turned away with its sentence when it is read.
         return True
-
-
-def _is_called_mask(path: Path) -> bool:
-    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", path.name)
-    return not _MASK_WORDS.isdisjoint(word.lower() for word in words)

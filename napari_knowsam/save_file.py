@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import os
-import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from hashlib import blake2b
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 from qtpy.QtCore import QLockFile
 
+from knowsam.document.kept_files import TRAINING, fingerprint, is_kept_file, paintings
 from knowsam.document.snapshot_file import read_snapshot, write_snapshot
 from knowsam.errors import InputError
 
@@ -27,12 +26,6 @@ KEPT_DAYS = 60
 MOST_KEPT_BYTES = 4 << 30
 """Of what was learnt from other images, some 100 MB each, the oldest is deleted before there is more."""
 
-_SAMPLES_PER_AXIS = 64
-_DIGEST_BYTES = 16
-_NAME = rf"[0-9a-f]{{{2 * _DIGEST_BYTES}}}(\.\d+)?"
-_TRAINING = ".training.safetensors"
-_OURS = re.compile(rf"{_NAME}((\.(previous|damaged)(-\d+)?)?\.npz|(\.previous)?{re.escape(_TRAINING)})")
-_KEPT = re.compile(rf"{_NAME}(\.previous(-\d+)?)?\.npz")
 _SECONDS_PER_DAY = 86_400
 
 
@@ -45,6 +38,7 @@ class SaveFile:
     Parameters
     ----------
     folder : made when it is needed; the locks of open files lie beside it.
+    for_good : keep painting that nobody has come back to for a long time, too.
 
     Attributes
     ----------
@@ -52,7 +46,8 @@ class SaveFile:
     is_second : whether the same image is open in another window.
     """
 
-    def __init__(self, folder: Path, volume: Volume) -> None:
+    def __init__(self, folder: Path, volume: Volume, *, for_good: bool = False) -> None:
+        self._kept_s = math.inf if for_good else KEPT_DAYS * _SECONDS_PER_DAY
         self._fingerprint = fingerprint(volume)
         for number in count(1):
             name = self._fingerprint if number == 1 else f"{self._fingerprint}.{number}"
@@ -65,11 +60,9 @@ class SaveFile:
         self.path = folder / f"{name}.npz"
         self.is_second = number > 1
 
-    def found(self) -> Iterator[Path]:
-        """Return all files in which work on this image was kept, also by other windows."""
-        for path in self.path.parent.glob(f"{self._fingerprint}*"):
-            if _KEPT.fullmatch(path.name) is not None:
-                yield path
+    def found(self, folder: Path | None = None) -> list[Path]:
+        """Return all files in which work on this image was kept, also by other windows, by default in this folder."""
+        return paintings(folder or self.path.parent, self._fingerprint)
 
     def keep(self, snapshot: Snapshot, *, set_aside: bool) -> None:
         """Write a snapshot; where `set_aside`, keep what another document has left there and this one lacks.
@@ -81,7 +74,7 @@ class SaveFile:
             _set_aside(self.path, snapshot)
         write_snapshot(self.path, snapshot)
         if set_aside:
-            _delete_old(self.path.parent, but=self._fingerprint)
+            _delete_old(self.path.parent, but=self._fingerprint, kept_s=self._kept_s)
 
     def keep_training(self, continuation: Continuation) -> None:
         """Write what a training leaves; what one of an earlier day left is set aside the first time."""
@@ -90,7 +83,7 @@ class SaveFile:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         path = training_path(self.path)
         if not self._has_kept_training and path.exists():
-            os.replace(path, path.with_name(path.name.replace(_TRAINING, f".previous{_TRAINING}")))
+            os.replace(path, path.with_name(path.name.replace(TRAINING, f".previous{TRAINING}")))
         write_continuation(path, continuation)
         self._has_kept_training = True
 
@@ -101,18 +94,7 @@ class SaveFile:
 
 def training_path(path: Path) -> Path:
     """Return where what was learnt is kept beside a file of painting."""
-    return path.with_suffix(_TRAINING)
-
-
-def fingerprint(volume: Volume) -> str:
-    """Return letters and digits that differ for different images, from the geometry and a sample of the voxels."""
-    sample = volume.array[tuple(slice(None, None, -(-count // _SAMPLES_PER_AXIS)) for count in volume.shape)]
-    # Zero is added because a negative one has other bytes.
-    affine = np.round(volume.affine, 4) + 0.0
-    digest = blake2b(repr((volume.shape, volume.array.dtype.str)).encode(), digest_size=_DIGEST_BYTES)
-    digest.update(affine.tobytes())
-    digest.update(sample.tobytes())
-    return digest.hexdigest()
+    return path.with_suffix(TRAINING)
 
 
 def _lock(path: Path) -> QLockFile:
@@ -146,19 +128,19 @@ def _may_replace(path: Path, snapshot: Snapshot) -> bool:
         return False
 
 
-def _delete_old(folder: Path, but: str) -> None:
-    """Delete files that nobody has come back to for a long time, but those of the image with this fingerprint.
+def _delete_old(folder: Path, but: str, kept_s: float) -> None:
+    """Delete files that nobody has come back to for so long, but those of the image with this fingerprint.
 
     Where the others take more than `MOST_KEPT_BYTES`, what was learnt longest ago goes sooner; painting does not.
     """
-    oldest = time.time() - KEPT_DAYS * _SECONDS_PER_DAY
-    others = [(path, _facts(path)) for path in folder.iterdir() if _OURS.fullmatch(path.name) is not None]
+    oldest = time.time() - kept_s
+    others = [(path, _facts(path)) for path in folder.iterdir() if is_kept_file(path)]
     left = MOST_KEPT_BYTES
     for path, (changed_at, size) in sorted(others, key=lambda one: one[1], reverse=True):
         if path.name.startswith(but):
             continue
         left -= size
-        if changed_at < oldest or (left < 0 and path.name.endswith(_TRAINING)):
+        if changed_at < oldest or (left < 0 and path.name.endswith(TRAINING)):
             # It may be gone already, or not ours to delete; the next time will do.
             with suppress(OSError):
                 path.unlink()

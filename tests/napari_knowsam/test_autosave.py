@@ -23,13 +23,13 @@ from qtpy.QtWidgets import QAbstractButton, QLabel
 from knowsam.data.annotation import LabelClass, SliceState
 from knowsam.data.volume import Grid, Volume
 from knowsam.document.annotation_document import AnnotationDocument
+from knowsam.document.kept_files import fingerprint
 from knowsam.document.snapshot_file import read_snapshot
 from knowsam.training import continuation
 from napari_knowsam import autosave as autosave_module
 from napari_knowsam import save_file
 from napari_knowsam.autosave import INTERVAL_MS, Autosave
 from napari_knowsam.dock_widget import KnowSAMWidget
-from napari_knowsam.save_file import fingerprint
 from napari_knowsam.volume_layers import image_layer_data
 
 if TYPE_CHECKING:

@@ -47,11 +47,25 @@ MASK_SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mha")
 """Endings of the files that masks can be written to."""
 
 _ENDINGS = {*IMAGE_SUFFIXES, *MASK_SUFFIXES}
+_MASK_WORDS = {
+    *("dseg", "seg", "segs", "segmentation", "label", "labels", "labelmap"),
+    *("mask", "masks", "roi", "rois", "scribble", "scribbles"),
+}
 
 
 def is_image_name(path: Path) -> bool:
     """Tell by its name whether a file holds an image or label values that can be read."""
     return path.name.lower().endswith(IMAGE_SUFFIXES)
+
+
+def is_called_mask(path: Path) -> bool:
+    """Tell whether a file bears the name of a mask, whatever it holds.
+
+    >>> is_called_mask(Path("liver_mask.nii.gz")), is_called_mask(Path("masked_liver.nii.gz"))
+    (True, False)
+    """
+    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", path.name)
+    return not _MASK_WORDS.isdisjoint(word.lower() for word in words)
 
 
 def image_stem(name: str) -> str:

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
 from threading import Lock
 from typing import BinaryIO
@@ -22,6 +23,7 @@ from knowsam.errors import InputError
 
 _DEEPEST_FOLDER = 20
 _MOST_FILES = 100_000
+_FILES_LOOKED_AT = 100
 
 # pydicom reads an attribute when it is asked for, so that damage shows in many ways and at any of them.
 DAMAGE = (
@@ -142,6 +144,17 @@ def is_dicom(path: Path) -> bool:
             return _start_of(file.read(_HEAD_BYTES)) is not None
     except OSError:
         return False
+
+
+def holds_dicom(folder: Path) -> bool:
+    """Tell whether one of the first files in a folder, and in the folders in it, is a DICOM file.
+
+    Raises
+    ------
+    InputError
+        As `files_under`.
+    """
+    return any(is_dicom(file) for file in islice(files_under(folder), _FILES_LOOKED_AT))
 
 
 def opened(path: Path) -> BinaryIO | None:
