@@ -248,6 +248,18 @@ _COMMANDS = (
         ],
     ),
     _Command(
+        "project",
+        "list the images of a project, or write its masks",
+        "List the images of a folder that is segmented as a project in the window, with how far each is; or write the "
+        "masks of all that are done, NAME_mask.nii.gz, each on the grid of its image.",
+        "hearts/ --export masks/",
+        [
+            _path("folder", metavar="FOLDER", help="folder of the images"),
+            _path("--export", metavar="DIR", help="folder for the masks"),
+            _flag("--overwrite", help="replace masks that are already there"),
+        ],
+    ),
+    _Command(
         "export",
         "write a mask as DICOM or as surfaces",
         "Write a mask as a DICOM segmentation (.dcm) in the study of its image, with a coded term for each class, or "

@@ -101,10 +101,15 @@ class AnnotatedVolume:
         return self.slice_count - len({*self.predictions.indices, *self.annotated})
 
     @property
+    def unjudged(self) -> tuple[int, ...]:
+        """Indices of all slices, from the first to the last that shows a structure, that were not judged completely."""
+        held = np.flatnonzero(self.structure_areas_px)
+        return tuple(sorted({*range(held[0], held[-1] + 1)} - {*self.outlined})) if held.size else ()
+
+    @property
     def is_finished(self) -> bool:
         """Whether it shows a structure, and all slices from its first to its last one were judged completely."""
-        held = np.flatnonzero(self.structure_areas_px)
-        return held.size > 0 and set(range(held[0], held[-1] + 1)) <= set(self.outlined)
+        return any(self.structure_areas_px) and not self.unjudged
 
     @property
     def has_results(self) -> bool:

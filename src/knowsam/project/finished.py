@@ -1,0 +1,77 @@
+"""Images of a project that are done, read with their masks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from knowsam.data.volume import Volume
+from knowsam.document.annotation_document import AnnotationDocument
+from knowsam.document.kept_files import fingerprint, paintings
+from knowsam.document.snapshot_file import read_snapshot
+from knowsam.errors import InputError, OutputError
+from knowsam.io.image import read_image
+from knowsam.io.labels import write_labels
+
+if TYPE_CHECKING:
+    from knowsam.project.case import ProjectCase
+    from knowsam.project.project import Project
+
+
+def read_finished(project: Project, case: ProjectCase) -> tuple[Volume, Volume]:
+    """Return an image of a project and the mask that was made in it, with its classes.
+
+    Raises
+    ------
+    InputError
+        If the image cannot be read, is another one than that on which work is kept, or the work cannot be read.
+    """
+    volume = read_image(case.path, case.pick or None)
+    if fingerprint(volume) != case.fingerprint:
+        raise InputError(
+            f"{case.path} holds another image than the one that was segmented. Bring that back, or segment this one."
+        )
+    kept = [read_snapshot(path, volume.shape) for path in paintings(project.work_folder, case.fingerprint)]
+    if not kept:
+        raise InputError(
+            f"What was painted in {case.name} is not in {project.work_folder}. Bring its files back, or segment it "
+            "again."
+        )
+    newest = max(kept, key=lambda snapshot: snapshot.taken_at)
+    document = AnnotationDocument(volume, newest.axis, newest.classes, newest.brush_value)
+    document.restore(newest)
+    return volume, Volume(document.mask(), volume.grid, f"{case.name} mask", classes=document.classes[1:])
+
+
+def mask_paths(project: Project, folder: Path) -> dict[ProjectCase, Path]:
+    """Return where the mask of each image that is done is to be written.
+
+    Raises
+    ------
+    InputError
+        If none is done, or two are called the same.
+    """
+    paths = {case: folder / f"{case.name}_mask.nii.gz" for case in project.done}
+    if not paths:
+        raise InputError(f"None of the {len(project.cases)} images is done. Say so of those that are (Done).")
+    if len({*paths.values()}) < len(paths):
+        raise InputError("Two images have the same name, so their masks would too. Rename the file of one.")
+    return paths
+
+
+def write_mask(project: Project, case: ProjectCase, path: Path, *, overwrite: bool = False) -> None:
+    """Write the mask of an image that is done on the grid of its file; the folder is made if it is missing.
+
+    Raises
+    ------
+    InputError
+        As `read_finished`.
+    OutputError
+        If it cannot be written.
+    """
+    volume, mask = read_finished(project, case)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"The folder {path.parent} cannot be made ({error.strerror}). Choose another one.") from error
+    write_labels(path, mask.array, volume.grid, mask.classes, overwrite=overwrite)
