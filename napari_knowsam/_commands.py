@@ -133,7 +133,7 @@ def measurements(
 
 
 def _open_image(viewer: napari.viewer.Viewer, path: Path) -> None:
-    def show(volume: Volume) -> None:
+    def show(volume: Volume, _description: str) -> None:
         data, kwargs, _ = image_layer_data(told(volume))
         viewer.add_image(data, **kwargs)
 

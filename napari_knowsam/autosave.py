@@ -68,6 +68,7 @@ class Autosave(QObject):
         self._sources: WeakKeyDictionary[Snapshot, Path] = WeakKeyDictionary()
         self._saved: WeakKeyDictionary[AnnotationDocument, Snapshot] = WeakKeyDictionary()
         self._files: WeakKeyDictionary[Volume, SaveFile] = WeakKeyDictionary()
+        self._own_folders: WeakKeyDictionary[Volume, Path] = WeakKeyDictionary()
         self._authors: dict[Path, ReferenceType[AnnotationDocument]] = {}
         self._writing: Future[None] | None = None
         self._keeping: Future[None] | None = None
@@ -83,6 +84,10 @@ class Autosave(QObject):
     def offer(self) -> Snapshot | None:
         """What can be restored."""
         return self._offer
+
+    def keep_in(self, volume: Volume, folder: Path) -> None:
+        """Keep the work on a volume, which has not been watched yet, in a folder of its own, and for good."""
+        self._own_folders[volume] = folder
 
     def watch(self, document: AnnotationDocument | None) -> None:
         """Save the work that was watched until now, watch another one, and offer what is lacking in it."""
@@ -140,6 +145,13 @@ class Autosave(QObject):
         file, author = self._file(document.volume), ref(document)
         by_another, self._authors[file.path] = self._authors.get(file.path) != author, author
         self._writing = self._thread.submit(file.keep, snapshot, set_aside=by_another)
+
+    def let_go(self, volume: Volume) -> None:
+        """Save, and let other windows have the file of a volume that is closed."""
+        self.save_at_once()
+        file = self._files.pop(volume, None)
+        if file is not None:
+            file.release()
 
     def save_at_once(self) -> None:
         """Save, and wait for it."""
@@ -207,7 +219,9 @@ class Autosave(QObject):
         return next((kept for kept in self._offers[document.volume] if not here.holds(kept)), None)
 
     def _kept(self, volume: Volume) -> Iterator[Snapshot]:
-        for path in self._file(volume).found():
+        own = self._file(volume)
+        # Work that was begun before the volume had a folder of its own lies where that of all others does.
+        for path in (*own.found(), *(own.found(self._folder) if volume in self._own_folders else ())):
             try:
                 snapshot = read_snapshot(path, volume.shape)
             except (OSError, InputError) as error:
@@ -218,7 +232,8 @@ class Autosave(QObject):
 
     def _file(self, volume: Volume) -> SaveFile:
         if volume not in self._files:
-            self._files[volume] = SaveFile(self._folder, volume)
+            own = self._own_folders.get(volume)
+            self._files[volume] = SaveFile(own or self._folder, volume, for_good=own is not None)
         return self._files[volume]
 
 

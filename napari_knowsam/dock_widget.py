@@ -15,6 +15,7 @@ from knowsam.training.events import Stage
 from napari_knowsam._commands import open_dicom, open_image
 from napari_knowsam.closing_guard import ClosingGuard
 from napari_knowsam.panels.annotate_panel import AnnotatePanel
+from napari_knowsam.panels.case_bar import CaseBar
 from napari_knowsam.panels.edit_panel import EditPanel
 from napari_knowsam.panels.result_panel import ResultPanel
 from napari_knowsam.panels.section import Section
@@ -60,9 +61,11 @@ class KnowSAMWidget(QWidget):
         edit = Section("Edit", self.edit)
         result = Section("Result", self.result, expanded=True)
         self._panels = _scrolled(annotate, edit, self._settings, result)
+        self.cases = CaseBar()
+        column.addWidget(self.cases)
         column.addWidget(self._panels, 1)
         column.addWidget(_pinned(self.train.pinned, self.result.pinned))
-        presenter = self.presenter = Presenter(self._viewer, self.annotate, self.train, self.result)
+        presenter = self.presenter = Presenter(self._viewer, self.annotate, self.train, self.result, self.cases)
         presenter.controller.stage_changed.connect(self._on_stage_changed)
         self._structure_edit = StructureEdit(self._viewer, presenter.layers, self.edit, self)
         edit.toggled.connect(self._structure_edit.set_active)

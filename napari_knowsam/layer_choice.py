@@ -107,6 +107,10 @@ class LayerChoice:
         """Return what keeps the layers of a document, whether its image is chosen or not; None if it is gone."""
         return next((sync for sync in self._images if sync.document is document), None)
 
+    def document_of(self, image: Image) -> AnnotationDocument | None:
+        """Return the work on an image that was chosen last; None if there is none, or the image is gone."""
+        return next((sync.document for sync in self._images if sync.image is image), None)
+
     def close(self) -> None:
         """Take over what was just painted and let go of the viewer; all layers stay."""
         self.flush()
@@ -195,6 +199,15 @@ class LayerChoice:
             self._choose(self._images.begin(sync.image, sync.layers.labels.layer, document.volume, axis))
             self._images.end(sync)
             self.signals.document_changed.emit()
+
+    def close_image(self, image: Image) -> None:
+        """Take an image out of the viewer, with all layers of the work on it; what was painted is taken over before."""
+        self.flush()
+        work = [sync for sync in self._images if sync.image is image]
+        layers = {one.layer for sync in work for one in (*sync.layers.to_paint_on, *sync.layers.results)}
+        for layer in (image, *layers):
+            if layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
 
     def set_live_visible(self, visible: bool) -> None:
         """Show or hide the prediction layer."""

@@ -34,15 +34,18 @@ class Opening(QObject):
 
     Parameters
     ----------
-    opened : takes the image.
+    opened : takes the image, and the description by which it was chosen.
     window : over which the bar is shown.
+    pick : the description of the image, if it was chosen before.
     """
 
-    def __init__(self, path: Path, opened: Callable[[Volume], None], window: QWidget | None) -> None:
+    def __init__(
+        self, path: Path, opened: Callable[[Volume, str], None], window: QWidget | None, pick: str = ""
+    ) -> None:
         super().__init__(window or QApplication.instance())
         # Qt may delete this while the thread goes on, which therefore knows nothing of it.
         self._progress = _Progress()
-        self._opened = opened
+        self._opened, self._pick = opened, pick
         self._bar = _bar(window)
         self._bar.canceled.connect(self._progress.stop)
         self.destroyed.connect(self._progress.stop)
@@ -68,7 +71,8 @@ class Opening(QObject):
             return
         choice = None
         with errors_shown():
-            choice = ask_choice(choices)
+            known = [one for one in choices if one.description == self._pick]
+            choice = known[0] if len(known) == 1 else ask_choice(choices)
         # While it is asked, the window may be closed, and this goes with it.
         if not self._progress.is_stopped:
             self._read(choice)
@@ -80,13 +84,13 @@ class Opening(QObject):
         self._bar.setLabelText("Reading the image...")
         self._bar.setMaximum(0)
         self._bar.setValue(0)
-        self._start(choice.read, self._hand_on)
+        self._start(choice.read, partial(self._hand_on, choice.description))
 
-    def _hand_on(self, volume: Volume) -> None:
+    def _hand_on(self, description: str, volume: Volume) -> None:
         self._end()
         if not self._progress.is_stopped:
             with errors_shown():
-                self._opened(volume)
+                self._opened(volume, description)
 
     def _fail(self, error: Exception) -> None:
         self._end()

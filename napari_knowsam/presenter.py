@@ -27,6 +27,7 @@ from napari_knowsam.model_keeping import ModelKeeping
 from napari_knowsam.next_check import NextCheck
 from napari_knowsam.orientation_letters import OrientationLetters
 from napari_knowsam.paint_layer import REDO_KEY, UNDO_KEY
+from napari_knowsam.project_cases import ProjectCases
 from napari_knowsam.proposing import Proposing
 from napari_knowsam.restoring import restore
 from napari_knowsam.training_case import training_case, training_settings
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from knowsam.data.annotation import LabelClass, LabelSlice
     from knowsam.training.events import PredictionReady
     from napari_knowsam.panels.annotate_panel import AnnotatePanel
+    from napari_knowsam.panels.case_bar import CaseBar
     from napari_knowsam.panels.result_panel import ResultPanel
     from napari_knowsam.panels.train_panel import TrainPanel
 
@@ -51,7 +53,9 @@ class Presenter(QObject):
     It has no Qt parent, so that it can still end the training when its widget is being destroyed.
     """
 
-    def __init__(self, viewer: Viewer, annotate: AnnotatePanel, train: TrainPanel, result: ResultPanel) -> None:
+    def __init__(
+        self, viewer: Viewer, annotate: AnnotatePanel, train: TrainPanel, result: ResultPanel, cases: CaseBar
+    ) -> None:
         super().__init__()
         self._annotate, self._train, self._result = annotate, train, result
         self.layers = LayerChoice(viewer)
@@ -64,7 +68,6 @@ class Presenter(QObject):
         self._next_check = NextCheck(self.layers, annotate, self)
         self._undo = self._guarded(self._of_sync(LayerSync.undo))
         self._redo = self._guarded(self._of_sync(LayerSync.redo))
-        self._keys = Keys(viewer, self._key_actions())
         self._stage: Stage | None = None
         self._live = True
         self._closed = False
@@ -73,7 +76,12 @@ class Presenter(QObject):
         self._document_display = DocumentDisplay(annotate, train, result, self)
         self.models = ModelKeeping(self.layers, self.controller, train, result, self)
         self._exporting = Exporting(self.layers, result, self._made, self)
-        self._proposing = Proposing(self.layers, self.controller, train, result, self)
+        self._restore = self._guarded(
+            partial(restore, self.autosave, self.layers, self._on_axis_chosen, self.models.take_up)
+        )
+        self.cases = ProjectCases(viewer, self.layers, self.controller, self.autosave, cases, self._restore, self)
+        self._proposing = Proposing(self.layers, self.controller, train, result, self.cases, self)
+        self._keys = Keys(viewer, self._key_actions())
         self._connect_annotate()
         self._connect_train()
         self._connect_result()
@@ -112,6 +120,7 @@ class Presenter(QObject):
         self.controller.close()
         self._training_display.close()
         self.layers.flush()
+        self.cases.close()
         self.autosave.close()
         self._brush.close()
         self._contrast.close()
@@ -140,9 +149,9 @@ class Presenter(QObject):
         panel.slice_requested.connect(self._of_sync(lambda sync, index: sync.view.go_to(index)))
         panel.mark_requested.connect(self._changing_slice(AnnotationDocument.mark))
         panel.annotated_slice_requested.connect(self._of_sync(LayerSync.go_to_annotated))
-        restoring = partial(restore, self.autosave, layers, self._on_axis_chosen, self.models.take_up)
-        panel.restore_requested.connect(self._guarded(restoring))
+        panel.restore_requested.connect(self._restore)
         panel.offer_declined.connect(self.autosave.settle)
+        panel.project_requested.connect(self.cases.open_project)
         self.autosave.offered.connect(panel.set_offer)
         self.autosave.problem.connect(panel.set_message)
 
@@ -175,6 +184,7 @@ class Presenter(QObject):
             "H": partial(self._ends.toggle, Side.BELOW),
             "Shift-H": partial(self._ends.toggle, Side.ABOVE),
             "W": self._next_check.go,
+            "Alt-N": self.cases.open_next,
             "U": self._changing_slice(accepting.accept_slice),
             **dict.fromkeys(("Alt-Z", UNDO_KEY), self._undo),
             **dict.fromkeys(("Alt-Shift-Z", REDO_KEY), self._redo),

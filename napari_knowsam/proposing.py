@@ -1,7 +1,8 @@
-"""Finished volumes that are open propose a mask of the one on the screen."""
+"""Finished volumes, open ones and others of the project, propose a mask of the one on the screen."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject
@@ -12,14 +13,21 @@ from knowsam.document.annotation_document import AnnotationDocument
 from knowsam.errors import InputError, KnowSAMError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from napari_knowsam.layer_choice import LayerChoice
     from napari_knowsam.panels.result_panel import ResultPanel
     from napari_knowsam.panels.train_panel import TrainPanel
+    from napari_knowsam.project_cases import ProjectCases
     from napari_knowsam.training_controller import TrainingController
 
 
+MOST_ATLASES = 8
+"""More were not measured, and each takes 2 to 22 s."""
+
+
 class Proposing(QObject):
-    """Takes the masks of all other open volumes that are finished, and starts the comparison."""
+    """Takes the masks of other volumes that are finished, and starts the comparison."""
 
     def __init__(
         self,
@@ -27,11 +35,12 @@ class Proposing(QObject):
         controller: TrainingController,
         train: TrainPanel,
         result: ResultPanel,
+        cases: ProjectCases,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         self._layers, self._controller = layers, controller
-        self._train, self._result = train, result
+        self._train, self._result, self._cases = train, result, cases
         result.propose_requested.connect(self._on_requested)
 
     def _on_requested(self) -> None:
@@ -48,14 +57,28 @@ class Proposing(QObject):
         sync = self._layers.require_sync()
         document = sync.document
         finished = [one for one in self._layers.documents if one.is_finished and one.volume is not document.volume]
-        if not finished:
+        elsewhere = self._cases.finished_elsewhere
+        if not finished and not elsewhere:
             raise InputError(
-                "No other open volume is finished. One is when all slices from the first to the last of its structures "
-                "are painted, corrected or accepted (Accept, All)."
+                "No other open volume is finished, and none of a project is done. A volume is finished when all slices "
+                "from the first to the last of its structures are painted, corrected or accepted (Accept, All)."
             )
-        known = {one.value: one for work in reversed(finished) for one in work.classes[1:]}
+        known = {one.value: one for one in self._cases.classes[1:]}
+        known |= {one.value: one for work in reversed(finished) for one in work.classes[1:]}
         classes = (document.classes[0], *(known[value] for value in sorted(known)))
         sync.change(AnnotationDocument.take_classes, classes)
         document.open_index = None
-        atlases = [Atlas(one.volume, Volume(one.mask(), one.volume.grid, one.volume.name)) for one in finished]
+        is_open = [Atlas(one.volume, Volume(one.mask(), one.volume.grid, one.volume.name)) for one in finished]
+        atlases = partial(_atlases, is_open, elsewhere)
         self._controller.propose(document.case(), atlases, self._train.config(), document)
+
+
+def _atlases(is_open: Sequence[Atlas], elsewhere: Sequence[Callable[[], tuple[Volume, Volume]]]) -> list[Atlas]:
+    """Return finished volumes, open ones first; others are read now."""
+    atlases = list(is_open)
+    for read in elsewhere[: max(MOST_ATLASES - len(atlases), 0)]:
+        volume, mask = read()
+        # An image that shows no structure has nothing to say of where one lies.
+        if mask.array.any():
+            atlases.append(Atlas(volume, mask))
+    return atlases

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari_knowsam.training_worker import SessionWorker, leave_a_core
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from knowsam.atlas.proposal import Atlas
     from knowsam.config import Config
@@ -83,12 +83,12 @@ def propagation_session(
     return PropagationSession(case, config, display=display)
 
 
-def proposal_session(atlases: Sequence[Atlas], case: Case, config: Config) -> PropagationSession:
-    """Build a session that begins with the masks of finished volumes."""
+def proposal_session(atlases: Callable[[], Sequence[Atlas]], case: Case, config: Config) -> PropagationSession:
+    """Build a session that begins with the masks of finished volumes, which are got in its thread."""
     leave_a_core()
     from knowsam.training.proposal_session import ProposalSession
 
-    return ProposalSession(case, config, atlases)
+    return ProposalSession(case, config, atlases())
 
 
 def application_session(model: TrainedModel, case: Case, device: str) -> PropagationSession:

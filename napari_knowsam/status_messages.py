@@ -6,9 +6,12 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from knowsam.data.annotation import BACKGROUND, IGNORE
+from knowsam.data.slice_number import slice_number
 from knowsam.training.events import Stage
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from knowsam.data.annotation import Annotation
     from knowsam.training.events import Applied, Downloading, Finished, StepDone
 
@@ -48,6 +51,21 @@ def missing_sentence(annotation: Annotation) -> str | None:
             "Mark one as complete (K), or paint some background with the background brush."
         )
     return None
+
+
+def unjudged_sentence(indices: Sequence[int]) -> str:
+    """Say what has to be done before an image can be called done.
+
+    >>> unjudged_sentence([11])
+    'Nobody has accepted slice 12 yet. Look at it, correct it, and accept it.'
+    """
+    if len(indices) == 1:
+        return f"Nobody has accepted slice {slice_number(indices[0])} yet. Look at it, correct it, and accept it."
+    first, last = slice_number(indices[0]), slice_number(indices[-1])
+    return (
+        f"Nobody has accepted {len(indices)} slices between {first} and {last} yet. Look through them, correct what is "
+        "wrong, and accept them (Accept, All)."
+    )
 
 
 def stage_sentence(stage: Stage) -> str:

@@ -200,11 +200,14 @@ class TrainingController(QObject):
         """
         self._begin_applying(work, partial(application_session, model, case, device), Stage.APPLYING)
 
-    def propose(self, case: Case, atlases: Sequence[Atlas], config: Config, work: AnnotationDocument) -> None:
+    def propose(
+        self, case: Case, atlases: Callable[[], Sequence[Atlas]], config: Config, work: AnnotationDocument
+    ) -> None:
         """Let finished volumes propose a mask of a work, and keep its predictions up to date from then on.
 
         Parameters
         ----------
+        atlases : returns the finished volumes, called in a thread.
         work : what the case was taken from.
         """
         self._begin_applying(work, partial(proposal_session, atlases, case, config), Stage.PROPOSING)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QMessageBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QFormLayout, QHBoxLayout, QLabel, QMessageBox, QVBoxLayout, QWidget
 
 from napari_knowsam.panels.brush_size import BrushSize
 from napari_knowsam.panels.buttons import button, tightened
@@ -31,6 +32,7 @@ class AnnotatePanel(QWidget):
     image_chosen = Signal(str)
     image_file_requested = Signal()
     dicom_requested = Signal()
+    project_requested = Signal(object)
     window_chosen = Signal(str)
     labels_chosen = Signal(str)
     new_labels_requested = Signal()
@@ -68,8 +70,12 @@ class AnnotatePanel(QWidget):
         self._windows_label = QLabel("Contrast")
         self._open = MenuButton(
             "Open",
-            "Open an image or a DICOM series.",
-            {"Image file…": self.image_file_requested.emit, "DICOM folder…": self.dicom_requested.emit},
+            "Open an image, a DICOM series, or a folder of images to segment one after the other.",
+            {
+                "Image file…": self.image_file_requested.emit,
+                "DICOM folder…": self.dicom_requested.emit,
+                "Project folder…": self._on_project_clicked,
+            },
         )
         self.set_windows((), None)
         self._seen_axis: int | None = 0
@@ -249,6 +255,11 @@ class AnnotatePanel(QWidget):
         self._marks.end_requested.connect(self.end_requested)
         self._marks.annotated_slice_requested.connect(self.annotated_slice_requested)
         self._marks.next_slice_requested.connect(self.next_slice_requested)
+
+    def _on_project_clicked(self) -> None:
+        chosen = QFileDialog.getExistingDirectory(self, "Open a folder of images as a project")
+        if chosen:
+            self.project_requested.emit(Path(chosen))
 
     def _on_removal_requested(self, value: int) -> None:
         label_class = next(one for one in self._classes if one.value == value)

@@ -13,6 +13,7 @@ from qtpy.QtTest import QTest
 
 from napari_knowsam.keys import Keys
 from napari_knowsam.panels.annotate_panel import AnnotatePanel
+from napari_knowsam.panels.case_bar import CaseBar
 from napari_knowsam.panels.result_panel import ResultPanel
 from napari_knowsam.panels.train_panel import TrainPanel
 from napari_knowsam.presenter import Presenter
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 ACCEPT = "U"
 UNDO = {"Ctrl+Z", "Ctrl+Shift+Z"}
-PROMISED = {"N", "Shift+N", "K", "J", "G", "H", "Shift+H", ACCEPT, "W", "Alt+Z", "Shift+Alt+Z", *UNDO} | {
+PROMISED = {"N", "Shift+N", "Alt+N", "K", "J", "G", "H", "Shift+H", ACCEPT, "W", "Alt+Z", "Shift+Alt+Z", *UNDO} | {
     f"Alt+{number}" for number in range(1, 10)
 }
 
@@ -47,7 +48,7 @@ def test_a_key_acts_until_the_keys_are_given_back(make_napari_viewer: Callable[.
 def own_keys(viewer: ViewerModel) -> set[str]:
     """The keys that a presenter binds."""
     before = set(map(str, viewer.keymap))
-    presenter = Presenter(viewer, AnnotatePanel(), TrainPanel(), ResultPanel())
+    presenter = Presenter(viewer, AnnotatePanel(), TrainPanel(), ResultPanel(), CaseBar())
     bound = set(map(str, viewer.keymap)) - before
     presenter.close()
     return bound

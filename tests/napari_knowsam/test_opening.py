@@ -53,7 +53,7 @@ def ended(window: QMainWindow) -> bool:
 
 def test_an_image_is_handed_on_when_it_is_read(window: QMainWindow, qtbot: QtBot, phantom: Volume) -> None:
     opened: list[Volume] = []
-    Opening(FOLDER, opened.append, window)
+    Opening(FOLDER, lambda volume, _: opened.append(volume), window)
     assert opened == []
     qtbot.waitUntil(lambda: ended(window))
     assert opened[0].shape == phantom.shape
@@ -68,7 +68,7 @@ def test_a_long_search_shows_how_far_it_is_and_can_be_cancelled(
 
     search(endless)
     before = len(notification_manager.records)
-    Opening(FOLDER, lambda _: pytest.fail("opened"), window)
+    Opening(FOLDER, lambda *_: pytest.fail("opened"), window)
     bar = window.findChild(QProgressDialog)
     qtbot.waitUntil(lambda: bar.isVisible() and bar.value() > 0)
     assert (bar.maximum(), bar.isModal()) == (10**9, False)
@@ -88,7 +88,7 @@ def test_the_bar_stays_away_after_cancel_however_long_a_file_takes(
                 go_on.wait(10)
 
     search(slow)
-    Opening(FOLDER, lambda _: pytest.fail("opened"), window)
+    Opening(FOLDER, lambda *_: pytest.fail("opened"), window)
     bar = window.findChild(QProgressDialog)
     qtbot.waitUntil(lambda: bar.isVisible() and bar.value() == 5)
     bar.findChild(QPushButton).click()
@@ -118,7 +118,7 @@ def test_no_bar_lies_over_the_question_which_image_is_meant(
             dialog.reject()
 
     search(two_choices)
-    Opening(FOLDER, lambda _: pytest.fail("opened"), window)
+    Opening(FOLDER, lambda *_: pytest.fail("opened"), window)
     QTimer.singleShot(800, look)
     qtbot.waitUntil(lambda: ended(window))
     assert seen == [(1, False)]
@@ -133,14 +133,14 @@ def test_the_window_may_be_closed_while_it_is_asked_which_image_is_meant(
     window.show()
     window.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
     search(two_choices)
-    Opening(FOLDER, lambda _: pytest.fail("opened"), window)
+    Opening(FOLDER, lambda *_: pytest.fail("opened"), window)
     QTimer.singleShot(800, lambda: (seen.append(len(asked())), window.close()))
     qtbot.waitUntil(lambda: bool(seen) and not asked())
     assert seen == [1]
 
 
 def test_what_cannot_be_read_is_told_in_its_sentence(window: QMainWindow, qtbot: QtBot, tmp_path: Path) -> None:
-    Opening(tmp_path, lambda _: pytest.fail("opened"), window)
+    Opening(tmp_path, lambda *_: pytest.fail("opened"), window)
     qtbot.waitUntil(lambda: ended(window))
     assert "0 DICOM images were found" in str(notification_manager.records[-1].message)
 

@@ -40,6 +40,7 @@ from knowsam.training.events import (
 )
 from napari_knowsam import _writer, exporting, model_keeping, status_messages, training_controller
 from napari_knowsam.panels.annotate_panel import AnnotatePanel
+from napari_knowsam.panels.case_bar import CaseBar
 from napari_knowsam.panels.model_dialogs import Unsaved
 from napari_knowsam.panels.result_panel import ResultPanel
 from napari_knowsam.panels.start_choice import Start, StartChoice
@@ -113,7 +114,7 @@ class Panels:
         data[3, 2:5, 2:6] = LIVER
         self.labels = viewer.add_labels(data, **kwargs)
         self.annotate, self.train, self.result = AnnotatePanel(), TrainPanel(), ResultPanel()
-        self.presenter = Presenter(viewer, self.annotate, self.train, self.result)
+        self.presenter = Presenter(viewer, self.annotate, self.train, self.result, CaseBar())
         self.presenter.start()
         self.layers = self.presenter.layers
         self.layers.sync.view.go_to(3)

@@ -66,13 +66,37 @@ def montage(
     size_px = _tile_size_px(np.delete(image_zyx.shape, axis), np.delete(spacing_mm, axis))
     tiles = []
     for index in indices:
-        grey = _enlarged(_windowed(np.take(image_zyx, index, axis), low, high), size_px)
-        tile = np.repeat(grey[..., None], 3, axis=-1)
-        _paint_classes(tile, np.take(labels_zyx, index, axis), colors)
+        tile = _tile(image_zyx, labels_zyx, axis, index, (low, high), size_px, colors)
         if reference is not None:
             _outline_classes(tile, np.take(reference, index, axis), colors)
         tiles.append(tile)
     return _arranged(tiles, captions)
+
+
+def thumbnail(
+    image_zyx: NDArray[Any],
+    labels_zyx: NDArray[Any],
+    *,
+    axis: int,
+    spacing_mm: tuple[float, float, float],
+    colors: Mapping[int, Color],
+    side_px: int,
+) -> Image.Image:
+    """Return a small picture of the slice with most labels, or of the middle one where there are none.
+
+    Parameters
+    ----------
+    image_zyx, labels_zyx, axis, spacing_mm, colors : as of `montage`.
+    side_px : of the longer side.
+    """
+    areas_px = np.count_nonzero(np.moveaxis(labels_zyx, axis, 0), axis=(1, 2))
+    index = int(areas_px.argmax()) if areas_px.any() else image_zyx.shape[axis] // 2
+    slices = (slice(None),) * axis + (slice(index, index + 1),)
+    low, high = intensity_range(image_zyx[slices], CLIP_PERCENT)
+    size_px = _tile_size_px(np.delete(image_zyx.shape, axis), np.delete(spacing_mm, axis))
+    picture = Image.fromarray(_tile(image_zyx, labels_zyx, axis, index, (low, high), size_px, colors))
+    picture.thumbnail((side_px, side_px))
+    return picture
 
 
 def png(picture: Image.Image) -> bytes:
@@ -94,6 +118,22 @@ def write_png(path: Path, picture: Image.Image) -> None:
         path.write_bytes(png(picture))
     except OSError as error:
         raise OutputError(f"The picture {path} cannot be written: {error.strerror}. Choose another place.") from error
+
+
+def _tile(
+    image_zyx: NDArray[Any],
+    labels_zyx: NDArray[Any],
+    axis: int,
+    index: int,
+    window: tuple[float, float],
+    size_px: tuple[int, int],
+    colors: Mapping[int, Color],
+) -> Pixels:
+    """Return one slice, (H, W, 3), with its classes in colour."""
+    grey = _enlarged(_windowed(np.take(image_zyx, index, axis), *window), size_px)
+    tile = np.repeat(grey[..., None], 3, axis=-1)
+    _paint_classes(tile, np.take(labels_zyx, index, axis), colors)
+    return tile
 
 
 def _windowed(plane: NDArray[Any], low: float, high: float) -> Pixels:

@@ -8,7 +8,17 @@ import pytest
 from PIL import Image
 
 from knowsam.errors import OutputError
-from knowsam.inference.picture import CAPTION_PX, CONTOUR_PX, FILL_OPACITY, GAP_PX, TILE_PX, WHITE, montage, write_png
+from knowsam.inference.picture import (
+    CAPTION_PX,
+    CONTOUR_PX,
+    FILL_OPACITY,
+    GAP_PX,
+    TILE_PX,
+    WHITE,
+    montage,
+    thumbnail,
+    write_png,
+)
 
 RED = (200, 0, 0)
 
@@ -96,3 +106,16 @@ def test_slices_and_captions_must_match(tmp_path: Path, indices: list[int], capt
 def test_a_place_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="No such file or directory"):
         drawn(tmp_path / "missing")
+
+
+@pytest.mark.parametrize(("has_labels", "brightest"), [(True, 4), (False, 3)])
+def test_a_thumbnail_shows_the_slice_with_most_labels_or_the_middle_one(has_labels: bool, brightest: int) -> None:
+    image = np.random.default_rng(0).random((6, 10, 20))
+    image[brightest, :, 10:] += 9
+    labels = np.zeros(image.shape, np.uint8)
+    labels[1, :2, :2] = labels[4, :5, :5] = has_labels
+    picture = thumbnail(image, labels, axis=0, spacing_mm=(5.0, 1.0, 1.0), colors={1: RED}, side_px=48)
+    pixels = np.asarray(picture)
+    assert pixels.shape == (24, 48, 3)
+    assert pixels[:, 30:].mean() > pixels[12:, :20].mean() + 100
+    assert (pixels[5, 5, 0] > pixels[5, 5, 1]) == has_labels

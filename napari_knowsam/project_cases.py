@@ -1,0 +1,302 @@
+"""The images of a project, opened one after the other, and how far each of them is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from napari.qt.threading import create_worker
+from qtpy.QtCore import QObject
+
+from knowsam.document.annotation_document import AnnotationDocument
+from knowsam.document.kept_files import fingerprint
+from knowsam.errors import InputError, KnowSAMError
+from knowsam.inference.picture import thumbnail, write_png
+from knowsam.project.case import CaseState, ProjectCase
+from knowsam.project.finished import mask_paths, read_finished, write_mask
+from knowsam.project.project import Project
+from napari_knowsam import status_messages
+from napari_knowsam.choice_dialog import main_window
+from napari_knowsam.error_messages import told
+from napari_knowsam.opening import Opening
+from napari_knowsam.panels.export_dialog import confirm_overwrite
+from napari_knowsam.volume_layers import image_layer_data
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari.layers import Image
+    from napari.viewer import Viewer
+
+    from knowsam.data.annotation import LabelClass
+    from knowsam.data.volume import Volume
+    from napari_knowsam.autosave import Autosave
+    from napari_knowsam.layer_choice import LayerChoice
+    from napari_knowsam.panels.case_bar import CaseBar
+    from napari_knowsam.training_controller import TrainingController
+
+_PICTURE_PX = 96
+
+
+class ProjectCases(QObject):
+    """Has one image of a project open at a time; the work on all others lies on the disk.
+
+    Parameters
+    ----------
+    restore : takes what was kept of the chosen image back.
+    """
+
+    def __init__(
+        self,
+        viewer: Viewer,
+        layers: LayerChoice,
+        controller: TrainingController,
+        autosave: Autosave,
+        bar: CaseBar,
+        restore: Callable[[], None],
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._viewer, self._layers, self._controller, self._autosave = viewer, layers, controller, autosave
+        self._bar, self._restore, self._say = bar, restore, layers.signals.problem.emit
+        self.project: Project | None = None
+        self._case: ProjectCase | None = None
+        self._image: Image | None = None
+        self._wanted: ProjectCase | None = None
+        bar.case_chosen.connect(self._guarded(self._choose))
+        bar.done_requested.connect(self._guarded(self._end_case))
+        bar.next_requested.connect(self.open_next)
+        bar.export_requested.connect(self._guarded(self._export))
+        bar.close_requested.connect(self._guarded(self._close_project))
+        layers.signals.history_changed.connect(self._on_changed)
+
+    @property
+    def classes(self) -> tuple[LabelClass, ...]:
+        """Classes of the image of the project that was worked on last, background first; none without a project."""
+        return () if self.project is None else self.project.classes
+
+    @property
+    def finished_elsewhere(self) -> tuple[Callable[[], tuple[Volume, Volume]], ...]:
+        """What reads each image of the project that is done and not open, and its mask."""
+        project = self.project
+        if project is None:
+            return ()
+        return tuple(partial(read_finished, project, case) for case in project.done if case.path != self._path)
+
+    def open_project(self, folder: Path) -> None:
+        """Open a folder of images, and the first of them that is not done."""
+        self._guarded(self._begin)(folder)
+
+    def open_next(self) -> None:
+        """Open the next image that is not done; the work on this one is kept."""
+        self._guarded(self._go_on)()
+
+    def close(self) -> None:
+        """Note how far the open image is."""
+        self._wanted = None
+        self._guarded(self._keep)()
+
+    @property
+    def _path(self) -> Path | None:
+        return None if self._case is None else self._case.path
+
+    @property
+    def _document(self) -> AnnotationDocument | None:
+        """The work on the open image of the project, unless its layer was removed."""
+        return None if self._image is None else self._layers.document_of(self._image)
+
+    def _begin(self, folder: Path) -> None:
+        self._require_idle()
+        project = Project(folder)
+        self._close_case()
+        self.project = project
+        self._show()
+        self._open(project.next_after(None) or project.cases[0])
+
+    def _close_project(self) -> None:
+        self._require_idle()
+        self._close_case()
+        self.project = None
+        self._show()
+
+    def _choose(self, row: int) -> None:
+        assert self.project is not None
+        case = self.project.cases[row]
+        # Until it is open, the box goes on to show what is.
+        self._show()
+        if self._document is None or case.path != self._path:
+            self._open(case)
+
+    def _go_on(self) -> None:
+        if self.project is None:
+            raise InputError("No project is open. Open a folder of images first (Open, Project folder).")
+        following = self.project.next_after(self._path)
+        if following is None:
+            raise InputError(f"No other of the {len(self.project.cases)} images of the project is left to do.")
+        self._open(following)
+
+    def _end_case(self) -> None:
+        self._require_idle()
+        self._layers.flush()
+        document = self._document
+        if document is None or self.project is None or document is not self._layers.document:
+            raise InputError("The image on the screen is none of the project. Choose the one that is done.")
+        if document.unjudged:
+            raise InputError(status_messages.unjudged_sentence(document.unjudged))
+        if not document.annotated:
+            raise InputError(
+                "Nothing is painted or accepted in this image yet. If it shows no structure, mark one of its slices as "
+                "background (G)."
+            )
+        self._note(CaseState.DONE)
+        self._keep()
+        if self.project.next_after(self._path) is None:
+            self._say(f"All {len(self.project.cases)} images of the project are done.")
+        else:
+            self._go_on()
+
+    def _open(self, case: ProjectCase) -> None:
+        self._require_idle()
+        self._wanted = case
+        Opening(case.path, partial(self._on_opened, case), main_window(), case.pick)
+
+    def _on_opened(self, case: ProjectCase, volume: Volume, description: str) -> None:
+        if self._wanted is not case or self.project is None:
+            return
+        self._require_idle()
+        self._close_case()
+        self._autosave.keep_in(volume, self.project.work_folder)
+        data, kwargs, _ = image_layer_data(told(volume))
+        is_other = bool(case.fingerprint) and fingerprint(volume) != case.fingerprint
+        self._case = ProjectCase(case.path, pick=description) if is_other else replace(case, pick=description)
+        self._image = self._viewer.add_image(data, **kwargs)
+        self._layers.choose_image(self._image.name)
+        if self._autosave.offer is not None:
+            self._restore()
+        else:
+            self._begin_as_before()
+        if is_other:
+            self._say(
+                f"{case.path.name} is not the image that was segmented under this name before, so the work begins anew."
+            )
+        self._viewer.reset_view()
+        self._show()
+
+    def _begin_as_before(self) -> None:
+        """Give an image in which nothing is annotated the plane and the classes of the last one."""
+        document, project = self._document, self.project
+        if document is None or project is None or document.annotated or project.axis is None:
+            return
+        self._layers.choose_axis(project.axis)
+        sync = self._layers.sync
+        if sync is not None and project.classes:
+            sync.change(AnnotationDocument.take_classes, project.classes)
+
+    def _close_case(self) -> None:
+        """Keep the work on the open image, and take its layers out of the viewer."""
+        image, document = self._image, self._document
+        if image is not None and document is not None and document is not self._layers.document:
+            # Only of the chosen image, what is painted is taken in and saved.
+            self._layers.choose_image(image.name)
+        self._keep()
+        self._case = self._image = None
+        if image is not None and image in self._viewer.layers:
+            self._layers.close_image(image)
+        if document is not None:
+            self._autosave.let_go(document.volume)
+
+    def _keep(self) -> None:
+        """Save the work on the open image, and note how far that is."""
+        document, case = self._document, self._case
+        if document is None or case is None or self.project is None or not document.annotated:
+            return
+        self._autosave.save_at_once()
+        is_done = case.state is CaseState.DONE and not document.unjudged
+        self._note(CaseState.DONE if is_done else CaseState.IN_WORK)
+        self._keep_picture(self.project.picture(case), document)
+
+    def _note(self, state: CaseState) -> None:
+        document = self._document
+        if document is not None and self._case is not None and self.project is not None:
+            self._case = replace(self._case, state=state, fingerprint=fingerprint(document.volume))
+            self.project.keep(self._case, document.classes, document.axis)
+            self._show()
+
+    def _keep_picture(self, path: Path, document: AnnotationDocument) -> None:
+        path.parent.mkdir(exist_ok=True)
+        colors = {one.value: one.color for one in document.classes[1:]}
+        volume = document.volume
+        write_png(
+            path,
+            thumbnail(
+                volume.array,
+                document.mask(),
+                axis=document.axis,
+                spacing_mm=volume.spacing_mm,
+                colors=colors,
+                side_px=_PICTURE_PX,
+            ),
+        )
+
+    def _on_changed(self) -> None:
+        """Show at once that an image is in work, be it for the first time or again."""
+        document, case = self._document, self._case
+        if document is None or case is None:
+            return
+        is_begun = case.state is CaseState.TO_DO and document.annotated
+        if is_begun or (case.state is CaseState.DONE and document.unjudged):
+            self._guarded(self._note)(CaseState.IN_WORK)
+
+    def _export(self, folder: Path) -> None:
+        """Write the masks of all images that are done, in a thread."""
+        assert self.project is not None
+        self._keep()
+        paths = mask_paths(self.project, folder)
+        taken = [path for path in paths.values() if path.exists()]
+        if taken and not confirm_overwrite(self._bar, taken[0]):
+            return
+        self._say(f"Writing {len(paths)} masks …")
+        work = partial(_write_all, self.project, paths)
+        create_worker(work, _ignore_errors=True, _connect={"returned": self._say, "errored": self._on_failed})
+
+    def _on_failed(self, error: Exception) -> None:
+        self._say(f"The masks were not written, for an unexpected error: {error!r}.")
+
+    def _require_idle(self) -> None:
+        if self._controller.is_busy:
+            raise InputError("A training goes on, or a model is being applied. Stop that first.")
+
+    def _guarded(self, action: Callable[..., object]) -> Callable[..., None]:
+        """Return the action, with an error it tells the person of as a sentence."""
+
+        def act(*values: object) -> None:
+            try:
+                action(*values)
+            except KnowSAMError as error:
+                self._say(str(error))
+
+        return act
+
+    def _show(self) -> None:
+        project = self.project
+        cases = () if project is None else project.cases
+        pictures = [] if project is None else [project.picture(case) for case in cases]
+        shown = [row for row, case in enumerate(cases) if case.path == self._path]
+        self._bar.set_cases(cases, pictures, shown[0] if shown else None)
+
+
+def _write_all(project: Project, paths: Mapping[ProjectCase, Path]) -> str:
+    """Write masks, and say how many were written and what is wrong with the others."""
+    failures = list(_failures(project, paths))
+    written = len(paths) - len(failures)
+    return " ".join([f"Saved {written} of {len(paths)} masks.", *failures])
+
+
+def _failures(project: Project, paths: Mapping[ProjectCase, Path]) -> Iterator[str]:
+    for case, path in paths.items():
+        try:
+            write_mask(project, case, path, overwrite=True)
+        except KnowSAMError as error:
+            yield str(error)
