@@ -200,6 +200,7 @@ _COMMANDS = (
             ),
             _path("--unlabelled", metavar="IMAGE", nargs="+", default=[], help="more images, no masks"),
             _OUTPUT(metavar="MODEL", help="folder for the model, or .safetensors file"),
+            _flag("--check", help="also say how good it is in other volumes: for each, train a model of the others"),
             *_PAINTED,
             *_TRAINING,
         ],

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import logging
+import sys
+from functools import partial
+from statistics import mean
 from typing import TYPE_CHECKING
+
+from tqdm import tqdm
 
 from knowsam import jobs
 from knowsam.commands.inputs import budget, read_cases, read_teacher, read_unlabelled_case
 from knowsam.commands.outputs import check_model, check_report, save_report, save_trained
 from knowsam.commands.training_progress import TrainingProgress
+from knowsam.cross_validation import expected_range, leave_one_out
 from knowsam.errors import ConfigError
 from knowsam.options import chosen_config
 from knowsam.report import Report
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Callable, Sequence
+
+    from knowsam.data.case import Case
+    from knowsam.training.session import TrainingSession
+
+logger = logging.getLogger(__name__)
 
 
 def run(options: Namespace) -> None:
@@ -23,6 +36,8 @@ def run(options: Namespace) -> None:
             f"There are {len(options.images)} images and {len(options.labels)} masks. Give one mask for each image, "
             "and images without a mask behind --unlabelled."
         )
+    if options.check and len(options.images) < 2:
+        raise ConfigError("--check judges a model in volumes that it has not learnt from. Give two or more masks.")
     config, allowed = chosen_config(options), budget(options)
     if config.plane.whole_slices is None:
         # The model is made for other volumes, of which it will see whole slices.
@@ -36,19 +51,32 @@ def run(options: Namespace) -> None:
         cases = read_cases(options.images, options.labels, options)
         cases += [read_unlabelled_case(path, cases[0].annotation, options.pick) for path in options.unlabelled]
         teacher = read_teacher(options.teacher)
+    train = partial(jobs.train, budget=allowed, config=config, teacher=teacher, device=device, seed=options.seed)
     report = Report(options.seed)
     with TrainingProgress(report) as progress:
-        session = jobs.train(
-            cases,
-            budget=allowed,
-            config=config,
-            teacher=teacher,
-            device=device,
-            seed=options.seed,
-            listener=progress,
-            timer=timer,
-        )
+        session = train(cases, listener=progress, timer=timer)
         with timer.phase("writing"):
             save_trained(session.model(), options.output, overwrite=options.overwrite)
         if options.report is not None:
             save_report(report, options.report, timer, overwrite=options.overwrite)
+    if options.check:
+        _check(cases, train, device)
+
+
+def _check(cases: Sequence[Case], train: Callable[..., TrainingSession], device: str) -> None:
+    """Say how good models like the one that was saved are in volumes that they have not learnt from."""
+    found = []
+    count = sum(bool(case.annotation.slices) for case in cases)
+    for left_out in tqdm(
+        leave_one_out(cases, train, device=device), "Checking", count, unit="volume", file=sys.stderr, disable=None
+    ):
+        found.append(left_out)
+        scores = ", ".join(f"{value}: {dice:.2f}" for value, dice in left_out.dice.items())
+        logger.info("Without %s, Dice in it: %s", left_out.name, scores)
+    for label_class in cases[0].annotation.classes[1:]:
+        dice = [one.dice[label_class.value] for one in found if label_class.value in one.dice]
+        if len(dice) > 1:
+            logger.info(
+                "%d (%s): Dice %.2f on average of %d volumes; in another one of their kind probably from %.2f to %.2f",
+                *(label_class.value, label_class.name, mean(dice), len(dice), *expected_range(dice)),
+            )

@@ -103,3 +103,24 @@ def test_an_image_unlike_those_of_the_training_is_said(
     assert knowsam("predict {f}/model {f}/unlike.nii.gz -o {f} --device cpu") == 0
     assert "unlike is unlike the images that the model has learnt from" in caplog.text
     assert "its slices are 12 mm apart, not 3 mm" in caplog.text
+
+
+def test_a_model_is_checked_in_each_volume_that_it_has_not_learnt_from(
+    two_images: Path, knowsam: Callable[[str], int], caplog: pytest.LogCaptureFixture
+) -> None:
+    both = TRAIN.replace("--unlabelled {f}/other.nii.gz", "--check").replace(
+        "image.nii.gz ", "image.nii.gz {f}/other.nii.gz "
+    )
+    assert knowsam(both.replace("labels.nii.gz ", "labels.nii.gz {f}/truth.nii.gz ")) == 0
+    for name in ("image", "other"):
+        assert f"Without {name}, Dice in it: 2: " in caplog.text
+    assert "2 (class 2): Dice" in caplog.text
+    assert "probably from" in caplog.text
+
+
+def test_a_check_of_one_volume_is_refused_before_training(
+    two_images: Path, knowsam: Callable[[str], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert knowsam(TRAIN + " --check") == 2
+    assert "Give two or more masks" in capsys.readouterr().err
+    assert not (two_images / "model").exists()

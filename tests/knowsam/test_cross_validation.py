@@ -1,0 +1,86 @@
+"""Each volume is predicted by a model of the others and compared with what was annotated in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import pytest
+
+from knowsam import cross_validation
+from knowsam.cross_validation import expected_range, leave_one_out
+from knowsam.data.annotation import IGNORE, Annotation, LabelClass, LabelSlice
+from knowsam.data.case import Case
+from knowsam.data.volume import Volume
+from knowsam.errors import InputError
+
+if TYPE_CHECKING:
+    from knowsam.training.session import TrainingSession
+
+
+class Model:
+    """Predicts the mean grey value of what it has learnt from, everywhere."""
+
+    def __init__(self, cases: Sequence[Case]) -> None:
+        self.names = [case.volume.name for case in cases]
+        self.classes = cases[0].annotation.classes
+
+    def model(self) -> Model:
+        return self
+
+
+def case(tiny: Volume, classes: tuple[LabelClass, ...], name: str, planes: dict[int, np.ndarray[Any, Any]]) -> Case:
+    slices = {index: LabelSlice(0, index, plane) for index, plane in planes.items()}
+    return Case(Volume(tiny.array, tiny.grid, name), Annotation(tiny.shape, 0, classes, slices))
+
+
+def test_each_annotated_volume_is_left_out_and_judged_where_it_was_annotated(
+    tiny: Volume, classes: tuple[LabelClass, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half = np.zeros(tiny.shape[1:], np.uint8)
+    half[:4] = 1
+    partly = np.full(tiny.shape[1:], IGNORE, np.uint8)
+    partly[0] = 2
+    cases = [
+        case(tiny, classes, "a", {2: half}),
+        case(tiny, classes, "b", {1: half, 4: partly}),
+        case(tiny, classes, "unlabelled", {}),
+    ]
+    asked: list[list[str]] = []
+
+    def train(others: Sequence[Case]) -> TrainingSession:
+        asked.append([one.volume.name for one in others])
+        return cast("TrainingSession", Model(others))
+
+    def predict(model: Model, volume: Volume, device: str) -> tuple[np.ndarray[Any, Any], None]:
+        assert volume.name not in model.names
+        labels = np.zeros(volume.shape, np.int32)
+        labels[:, :2] = classes[1].value
+        return labels, None
+
+    monkeypatch.setattr(cross_validation.jobs, "predict", predict)
+    first, second = leave_one_out(cases, train)
+    assert asked == [["b", "unlabelled"], ["a", "unlabelled"]]
+    assert (first.name, second.name) == ("a", "b")
+    # Two of four rows are found, and none where class 2 was painted; what nobody has judged does not count.
+    assert first.dice == pytest.approx({2: 2 * 20 / (20 + 40)})
+    assert second.dice == pytest.approx({2: 2 * 20 / (20 + 10 + 40), 5: 0.0})
+
+
+def test_one_annotated_volume_cannot_be_left_out(tiny: Volume, classes: tuple[LabelClass, ...]) -> None:
+    plane = np.ones(tiny.shape[1:], np.uint8)
+    cases = [case(tiny, classes, "a", {0: plane}), case(tiny, classes, "b", {})]
+    with pytest.raises(InputError, match="1 of 2 volumes are annotated"):
+        next(leave_one_out(cases, lambda _: pytest.fail("trained")))
+
+
+def test_the_expected_range_holds_another_value_as_often_as_it_says() -> None:
+    random = np.random.default_rng(0)
+    samples = random.normal(0.6, 0.05, (2000, 6))
+    ranges = [expected_range(sample[:5].tolist()) for sample in samples]
+    inside = [low <= sample[5] <= high for sample, (low, high) in zip(samples, ranges, strict=True)]
+    assert np.mean(inside) == pytest.approx(cross_validation.PROBABILITY, abs=0.03)
+    assert expected_range([0.1, 0.9]) == (0.0, 1.0)
+    with pytest.raises(ValueError, match="two are needed"):
+        expected_range([0.8])
