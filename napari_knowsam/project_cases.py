@@ -213,7 +213,7 @@ class ProjectCases(QObject):
         if document is None or case is None or self.project is None or not document.annotated:
             return
         self._autosave.save_at_once()
-        is_done = case.state is CaseState.DONE and not document.unjudged
+        is_done = case.state is CaseState.DONE and not document.has_gaps
         self._note(CaseState.DONE if is_done else CaseState.IN_WORK)
         self._keep_picture(self.project.picture(case), document)
 
@@ -246,7 +246,7 @@ class ProjectCases(QObject):
         if document is None or case is None:
             return
         is_begun = case.state is CaseState.TO_DO and document.annotated
-        if is_begun or (case.state is CaseState.DONE and document.unjudged):
+        if is_begun or (case.state is CaseState.DONE and document.has_gaps):
             self._guarded(self._note)(CaseState.IN_WORK)
 
     def _export(self, folder: Path) -> None:

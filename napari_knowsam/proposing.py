@@ -15,6 +15,7 @@ from knowsam.errors import InputError, KnowSAMError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from knowsam.data.proposed_mask import ProposedMask
     from napari_knowsam.layer_choice import LayerChoice
     from napari_knowsam.panels.result_panel import ResultPanel
     from napari_knowsam.panels.train_panel import TrainPanel
@@ -42,6 +43,7 @@ class Proposing(QObject):
         self._layers, self._controller = layers, controller
         self._train, self._result, self._cases = train, result, cases
         result.propose_requested.connect(self._on_requested)
+        controller.proposed.connect(self._on_proposed)
 
     def _on_requested(self) -> None:
         if self._controller.is_busy:
@@ -52,6 +54,11 @@ class Proposing(QObject):
             self._begin()
         except KnowSAMError as error:
             self._result.set_message(str(error))
+
+    def _on_proposed(self, mask: ProposedMask) -> None:
+        """Let the proposal count in trainings, too, that come later."""
+        if self._controller.work is not None:
+            self._controller.work.proposal = mask
 
     def _begin(self) -> None:
         sync = self._layers.require_sync()

@@ -24,6 +24,10 @@ class Shown(Enum):
     NOTHING = ""
     PROPAGATED = "propagated from your painted slices; nothing is trained yet. Training adds to it once that helps."
     NOT_BETTER = "propagated from your painted slices; training has not made it better so far, so it adds nothing yet."
+    PROPOSED = (
+        "what finished volumes propose, and near your slices what is propagated from these: each as far as it is "
+        "probably right. Training adds to it once that helps."
+    )
     BOTH = "propagated from your painted slices, with what the networks add, most where your slices are far."
     LEARNT = "what the networks have learnt."
     JUDGED = "what you painted and accepted, in all slices. Correct what is wrong, or export."
@@ -37,7 +41,7 @@ _STAGES = {
     Stage.PROPOSING: "Bringing the masks of the finished volumes to this one, which takes some seconds for each.",
 }
 
-_KEPT = " It did not make better what is propagated from your painted slices, so that is shown as it is."
+_KEPT = " It did not make better what was shown before, so that is shown as it is."
 
 
 def missing_sentence(annotation: Annotation) -> str | None:
@@ -57,14 +61,15 @@ def unjudged_sentence(indices: Sequence[int]) -> str:
     """Say what has to be done before an image can be called done.
 
     >>> unjudged_sentence([11])
-    'Nobody has accepted slice 12 yet. Look at it, correct it, and accept it.'
+    'Nobody has accepted slice 12 yet. Correct and accept it, or mark where the structure ends.'
     """
     if len(indices) == 1:
-        return f"Nobody has accepted slice {slice_number(indices[0])} yet. Look at it, correct it, and accept it."
+        number = slice_number(indices[0])
+        return f"Nobody has accepted slice {number} yet. Correct and accept it, or mark where the structure ends."
     first, last = slice_number(indices[0]), slice_number(indices[-1])
     return (
-        f"Nobody has accepted {len(indices)} slices between {first} and {last} yet. Look through them, correct what is "
-        "wrong, and accept them (Accept, All)."
+        f"Nobody has accepted {len(indices)} slices between {first} and {last} yet. Correct and accept them (Accept, "
+        "All), or mark where the structure ends."
     )
 
 
@@ -97,7 +102,7 @@ def proposed_sentence(applied: Applied) -> str:
         return "Stopped before there was a proposal. Ask again, or paint."
     return (
         "The finished volumes propose what you see. Nobody has checked it: correct or accept a few slices, the first "
-        "and the last of the structure among them, and the slices between follow. Then train, or export."
+        "and the last of the structure among them, and those near them follow. Then train, or export."
     )
 
 
@@ -190,7 +195,7 @@ def finished_sentence(
         ended = "Training ended before its first step, so nothing was learnt. Train again."
         return f"{ended} {shown_sentence(Shown.PROPAGATED)}" if shown is Shown.PROPAGATED else ended
     how = "stopped" if finished.stopped else "finished"
-    kept = "" if shown not in (Shown.PROPAGATED, Shown.NOT_BETTER) else _KEPT
+    kept = "" if shown not in (Shown.PROPAGATED, Shown.PROPOSED, Shown.NOT_BETTER) else _KEPT
     return (
         f"Training {how} after {finished.steps} steps.{kept}{_score(dice)}{_waiting(outdated)} Look through the "
         "slices, correct what is wrong and train again: it goes on from here. Or accept and export."

@@ -20,6 +20,7 @@ from knowsam.training.events import (
     Pause,
     PredictionReady,
     PredictionsGone,
+    Proposed,
     Resume,
     SliceAnnotated,
     Stage,
@@ -79,6 +80,9 @@ class TrainingController(QObject):
 
     noticed = Signal(str)
     """A sentence for the user."""
+
+    proposed = Signal(object)
+    """A `ProposedMask` of the work."""
 
     downloading = Signal(object)
     """A `Downloading`."""
@@ -365,6 +369,8 @@ class TrainingController(QObject):
                 self.predictions_gone.emit()
             case Notice():
                 self.noticed.emit(event.text)
+            case Proposed():
+                self.proposed.emit(event.mask)
             case Downloading():
                 self.downloading.emit(event)
             case Finished():

@@ -160,6 +160,8 @@ class TrainingDisplay(QObject):
     def _in_words(self, shown: events.Shown) -> Shown:
         if shown.source is events.Source.PROPAGATION:
             return Shown.NOT_BETTER if self._was_validated else Shown.PROPAGATED
+        if shown.source is events.Source.PROPOSAL:
+            return Shown.PROPOSED
         return Shown.BOTH if shown.source is events.Source.ENSEMBLE else Shown.LEARNT
 
     def _on_noticed(self, notice: str) -> None:

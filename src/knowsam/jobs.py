@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from knowsam.data.proposed_mask import ProposedMask
     from knowsam.data.volume import Volume
     from knowsam.data.window import Window
     from knowsam.inference.predictor import VolumePrediction
@@ -151,6 +152,7 @@ def segment(
     device: str = "auto",
     seed: int = 0,
     start_from: TrainedModel | None = None,
+    proposal: ProposedMask | None = None,
     listener: Listener | None = None,
     timer: PhaseTimer | None = None,
 ) -> Segmentation:
@@ -160,6 +162,7 @@ def segment(
     ----------
     budget : of zero trains nothing: the labels are propagated, and refined by the pretrained propagator.
     config, teacher, start_from : as for `train`.
+    proposal : what other volumes propose for this one, see `knowsam.atlas`; it counts beside propagated labels.
 
     Raises
     ------
@@ -170,10 +173,11 @@ def segment(
     chosen = config or (Config() if start_from is None else start_from.config_elsewhere)
     if not chosen.prediction.beyond_ends:
         annotation = annotation.with_painted_ends()
+    case = Case(volume, annotation, proposal)
     if budget.is_zero and start_from is None:
-        return _propagated(Case(volume, annotation), chosen, device, timer)
+        return _propagated(case, chosen, device, timer)
     session = train(
-        [Case(volume, annotation)],
+        [case],
         budget=budget,
         config=chosen,
         teacher=teacher,

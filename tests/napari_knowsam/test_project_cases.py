@@ -49,7 +49,6 @@ def robot(
     make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, folder: Path, classes: tuple[LabelClass, ...]
 ) -> Iterator[Robot]:
     robot = Robot(make_napari_viewer, qtbot, sample=None)
-    robot.settings(Budget(seconds=120.0), PROPAGATING)
     robot.widget.annotate.project_requested.emit(folder)
     wait_for(robot, "p1")
     sync = robot.presenter.layers.require_sync()
@@ -204,3 +203,20 @@ def test_what_is_painted_while_another_image_is_chosen_is_kept_too(robot: Robot)
     bar(robot).case_chosen.emit(0)
     wait_for(robot, "p1")
     assert robot.document.annotated == (2, 3, 5)
+
+
+def test_what_is_predicted_beyond_the_painted_slices_after_it_was_done_changes_nothing(
+    robot: Robot, folder: Path
+) -> None:
+    robot.settings(Budget(seconds=120.0), PROPAGATING)
+    paint(robot, range(2, 6))
+    robot.presenter.cases._note(CaseState.DONE)
+    robot.wait_until(lambda: robot.document.unjudged != ())
+    robot.click(bar(robot), "Next")
+    wait_for(robot, "p2")
+    assert shown(robot) == "● ○ ○"
+    bar(robot).case_chosen.emit(0)
+    wait_for(robot, "p1")
+    robot.wait_until(lambda: robot.document.unjudged != ())
+    robot.click(bar(robot), "Done")
+    assert "mark where the structure ends" in robot.annotate_message

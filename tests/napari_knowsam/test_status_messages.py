@@ -9,6 +9,7 @@ import pytest
 
 from knowsam.training.events import Finished, Stage, StepDone
 from napari_knowsam import status_messages
+from napari_knowsam.status_messages import Shown
 
 LOSSES: Any = SimpleNamespace(total=1.0)
 
@@ -38,8 +39,8 @@ def test_a_step_names_the_score_where_there_is_one() -> None:
     assert "Dice is 0.88." in sentence
 
 
-@pytest.mark.parametrize("shown", list(status_messages.Shown))
-def test_a_step_says_what_is_shown(shown: status_messages.Shown) -> None:
+@pytest.mark.parametrize("shown", list(Shown))
+def test_a_step_says_what_is_shown(shown: Shown) -> None:
     sentence = status_messages.training_sentence(StepDone(12, 0.1, 3.0, LOSSES), 3, None, shown)
     assert sentence.endswith(f" Shown: {shown.value}" if shown.value else "from all the others.")
 
@@ -82,20 +83,20 @@ def test_the_end_says_how_it_came_and_what_comes_next(stopped: bool, how: str) -
     assert "On painted slices it never learnt from, Dice is 0.91." in scored
 
 
-@pytest.mark.parametrize("shown", [status_messages.Shown.PROPAGATED, status_messages.Shown.NOT_BETTER])
-def test_an_end_without_gain_says_that_propagated_labels_are_shown(shown: status_messages.Shown) -> None:
-    kept = "did not make better what is propagated"
+@pytest.mark.parametrize("shown", [Shown.PROPAGATED, Shown.PROPOSED, Shown.NOT_BETTER])
+def test_an_end_without_gain_says_that_what_was_shown_stays(shown: Shown) -> None:
+    kept = "did not make better what was shown before"
     assert kept in status_messages.finished_sentence(Finished(7, 2.0, stopped=False), shown)
-    assert kept not in status_messages.finished_sentence(Finished(7, 2.0, stopped=False), status_messages.Shown.BOTH)
+    assert kept not in status_messages.finished_sentence(Finished(7, 2.0, stopped=False), Shown.BOTH)
 
 
 def test_an_end_before_the_first_step_claims_nothing_was_learnt() -> None:
     assert "nothing was learnt" in status_messages.finished_sentence(Finished(0, 0.0, stopped=True))
-    sentence = status_messages.finished_sentence(Finished(0, 0.0, stopped=True), status_messages.Shown.PROPAGATED)
-    assert sentence.endswith(status_messages.shown_sentence(status_messages.Shown.PROPAGATED))
+    sentence = status_messages.finished_sentence(Finished(0, 0.0, stopped=True), Shown.PROPAGATED)
+    assert sentence.endswith(status_messages.shown_sentence(Shown.PROPAGATED))
 
 
 def test_where_all_is_painted_or_accepted_no_prediction_is_claimed_to_be_shown() -> None:
-    sentence = status_messages.propagation_sentence(status_messages.Shown.JUDGED)
+    sentence = status_messages.propagation_sentence(Shown.JUDGED)
     assert sentence.startswith("Shown: what you painted and accepted, in all slices.")
     assert "beside it" not in sentence

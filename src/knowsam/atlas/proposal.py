@@ -14,6 +14,7 @@ from knowsam.atlas.grids import coarse_grid, grey_image, image_of, simpleitk
 from knowsam.atlas.registration import registered
 from knowsam.data.image_statistics import require_known_modality
 from knowsam.data.intensity import is_ct
+from knowsam.data.proposed_mask import ProposedMask
 from knowsam.data.volume import require_same_grid
 from knowsam.errors import InputError
 
@@ -69,6 +70,11 @@ class Proposal:
     labels: npt.NDArray[np.int32]
     agreement: npt.NDArray[np.float16]
     similarities: tuple[float | None, ...]
+
+    @property
+    def mask(self) -> ProposedMask:
+        """What is proposed, to count beside propagated labels."""
+        return ProposedMask(self.labels.astype(np.min_scalar_type(self.labels.max())), self.agreement)
 
 
 def propose(volume: Volume, atlases: Sequence[Atlas], progress: Callable[[int], object] = lambda _: None) -> Proposal:

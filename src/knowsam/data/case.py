@@ -11,12 +11,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from knowsam.data.annotation import Annotation, LabelClass, LabelSlice
+    from knowsam.data.proposed_mask import ProposedMask
     from knowsam.data.volume import Volume
 
 
 @dataclass(frozen=True)
 class Case:
     """A volume and its annotation, which may be empty for a volume that only lends its unlabelled slices.
+
+    Parameters
+    ----------
+    proposal : what finished volumes propose for this one, if they were asked; it counts beside propagated labels.
 
     Raises
     ------
@@ -26,6 +31,7 @@ class Case:
 
     volume: Volume
     annotation: Annotation
+    proposal: ProposedMask | None = None
 
     def __post_init__(self) -> None:
         if self.volume.shape != self.annotation.shape:

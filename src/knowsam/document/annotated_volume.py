@@ -19,6 +19,7 @@ from knowsam.document.slice_facts import SliceFacts
 from knowsam.document.snapshot import Snapshot
 
 if TYPE_CHECKING:
+    from knowsam.data.proposed_mask import ProposedMask
     from knowsam.data.volume import Volume
 
 
@@ -36,6 +37,7 @@ class AnnotatedVolume:
     ----------
     class_list : adds, renames and recolours classes.
     predictions : the latest of each slice.
+    proposal : what finished volumes propose, if they were asked.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class AnnotatedVolume:
         self.axis = axis
         self.class_list = ClassList(classes, brush_value)
         self.predictions = Predictions(volume.shape, axis)
+        self.proposal: ProposedMask | None = None
         self._slices: dict[int, SliceAnnotation] = {}
         self._open_index: int | None = None
         self._facts: dict[int, SliceFacts] = {}
@@ -105,6 +108,12 @@ class AnnotatedVolume:
         """Indices of all slices, from the first to the last that shows a structure, that were not judged completely."""
         held = np.flatnonzero(self.structure_areas_px)
         return tuple(sorted({*range(held[0], held[-1] + 1)} - {*self.outlined})) if held.size else ()
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether slices are left out between the first and the last one in which a person has judged a structure."""
+        held = [index for index in self.annotated if any(self._facts_of(index).pixels.values())]
+        return bool(held) and not set(range(held[0], held[-1] + 1)) <= set(self.outlined)
 
     @property
     def is_finished(self) -> bool:
@@ -205,8 +214,8 @@ class AnnotatedVolume:
         return Annotation(self.volume.shape, self.axis, self.classes, MappingProxyType(slices))
 
     def case(self) -> Case:
-        """Return the volume with all judged slices."""
-        return Case(self.volume, self.annotation())
+        """Return the volume with all judged slices, and what is proposed for the others."""
+        return Case(self.volume, self.annotation(), self.proposal)
 
     def painting(self) -> Values:
         """Return (Z, Y, X), what the user's labels layer must hold."""

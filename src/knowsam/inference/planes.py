@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from knowsam.data.intensity import unit_scale
 from knowsam.propagation.label_propagation import Outline
 
 if TYPE_CHECKING:
+    from knowsam.data.proposed_mask import ProposedMask
     from knowsam.data.volume import Volume
     from knowsam.data.window import Window
 
@@ -74,6 +75,26 @@ def network_planes(
             check()
         crop = scale(window.crop(slices[start : start + _CHUNK_SLICES]))
         chunks.append(_resize(torch.from_numpy(crop), window.plane))
+    return torch.cat(chunks)
+
+
+def network_probabilities(mask: ProposedMask, axis: int, window: Window, values: Sequence[int]) -> Tensor:
+    """Return what is proposed for all slices along `axis`, on the network plane: (N, C, H, W), float16, sum one.
+
+    What is not agreed on is shared by all other classes alike.
+
+    Parameters
+    ----------
+    values : label values of the classes, background first; others are background.
+    """
+    labels, agreement = (np.moveaxis(one, axis, 0) for one in (mask.labels, mask.agreement))
+    others = max(len(values) - 1, 1)
+    chunks = []
+    for start in range(0, len(labels), _CHUNK_SLICES):
+        found, agreed = (window.crop(one[start : start + _CHUNK_SLICES]) for one in (labels, agreement))
+        found = np.where(np.isin(found, values), found, values[0])
+        own = [np.where(found == value, agreed, (1 - agreed) / others).astype(np.float32) for value in values]
+        chunks.append(torch.stack([_resize(torch.from_numpy(one), window.plane) for one in own], dim=1).half())
     return torch.cat(chunks)
 
 

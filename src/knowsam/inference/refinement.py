@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from knowsam.inference.proposed_labels import ProposedLabels
     from knowsam.models.propagator import Propagator
     from knowsam.propagation.evidence import Evidence, EvidenceSource
     from knowsam.propagation.label_propagation import LabelPropagation
@@ -55,10 +56,15 @@ class RefinedPropagation:
     ----------
     refiner : None leaves propagated labels as they are.
     own : give an annotated slice its own labels, see `LabelPropagation.at`.
+
+    Attributes
+    ----------
+    proposed : counts beside the propagated labels; None if nothing is proposed.
     """
 
     def __init__(self, propagation: LabelPropagation, refiner: Refiner | None, *, own: bool) -> None:
         self._propagation, self._refiner, self._own = propagation, refiner, own
+        self.proposed: ProposedLabels | None = None
         self._cached: OrderedDict[int, Tensor] = OrderedDict()
 
     def forget(self, indices: Collection[int]) -> None:
@@ -69,9 +75,11 @@ class RefinedPropagation:
     def at(self, indices: Sequence[int]) -> PropagatedLabels:
         """Return the labels propagated to some slices."""
         propagated = self._propagation.at(indices, own=self._own)
-        if self._refiner is None:
-            return propagated
-        return propagated._replace(refined=self._refined(self._refiner, propagated, indices))
+        if self._refiner is not None:
+            propagated = propagated._replace(refined=self._refined(self._refiner, propagated, indices))
+        if self.proposed is not None:
+            propagated = propagated._replace(refined=self.proposed.blended(propagated, indices))
+        return propagated
 
     @torch.no_grad()
     def _refined(self, refiner: Refiner, propagated: PropagatedLabels, indices: Sequence[int]) -> Tensor:

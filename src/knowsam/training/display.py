@@ -148,5 +148,6 @@ class Display:
             return Shown(Source.STUDENTS, 1.0, self.dice)
         estimate = self.estimates.get(case)
         if self.weight is None:
-            return Shown(Source.PROPAGATION, 0.0, self.dice, estimate)
+            source = Source.PROPAGATION if self.cases[case].proposal is None else Source.PROPOSAL
+            return Shown(source, 0.0, self.dice, estimate)
         return Shown(Source.ENSEMBLE, self.weight.limit, self.dice, estimate)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from knowsam.data.annotation import LabelArray, LabelClass, LabelSlice
+    from knowsam.data.proposed_mask import ProposedMask
     from knowsam.training.dice_estimate import DiceEstimate
     from knowsam.training.plan import TrainingPlan
     from knowsam.training.step import StepLosses
@@ -97,6 +98,13 @@ class Notice:
 
 
 @dataclass(frozen=True)
+class Proposed:
+    """From the session: what finished volumes propose, to count beside propagated labels from now on."""
+
+    mask: ProposedMask
+
+
+@dataclass(frozen=True)
 class Downloading:
     """Weights are being downloaded, before a session can begin; sent by whoever makes it.
 
@@ -133,7 +141,7 @@ class Source(Enum):
     PROPAGATION = "propagated labels"
     ENSEMBLE = "propagated labels and students"
     STUDENTS = "students"
-    ATLASES = "masks of finished volumes"
+    PROPOSAL = "a proposed mask, and propagated labels near annotated slices"
 
 
 @dataclass(frozen=True)
@@ -258,6 +266,7 @@ class ModelReady:
 Event = (
     Planned
     | Notice
+    | Proposed
     | Downloading
     | StageChanged
     | StepDone

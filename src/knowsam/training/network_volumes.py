@@ -15,7 +15,7 @@ from knowsam.training.volume_propagation import VolumePropagation
 
 if TYPE_CHECKING:
     from knowsam.config import Config, PlaneConfig
-    from knowsam.data.annotation import Annotation, LabelSlice
+    from knowsam.data.annotation import LabelSlice
     from knowsam.data.case import Case
     from knowsam.training.interruption import Interruption
 
@@ -86,10 +86,10 @@ class NetworkVolumes:
 def common_windows(cases: Sequence[Case], config: Config, pixel_mm: float | None = None) -> tuple[list[Window], float]:
     """Return one window for each case, all of one plane and pixel size, and that pixel size in mm.
 
-    The plane holds the annotated box of every case with its margin, or its whole slices. In a volume without
-    annotation the window stands where the others stand on average, relative to the slice.
+    The plane holds what is annotated and proposed in every case, with its margin, or its whole slices. In a volume
+    without annotation the window stands where the others stand on average, relative to the slice.
     """
-    boxes = {number: _box(case.annotation, config.plane) for number, case in enumerate(cases) if case.annotation.slices}
+    boxes = {number: _box(case, config.plane) for number, case in enumerate(cases) if case.annotation.slices}
     extents = [
         tuple((stop[i] - start[i]) * cases[number].plane_spacing_mm[i] for i in range(2))
         for number, (start, stop) in boxes.items()
@@ -117,11 +117,13 @@ def wider_windows(cases: Sequence[Case], config: Config, pixel_mm: float) -> tup
     return common_windows(cases, config, max(finest_mm, pixel_mm))
 
 
-def _box(annotation: Annotation, config: PlaneConfig) -> tuple[tuple[int, int], tuple[int, int]]:
+def _box(case: Case, config: PlaneConfig) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return (start, stop) of what the networks are to see of each slice, in voxels."""
+    annotation, proposal = case.annotation, case.proposal
     if config.whole_slices:
         return (0, 0), annotation.plane_shape
-    return with_margin(annotated_box(annotation), annotation.plane_shape, config)
+    proposed = None if proposal is None else proposal.found(annotation.axis)
+    return with_margin(annotated_box(annotation, proposed), annotation.plane_shape, config)
 
 
 def _relative_center(case: Case, box: tuple[tuple[int, int], tuple[int, int]]) -> tuple[float, float]:

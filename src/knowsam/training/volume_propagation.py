@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from knowsam.data.annotation import SliceState
 from knowsam.data.ends import Extents
 from knowsam.data.sampling import evenly
-from knowsam.inference.planes import network_outline
+from knowsam.inference.planes import network_outline, network_probabilities
+from knowsam.inference.proposed_labels import ProposedLabels
 from knowsam.inference.refinement import RefinedPropagation, Refiner
 from knowsam.propagation.displacement_chains import DisplacementChains
 from knowsam.propagation.evidence import EvidenceSource
@@ -80,6 +81,7 @@ class VolumePropagation:
         self._displayed = RefinedPropagation(self._from_all, refiner, own=True)
         self._left_out = RefinedPropagation(self._from_all, refiner, own=False)
         self._validated = RefinedPropagation(self._from_training, refiner, own=False)
+        self._proposed: ProposedLabels | None = None
         self._label_slices: dict[int, LabelSlice] = {}
         self._outlines: dict[int, Outline] = {}
         self._extents: Extents | None = None
@@ -93,6 +95,7 @@ class VolumePropagation:
         for label_slice in case.annotation.slices.values():
             self._take(label_slice, classes)
         self._extents = Extents.of(self._label_slices, classes)
+        self._take_proposal(case)
         self._update()
 
     def annotate(self, label_slice: LabelSlice, classes: int) -> list[int]:
@@ -167,6 +170,15 @@ class VolumePropagation:
         """Tell whether a slice lies beyond marked ends of all structures."""
         return self._extents is not None and bool(self._extents.absent([index])[0, 1:].all())
 
+    def _take_proposal(self, case: Case) -> None:
+        self._proposed = None
+        if case.proposal is not None:
+            values = [one.value for one in case.annotation.classes]
+            planes = network_probabilities(case.proposal, case.annotation.axis, self._window, values)
+            self._proposed = ProposedLabels(planes.to(self._device))
+        for refined in (self._displayed, self._left_out, self._validated):
+            refined.proposed = self._proposed
+
     def _take(self, label_slice: LabelSlice, classes: int) -> None:
         self._label_slices[label_slice.index] = label_slice
         self._outlines.pop(label_slice.index, None)
@@ -186,8 +198,12 @@ class VolumePropagation:
         changed = self._from_all.update({} if is_whole else self._outlines, self._extents)
         self._displayed.forget(changed)
         self._left_out.forget(changed)
-        # With the second annotated slice there is something to say of all others, and without it nothing.
-        return changed if self.can_propagate == could_propagate else list(range(self._slices))
+        if self._proposed is not None:
+            self._proposed.compare(self._outlines)
+        # With the second annotated slice there is something to say of all others, and without it nothing; and each one
+        # tells of all slices how far to believe what is proposed.
+        is_all = self._proposed is not None or self.can_propagate != could_propagate
+        return list(range(self._slices)) if is_all else changed
 
 
 def _some_of(structure: Sequence[int], order: Generator) -> frozenset[int]:

@@ -576,3 +576,16 @@ def test_a_class_of_a_model_with_the_value_of_the_brush_is_refused_where_that_ma
     document.paint({SLICE: plane(SPLEEN, BRUSH)})
     with pytest.raises(InputError, match="Make new labels"):
         document.take_classes((BACKGROUND_CLASS, LabelClass(BRUSH, "odd", (9, 9, 9))))
+
+
+def test_it_is_finished_once_every_slice_of_the_structure_is_judged(document: AnnotationDocument) -> None:
+    assert (document.unjudged, document.has_gaps, document.is_finished) == ((), False, False)
+    document.paint({1: full(LIVER), 3: full(LIVER)})
+    assert (document.unjudged, document.has_gaps, document.is_finished) == ((2,), True, False)
+    document.paint({2: full(LIVER)})
+    assert (document.unjudged, document.has_gaps, document.is_finished) == ((), False, True)
+    # Nobody has judged what is predicted further out.
+    predict(document, 5, class_index=1)
+    assert (document.unjudged, document.has_gaps, document.is_finished) == ((4, 5), False, False)
+    document.paint({2: full(0)})
+    assert (document.unjudged, document.has_gaps) == ((2, 4, 5), True)

@@ -1,0 +1,88 @@
+"""A proposed mask beside propagated labels: each of them counts as far as it is probably right."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from knowsam.propagation.most_probable import most_probable
+from knowsam.propagation.propagated_labels import slice_dice
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import Tensor
+
+    from knowsam.propagation.label_propagation import Outline
+    from knowsam.propagation.propagated_labels import PropagatedLabels
+
+ERROR_PENALTY = 1.5
+"""How much more the error of a proposed mask weighs than that of propagated labels."""
+
+HALF_DISTANCE_SLICES, HALF_DISTANCE_BEYOND_SLICES = 3.0, 1.0
+"""Distance from the nearest annotated slice at which a proposed mask has half of its largest weight.
+
+The second one holds beyond the outermost annotated slice, where propagated labels know nothing.
+"""
+
+_UNSEEN_ERROR = 0.05
+"""Error that a proposed mask has beside that which its own doubts tell of; of a single finished volume, all of it."""
+
+_SMALLEST_ERROR = 0.01
+
+
+class ProposedLabels:
+    """A proposed mask on network planes.
+
+    It is wrong as far as those who propose it disagree, by a factor that the annotated slices tell: at the tips of a
+    structure, which are often annotated, it errs more than in the middle.
+
+    Parameters
+    ----------
+    probabilities : (N, C, H, W), of all slices.
+    """
+
+    def __init__(self, probabilities: Tensor) -> None:
+        self._probabilities = probabilities
+        self._doubts = _doubts(probabilities) + _UNSEEN_ERROR
+        self._factor = 1.0
+
+    def compare(self, outlines: Mapping[int, Outline]) -> None:
+        """Learn how wrong the mask is from the outlines of annotated slices."""
+        if not outlines:
+            self._factor = 1.0
+            return
+        indices = sorted(outlines)
+        proposed = most_probable(self._probabilities[indices].float())
+        painted = most_probable(torch.stack([outlines[index].distances_px for index in indices]))
+        area = ((proposed > 0).sum(dim=(1, 2)) + (painted > 0).sum(dim=(1, 2))).float()
+        error = 1 - slice_dice(proposed, painted, self._probabilities.shape[1])
+        expected = (self._doubts[indices] * area).sum()
+        self._factor = float((error * area).sum() / expected) if expected > 0 else 1.0
+
+    def blended(self, propagated: PropagatedLabels, indices: Sequence[int]) -> Tensor:
+        """Return probabilities (B, C, H, W) of slices: both errors are weighed as variances are.
+
+        Near an annotated slice nobody knows better than its outline.
+        """
+        rows = list(indices)
+        error = (self._factor * self._doubts[rows]).clamp(_SMALLEST_ERROR, 1).view(-1, 1, 1, 1)
+        variance = propagated.expected_error**2
+        by_error = variance / (variance + ERROR_PENALTY * error**2)
+        distance = propagated.nearest_slices
+        half = torch.where(propagated.is_one_sided, HALF_DISTANCE_BEYOND_SLICES, HALF_DISTANCE_SLICES)
+        share = torch.minimum(by_error, distance / (distance + half))
+        return propagated.probabilities.lerp(self._probabilities[rows].float(), share)
+
+
+def _doubts(probabilities: Tensor) -> Tensor:
+    """Return for each slice (N,) the error, in 1 - Dice, that its probabilities say its most probable labels have."""
+    right, all_of_both = torch.zeros(2, len(probabilities), device=probabilities.device)
+    for index, own in enumerate(probabilities.float()):
+        labels = most_probable(own[None])[0]
+        for number in range(1, len(own)):
+            here = labels == number
+            right[index] += 2 * own[number][here].sum()
+            all_of_both[index] += here.sum() + own[number].sum()
+    return torch.where(all_of_both > 0, 1 - right / all_of_both.clamp_min(1e-6), 1.0)

@@ -1,0 +1,91 @@
+"""A proposed mask counts beside propagated labels as far as it is probably right."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from knowsam.data.proposed_mask import ProposedMask
+from knowsam.data.window import Window
+from knowsam.inference.planes import network_probabilities
+from knowsam.inference.proposed_labels import ProposedLabels
+from knowsam.propagation.label_propagation import Outline
+from knowsam.propagation.propagated_labels import PropagatedLabels
+
+SIDE, SLICES = 16, 5
+WHOLE = Window((0, 0), (SIDE, SIDE), (SIDE, SIDE))
+
+
+def square(low: int, high: int) -> torch.Tensor:
+    mask = torch.zeros(SIDE, SIDE)
+    mask[low:high, low:high] = 1
+    return mask
+
+
+def proposed(agreement: float, low: int = 4, high: int = 12) -> ProposedLabels:
+    labels = np.broadcast_to(square(low, high).numpy().astype(np.uint8), (SLICES, SIDE, SIDE))
+    mask = ProposedMask(labels, np.full(labels.shape, agreement, np.float16))
+    return ProposedLabels(network_probabilities(mask, 0, WHOLE, (0, 1)))
+
+
+def outline(low: int, high: int) -> Outline:
+    inside = 10 * (2 * square(low, high) - 1)
+    return Outline(torch.stack([-inside, inside]), torch.tensor([True, True]), is_empty=False)
+
+
+def propagated(lower: tuple[int, int], upper: tuple[int, int], position: float, distance: float) -> PropagatedLabels:
+    """A slice between two outlines."""
+    sides = (outline(*side).distances_px[None] for side in (lower, upper))
+    at = torch.tensor([position, distance]).view(2, 1, 1, 1, 1)
+    return PropagatedLabels(*sides, at[0], at[1], softness_px=1.0)
+
+
+def share(labels: ProposedLabels, beside: PropagatedLabels) -> float:
+    """How far the proposal counts where it says structure and the propagated labels background."""
+    return float(labels.blended(beside, [2])[0, 1, 5, 5] / labels._probabilities[2, 1, 5, 5])
+
+
+def test_what_is_not_agreed_on_is_shared_by_the_other_classes() -> None:
+    labels = np.array([[[0, 3]], [[7, 9]]], np.uint8)
+    mask = ProposedMask(labels, np.array([[[0.5, 0.8]], [[1.0, 0.75]]], np.float16))
+    planes = network_probabilities(mask, 0, Window((0, 0), (1, 2), (1, 2)), (0, 3, 7))
+    # The value 9 is no class of the volume, so that it is background.
+    expected = [[[[0.5, 0.1]], [[0.25, 0.8]], [[0.25, 0.1]]], [[[0.0, 0.75]], [[0.0, 0.125]], [[1.0, 0.125]]]]
+    np.testing.assert_allclose(planes.float().numpy(), expected, atol=1e-3)
+
+
+def test_it_has_no_weight_in_annotated_slices_and_more_with_the_distance() -> None:
+    labels = proposed(0.9)
+    shares = [share(labels, propagated((8, 9), (10, 12), 0.5, distance)) for distance in (0.0, 1.0, 4.0, 16.0)]
+    assert shares[0] == pytest.approx(0, abs=1e-6)
+    assert shares == sorted(shares)
+    assert shares[-1] > 0.6
+
+
+def test_it_counts_where_both_sides_contradict_each_other_and_not_where_they_agree() -> None:
+    labels = proposed(0.9)
+    agreeing = share(labels, propagated((6, 12), (6, 12), 0.5, 8.0))
+    contradicting = share(labels, propagated((8, 9), (10, 12), 0.5, 8.0))
+    assert agreeing == pytest.approx(0, abs=1e-6)
+    assert contradicting > 0.5
+
+
+def test_it_counts_less_the_more_it_was_wrong_in_annotated_slices() -> None:
+    right, wrong, beside = proposed(0.9), proposed(0.9), propagated((8, 9), (10, 12), 0.5, 8.0)
+    right.compare({0: outline(4, 12), 4: outline(4, 12)})
+    wrong.compare({0: outline(9, 15), 4: outline(9, 15)})
+    assert share(wrong, beside) < 0.6 * share(right, beside)
+    wrong.compare({})
+    assert share(wrong, beside) == pytest.approx(share(proposed(0.9), beside))
+
+
+def test_it_counts_less_the_less_those_who_propose_it_agree() -> None:
+    beside = propagated((8, 9), (10, 12), 0.5, 8.0)
+    assert share(proposed(0.6), beside) < share(proposed(0.95), beside)
+
+
+def test_beyond_the_outermost_annotated_slice_it_soon_prevails() -> None:
+    labels, beyond = proposed(0.9), propagated((7, 9), (7, 9), 0.0, 4.0)
+    assert share(labels, beyond) > 0.7
+    assert share(labels, beyond) > share(labels, propagated((8, 9), (10, 12), 0.5, 4.0))
