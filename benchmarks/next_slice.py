@@ -5,6 +5,7 @@ after the other; without a training, the mask is propagated from them and correc
 the painter are off by a smooth error of one pixel. Where nothing is shown yet, a slice costs a look and its whole
 outline, later a look and what of its outline is more than a pixel away from the one that is shown. "Even" is told how
 many slices there will be, and spreads them evenly; "bisect" takes the slice furthest from all annotated ones.
+With `--finished N`, N other volumes propose a mask first, by their true masks, and that is what the painter sees first.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -23,19 +25,23 @@ from provenance import provenance
 from rival import Effort
 from scipy import ndimage
 from tables import table
-from tasks import Task, Truth, mean_dice
+from tasks import Task, Truth, find_data_set, mean_dice
 
 from knowsam import jobs
-from knowsam.config import Config
-from knowsam.data.annotation import Annotation, LabelArray, LabelSlice
+from knowsam.atlas.proposal import Atlas, propose
+from knowsam.data.annotation import Annotation, LabelArray, LabelSlice, class_indices
 from knowsam.data.case import Case
 from knowsam.document.next_slice import worths
+from knowsam.io.labels import read_labels
 from knowsam.training.schedule import Budget
 
 _WANTED = (0.80, 0.90, 0.95)
 _LOOK_S = 3.0
 _OUTLINE_PX_PER_S = 25.0
 _SMOOTH_PX = 4.0
+
+if TYPE_CHECKING:
+    from knowsam.data.proposed_mask import ProposedMask
 
 Errors = npt.NDArray[np.float64]
 Rule = Callable[[Errors, Sequence[int], range, np.random.Generator], int]
@@ -46,16 +52,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_task_options(parser)
     parser.set_defaults(k=12)
+    parser.add_argument("--rules", nargs="+", choices=[*_RULES, _RIVAL], default=[*_RULES, _RIVAL])
+    parser.add_argument("--finished", type=int, help="also let so many other volumes propose a mask before (ours)")
     options = parser.parse_args()
     torch.set_num_threads(1)
     runs: dict[str, dict[str, list[_Run]]] = {}
     for truth in truths(options):
-        own = runs.setdefault(truth.data, {rule: [] for rule in (*_RULES, "interpolation, even")})
-        for rule in own:
-            own[rule].append(_run(truth, rule, options.k))
-            print(truth.name, rule, *own[rule][-1].dice, file=sys.stderr, flush=True)
+        for rule in options.rules:
+            _add(runs, truth, rule, _run(truth, rule, options.k))
+        if options.finished:
+            proposal = _proposal(truth, options)
+            _add(runs, truth, f"ours, {options.finished} finished", _run(truth, "ours", options.k, proposal))
     print(*provenance("painter and random by seed 0"), sep="\n")
     print(_table(runs))
+
+
+def _add(runs: dict[str, dict[str, list[_Run]]], truth: Truth, rule: str, run: _Run) -> None:
+    runs.setdefault(truth.data, {}).setdefault(rule, []).append(run)
+    print(truth.name, rule, *run.dice, file=sys.stderr, flush=True)
+
+
+def _proposal(truth: Truth, options: argparse.Namespace) -> ProposedMask:
+    """Let other volumes of the task propose a mask."""
+    data = next(data for data in map(find_data_set, options.data) if data.name == truth.data)
+    others = [volume for volume in data.volumes if volume != truth.name][: options.finished]
+    labels = {volume: read_labels(data.labels[data.volumes.index(volume)]) for volume in others}
+    return propose(truth.volume, [Atlas(data.truth(volume).volume, labels[volume]) for volume in others]).mask
 
 
 @dataclass(frozen=True)
@@ -73,13 +95,14 @@ class _Run:
 
 
 _BEGINNING = 3
+_RIVAL = "interpolation, even"
 
 
-def _run(truth: Truth, rule: str, most: int) -> _Run:
-    painter, rng = _Painter(truth), np.random.default_rng(0)
+def _run(truth: Truth, rule: str, most: int, proposal: ProposedMask | None = None) -> _Run:
+    painter, rng = _Painter(truth, proposal), np.random.default_rng(0)
     held = painter.held
     chosen = sorted({held[0], held[len(held) // 2], held[-1]})
-    shown, spent, dice, seconds = np.zeros_like(truth.indices), 0.0, list[float](), list[float]()
+    shown, spent, dice, seconds = painter.first_shown, 0.0, list[float](), list[float]()
     for count in range(_BEGINNING, min(most, len(held)) + 1):
         is_even = "even" in rule
         if is_even:
@@ -101,11 +124,21 @@ def _run(truth: Truth, rule: str, most: int) -> _Run:
 class _Painter:
     """Annotates slices of a volume with outlines that are off by a pixel."""
 
-    def __init__(self, truth: Truth) -> None:
-        self._truth = truth
+    def __init__(self, truth: Truth, proposal: ProposedMask | None) -> None:
+        self._truth, self._proposal = truth, proposal
         self.classes = int(truth.indices.max()) + 1
         seen = [int(index) for index in truth.held if self.labels(int(index)).any()]
         self.held = range(seen[0], seen[-1] + 1)
+
+    @property
+    def first_shown(self) -> LabelArray:
+        """(N, H, W), class indices of what is seen before anything is annotated."""
+        annotation = self._truth.annotation
+        if self._proposal is None:
+            return np.zeros_like(self._truth.indices)
+        values = [one.value for one in annotation.classes]
+        known = np.where(np.isin(self._proposal.labels, values), self._proposal.labels, 0)
+        return class_indices(np.moveaxis(known, annotation.axis, 0), annotation.classes)
 
     def labels(self, index: int) -> LabelArray:
         """Return (H, W), class indices as somebody would paint them, the same each time."""
@@ -138,8 +171,9 @@ class _Painter:
                 np.zeros(len(truth.indices)),
             )
         else:
-            budget = Budget(steps=0)
-            found = jobs.segment(truth.volume, annotation, budget=budget, config=Config(), device="cpu").prediction
+            found = jobs.segment(
+                truth.volume, annotation, budget=Budget(steps=0), device="cpu", proposal=self._proposal
+            ).prediction
             labels = np.moveaxis(found.labels, annotation.axis, 0).copy()
             errors = np.moveaxis(found.error_probability, annotation.axis, 0).sum(axis=(1, 2), dtype=np.float64)
         for index in chosen:

@@ -181,6 +181,8 @@ class ProjectCases(QObject):
             self._say(
                 f"{case.path.name} is not the image that was segmented under this name before, so the work begins anew."
             )
+        elif case.state is CaseState.TO_DO and (done := len(self.finished_elsewhere)):
+            self._say(status_messages.finished_images_sentence(done))
         self._viewer.reset_view()
         self._show()
 

@@ -73,6 +73,12 @@ def unjudged_sentence(indices: Sequence[int]) -> str:
     )
 
 
+def finished_images_sentence(count: int) -> str:
+    """Say that images that are done can help with one in which nothing is annotated yet."""
+    images = "One image is" if count == 1 else f"{count} images are"
+    return f"{images} done. To begin with a mask from them: Model, Propose from finished volumes."
+
+
 def stage_sentence(stage: Stage) -> str:
     """Say what a stage means."""
     return _STAGES[stage]
