@@ -183,6 +183,8 @@ _COMMANDS = (
                 help="model of other volumes to go on from, a file or its folder: few painted slices correct what it "
                 "predicts, and many teach it",
             ),
+            _path("--atlases", metavar="IMAGE", nargs="+", default=[], help="finished volumes that propose a mask"),
+            _path("--atlas-labels", metavar="MASK", nargs="+", default=[], help="a mask of each, in their order"),
             _path("--save-model", metavar="MODEL", help="keep the trained model in this folder, or .safetensors file"),
             *_TRAINING,
         ],

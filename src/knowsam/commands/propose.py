@@ -23,35 +23,25 @@ from knowsam.io.labels import write_labels
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from pathlib import Path
 
+    from knowsam.atlas.proposal import Proposal
     from knowsam.data.annotation import LabelClass
+    from knowsam.data.volume import Volume
 
 logger = logging.getLogger(__name__)
 
 
 def run(options: Namespace) -> None:
     """Do what the options say; all outputs are checked before the first registration."""
-    if len(options.atlases) != len(options.labels):
-        raise ConfigError(
-            f"There are {len(options.atlases)} finished volumes and {len(options.labels)} masks. Give one mask for "
-            "each, in their order."
-        )
+    require_a_mask_each(options.atlases, options.labels)
     if options.check and len(options.atlases) < 2:
         raise ConfigError("--check proposes each finished volume from the others. Give two or more, or leave it out.")
     check_mask(options.output, inputs=[options.image, *options.labels], overwrite=options.overwrite)
     volume = told(read_image(options.image, options.pick))
-    atlases = [
-        Atlas(told(read_image(image, options.pick)), read_mask(labels, ignore_identity=False))
-        for image, labels in zip(options.atlases, options.labels, strict=True)
-    ]
-    with _bar("Registering", len(atlases)) as show:
-        proposal = propose(volume, atlases, show)
-    for atlas, similarity in zip(atlases, proposal.similarities, strict=True):
-        if similarity is None:
-            logger.warning("%s could not be registered, and has no part in the mask.", atlas.image.name)
-        else:
-            logger.info("%s: similarity %.2f", atlas.image.name, similarity)
-    classes = _classes(atlases)
+    atlases = read_atlases(options.atlases, options.labels, options)
+    proposal = told_proposal(volume, atlases)
+    classes = classes_of(atlases)
     place = saved(
         options.output,
         lambda path: write_labels(path, proposal.labels, volume.grid, classes, overwrite=options.overwrite),
@@ -61,7 +51,43 @@ def run(options: Namespace) -> None:
         _check(atlases, classes)
 
 
-def _classes(atlases: Sequence[Atlas]) -> tuple[LabelClass, ...]:
+def require_a_mask_each(atlases: Sequence[Path], labels: Sequence[Path]) -> None:
+    """Check that each finished volume comes with a mask.
+
+    Raises
+    ------
+    ConfigError
+        If not.
+    """
+    if len(atlases) != len(labels):
+        raise ConfigError(
+            f"There are {len(atlases)} finished volumes and {len(labels)} masks of them. Give one mask for each, in "
+            "their order."
+        )
+
+
+def read_atlases(images: Sequence[Path], labels: Sequence[Path], options: Namespace) -> list[Atlas]:
+    """Read finished volumes with their masks."""
+    return [
+        Atlas(told(read_image(image, options.pick)), read_mask(mask, ignore_identity=False))
+        for image, mask in zip(images, labels, strict=True)
+    ]
+
+
+def told_proposal(volume: Volume, atlases: Sequence[Atlas]) -> Proposal:
+    """Let finished volumes propose a mask, show how far that is, and tell how similar each of them was."""
+    with _bar("Registering", len(atlases)) as show:
+        proposal = propose(volume, atlases, show)
+    for atlas, similarity in zip(atlases, proposal.similarities, strict=True):
+        if similarity is None:
+            logger.warning("%s could not be registered, and has no part in the mask.", atlas.image.name)
+        else:
+            logger.info("%s: similarity %.2f", atlas.image.name, similarity)
+    return proposal
+
+
+def classes_of(atlases: Sequence[Atlas]) -> tuple[LabelClass, ...]:
+    """Return the classes of the masks, background first."""
     known = [one for atlas in atlases for one in atlas.labels.classes]
     return default_classes((int(value) for atlas in atlases for value in np.unique(atlas.labels.array)), known)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from knowsam import jobs
 from knowsam.commands.inputs import budget, read_cases, read_model, read_teacher, with_classes_of
 from knowsam.commands.outputs import check_mask, check_model, check_report, save_report, save_trained, saved
+from knowsam.commands.propose import classes_of, read_atlases, require_a_mask_each, told_proposal
 from knowsam.commands.training_progress import TrainingProgress
 from knowsam.data.measurements import measured
 from knowsam.data.reformat import brought_back
@@ -20,7 +22,9 @@ from knowsam.training.dice_estimate import in_words
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Sequence
 
+    from knowsam.atlas.proposal import Atlas
     from knowsam.data.case import Case
 
 logger = logging.getLogger(__name__)
@@ -34,6 +38,7 @@ def run(options: Namespace) -> None:
     is_untrained = allowed.is_zero and model is None
     if is_untrained and options.save_model is not None:
         raise ConfigError("A budget of 0 trains nothing, so there is no model to save. Give a longer one.")
+    require_a_mask_each(options.atlases, options.atlas_labels)
     check_mask(options.output, inputs=[options.image, options.labels], overwrite=options.overwrite)
     if options.save_model is not None:
         check_model(options.save_model, overwrite=options.overwrite)
@@ -45,8 +50,12 @@ def run(options: Namespace) -> None:
         (case,) = read_cases([options.image], [options.labels], options)
         if model is not None:
             case = with_classes_of(model, case)
+        atlases = read_atlases(options.atlases, options.atlas_labels, options)
         # Weights of a teacher that teaches nothing need not be downloaded.
         teacher = None if is_untrained else read_teacher(options.teacher)
+    if atlases:
+        with timer.phase("proposal"):
+            case = _with_proposal(case, atlases)
     report = Report(options.seed)
     with TrainingProgress(report) as progress:
         result = jobs.segment(
@@ -58,6 +67,7 @@ def run(options: Namespace) -> None:
             device=device,
             seed=options.seed,
             start_from=model,
+            proposal=case.proposal,
             listener=progress,
             timer=timer,
         )
@@ -65,6 +75,15 @@ def run(options: Namespace) -> None:
             _save(result, case, options)
         if options.report is not None:
             _report(report, result, case, options, timer)
+
+
+def _with_proposal(case: Case, atlases: Sequence[Atlas]) -> Case:
+    """Return a case with what finished volumes propose; their classes come beside those that are painted."""
+    painted = case.annotation.classes
+    values = {one.value for one in painted}
+    others = [one for one in classes_of(atlases) if one.value not in values]
+    ordered = sorted((*painted[1:], *others), key=lambda one: one.value)
+    return replace(case.with_classes((painted[0], *ordered)), proposal=told_proposal(case.volume, atlases).mask)
 
 
 def _save(result: jobs.Segmentation, case: Case, options: Namespace) -> None:

@@ -154,3 +154,35 @@ def test_the_command_writes_a_mask_with_the_values_of_the_others(
     assert "exists already and is kept" in capsys.readouterr().err
     assert main([*words[:6], paths["a_mask"], *words[6:]]) == 2
     assert "1 finished volumes and 2 masks" in capsys.readouterr().err
+
+
+def test_a_proposal_counts_beside_painted_slices(
+    new: Atlas, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from knowsam.cli import main
+
+    finished = patient((3.0, 3.0, 3.0), (0.0, -3.0, 0.0), 1.0)
+    held = np.flatnonzero((new.labels.array == 3).any(axis=(1, 2)))
+    painted = np.zeros_like(new.labels.array)
+    # The core is painted nowhere: it is known from the finished volume alone.
+    for index in (held[1], held[2]):
+        painted[index] = np.where(new.labels.array[index] == 3, 3, 0)
+    for name, volume in {
+        "new": new.image,
+        "painted": Volume(painted, new.labels.grid),
+        "a": finished.image,
+        "a_mask": finished.labels,
+    }.items():
+        nib.Nifti1Image(volume.array.transpose(2, 1, 0), volume.grid.affine).to_filename(tmp_path / f"{name}.nii.gz")
+    paths = {name: str(tmp_path / f"{name}.nii.gz") for name in ("new", "painted", "a", "a_mask", "out", "alone")}
+    words = ["segment", paths["new"], "--labels", paths["painted"], "--budget", "0", "--axis", "2", "--device", "cpu"]
+    atlases = ["--atlases", paths["a"], "--atlas-labels", paths["a_mask"]]
+    assert main([*words, "-o", paths["alone"]]) == 0
+    assert main([*words, "-o", paths["out"], *atlases]) == 0
+    alone, both = (np.asarray(nib.load(paths[name]).dataobj).transpose(2, 1, 0) for name in ("alone", "out"))
+    assert dice(both, new.labels.array, 3) > dice(alone, new.labels.array, 3) + 0.3
+    assert dice(both, new.labels.array, 5) > 0.8
+    for index in (held[1], held[2]):
+        np.testing.assert_array_equal(both[index], painted[index])
+    assert main([*words, "-o", paths["out"], "--overwrite", *atlases[:2]]) == 2
+    assert "1 finished volumes and 0 masks" in capsys.readouterr().err
