@@ -188,7 +188,8 @@ def test_layers_are_renamed_while_training(training: Robot) -> None:
     assert training.widget.annotate._images.currentText() == "Mrs Example"
     assert training.widget.annotate._labels.currentText() == "my paint"
     training.look_at(12)
-    training.paint(labels, LIVER, [(12, 40, 40), (12, 40, 50)])
+    # Where liver is predicted already, painting it would change nothing.
+    training.paint(labels, LESION, [(12, 60, 60), (12, 60, 70)])
     training.wait_until(lambda: 12 in training.session.cases[0].annotation.slices)
     other = plane_of(prediction, 13)
     training.wait_until(lambda: not np.array_equal(plane_of(prediction, 13), other))
