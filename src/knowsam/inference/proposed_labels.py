@@ -36,7 +36,8 @@ class ProposedLabels:
     """A proposed mask on network planes.
 
     It is wrong as far as those who propose it disagree, by a factor that the annotated slices tell: at the tips of a
-    structure, which are often annotated, it errs more than in the middle.
+    structure, which are often annotated, it errs more than in the middle. Beyond the outermost annotated slice it is
+    wrong as far as there, if that is more.
 
     Parameters
     ----------
@@ -46,20 +47,22 @@ class ProposedLabels:
     def __init__(self, probabilities: Tensor) -> None:
         self._probabilities = probabilities
         self._doubts = _doubts(probabilities) + _UNSEEN_ERROR
-        self._factor = 1.0
+        self._errors = self._doubts
 
     def compare(self, outlines: Mapping[int, Outline]) -> None:
         """Learn how wrong the mask is from the outlines of annotated slices."""
+        self._errors = self._doubts.clone()
         if not outlines:
-            self._factor = 1.0
             return
         indices = sorted(outlines)
         proposed = most_probable(self._probabilities[indices].float())
         painted = most_probable(torch.stack([outlines[index].distances_px for index in indices]))
         area = ((proposed > 0).sum(dim=(1, 2)) + (painted > 0).sum(dim=(1, 2))).float()
         error = 1 - slice_dice(proposed, painted, self._probabilities.shape[1])
-        expected = (self._doubts[indices] * area).sum()
-        self._factor = float((error * area).sum() / expected) if expected > 0 else 1.0
+        if area.any():
+            self._errors = self._doubts * (error * area).sum() / (self._doubts[indices] * area).sum()
+        for beyond, nearest in ((slice(None, indices[0]), error[0]), (slice(indices[-1] + 1, None), error[-1])):
+            self._errors[beyond] = self._errors[beyond].maximum(nearest)
 
     def blended(self, propagated: PropagatedLabels, indices: Sequence[int]) -> Tensor:
         """Return probabilities (B, C, H, W) of slices: both errors are weighed as variances are.
@@ -67,7 +70,7 @@ class ProposedLabels:
         Near an annotated slice nobody knows better than its outline.
         """
         rows = list(indices)
-        error = (self._factor * self._doubts[rows]).clamp(_SMALLEST_ERROR, 1).view(-1, 1, 1, 1)
+        error = self._errors[rows].clamp(_SMALLEST_ERROR, 1).view(-1, 1, 1, 1)
         variance = propagated.expected_error**2
         by_error = variance / (variance + ERROR_PENALTY * error**2)
         distance = propagated.nearest_slices

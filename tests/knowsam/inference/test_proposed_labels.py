@@ -89,3 +89,11 @@ def test_beyond_the_outermost_annotated_slice_it_soon_prevails() -> None:
     labels, beyond = proposed(0.9), propagated((7, 9), (7, 9), 0.0, 4.0)
     assert share(labels, beyond) > 0.7
     assert share(labels, beyond) > share(labels, propagated((8, 9), (10, 12), 0.5, 4.0))
+
+
+def test_beyond_a_painted_slice_in_which_it_is_wrong_it_counts_less() -> None:
+    labels, beyond = proposed(0.9), propagated((7, 9), (7, 9), 0.0, 4.0)
+    labels.compare({0: outline(4, 12), 1: outline(9, 15)})
+    assert share(labels, beyond) < 0.6
+    labels.compare({0: outline(9, 15), 1: outline(4, 12)})
+    assert share(labels, beyond) > 0.6
