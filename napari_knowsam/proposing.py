@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject
 
 from knowsam.atlas.proposal import Atlas
+from knowsam.data.annotation import require_same_names
 from knowsam.data.volume import Volume
 from knowsam.document.annotation_document import AnnotationDocument
 from knowsam.errors import InputError, KnowSAMError
@@ -15,6 +16,7 @@ from knowsam.errors import InputError, KnowSAMError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from knowsam.data.annotation import LabelClass
     from knowsam.data.proposed_mask import ProposedMask
     from napari_knowsam.layer_choice import LayerChoice
     from napari_knowsam.panels.result_panel import ResultPanel
@@ -75,17 +77,42 @@ class Proposing(QObject):
         classes = (document.classes[0], *(known[value] for value in sorted(known)))
         sync.change(AnnotationDocument.take_classes, classes)
         document.open_index = None
-        is_open = [Atlas(one.volume, Volume(one.mask(), one.volume.grid, one.volume.name)) for one in finished]
-        atlases = partial(_atlases, is_open, elsewhere)
+        is_open = [_atlas(one) for one in finished]
+        atlases = partial(_atlases, is_open, elsewhere, document.classes)
         self._controller.propose(document.case(), atlases, self._train.config(), document)
 
 
-def _atlases(is_open: Sequence[Atlas], elsewhere: Sequence[Callable[[], tuple[Volume, Volume]]]) -> list[Atlas]:
-    """Return finished volumes, open ones first; others are read now."""
-    atlases = list(is_open)
-    for read in elsewhere[: max(MOST_ATLASES - len(atlases), 0)]:
-        volume, mask = read()
+def _atlas(work: AnnotationDocument) -> Atlas:
+    volume = work.volume
+    return Atlas(volume, Volume(work.mask(), volume.grid, volume.name, classes=work.classes[1:]))
+
+
+def _atlases(
+    is_open: Sequence[Atlas],
+    elsewhere: Sequence[Callable[[], tuple[Volume, Volume]]],
+    classes: Sequence[LabelClass],
+) -> tuple[list[Atlas], list[str]]:
+    """Return finished volumes, open ones first, and what is wrong with others; these are read now.
+
+    Raises
+    ------
+    InputError
+        If none is left, or one gives a label value another name than it has in `classes`.
+    """
+    atlases, problems = list(is_open), list[str]()
+    for read in elsewhere:
+        if len(atlases) >= MOST_ATLASES:
+            break
+        try:
+            volume, mask = read()
+        except InputError as error:
+            problems.append(str(error))
+            continue
         # An image that shows no structure has nothing to say of where one lies.
         if mask.array.any():
             atlases.append(Atlas(volume, mask))
-    return atlases
+    if not atlases:
+        raise InputError(" ".join(problems) or "None of the finished images shows a structure. Paint.")
+    for atlas in atlases:
+        require_same_names(classes, atlas.labels.classes, atlas.image.name)
+    return atlases, problems

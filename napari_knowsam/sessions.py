@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_knowsam.training_worker import SessionWorker, leave_a_core
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from knowsam.atlas.proposal import Atlas
     from knowsam.config import Config
     from knowsam.data.case import Case
@@ -22,6 +21,9 @@ if TYPE_CHECKING:
     from knowsam.training.trained_model import TrainedModel
 
 _CLOSING_S = 1.0
+
+Atlases = Callable[[], tuple[Sequence["Atlas"], Sequence[str]]]
+"""Reads finished volumes, and returns them with what is wrong with others."""
 
 
 @dataclass(frozen=True)
@@ -83,12 +85,12 @@ def propagation_session(
     return PropagationSession(case, config, display=display)
 
 
-def proposal_session(atlases: Callable[[], Sequence[Atlas]], case: Case, config: Config) -> PropagationSession:
-    """Build a session that begins with the masks of finished volumes, which are got in its thread."""
+def proposal_session(atlases: Atlases, case: Case, config: Config) -> PropagationSession:
+    """Build a session that begins with the masks of finished volumes, which are read in its thread."""
     leave_a_core()
     from knowsam.training.proposal_session import ProposalSession
 
-    return ProposalSession(case, config, atlases())
+    return ProposalSession(case, config, *atlases())
 
 
 def application_session(model: TrainedModel, case: Case, device: str) -> PropagationSession:

@@ -34,9 +34,8 @@ from napari_knowsam.sessions import application_session, propagation_session, pr
 from napari_knowsam.training_worker import SessionWorker, TrainingWorker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from knowsam.atlas.proposal import Atlas
     from knowsam.config import Config
     from knowsam.data.case import Case
     from knowsam.document.annotation_document import AnnotationDocument
@@ -46,7 +45,7 @@ if TYPE_CHECKING:
     from knowsam.training.propagation_session import PropagationSession
     from knowsam.training.schedule import Budget
     from knowsam.training.trained_model import TrainedModel
-    from napari_knowsam.sessions import TrainingSettings
+    from napari_knowsam.sessions import Atlases, TrainingSettings
 
 _CLOSING_S = 1.0
 _ENDING_S = 20.0
@@ -204,14 +203,12 @@ class TrainingController(QObject):
         """
         self._begin_applying(work, partial(application_session, model, case, device), Stage.APPLYING)
 
-    def propose(
-        self, case: Case, atlases: Callable[[], Sequence[Atlas]], config: Config, work: AnnotationDocument
-    ) -> None:
+    def propose(self, case: Case, atlases: Atlases, config: Config, work: AnnotationDocument) -> None:
         """Let finished volumes propose a mask of a work, and keep its predictions up to date from then on.
 
         Parameters
         ----------
-        atlases : returns the finished volumes, called in a thread.
+        atlases : called in a thread.
         work : what the case was taken from.
         """
         self._begin_applying(work, partial(proposal_session, atlases, case, config), Stage.PROPOSING)
@@ -391,6 +388,6 @@ class TrainingController(QObject):
         elif self.is_running:
             self.failed.emit(f"Training ended with an unexpected error: {error!r}. Train again.")
         elif self._is_applying:
-            self.failed.emit(f"The model cannot be applied: {error!r}. Open another one.")
+            self.failed.emit(f"The mask cannot be made, for an unexpected error: {error!r}. Paint, or train.")
         else:
             self.failed.emit(f"Propagation ended with an unexpected error: {error!r}. Painting on starts it again.")

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from knowsam.atlas.grids import coarse_grid, grey_image, image_of, simpleitk
 from knowsam.atlas.registration import registered
+from knowsam.data.annotation import require_same_names
 from knowsam.data.image_statistics import require_known_modality
 from knowsam.data.intensity import is_ct
 from knowsam.data.proposed_mask import ProposedMask
@@ -20,6 +21,7 @@ from knowsam.errors import InputError
 
 if TYPE_CHECKING:
     from knowsam.atlas.grids import Image
+    from knowsam.data.annotation import LabelClass
     from knowsam.data.volume import Volume
 
 _REGISTERED_VOXELS = 96
@@ -87,12 +89,17 @@ def propose(volume: Volume, atlases: Sequence[Atlas], progress: Callable[[int], 
     Raises
     ------
     InputError
-        If there is no atlas, one is a CT and the volume is not, or the other way round, or none can be registered.
+        If there is no atlas, two give one label value different names, one is a CT and the volume is not, or the other
+        way round, or none can be registered.
     ConfigError
         If SimpleITK is not installed.
     """
     if not atlases:
         raise InputError("There is no finished volume. Give at least one, with its mask.")
+    known: list[LabelClass] = []
+    for atlas in atlases:
+        require_same_names(known, atlas.labels.classes, atlas.image.name)
+        known += atlas.labels.classes
     are_ct = [is_ct(atlas.image) for atlas in atlases]
     require_known_modality(is_ct(volume), are_ct, volume.name, "the finished volumes are")
     votes = _Votes(volume, sorted({int(v) for atlas in atlases for v in np.unique(atlas.labels.array) if v}))

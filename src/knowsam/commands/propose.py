@@ -37,7 +37,8 @@ def run(options: Namespace) -> None:
     require_a_mask_each(options.atlases, options.labels)
     if options.check and len(options.atlases) < 2:
         raise ConfigError("--check proposes each finished volume from the others. Give two or more, or leave it out.")
-    check_mask(options.output, inputs=[options.image, *options.labels], overwrite=options.overwrite)
+    inputs = [options.image, *options.atlases, *options.labels]
+    check_mask(options.output, inputs=inputs, overwrite=options.overwrite)
     volume = told(read_image(options.image, options.pick))
     atlases = read_atlases(options.atlases, options.labels, options)
     proposal = told_proposal(volume, atlases)

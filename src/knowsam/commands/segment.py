@@ -11,6 +11,7 @@ from knowsam.commands.inputs import budget, read_cases, read_model, read_teacher
 from knowsam.commands.outputs import check_mask, check_model, check_report, save_report, save_trained, saved
 from knowsam.commands.propose import classes_of, read_atlases, require_a_mask_each, told_proposal
 from knowsam.commands.training_progress import TrainingProgress
+from knowsam.data.annotation import require_same_names
 from knowsam.data.measurements import measured
 from knowsam.data.reformat import brought_back
 from knowsam.errors import ConfigError
@@ -23,6 +24,7 @@ from knowsam.training.dice_estimate import in_words
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Sequence
+    from pathlib import Path
 
     from knowsam.atlas.proposal import Atlas
     from knowsam.data.case import Case
@@ -39,7 +41,7 @@ def run(options: Namespace) -> None:
     if is_untrained and options.save_model is not None:
         raise ConfigError("A budget of 0 trains nothing, so there is no model to save. Give a longer one.")
     require_a_mask_each(options.atlases, options.atlas_labels)
-    check_mask(options.output, inputs=[options.image, options.labels], overwrite=options.overwrite)
+    check_mask(options.output, inputs=_inputs(options), overwrite=options.overwrite)
     if options.save_model is not None:
         check_model(options.save_model, overwrite=options.overwrite)
     if options.report is not None:
@@ -77,9 +79,14 @@ def run(options: Namespace) -> None:
             _report(report, result, case, options, timer)
 
 
+def _inputs(options: Namespace) -> list[Path]:
+    return [options.image, options.labels, *options.atlases, *options.atlas_labels]
+
+
 def _with_proposal(case: Case, atlases: Sequence[Atlas]) -> Case:
     """Return a case with what finished volumes propose; their classes come beside those that are painted."""
     painted = case.annotation.classes
+    require_same_names(painted, classes_of(atlases), "the masks of the finished volumes")
     values = {one.value for one in painted}
     others = [one for one in classes_of(atlases) if one.value not in values]
     ordered = sorted((*painted[1:], *others), key=lambda one: one.value)

@@ -59,7 +59,9 @@ def run(options: Namespace) -> None:
             save_trained(session.model(), options.output, overwrite=options.overwrite)
         if options.report is not None:
             save_report(report, options.report, timer, overwrite=options.overwrite)
-    if options.check:
+    if options.check and progress.was_interrupted:
+        logger.warning("The training was ended early, so the model was not checked.")
+    elif options.check:
         _check(cases, train, device)
 
 

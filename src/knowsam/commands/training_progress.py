@@ -79,6 +79,11 @@ class TrainingProgress:
             dice = "" if event.dice is None else f", hold-out Dice {event.dice:.3f}"
             sys.stderr.write(f"Training {self._progress:4.0%}: {self._figures}{dice}\n")
 
+    @property
+    def was_interrupted(self) -> bool:
+        """Whether somebody has ended the training early."""
+        return self._interrupted_at is not None
+
     def __enter__(self) -> TrainingProgress:
         """Let the first signal end the training early with all that was learnt; a second one aborts."""
         # Under nohup, and in the background of a script, some signals are to be ignored.

@@ -70,6 +70,28 @@ def default_classes(values: Iterable[int], known: Iterable[LabelClass] = ()) -> 
     return (BACKGROUND_CLASS, *colored)
 
 
+def require_same_names(classes: Iterable[LabelClass], others: Iterable[LabelClass], of: str) -> None:
+    """Check that label values stand for the same in other labels, as far as both have been given names.
+
+    Parameters
+    ----------
+    of : what the others are the classes of, for the message.
+
+    Raises
+    ------
+    InputError
+        If one does not.
+    """
+    names = {one.value: one.name for one in classes}
+    for other in others:
+        name = names.get(other.value, other.name)
+        if name.casefold() != other.name.casefold() and f"class {other.value}" not in (name, other.name):
+            raise InputError(
+                f"The label value {other.value} is “{name}” here, but “{other.name}” in {of}. Give a value the same "
+                "name everywhere, or leave that volume out."
+            )
+
+
 def labelled_classes(labels: Volume) -> tuple[LabelClass, ...]:
     """Return the classes that have voxels in labels, without background.
 

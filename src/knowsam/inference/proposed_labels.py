@@ -80,9 +80,13 @@ class ProposedLabels:
 
 
 def _doubts(probabilities: Tensor) -> Tensor:
-    """Return for each slice (N,) the error, in 1 - Dice, that its probabilities say its most probable labels have."""
+    """Return for each slice (N,) the error, in 1 - Dice, that its probabilities say its most probable labels have.
+
+    It is 1 where nothing is proposed: to believe that was measured to be worse.
+    """
     right, all_of_both = torch.zeros(2, len(probabilities), device=probabilities.device)
-    for index, own in enumerate(probabilities.float()):
+    for index in range(len(probabilities)):
+        own = probabilities[index].float()
         labels = most_probable(own[None])[0]
         for number in range(1, len(own)):
             here = labels == number

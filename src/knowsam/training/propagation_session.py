@@ -7,12 +7,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from knowsam.data.annotation import IGNORE, LabelSlice
+from knowsam.data.annotation import IGNORE, LabelSlice, class_indices
 from knowsam.errors import InputError, PredictionError
 from knowsam.inference.cpu_threads import CpuThreads
 from knowsam.inference.device import fault_sentence
 from knowsam.training.display import Display
-from knowsam.training.events import ClassesChanged, Notice, SliceAnnotated, Stop, Watch
+from knowsam.training.events import (
+    ClassesChanged,
+    Notice,
+    PredictedSlice,
+    PredictionReady,
+    Shown,
+    SliceAnnotated,
+    Source,
+    Stop,
+    Watch,
+)
 from knowsam.training.interruption import Interrupted, Interruption
 from knowsam.training.live_refresh import LiveRefresh
 from knowsam.training.mailbox import Mailbox
@@ -24,7 +34,8 @@ if TYPE_CHECKING:
     from knowsam.config import Config
     from knowsam.data.annotation import Annotation, LabelClass
     from knowsam.data.case import Case
-    from knowsam.training.events import Event, Message
+    from knowsam.data.proposed_mask import ProposedMask
+    from knowsam.training.events import Event, Message, PredictionsGone
 
 
 class PropagationSession:
@@ -81,7 +92,7 @@ class PropagationSession:
             if self._live is None:
                 self._prepare()
             if self._live is not None:
-                yield from self._live.take_back()
+                yield from self._taken_back(self._live)
             while self._live is not None and self._has_read_all and self._live.can_show and self._live.is_outdated:
                 self._threads.adapt()
                 yield self._live.some()
@@ -100,6 +111,12 @@ class PropagationSession:
                             self._annotate(label_slice)
                         except InputError as error:
                             yield Notice(str(error))
+
+    def _taken_back(self, live: LiveRefresh) -> Iterator[PredictionsGone | PredictionReady]:
+        """Where too little is annotated to propagate it, what is proposed is all there is."""
+        proposal = self._cases[0].proposal
+        for event in live.take_back():
+            yield event if proposal is None else shown_proposal(proposal, self._cases[0].annotation)
 
     @property
     def _has_read_all(self) -> bool:
@@ -189,3 +206,13 @@ class PropagationSession:
 def has_some_to_propagate(case: Case) -> bool:
     """Tell whether so much is annotated that there may be labels to propagate."""
     return len(case.annotation.slices) > 1
+
+
+def shown_proposal(mask: ProposedMask, annotation: Annotation) -> PredictionReady:
+    """Return what is proposed for all slices of a volume; classes that are not those of the volume are background."""
+    known = [one.value for one in annotation.classes]
+    indices = class_indices(np.where(np.isin(mask.labels, known), mask.labels, 0), annotation.classes)
+    uncertainty = np.rint(100 * (1 - mask.agreement)).astype(np.uint8)
+    planes = zip(*(np.moveaxis(one, annotation.axis, 0) for one in (indices, uncertainty)), strict=True)
+    slices = tuple(PredictedSlice(index, *plane) for index, plane in enumerate(planes))
+    return PredictionReady(0, slices, annotation.classes, 0, Shown(Source.PROPOSAL, 0.0))

@@ -5,24 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from knowsam.atlas.proposal import propose
-from knowsam.data.annotation import class_indices
 from knowsam.training.events import (
     Applied,
     Notice,
-    PredictedSlice,
-    PredictionReady,
-    PredictionsGone,
     Proposed,
-    Shown,
-    Source,
     Stage,
     StageChanged,
 )
 from knowsam.training.interruption import Interrupted
-from knowsam.training.propagation_session import PropagationSession, has_some_to_propagate
+from knowsam.training.propagation_session import PropagationSession, has_some_to_propagate, shown_proposal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,7 +22,6 @@ if TYPE_CHECKING:
     from knowsam.atlas.proposal import Atlas
     from knowsam.config import Config
     from knowsam.data.case import Case
-    from knowsam.data.proposed_mask import ProposedMask
     from knowsam.training.events import Event
 
 
@@ -41,14 +32,16 @@ class ProposalSession(PropagationSession):
     ----------
     case : the volume with what is annotated by now, if anything.
     atlases : the finished volumes.
+    notices : what is to be known of other ones.
     """
 
-    def __init__(self, case: Case, config: Config, atlases: Sequence[Atlas]) -> None:
+    def __init__(self, case: Case, config: Config, atlases: Sequence[Atlas], notices: Sequence[str] = ()) -> None:
         super().__init__(case, config)
-        self._atlases = tuple(atlases)
+        self._atlases, self._notices = tuple(atlases), tuple(notices)
 
     def _run(self) -> Iterator[Event]:
         yield StageChanged(Stage.PROPOSING)
+        yield from map(Notice, self._notices)
         (case,) = self._cases
         try:
             proposal = propose(case.volume, self._atlases, lambda _: self._interruption.check())
@@ -63,23 +56,11 @@ class ProposalSession(PropagationSession):
         mask = proposal.mask
         self._cases[0] = replace(case, proposal=mask)
         yield Proposed(mask)
-        yield self._proposed(mask)
+        yield shown_proposal(mask, case.annotation)
         yield Applied(stopped=False)
-        for event in super()._run():
-            # Where too little is annotated to propagate it, the proposal is all there is.
-            yield self._proposed(mask) if isinstance(event, PredictionsGone) else event
+        yield from super()._run()
 
     def _prepare(self) -> None:
         # There is no region round what was painted before anything is.
         if has_some_to_propagate(self._cases[0]):
             super()._prepare()
-
-    def _proposed(self, mask: ProposedMask) -> PredictionReady:
-        """Return the proposal for all slices; classes that are not those of the volume are background."""
-        annotation = self._cases[0].annotation
-        known = [one.value for one in annotation.classes]
-        indices = class_indices(np.where(np.isin(mask.labels, known), mask.labels, 0), annotation.classes)
-        uncertainty = np.rint(100 * (1 - mask.agreement)).astype(np.uint8)
-        planes = zip(*(np.moveaxis(one, annotation.axis, 0) for one in (indices, uncertainty)), strict=True)
-        slices = tuple(PredictedSlice(index, *plane) for index, plane in enumerate(planes))
-        return PredictionReady(0, slices, annotation.classes, 0, Shown(Source.PROPOSAL, 0.0))

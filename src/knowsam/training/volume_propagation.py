@@ -96,12 +96,14 @@ class VolumePropagation:
             self._take(label_slice, classes)
         self._extents = Extents.of(self._label_slices, classes)
         self._take_proposal(case)
+        self._judge_proposal()
         self._update()
 
     def annotate(self, label_slice: LabelSlice, classes: int) -> list[int]:
         """Take in one painted slice; return the slices whose propagated labels it changes, ascending."""
         self._take(label_slice, classes)
         self._extents = Extents.of(self._label_slices, classes)
+        self._judge_proposal()
         return self._update()
 
     def hold_out(self, indices: Collection[int]) -> None:
@@ -179,6 +181,11 @@ class VolumePropagation:
         for refined in (self._displayed, self._left_out, self._validated):
             refined.proposed = self._proposed
 
+    def _judge_proposal(self) -> None:
+        """Learn from all annotated slices, held-out ones as well, how far to believe what is proposed."""
+        if self._proposed is not None:
+            self._proposed.compare(self._outlines)
+
     def _take(self, label_slice: LabelSlice, classes: int) -> None:
         self._label_slices[label_slice.index] = label_slice
         self._outlines.pop(label_slice.index, None)
@@ -198,8 +205,6 @@ class VolumePropagation:
         changed = self._from_all.update({} if is_whole else self._outlines, self._extents)
         self._displayed.forget(changed)
         self._left_out.forget(changed)
-        if self._proposed is not None:
-            self._proposed.compare(self._outlines)
         # With the second annotated slice there is something to say of all others, and without it nothing; and each one
         # tells of all slices how far to believe what is proposed.
         is_all = self._proposed is not None or self.can_propagate != could_propagate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -11,6 +12,7 @@ import pytest
 from knowsam.atlas import grids
 from knowsam.atlas.leave_one_out import proposals_of_each
 from knowsam.atlas.proposal import Atlas, propose
+from knowsam.data.annotation import LabelClass
 from knowsam.data.volume import Grid, Volume
 from knowsam.errors import ConfigError, InputError
 
@@ -72,6 +74,12 @@ def test_what_cannot_be_an_atlas_is_refused(new: Atlas, monkeypatch: pytest.Monk
         Atlas(new.image, other.labels)
     with pytest.raises(InputError, match="The mask mask is empty"):
         Atlas(new.image, Volume(0 * new.labels.array, new.labels.grid, "mask"))
+    named = [
+        Atlas(other.image, replace(other.labels, classes=(LabelClass(3, name, (1, 2, 3)),)))
+        for name in ("liver", "cyst")
+    ]
+    with pytest.raises(InputError, match="label value 3 is “liver” here, but “cyst” in scan"):
+        propose(new.image, named)
     with pytest.raises(InputError, match="There is no finished volume"):
         propose(new.image, [])
     generator = np.random.default_rng(0)
@@ -184,5 +192,7 @@ def test_a_proposal_counts_beside_painted_slices(
     assert dice(both, new.labels.array, 5) > 0.8
     for index in (held[1], held[2]):
         np.testing.assert_array_equal(both[index], painted[index])
+    assert main([*words, "-o", paths["a_mask"], "--overwrite", *atlases]) == 1
+    assert "is an input, but is named as the result as well" in capsys.readouterr().err
     assert main([*words, "-o", paths["out"], "--overwrite", *atlases[:2]]) == 2
     assert "1 finished volumes and 0 masks" in capsys.readouterr().err

@@ -18,6 +18,7 @@ from knowsam.data.annotation import (
     class_sources,
     default_classes,
     label_values,
+    require_same_names,
     slices_with_labels,
 )
 from knowsam.errors import InputError
@@ -248,3 +249,12 @@ def test_a_class_is_known_by_its_label_value(after: list[int], sources: list[int
 
 def _classes(values: list[int]) -> tuple[LabelClass, ...]:
     return tuple(LabelClass(value, f"class {value}", (1, 2, 3)) for value in values)
+
+
+def test_values_must_stand_for_the_same_as_far_as_they_have_names() -> None:
+    def named(*names: str) -> list[LabelClass]:
+        return [LabelClass(value, name, (0, 0, 0)) for value, name in enumerate(names, 1)]
+
+    require_same_names(named("Liver", "class 2", "cyst"), named("liver", "spleen"), "scan")
+    with pytest.raises(InputError, match="value 2 is “spleen” here, but “cyst” in scan"):
+        require_same_names(named("liver", "spleen"), named("class 1", "cyst"), "scan")
