@@ -71,6 +71,7 @@ class Autosave(QObject):
         self._own_folders: WeakKeyDictionary[Volume, Path] = WeakKeyDictionary()
         self._authors: dict[Path, ReferenceType[AnnotationDocument]] = {}
         self._writing: Future[None] | None = None
+        self._written_to = self._folder
         self._keeping: Future[None] | None = None
         self._has_failed = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="KnowSAM autosave")
@@ -143,20 +144,20 @@ class Autosave(QObject):
             return
         self._saved[document] = snapshot
         file, author = self._file(document.volume), ref(document)
+        self._written_to = file.path.parent
         by_another, self._authors[file.path] = self._authors.get(file.path) != author, author
         self._writing = self._thread.submit(file.keep, snapshot, set_aside=by_another)
 
     def let_go(self, volume: Volume) -> None:
-        """Save, and let other windows have the file of a volume that is closed."""
-        self.save_at_once()
+        """Let other windows have the file of a volume that is closed."""
         file = self._files.pop(volume, None)
         if file is not None:
             file.release()
 
-    def save_at_once(self) -> None:
-        """Save, and wait for it."""
+    def save_at_once(self) -> bool:
+        """Save, wait for it, and return whether the work that is watched is on the disk."""
         self.save()
-        self._wait()
+        return self._wait()
 
     def close(self) -> None:
         """Save, wait for it, and watch nothing any more."""
@@ -175,15 +176,17 @@ class Autosave(QObject):
             self._keeping = None
             self._tell_of(keeping, "What is learnt", "save the model (Model) before you close.")
 
-    def _wait(self) -> None:
-        """Wait for what is being written, and tell of a failure."""
+    def _wait(self) -> bool:
+        """Wait for what is being written, tell of a failure, and return whether there was none."""
         writing, self._writing = self._writing, None
-        if writing is not None and self._tell_of(
+        if writing is None or not self._tell_of(
             writing, "What you paint", "export or save the labels from time to time."
         ):
-            # It is tried again as if nothing had ever been saved.
-            self._saved.clear()
-            self._authors.clear()
+            return True
+        # It is tried again as if nothing had ever been saved.
+        self._saved.clear()
+        self._authors.clear()
+        return False
 
     def _tell_of(self, writing: Future[None], what: str, remedy: str) -> bool:
         """Tell once of a failure to write, and return whether there was one."""
@@ -196,7 +199,7 @@ class Autosave(QObject):
             self._has_failed = True
             logger.warning("The work cannot be saved: %s", error)
             self.problem.emit(
-                f"{what} should be saved in {self._folder} while you work, but that failed "
+                f"{what} should be saved in {self._written_to} while you work, but that failed "
                 f"({error.strerror or error}). You can go on; {remedy}"
             )
         return True

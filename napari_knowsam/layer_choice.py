@@ -13,7 +13,7 @@ from napari_knowsam.new_layers import ROLE_KEY, ResultLooks
 from napari_knowsam.open_images import OpenImages
 from napari_knowsam.painted_layer import PLANES
 from napari_knowsam.place_guard import PlaceGuard
-from napari_knowsam.volume_layers import has_known_orientation
+from napari_knowsam.volume_layers import has_known_orientation, volume_of
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -34,6 +34,7 @@ class LayerChoice:
     signals : tell what happens to the layers.
     sync : of the chosen image, if any.
     looks : of the results, whatever image is chosen.
+    is_plane_fixed : whether turning the view leaves the plane to annotate in as it is.
     """
 
     def __init__(self, viewer: Viewer) -> None:
@@ -42,7 +43,7 @@ class LayerChoice:
         self.sync: LayerSync | None = None
         self.looks = ResultLooks()
         self._images = OpenImages(viewer, self.signals, self.looks)
-        self._is_training = False
+        self._is_training = self.is_plane_fixed = False
         self._told_of: Labels | None = None
         # A layer that is removed may be one of many, and one that is added may be followed by its labels.
         self._choice_due = QTimer(self.signals)
@@ -144,6 +145,16 @@ class LayerChoice:
         if reasons:
             self.signals.problem.emit(reasons[0])
 
+    def choose_anew(self, image: Image) -> None:
+        """Work on an image that was just opened, with labels of its own, whatever other labels lie on its voxels.
+
+        Raises
+        ------
+        InputError
+            If the image cannot be worked on.
+        """
+        self._choose(self._images.with_new_labels(image, volume_of(image)))
+
     def choose_labels(self, name: str, axis: int | None = None) -> None:
         """Paint on another labels layer, by default along the axis it seems to be painted along."""
         sync = self.sync
@@ -196,7 +207,9 @@ class LayerChoice:
                 'The labels layer was removed. Press "New" to get it back before you change the plane.'
             )
         else:
-            self._choose(self._images.begin(sync.image, sync.layers.labels.layer, document.volume, axis))
+            turned = self._images.begin(sync.image, sync.layers.labels.layer, document.volume, axis)
+            turned.document.proposal = document.proposal
+            self._choose(turned)
             self._images.end(sync)
             self.signals.document_changed.emit()
 
@@ -285,7 +298,7 @@ class LayerChoice:
             return
         seen = sync.view.seen_axis
         is_free = not (
-            self._is_training or sync.document.annotated or sync.plane_question or sync.layers.labels is None
+            self.is_plane_fixed or sync.document.annotated or sync.plane_question or sync.layers.labels is None
         )
         if is_free and seen not in (None, sync.document.axis):
             self.choose_axis(seen)

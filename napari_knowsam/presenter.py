@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from napari_knowsam.panels.result_panel import ResultPanel
     from napari_knowsam.panels.train_panel import TrainPanel
 
-_PLANE_IS_FIXED = "The plane cannot change while training. Stop the training first."
+_PLANE_IS_FIXED = "The plane cannot change while training, or while a mask is being made. Stop that first."
 
 
 class Presenter(QObject):
@@ -238,7 +238,7 @@ class Presenter(QObject):
 
     def _on_axis_chosen(self, axis: int) -> None:
         document = self.layers.document
-        if self.controller.is_running and document is not None and axis != document.axis:
+        if self.controller.is_busy and document is not None and axis != document.axis:
             self._annotate.set_message(_PLANE_IS_FIXED)
         else:
             self._guarded(self.layers.choose_axis)(axis)
@@ -363,6 +363,7 @@ class Presenter(QObject):
 
     def _on_stage_changed(self, stage: Stage | None) -> None:
         self.layers.set_training(self.controller.is_running)
+        self.layers.is_plane_fixed = self.controller.is_busy
         was, self._stage = self._stage, stage
         if stage in PREDICTING:
             self._watch()

@@ -12,7 +12,7 @@ from qtpy.QtCore import QObject
 
 from knowsam.document.annotation_document import AnnotationDocument
 from knowsam.document.kept_files import fingerprint
-from knowsam.errors import InputError, KnowSAMError
+from knowsam.errors import InputError, KnowSAMError, OutputError
 from knowsam.inference.picture import thumbnail, write_png
 from knowsam.project.case import CaseState, ProjectCase
 from knowsam.project.finished import mask_paths, read_finished, write_mask
@@ -21,7 +21,6 @@ from napari_knowsam import status_messages
 from napari_knowsam.choice_dialog import main_window
 from napari_knowsam.error_messages import told
 from napari_knowsam.opening import Opening
-from napari_knowsam.panels.export_dialog import confirm_overwrite
 from napari_knowsam.volume_layers import image_layer_data
 
 if TYPE_CHECKING:
@@ -64,6 +63,7 @@ class ProjectCases(QObject):
         self.project: Project | None = None
         self._case: ProjectCase | None = None
         self._image: Image | None = None
+        self._volume: Volume | None = None
         self._wanted: ProjectCase | None = None
         bar.case_chosen.connect(self._guarded(self._choose))
         bar.done_requested.connect(self._guarded(self._end_case))
@@ -109,9 +109,10 @@ class ProjectCases(QObject):
 
     def _begin(self, folder: Path) -> None:
         self._require_idle()
-        project = Project(folder)
+        Project(folder)
         self._close_case()
-        self.project = project
+        # What was just noted of the last image counts, should it be the same folder.
+        self.project = project = Project(folder)
         self._show()
         self._open(project.next_after(None) or project.cases[0])
 
@@ -150,8 +151,8 @@ class ProjectCases(QObject):
                 "Nothing is painted or accepted in this image yet. If it shows no structure, mark one of its slices as "
                 "background (G)."
             )
+        self._save(document)
         self._note(CaseState.DONE)
-        self._keep()
         if self.project.next_after(self._path) is None:
             self._say(f"All {len(self.project.cases)} images of the project are done.")
         else:
@@ -165,14 +166,22 @@ class ProjectCases(QObject):
     def _on_opened(self, case: ProjectCase, volume: Volume, description: str) -> None:
         if self._wanted is not case or self.project is None:
             return
+        self._wanted = None
         self._require_idle()
         self._close_case()
         self._autosave.keep_in(volume, self.project.work_folder)
         data, kwargs, _ = image_layer_data(told(volume))
+        image = self._viewer.add_image(data, **kwargs)
+        try:
+            # Labels that lie on the voxels of this image may be of another patient.
+            self._layers.choose_anew(image)
+        except InputError:
+            self._viewer.layers.remove(image)
+            self._show()
+            raise
         is_other = bool(case.fingerprint) and fingerprint(volume) != case.fingerprint
         self._case = ProjectCase(case.path, pick=description) if is_other else replace(case, pick=description)
-        self._image = self._viewer.add_image(data, **kwargs)
-        self._layers.choose_image(self._image.name)
+        self._image, self._volume = image, volume
         if self._autosave.offer is not None:
             self._restore()
         else:
@@ -197,27 +206,48 @@ class ProjectCases(QObject):
             sync.change(AnnotationDocument.take_classes, project.classes)
 
     def _close_case(self) -> None:
-        """Keep the work on the open image, and take its layers out of the viewer."""
+        """Keep the work on the open image, and take its layers out of the viewer.
+
+        Raises
+        ------
+        OutputError
+            If what was painted cannot be saved; the image stays open then.
+        """
         image, document = self._image, self._document
-        if image is not None and document is not None and document is not self._layers.document:
-            # Only of the chosen image, what is painted is taken in and saved.
-            self._layers.choose_image(image.name)
-        self._keep()
-        self._case = self._image = None
+        if image is not None and document is not None:
+            if document is not self._layers.document:
+                # Only of the chosen image, what is painted is taken in and saved.
+                self._layers.choose_image(image.name)
+            self._keep()
         if image is not None and image in self._viewer.layers:
             self._layers.close_image(image)
-        if document is not None:
-            self._autosave.let_go(document.volume)
+        if self._volume is not None:
+            self._autosave.let_go(self._volume)
+        self._case = self._image = self._volume = None
 
     def _keep(self) -> None:
-        """Save the work on the open image, and note how far that is."""
+        """Save what was painted, and note how far the open image is."""
         document, case = self._document, self._case
-        if document is None or case is None or self.project is None or not document.annotated:
+        if document is None or case is None or self.project is None:
             return
-        self._autosave.save_at_once()
-        is_done = case.state is CaseState.DONE and not document.has_gaps
-        self._note(CaseState.DONE if is_done else CaseState.IN_WORK)
-        self._keep_picture(self.project.picture(case), document)
+        if not document.annotated and case.state is CaseState.TO_DO:
+            return
+        self._save(document)
+        # What was painted is safe: where the rest cannot be written, that is no reason to stay.
+        self._guarded(self._note)(CaseState.IN_WORK if self._is_unfinished(document) else case.state)
+        self._guarded(self._keep_picture)(self.project.picture(case), document)
+
+    def _save(self, document: AnnotationDocument) -> None:
+        if not self._autosave.save_at_once():
+            raise OutputError(
+                f"What you painted in {document.volume.name} could not be saved beside the images, so it stays open. "
+                "Make room there, or export the mask."
+            )
+
+    def _is_unfinished(self, document: AnnotationDocument) -> bool:
+        """Whether an image cannot be called done, whatever is predicted beyond what a person has judged."""
+        is_done = self._case is not None and self._case.state is CaseState.DONE
+        return not is_done or document.has_gaps or not document.annotated
 
     def _note(self, state: CaseState) -> None:
         document = self._document
@@ -227,20 +257,20 @@ class ProjectCases(QObject):
             self._show()
 
     def _keep_picture(self, path: Path, document: AnnotationDocument) -> None:
-        path.parent.mkdir(exist_ok=True)
-        colors = {one.value: one.color for one in document.classes[1:]}
         volume = document.volume
-        write_png(
-            path,
-            thumbnail(
-                volume.array,
-                document.mask(),
-                axis=document.axis,
-                spacing_mm=volume.spacing_mm,
-                colors=colors,
-                side_px=_PICTURE_PX,
-            ),
+        picture = thumbnail(
+            volume.array,
+            document.mask(),
+            axis=document.axis,
+            spacing_mm=volume.spacing_mm,
+            colors={one.value: one.color for one in document.classes[1:]},
+            side_px=_PICTURE_PX,
         )
+        try:
+            path.parent.mkdir(exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"The picture of {volume.name} cannot be kept: {error.strerror}.") from error
+        write_png(path, picture)
 
     def _on_changed(self) -> None:
         """Show at once that an image is in work, be it for the first time or again."""
@@ -248,7 +278,7 @@ class ProjectCases(QObject):
         if document is None or case is None:
             return
         is_begun = case.state is CaseState.TO_DO and document.annotated
-        if is_begun or (case.state is CaseState.DONE and document.has_gaps):
+        if is_begun or (case.state is CaseState.DONE and self._is_unfinished(document)):
             self._guarded(self._note)(CaseState.IN_WORK)
 
     def _export(self, folder: Path) -> None:
@@ -257,8 +287,11 @@ class ProjectCases(QObject):
         self._keep()
         paths = mask_paths(self.project, folder)
         taken = [path for path in paths.values() if path.exists()]
-        if taken and not confirm_overwrite(self._bar, taken[0]):
-            return
+        if taken:
+            raise OutputError(
+                f"{len(taken)} of {len(paths)} masks are in {folder} already, for example {taken[0].name}, and are "
+                "kept. Choose an empty folder."
+            )
         self._say(f"Writing {len(paths)} masks …")
         work = partial(_write_all, self.project, paths)
         create_worker(work, _ignore_errors=True, _connect={"returned": self._say, "errored": self._on_failed})
@@ -299,6 +332,6 @@ def _write_all(project: Project, paths: Mapping[ProjectCase, Path]) -> str:
 def _failures(project: Project, paths: Mapping[ProjectCase, Path]) -> Iterator[str]:
     for case, path in paths.items():
         try:
-            write_mask(project, case, path, overwrite=True)
+            write_mask(project, case, path)
         except KnowSAMError as error:
             yield str(error)

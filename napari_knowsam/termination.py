@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
-def before_termination(do: Callable[[], None]) -> None:
+def before_termination(do: Callable[[], object]) -> None:
     """Call a bound method, as long as its object lives, when a signal is about to end the program."""
     if threading.current_thread() is not threading.main_thread():
         return
@@ -25,7 +25,7 @@ def before_termination(do: Callable[[], None]) -> None:
             signal.signal(number, _handler(method, previous))
 
 
-def _handler(method: WeakMethod[Callable[[], None]], previous: Any) -> Callable[[int, FrameType | None], None]:
+def _handler(method: WeakMethod[Callable[[], object]], previous: Any) -> Callable[[int, FrameType | None], None]:
     def handle(number: int, _frame: FrameType | None) -> None:
         try:
             if (do := method()) is not None:

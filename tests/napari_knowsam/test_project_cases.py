@@ -153,6 +153,10 @@ def test_finished_images_of_the_project_propose_a_mask_and_all_are_exported(
     for path in sorted(chosen.path.iterdir()):
         assert nib.load(path).shape == SHAPE_IJK
         assert read_labels(path).array.any(axis=(1, 2)).tolist() == [2 <= index < 6 for index in range(8)]
+    before = [path.read_bytes() for path in sorted(chosen.path.iterdir())]
+    bar(robot)._on_export_clicked()
+    assert "2 of 2 masks are in" in robot.annotate_message
+    assert [path.read_bytes() for path in sorted(chosen.path.iterdir())] == before
 
 
 def test_another_image_under_the_same_name_begins_anew_and_says_so(robot: Robot, folder: Path) -> None:
@@ -220,3 +224,86 @@ def test_what_is_predicted_beyond_the_painted_slices_after_it_was_done_changes_n
     robot.wait_until(lambda: robot.document.unjudged != ())
     robot.click(bar(robot), "Done")
     assert "mark where the structure ends" in robot.annotate_message
+
+
+def test_labels_on_the_same_voxels_never_become_those_of_the_next_patient(robot: Robot) -> None:
+    paint(robot, range(2, 4))
+    reference = np.zeros(robot.labels.data.shape, np.uint8)
+    reference[4, 5:12, 6:12] = LIVER
+    place = {"scale": robot.image.scale, "translate": robot.image.translate, "metadata": dict(robot.image.metadata)}
+    robot.viewer.add_labels(reference, name="reference", **place)
+    robot.click(bar(robot), "Next")
+    wait_for(robot, "p2")
+    assert robot.document.annotated == ()
+    # The layer of an image that is removed by hand leaves its labels behind.
+    paint(robot, range(2, 4))
+    robot.viewer.layers.remove("p2")
+    robot.click(bar(robot), "Next")
+    wait_for(robot, "p3")
+    assert robot.document.annotated == ()
+    bar(robot).case_chosen.emit(1)
+    wait_for(robot, "p2")
+    assert robot.document.annotated == (2, 3)
+    assert "second time" not in robot.annotate_message
+
+
+def test_what_cannot_be_saved_stays_open(robot: Robot, folder: Path) -> None:
+    Project(folder).work_folder.parent.mkdir(exist_ok=True)
+    Project(folder).work_folder.write_text("a file where the folder is to be")
+    paint(robot, range(2, 6))
+    for text in ("Done", "Next"):
+        robot.click(bar(robot), text)
+        robot.qtbot.wait(300)
+        assert "could not be saved beside the images, so it stays open" in robot.annotate_message
+        assert robot.document.volume.name == "p1"
+        assert robot.document.annotated == (2, 3, 4, 5)
+        assert "●" not in shown(robot)
+    Project(folder).work_folder.unlink()
+    robot.click(bar(robot), "Done")
+    wait_for(robot, "p2")
+    assert shown(robot) == "● ○ ○"
+
+
+def test_an_image_that_is_no_volume_leaves_the_work_on_others_alone(robot: Robot, folder: Path) -> None:
+    nib.Nifti1Image(np.ones((8, 9, 1), np.float32), np.eye(4)).to_filename(folder / "p2.nii.gz")
+    paint(robot, range(2, 4))
+    robot.click(bar(robot), "Next")
+    robot.wait_until(lambda: bar(robot)._cases.currentIndex() < 0)
+    assert list(robot.viewer.layers) == []
+    bar(robot).case_chosen.emit(0)
+    wait_for(robot, "p1")
+    assert robot.document.annotated == (2, 3)
+
+
+def test_an_image_of_which_all_is_erased_is_done_no_more(robot: Robot, folder: Path) -> None:
+    paint(robot, range(2, 6))
+    robot.click(bar(robot), "Done")
+    wait_for(robot, "p2")
+    bar(robot).case_chosen.emit(0)
+    wait_for(robot, "p1")
+    robot.presenter.layers.require_sync().undo()
+    assert robot.document.annotated == ()
+    robot.click(bar(robot), "Next")
+    wait_for(robot, "p2")
+    assert shown(robot) == "◐ ○ ○"
+    assert Project(folder).done == ()
+
+
+def test_values_of_other_names_are_not_mixed_and_an_image_that_cannot_be_read_is_left_out(
+    robot: Robot, folder: Path
+) -> None:
+    for name in ("p2", "p3"):
+        paint(robot, range(2, 6))
+        robot.click(bar(robot), "Done")
+        wait_for(robot, name)
+    (folder / "p1.nii.gz").write_bytes(b"damaged")
+    robot.widget.result.pinned.propose_clicked.emit()
+    robot.wait_until(lambda: bool(robot.document.predictions.indices))
+    robot.wait_until(lambda: not robot.presenter.controller.is_busy)
+    assert "p1.nii.gz" in robot.widget.train.pinned._message.text()
+    paint(robot, range(2, 3))
+    robot.presenter.layers.require_sync().change(
+        lambda work: work.class_list.change(LIVER, name="tumour")  # type: ignore[attr-defined]
+    )
+    robot.widget.result.pinned.propose_clicked.emit()
+    robot.wait_until(lambda: "“tumour” here, but “liver” in p2" in robot.widget.train.pinned._message.text())

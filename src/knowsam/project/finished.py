@@ -14,6 +14,7 @@ from knowsam.io.image import read_image
 from knowsam.io.labels import write_labels
 
 if TYPE_CHECKING:
+    from knowsam.document.snapshot import Snapshot
     from knowsam.project.case import ProjectCase
     from knowsam.project.project import Project
 
@@ -24,23 +25,39 @@ def read_finished(project: Project, case: ProjectCase) -> tuple[Volume, Volume]:
     Raises
     ------
     InputError
-        If the image cannot be read, is another one than that on which work is kept, or the work cannot be read.
+        If the image cannot be read, is another one than that on which work is kept, or the work cannot be read or is
+        not complete.
     """
     volume = read_image(case.path, case.pick or None)
     if fingerprint(volume) != case.fingerprint:
         raise InputError(
             f"{case.path} holds another image than the one that was segmented. Bring that back, or segment this one."
         )
-    kept = [read_snapshot(path, volume.shape) for path in paintings(project.work_folder, case.fingerprint)]
+    newest = _newest(project, case, volume.shape)
+    document = AnnotationDocument(volume, newest.axis, newest.classes, newest.brush_value)
+    document.restore(newest)
+    if document.has_gaps or not document.annotated:
+        raise InputError(
+            f"What was painted last in {case.name} is not complete, perhaps in another window. Open it, and say again "
+            "that it is done."
+        )
+    return volume, Volume(document.mask(), volume.grid, f"{case.name} mask", classes=document.classes[1:])
+
+
+def _newest(project: Project, case: ProjectCase, shape: tuple[int, int, int]) -> Snapshot:
+    paths = paintings(project.work_folder, case.fingerprint)
+    try:
+        kept = [read_snapshot(path, shape) for path in paths]
+    except OSError as error:
+        raise InputError(
+            f"What was painted in {case.name} cannot be read ({error.strerror}). Check {project.work_folder}."
+        ) from error
     if not kept:
         raise InputError(
             f"What was painted in {case.name} is not in {project.work_folder}. Bring its files back, or segment it "
             "again."
         )
-    newest = max(kept, key=lambda snapshot: snapshot.taken_at)
-    document = AnnotationDocument(volume, newest.axis, newest.classes, newest.brush_value)
-    document.restore(newest)
-    return volume, Volume(document.mask(), volume.grid, f"{case.name} mask", classes=document.classes[1:])
+    return max(kept, key=lambda snapshot: snapshot.taken_at)
 
 
 def mask_paths(project: Project, folder: Path) -> dict[ProjectCase, Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ class Project:
     """The images of a folder, in the order of their names, with what the work on them has in common.
 
     All of it is kept in the folder `FOLDER` beside the images, so that a project can be moved and shared. It holds the
-    names of the image files, and no other word that could name a patient.
+    names of the image files, of series and of classes, and small pictures.
 
     Parameters
     ----------
@@ -55,7 +56,7 @@ class Project:
 
     @property
     def classes(self) -> tuple[LabelClass, ...]:
-        """Classes of the image that was worked on last, background first; none before there was one."""
+        """Classes of all images, background first, as they were named last; none before one was worked on."""
         return self._record.classes
 
     @property
@@ -95,8 +96,10 @@ class Project:
         OutputError
             If it cannot be written.
         """
-        cases = {**read_record(self._file, self.folder).cases, case.path.name: case}
-        self._record = ProjectRecord(cases, classes, axis)
+        before = read_record(self._file, self.folder)
+        known = {one.value: one for one in (*before.classes[1:], *classes[1:])}
+        shared = (classes[0], *(known[value] for value in sorted(known)))
+        self._record = ProjectRecord({**before.cases, case.path.name: case}, shared, axis)
         write_record(self._file, self._record)
 
 
@@ -117,7 +120,10 @@ def image_paths(folder: Path) -> list[Path]:
 
 def _is_image(path: Path) -> bool:
     if path.is_dir():
-        return holds_dicom(path)
+        # A folder beyond all bounds is no series.
+        with suppress(InputError):
+            return holds_dicom(path)
+        return False
     return is_image_name(path) and not is_called_mask(path)
 
 

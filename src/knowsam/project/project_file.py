@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from knowsam.data.annotation import LabelClass
+from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass
 from knowsam.errors import InputError, OutputError
 from knowsam.io.atomic import written_whole
 from knowsam.project.case import CaseState, ProjectCase
@@ -23,7 +23,7 @@ class ProjectRecord:
     Parameters
     ----------
     cases : by the name of their file or folder; some may no longer be there.
-    classes : of the image that was worked on last, background first; empty before there was one.
+    classes : of all images, background first, as they were named last; empty before one was worked on.
     axis : working axis along which that was annotated, None before.
     """
 
@@ -48,7 +48,7 @@ def read_record(path: Path, folder: Path) -> ProjectRecord:
         return _unpacked(json.loads(path.read_text(encoding="utf-8")), folder)
     except FileNotFoundError:
         return ProjectRecord()
-    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
         raise InputError(
             f"{path} cannot be read as a project: it is damaged, or of another version of this program. Rename it; the "
             "painting is kept beside it, and is found again when its image is opened."
@@ -94,4 +94,9 @@ def _unpacked(about: dict[str, Any], folder: Path) -> ProjectRecord:
         LabelClass(int(value), str(name), (int(red), int(green), int(blue)))
         for value, name, (red, green, blue) in about["classes"]
     )
+    values = [one.value for one in classes]
+    if values and (values[0] != BACKGROUND_CLASS.value or len({*values}) < len(values) or min(values) < 0):
+        raise ValueError(f"classes {values}")
+    if not all(0 <= part <= 255 for one in classes for part in one.color):
+        raise ValueError("colours")
     return ProjectRecord(cases, classes, None if about["axis"] is None else range(3)[about["axis"]])

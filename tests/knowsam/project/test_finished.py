@@ -10,7 +10,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from knowsam.document.annotation_document import AnnotationDocument
+from knowsam.document.snapshot_file import write_snapshot
 from knowsam.errors import InputError, OutputError
+from knowsam.io.image import read_image
 from knowsam.io.labels import read_labels
 from knowsam.project.case import ProjectCase
 from knowsam.project.finished import mask_paths, read_finished, write_mask
@@ -35,13 +38,21 @@ def test_a_finished_image_is_read_with_its_mask_and_classes(
     np.testing.assert_array_equal(mask.array, expected)
 
 
-def test_the_newest_painting_counts(folder: Path, finish: Finish) -> None:
+def test_the_newest_painting_counts_and_must_be_complete(
+    folder: Path, classes: tuple[LabelClass, ...], finish: Finish
+) -> None:
     project = Project(folder)
     case = finish(project, project.cases[0])
-    old = project.work_folder / f"{case.fingerprint}.npz"
-    old.rename(old.with_suffix(".previous.npz"))
-    finish(project, case)
-    assert read_finished(project, case)[1].array.any()
+    volume = read_image(case.path)
+    document = AnnotationDocument(volume, 0, classes)
+    plane = np.full(volume.shape[1:], classes[2].value, np.uint8)
+    document.paint(dict.fromkeys(range(volume.shape[0]), plane))
+    write_snapshot(project.work_folder / f"{case.fingerprint}.2.npz", document.snapshot())
+    assert set(np.unique(read_finished(project, case)[1].array)) == {classes[2].value}
+    document.paint({1: 0 * plane})
+    write_snapshot(project.work_folder / f"{case.fingerprint}.2.npz", document.snapshot())
+    with pytest.raises(InputError, match="is not complete"):
+        read_finished(project, case)
 
 
 def test_another_image_of_the_same_name_is_refused(folder: Path, finish: Finish) -> None:

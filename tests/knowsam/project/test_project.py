@@ -44,7 +44,8 @@ def test_what_is_kept_is_there_again_and_moves_with_the_folder(
     assert states(again) == [("p1", "to do"), ("p2", "done"), ("p10", "in work")]
     assert again.done == (again.cases[1],)
     assert again.cases[2] == ProjectCase(moved / "p10.nii.gz", CaseState.IN_WORK, "f", "T1 (series 2)")
-    assert (again.classes, again.axis) == (classes[:2], 2)
+    # A class of any image is a class of all of them.
+    assert (again.classes, again.axis) == (classes, 2)
 
 
 def test_the_next_image_is_one_that_is_not_done_and_the_first_comes_after_the_last(
@@ -90,6 +91,9 @@ def test_an_image_that_is_gone_is_not_listed_and_comes_back_as_it_was(folder: Pa
         json.dumps({"format": 2, "axis": 0, "classes": [], "cases": {}}),
         json.dumps({"format": 1, "axis": 3, "classes": [], "cases": {}}),
         json.dumps({"format": 1, "axis": 0, "classes": [[1, "liver", [1, 2]]], "cases": {}}),
+        json.dumps({"format": 1, "axis": 0, "classes": [[0, "background", [0, 0, 900]]], "cases": {}}),
+        json.dumps({"format": 1, "axis": 0, "classes": [[2, "liver", [0, 0, 0]]], "cases": {}}),
+        '{"format": 1, "axis": 0, "classes": [[Infinity, "liver", [0, 0, 0]]], "cases": {}}',
         json.dumps({"format": 1, "axis": 0, "classes": [], "cases": {"p1.nii.gz": ["finished", "", ""]}}),
     ],
 )
