@@ -22,8 +22,9 @@ help:  ## show the targets
 
 setup: .venv/test.stamp  ## make .venv with everything needed to run and test
 
-# One process for each core; more threads than cores would wait for each other.
+# One process more than there are cores, since tests at a window wait now and then; of one thread each.
 test: export OMP_NUM_THREADS = 1
+test: export PYTEST_XDIST_AUTO_NUM_WORKERS = $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) + 1)")
 test: window .venv/test.stamp  ## run the tests
 	$(BIN)/python -m pytest -q -m "not slow" -n auto --dist worksteal
 

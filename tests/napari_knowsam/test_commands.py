@@ -331,6 +331,7 @@ def answer_choice(monkeypatch: pytest.MonkeyPatch, act: Callable[[ChoiceDialog],
     monkeypatch.setattr(ChoiceDialog, "exec", execute)
 
 
+@pytest.mark.usefixtures("plugins")
 @pytest.mark.parametrize("way", ["menu", "drop"])
 def test_of_several_images_the_chosen_one_opens(
     way: str, viewer: ViewerModel, two_series: Path, qtbot: QtBot, chosen: ChosenFile, monkeypatch: pytest.MonkeyPatch
@@ -350,6 +351,7 @@ def test_of_several_images_the_chosen_one_opens(
     assert viewer.layers[-1].data.shape[0] == 16
 
 
+@pytest.mark.usefixtures("plugins")
 @pytest.mark.parametrize("way", ["menu", "drop"])
 def test_to_choose_none_of_several_images_opens_nothing_and_is_no_error(
     way: str, viewer: ViewerModel, two_series: Path, qtbot: QtBot, chosen: ChosenFile, monkeypatch: pytest.MonkeyPatch

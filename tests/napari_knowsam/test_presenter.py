@@ -375,7 +375,7 @@ def test_training_that_does_not_make_propagated_labels_better_says_so_to_the_end
     assert status_messages.shown_sentence(Shown.NOT_BETTER) in training.train_message
     training.train.stop_requested.emit()
     training.wait_until(lambda: training.train_message.startswith("Training stopped"))
-    assert "did not make better what is propagated" in training.train_message
+    assert "did not make better what was shown before" in training.train_message
 
 
 def test_training_that_adds_to_propagated_labels_says_so(training: Panels) -> None:
@@ -468,7 +468,7 @@ def test_the_plane_changes_only_while_nothing_is_trained(training: Panels) -> No
     training.annotate.axis_chosen.emit(1)
     assert training.document.axis == 0
     assert training.annotate._axes.currentIndex() == 0
-    assert "Stop the training first" in training.annotate_message
+    assert "The plane cannot change while training" in training.annotate_message
     training.train.stop_requested.emit()
     training.wait_until(lambda: not training.presenter.controller.is_running)
     training.annotate.new_labels_requested.emit()
@@ -564,8 +564,8 @@ def test_that_the_plane_is_fixed_is_said_only_while_training(training: Panels) -
     training.annotate.axis_chosen.emit(1)
     assert "The plane cannot change while training" in training.annotate_message
     training.tell(None)
-    training.wait_until(lambda: training.train_message.startswith("Training stopped"))
-    assert training.annotate_message == ""
+    training.wait_until(lambda: not training.presenter.controller.is_running)
+    training.wait_until(lambda: training.annotate_message == "")
 
 
 @pytest.mark.parametrize("is_written_before", [True, False])

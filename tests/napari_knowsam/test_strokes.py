@@ -281,7 +281,7 @@ def test_the_plane_stays_when_somebody_only_looks_at_another_one(across: Opened)
 
 
 def test_the_plane_stays_while_training_runs(opened: Opened) -> None:
-    opened.choice.set_training(True)
+    opened.choice.is_plane_fixed = True
     opened.viewer.dims.order = (1, 0, 2)
     assert opened.document.axis == 0
 
