@@ -109,9 +109,9 @@ class ProjectCases(QObject):
 
     def _begin(self, folder: Path) -> None:
         self._require_idle()
+        # A folder that is no project is refused before anything is closed; read again, it has what was noted by that.
         Project(folder)
         self._close_case()
-        # What was just noted of the last image counts, should it be the same folder.
         self.project = project = Project(folder)
         self._show()
         self._open(project.next_after(None) or project.cases[0])
