@@ -265,9 +265,14 @@ class AnnotatedVolume:
         if index not in self._slices and index not in self.predictions:
             return SliceFacts()
         if index not in self._facts:
-            one, state = self._slice(index), self.label_slice(index).state
+            one, shown = self._slice(index), self.shown(index)
+            if one.is_judged and not one.leaves_open and index != self.open_index:
+                # As its labels say, but those take a look at all pixels several times.
+                state = SliceState.COMPLETE if shown.any() else SliceState.BACKGROUND_ONLY
+            else:
+                state = self.label_slice(index).state
             uncertainty = self.predictions.uncertainty[self.at(index)]
-            self._facts[index] = SliceFacts.of(one, state, self.shown(index), self.class_list.values[1:], uncertainty)
+            self._facts[index] = SliceFacts.of(one, state, shown, self.class_list.values[1:], uncertainty)
         return self._facts[index]
 
     def _shows_prediction(self, index: int) -> bool:

@@ -104,8 +104,8 @@ class ClassList:
         # Sums take a tenth of the time of assignments to many pixels.
         for index, value in enumerate(self.values[1:], start=1):
             indices += (painting == value) * np.uint8(index)
-        indices += ((indices == 0) & (painting != self.brush_value)) * np.uint8(IGNORE)
-        return indices
+        unjudged = (indices == 0) & (painting != self.brush_value)
+        return indices + unjudged * np.uint8(IGNORE) if unjudged.any() else indices
 
     def add(self, name: str | None = None) -> LabelClass:
         """Add a class with the next free colour, and the next value that no class ever had while there is one.
