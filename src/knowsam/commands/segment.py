@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from knowsam import jobs
+from knowsam.commands.atlases import classes_of, make_proposal, read_atlases, require_a_mask_each
 from knowsam.commands.inputs import budget, read_cases, read_model, read_teacher, with_classes_of
 from knowsam.commands.outputs import check_mask, check_model, check_report, save_report, save_trained, saved
-from knowsam.commands.propose import classes_of, read_atlases, require_a_mask_each, told_proposal
 from knowsam.commands.training_progress import TrainingProgress
 from knowsam.data.annotation import require_same_names
 from knowsam.data.measurements import measured
@@ -90,7 +90,7 @@ def _with_proposal(case: Case, atlases: Sequence[Atlas]) -> Case:
     values = {one.value for one in painted}
     others = [one for one in classes_of(atlases) if one.value not in values]
     ordered = sorted((*painted[1:], *others), key=lambda one: one.value)
-    return replace(case.with_classes((painted[0], *ordered)), proposal=told_proposal(case.volume, atlases).mask)
+    return replace(case.with_classes((painted[0], *ordered)), proposal=make_proposal(case.volume, atlases).mask)
 
 
 def _save(result: jobs.Segmentation, case: Case, options: Namespace) -> None:

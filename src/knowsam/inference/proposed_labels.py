@@ -27,7 +27,7 @@ The second one holds beyond the outermost annotated slice, where propagated labe
 """
 
 _UNSEEN_ERROR = 0.05
-"""Error that a proposed mask has beside that which its own doubts tell of; of a single finished volume, all of it."""
+"""Error of a proposed mask beside that by which finished volumes disagree; of a single volume it is all there is."""
 
 _SMALLEST_ERROR = 0.01
 
@@ -46,12 +46,12 @@ class ProposedLabels:
 
     def __init__(self, probabilities: Tensor) -> None:
         self._probabilities = probabilities
-        self._doubts = _doubts(probabilities) + _UNSEEN_ERROR
-        self._errors = self._doubts
+        self._disagreement = _disagreement(probabilities) + _UNSEEN_ERROR
+        self._errors = self._disagreement
 
     def compare(self, outlines: Mapping[int, Outline]) -> None:
         """Learn how wrong the mask is from the outlines of annotated slices."""
-        self._errors = self._doubts.clone()
+        self._errors = self._disagreement.clone()
         if not outlines:
             return
         indices = sorted(outlines)
@@ -60,7 +60,7 @@ class ProposedLabels:
         area = ((proposed > 0).sum(dim=(1, 2)) + (painted > 0).sum(dim=(1, 2))).float()
         error = 1 - slice_dice(proposed, painted, self._probabilities.shape[1])
         if area.any():
-            self._errors = self._doubts * (error * area).sum() / (self._doubts[indices] * area).sum()
+            self._errors = self._disagreement * (error * area).sum() / (self._disagreement[indices] * area).sum()
         for beyond, nearest in ((slice(None, indices[0]), error[0]), (slice(indices[-1] + 1, None), error[-1])):
             self._errors[beyond] = self._errors[beyond].maximum(nearest)
 
@@ -79,7 +79,7 @@ class ProposedLabels:
         return propagated.probabilities.lerp(self._probabilities[rows].float(), share)
 
 
-def _doubts(probabilities: Tensor) -> Tensor:
+def _disagreement(probabilities: Tensor) -> Tensor:
     """Return for each slice (N,) the error, in 1 - Dice, that its probabilities say its most probable labels have.
 
     It is 1 where nothing is proposed: to believe that was measured to be worse.

@@ -1,0 +1,76 @@
+"""Finished volumes from the command line, and the mask that they propose."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tqdm import tqdm
+
+from knowsam.atlas.proposal import Atlas, propose
+from knowsam.commands.inputs import read_mask, told
+from knowsam.data.annotation import default_classes
+from knowsam.errors import ConfigError
+from knowsam.io.image import read_image
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from pathlib import Path
+
+    from knowsam.atlas.proposal import Proposal
+    from knowsam.data.annotation import LabelClass
+    from knowsam.data.volume import Volume
+
+logger = logging.getLogger(__name__)
+
+
+def require_a_mask_each(atlases: Sequence[Path], labels: Sequence[Path]) -> None:
+    """Check that each finished volume comes with a mask.
+
+    Raises
+    ------
+    ConfigError
+        If not.
+    """
+    if len(atlases) != len(labels):
+        raise ConfigError(
+            f"There are {len(atlases)} finished volumes and {len(labels)} masks of them. Give one mask for each, in "
+            "their order."
+        )
+
+
+def read_atlases(images: Sequence[Path], labels: Sequence[Path], options: Namespace) -> list[Atlas]:
+    """Read finished volumes with their masks."""
+    return [
+        Atlas(told(read_image(image, options.pick)), read_mask(mask, ignore_identity=False))
+        for image, mask in zip(images, labels, strict=True)
+    ]
+
+
+def make_proposal(volume: Volume, atlases: Sequence[Atlas]) -> Proposal:
+    """Let finished volumes propose a mask, show how far that is, and tell how similar each of them was."""
+    with volume_bar("Registering", len(atlases)) as show:
+        proposal = propose(volume, atlases, show)
+    for atlas, similarity in zip(atlases, proposal.similarities, strict=True):
+        if similarity is None:
+            logger.warning("%s could not be registered, and has no part in the mask.", atlas.image.name)
+        else:
+            logger.info("%s: similarity %.2f", atlas.image.name, similarity)
+    return proposal
+
+
+def classes_of(atlases: Sequence[Atlas]) -> tuple[LabelClass, ...]:
+    """Return the classes of the masks, background first."""
+    known = [one for atlas in atlases for one in atlas.labels.classes]
+    return default_classes((int(value) for atlas in atlases for value in np.unique(atlas.labels.array)), known)
+
+
+@contextmanager
+def volume_bar(what: str, count: int) -> Iterator[Callable[[int], object]]:
+    """Show how many volumes of some are done, for what is called with that number."""
+    with tqdm(total=count, desc=what, unit="volume", file=sys.stderr, disable=None) as bar:
+        yield lambda done: bar.update(done - bar.n)
