@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import math
 import os
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from weakref import WeakSet
 
 from knowsam.errors import KnowSAMError, TrainingError
 from knowsam.training.events import Downloading, Stop, Validated
@@ -35,6 +37,20 @@ _NICENESS = 10
 _REPORT_EVERY_S = 0.5
 _KEEP_EVERY_S = 60.0
 """Writing the 100 MB of what was learnt takes about half a second, in another thread."""
+
+
+_LONGEST_EXIT_S = 5.0
+
+_threads: WeakSet[threading.Thread] = WeakSet()
+
+
+@atexit.register
+def _let_threads_end() -> None:
+    """Give threads that were told to stop the time to; torch aborts a program that ends while one still computes."""
+    latest = time.monotonic() + _LONGEST_EXIT_S
+    for thread in tuple(_threads):
+        if thread.is_alive():
+            thread.join(max(latest - time.monotonic(), 0.0))
 
 
 class Session(Protocol):
@@ -71,11 +87,12 @@ class SessionWorker(Generic[S]):
         self._outcomes: queue.SimpleQueue[Event | Exception] = queue.SimpleQueue()
         self._waiting: list[Message] = []
         self._lock = threading.Lock()
-        # A daemon: whatever it does, it never keeps a closed napari alive.
+        # A daemon: whatever it does, it never keeps a closed napari alive for long.
         self._thread = threading.Thread(target=self._run, name=THREAD, daemon=True)
 
     def start(self) -> None:
         """Begin."""
+        _threads.add(self._thread)
         self._thread.start()
 
     def submit(self, message: Message) -> None:

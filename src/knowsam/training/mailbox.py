@@ -25,6 +25,7 @@ class Mailbox:
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._interruption = interruption
         self._putting = threading.Lock()
+        self._urgent = 0
         self.labels_interrupt = False
 
     def put(self, message: Message) -> None:
@@ -32,6 +33,7 @@ class Mailbox:
         with self._putting:
             self._messages.put(message)
             is_label = self.labels_interrupt and isinstance(message, SliceAnnotated)
+            self._urgent += isinstance(message, (Pause, Stop))
             if is_label or isinstance(message, (Pause, Stop)):
                 self.labels_interrupt = False
                 self._interruption.request()
@@ -39,13 +41,16 @@ class Mailbox:
     def get(self) -> Message:
         """Take the next message, wait for one if there is none."""
         message = self._messages.get()
+        with self._putting:
+            self._urgent -= isinstance(message, (Pause, Stop))
         self.heed()
         return message
 
     def heed(self) -> None:
-        """Let work go on that was broken off: whatever was urgent lies in here by now."""
+        """Let work go on that was broken off, unless a pause or stop lies behind other messages yet."""
         with self._putting:
-            self._interruption.clear()
+            if not self._urgent:
+                self._interruption.clear()
 
     @property
     def is_empty(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -64,13 +64,13 @@ class NetworkVolumes:
             else None
             for case, own in zip(cases, self.slices, strict=True)
         )
-        self.relabel(cases)
+        self.relabel(cases, check)
 
-    def relabel(self, cases: Sequence[Case]) -> None:
-        """Propagate all labels anew."""
+    def relabel(self, cases: Sequence[Case], check: Callable[[], None] | None = None) -> None:
+        """Propagate all labels anew; what `check` raises between two slices breaks it off."""
         for propagation, case in zip(self.propagations, cases, strict=True):
             if propagation is not None:
-                propagation.relabel(case)
+                propagation.relabel(case, check)
 
     def annotate(self, case: int, label_slice: LabelSlice, classes: int) -> list[int]:
         """Take in a painted slice; return the slices whose propagated labels it changes, ascending."""

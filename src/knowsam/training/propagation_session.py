@@ -89,7 +89,7 @@ class PropagationSession:
 
     def _run(self) -> Iterator[Event]:
         while True:
-            if self._live is None:
+            if self._live is None and not self._is_stopping:
                 self._prepare()
             if self._live is not None:
                 yield from self._taken_back(self._live)
@@ -107,8 +107,14 @@ class PropagationSession:
                     self._change_classes(message.classes)
                 case SliceAnnotated():
                     for label_slice in self._latest(message):
+                        # Accepting all slices sends hundreds, which nobody needs once a stop lies behind them.
+                        if self._is_stopping:
+                            break
                         try:
+                            self._interruption.check()
                             self._annotate(label_slice)
+                        except Interrupted:
+                            break
                         except InputError as error:
                             yield Notice(str(error))
 
@@ -117,6 +123,11 @@ class PropagationSession:
         proposal = self._cases[0].proposal
         for event in live.take_back():
             yield event if proposal is None else shown_proposal(proposal, self._cases[0].annotation)
+
+    @property
+    def _is_stopping(self) -> bool:
+        """Whether the next message is known to be a stop."""
+        return isinstance(self._read_ahead, Stop)
 
     @property
     def _has_read_all(self) -> bool:

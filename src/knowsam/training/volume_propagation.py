@@ -88,11 +88,13 @@ class VolumePropagation:
         self._holdout: frozenset[int] = frozenset()
         self._simulated: frozenset[int] = frozenset()
 
-    def relabel(self, case: Case) -> None:
-        """Take all outlines anew."""
+    def relabel(self, case: Case, check: Callable[[], None] | None = None) -> None:
+        """Take all outlines anew; what `check` raises between two of them breaks it off."""
         classes = len(case.annotation.classes)
         self._label_slices, self._outlines = {}, {}
         for label_slice in case.annotation.slices.values():
+            if check is not None:
+                check()
             self._take(label_slice, classes)
         self._extents = Extents.of(self._label_slices, classes)
         self._take_proposal(case)

@@ -52,3 +52,16 @@ def test_what_is_painted_is_urgent_once_for_each_time_it_is_allowed(
         mailbox.labels_interrupt = True
         found += [breaks_off(mailbox, interruption, PAINTED) for _ in range(3)]
     assert found == 2 * [True, False, False]
+
+
+def test_a_stop_is_urgent_until_it_is_read_whatever_lies_before_it(
+    mailbox: Mailbox, interruption: Interruption
+) -> None:
+    for message in (PAINTED, Watch(3), Stop()):
+        mailbox.put(message)
+    for _ in range(2):
+        mailbox.get()
+        with pytest.raises(Interrupted):
+            interruption.check()
+    assert mailbox.get() == Stop()
+    interruption.check()

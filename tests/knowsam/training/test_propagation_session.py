@@ -309,11 +309,13 @@ def test_the_region_grows_with_what_is_painted(ball: Volume, config: Config, is_
 
 def test_a_slice_that_does_not_belong_is_told_of_and_passed_over(case: Case, config: Config) -> None:
     session = PropagationSession(case, config)
-    for message in (SliceAnnotated(LabelSlice(0, 99, SQUARE)), Stop()):
-        session.submit(message)
-    (event,) = session.run()
+    session.submit(SliceAnnotated(LabelSlice(0, 99, SQUARE)))
+    events = session.run()
+    event = next(events)
     assert isinstance(event, Notice)
     assert "Slice 99" in event.text
+    session.submit(Stop())
+    assert list(events) == []
 
 
 def test_a_stop_breaks_the_registration_off(case: Case, config: Config) -> None:
@@ -334,3 +336,23 @@ def test_no_network_is_loaded_before_a_training() -> None:
     code = "import sys, knowsam.training.propagation_session; print(*sys.modules)"
     loaded: Any = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert {"knowsam.models.students", "knowsam.models.sam"}.isdisjoint(loaded.split())
+
+
+def test_a_stop_behind_many_annotated_slices_ends_it_before_they_are_propagated(
+    case: Case, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = PropagationSession(case, config)
+    for index in (5, 6):
+        session.submit(SliceAnnotated(LabelSlice(0, index, SQUARE)))
+    session.submit(Stop())
+    assert list(session.run()) == []
+    assert session.display is None
+    later = PropagationSession(case, config)
+    events = later.run()
+    later.submit(Watch(5))
+    next(events)
+    monkeypatch.setattr(VolumePropagation, "annotate", lambda *_: pytest.fail("propagated"))
+    for index in (5, 6):
+        later.submit(SliceAnnotated(LabelSlice(0, index, SQUARE)))
+    later.submit(Stop())
+    assert all(isinstance(event, PredictionReady) for event in events)
