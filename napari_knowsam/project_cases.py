@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from knowsam.document.kept_files import fingerprint
 from knowsam.errors import InputError, KnowSAMError, OutputError
 from knowsam.inference.picture import thumbnail, write_png
 from knowsam.project.case import CaseState, ProjectCase
-from knowsam.project.finished import mask_paths, read_finished, write_mask
+from knowsam.project.finished import mask_paths, read_finished, write_masks
 from knowsam.project.project import Project
 from napari_knowsam import status_messages
 from napari_knowsam.choice_dialog import main_window
@@ -301,7 +301,7 @@ class ProjectCases(QObject):
 
     def _require_idle(self) -> None:
         if self._controller.is_busy:
-            raise InputError("A training goes on, or a model is being applied. Stop that first.")
+            raise InputError(status_messages.BUSY)
 
     def _guarded(self, action: Callable[..., object]) -> Callable[..., None]:
         """Return the action, with an error it tells the person of as a sentence."""
@@ -324,14 +324,5 @@ class ProjectCases(QObject):
 
 def _write_all(project: Project, paths: Mapping[ProjectCase, Path]) -> str:
     """Write masks, and say how many were written and what is wrong with the others."""
-    failures = list(_failures(project, paths))
-    written = len(paths) - len(failures)
-    return " ".join([f"Saved {written} of {len(paths)} masks.", *failures])
-
-
-def _failures(project: Project, paths: Mapping[ProjectCase, Path]) -> Iterator[str]:
-    for case, path in paths.items():
-        try:
-            write_mask(project, case, path)
-        except KnowSAMError as error:
-            yield str(error)
+    problems = [problem for _, problem in write_masks(project, paths) if problem]
+    return " ".join([f"Saved {len(paths) - len(problems)} of {len(paths)} masks.", *problems])

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject
 
 from knowsam.atlas.proposal import Atlas
-from knowsam.data.annotation import require_same_names
+from knowsam.data.annotation import joined_classes, require_same_names
 from knowsam.data.volume import Volume
 from knowsam.document.annotation_document import AnnotationDocument
 from knowsam.errors import InputError, KnowSAMError
+from napari_knowsam.status_messages import BUSY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,7 +50,7 @@ class Proposing(QObject):
 
     def _on_requested(self) -> None:
         if self._controller.is_busy:
-            self._result.set_message("A training goes on, or a model is being applied. Stop that first.")
+            self._result.set_message(BUSY)
             return
         self._result.set_message("")
         try:
@@ -72,10 +73,8 @@ class Proposing(QObject):
                 "No other open volume is finished, and none of a project is done. A volume is finished when all slices "
                 "from the first to the last of its structures are painted, corrected or accepted (Accept, All)."
             )
-        known = {one.value: one for one in self._cases.classes[1:]}
-        known |= {one.value: one for work in reversed(finished) for one in work.classes[1:]}
-        classes = (document.classes[0], *(known[value] for value in sorted(known)))
-        sync.change(AnnotationDocument.take_classes, classes)
+        known = (self._cases.classes, *(work.classes for work in reversed(finished)))
+        sync.change(AnnotationDocument.take_classes, joined_classes(*known, document.classes[:1]))
         document.open_index = None
         is_open = [_atlas(one) for one in finished]
         atlases = partial(_atlases, is_open, elsewhere, document.classes)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 READY = "Paint a few slices of the structure, then train. Slices you do not paint are used too."
 
+BUSY = "A training goes on, or a model is being applied. Stop that first."
+
 
 class Shown(Enum):
     """Where that comes from which is shown of slices nobody has painted, in words."""

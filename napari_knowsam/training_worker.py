@@ -46,7 +46,7 @@ _threads: WeakSet[threading.Thread] = WeakSet()
 
 @atexit.register
 def _let_threads_end() -> None:
-    """Give threads that were told to stop the time to; torch aborts a program that ends while one still computes."""
+    """Give threads that were asked to stop the time to; torch aborts a program that ends while one still computes."""
     latest = time.monotonic() + _LONGEST_EXIT_S
     for thread in tuple(_threads):
         if thread.is_alive():

@@ -7,15 +7,13 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from knowsam.commands.outputs import check_folder
-from knowsam.errors import KnowSAMError, OutputError
+from knowsam.errors import OutputError
 from knowsam.io.atomic import check_free
-from knowsam.project.finished import mask_paths, write_mask
+from knowsam.project.finished import mask_paths, write_masks
 from knowsam.project.project import Project
 
 if TYPE_CHECKING:
     from argparse import Namespace
-
-    from knowsam.project.case import ProjectCase
 
 
 def run(options: Namespace) -> None:
@@ -36,17 +34,12 @@ def run(options: Namespace) -> None:
     if options.export.exists():
         for path in paths.values():
             check_free(path, overwrite=options.overwrite)
-    failed: list[ProjectCase] = []
-    for case, path in paths.items():
-        try:
-            write_mask(project, case, path, overwrite=options.overwrite)
-            _print([f"{case.name}: {path}"])
-        except KnowSAMError as error:
-            # One damaged file must not cost all that come after it.
-            _print([f"{case.name}: {error}"])
-            failed.append(case)
+    failed = 0
+    for case, problem in write_masks(project, paths, overwrite=options.overwrite):
+        _print([f"{case.name}: {problem or paths[case]}"])
+        failed += bool(problem)
     if failed:
-        raise OutputError(f"{len(failed)} of {len(paths)} masks were not written; the sentences above say why.")
+        raise OutputError(f"{failed} of {len(paths)} masks were not written; the sentences above say why.")
 
 
 def _print(lines: Iterable[str]) -> None:

@@ -11,7 +11,7 @@ from knowsam.commands.atlases import classes_of, make_proposal, read_atlases, re
 from knowsam.commands.inputs import budget, read_cases, read_model, read_teacher, with_classes_of
 from knowsam.commands.outputs import check_mask, check_model, check_report, save_report, save_trained, saved
 from knowsam.commands.training_progress import TrainingProgress
-from knowsam.data.annotation import require_same_names
+from knowsam.data.annotation import joined_classes, require_same_names
 from knowsam.data.measurements import measured
 from knowsam.data.reformat import brought_back
 from knowsam.errors import ConfigError
@@ -85,12 +85,10 @@ def _inputs(options: Namespace) -> list[Path]:
 
 def _with_proposal(case: Case, atlases: Sequence[Atlas]) -> Case:
     """Return a case with what finished volumes propose; their classes come beside those that are painted."""
-    painted = case.annotation.classes
-    require_same_names(painted, classes_of(atlases), "the masks of the finished volumes")
-    values = {one.value for one in painted}
-    others = [one for one in classes_of(atlases) if one.value not in values]
-    ordered = sorted((*painted[1:], *others), key=lambda one: one.value)
-    return replace(case.with_classes((painted[0], *ordered)), proposal=make_proposal(case.volume, atlases).mask)
+    painted, others = case.annotation.classes, classes_of(atlases)
+    require_same_names(painted, others, "the masks of the finished volumes")
+    case = case.with_classes(joined_classes(others, painted))
+    return replace(case, proposal=make_proposal(case.volume, atlases).mask)
 
 
 def _save(result: jobs.Segmentation, case: Case, options: Namespace) -> None:

@@ -70,6 +70,16 @@ def default_classes(values: Iterable[int], known: Iterable[LabelClass] = ()) -> 
     return (BACKGROUND_CLASS, *colored)
 
 
+def joined_classes(*classes: Iterable[LabelClass]) -> tuple[LabelClass, ...]:
+    """Return all classes by ascending label value, so that background is first; of one value, the last one counts.
+
+    >>> [c.name for c in joined_classes(default_classes([2, 7]), [LabelClass(7, "liver", (9, 9, 9))])]
+    ['background', 'class 2', 'liver']
+    """
+    known = {one.value: one for some in classes for one in some}
+    return tuple(known[value] for value in sorted(known))
+
+
 def require_same_names(classes: Iterable[LabelClass], others: Iterable[LabelClass], of: str) -> None:
     """Check that label values stand for the same in other labels, as far as both have been given names.
 

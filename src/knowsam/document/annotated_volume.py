@@ -106,14 +106,12 @@ class AnnotatedVolume:
     @property
     def unjudged(self) -> tuple[int, ...]:
         """Indices of all slices, from the first to the last that shows a structure, that were not judged completely."""
-        held = np.flatnonzero(self.structure_areas_px)
-        return tuple(sorted({*range(held[0], held[-1] + 1)} - {*self.outlined})) if held.size else ()
+        return self._left_out_among([index for index, area in enumerate(self.structure_areas_px) if area])
 
     @property
     def has_gaps(self) -> bool:
         """Whether slices are left out between the first and the last one in which a person has judged a structure."""
-        held = [index for index in self.annotated if any(self._facts_of(index).pixels.values())]
-        return bool(held) and not set(range(held[0], held[-1] + 1)) <= set(self.outlined)
+        return bool(self._left_out_among([i for i in self.annotated if any(self._facts_of(i).pixels.values())]))
 
     @property
     def is_finished(self) -> bool:
@@ -248,6 +246,10 @@ class AnnotatedVolume:
         """Return all that a person has said, as it is now; no predictions."""
         slices = MappingProxyType(dict(self._slices))
         return Snapshot(datetime.now(), self.volume.shape, self.axis, self.classes, self.brush_value, slices)
+
+    def _left_out_among(self, held: list[int]) -> tuple[int, ...]:
+        """Return the slices between the first and the last of some that were not judged completely, ascending."""
+        return tuple(sorted({*range(held[0], held[-1] + 1)} - {*self.outlined})) if held else ()
 
     def _slice(self, index: int) -> SliceAnnotation:
         return self._slices.get(index, SliceAnnotation())

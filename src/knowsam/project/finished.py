@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from knowsam.data.volume import Volume
 from knowsam.document.annotation_document import AnnotationDocument
 from knowsam.document.kept_files import fingerprint, paintings
 from knowsam.document.snapshot_file import read_snapshot
-from knowsam.errors import InputError, OutputError
+from knowsam.errors import InputError, KnowSAMError, OutputError
 from knowsam.io.image import read_image
 from knowsam.io.labels import write_labels
 
@@ -74,6 +75,22 @@ def mask_paths(project: Project, folder: Path) -> dict[ProjectCase, Path]:
     if len({*paths.values()}) < len(paths):
         raise InputError("Two images have the same name, so their masks would too. Rename the file of one.")
     return paths
+
+
+def write_masks(
+    project: Project, paths: Mapping[ProjectCase, Path], *, overwrite: bool = False
+) -> Iterator[tuple[ProjectCase, str]]:
+    """Write the masks of images that are done, and tell of each what is wrong with it, or nothing.
+
+    One that is damaged does not cost those that come after it.
+    """
+    for case, path in paths.items():
+        try:
+            write_mask(project, case, path, overwrite=overwrite)
+        except KnowSAMError as error:
+            yield case, str(error)
+        else:
+            yield case, ""
 
 
 def write_mask(project: Project, case: ProjectCase, path: Path, *, overwrite: bool = False) -> None:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from knowsam.data.annotation import joined_classes
 from knowsam.errors import InputError
 from knowsam.io.dicom.files import holds_dicom, is_dicom
 from knowsam.io.image_file import IMAGE_SUFFIXES, is_called_mask, is_image_name
@@ -97,8 +98,7 @@ class Project:
             If it cannot be written.
         """
         before = read_record(self._file, self.folder)
-        known = {one.value: one for one in (*before.classes[1:], *classes[1:])}
-        shared = (classes[0], *(known[value] for value in sorted(known)))
+        shared = joined_classes(before.classes, classes)
         self._record = ProjectRecord({**before.cases, case.path.name: case}, shared, axis)
         write_record(self._file, self._record)
 
