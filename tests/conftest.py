@@ -6,6 +6,7 @@ import gc
 
 import numpy as np
 import pytest
+import torch
 from nibabel.affines import from_matvec
 
 from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass
@@ -16,6 +17,12 @@ def pytest_collection_finish() -> None:
     """Keep the garbage collector from looking through all that was imported, again and again."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def _same_chance() -> None:
+    """Draw the same weights in every run, so that a test fails always or never."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture

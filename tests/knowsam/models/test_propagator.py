@@ -26,7 +26,6 @@ def test_an_untrained_one_changes_nothing() -> None:
 
 
 def test_it_learns_from_what_it_is_shown() -> None:
-    torch.manual_seed(0)
     propagator = Propagator(15, (8, 8))
     optimiser = torch.optim.Adam(propagator.parameters(), 1e-2)
     maps, position = evidence()
@@ -43,7 +42,6 @@ def test_it_learns_from_what_it_is_shown() -> None:
 
 @pytest.mark.parametrize("widths", [(8, 12), (8, 12, 16, 24)])
 def test_weights_that_were_written_are_read_with_their_widths(widths: tuple[int, ...], tmp_path: Path) -> None:
-    torch.manual_seed(0)
     propagator = Propagator(15, widths)
     torch.nn.init.normal_(propagator.head.weight)
     save_half(propagator, tmp_path / "weights.safetensors")

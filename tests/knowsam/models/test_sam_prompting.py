@@ -28,7 +28,6 @@ pytestmark = pytest.mark.usefixtures("_without_gradient")
 
 @pytest.fixture
 def _without_gradient() -> Any:
-    torch.manual_seed(0)
     with torch.no_grad():
         yield
 

@@ -20,7 +20,6 @@ PRETRAINED = TeacherConfig(variant="vit_b")
 
 @pytest.fixture(autouse=True)
 def small_variants(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.manual_seed(0)
     monkeypatch.setattr(sam_teacher, "VARIANTS", {"compact": SMALL, "vit_b": SMALL})
 
 

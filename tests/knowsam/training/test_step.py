@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
@@ -52,13 +51,6 @@ class PixelTeacher(nn.Module):
     def forward(self, x: Tensor, fused_logits: Tensor) -> Tensor:
         logits: Tensor = self.head(torch.cat([x, fused_logits], dim=1))
         return logits
-
-
-@pytest.fixture(autouse=True)
-def _seeded() -> Iterator[None]:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield
 
 
 @pytest.fixture(params=[2, 4], ids=["two classes", "four classes"])

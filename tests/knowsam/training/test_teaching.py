@@ -34,8 +34,7 @@ FUSED = torch.zeros(4, 2, *PLANE)
 
 
 @pytest.fixture(autouse=True)
-def _seeded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.manual_seed(0)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platformdirs.user_cache_dir", lambda *_, **__: str(tmp_path))
 
 
