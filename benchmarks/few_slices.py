@@ -1,8 +1,9 @@
 """How well are the slices segmented that nobody annotated, from k annotated slices of one volume?
 
 Every volume is trained on its own. The annotated slices lie evenly between the first and the last slice that holds any
-structure, both of these included. Dice is the mean over the classes, on the slices that were not annotated; beyond the
-two end slices everything is background in every row. HD95 is that of the whole mask, the annotated slices in it.
+structure, both of these included; one or two lie in the middle or at the thirds. Dice is the mean over the classes, on
+the slices that were not annotated; where the end slices are annotated, everything beyond them is background in every
+row. HD95 is that of the whole mask, the annotated slices in it.
 
 "KnowSAM, published settings, 2 + 2 slices, no pretrained SAM" departs from the publication in what its name says: in
 its 2 + 2 slices a step instead of 12 + 12, and in its teacher, a compact SAM trained from scratch.
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from interpolation import interpolate
 from ledger import Ledger
+from painters import PAINTERS
 from pieces import add_run_options, budget_of, checked, in_words, side_by_side
 from pixel_classifier import classify, classify_with_position
 from propagated import propagated
@@ -57,7 +59,7 @@ def _knowsam(config: Config, task: Task, effort: Effort) -> Outcome:
         has_begun = isinstance(event, StageChanged) and event.stage is Stage.TRAINING
         # The time of whoever listens is not taken from the budget.
         if config.method.shape_prior and (has_begun or isinstance(event, Validated)):
-            live.append(task.dice(task.slices_first(session.predictor().volume().labels)))
+            live.append(task.live_dice(task.slices_first(session.predictor().volume().labels)))
 
     case = task.case
     result = jobs.segment(
@@ -99,6 +101,9 @@ ROWS: dict[str, Rival] = {
 }
 
 
+Key = tuple[str, str, int, str, int, str, str]
+
+
 @dataclass(frozen=True)
 class Result:
     """Scores of one row on one volume; without a budget where the row does not train."""
@@ -116,11 +121,12 @@ class Result:
     steps: int
     threads: int
     live: tuple[float, ...] = ()
+    painter: str = "exact"
 
     @property
-    def key(self) -> tuple[str, str, int, str, int, str]:
+    def key(self) -> Key:
         """The conditions of the run."""
-        return self.data, self.volume, self.k, self.row, self.seed, self.budget
+        return self.data, self.volume, self.k, self.row, self.seed, self.budget, self.painter
 
 
 @dataclass(frozen=True)
@@ -133,17 +139,19 @@ class Piece:
     k: int
     row: str
     seed: int
+    painter: str
 
-    def key(self, budget: str) -> tuple[str, str, int, str, int, str]:
+    def key(self, budget: str) -> Key:
         """Return the key of its result."""
         used = budget if ROWS[self.row].trains else NO_BUDGET
-        return self.data.name, self.volume, self.k, self.row, self.seed, used
+        return self.data.name, self.volume, self.k, self.row, self.seed, used, self.painter
 
     @property
     def arguments(self) -> list[str]:
         """The options that ask for this run alone."""
         chosen = {"--data": self.folder, "--volumes": self.volume, "-k": self.k, "--rows": self.row}
-        return [str(word) for pair in (chosen | {"--seeds": self.seed}).items() for word in pair]
+        chosen |= {"--seeds": self.seed, "--painter": self.painter}
+        return [str(word) for pair in chosen.items() for word in pair]
 
 
 def main() -> None:
@@ -183,6 +191,7 @@ def _parse() -> argparse.Namespace:
         metavar="ROW",
         help=f"default: {', '.join(COMPARED)}; others: {', '.join(row for row in ROWS if row not in COMPARED)}",
     )
+    parser.add_argument("--painter", choices=list(PAINTERS), default="exact", help="who annotates (default: exact)")
     add_run_options(parser, budget="60s")
     options = checked(parser)
     if not options.table and not options.data:
@@ -199,20 +208,22 @@ def _pieces(options: argparse.Namespace) -> Iterator[Piece]:
             found = True
             for k, row in product(options.k, options.rows):
                 for seed in options.seeds if ROWS[row].is_random else [0]:
-                    yield Piece(folder, data, volume, k, row, seed)
+                    yield Piece(folder, data, volume, k, row, seed, options.painter)
     if not found:
         sys.exit(f"None of the volumes {options.volumes} is in {', '.join(map(str, options.data))}.")
 
 
 def _run(piece: Piece, options: argparse.Namespace) -> Result:
-    task = piece.data.truth(piece.volume).task(piece.k)
+    task = piece.data.truth(piece.volume).task(piece.k, PAINTERS[piece.painter])
     budget = budget_of(options)
     started = time.monotonic()
     outcome = ROWS[piece.row].fill(task, Effort(budget, piece.seed, options.threads))
     seconds = time.monotonic() - started
     scores = task.scores(outcome.labels)
+    *conditions, painter = piece.key(in_words(budget))
     result = Result(
-        *piece.key(in_words(budget)),
+        *conditions,
+        painter=painter,
         dice=scores.dice,
         dice_by_class=scores.dice_by_class,
         hd95_mm=scores.hd95_mm,
@@ -226,13 +237,17 @@ def _run(piece: Piece, options: argparse.Namespace) -> Result:
 
 
 def _tables(results: Sequence[Result]) -> Iterator[str]:
-    """Yield one block for each data set, k and budget; rows without a budget stand in every block."""
-    for data, k in product(sorted({r.data for r in results}, reverse=True), sorted({r.k for r in results})):
-        own = [r for r in results if (r.data, r.k) == (data, k)]
+    """Yield one block for each data set, k, painter and budget; rows without a budget stand in every block."""
+    settings = dict.fromkeys(
+        (r.data, r.k, r.painter) for r in sorted(results, key=lambda r: (r.data != "left atrium", r.data, r.k))
+    )
+    for data, k, painter in settings:
+        own = [r for r in results if (r.data, r.k, r.painter) == (data, k, painter)]
         for budget in sorted({r.budget for r in own} - {NO_BUDGET}) or sorted({r.budget for r in own}):
             block = [r for r in own if r.budget in (budget, NO_BUDGET)]
             threads = ", ".join(map(str, sorted({r.threads for r in block})))
-            yield f"**{data}, k = {k}**, budget {budget or 'none'}, threads of each run: {threads}\n"
+            annotated = f"k = {k}" if painter == "exact" else f"k = {k}, painter: {painter}"
+            yield f"**{data}, {annotated}**, budget {budget or 'none'}, threads of each run: {threads}\n"
             yield _table(block) + "\n"
 
 

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from interpolation import interpolate
+from painters import a_pixel_off
 from propagator import add_task_options, truths
 from provenance import provenance
 from rival import Effort
@@ -38,7 +39,6 @@ from knowsam.training.schedule import Budget
 _WANTED = (0.80, 0.90, 0.95)
 _LOOK_S = 3.0
 _OUTLINE_PX_PER_S = 25.0
-_SMOOTH_PX = 4.0
 
 if TYPE_CHECKING:
     from knowsam.data.proposed_mask import ProposedMask
@@ -142,16 +142,7 @@ class _Painter:
 
     def labels(self, index: int) -> LabelArray:
         """Return (H, W), class indices as somebody would paint them, the same each time."""
-        truth = self._truth.indices[index]
-        error = ndimage.gaussian_filter(np.random.default_rng(index).normal(size=truth.shape), _SMOOTH_PX)
-        error /= error.std()
-        depths = [np.full(truth.shape, 0.0)]
-        for value in range(1, self.classes):
-            inside = truth == value
-            depth = ndimage.distance_transform_edt(inside) - ndimage.distance_transform_edt(~inside)
-            depths.append(depth + error if inside.any() else np.full(truth.shape, -np.inf))
-        labels: LabelArray = np.argmax(depths, axis=0).astype(np.uint8)
-        return labels
+        return a_pixel_off(self._truth, index)
 
     def seconds(self, index: int, shown: LabelArray) -> float:
         """Return how long it takes to annotate a slice of which this is shown."""

@@ -19,6 +19,7 @@ from time import process_time
 import numpy as np
 import torch
 from interpolation import interpolate
+from painters import PAINTERS
 from propagated import propagated
 from provenance import provenance
 from rival import Effort
@@ -73,6 +74,7 @@ def add_task_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of volumes with labels")
     parser.add_argument("-k", type=int, default=5, help="annotated slices (default: 5)")
     parser.add_argument("--volumes", choices=["all", "odd", "even"], default="all", help="by position in the folder")
+    parser.add_argument("--painter", choices=list(PAINTERS), default="exact", help="who annotates (default: exact)")
     parser.add_argument("--most", type=int, help="volumes of each folder (default: all)")
 
 
@@ -83,7 +85,7 @@ def tasks(options: argparse.Namespace) -> Iterator[tuple[str, Task]]:
             held = range(int(own.held[0]), int(own.held[-1]) + 1)
             if len(held) >= _SHORTEST_SLICES:
                 count = options.k if len(held) >= _FEW_SLICES else min(options.k, _FEW_ANNOTATED)
-                yield name, own.annotated_in(places(held, count, inner=options.inner))
+                yield name, own.annotated_in(places(held, count, inner=options.inner), PAINTERS[options.painter])
 
 
 def truths(options: argparse.Namespace) -> Iterator[Truth]:

@@ -9,9 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from painters import exact
 
 from knowsam.config import Config
-from knowsam.data.annotation import BACKGROUND, Annotation, LabelArray, class_indices, default_classes
+from knowsam.data.annotation import (
+    BACKGROUND,
+    IGNORE,
+    Annotation,
+    LabelArray,
+    LabelSlice,
+    class_indices,
+    default_classes,
+)
 from knowsam.data.case import Case
 from knowsam.data.orientation import working_axis
 from knowsam.data.volume import require_same_grid
@@ -21,6 +30,8 @@ from knowsam.io.image import read_image
 from knowsam.io.labels import read_labels
 
 if TYPE_CHECKING:
+    from painters import Painter
+
     from knowsam.data.volume import Volume
 
 
@@ -32,6 +43,10 @@ class DataSet:
     file_axis: int
     images: tuple[Path, ...]
     labels: tuple[Path, ...]
+
+    def scribbles(self, number: int) -> Path:
+        """Where the scribbles of a volume are, if it has any."""
+        return self.images[number].with_name(f"{self.volumes[number]}_scribble.nii.gz")
 
     @property
     def volumes(self) -> tuple[str, ...]:
@@ -47,7 +62,9 @@ class DataSet:
         axis = working_axis(labels.grid, self.file_axis)
         whole = Annotation.from_labels(labels.array, axis, range(labels.shape[axis]), classes)
         indices = class_indices(np.moveaxis(labels.array, axis, 0), classes)
-        return Truth(self.name, volume, image, whole, indices)
+        file = self.scribbles(number)
+        scribbles = np.moveaxis(read_labels(file).array, axis, 0) if file.is_file() else None
+        return Truth(self.name, volume, image, whole, indices, scribbles)
 
 
 def find_data_set(folder: Path) -> DataSet:
@@ -77,6 +94,7 @@ class Truth:
     ----------
     annotation : of every slice.
     indices : (N, H, W), class indices, slices first.
+    scribbles : (N, H, W), label values that somebody scribbled, a larger one where they did not.
     """
 
     data: str
@@ -84,6 +102,7 @@ class Truth:
     volume: Volume
     annotation: Annotation
     indices: LabelArray
+    scribbles: LabelArray | None = None
 
     @property
     def case(self) -> Case:
@@ -95,16 +114,23 @@ class Truth:
         """Slices that hold any structure."""
         return np.flatnonzero(self.indices.any(axis=(1, 2)))
 
-    def task(self, count: int) -> Task:
-        """Annotate `count` slices, evenly between the first and the last one that hold any structure."""
-        return self.annotated_in(np.linspace(self.held[0], self.held[-1], count))
+    def task(self, count: int, painter: Painter = exact) -> Task:
+        """Annotate `count` slices of those that hold any structure.
 
-    def annotated_in(self, places: Iterable[float]) -> Task:
+        Three and more lie evenly from the first to the last one, one or two in the middle or at the thirds, since the
+        ends alone say little.
+        """
+        first, last = self.held[0], self.held[-1]
+        return self.annotated_in(
+            np.linspace(first, last, count) if count > 2 else np.linspace(first, last, count + 2)[1:-1], painter
+        )
+
+    def annotated_in(self, places: Iterable[float], painter: Painter = exact) -> Task:
         """Annotate the slices nearest to some places."""
         chosen = sorted({round(place) for place in places})
         annotation = Annotation(self.volume.shape, self.annotation.axis, self.annotation.classes)
         for index in chosen:
-            annotation = annotation.with_slice(self.annotation.slices[index])
+            annotation = annotation.with_slice(LabelSlice(annotation.axis, index, painter(self, index)))
         return Task(self.data, self.name, Case(self.volume, annotation), self.indices)
 
 
@@ -185,15 +211,29 @@ class Task:
         found, truth = np.concatenate([labels[hidden], 0 * labels[outside]]), self.truth[[*hidden, *outside]]
         return mean_dice(found, truth, self.classes)
 
+    def live_dice(self, labels: LabelArray) -> float:
+        """Return the mean Dice of class indices (N, H, W) as `scores` has it."""
+        return mean_dice(self._mask(labels)[self._hidden], self.truth[self._hidden], self.classes)
+
     def scores(self, labels: LabelArray) -> Scores:
-        """Score class indices (N, H, W), with background beyond the two outermost annotated slices."""
+        """Score class indices (N, H, W); annotated slices, where they count, are as they were annotated."""
+        mask = self._mask(labels)
+        for index in self.annotated:
+            mask[index] = np.where(self.labels_of(index) == IGNORE, mask[index], self.labels_of(index))
+        return scores(mask, self.truth, self.spacing_mm, self.classes, self._hidden)
+
+    @property
+    def _hidden(self) -> list[int]:
+        return [index for index in range(len(self.truth)) if index not in self.annotated]
+
+    def _mask(self, labels: LabelArray) -> LabelArray:
+        """Return the labels, with background beyond the outermost annotated slices if those show where all ends."""
         first, last = self.annotated[0], self.annotated[-1]
+        if np.delete(self.truth, range(first, last + 1), axis=0).any():
+            return labels.copy()
         mask = np.full_like(labels, BACKGROUND)
         mask[first : last + 1] = labels[first : last + 1]
-        for index in self.annotated:
-            mask[index] = self.labels_of(index)
-        hidden = [index for index in range(len(mask)) if index not in self.annotated]
-        return scores(mask, self.truth, self.spacing_mm, self.classes, hidden)
+        return mask
 
 
 def mean_dice(found: LabelArray, truth: LabelArray, classes: int) -> float:
