@@ -17,8 +17,8 @@ class LayerSignals(QObject):
     document_changed = Signal()
     """Another image, other labels or another axis, or an image is gone: everything is to be read anew."""
 
-    slice_annotated = Signal(object)
-    """A `LabelSlice` that a person judged otherwise than before."""
+    slices_annotated = Signal(object)
+    """Indices of slices that a person judged otherwise than before; never none."""
 
     classes_changed = Signal(object)
     """All classes; when one goes, this comes before the slices it was painted in."""

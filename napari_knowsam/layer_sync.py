@@ -235,8 +235,8 @@ class LayerSync(QObject):
         if not self.is_chosen:
             self._unreported.update(indices)
             return
-        for index in indices:
-            self._signals.slice_annotated.emit(self.document.label_slice(index))
+        if indices := tuple(indices):
+            self._signals.slices_annotated.emit(indices)
         self._signals.history_changed.emit()
 
     def _commit(self, also: Iterable[int] = ()) -> None:

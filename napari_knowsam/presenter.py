@@ -12,7 +12,7 @@ from knowsam.data.annotation import SliceState
 from knowsam.data.ends import Side
 from knowsam.document.annotation_document import AnnotationDocument
 from knowsam.errors import KnowSAMError
-from knowsam.training.events import PREDICTING, ClassesChanged, SliceAnnotated, Stage, Watch
+from knowsam.training.events import PREDICTING, ClassesChanged, Stage, Watch
 from napari_knowsam import accepting, status_messages
 from napari_knowsam.autosave import Autosave
 from napari_knowsam.brush import Brush
@@ -20,6 +20,7 @@ from napari_knowsam.contrast import Contrast
 from napari_knowsam.document_display import DocumentDisplay
 from napari_knowsam.end_marks import EndMarks
 from napari_knowsam.exporting import Exporting, Made
+from napari_knowsam.handover import Handover
 from napari_knowsam.keys import Keys
 from napari_knowsam.layer_choice import LayerChoice
 from napari_knowsam.layer_sync import LayerSync
@@ -37,7 +38,7 @@ from napari_knowsam.training_display import TrainingDisplay
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-    from knowsam.data.annotation import LabelClass, LabelSlice
+    from knowsam.data.annotation import LabelClass
     from knowsam.training.events import PredictionReady
     from napari_knowsam.panels.annotate_panel import AnnotatePanel
     from napari_knowsam.panels.case_bar import CaseBar
@@ -62,6 +63,7 @@ class Presenter(QObject):
         self._brush = Brush(viewer, self.layers)
         self._contrast = Contrast(self.layers)
         self.controller = TrainingController()
+        self._handover = Handover(self.controller, self)
         self.autosave = Autosave(parent=self)
         self._letters = OrientationLetters(viewer)
         self._ends = EndMarks(self.layers, annotate, self)
@@ -280,7 +282,7 @@ class Presenter(QObject):
         signals.images_changed.connect(self._on_images_changed)
         signals.labels_changed.connect(self._annotate.set_labels)
         signals.document_changed.connect(self._on_document_changed)
-        signals.slice_annotated.connect(self._on_slice_annotated)
+        signals.slices_annotated.connect(self._on_slices_annotated)
         signals.classes_changed.connect(self._on_classes_changed)
         signals.slices_changed.connect(self._document_display.show_predictions)
         signals.history_changed.connect(self._document_display.show_soon)
@@ -312,10 +314,10 @@ class Presenter(QObject):
         self.autosave.watch(self.layers.document)
         self._watch()
 
-    def _on_slice_annotated(self, label_slice: LabelSlice) -> None:
+    def _on_slices_annotated(self, indices: tuple[int, ...]) -> None:
         self._training_display.things_changed()
         if self._is_current():
-            self.controller.submit(SliceAnnotated(label_slice))
+            self._handover.add(indices)
         else:
             self._propagate()
         self._document_display.show_soon()
@@ -328,7 +330,7 @@ class Presenter(QObject):
             return
         document = sync.document
         if config.method.shape_prior and len(document.outlined) > 1 and sync.plane_question is None:
-            self.controller.propagate(document.case(), config, document)
+            self.controller.propagate(document, config)
             self._watch()
 
     def _on_classes_changed(self, classes: tuple[LabelClass, ...]) -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from knowsam.atlas.proposal import Atlas
     from knowsam.config import Config
     from knowsam.data.case import Case
+    from knowsam.document.annotated_volume import AnnotatedVolume
     from knowsam.models.download import Progress
     from knowsam.training.continuation import Continuation
     from knowsam.training.display import Display
@@ -74,7 +75,7 @@ def training_session(
 
 
 def propagation_session(
-    case: Case, config: Config, display: Display | None, before: SessionWorker[Any] | None
+    work: AnnotatedVolume, config: Config, display: Display | None, before: SessionWorker[Any] | None
 ) -> PropagationSession:
     """Build a session that propagates, once that before it, which may use the same display, has ended."""
     leave_a_core()
@@ -82,7 +83,7 @@ def propagation_session(
 
     if before is not None:
         before.wait(_CLOSING_S)
-    return PropagationSession(case, config, display=display)
+    return PropagationSession(work.case(), config, display=display)
 
 
 def proposal_session(atlases: Atlases, case: Case, config: Config) -> PropagationSession:

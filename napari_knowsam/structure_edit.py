@@ -54,7 +54,7 @@ class StructureEdit(QObject):
         panel.tool_chosen.connect(self._on_tool_chosen)
         signals = layers.signals
         signals.document_changed.connect(self._on_document_changed)
-        for signal in (signals.slice_annotated, signals.classes_changed, signals.class_selected):
+        for signal in (signals.slices_annotated, signals.classes_changed, signals.class_selected):
             signal.connect(self.drop)
         viewer.mouse_drag_callbacks.append(self._on_drag)
 

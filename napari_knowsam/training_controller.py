@@ -181,18 +181,13 @@ class TrainingController(QObject):
         self._listening.start()
         self.stage_changed.emit(Stage.PREPARING)
 
-    def propagate(self, case: Case, config: Config, work: AnnotationDocument) -> None:
-        """Keep the predictions of a work up to date while nobody trains; what goes on already is left to go on.
-
-        Parameters
-        ----------
-        work : what the case was taken from.
-        """
+    def propagate(self, work: AnnotationDocument, config: Config) -> None:
+        """Keep the predictions of a work up to date while nobody trains; what goes on already is left to go on."""
         if self.is_running or (self._worker is not None and self._work is work):
             return
         before = self._worker or self._ended
         self._drop_propagation()
-        self._predict(work, partial(propagation_session, case, config, self._displays.get(work), before))
+        self._predict(work, partial(propagation_session, work.copy(), config, self._displays.get(work), before))
 
     def apply(self, case: Case, model: TrainedModel, work: AnnotationDocument, device: str = "auto") -> None:
         """Let a model of other volumes predict a work, and keep its predictions up to date from then on.
@@ -322,7 +317,7 @@ class TrainingController(QObject):
             self._learnt[work] = learnt
         display = None if work is None else self._displays.get(work)
         if work is not None and display is not None and watched is not None:
-            self.propagate(work.case(), display.config, work)
+            self.propagate(work, display.config)
             self.submit(watched)
         self.stage_changed.emit(None)
 

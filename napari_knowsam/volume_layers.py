@@ -100,7 +100,8 @@ def labels_layer_data(volume: Volume, classes: tuple[LabelClass, ...] | None = N
 def empty_labels_layer_data(volume: Volume) -> LayerData:
     """Return a labels layer (Z, Y, X) of uint8 on the grid of an image, with nothing painted."""
     name = f"{volume.name or 'image'} labels"
-    return np.zeros(volume.shape, dtype=np.uint8), layer_kwargs(volume) | {"name": name}, "labels"
+    # Not `zeros`, whose memory comes when it is first written: accepting a large volume would wait for it.
+    return np.full(volume.shape, 0, dtype=np.uint8), layer_kwargs(volume) | {"name": name}, "labels"
 
 
 def volume_of(layer: Image) -> Volume:

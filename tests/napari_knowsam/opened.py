@@ -31,6 +31,7 @@ class Heard:
     """What the signals of a choice said."""
 
     def __init__(self, choice: LayerChoice) -> None:
+        self._choice = choice
         self.slices: list[LabelSlice] = []
         self.problems: list[str] = []
         self.classes: list[tuple[LabelClass, ...]] = []
@@ -40,7 +41,7 @@ class Heard:
         self.looked_at: list[int] = []
         self.changed: list[tuple[int, ...]] = []
         self.documents: list[AnnotationDocument | None] = []
-        choice.signals.slice_annotated.connect(self.slices.append)
+        choice.signals.slices_annotated.connect(self._on_slices_annotated)
         choice.signals.problem.connect(lambda sentence: self.problems.extend([sentence] if sentence else []))
         choice.signals.classes_changed.connect(self.classes.append)
         choice.signals.images_changed.connect(lambda names, current: self.images.append((names, current)))
@@ -49,6 +50,11 @@ class Heard:
         choice.signals.looked_at.connect(self.looked_at.append)
         choice.signals.slices_changed.connect(self.changed.append)
         choice.signals.document_changed.connect(lambda: self.documents.append(choice.document))
+
+    def _on_slices_annotated(self, indices: tuple[int, ...]) -> None:
+        document = self._choice.document
+        assert document is not None
+        self.slices += map(document.label_slice, indices)
 
 
 class Opened:

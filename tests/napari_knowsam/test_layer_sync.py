@@ -87,7 +87,7 @@ def test_labels_without_classes_get_one_for_each_value(viewer: ViewerModel, tiny
 def test_strokes_become_annotations_after_a_moment(opened: Opened, qtbot: QtBot) -> None:
     stroke(opened.labels, LIVER, 3)
     assert opened.document.annotated == ()
-    with qtbot.waitSignal(opened.choice.signals.slice_annotated):
+    with qtbot.waitSignal(opened.choice.signals.slices_annotated):
         pass
     (heard,) = opened.heard.slices
     assert (heard.index, heard.labels[4, 5], heard.state) == (3, 1, SliceState.COMPLETE)
@@ -185,7 +185,7 @@ def test_a_rendered_volume_is_drawn_once_a_second_at_most(opened: Opened, qtbot:
 
 def test_painting_over_a_prediction_is_a_correction_that_outlives_the_next_one(opened: Opened, qtbot: QtBot) -> None:
     opened.predict(3, 1)
-    with qtbot.waitSignal(opened.choice.signals.slice_annotated):
+    with qtbot.waitSignal(opened.choice.signals.slices_annotated):
         stroke(opened.prediction, SPLEEN, 3)
     opened.predict(3, 0)
     assert opened.document.corrected == (3,)
@@ -615,7 +615,7 @@ def test_two_images_can_share_their_labels(opened: Opened, tiny: Volume, qtbot: 
     opened.choice.choose_image("other")
     opened.choice.choose_labels("mine")
     assert opened.document is not document
-    with qtbot.waitSignal(opened.choice.signals.slice_annotated):
+    with qtbot.waitSignal(opened.choice.signals.slices_annotated):
         stroke(opened.labels, LIVER, 2)
     qtbot.wait(DEBOUNCE_MS)
     assert document.annotated == ()

@@ -199,7 +199,7 @@ def stroke_across(layer: Labels, indices: list[int], value: int) -> None:
 
 
 def test_a_stroke_across_slices_leaves_them_partly_painted_and_that_is_said(across: Opened, qtbot: QtBot) -> None:
-    with qtbot.waitSignal(across.choice.signals.slice_annotated):
+    with qtbot.waitSignal(across.choice.signals.slices_annotated):
         stroke_across(across.labels, [1, 2, 4], SPLEEN)
     assert [across.document.state(index) for index in (1, 2, 4)] == [SliceState.PARTIAL] * 3
     assert across.document.state(0) is SliceState.COMPLETE

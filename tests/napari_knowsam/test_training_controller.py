@@ -180,7 +180,7 @@ def test_while_a_training_gets_ready_the_propagation_answers_corrections(
     monkeypatch.setattr(training_controller, "propagation_session", lambda *_: propagation)
     monkeypatch.setattr(training_controller, "training_session", lambda *_: is_ready.wait(30) and session)
     painted = SliceAnnotated(case.annotation.slices[2])
-    controller.propagate(case, SETTINGS.config, work)
+    controller.propagate(work, SETTINGS.config)
     controller.train(case, SETTINGS, work)
     controller.submit(painted)
     qtbot.waitUntil(lambda: ("predicted", READY) in heard, timeout=30_000)

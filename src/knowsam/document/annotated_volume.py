@@ -81,12 +81,14 @@ class AnnotatedVolume:
     @property
     def annotated(self) -> tuple[int, ...]:
         """Indices of all slices a person has judged, completely or in part, ascending."""
-        return tuple(i for i in sorted(self._slices) if self.state(i) is not SliceState.UNLABELLED)
+        return tuple(i for i in sorted(self._slices) if self._slices[i].is_judged)
 
     @property
     def outlined(self) -> tuple[int, ...]:
         """Indices of all slices that were judged completely, whose labels can be propagated to others, ascending."""
-        return tuple(i for i in self.annotated if self.state(i) is not SliceState.PARTIAL)
+        # Most are told by a look at what they are, few by one at all of their pixels.
+        whole = (i for i in self.annotated if not self._slices[i].leaves_open)
+        return tuple(i for i in whole if i != self.open_index or self.state(i) is not SliceState.PARTIAL)
 
     @property
     def corrected(self) -> tuple[int, ...]:
@@ -145,15 +147,18 @@ class AnnotatedVolume:
         self._open_index = index
 
     def painted(self, index: int) -> Values:
-        """Return (H, W), what the user's labels layer must hold."""
+        """Return (H, W), what the user's labels layer must hold; not to be written into."""
         painted, dtype = self._slice(index).painted, self.class_list.dtype
-        return np.full(self.plane_shape, NOT_PAINTED, dtype) if painted is None else painted.astype(dtype)
+        return np.full(self.plane_shape, NOT_PAINTED, dtype) if painted is None else painted.astype(dtype, copy=False)
 
     def shown(self, index: int) -> Values:
-        """Return (H, W), what the prediction layer must hold, which is what is exported."""
+        """Return (H, W), what the prediction layer must hold, which is what is exported; not to be written into.
+
+        Where nobody has judged anything, it follows the prediction.
+        """
         # A slice that is painted afresh shows no prediction that arrives meanwhile, since it would go again.
         shown = self._slice(index).shown(self.predictions.values[self.at(index)], self.brush_value)
-        return shown.astype(self.class_list.dtype)
+        return shown.astype(self.class_list.dtype, copy=False)
 
     def painted_to_show(self, index: int, shown: Values) -> Values:
         """Return (H, W), what the user's labels must hold so that this is shown: changed pixels, background too."""
@@ -214,6 +219,12 @@ class AnnotatedVolume:
     def case(self) -> Case:
         """Return the volume with all judged slices, and what is proposed for the others."""
         return Case(self.volume, self.annotation(), self.proposal)
+
+    def copy(self) -> AnnotatedVolume:
+        """Return what was judged and proposed by now, without predictions; made in no time, since arrays are shared."""
+        copied = AnnotatedVolume(self.volume, self.axis, self.classes, self.brush_value)
+        copied.proposal, copied._slices, copied._open_index = self.proposal, dict(self._slices), self._open_index
+        return copied
 
     def painting(self) -> Values:
         """Return (Z, Y, X), what the user's labels layer must hold."""

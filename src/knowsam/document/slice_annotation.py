@@ -44,7 +44,7 @@ class SliceAnnotation:
     def accepted(self, shown: Values, from_prediction: bool) -> SliceAnnotation:
         """Return the annotation of the slice if all that is shown of it (H, W) is taken as painted."""
         if (shown != BACKGROUND_CLASS.value).any():
-            return SliceAnnotation(shown, SliceState.COMPLETE, from_prediction=from_prediction, ends=self.ends)
+            return SliceAnnotation(shown.copy(), SliceState.COMPLETE, from_prediction=from_prediction, ends=self.ends)
         return SliceAnnotation(mark=SliceState.BACKGROUND_ONLY, from_prediction=from_prediction)
 
     @property
