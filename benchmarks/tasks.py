@@ -140,7 +140,7 @@ class Scores:
 
     Parameters
     ----------
-    dice : on the slices that were not annotated.
+    dice : on the slices that were not annotated completely.
     hd95_mm : of the whole mask; None where a class was missed altogether.
     """
 
@@ -224,7 +224,9 @@ class Task:
 
     @property
     def _hidden(self) -> list[int]:
-        return [index for index in range(len(self.truth)) if index not in self.annotated]
+        """Slices of which somebody has not said all; what is scribbled counts only as what is made of it."""
+        slices = self.case.annotation.slices
+        return [i for i in range(len(self.truth)) if i not in slices or (slices[i].labels == IGNORE).any()]
 
     def _mask(self, labels: LabelArray) -> LabelArray:
         """Return the labels, with background beyond the outermost annotated slices if those show where all ends."""

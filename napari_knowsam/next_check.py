@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from napari_knowsam.panels.annotate_panel import AnnotatePanel
 
 _NOTHING = (
-    "No slice needs a check: nothing is predicted, or all that is predicted was judged. Two completely painted slices "
-    "are enough for a prediction."
+    "No slice needs a check: nothing is predicted, or all that is predicted was judged. Two painted slices are enough "
+    "for a prediction."
 )
 
 

@@ -323,13 +323,13 @@ class Presenter(QObject):
         self._document_display.show_soon()
 
     def _propagate(self) -> None:
-        """Show without a training what the painted slices say of the others, as soon as two of them are complete."""
+        """Show without a training what the painted slices say of the others, as soon as there are two of them."""
         sync, config = self.layers.sync, self._train.config()
         # Closing takes over what was painted last, which must not begin anything new.
         if self._closed or sync is None or not self._live or self.controller.is_running:
             return
         document = sync.document
-        if config.method.shape_prior and len(document.outlined) > 1 and sync.plane_question is None:
+        if config.method.shape_prior and document.can_propagate and sync.plane_question is None:
             self.controller.propagate(document, config)
             self._watch()
 

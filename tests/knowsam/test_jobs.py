@@ -10,7 +10,7 @@ import torch
 
 from knowsam import jobs
 from knowsam.config import Config, PredictionConfig
-from knowsam.data.annotation import IGNORE, Annotation, LabelArray, LabelSlice
+from knowsam.data.annotation import IGNORE, Annotation, LabelArray, LabelSlice, default_classes
 from knowsam.errors import ConfigError, TrainingError
 from knowsam.inference.cpu_threads import CpuThreads
 from knowsam.inference.metrics import dice_score
@@ -95,8 +95,19 @@ def test_where_structures_end_with_the_outermost_painted_slices_nothing_is_found
 
 def test_without_training_what_it_needs_is_asked_for(ball: Volume, ball_labels: LabelArray) -> None:
     annotation = Annotation.from_labels(ball_labels, axis=0, indices=[4])
-    with pytest.raises(TrainingError, match="from two or more completely painted slices"):
+    with pytest.raises(TrainingError, match="from two or more slices that are painted completely"):
         jobs.segment(ball, annotation, budget=Budget(steps=0), device="cpu")
+
+
+def test_without_training_scribbles_are_completed_and_propagated(ball: Volume, ball_labels: LabelArray) -> None:
+    annotation = Annotation(ball.shape, 0, default_classes([1]))
+    for index in (4, 7):
+        scribbles = np.full_like(ball_labels[index], IGNORE)
+        scribbles[2], scribbles[15:17, 14:18] = 0, 1
+        annotation = annotation.with_slice(LabelSlice(0, index, scribbles))
+    found = jobs.segment(ball, annotation, budget=Budget(steps=0), device="cpu").labels
+    for index in range(4, 8):
+        assert dice_score(found[index], ball_labels[index], 1) > 0.9
 
 
 def test_painted_slices_may_be_left_to_the_prediction(case: Case, tiny_config: Config) -> None:

@@ -164,6 +164,11 @@ class LabelSlice:
             return SliceState.PARTIAL
         return SliceState.COMPLETE if self.labels.any() else SliceState.BACKGROUND_ONLY
 
+    @property
+    def can_be_completed(self) -> bool:
+        """Whether some of both background and structures is judged, so that the rest of the slice can be told."""
+        return self.state is SliceState.PARTIAL and bool(self.classes) and bool((self.labels == BACKGROUND).any())
+
     @cached_property
     def classes(self) -> frozenset[int]:
         """Indices of the classes that are painted, without background."""

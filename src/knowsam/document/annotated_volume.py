@@ -85,10 +85,16 @@ class AnnotatedVolume:
 
     @property
     def outlined(self) -> tuple[int, ...]:
-        """Indices of all slices that were judged completely, whose labels can be propagated to others, ascending."""
+        """Indices of all slices that were judged completely, ascending."""
         # Most are told by a look at what they are, few by one at all of their pixels.
         whole = (i for i in self.annotated if not self._slices[i].leaves_open)
         return tuple(i for i in whole if i != self.open_index or self.state(i) is not SliceState.PARTIAL)
+
+    @property
+    def can_propagate(self) -> bool:
+        """Whether labels can be propagated, from two slices that were judged completely or can be completed."""
+        scribbled = (i for i in self.annotated if self._slices[i].can_be_completed(self.brush_value))
+        return len({*self.outlined, *scribbled}) > 1
 
     @property
     def corrected(self) -> tuple[int, ...]:

@@ -64,7 +64,8 @@ def ensemble(propagated: PropagatedLabels, students: Tensor, weight: EnsembleWei
 def _student_weight(propagated: PropagatedLabels, students: Tensor, weight: EnsembleWeight) -> Tensor:
     """Return the weight of the students, (B, 1, 1, 1).
 
-    The errors of both are weighed as variances are; but near an annotated slice nobody knows better than its outline.
+    The errors of both are weighed as variances are; but near an annotated slice nobody knows better than its outline,
+    if somebody has drawn it.
     Were both errors independent, their variances would add up to that of the contradiction: where the students' own is
     a held-out one, what is left of it is that of the propagated labels.
     """
@@ -74,10 +75,12 @@ def _student_weight(propagated: PropagatedLabels, students: Tensor, weight: Ense
     elif propagated.refined is not None:
         # Beyond the outermost annotated slices the propagator errs as far as anything does.
         variance = torch.where(propagated.is_one_sided, variance, refined_variance(variance))
-    variance = variance + _SMALLEST_VARIANCE
+    variance = variance + propagated.source_variance + _SMALLEST_VARIANCE
     by_error = variance / (variance + weight.error_penalty * weight.student_error**2)
     distance = propagated.nearest_slices
     by_distance = weight.limit * distance / (distance + weight.half_distance_slices).clamp_min(1e-12)
+    if propagated.source_error is not None:
+        by_distance = torch.where(propagated.source_error > 0, weight.limit, by_distance)
     return torch.minimum(by_error, by_distance)
 
 

@@ -110,6 +110,20 @@ def network_labels(labels: LabelArray, window: Window) -> Tensor:
     return F.interpolate(crop[None, None].float(), size=window.plane, mode="nearest-exact")[0, 0].to(torch.uint8)
 
 
+def network_scribbles(labels: LabelArray, window: Window) -> LabelArray:
+    """Return the scribbles of one slice (rows, columns) on the network plane (H, W), be they ever so thin.
+
+    Of structures that meet in a pixel, the larger one counts; outside the slice there is background.
+    """
+    crop = torch.from_numpy(window.crop(labels, fill=BACKGROUND).copy())
+    values = [int(value) for value in crop.unique() if value != IGNORE]
+    shares = F.adaptive_avg_pool2d(torch.stack([crop == value for value in values]).float(), window.plane)
+    shares[[value != BACKGROUND for value in values]] *= crop.numel()
+    largest = torch.tensor(values, dtype=torch.uint8)[shares.argmax(dim=0)]
+    scribbles: LabelArray = largest.masked_fill(shares.sum(dim=0) == 0, IGNORE).numpy()
+    return scribbles
+
+
 def network_outline(
     labels: LabelArray,
     classes: int,
@@ -131,6 +145,13 @@ def network_outline(
     distances_px = torch.from_numpy(distances_mm / np.float32(pixel_mm))
     present = np.isin(np.arange(classes), crop)
     return Outline(_resize(distances_px, window.plane), torch.from_numpy(present), is_empty=not present[1:].any())
+
+
+def plane_outline(labels: LabelArray, classes: int, most_px: float = math.inf) -> Outline:
+    """Return the outline of labels that are on the network plane (H, W) already; otherwise as `network_outline`."""
+    distances_px = torch.from_numpy(signed_distances_mm(labels, classes, (1.0, 1.0), most_px))
+    present = np.isin(np.arange(classes), labels)
+    return Outline(distances_px, torch.from_numpy(present), is_empty=not present[1:].any())
 
 
 def with_neighbours(planes: Tensor, indices: Tensor, *, neighbours: bool) -> Tensor:

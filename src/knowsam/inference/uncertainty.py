@@ -17,9 +17,9 @@ chosen on the left atrium and the hippocampus; `benchmarks/reliability.py` shows
 
 
 def inverse_temperature(propagated: PropagatedLabels) -> Tensor:
-    """Return what the log-odds of being wrong are multiplied by, (B, 1, 1, 1); infinity in annotated slices."""
+    """Return what the log-odds of being wrong are multiplied by, (B, 1, 1, 1); infinity in drawn slices."""
     between = torch.full_like(propagated.position, _BETWEEN)
-    return between.masked_fill(propagated.is_one_sided, _BEYOND).masked_fill(propagated.nearest_slices == 0, torch.inf)
+    return between.masked_fill(propagated.is_one_sided, _BEYOND).masked_fill(propagated.is_drawn, torch.inf)
 
 
 def error_probability(probabilities: Tensor, disagreement: Tensor, inverse_temperature: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ No network is involved. `benchmarks/README.md` compares it with plain interpolat
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,15 +38,17 @@ class Outline:
     distances_px : (C, H, W), signed distances in network pixels, positive inside.
     present : (C,), bool, whether the slice holds the class.
     is_empty : whether it holds background only.
+    error : how wrong it probably is, in 1 - Dice; 0 if somebody has drawn it.
     """
 
     distances_px: Tensor
     present: Tensor
     is_empty: bool
+    error: float = 0.0
 
     def to(self, device: torch.device) -> Outline:
         """Return the outline on a device."""
-        return Outline(self.distances_px.to(device), self.present.to(device), self.is_empty)
+        return replace(self, distances_px=self.distances_px.to(device), present=self.present.to(device))
 
 
 class LabelPropagation:
@@ -122,10 +124,14 @@ class LabelPropagation:
             float(min(abs(index - before), abs(index - after)))
             for index, (before, after) in zip(indices, sources, strict=True)
         ]
-        position, nearest_slices = torch.tensor([positions, nearest]).to(lower.device, non_blocking=lower.is_cuda)[
-            :, :, None, None, None
+        errors = [
+            (1 - position) * self._outlines[before].error + position * self._outlines[after].error
+            for position, (before, after) in zip(positions, sources, strict=True)
         ]
-        return PropagatedLabels(lower, upper, position, nearest_slices, self._softness_px)
+        position, nearest_slices, source_error = torch.tensor([positions, nearest, errors]).to(
+            lower.device, non_blocking=lower.is_cuda
+        )[:, :, None, None, None]
+        return PropagatedLabels(lower, upper, position, nearest_slices, self._softness_px, source_error=source_error)
 
     def sources(self, indices: Sequence[int], *, own: bool = False) -> list[tuple[int, int]]:
         """Return the annotated slices below and above each slice: twice the outermost one beyond it.

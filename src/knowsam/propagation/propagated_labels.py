@@ -25,6 +25,8 @@ class PropagatedLabels(NamedTuple):
     nearest_slices : (B, 1, 1, 1), distance to the nearer of them.
     softness_px : distance over which a structure fades into the next.
     refined : (B, C, H, W), probabilities that take the place of the blend of both outlines; None without any.
+    source_error : (B, 1, 1, 1), how wrong the outlines that were propagated probably are themselves, in 1 - Dice; None
+        if somebody has drawn all of them.
     """
 
     lower: Tensor
@@ -33,6 +35,7 @@ class PropagatedLabels(NamedTuple):
     nearest_slices: Tensor
     softness_px: float
     refined: Tensor | None = None
+    source_error: Tensor | None = None
 
     @property
     def probabilities(self) -> Tensor:
@@ -58,13 +61,25 @@ class PropagatedLabels(NamedTuple):
         return (self.position == 0) & (self.nearest_slices > 0)
 
     @property
+    def is_drawn(self) -> Tensor:
+        """(B, 1, 1, 1), whether somebody has drawn the outline of the slice itself."""
+        drawn = self.nearest_slices == 0
+        return drawn if self.source_error is None else drawn & (self.source_error == 0)
+
+    @property
     def expected_error(self) -> Tensor:
         """(B, 1, 1, 1), how wrong the blend probably is, in 1 - Dice; 1 beyond the outermost annotated slice.
 
-        Were the errors of both sides independent and proportional to their distance, their disagreement would tell.
+        Only what propagation adds to the errors of the outlines themselves, see `source_variance`. Were the errors of
+        both sides independent and proportional to their distance, their disagreement would tell.
         """
         dice = slice_dice(most_probable(self.lower), most_probable(self.upper), self.lower.shape[1])
         return self._expected_error(1 - dice)
+
+    @property
+    def source_variance(self) -> Tensor:
+        """(B, 1, 1, 1), what the outlines that were propagated add to the variance of the error."""
+        return torch.zeros_like(self.position) if self.source_error is None else self.source_error**2
 
     def expected_error_of(self, number: int) -> Tensor:
         """Return how wrong the blend probably is in one class, (B,), see `expected_error`."""
@@ -79,7 +94,8 @@ class PropagatedLabels(NamedTuple):
     def rows(self, rows: list[int]) -> PropagatedLabels:
         """Return some of the slices, as they were propagated."""
         lower, upper, position, nearest_slices = (maps[rows] for maps in self[:4])
-        return PropagatedLabels(lower, upper, position, nearest_slices, self.softness_px)
+        error = None if self.source_error is None else self.source_error[rows]
+        return PropagatedLabels(lower, upper, position, nearest_slices, self.softness_px, source_error=error)
 
     def mixed_with(self, own: Tensor, mixing_rate: Tensor) -> PropagatedLabels:
         """Return what would be propagated to the slices if they lay nearer to the annotated ones.

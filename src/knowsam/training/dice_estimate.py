@@ -111,7 +111,8 @@ def _expected_errors(propagate: Propagate, indices: Sequence[int], classes: int)
         labels = most_probable(propagated.probabilities)
         for number in range(1, classes):
             found = (labels == number).sum(dim=(1, 2))
-            errors[number] += (propagated.expected_error_of(number) * found).sum().cpu()
+            error = (propagated.expected_error_of(number) ** 2 + propagated.source_variance.flatten()).sqrt()
+            errors[number] += (error * found).sum().cpu()
             pixels[number] += found.sum().cpu()
     mean: list[float] = (errors / pixels.clamp_min(1))[1:].tolist()
     return mean

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from knowsam.data.annotation import SliceState
 from knowsam.data.ends import Extents
 from knowsam.data.sampling import evenly
-from knowsam.inference.planes import network_outline, network_probabilities
+from knowsam.inference.planes import network_outline, network_probabilities, network_scribbles, plane_outline
 from knowsam.inference.proposed_labels import ProposedLabels
 from knowsam.inference.refinement import RefinedPropagation, Refiner
+from knowsam.propagation.completion import COMPLETION_ERROR, completed
 from knowsam.propagation.displacement_chains import DisplacementChains
 from knowsam.propagation.evidence import EvidenceSource
 from knowsam.propagation.label_propagation import CAP, LabelPropagation, Outline
@@ -37,10 +39,10 @@ class VolumePropagation:
     """Two propagations in one volume: from all its annotated slices, and from those training may see.
 
     What is displayed comes from all of them. The students are trained and validated with labels in which the held-out
-    slices have no part. Partly annotated slices have no outline, so they are not propagated. Where slices are annotated
-    without a gap nothing is propagated between them, but sparse annotation is simulated: now these, now those few
-    slices are propagated as if no other were annotated, so that the students learn how far to trust propagated labels
-    in a volume of which little is painted.
+    slices have no part. Partly annotated slices are completed as far as they can be, and count less. Where slices are
+    annotated without a gap nothing is propagated between them, but sparse annotation is simulated: now these, now those
+    few slices are propagated as if no other were annotated, so that the students learn how far to trust propagated
+    labels in a volume of which little is painted.
 
     Parameters
     ----------
@@ -62,7 +64,7 @@ class VolumePropagation:
         self._spacing_mm = case.plane_spacing_mm
         self._pixel_mm = window.pixel_mm(self._spacing_mm)
         self._window, self._device = window, planes.device
-        self._slices = len(planes)
+        self._planes = planes
         side_px = math.sqrt(planes.shape[1] * planes.shape[2])
         self._cap_px = CAP * side_px
         slice_px = case.volume.spacing_mm[case.annotation.axis] / self._pixel_mm
@@ -121,7 +123,7 @@ class VolumePropagation:
     @property
     def outlined(self) -> Collection[int]:
         """The slices that are annotated completely, in which no prediction is seen."""
-        return self._outlines.keys()
+        return [index for index, outline in self._outlines.items() if not outline.error]
 
     def for_display(self, indices: Sequence[int]) -> PropagatedLabels | None:
         """Return what is known of slices, an annotated one's own labels included; None if nothing is."""
@@ -186,7 +188,7 @@ class VolumePropagation:
     def _judge_proposal(self) -> None:
         """Learn from all annotated slices, held-out ones as well, how far to believe what is proposed."""
         if self._proposed is not None:
-            self._proposed.compare(self._outlines)
+            self._proposed.compare({index: self._outlines[index] for index in self.outlined})
 
     def _take(self, label_slice: LabelSlice, classes: int) -> None:
         self._label_slices[label_slice.index] = label_slice
@@ -196,6 +198,10 @@ class VolumePropagation:
                 label_slice.labels, classes, self._window, self._spacing_mm, self._pixel_mm, self._cap_px
             )
             self._outlines[label_slice.index] = outline.to(self._device)
+        elif label_slice.can_be_completed:
+            scribbles, image = network_scribbles(label_slice.labels, self._window), self._planes[label_slice.index]
+            outline = plane_outline(completed(scribbles, image.cpu().numpy()), classes, self._cap_px)
+            self._outlines[label_slice.index] = replace(outline, error=COMPLETION_ERROR).to(self._device)
 
     def _update(self) -> list[int]:
         # What was propagated in a simulation may have been erased since.
@@ -203,14 +209,14 @@ class VolumePropagation:
         for_training = {index: self._outlines[index] for index in seen - self._holdout}
         self._validated.forget(self._from_training.update(for_training, self._extents))
         could_propagate = self.can_propagate
-        is_whole = len(self._outlines) == self._slices
+        is_whole = len(self.outlined) == len(self._planes)
         changed = self._from_all.update({} if is_whole else self._outlines, self._extents)
         self._displayed.forget(changed)
         self._left_out.forget(changed)
         # With the second annotated slice there is something to say of all others, and without it nothing; and each one
         # tells of all slices how far to believe what is proposed.
         is_all = self._proposed is not None or self.can_propagate != could_propagate
-        return list(range(self._slices)) if is_all else changed
+        return list(range(len(self._planes))) if is_all else changed
 
 
 def _some_of(structure: Sequence[int], order: Generator) -> frozenset[int]:

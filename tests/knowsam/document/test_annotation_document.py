@@ -148,6 +148,22 @@ def test_only_slices_judged_completely_have_outlines(document: AnnotationDocumen
     assert document.outlined == (1, 4, 5)
 
 
+def test_labels_can_be_propagated_from_two_slices_that_are_complete_or_can_be_completed(
+    document: AnnotationDocument,
+) -> None:
+    scribbles = plane()
+    scribbles[2, 2:6] = LIVER
+    document.paint({1: plane(LIVER), 2: scribbles})
+    document.mark(2, SliceState.PARTIAL)
+    assert not document.can_propagate
+    scribbles = scribbles.copy()
+    scribbles[0] = BRUSH
+    document.paint({2: scribbles})
+    assert document.outlined == (1,)
+    assert document.can_propagate
+    assert document.label_slice(2).can_be_completed
+
+
 def test_the_document_keeps_its_own_copy_of_a_layer(document: AnnotationDocument) -> None:
     layer = plane(LIVER)
     document.paint({SLICE: layer})

@@ -7,7 +7,7 @@ import torch
 from knowsam.data.annotation import IGNORE, LabelArray
 from knowsam.data.volume import Grid, Volume
 from knowsam.data.window import Window
-from knowsam.inference.planes import network_labels, network_planes, with_neighbours
+from knowsam.inference.planes import network_labels, network_planes, network_scribbles, with_neighbours
 
 WHOLE = Window((0, 0), (32, 32), (32, 32))
 
@@ -63,6 +63,24 @@ def test_resampled_labels_keep_their_values_and_their_place(plane: tuple[int, in
     assert (on_plane[:h, :w] == 0).all()
     assert (on_plane[h:, w:] == 3).all()
     assert (on_plane[:h, w:] == IGNORE).all()
+
+
+@pytest.mark.parametrize("side", [8, 16, 32])
+def test_thin_scribbles_stay_on_any_plane_and_structures_win_where_they_meet_background(side: int) -> None:
+    labels = np.full((16, 16), IGNORE, np.uint8)
+    labels[4, 2:14], labels[5, 8] = 0, 1
+    scribbles = network_scribbles(labels, Window((0, 0), (16, 16), (side, side)))
+    assert set(np.unique(scribbles)) == {0, 1, IGNORE}
+    assert scribbles[5 * side // 16, 8 * side // 16] == 1
+    assert (scribbles == IGNORE).mean() > 0.7
+
+
+def test_beside_the_slice_there_is_background() -> None:
+    labels = np.full((16, 16), IGNORE, np.uint8)
+    labels[8, 8] = 1
+    scribbles = network_scribbles(labels, Window((0, -8), (16, 8), (16, 16)))
+    assert (scribbles[:, :8] == 0).all()
+    assert (scribbles[:, 8:] != 0).all()
 
 
 def test_a_slice_comes_with_the_one_below_and_the_one_above() -> None:

@@ -27,6 +27,12 @@ def test_an_annotated_slice_is_known() -> None:
     assert error(propagated(0.0, 0.0)) == 0.0
 
 
+def test_an_annotated_slice_whose_rest_was_guessed_is_not_known() -> None:
+    guessed = propagated(0.0, 0.0)._replace(source_error=torch.full((1, 1, 1, 1), 0.2))
+    assert error(guessed) > 0
+    assert error(guessed._replace(source_error=torch.zeros(1, 1, 1, 1))) == 0
+
+
 def test_labels_are_surer_between_annotated_slices_than_beyond_them() -> None:
     assert error(propagated(0.5, 2.0)) < error(propagated(0.0, 2.0)) == pytest.approx(0.25)
 

@@ -45,6 +45,12 @@ def shown_labels(prior: VolumePropagation, index: int) -> LabelArray:
     return labels
 
 
+def on_plane(labels: LabelArray, case: Case, config: Config) -> LabelArray:
+    (window,), _ = common_windows([case], config)
+    truth: LabelArray = network_labels(labels, window).numpy()
+    return truth
+
+
 def probabilities(prior: VolumePropagation) -> tuple[torch.Tensor, torch.Tensor]:
     """Return what is shown and what is learnt of all twelve slices."""
     shown, learnt = prior.for_display(range(12)), prior.for_training(range(12))
@@ -55,6 +61,28 @@ def probabilities(prior: VolumePropagation) -> tuple[torch.Tensor, torch.Tensor]
 
 def differing(one: torch.Tensor, other: torch.Tensor) -> list[int]:
     return [index for index in range(len(one)) if not torch.equal(one[index], other[index])]
+
+
+def test_a_slice_with_some_of_structure_and_background_is_completed(
+    ball: Volume, ball_labels: LabelArray, tiny_config: Config
+) -> None:
+    case = painted(ball, ball_labels, 4)
+    prior = prior_of(case, tiny_config)
+    scribbles = UNJUDGED.copy()
+    scribbles[15:17, 14:18] = 1
+    assert prior.annotate(LabelSlice(0, 7, scribbles), 2) == []
+    assert not prior.can_propagate
+    scribbles[2] = 0
+    assert prior.annotate(LabelSlice(0, 7, scribbles), 2) == list(range(12))
+    assert dice_score(shown_labels(prior, 7), on_plane(ball_labels[7], case, tiny_config), 1) > 0.9
+    assert dice_score(shown_labels(prior, 5), on_plane(ball_labels[5], case, tiny_config), 1) > 0.9
+    # It goes on being predicted, and what comes from it is less sure.
+    assert set(prior.outlined) == {4}
+    propagated = prior.for_display([4, 5, 7])
+    assert propagated is not None
+    assert propagated.source_error is not None
+    assert (propagated.source_error.flatten().diff() > 0).all()
+    assert propagated.source_error[0] == 0
 
 
 @pytest.mark.parametrize("registration", [True, False])

@@ -1,0 +1,53 @@
+"""Scribbles, completed: a pixel nobody has judged belongs to those from which a random walker gets there most easily.
+
+L. Grady, "Random Walks for Image Segmentation", TPAMI 2006; the walkers are those of scikit-image.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from knowsam.data.annotation import IGNORE
+
+if TYPE_CHECKING:
+    from knowsam.data.annotation import LabelArray
+
+COMPLETION_ERROR = 0.23
+"""How wrong the completed slices of real scribbles are, in 1 - Dice; benchmarks/README.md has the measurement."""
+
+
+def completed(scribbles: LabelArray, image: npt.NDArray[Any]) -> LabelArray:
+    """Return the class indices (H, W) of all pixels of a slice.
+
+    Parameters
+    ----------
+    scribbles : (H, W), class indices of at least two classes, IGNORE where nobody has judged.
+    image : (H, W), grey values in [0, 1].
+    """
+    # Imported here, since it takes a while, and most slices are painted completely.
+    from skimage.segmentation import random_walker
+
+    found, seeds = np.unique(scribbles[scribbles != IGNORE], return_inverse=True)
+    # Zero means unknown to the walker, so every class moves up by one.
+    numbered = np.zeros(scribbles.shape, np.int32)
+    numbered[scribbles != IGNORE] = seeds + 1
+    in_steps = _in_common_steps(image)
+    # scikit-image divides beta by ten deviations of the image.
+    labels: LabelArray = found[random_walker(in_steps, numbered, beta=10 * in_steps.std(), mode="bf") - 1]
+    return labels
+
+
+def _in_common_steps(image: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Return the image in units by which neighbours commonly differ, which is noise for the most part.
+
+    A step of n units then makes a walker's way exp(n^2) times harder.
+    """
+    steps = np.abs(np.concatenate([np.diff(image, axis=axis).ravel() for axis in (0, 1)]))
+    if not steps.any():
+        # No edge at all; a deviation of zero is not allowed.
+        return np.linspace(0, 1e-3, image.size).reshape(image.shape)
+    scaled: npt.NDArray[np.float64] = image.astype(np.float64) / np.median(steps[steps > 0])
+    return scaled
