@@ -43,10 +43,12 @@ def scribbled(truth: Truth, index: int) -> LabelArray:
     Raises
     ------
     ValueError
-        If the volume has none.
+        If the volume has none, or its classes are not numbered from 1.
     """
     if truth.scribbles is None:
         raise ValueError(f"{truth.name} has no NAME_scribble.nii.gz beside it.")
+    if [one.value for one in truth.annotation.classes] != list(range(len(truth.annotation.classes))):
+        raise ValueError(f"The classes of {truth.name} are not numbered from 1, as scribbles are expected to be.")
     drawn = truth.scribbles[index]
     return np.where(drawn > truth.indices.max(), IGNORE, drawn).astype(np.uint8)
 

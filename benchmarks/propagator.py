@@ -52,6 +52,7 @@ def main() -> None:
     """Run all structures and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_task_options(parser)
+    parser.add_argument("--painter", choices=["exact", "a pixel off"], default="exact", help="who annotates")
     parser.add_argument("--whole", action="store_true", help="annotate all structures of a volume together")
     parser.add_argument("--inner", action="store_true", help="leave both ends of each structure unannotated")
     parser.add_argument("--weights", type=Path, help="of another propagator than the one that is shipped")
@@ -70,11 +71,10 @@ def main() -> None:
 
 def add_task_options(parser: argparse.ArgumentParser) -> None:
     """Ask which volumes to run, and how many slices to annotate."""
-    parser.set_defaults(whole=False, inner=False)
+    parser.set_defaults(whole=False, inner=False, painter="exact")
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of volumes with labels")
     parser.add_argument("-k", type=int, default=5, help="annotated slices (default: 5)")
     parser.add_argument("--volumes", choices=["all", "odd", "even"], default="all", help="by position in the folder")
-    parser.add_argument("--painter", choices=list(PAINTERS), default="exact", help="who annotates (default: exact)")
     parser.add_argument("--most", type=int, help="volumes of each folder (default: all)")
 
 

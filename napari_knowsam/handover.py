@@ -40,7 +40,7 @@ class Handover(QObject):
     def _hand_over(self) -> None:
         work, until = self._work, monotonic() + _AT_ONCE_S
         if work is None or work is not self._controller.work:
-            self._waiting.clear()
+            self._work, self._waiting = None, {}
             return
         while self._waiting and monotonic() < until:
             index = next(iter(self._waiting))
@@ -48,3 +48,5 @@ class Handover(QObject):
             self._controller.submit(SliceAnnotated(work.label_slice(index)))
         if self._waiting:
             self._next.start(0)
+        else:
+            self._work = None

@@ -239,15 +239,15 @@ def test_before_any_training_a_painted_slice_changes_those_beside_it_without_a_c
 
 def test_scribbles_are_completed_in_their_slice_without_a_click(propagating: Robot) -> None:
     brush = propagating.document.brush_value
-    propagating.look_at(18)
-    propagating.paint(propagating.labels, LESION, [(18, 60, 62), (18, 60, 66)])
+    propagating.look_at(26)
+    propagating.paint(propagating.labels, LESION, [(26, 60, 62), (26, 60, 66)])
     propagating.press(Qt.Key.Key_J)
-    propagating.paint(propagating.labels, brush, [(18, 30, 30), (18, 30, 90), (18, 90, 90), (18, 90, 30), (18, 30, 30)])
-    assert propagating.document.state(18) is SliceState.PARTIAL
-    stroke = np.count_nonzero(plane_of(propagating.labels, 18) == LESION)
+    propagating.paint(propagating.labels, brush, [(26, 30, 30), (26, 30, 90), (26, 90, 90), (26, 90, 30), (26, 30, 30)])
+    assert propagating.document.state(26) is SliceState.PARTIAL
+    stroke = np.count_nonzero(plane_of(propagating.labels, 26) == LESION)
     propagating.wait_until(lambda: propagating.has_prediction)
-    propagating.wait_until(lambda: np.count_nonzero(plane_of(propagating.prediction, 18) == LESION) > 2 * stroke)
-    assert not (plane_of(propagating.prediction, 18) == brush).any()
+    propagating.wait_until(lambda: np.count_nonzero(plane_of(propagating.prediction, 26) == LESION) > 2 * stroke)
+    assert not (plane_of(propagating.prediction, 26) == brush).any()
     assert propagating.document.outlined == (10, 15, 22)
 
 

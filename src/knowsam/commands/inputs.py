@@ -13,7 +13,7 @@ from knowsam.data.annotation import Annotation, default_classes, without_unjudge
 from knowsam.data.case import Case
 from knowsam.data.identity import NOBODY, belonging
 from knowsam.data.orientation import describe_axes, file_axis, file_index, working_axis, working_index
-from knowsam.data.painted_axis import plausible_axes
+from knowsam.data.painted_axis import axis_across_strokes, plausible_axes
 from knowsam.data.painted_slices import PaintedSlices, painted_by_default
 from knowsam.data.reformat import in_painted_planes
 from knowsam.data.resample import placed_on
@@ -125,7 +125,9 @@ def _read_painted(path: Path, image: Volume, *, ignore_identity: bool) -> Volume
 
 
 def _painted_axis(masks: Sequence[Volume], ignore_value: int | None) -> int:
-    axes = plausible_axes([replace(mask, array=without_unjudged(mask.array, ignore_value)) for mask in masks])
+    judged = [replace(mask, array=without_unjudged(mask.array, ignore_value)) for mask in masks]
+    across = None if ignore_value is None else axis_across_strokes(judged)
+    axes = plausible_axes(judged) if across is None else (across,)
     if len(axes) == 1:
         return axes[0]
     grid = masks[0].grid

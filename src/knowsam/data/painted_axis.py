@@ -33,6 +33,9 @@ _BY_CHANCE = {1: 0.0, 2: 0.01, 3: 0.06}
 """To this extent whole masks break off along so many axes alike, as a box of 17 voxels does along three."""
 
 
+_THIN = 2.0
+"""Strokes go on this many times as often in their slices as across them; in five hearts, 3 to 5 times as often."""
+
 _SINGLE, _COARSE = 0.5, 1.5
 """Small boxes, but no single slices, are taken as painted across an axis of so many times the spacing of the others."""
 
@@ -55,6 +58,21 @@ def plausible_axes(painted: Sequence[Volume]) -> tuple[int, ...]:
         return (_acquired_axis(painted[0].spacing_mm),)
     agreed = set.intersection(*by_volume) or set.union(*by_volume)
     return tuple(sorted(agreed, key=lambda axis: -breaks[:, axis].sum()))
+
+
+def axis_across_strokes(painted: Sequence[Volume]) -> int | None:
+    """Return the working axis across the slices that thin strokes were scribbled in, or None if they are not thin.
+
+    A stroke goes on in its slice, and seldom meets one in the next slice. So the axis is told also where every slice is
+    scribbled and strokes break off nowhere.
+
+    Parameters
+    ----------
+    painted : label values, (Z, Y, X) each.
+    """
+    going_on = np.sum([_going_on(volume.array) for volume in painted], axis=0)
+    axis, other = np.argsort(going_on)[:2]
+    return int(axis) if _THIN * going_on[axis] < going_on[other] else None
 
 
 def label_sizes(labels: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.integer], tuple[Sizes, Sizes, Sizes]]:
@@ -100,6 +118,12 @@ def _share_broken(sizes: Sizes) -> float:
     onward = weighed[:, :-1][after <= _GONE * before].sum()
     backward = weighed[:, 1:][before <= _GONE * after].sum()
     return float((onward + backward) / (2 * sizes.sum()))
+
+
+def _going_on(labels: npt.NDArray[np.integer]) -> list[int]:
+    """Return for each axis how many labelled voxels have the same label as the next one along it."""
+    pairs = ((np.moveaxis(labels, axis, 0)[:-1], np.moveaxis(labels, axis, 0)[1:]) for axis in range(3))
+    return [int(np.count_nonzero((one == next_one) & (one != BACKGROUND_CLASS.value))) for one, next_one in pairs]
 
 
 def _acquired_axis(spacing_mm: tuple[float, float, float]) -> int:

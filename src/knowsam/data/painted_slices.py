@@ -172,8 +172,8 @@ class _Resampling:
         if is_crossed:
             notices.append(
                 f"The painted slices are tilted by {self.tilt_deg:.2g} degrees against those of the image, so that "
-                f"{len(placed.partial)} of the {len(placed.indices)} slices they cut are partly painted. Nothing is "
-                "propagated from these; the command knowsam segment propagates in the painted planes themselves."
+                f"{len(placed.partial)} of the {len(placed.indices)} slices they cut are partly painted. What "
+                "lies between is guessed; the command knowsam segment propagates in the painted planes themselves."
             )
         return tuple(notices)
 

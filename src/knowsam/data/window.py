@@ -9,12 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from knowsam.data.annotation import BACKGROUND
+
 if TYPE_CHECKING:
     from knowsam.config import PlaneConfig
-    from knowsam.data.annotation import Annotation
+    from knowsam.data.annotation import Annotation, LabelSlice
 
 PLANE_MULTIPLE = 16
 """Network planes are multiples of this: four poolings of the UNet, one patch of SAM."""
+
+_FEWEST_ROUND_SCRIBBLES_PX = 32
+"""Background within this distance counts, be scribbles ever so small."""
 
 SMALLEST_SIDE_PX = 32
 """Below this the deepest level of the UNet is a single pixel, which cannot be normalised."""
@@ -85,7 +90,7 @@ class Window:
 def annotated_box(
     annotation: Annotation, beside: npt.NDArray[np.bool_] | None = None
 ) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return (start, stop) of the smallest box, in voxels, that holds every painted pixel of every slice.
+    """Return (start, stop) of the smallest box, in voxels, that holds `pixels_to_see` of every slice.
 
     Where nothing but background was painted, the box is the whole slice.
 
@@ -95,9 +100,27 @@ def annotated_box(
     """
     held = np.zeros(annotation.plane_shape, dtype=bool) if beside is None else beside.copy()
     for label_slice in annotation.slices.values():
-        held |= label_slice.structures
-    if not held.any():
-        return (0, 0), annotation.plane_shape
+        held |= pixels_to_see(label_slice)
+    return _box_of(held) if held.any() else ((0, 0), annotation.plane_shape)
+
+
+def pixels_to_see(label_slice: LabelSlice) -> npt.NDArray[np.bool_]:
+    """Return (H, W), what networks must see of a painted slice: structures, and the background scribbled round them.
+
+    A scribble may lie deep in its structure, which ends before the background: that counts up to as far away from the
+    scribbles as they are large.
+    """
+    held = label_slice.structures
+    if not label_slice.can_be_completed:
+        return held
+    start, stop = _box_of(held)
+    reach = max(_FEWEST_ROUND_SCRIBBLES_PX, *(stop[i] - start[i] for i in range(2)))
+    round_it = tuple(slice(max(start[i] - reach, 0), stop[i] + reach) for i in range(2))
+    held[round_it] |= label_slice.labels[round_it] == BACKGROUND
+    return held
+
+
+def _box_of(held: npt.NDArray[np.bool_]) -> tuple[tuple[int, int], tuple[int, int]]:
     rows, columns = np.flatnonzero(held.any(axis=1)), np.flatnonzero(held.any(axis=0))
     return (int(rows[0]), int(columns[0])), (int(rows[-1]) + 1, int(columns[-1]) + 1)
 

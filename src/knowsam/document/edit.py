@@ -132,5 +132,5 @@ def _require_shown(document: AnnotatedVolume, value: int, indices: range) -> Non
         raise InputError(
             f"{len(missing)} of the slices between the first and the last one of “{name}” show "
             f"nothing yet, the first of them slice {slice_number(missing[0])}. Wait until they are predicted: that "
-            "begins when two slices are complete. Or edit single slices."
+            "begins when two slices are painted. Or edit single slices."
         )

@@ -69,13 +69,14 @@ def _student_weight(propagated: PropagatedLabels, students: Tensor, weight: Ense
     Were both errors independent, their variances would add up to that of the contradiction: where the students' own is
     a held-out one, what is left of it is that of the propagated labels.
     """
-    variance = propagated.expected_error**2
+    variance = propagated.expected_error**2 + propagated.source_variance
     if weight.is_held_out:
         variance = variance.maximum(_contradiction(propagated, students) ** 2 - weight.student_error**2)
     elif propagated.refined is not None:
         # Beyond the outermost annotated slices the propagator errs as far as anything does.
-        variance = torch.where(propagated.is_one_sided, variance, refined_variance(variance))
-    variance = variance + propagated.source_variance + _SMALLEST_VARIANCE
+        refined = refined_variance(propagated.expected_error**2) + propagated.source_variance
+        variance = torch.where(propagated.is_one_sided, variance, refined)
+    variance = variance + _SMALLEST_VARIANCE
     by_error = variance / (variance + weight.error_penalty * weight.student_error**2)
     distance = propagated.nearest_slices
     by_distance = weight.limit * distance / (distance + weight.half_distance_slices).clamp_min(1e-12)

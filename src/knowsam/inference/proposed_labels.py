@@ -67,7 +67,7 @@ class ProposedLabels:
     def blended(self, propagated: PropagatedLabels, indices: Sequence[int]) -> Tensor:
         """Return probabilities (B, C, H, W) of slices: both errors are weighed as variances are.
 
-        Near an annotated slice nobody knows better than its outline.
+        Near an annotated slice nobody knows better than its outline, if somebody has drawn it.
         """
         rows = list(indices)
         error = self._errors[rows].clamp(_SMALLEST_ERROR, 1).view(-1, 1, 1, 1)
@@ -75,7 +75,8 @@ class ProposedLabels:
         by_error = variance / (variance + ERROR_PENALTY * error**2)
         distance = propagated.nearest_slices
         half = torch.where(propagated.is_one_sided, HALF_DISTANCE_BEYOND_SLICES, HALF_DISTANCE_SLICES)
-        share = torch.minimum(by_error, distance / (distance + half))
+        by_distance = torch.where(propagated.source_variance > 0, 1.0, distance / (distance + half))
+        share = torch.minimum(by_error, by_distance)
         return propagated.probabilities.lerp(self._probabilities[rows].float(), share)
 
 

@@ -30,6 +30,8 @@ def completed(scribbles: LabelArray, image: npt.NDArray[Any]) -> LabelArray:
     # Imported here, since it takes a while, and most slices are painted completely.
     from skimage.segmentation import random_walker
 
+    if (scribbles != IGNORE).all():
+        return scribbles
     found, seeds = np.unique(scribbles[scribbles != IGNORE], return_inverse=True)
     # Zero means unknown to the walker, so every class moves up by one.
     numbered = np.zeros(scribbles.shape, np.int32)

@@ -25,8 +25,8 @@ class PropagatedLabels(NamedTuple):
     nearest_slices : (B, 1, 1, 1), distance to the nearer of them.
     softness_px : distance over which a structure fades into the next.
     refined : (B, C, H, W), probabilities that take the place of the blend of both outlines; None without any.
-    source_error : (B, 1, 1, 1), how wrong the outlines that were propagated probably are themselves, in 1 - Dice; None
-        if somebody has drawn all of them.
+    source_error : (B, 1, 1, 1), how wrong the outlines that were propagated probably are themselves, in 1 - Dice; 0
+        where somebody has drawn them, None where somebody has drawn all of them.
     """
 
     lower: Tensor

@@ -70,7 +70,7 @@ def judged_slices(annotation: Annotation) -> list[int]:
 
 
 def _outlined(annotation: Annotation) -> list[int]:
-    """Return the slices that labels are propagated from, ascending."""
+    """Return the slices that were judged completely, ascending."""
     return [index for index in annotation.annotated if annotation.state(index) is not SliceState.PARTIAL]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from knowsam.data.slice_number import slice_number
+from knowsam.data.window import pixels_to_see
 from knowsam.errors import InputError
 from knowsam.training.events import ClassesChanged, Notice, SliceAnnotated
 
@@ -71,7 +72,7 @@ class Intake:
         label_slice = message.label_slice
         changed = self._trainer.annotate(message.case, label_slice)
         live.outdate_slices(message.case, changed)
-        if self._trainer.windows[message.case].leaves_out(label_slice.structures):
+        if self._trainer.windows[message.case].leaves_out(pixels_to_see(label_slice)):
             yield Notice(
                 f"Slice {slice_number(label_slice.index)} is painted beyond the region that was trained on; "
                 "the region grows."

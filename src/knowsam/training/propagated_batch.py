@@ -79,6 +79,7 @@ def propagated_to(
         own, mixing_rate = _own_outlines(propagation, propagated, indices, is_labelled, config, generator)
         shown, likely = propagated.mixed_with(own, mixing_rate).channels, propagated.probabilities
         sure = (likely.amax(dim=1, keepdim=True) * classes - 1) / (classes - 1)
+        sure = sure * (1 - propagated.source_variance.sqrt())
         for row, place in enumerate(places):
             channels[place], probabilities[place] = shown[row], likely[row]
             is_known = propagation.lies_between(indices[row]) or propagation.holds_nothing(indices[row])

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from knowsam.data.annotation import IGNORE, LabelSlice, class_indices
+from knowsam.data.window import pixels_to_see
 from knowsam.errors import InputError, PredictionError
 from knowsam.inference.cpu_threads import CpuThreads
 from knowsam.inference.device import fault_sentence
@@ -169,7 +170,7 @@ class PropagationSession:
             windows, _ = common_windows(self._cases, self._config)
         else:
             windows = [self.display.volumes.slices[0].window]
-            if any(windows[0].leaves_out(one.structures) for one in case.annotation.slices.values()):
+            if any(windows[0].leaves_out(pixels_to_see(one)) for one in case.annotation.slices.values()):
                 windows, _ = wider_windows(self._cases, self._config, windows[0].pixel_mm(case.plane_spacing_mm))
         return NetworkVolumes(self._cases, windows, self._config, device=self._device, interruption=self._interruption)
 
@@ -183,7 +184,7 @@ class PropagationSession:
             return
         volumes = self.display.volumes
         is_unregistered = volumes.propagations[0] is None and self._config.method.shape_prior
-        if volumes.slices[0].window.leaves_out(label_slice.structures) or (
+        if volumes.slices[0].window.leaves_out(pixels_to_see(label_slice)) or (
             is_unregistered and has_some_to_propagate(self._cases[0])
         ):
             self._live = None

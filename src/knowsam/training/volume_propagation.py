@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from knowsam.data.annotation import SliceState
 from knowsam.data.ends import Extents
 from knowsam.data.sampling import evenly
-from knowsam.inference.planes import network_outline, network_probabilities, network_scribbles, plane_outline
+from knowsam.inference.planes import network_outline, network_probabilities
 from knowsam.inference.proposed_labels import ProposedLabels
 from knowsam.inference.refinement import RefinedPropagation, Refiner
-from knowsam.propagation.completion import COMPLETION_ERROR, completed
 from knowsam.propagation.displacement_chains import DisplacementChains
 from knowsam.propagation.evidence import EvidenceSource
 from knowsam.propagation.label_propagation import CAP, LabelPropagation, Outline
 from knowsam.propagation.slice_flows import SliceFlows
+from knowsam.training.completions import Completions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -39,10 +38,10 @@ class VolumePropagation:
     """Two propagations in one volume: from all its annotated slices, and from those training may see.
 
     What is displayed comes from all of them. The students are trained and validated with labels in which the held-out
-    slices have no part. Partly annotated slices are completed as far as they can be, and count less. Where slices are
-    annotated without a gap nothing is propagated between them, but sparse annotation is simulated: now these, now those
-    few slices are propagated as if no other were annotated, so that the students learn how far to trust propagated
-    labels in a volume of which little is painted.
+    slices have no part. Partly annotated slices are completed as far as they can be, see `Completions`. Where slices
+    are annotated without a gap nothing is propagated between them, but sparse annotation is simulated: now these, now
+    those few slices are propagated as if no other were annotated, so that the students learn how far to trust
+    propagated labels in a volume of which little is painted.
 
     Parameters
     ----------
@@ -86,6 +85,7 @@ class VolumePropagation:
         self._proposed: ProposedLabels | None = None
         self._label_slices: dict[int, LabelSlice] = {}
         self._outlines: dict[int, Outline] = {}
+        self._completions = Completions()
         self._extents: Extents | None = None
         self._holdout: frozenset[int] = frozenset()
         self._simulated: frozenset[int] = frozenset()
@@ -94,6 +94,7 @@ class VolumePropagation:
         """Take all outlines anew; what `check` raises between two of them breaks it off."""
         classes = len(case.annotation.classes)
         self._label_slices, self._outlines = {}, {}
+        self._completions.clear()
         for label_slice in case.annotation.slices.values():
             if check is not None:
                 check()
@@ -123,7 +124,7 @@ class VolumePropagation:
     @property
     def outlined(self) -> Collection[int]:
         """The slices that are annotated completely, in which no prediction is seen."""
-        return [index for index, outline in self._outlines.items() if not outline.error]
+        return self._outlines.keys()
 
     def for_display(self, indices: Sequence[int]) -> PropagatedLabels | None:
         """Return what is known of slices, an annotated one's own labels included; None if nothing is."""
@@ -163,7 +164,10 @@ class VolumePropagation:
 
     def next_to_annotated(self, most: int) -> list[int]:
         """Return unannotated slices that training sees an annotation right beside, between the ends, `most` of them."""
-        beside = sorted({other for index in self._from_training.annotated for other in (index - 1, index + 1)})
+        # What is guessed tells little of the students.
+        drawn = [index for index in self._from_training.annotated if index in self._outlines]
+        sources = drawn or self._from_training.annotated
+        beside = sorted({other for index in sources for other in (index - 1, index + 1)})
         known = [index for index in beside if index not in self._outlines and self.lies_between(index)]
         return list(evenly(known, most))
 
@@ -188,7 +192,7 @@ class VolumePropagation:
     def _judge_proposal(self) -> None:
         """Learn from all annotated slices, held-out ones as well, how far to believe what is proposed."""
         if self._proposed is not None:
-            self._proposed.compare({index: self._outlines[index] for index in self.outlined})
+            self._proposed.compare(self._outlines)
 
     def _take(self, label_slice: LabelSlice, classes: int) -> None:
         self._label_slices[label_slice.index] = label_slice
@@ -198,19 +202,17 @@ class VolumePropagation:
                 label_slice.labels, classes, self._window, self._spacing_mm, self._pixel_mm, self._cap_px
             )
             self._outlines[label_slice.index] = outline.to(self._device)
-        elif label_slice.can_be_completed:
-            scribbles, image = network_scribbles(label_slice.labels, self._window), self._planes[label_slice.index]
-            outline = plane_outline(completed(scribbles, image.cpu().numpy()), classes, self._cap_px)
-            self._outlines[label_slice.index] = replace(outline, error=COMPLETION_ERROR).to(self._device)
+        self._completions.take(label_slice, self._planes[label_slice.index], classes, self._window, self._cap_px)
 
     def _update(self) -> list[int]:
         # What was propagated in a simulation may have been erased since.
-        seen = self._simulated & self._outlines.keys() if self.is_dense else self._outlines.keys()
-        for_training = {index: self._outlines[index] for index in seen - self._holdout}
+        sources = self._completions.beside(self._outlines)
+        seen = self._simulated & self._outlines.keys() if self.is_dense else sources.keys()
+        for_training = {index: sources[index] for index in seen - self._holdout}
         self._validated.forget(self._from_training.update(for_training, self._extents))
         could_propagate = self.can_propagate
-        is_whole = len(self.outlined) == len(self._planes)
-        changed = self._from_all.update({} if is_whole else self._outlines, self._extents)
+        is_whole = len(self._outlines) == len(self._planes)
+        changed = self._from_all.update({} if is_whole else sources, self._extents)
         self._displayed.forget(changed)
         self._left_out.forget(changed)
         # With the second annotated slice there is something to say of all others, and without it nothing; and each one

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from knowsam.data.painted_axis import plausible_axes
+from knowsam.data.painted_axis import axis_across_strokes, plausible_axes
 from knowsam.data.volume import Grid, Volume
 
 Labels = NDArray[np.uint8]
@@ -91,3 +91,20 @@ def test_volumes_are_told_by_those_that_can_tell_and_must_agree() -> None:
     assert axes_of(BALL, coronal) == (1,)
     assert axes_of(painted(BALL, 0, [30]) | sagittal, sagittal) == (2,)
     assert sorted(axes_of(coronal, sagittal)) == [1, 2]
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_thin_strokes_in_every_slice_tell_their_axis(axis: int) -> None:
+    strokes = np.zeros_like(BALL)
+    for index in range(strokes.shape[axis]):
+        plane = np.moveaxis(strokes, axis, 0)[index]
+        row = 10 + 7 * index % 20
+        plane[row, 8:30], plane[8:30, row] = 1, 2
+    assert axis_across_strokes([volume(strokes)]) == axis
+
+
+@pytest.mark.parametrize(
+    "structure", [BALL, CUBE, KIDNEYS, np.zeros_like(BALL)], ids=["ball", "cube", "kidneys", "empty"]
+)
+def test_structures_that_are_no_strokes_tell_nothing_of_it(structure: Labels) -> None:
+    assert axis_across_strokes([volume(structure)]) is None

@@ -8,12 +8,21 @@ import numpy as np
 import pytest
 
 from knowsam.config import PlaneConfig
-from knowsam.data.annotation import BACKGROUND, BACKGROUND_CLASS, IGNORE, Annotation, LabelClass, LabelSlice
+from knowsam.data.annotation import (
+    BACKGROUND,
+    BACKGROUND_CLASS,
+    IGNORE,
+    Annotation,
+    LabelClass,
+    LabelSlice,
+    default_classes,
+)
 from knowsam.data.window import (
     PLANE_MULTIPLE,
     Window,
     annotated_box,
     pixel_size_mm,
+    pixels_to_see,
     plane_for,
     whole_slice_window,
     window_at,
@@ -158,3 +167,17 @@ def test_the_edge_of_the_slice_is_no_edge_of_the_window() -> None:
     corner = np.zeros((1, *SLICE_SHAPE), dtype=bool)
     corner[0, 0, 10] = True
     assert not OVER_THE_CORNER.is_touched(corner)
+
+
+def test_of_scribbles_the_background_round_them_is_to_be_seen_too() -> None:
+    labels = np.full((200, 200), IGNORE, np.uint8)
+    labels[100, 90:100] = 1
+    structures = pixels_to_see(LabelSlice(0, 0, labels))
+    assert np.count_nonzero(structures) == 10
+    labels[75, 90:100] = labels[10] = 0
+    seen = pixels_to_see(LabelSlice(0, 0, labels))
+    assert seen[75].any()
+    assert not seen[10].any()
+    assert np.count_nonzero(seen) == 20
+    annotation = Annotation((1, 200, 200), 0, default_classes([1])).with_slice(LabelSlice(0, 0, labels))
+    assert annotated_box(annotation) == ((75, 90), (101, 100))

@@ -85,6 +85,52 @@ def test_a_slice_with_some_of_structure_and_background_is_completed(
     assert propagated.source_error[0] == 0
 
 
+def scribbled(index: int, *values: int) -> LabelSlice:
+    """A stroke of background above, and one of each other class in a row of its own in the midst of the ball."""
+    scribbles = UNJUDGED.copy()
+    for place, value in enumerate(values):
+        scribbles[2 if value == 0 else 13 + 3 * place, 14:18] = value
+    return LabelSlice(0, index, scribbles)
+
+
+def test_between_slices_that_somebody_has_drawn_scribbles_change_nothing(
+    ball: Volume, ball_labels: LabelArray, tiny_config: Config
+) -> None:
+    prior = prior_of(painted(ball, ball_labels, 3, 8), tiny_config)
+    before = shown_labels(prior, 5)
+    assert prior.annotate(scribbled(5, 0, 1), 2) == []
+    assert np.array_equal(shown_labels(prior, 5), before)
+    # Without one of the two it is the other way round.
+    assert 5 in prior.annotate(LabelSlice(0, 8, UNJUDGED), 2)
+    assert not np.array_equal(shown_labels(prior, 5), before)
+
+
+def test_a_class_that_nobody_scribbled_is_not_absent_if_both_neighbours_show_it(
+    ball: Volume, ball_labels: LabelArray, tiny_config: Config
+) -> None:
+    labels = ball_labels.copy()
+    labels[:, 16:] *= 2
+    empty = Annotation(ball.shape, 0, default_classes([1, 2]))
+    prior = prior_of(Case(ball, empty.with_slice(scribbled(3, 0, 1, 2))), tiny_config)
+    prior.annotate(scribbled(8, 0, 1, 2), 3)
+    prior.annotate(scribbled(5, 0, 1), 3)
+    assert 2 in shown_labels(prior, 5)
+    prior.annotate(scribbled(8, 0, 1), 3)
+    assert 2 not in shown_labels(prior, 5)
+
+
+def test_where_all_slices_are_scribbled_nothing_is_dense_and_students_are_compared_with_guesses(
+    ball: Volume, tiny_config: Config
+) -> None:
+    annotation = Annotation(ball.shape, 0, default_classes([1]))
+    for index in range(2, 10):
+        annotation = annotation.with_slice(scribbled(index, 0, 1))
+    prior = prior_of(Case(ball, annotation), tiny_config)
+    assert not prior.is_dense
+    assert prior.for_validation([5]) is not None
+    assert prior.next_to_annotated(4)
+
+
 @pytest.mark.parametrize("registration", [True, False])
 @pytest.mark.parametrize(("axis", "indices"), [(0, (2, 4, 6, 9)), (1, (8, 12, 18, 23)), (2, (8, 12, 18, 23))])
 def test_the_structure_is_carried_along_any_axis(

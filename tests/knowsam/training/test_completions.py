@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from knowsam.data.annotation import IGNORE, LabelSlice
+from knowsam.data.window import Window
+from knowsam.training import completions
+from knowsam.training.completions import Completions
+
+PLANE = torch.from_numpy(np.pad(np.ones((16, 16), np.float32), 8))
+INNER = Window((8, 8), (24, 24), (32, 32))
+WHOLE = Window((0, 0), (32, 32), (32, 32))
+
+
+def scribbled(background: int, structure: int, index: int = 3) -> LabelSlice:
+    """A row of each."""
+    labels = np.full((32, 32), IGNORE, np.uint8)
+    labels[background], labels[structure] = 0, 1
+    return LabelSlice(0, index, labels)
+
+
+@pytest.mark.parametrize(("background", "structure"), [(2, 16), (16, 2), (2, 4)])
+def test_scribbles_of_which_the_window_shows_too_little_are_left_alone(background: int, structure: int) -> None:
+    held = Completions()
+    held.take(scribbled(background, structure), PLANE, 2, INNER, 16.0)
+    assert held.beside({}) == {}
+    held.take(scribbled(background, structure), PLANE, 2, WHOLE, 16.0)
+    assert set(held.beside({})) == {3}
+
+
+def test_a_slice_is_completed_once_until_it_is_annotated_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    complete = completions.completed
+    monkeypatch.setattr(completions, "completed", lambda *given: asked.append(1) or complete(*given))
+    held, scribbles = Completions(), scribbled(2, 16)
+    for _ in range(2):
+        held.take(scribbles, PLANE, 2, WHOLE, 16.0)
+        held.clear()
+    held.take(scribbles, PLANE, 3, WHOLE, 16.0)
+    assert len(held.beside({})[3].present) == 3
+    assert len(asked) == 1
+    held.take(scribbled(2, 17), PLANE, 3, WHOLE, 16.0)
+    assert len(asked) == 2
+    held.take(LabelSlice(0, 3, np.zeros((32, 32), np.uint8)), PLANE, 3, WHOLE, 16.0)
+    assert held.beside({}) == {}
