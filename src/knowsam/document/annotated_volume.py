@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from itertools import chain, islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -94,7 +95,7 @@ class AnnotatedVolume:
     def can_propagate(self) -> bool:
         """Whether labels can be propagated, from two slices that were judged completely or can be completed."""
         scribbled = (i for i in self.annotated if self._slices[i].can_be_completed(self.brush_value))
-        return len({*self.outlined, *scribbled}) > 1
+        return len({*islice(chain(self.outlined, scribbled), 2)}) > 1
 
     @property
     def corrected(self) -> tuple[int, ...]:

@@ -87,7 +87,7 @@ def estimated_dice(predictor: Predictor, propagate: Propagate, annotation: Annot
     None with fewer than three slices to judge by, or none between them.
     """
     judged, outlined = evenly(judged_slices(annotation), _MOST_SLICES), _outlined(annotation)
-    between = [index for index in annotation.unlabelled if outlined and outlined[0] < index < outlined[-1]]
+    between = sorted({*range(outlined[0], outlined[-1])} - {*outlined}) if outlined else []
     if len(judged) < FEWEST_SLICES or not between:
         return None
     found = np.stack([prediction.labels for prediction in predictor.slices(judged)])
