@@ -59,19 +59,20 @@ class Completions:
         both neighbours hold was not scribbled, it is not absent but forgotten.
         """
         held = [index for index, outline in drawn.items() if not outline.is_empty]
-        outside = {i: one for i, one in self._outlines.items() if not held or not min(held) < i < max(held)}
-        every = {**outside, **drawn}
-        indices = sorted(every)
-        sources = dict(drawn)
-        for below, index, above in zip([None, *indices], indices, [*indices[1:], None], strict=False):
-            if index not in outside or index in drawn:
-                continue
-            if below is not None and above is not None:
-                forgotten = every[below].present & every[above].present & ~outside[index].present
-                if bool(forgotten.any()):
-                    continue
-            sources[index] = outside[index]
-        return sources
+        guessed = {i: one for i, one in self._outlines.items() if not held or not min(held) < i < max(held)}
+        sources = {**guessed, **drawn}
+        indices = sorted(sources)
+        forgetful = {
+            index
+            for below, index, above in zip(indices, indices[1:], indices[2:], strict=False)
+            if index not in drawn and _forgets(sources[index], sources[below], sources[above])
+        }
+        return {index: outline for index, outline in sources.items() if index not in forgetful}
+
+
+def _forgets(outline: Outline, below: Outline, above: Outline) -> bool:
+    """Tell whether a class that both neighbours hold is missing."""
+    return bool((below.present & above.present & ~outline.present).any())
 
 
 def _completed(scribbles: LabelArray, plane: Tensor) -> LabelArray | None:
