@@ -64,8 +64,7 @@ def ensemble(propagated: PropagatedLabels, students: Tensor, weight: EnsembleWei
 def _student_weight(propagated: PropagatedLabels, students: Tensor, weight: EnsembleWeight) -> Tensor:
     """Return the weight of the students, (B, 1, 1, 1).
 
-    The errors of both are weighed as variances are; but near an annotated slice nobody knows better than its outline,
-    if somebody has drawn it.
+    The errors of both are weighed as variances are; but near an annotated slice nobody knows better than its outline.
     Were both errors independent, their variances would add up to that of the contradiction: where the students' own is
     a held-out one, what is left of it is that of the propagated labels.
     """
@@ -80,8 +79,6 @@ def _student_weight(propagated: PropagatedLabels, students: Tensor, weight: Ense
     by_error = variance / (variance + weight.error_penalty * weight.student_error**2)
     distance = propagated.nearest_slices
     by_distance = weight.limit * distance / (distance + weight.half_distance_slices).clamp_min(1e-12)
-    if propagated.source_error is not None:
-        by_distance = torch.where(propagated.source_error > 0, weight.limit, by_distance)
     return torch.minimum(by_error, by_distance)
 
 
