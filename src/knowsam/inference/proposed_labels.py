@@ -67,7 +67,7 @@ class ProposedLabels:
     def blended(self, propagated: PropagatedLabels, indices: Sequence[int]) -> Tensor:
         """Return probabilities (B, C, H, W) of slices: both errors are weighed as variances are.
 
-        Near an annotated slice nobody knows better than its outline, if somebody has drawn it.
+        Near an annotated slice that somebody has drawn, nobody knows better than its outline.
         """
         rows = list(indices)
         error = self._errors[rows].clamp(_SMALLEST_ERROR, 1).view(-1, 1, 1, 1)

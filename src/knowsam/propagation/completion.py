@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 COMPLETION_ERROR = 0.21
 """How wrong the completed slices of real scribbles are, in 1 - Dice; benchmarks/README.md has the measurement."""
 
+_FLAT, _EDGE = 0.001, 0.1
+"""Differences of neighbours that are no noise, and those that are edges in an image without any, in deviations."""
+
+_FEWEST_UNEVEN = 0.1
+"""Share of neighbours that differ, below which the image has no noise."""
+
 
 def completed(scribbles: LabelArray, image: npt.NDArray[Any]) -> LabelArray:
     """Return the class indices (H, W) of all pixels of a slice.
@@ -45,11 +51,16 @@ def completed(scribbles: LabelArray, image: npt.NDArray[Any]) -> LabelArray:
 def _in_common_steps(image: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """Return the image in units by which neighbours commonly differ, which is noise for the most part.
 
-    A step of n units then makes a walker's way exp(n^2) times harder.
+    A step of n units then makes a walker's way exp(n^2) times harder. What is flat, as beside the body, tells nothing
+    of noise; where nearly all is, steps are edges.
     """
-    steps = np.abs(np.concatenate([np.diff(image, axis=axis).ravel() for axis in (0, 1)]))
-    if not steps.any():
-        # No edge at all; a deviation of zero is not allowed.
+    image = image.astype(np.float64)
+    deviation = float(image.std())
+    if not deviation:
+        # scikit-image would divide by it.
         return np.linspace(0, 1e-3, image.size).reshape(image.shape)
-    scaled: npt.NDArray[np.float64] = image.astype(np.float64) / np.median(steps[steps > 0])
+    steps = np.abs(np.concatenate([np.diff(image, axis=axis).ravel() for axis in (0, 1)]))
+    uneven = steps[steps > _FLAT * deviation]
+    is_noisy = uneven.size >= _FEWEST_UNEVEN * steps.size
+    scaled: npt.NDArray[np.float64] = image / (np.median(uneven) if is_noisy else _EDGE * deviation)
     return scaled
