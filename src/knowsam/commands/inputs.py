@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from knowsam.commands.download_bar import download_bar
 from knowsam.data.annotation import Annotation, default_classes, without_unjudged
 from knowsam.data.case import Case
@@ -126,7 +128,7 @@ def _read_painted(path: Path, image: Volume, *, ignore_identity: bool) -> Volume
 
 def _painted_axis(masks: Sequence[Volume], ignore_value: int | None) -> int:
     judged = [replace(mask, array=without_unjudged(mask.array, ignore_value)) for mask in masks]
-    across = None if ignore_value is None else axis_across_strokes(judged)
+    across = axis_across_strokes(judged) if _are_scribbled(masks, ignore_value) else None
     axes = plausible_axes(judged) if across is None else (across,)
     if len(axes) == 1:
         return axes[0]
@@ -137,6 +139,14 @@ def _painted_axis(masks: Sequence[Volume], ignore_value: int | None) -> int:
         f"It is not clear along which axis the slices of {', '.join(mask.name for mask in masks)} were painted: "
         f"{' or '.join(f'{number} ({direction})' for number, direction in named)}. Say so with --axis."
     )
+
+
+def _are_scribbled(masks: Sequence[Volume], ignore_value: int | None) -> bool:
+    """Tell whether more voxels are said to be unjudged than have any label."""
+    if ignore_value is None:
+        return False
+    unjudged = sum(int(np.count_nonzero(mask.array == ignore_value)) for mask in masks)
+    return unjudged > sum(int(np.count_nonzero(mask.array)) for mask in masks) - unjudged
 
 
 def _chosen_slices(

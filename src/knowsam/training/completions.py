@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+import torch
+
 from knowsam.data.annotation import BACKGROUND, IGNORE
 from knowsam.inference.planes import network_scribbles, plane_outline
 from knowsam.propagation.completion import COMPLETION_ERROR, completed
@@ -20,24 +23,29 @@ if TYPE_CHECKING:
 
 
 class Completions:
-    """Outlines of slices that are annotated in part, each made once for as long as nobody annotates it otherwise."""
+    """Outlines of slices that are annotated in part, each made once for as long as nobody annotates it otherwise.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    planes : (N, H, W), the slices on the device.
+    cap_px : distance beyond which nothing is further away.
+    """
+
+    def __init__(self, planes: Tensor, window: Window, cap_px: float) -> None:
+        self._planes, self._window, self._cap_px = planes, window, cap_px
         self._outlines: dict[int, Outline] = {}
-        self._known: dict[int, tuple[LabelSlice, LabelArray | None]] = {}
+        self._known: dict[int, tuple[LabelArray, LabelArray | None]] = {}
 
     def clear(self) -> None:
         """Hold no slice any more."""
         self._outlines.clear()
 
-    def take(self, label_slice: LabelSlice, plane: Tensor, classes: int, window: Window, cap_px: float) -> None:
+    def take(self, label_slice: LabelSlice, classes: int) -> None:
         """Take a slice as it is annotated now, of which nothing is held if it cannot be completed.
 
         Parameters
         ----------
-        plane : (H, W), the slice on the device.
         classes : C, background included.
-        cap_px : distance beyond which nothing is further away.
         """
         index = label_slice.index
         self._outlines.pop(index, None)
@@ -45,34 +53,29 @@ class Completions:
             self._known.pop(index, None)
             return
         known, labels = self._known.get(index, (None, None))
-        if known is not label_slice:
-            labels = _completed(network_scribbles(label_slice.labels, window), plane)
-            self._known[index] = label_slice, labels
+        if known is None or not np.array_equal(known, label_slice.labels):
+            labels = _completed(network_scribbles(label_slice.labels, self._window), self._planes[index])
+            self._known[index] = label_slice.labels, labels
         if labels is not None:
-            outline = plane_outline(labels, classes, cap_px)
-            self._outlines[index] = replace(outline, error=COMPLETION_ERROR).to(plane.device)
+            outline = plane_outline(labels, classes, self._cap_px)
+            self._outlines[index] = replace(outline, error=COMPLETION_ERROR).to(self._planes.device)
 
     def beside(self, drawn: Mapping[int, Outline]) -> dict[int, Outline]:
         """Return the outlines to propagate: all that somebody has drawn, and completed ones that do not spoil those.
 
-        Between two drawn slices, what is propagated is better than a guess from a few strokes. And where a class that
-        both neighbours hold was not scribbled, it is not absent but forgotten.
+        Between two drawn slices that hold a structure, what is propagated is better than a guess from a few strokes.
+        And where a class was not scribbled that slices on both sides hold, it is not absent but forgotten.
         """
         held = [index for index, outline in drawn.items() if not outline.is_empty]
         guessed = {i: one for i, one in self._outlines.items() if not held or not min(held) < i < max(held)}
         sources = {**guessed, **drawn}
+        if not guessed:
+            return sources
         indices = sorted(sources)
-        forgetful = {
-            index
-            for below, index, above in zip(indices, indices[1:], indices[2:], strict=False)
-            if index not in drawn and _forgets(sources[index], sources[below], sources[above])
-        }
-        return {index: outline for index, outline in sources.items() if index not in forgetful}
-
-
-def _forgets(outline: Outline, below: Outline, above: Outline) -> bool:
-    """Tell whether a class that both neighbours hold is missing."""
-    return bool((below.present & above.present & ~outline.present).any())
+        present = torch.stack([sources[index].present for index in indices]).cpu().numpy()
+        below, above = (np.logical_or.accumulate(present[::step])[::step] for step in (1, -1))
+        forgets = (below & above & ~present).any(axis=1)
+        return {i: sources[i] for i, forgot in zip(indices, forgets, strict=True) if i in drawn or not forgot}
 
 
 def _completed(scribbles: LabelArray, plane: Tensor) -> LabelArray | None:

@@ -63,7 +63,7 @@ class VolumePropagation:
         self._spacing_mm = case.plane_spacing_mm
         self._pixel_mm = window.pixel_mm(self._spacing_mm)
         self._window, self._device = window, planes.device
-        self._planes = planes
+        self._slices = len(planes)
         side_px = math.sqrt(planes.shape[1] * planes.shape[2])
         self._cap_px = CAP * side_px
         slice_px = case.volume.spacing_mm[case.annotation.axis] / self._pixel_mm
@@ -85,7 +85,7 @@ class VolumePropagation:
         self._proposed: ProposedLabels | None = None
         self._label_slices: dict[int, LabelSlice] = {}
         self._outlines: dict[int, Outline] = {}
-        self._completions = Completions()
+        self._completions = Completions(planes, window, self._cap_px)
         self._extents: Extents | None = None
         self._holdout: frozenset[int] = frozenset()
         self._simulated: frozenset[int] = frozenset()
@@ -202,7 +202,7 @@ class VolumePropagation:
                 label_slice.labels, classes, self._window, self._spacing_mm, self._pixel_mm, self._cap_px
             )
             self._outlines[label_slice.index] = outline.to(self._device)
-        self._completions.take(label_slice, self._planes[label_slice.index], classes, self._window, self._cap_px)
+        self._completions.take(label_slice, classes)
 
     def _update(self) -> list[int]:
         # What was propagated in a simulation may have been erased since.
@@ -211,14 +211,14 @@ class VolumePropagation:
         for_training = {index: sources[index] for index in seen - self._holdout}
         self._validated.forget(self._from_training.update(for_training, self._extents))
         could_propagate = self.can_propagate
-        is_whole = len(self._outlines) == len(self._planes)
+        is_whole = len(self._outlines) == self._slices
         changed = self._from_all.update({} if is_whole else sources, self._extents)
         self._displayed.forget(changed)
         self._left_out.forget(changed)
         # With the second annotated slice there is something to say of all others, and without it nothing; and each one
         # tells of all slices how far to believe what is proposed.
         is_all = self._proposed is not None or self.can_propagate != could_propagate
-        return list(range(len(self._planes))) if is_all else changed
+        return list(range(self._slices)) if is_all else changed
 
 
 def _some_of(structure: Sequence[int], order: Generator) -> frozenset[int]:

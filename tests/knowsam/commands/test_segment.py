@@ -162,6 +162,21 @@ def test_voxels_of_the_ignore_value_are_neither_learnt_nor_kept(folder: Path, kn
     assert "Training on 3 annotated slices" in json.loads((folder / "report.json").read_text())["notices"][1]
 
 
+def test_scribbles_in_every_slice_are_completed_along_their_axis(
+    folder: Path, knowsam: Callable[[str], int], caplog: pytest.LogCaptureFixture
+) -> None:
+    truth = voxels(folder / "truth.nii.gz")
+    scribbles = np.full_like(truth, 99)
+    for index in range(1, 7):
+        rows = slice(5 + 3 * index % 8, 7 + 3 * index % 8)
+        scribbles[5:11, rows, index], scribbles[15:19, rows, index], scribbles[5:19, 1 + index % 2, index] = 2, 7, 0
+    nib.Nifti1Image(scribbles, nib.load(folder / "truth.nii.gz").affine).to_filename(folder / "labels.nii.gz")
+    assert knowsam(SEGMENT.replace("{quick}", "--budget 0") + " --ignore-value 99") == 0
+    assert "6 of 8 slices painted, 1 to 6 along axis 2" in caplog.text
+    mask = voxels(folder / "out.nii.gz")
+    assert (mask != truth)[..., 1:7].mean() < 0.02
+
+
 def paint_alone(folder: Path, value: int) -> None:
     """Leave the second of the two structures in the labels, under this value."""
     labels = nib.load(folder / "labels.nii.gz")
