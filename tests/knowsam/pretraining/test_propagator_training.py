@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -24,11 +25,17 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def pool() -> EpisodePool:
+def filled_pool() -> EpisodePool:
     pool = EpisodePool(0, CPU)
     for seed in (1, 11):
         pool.add(episodes(seed))
     return pool
+
+
+@pytest.fixture
+def pool(filled_pool: EpisodePool) -> EpisodePool:
+    """Draw the same in every test, whichever of them ran before."""
+    return copy.deepcopy(filled_pool)
 
 
 def dice_of(logits: torch.Tensor, target: torch.Tensor) -> float:

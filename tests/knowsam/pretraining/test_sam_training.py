@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -19,11 +20,17 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module")
-def pool() -> PromptedPool:
+def filled_pool() -> PromptedPool:
     pool = PromptedPool(0, torch.device("cpu"))
     for seed in (1, 11):
         pool.add(asked_slices(seed))
     return pool
+
+
+@pytest.fixture
+def pool(filled_pool: PromptedPool) -> PromptedPool:
+    """Draw the same in every test, whichever of them ran before."""
+    return copy.deepcopy(filled_pool)
 
 
 def test_a_batch_has_slices_of_one_size_with_their_targets(pool: PromptedPool) -> None:
