@@ -271,8 +271,10 @@ def _decode_in_a_loop(teacher: SamTeacher) -> None:
     def in_a_loop(embedding: Tensor, sparse: Tensor | None, masks: Tensor | None) -> Tensor:
         assert sparse is not None
         assert masks is not None
-        classes, teacher.classes = teacher.classes, 1
-        parts = [decode(embedding, sparse[:, [c]], masks[:, [c]]) for c in range(classes)]
+        classes, teacher.classes = teacher.classes, 2
+        # Background was asked for too; it has no prompt of its own here, and borrows that of the first structure.
+        asked = [max(number, 1) for number in range(classes)]
+        parts = [decode(embedding, sparse[:, [c - 1]], masks[:, [0, c]])[:, 1:] for c in asked]
         teacher.classes = classes
         return torch.cat(parts, dim=1)
 
