@@ -12,6 +12,7 @@ import argparse
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,8 +61,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="of another compact SAM than the one that is shipped")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    sam = untrained_sam().eval()
-    sam.load_state_dict(dict(compact_sam_weights()) if options.weights is None else load_file(options.weights))
+    sam = pretrained_sam(options.weights)
     results = []
     with torch.inference_mode():
         for name, task in tasks(options):
@@ -69,6 +69,13 @@ def main() -> None:
             print(results[-1], file=sys.stderr, flush=True)
     print(*provenance("no training; seed of the clicks 0"), sep="\n")
     print(_table(results))
+
+
+def pretrained_sam(weights: Path | None = None) -> torch.nn.Module:
+    """Return the compact SAM, with the weights that are shipped or with others."""
+    sam: torch.nn.Module = untrained_sam().eval()
+    sam.load_state_dict(dict(compact_sam_weights()) if weights is None else load_file(weights))
+    return sam
 
 
 def _result(sam: torch.nn.Module, name: str, task: Task) -> Result:
@@ -95,20 +102,25 @@ def _result(sam: torch.nn.Module, name: str, task: Task) -> Result:
     )
 
 
+def by_mask(sam: torch.nn.Module, embedding: Tensor, mask: Tensor) -> Tensor:
+    """Return SAM's logits (N, 1, H, W), prompted with probabilities (N, 1, H, W) and no click."""
+    points, kinds = torch.zeros(len(mask), 1, 2), torch.full((len(mask), 1), NO_POINT)
+    return _asked(sam, embedding, Prompts(points, kinds, torch.logit(mask, eps=2e-3), torch.ones(len(mask), 1, 1, 1)))
+
+
+def _asked(sam: torch.nn.Module, embedding: Tensor, prompts: Prompts) -> Tensor:
+    size = prompts.masks.shape[-2], prompts.masks.shape[-1]
+    found, _ = prompted(sam, embedding, prompts, size)
+    return F.interpolate(found, size=size, mode="bilinear", align_corners=False)
+
+
 def _answers(sam: torch.nn.Module, embedding: Tensor, target: Tensor, masks: list[Tensor]) -> tuple[list[Tensor], int]:
     """Return the masks (N, 1, H, W) of each row, and how often SAM was asked for them."""
-    source, size = PromptSource(Generator().manual_seed(0), torch.device("cpu")), target.shape[-2:]
+    source, asked = PromptSource(Generator().manual_seed(0), torch.device("cpu")), partial(_asked, sam, embedding)
     nothing = torch.zeros(len(target), 1, 1, 1)
-
-    def asked(prompts: Prompts) -> Tensor:
-        found, _ = prompted(sam, embedding, prompts, (size[0], size[1]))
-        return F.interpolate(found, size=size, mode="bilinear", align_corners=False)
-
     answers = []
     for mask in masks:
-        points, kinds = torch.zeros(len(target), 1, 2), torch.full((len(target), 1), NO_POINT)
-        found = asked(Prompts(points, kinds, torch.logit(mask, eps=2e-3), nothing + 1))
-        answers += [mask > 0.5, found > 0]
+        answers += [mask > 0.5, by_mask(sam, embedding, mask) > 0]
     answers.append(asked(Prompts(*source.box(target), 0 * target, nothing)) > 0)
     prompts = Prompts(*source.click(target, target), 0 * target, nothing)
     found = asked(prompts)

@@ -17,20 +17,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 import torch
+from compact_sam import by_mask, pretrained_sam
 from propagator import add_task_options, tasks
 from provenance import provenance
 from scipy.stats import spearmanr
 from sklearn.metrics import average_precision_score
 from tables import table
-from torch.nn import functional as F
 
 from knowsam.config import Config
 from knowsam.inference.planes import network_labels, with_neighbours
 from knowsam.inference.uncertainty import error_probability, inverse_temperature
-from knowsam.models.compact_sam import compact_sam_weights
-from knowsam.models.sam_prompting import NO_POINT, embed
-from knowsam.pretraining.prompting import Prompts
-from knowsam.pretraining.sam_training import prompted, untrained_sam
+from knowsam.models.sam_prompting import embed
 from knowsam.training.network_volumes import NetworkVolumes, common_windows
 
 if TYPE_CHECKING:
@@ -59,8 +56,7 @@ def main() -> None:
     add_task_options(parser)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    sam = untrained_sam().eval()
-    sam.load_state_dict(dict(compact_sam_weights()))
+    sam = pretrained_sam()
     results = []
     with torch.inference_mode():
         for name, task in tasks(options):
@@ -100,12 +96,8 @@ def _result(sam: torch.nn.Module, name: str, task: Task) -> Result | None:
 
 def _opinion(sam: torch.nn.Module, volumes: NetworkVolumes, indices: list[int], shown: torch.Tensor) -> torch.Tensor:
     """Return SAM's probabilities (N, 1, H, W), prompted with those that are shown."""
-    size = shown.shape[-2:]
     embedding = embed(sam, with_neighbours(volumes.planes, torch.tensor(indices), neighbours=True))
-    points, kinds = torch.zeros(len(shown), 1, 2), torch.full((len(shown), 1), NO_POINT)
-    prompts = Prompts(points, kinds, torch.logit(shown, eps=2e-3), torch.ones(len(shown), 1, 1, 1))
-    found, _ = prompted(sam, embedding, prompts, (size[0], size[1]))
-    return F.interpolate(found, size=size, mode="bilinear", align_corners=False).sigmoid()
+    return by_mask(sam, embedding, shown).sigmoid()
 
 
 def _table(results: list[Result]) -> str:

@@ -166,7 +166,7 @@ class LabelSlice:
 
     @property
     def can_be_completed(self) -> bool:
-        """Whether some of both background and structures is judged, so that the rest of the slice can be told."""
+        """Whether some of both background and structures is judged, so that the rest can be inferred."""
         return self.state is SliceState.PARTIAL and bool(self.classes) and bool((self.labels == BACKGROUND).any())
 
     @cached_property

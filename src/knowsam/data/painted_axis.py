@@ -63,7 +63,7 @@ def plausible_axes(painted: Sequence[Volume]) -> tuple[int, ...]:
 def axis_across_strokes(painted: Sequence[Volume]) -> int | None:
     """Return the working axis across the slices that thin strokes were scribbled in, or None if they are not thin.
 
-    A stroke goes on in its slice, and seldom meets one in the next slice. So the axis is told also where every slice is
+    A stroke goes on in its slice, and seldom meets one in the next slice. So it is found also where every slice is
     scribbled and strokes break off nowhere.
 
     Parameters

@@ -87,14 +87,14 @@ class AnnotatedVolume:
     @property
     def outlined(self) -> tuple[int, ...]:
         """Indices of all slices that were judged completely, ascending."""
-        # Most are told by a look at what they are, few by one at all of their pixels.
+        # Few need a look at all of their pixels.
         whole = (i for i in self.annotated if not self._slices[i].leaves_open)
         return tuple(i for i in whole if i != self.open_index or self.state(i) is not SliceState.PARTIAL)
 
     @property
     def can_propagate(self) -> bool:
         """Whether labels can be propagated, from two slices that were judged completely or can be completed."""
-        scribbled = (i for i in self.annotated if self._slices[i].can_be_completed(self.brush_value))
+        scribbled = (i for i in self.annotated if self.label_slice(i).can_be_completed)
         return len({*islice(chain(self.outlined, scribbled), 2)}) > 1
 
     @property

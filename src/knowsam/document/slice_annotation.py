@@ -66,13 +66,6 @@ class SliceAnnotation:
             return self.mark is not SliceState.BACKGROUND_ONLY
         return self.mark is SliceState.PARTIAL and not self.painted.all()
 
-    def can_be_completed(self, brush_value: int) -> bool:
-        """Return whether some of both background and structures is painted, and the rest can be told from that."""
-        if self.painted is None or not self.leaves_open:
-            return False
-        is_background = self.painted == brush_value
-        return bool(is_background.any() and ((self.painted != NOT_PAINTED) & ~is_background).any())
-
     @property
     def is_judged(self) -> bool:
         """Whether anything was judged, be it that there is nothing but background."""

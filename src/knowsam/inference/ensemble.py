@@ -68,7 +68,7 @@ def _student_weight(propagated: PropagatedLabels, students: Tensor, weight: Ense
     Were both errors independent, their variances would add up to that of the contradiction: where the students' own is
     a held-out one, what is left of it is that of the propagated labels.
     """
-    variance = propagated.expected_error**2 + propagated.source_variance
+    variance = propagated.variance
     if weight.is_held_out:
         variance = variance.maximum(_contradiction(propagated, students) ** 2 - weight.student_error**2)
     elif propagated.refined is not None:

@@ -15,12 +15,12 @@ from torch import Tensor
 from knowsam.data.annotation import BACKGROUND, IGNORE, LabelArray
 from knowsam.data.distances import signed_distances_mm
 from knowsam.data.intensity import unit_scale
+from knowsam.data.window import Window
 from knowsam.propagation.label_propagation import Outline
 
 if TYPE_CHECKING:
     from knowsam.data.proposed_mask import ProposedMask
     from knowsam.data.volume import Volume
-    from knowsam.data.window import Window
 
 _CHUNK_SLICES = 32
 
@@ -153,9 +153,8 @@ def network_outline(
 
 def plane_outline(labels: LabelArray, classes: int, most_px: float = math.inf) -> Outline:
     """Return the outline of labels that are on the network plane (H, W) already; otherwise as `network_outline`."""
-    distances_px = torch.from_numpy(signed_distances_mm(labels, classes, (1.0, 1.0), most_px))
-    present = np.isin(np.arange(classes), labels)
-    return Outline(distances_px, torch.from_numpy(present), is_empty=not present[1:].any())
+    size = labels.shape[0], labels.shape[1]
+    return network_outline(labels, classes, Window((0, 0), size, size), (1.0, 1.0), 1.0, most_px)
 
 
 def with_neighbours(planes: Tensor, indices: Tensor, *, neighbours: bool) -> Tensor:

@@ -71,7 +71,7 @@ class ProposedLabels:
         """
         rows = list(indices)
         error = self._errors[rows].clamp(_SMALLEST_ERROR, 1).view(-1, 1, 1, 1)
-        variance = propagated.expected_error**2 + propagated.source_variance
+        variance = propagated.variance
         by_error = variance / (variance + ERROR_PENALTY * error**2)
         distance = propagated.nearest_slices
         half = torch.where(propagated.is_one_sided, HALF_DISTANCE_BEYOND_SLICES, HALF_DISTANCE_SLICES)

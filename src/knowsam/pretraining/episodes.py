@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from knowsam.config import PropagationConfig
-from knowsam.data.window import Window
-from knowsam.inference.planes import network_outline
+from knowsam.inference.planes import plane_outline
 from knowsam.pretraining.anatomy import synthetic_volume
 from knowsam.pretraining.painter import as_painted, chosen_slices, radius_of, with_jitter
 from knowsam.pretraining.random_source import RandomSource
@@ -153,9 +152,7 @@ def _asked(source: RandomSource, annotated: list[int], slices: int) -> list[int]
 
 
 def _outline(labels: Tensor, classes: int) -> Outline:
-    size = labels.shape[0], labels.shape[1]
-    whole = Window((0, 0), size, size)
-    return network_outline(labels.numpy().astype(np.uint8), classes, whole, spacing_mm=(1.0, 1.0), pixel_mm=1.0)
+    return plane_outline(labels.numpy().astype(np.uint8), classes)
 
 
 def _is_askable(labels: Tensor) -> bool:

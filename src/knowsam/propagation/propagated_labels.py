@@ -63,8 +63,7 @@ class PropagatedLabels(NamedTuple):
     @property
     def is_drawn(self) -> Tensor:
         """(B, 1, 1, 1), whether somebody has drawn the outline of the slice itself."""
-        drawn = self.nearest_slices == 0
-        return drawn if self.source_error is None else drawn & (self.source_error == 0)
+        return (self.nearest_slices == 0) & (self.source_variance == 0)
 
     @property
     def expected_error(self) -> Tensor:
@@ -80,6 +79,11 @@ class PropagatedLabels(NamedTuple):
     def source_variance(self) -> Tensor:
         """(B, 1, 1, 1), what the outlines that were propagated add to the variance of the error."""
         return torch.zeros_like(self.position) if self.source_error is None else self.source_error**2
+
+    @property
+    def variance(self) -> Tensor:
+        """(B, 1, 1, 1), of the error of the blend: what propagation adds, and what the outlines had before."""
+        return self.expected_error**2 + self.source_variance
 
     def expected_error_of(self, number: int) -> Tensor:
         """Return how wrong the blend probably is in one class, (B,), see `expected_error`."""
