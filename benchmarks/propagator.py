@@ -24,7 +24,7 @@ from propagated import propagated
 from provenance import provenance
 from rival import Effort
 from tables import table
-from tasks import Task, Truth, find_data_set, mean_dice
+from tasks import Task, Truth, find_data_set, mean_dice, places
 
 from knowsam.config import Config
 from knowsam.data.annotation import Annotation, default_classes
@@ -105,12 +105,6 @@ def structures(truth: Truth) -> Iterator[tuple[str, Truth]]:
             labels = np.moveaxis(indices, 0, axis)
             whole = Annotation.from_labels(labels, axis, range(shape[axis]), default_classes([0, 1]))
             yield f"{truth.name} {value}", Truth(truth.data, truth.name, truth.volume, whole, indices)
-
-
-def places(held: range, count: int, *, inner: bool) -> np.ndarray:
-    """Return where to annotate: evenly from the first to the last slice; `inner` leaves both ends out."""
-    every = np.linspace(held[0], held[-1], count + 2 * inner)
-    return every[1:-1] if inner else every
 
 
 def result_of(name: str, task: Task) -> Result:

@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from knowsam.data.volume import Volume
 
 
+_FEWEST_WITH_ENDS = 3
+"""Annotated slices of which two are the ends of the structure."""
+
+
 @dataclass(frozen=True)
 class DataSet:
     """Volumes of one kind and the voxel axis of their files that slices are annotated along."""
@@ -120,10 +124,8 @@ class Truth:
         Three and more lie evenly from the first to the last one, one or two in the middle or at the thirds, since the
         ends alone say little.
         """
-        first, last = self.held[0], self.held[-1]
-        return self.annotated_in(
-            np.linspace(first, last, count) if count > 2 else np.linspace(first, last, count + 2)[1:-1], painter
-        )
+        held = range(int(self.held[0]), int(self.held[-1]) + 1)
+        return self.annotated_in(places(held, count, inner=count < _FEWEST_WITH_ENDS), painter)
 
     def annotated_in(self, places: Iterable[float], painter: Painter = exact) -> Task:
         """Annotate the slices nearest to some places."""
@@ -236,6 +238,12 @@ class Task:
         mask = np.full_like(labels, BACKGROUND)
         mask[first : last + 1] = labels[first : last + 1]
         return mask
+
+
+def places(held: range, count: int, *, inner: bool) -> np.ndarray:
+    """Return where to annotate: evenly from the first to the last slice; `inner` leaves both ends out."""
+    every = np.linspace(held[0], held[-1], count + 2 * inner)
+    return every[1:-1] if inner else every
 
 
 def mean_dice(found: LabelArray, truth: LabelArray, classes: int) -> float:
