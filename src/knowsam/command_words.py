@@ -103,6 +103,13 @@ _SEED = _word(
     default=0,
     help="start of all random choices; with --steps, the same one gives the same mask again (default: 0)",
 )
+_ATLAS_BUDGET = _word(
+    "--atlas-budget",
+    metavar="TIME",
+    default="120s",
+    help="how long to learn from three or more finished volumes how their proposals err, after each was proposed from "
+    "the others; 0: not at all (default: 120s)",
+)
 _PAINTED = (
     _PICK,
     _word(
@@ -169,6 +176,7 @@ COMMANDS = (
             ),
             _path("--atlases", metavar="IMAGE", nargs="+", default=[], help="finished volumes that propose a mask"),
             _path("--atlas-labels", metavar="MASK", nargs="+", default=[], help="a mask of each, in their order"),
+            _ATLAS_BUDGET,
             _path("--save-model", metavar="MODEL", help="keep the trained model in this folder, or .safetensors file"),
             *_TRAINING,
         ],
@@ -230,6 +238,7 @@ COMMANDS = (
                 help="also propose each finished volume from the others, and say how good that is: what may be "
                 "expected of the mask",
             ),
+            _ATLAS_BUDGET,
             _PICK,
             _flag("--overwrite", help="replace a mask that is already there"),
         ],

@@ -12,6 +12,7 @@ from gui_robot import PROPAGATING, Robot
 from knowsam.document.annotation_document import AnnotationDocument
 from knowsam.io.labels import read_labels
 from knowsam.io.sample import sample_folder
+from knowsam.training import proposal_session
 from knowsam.training.schedule import Budget
 
 if TYPE_CHECKING:
@@ -71,3 +72,27 @@ def test_a_finished_volume_proposes_and_a_correction_takes_its_place(robot: Robo
         sync.change(AnnotationDocument.accept, [index])
     robot.wait_until(lambda: bool((work.mask() != before).any()))
     np.testing.assert_array_equal(first.document.mask(), mask)
+
+
+def test_three_finished_volumes_teach_how_their_proposals_err(robot: Robot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proposal_session, "CORRECTION_BUDGET", Budget(steps=2))
+    truth = read_labels(sample_folder() / "phantom_labels.nii.gz").array
+    image, classes = robot.viewer.layers["phantom"], robot.document.classes
+    for shift in (0, 1, 2, 3):
+        if shift:
+            moved = np.roll(np.asarray(image.data), shift, axis=2)
+            robot.viewer.add_image(
+                moved, name=f"shifted {shift}", scale=image.scale, affine=image.affine, metadata=image.metadata
+            )
+            robot.wait_until(lambda: robot.document.volume.name == f"shifted {shift}")  # noqa: B023
+        if shift < 3:
+            slices = np.moveaxis(np.roll(truth, shift, axis=2), robot.document.axis, 0)
+            sync = robot.presenter.layers.require_sync()
+            sync.change(AnnotationDocument.take_classes, classes)
+            sync.change(AnnotationDocument.paint, dict(enumerate(slices)))
+    propose(robot)
+    robot.wait_until(lambda: not robot.presenter.controller.is_busy)
+    assert robot.document.mask().any()
+    robot.wait_until(lambda: "in the 3 finished volumes, each left out, Dice" in robot.train_message)
+    assert robot.document.proposal is not None
+    assert not robot.document.annotated

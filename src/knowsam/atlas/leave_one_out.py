@@ -1,31 +1,30 @@
-"""How good proposals are where the truth is known: each finished volume, proposed from the others."""
+"""Each finished volume, proposed from the others: how good proposals are where the truth is known."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from knowsam.atlas.proposal import Atlas, propose
 from knowsam.errors import InputError
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
+    from knowsam.atlas.proposal import Proposal
 
 
 def proposals_of_each(
     atlases: Sequence[Atlas], progress: Callable[[int], object] = lambda _: None
-) -> list[npt.NDArray[np.int32]]:
+) -> list[Proposal | None]:
     """Propose a mask of each finished volume from all others.
 
     Parameters
     ----------
-    progress : called with the number of volumes that are done; what it raises breaks the work off.
+    progress : called now and then with the number of volumes that are done; what it raises breaks the work off.
 
     Returns
     -------
-    (Z, Y, X) of each volume, label values; empty where no other volume was of use.
+    Of each volume; None where no other volume was of use.
 
     Raises
     ------
@@ -36,12 +35,16 @@ def proposals_of_each(
         raise InputError(
             "With one finished volume nobody can tell how good its proposals are. Give two or more, or do without."
         )
-    found = []
+    found: list[Proposal | None] = []
     for number, atlas in enumerate(atlases):
         others = [*atlases[:number], *atlases[number + 1 :]]
         try:
-            found.append(propose(atlas.image, others).labels)
+            found.append(propose(atlas.image, others, partial(_still_at, number, progress)))
         except InputError:
-            found.append(np.zeros(atlas.image.shape, np.int32))
+            found.append(None)
         progress(number + 1)
     return found
+
+
+def _still_at(volume: int, progress: Callable[[int], object], _atlases: int) -> None:
+    progress(volume)

@@ -16,6 +16,9 @@ from knowsam.commands.inputs import read_mask, told
 from knowsam.data.annotation import default_classes
 from knowsam.errors import ConfigError
 from knowsam.io.image import read_image
+from knowsam.training.corrective_learning import FEWEST_FINISHED, learn_correction
+from knowsam.training.device_check import working_device
+from knowsam.training.schedule import Budget
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
     from knowsam.atlas.proposal import Proposal
     from knowsam.data.annotation import LabelClass
+    from knowsam.data.proposed_mask import ProposedMask
     from knowsam.data.volume import Volume
 
 logger = logging.getLogger(__name__)
@@ -43,6 +47,17 @@ def require_a_mask_each(atlases: Sequence[Path], labels: Sequence[Path]) -> None
         )
 
 
+def atlas_budget(options: Namespace) -> Budget:
+    """Return how long to learn from finished volumes how their proposals err.
+
+    Raises
+    ------
+    ConfigError
+        If that is no duration.
+    """
+    return Budget.parse(options.atlas_budget)
+
+
 def read_atlases(images: Sequence[Path], labels: Sequence[Path], options: Namespace) -> list[Atlas]:
     """Read finished volumes with their masks."""
     return [
@@ -51,8 +66,30 @@ def read_atlases(images: Sequence[Path], labels: Sequence[Path], options: Namesp
     ]
 
 
-def make_proposal(volume: Volume, atlases: Sequence[Atlas]) -> Proposal:
-    """Let finished volumes propose a mask, show how far that is, and tell how similar each of them was."""
+def make_proposal(
+    volume: Volume, atlases: Sequence[Atlas], classes: Sequence[LabelClass], axis: int, budget: Budget
+) -> ProposedMask:
+    """Let finished volumes propose a mask, and tell how similar each of them was; three or more teach to correct it.
+
+    Parameters
+    ----------
+    classes : background first. axis : working axis along which slices are corrected.
+    budget : how long to learn from the finished volumes how their proposals err.
+    """
+    proposal = _registered(volume, atlases)
+    if budget.is_zero or len(atlases) < FEWEST_FINISHED:
+        return proposal.mask
+    device, notice = working_device("auto")
+    if notice:
+        logger.warning("%s", notice)
+    with volume_bar("Proposing finished volumes from each other", len(atlases)) as show:
+        values = [one.value for one in classes]
+        correction = learn_correction(atlases, values, axis, budget, device=device, progress=show)
+    logger.info("%s", correction.sentence)
+    return correction.corrected(volume, proposal.mask)
+
+
+def _registered(volume: Volume, atlases: Sequence[Atlas]) -> Proposal:
     with volume_bar("Registering", len(atlases)) as show:
         proposal = propose(volume, atlases, show)
     for atlas, similarity in zip(atlases, proposal.similarities, strict=True):

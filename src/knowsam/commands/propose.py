@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from knowsam.atlas.leave_one_out import proposals_of_each
-from knowsam.commands.atlases import classes_of, make_proposal, read_atlases, require_a_mask_each, volume_bar
+from knowsam.commands.atlases import (
+    atlas_budget,
+    classes_of,
+    make_proposal,
+    read_atlases,
+    require_a_mask_each,
+    volume_bar,
+)
 from knowsam.commands.inputs import told
 from knowsam.commands.outputs import check_mask, saved
 from knowsam.errors import ConfigError
@@ -33,10 +40,11 @@ def run(options: Namespace) -> None:
         raise ConfigError("--check proposes each finished volume from the others. Give two or more, or leave it out.")
     inputs = [options.image, *options.atlases, *options.labels]
     check_mask(options.output, inputs=inputs, overwrite=options.overwrite)
+    allowed = atlas_budget(options)
     volume = told(read_image(options.image, options.pick))
     atlases = read_atlases(options.atlases, options.labels, options)
-    proposal = make_proposal(volume, atlases)
     classes = classes_of(atlases)
+    proposal = make_proposal(volume, atlases, classes, int(np.argmax(volume.spacing_mm)), allowed)
     place = saved(
         options.output,
         lambda path: write_labels(path, proposal.labels, volume.grid, classes, overwrite=options.overwrite),
@@ -53,8 +61,8 @@ def _check(atlases: Sequence[Atlas], classes: Sequence[LabelClass]) -> None:
     logger.info("Each of the %d finished volumes, proposed from the others:", len(atlases))
     for label_class in classes[1:]:
         scores = [
-            dice_score(labels, atlas.labels.array, label_class.value)
-            for labels, atlas in zip(proposed, atlases, strict=True)
+            0.0 if one is None else dice_score(one.labels, atlas.labels.array, label_class.value)
+            for one, atlas in zip(proposed, atlases, strict=True)
             if (atlas.labels.array == label_class.value).any()
         ]
         logger.info(

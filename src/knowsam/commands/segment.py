@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from knowsam import jobs
-from knowsam.commands.atlases import classes_of, make_proposal, read_atlases, require_a_mask_each
+from knowsam.commands.atlases import atlas_budget, classes_of, make_proposal, read_atlases, require_a_mask_each
 from knowsam.commands.inputs import budget, read_cases, read_model, read_teacher, with_classes_of
 from knowsam.commands.outputs import check_mask, check_model, check_report, save_report, save_trained, saved
 from knowsam.commands.training_progress import TrainingProgress
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from knowsam.atlas.proposal import Atlas
     from knowsam.data.case import Case
+    from knowsam.training.schedule import Budget
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ def run(options: Namespace) -> None:
         teacher = None if is_untrained else read_teacher(options.teacher)
     if atlases:
         with timer.phase("proposal"):
-            case = _with_proposal(case, atlases)
+            case = _with_proposal(case, atlases, atlas_budget(options))
     report = Report(options.seed)
     with TrainingProgress(report) as progress:
         result = jobs.segment(
@@ -83,12 +84,13 @@ def _inputs(options: Namespace) -> list[Path]:
     return [options.image, options.labels, *options.atlases, *options.atlas_labels]
 
 
-def _with_proposal(case: Case, atlases: Sequence[Atlas]) -> Case:
+def _with_proposal(case: Case, atlases: Sequence[Atlas], budget: Budget) -> Case:
     """Return a case with what finished volumes propose; their classes come beside those that are painted."""
     painted, others = case.annotation.classes, classes_of(atlases)
     require_same_names(painted, others, "the masks of the finished volumes")
     case = case.with_classes(joined_classes(others, painted))
-    return replace(case, proposal=make_proposal(case.volume, atlases).mask)
+    proposal = make_proposal(case.volume, atlases, case.annotation.classes, case.annotation.axis, budget)
+    return replace(case, proposal=proposal)
 
 
 def _save(result: jobs.Segmentation, case: Case, options: Namespace) -> None:

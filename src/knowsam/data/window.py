@@ -101,7 +101,7 @@ def annotated_box(
     held = np.zeros(annotation.plane_shape, dtype=bool) if beside is None else beside.copy()
     for label_slice in annotation.slices.values():
         held |= pixels_to_see(label_slice)
-    return _box_of(held) if held.any() else ((0, 0), annotation.plane_shape)
+    return box_of(held) if held.any() else ((0, 0), annotation.plane_shape)
 
 
 def pixels_to_see(label_slice: LabelSlice) -> npt.NDArray[np.bool_]:
@@ -113,14 +113,15 @@ def pixels_to_see(label_slice: LabelSlice) -> npt.NDArray[np.bool_]:
     held = label_slice.structures
     if not label_slice.can_be_completed:
         return held
-    start, stop = _box_of(held)
+    start, stop = box_of(held)
     reach = max(_FEWEST_ROUND_SCRIBBLES_PX, *(stop[i] - start[i] for i in range(2)))
     round_it = tuple(slice(max(start[i] - reach, 0), stop[i] + reach) for i in range(2))
     held[round_it] |= label_slice.labels[round_it] == BACKGROUND
     return held
 
 
-def _box_of(held: npt.NDArray[np.bool_]) -> tuple[tuple[int, int], tuple[int, int]]:
+def box_of(held: npt.NDArray[np.bool_]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return (start, stop) of the smallest box that holds all marked pixels (H, W), of which there is at least one."""
     rows, columns = np.flatnonzero(held.any(axis=1)), np.flatnonzero(held.any(axis=0))
     return (int(rows[0]), int(columns[0])), (int(rows[-1]) + 1, int(columns[-1]) + 1)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from knowsam.training.events import (
+    ClassesChanged,
     Event,
     ModelReady,
     ModelWanted,
@@ -84,7 +85,7 @@ class Conversation:
                         yield from self._show_watched()
                 case ModelWanted():
                     yield self._model_now()
-                case _:
+                case SliceAnnotated() | ClassesChanged():
                     self._intake.put(message)
                     if paused and isinstance(message, SliceAnnotated):
                         yield from self._preview(message)

@@ -66,7 +66,21 @@ class ModelWanted:
     """To a training session: somebody wants the model as it is now."""
 
 
-Message = SliceAnnotated | ClassesChanged | Watch | Pause | Resume | Stop | ModelWanted
+@dataclass(frozen=True)
+class ProposalLearnt:
+    """To a session of a proposed mask: what was learnt meanwhile of how such proposals err.
+
+    Parameters
+    ----------
+    mask : the corrected proposal, None if it stays as it is.
+    text : how good that is, or why nothing was learnt, in a sentence for people.
+    """
+
+    mask: ProposedMask | None
+    text: str
+
+
+Message = SliceAnnotated | ClassesChanged | Watch | Pause | Resume | Stop | ModelWanted | ProposalLearnt
 
 
 class Stage(Enum):

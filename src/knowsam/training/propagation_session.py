@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,8 @@ from knowsam.training.events import (
     Notice,
     PredictedSlice,
     PredictionReady,
+    ProposalLearnt,
+    Proposed,
     Shown,
     SliceAnnotated,
     Source,
@@ -106,6 +109,8 @@ class PropagationSession:
                         self._live.watch(message.case, message.index)
                 case ClassesChanged():
                     self._change_classes(message.classes)
+                case ProposalLearnt():
+                    yield from self._take_proposal(message)
                 case SliceAnnotated():
                     for label_slice in self._latest(message):
                         # Accepting all slices sends hundreds, which nobody needs once a stop lies behind them.
@@ -124,6 +129,19 @@ class PropagationSession:
         proposal = self._cases[0].proposal
         for event in live.take_back():
             yield event if proposal is None else shown_proposal(proposal, self._cases[0].annotation)
+
+    def _take_proposal(self, message: ProposalLearnt) -> Iterator[Event]:
+        yield Notice(message.text)
+        if message.mask is None:
+            return
+        self._cases[0] = case = replace(self._cases[0], proposal=message.mask)
+        yield Proposed(message.mask)
+        if self.display is not None and self.display.volumes.can_propagate(0):
+            self.display.volumes.relabel(self._cases)
+            self.display.outdate_propagated()
+            self._show_anew(self.display)
+        else:
+            yield shown_proposal(message.mask, case.annotation)
 
     @property
     def _is_stopping(self) -> bool:

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import logging
+import threading
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import torch
+
 from knowsam.atlas.proposal import propose
+from knowsam.errors import KnowSAMError
+from knowsam.inference.cpu_threads import CpuThreads
+from knowsam.inference.device import fault_sentence
+from knowsam.training.corrective_learning import FEWEST_FINISHED, learn_correction
+from knowsam.training.device_check import working_device
 from knowsam.training.events import (
     Applied,
     Notice,
+    ProposalLearnt,
     Proposed,
     Stage,
     StageChanged,
 )
-from knowsam.training.interruption import Interrupted
+from knowsam.training.interruption import Interrupted, Interruption
 from knowsam.training.propagation_session import PropagationSession, has_some_to_propagate, shown_proposal
+from knowsam.training.schedule import Budget
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,22 +34,43 @@ if TYPE_CHECKING:
     from knowsam.atlas.proposal import Atlas
     from knowsam.config import Config
     from knowsam.data.case import Case
+    from knowsam.data.proposed_mask import ProposedMask
     from knowsam.training.events import Event
+
+logger = logging.getLogger(__name__)
+
+CORRECTION_BUDGET = Budget(seconds=120.0)
+"""How long is learnt how proposals err."""
+
+_THREAD = "KnowSAM correction"
 
 
 class ProposalSession(PropagationSession):
     """Brings the masks of finished volumes to one volume, says `Proposed` and `Applied`, and goes on as its base does.
+
+    Of three or more finished volumes it learns meanwhile, in a thread of its own, how such proposals err, and then says
+    `Proposed` again.
 
     Parameters
     ----------
     case : the volume with what is annotated by now, if anything.
     atlases : the finished volumes.
     notices : what is to be known of other ones.
+    correction : how long to learn from them, by default two minutes; zero learns nothing.
     """
 
-    def __init__(self, case: Case, config: Config, atlases: Sequence[Atlas], notices: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        case: Case,
+        config: Config,
+        atlases: Sequence[Atlas],
+        notices: Sequence[str] = (),
+        *,
+        correction: Budget | None = None,
+    ) -> None:
         super().__init__(case, config)
         self._atlases, self._notices = tuple(atlases), tuple(notices)
+        self._correction = correction or CORRECTION_BUDGET
 
     def _run(self) -> Iterator[Event]:
         yield StageChanged(Stage.PROPOSING)
@@ -58,7 +91,58 @@ class ProposalSession(PropagationSession):
         yield Proposed(mask)
         yield shown_proposal(mask, case.annotation)
         yield Applied(stopped=False)
-        yield from super()._run()
+        if self._correction.is_zero or len(self._atlases) < FEWEST_FINISHED:
+            yield from super()._run()
+            return
+        yield Notice(
+            f"How such proposals err is learnt meanwhile from the {len(self._atlases)} finished volumes, which takes "
+            "some minutes. You can paint."
+        )
+        with self._learning(mask):
+            yield from super()._run()
+
+    @contextmanager
+    def _learning(self, mask: ProposedMask) -> Iterator[None]:
+        """Learn in a thread for as long as the block lasts."""
+        cpu_threads = CpuThreads()
+        interruption = Interruption(cpu_threads.adapt)
+        arguments = mask, interruption, cpu_threads, torch.get_num_threads()
+        thread = threading.Thread(target=self._learn, args=arguments, name=_THREAD, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            interruption.request()
+            thread.join()
+
+    def _learn(
+        self, mask: ProposedMask, interruption: Interruption, cpu_threads: CpuThreads, most_threads: int
+    ) -> None:
+        """Learn how proposals err, and leave a message of it."""
+        (case,) = self._cases
+        torch.set_num_threads(most_threads)
+        device, _ = working_device("auto")
+        try:
+            with cpu_threads:
+                correction = learn_correction(
+                    self._atlases,
+                    [one.value for one in case.annotation.classes],
+                    case.annotation.axis,
+                    self._correction,
+                    config=self._config.plane,
+                    device=device,
+                    interruption=interruption,
+                )
+                corrected = correction.corrected(case.volume, mask) if correction.helps else None
+            self.submit(ProposalLearnt(corrected, correction.sentence))
+        except Interrupted:
+            return
+        except KnowSAMError as error:
+            self.submit(ProposalLearnt(None, str(error)))
+        except (RuntimeError, MemoryError) as error:
+            logger.exception("Learning how proposals err has failed.")
+            fault = fault_sentence(error, device)
+            self.submit(ProposalLearnt(None, f"How proposals err could not be learnt. {fault} The proposal stays."))
 
     def _prepare(self) -> None:
         # There is no region round what was painted before anything is.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +12,8 @@ import pytest
 from knowsam.atlas.proposal import Proposal
 from knowsam.data.annotation import IGNORE, Annotation, LabelArray, LabelSlice
 from knowsam.data.case import Case
+from knowsam.data.proposed_mask import ProposedMask
+from knowsam.errors import InputError
 from knowsam.training import proposal_session
 from knowsam.training.events import (
     Applied,
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
     from knowsam.config import Config
     from knowsam.data.volume import Volume
     from knowsam.training.events import Event
+    from knowsam.training.interruption import Interruption
 
 ATLASES = ("first", "second")
 
@@ -119,3 +124,108 @@ def test_annotated_slices_count_near_them_and_the_proposal_far_from_them(
 def test_a_stop_ends_the_comparison(session: ProposalSession) -> None:
     session.submit(Stop())
     assert list(session.run()) == [StageChanged(Stage.PROPOSING), Applied(stopped=True, outdated=12)]
+
+
+class Learnt:
+    """A correction that empties the first slices, or does not help."""
+
+    sentence = "Corrected by what was learnt."
+
+    def __init__(self, *, helps: bool) -> None:
+        self.helps = helps
+
+    def corrected(self, _volume: Volume, mask: ProposedMask) -> ProposedMask:
+        labels = mask.labels.copy()
+        labels[:3] = 0
+        return ProposedMask(labels, mask.agreement)
+
+
+@pytest.fixture
+def learning(session: ProposalSession, monkeypatch: pytest.MonkeyPatch) -> Callable[[object], Iterator[Event]]:
+    """Begin a session of three finished volumes, up to the notice that something is being learnt."""
+
+    def begin(learn: object) -> Iterator[Event]:
+        monkeypatch.setattr(proposal_session, "learn_correction", learn)
+        monkeypatch.setattr(proposal_session, "FEWEST_FINISHED", len(ATLASES))
+        session.submit(Watch(5))
+        events = session.run()
+        for event in events:
+            if isinstance(event, Notice) and "is learnt meanwhile" in event.text:
+                break
+        return events
+
+    return begin
+
+
+def test_what_was_learnt_takes_the_place_of_the_proposal(
+    session: ProposalSession, learning: Callable[[object], Iterator[Event]], proposed: LabelArray
+) -> None:
+    events = learning(lambda *_, **__: Learnt(helps=True))
+    assert next(events) == Notice(Learnt.sentence)
+    mask, ready = next(events), next(events)
+    assert isinstance(mask, Proposed)
+    assert isinstance(ready, PredictionReady)
+    shown = np.stack([one.labels for one in ready.slices])
+    np.testing.assert_array_equal(shown, mask.mask.labels)
+    np.testing.assert_array_equal(shown[3:], proposed[3:])
+    assert not shown[:3].any()
+    session.submit(Stop())
+    assert list(events) == []
+
+
+def test_what_was_learnt_counts_beside_what_was_painted_meanwhile(
+    session: ProposalSession, learning: Callable[[object], Iterator[Event]], ball_labels: LabelArray
+) -> None:
+    go_on = threading.Event()
+
+    def learn(*_: object, **__: object) -> Learnt:
+        go_on.wait()
+        return Learnt(helps=True)
+
+    events = learning(learn)
+    before = shown_after(session, events, [LabelSlice(0, index, ball_labels[index]) for index in (4, 7)])
+    assert before[0].any()
+    go_on.set()
+    assert next(events) == Notice(Learnt.sentence)
+    assert isinstance(next(events), Proposed)
+    after = shown_after(session, events, [])
+    assert not after[0].any()
+    assert after[5].any()
+
+
+@pytest.mark.parametrize(
+    ("fault", "text"),
+    [
+        (InputError("2 finished volumes are of use."), "2 finished volumes are of use."),
+        (RuntimeError("out of luck"), "could not be learnt"),
+    ],
+)
+def test_why_nothing_was_learnt_is_said(
+    session: ProposalSession, learning: Callable[[object], Iterator[Event]], fault: Exception, text: str
+) -> None:
+    def learn(*_: object, **__: object) -> Learnt:
+        raise fault
+
+    events = learning(learn)
+    notice = next(events)
+    assert isinstance(notice, Notice)
+    assert text in notice.text
+    session.submit(Stop())
+    assert list(events) == []
+
+
+def test_a_stop_ends_the_learning(session: ProposalSession, learning: Callable[[object], Iterator[Event]]) -> None:
+    ended = []
+
+    def learn(*_: object, interruption: Interruption, **__: object) -> Learnt:
+        try:
+            while True:
+                interruption.check()
+                time.sleep(0.01)
+        finally:
+            ended.append(True)
+
+    events = learning(learn)
+    session.submit(Stop())
+    assert list(events) == []
+    assert ended == [True]

@@ -1,0 +1,151 @@
+"""The slices of a volume and what is proposed for them, on the network plane round the proposal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from knowsam.data.proposed_mask import ProposedMask
+from knowsam.data.window import box_of, pixel_size_mm, plane_for, window_at, with_margin
+from knowsam.inference.planes import network_labels, network_planes, network_probabilities, with_neighbours
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import numpy.typing as npt
+
+    from knowsam.config import PlaneConfig
+    from knowsam.data.annotation import LabelArray
+    from knowsam.data.volume import Volume
+    from knowsam.data.window import Window
+
+_BATCH_SLICES = 8
+
+
+@dataclass(frozen=True, eq=False)
+class ProposedSlices:
+    """All slices of one volume along an axis.
+
+    Parameters
+    ----------
+    planes : (N, H, W), in [0, 1], on the device.
+    probabilities : (N, C, H, W), float16, what is proposed.
+    window : the part of each slice that they show.
+    axis : working axis the slices are stacked along.
+    """
+
+    planes: Tensor
+    probabilities: Tensor
+    window: Window
+    axis: int
+
+    @classmethod
+    def of(
+        cls,
+        volume: Volume,
+        proposal: ProposedMask,
+        values: Sequence[int],
+        window: Window,
+        axis: int,
+        config: PlaneConfig,
+        device: torch.device,
+    ) -> ProposedSlices:
+        """Take the slices of a volume.
+
+        Parameters
+        ----------
+        values : label values of the classes, background first.
+        """
+        planes = network_planes(volume, axis, window, config.clip_percent)
+        proposed = network_probabilities(proposal, axis, window, values)
+        return cls(planes.to(device), proposed.to(device), window, axis)
+
+    def maps(self, indices: Sequence[int]) -> Tensor:
+        """Return some slices with their neighbours: (B, 3 + 3C, H, W), grey values and then what is proposed."""
+        rows = torch.tensor(indices, device=self.planes.device)
+        proposed = with_neighbours(self.probabilities, rows, neighbours=True).flatten(1, 2)
+        return torch.cat([with_neighbours(self.planes, rows, neighbours=True), proposed.float()], dim=1)
+
+    def batches(self) -> Iterator[list[int]]:
+        """Yield the indices of all slices, a few at a time."""
+        for first in range(0, len(self.planes), _BATCH_SLICES):
+            yield list(range(first, min(first + _BATCH_SLICES, len(self.planes))))
+
+    def labels(self, labels: npt.NDArray[np.integer], values: Sequence[int]) -> Tensor:
+        """Return label values (Z, Y, X) on the plane: class indices (N, H, W), uint8, IGNORE outside the slice."""
+        slices = np.moveaxis(labels, self.axis, 0)
+        indices: LabelArray = np.zeros(slices.shape, np.uint8)
+        for index, value in enumerate(values):
+            indices[slices == value] = index
+        return torch.stack([network_labels(one, self.window) for one in indices]).to(self.planes.device)
+
+    @torch.inference_mode()
+    def corrected(
+        self, proposal: ProposedMask, values: Sequence[int], correct: Callable[[list[int]], Tensor]
+    ) -> ProposedMask:
+        """Return what is proposed, corrected within the window.
+
+        Parameters
+        ----------
+        correct : returns the probabilities (B, C, H, W) of some slices.
+        """
+        labels, agreement = proposal.labels.copy(), proposal.agreement.copy()
+        by_slice = [np.moveaxis(one, self.axis, 0) for one in (labels, agreement)]
+        known = np.asarray(values, labels.dtype)
+        for rows in self.batches():
+            probabilities = correct(rows)
+            if self.window.extent != self.window.plane:
+                probabilities = F.interpolate(probabilities, size=self.window.extent, mode="bilinear")
+            most, index = (one.cpu().numpy() for one in probabilities.max(dim=1))
+            chosen = slice(rows[0], rows[-1] + 1)
+            for patch, into in zip((known[index], most.astype(np.float16)), by_slice, strict=True):
+                self.window.paste(patch, into=into[chosen])
+        return ProposedMask(labels, agreement)
+
+
+def common_plane(
+    proposals: Sequence[tuple[Volume, ProposedMask]], axis: int, config: PlaneConfig
+) -> tuple[tuple[int, int], float]:
+    """Return (H, W) of a network plane that holds every proposal with its margin, and its pixel size in mm."""
+    boxes = [_extent_mm(volume, mask, axis, config) for volume, mask in proposals]
+    extent_mm = max(box[0] for box in boxes), max(box[1] for box in boxes)
+    finest = min(min(_plane_spacing_mm(volume, axis)) for volume, _ in proposals)
+    pixel_mm = pixel_size_mm(extent_mm, (finest, finest), config.max_side_px)
+    return plane_for(extent_mm, pixel_mm), pixel_mm
+
+
+def window_round_proposal(
+    volume: Volume,
+    mask: ProposedMask,
+    axis: int,
+    config: PlaneConfig,
+    pixel_mm: float,
+    plane: tuple[int, int] | None = None,
+) -> Window:
+    """Return the window round what is proposed, on a given plane, or the smallest one that holds it."""
+    start, stop = _box(mask, axis, config)
+    spacing_mm = _plane_spacing_mm(volume, axis)
+    center = (start[0] + stop[0]) / 2, (start[1] + stop[1]) / 2
+    return window_at(center, plane or plane_for(_extent_mm(volume, mask, axis, config), pixel_mm), pixel_mm, spacing_mm)
+
+
+def _box(mask: ProposedMask, axis: int, config: PlaneConfig) -> tuple[tuple[int, int], tuple[int, int]]:
+    found = mask.found(axis)
+    shape = found.shape[0], found.shape[1]
+    return with_margin(box_of(found) if found.any() else ((0, 0), shape), shape, config)
+
+
+def _extent_mm(volume: Volume, mask: ProposedMask, axis: int, config: PlaneConfig) -> tuple[float, float]:
+    start, stop = _box(mask, axis, config)
+    rows_mm, columns_mm = _plane_spacing_mm(volume, axis)
+    return (stop[0] - start[0]) * rows_mm, (stop[1] - start[1]) * columns_mm
+
+
+def _plane_spacing_mm(volume: Volume, axis: int) -> tuple[float, float]:
+    first, second = (mm for other, mm in enumerate(volume.spacing_mm) if other != axis)
+    return first, second

@@ -1,0 +1,96 @@
+"""What was learnt from finished volumes of how their proposals err, and how much that is worth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from knowsam.inference.proposed_slices import ProposedSlices, window_round_proposal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from knowsam.config import PlaneConfig
+    from knowsam.data.proposed_mask import ProposedMask
+    from knowsam.data.volume import Volume
+    from knowsam.models.corrector import Corrector
+
+
+@dataclass(frozen=True)
+class CorrectionScore:
+    """Dice of one finished volume, mean over its classes, by correctors that have not learnt from it.
+
+    Parameters
+    ----------
+    proposed : of what the others propose. corrected : of what is made of that.
+    """
+
+    proposed: float
+    corrected: float
+
+
+@dataclass(frozen=True, eq=False)
+class Correction:
+    """Correctors, and how far they count.
+
+    Parameters
+    ----------
+    share : of the correctors beside the proposal, from 0 to 1.
+    values : label values of the classes, background first.
+    axis : working axis along which slices are stacked.
+    pixel_mm : side of a network pixel.
+    scores : of the finished volumes.
+    """
+
+    correctors: tuple[Corrector, ...]
+    share: float
+    values: tuple[int, ...]
+    axis: int
+    pixel_mm: float
+    config: PlaneConfig
+    scores: tuple[CorrectionScore, ...]
+
+    @property
+    def helps(self) -> bool:
+        """Whether it makes proposals for the finished volumes better."""
+        return self.share > 0 and sum(one.corrected - one.proposed for one in self.scores) > 0
+
+    def corrected(self, volume: Volume, proposal: ProposedMask) -> ProposedMask:
+        """Return what is proposed for a volume, corrected if that helps."""
+        if not self.helps:
+            return proposal
+        window = window_round_proposal(volume, proposal, self.axis, self.config, self.pixel_mm)
+        device = next(self.correctors[0].parameters()).device
+        slices = ProposedSlices.of(volume, proposal, self.values, window, self.axis, self.config, device)
+        return slices.corrected(
+            proposal, self.values, lambda rows: mean_probabilities(self.correctors, slices, rows, self.share)
+        )
+
+    @property
+    def sentence(self) -> str:
+        """How good it is, for people."""
+        before, after = (np.array([getattr(one, name) for one in self.scores]) for name in ("proposed", "corrected"))
+        found = f"in the {len(self.scores)} finished volumes, each left out, Dice {before.mean():.3f}"
+        if not self.helps:
+            return f"Learning how proposals err did not make them better ({found}); the proposal stays as it is."
+        return (
+            f"Corrected by what the finished volumes teach of such proposals: {found} before, {after.mean():.3f} "
+            f"({after.min():.3f} to {after.max():.3f}) after."
+        )
+
+
+def mean_probabilities(
+    correctors: Sequence[Corrector], slices: ProposedSlices, rows: Sequence[int], share: float
+) -> Tensor:
+    """Return the probabilities (B, C, H, W) of slices: as proposed, and by correctors as far as their share."""
+    proposed = slices.probabilities[list(rows)].float()
+    if not share:
+        return proposed
+    maps = slices.maps(rows)
+    found = torch.stack([corrector(maps).softmax(dim=1) for corrector in correctors]).mean(dim=0)
+    return proposed.lerp(found, share)

@@ -1,0 +1,300 @@
+"""Learning from finished volumes how proposals err: each of them is proposed from the others, and its truth is known.
+
+Source: `knowsam.models.corrector`.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from knowsam.atlas.leave_one_out import proposals_of_each
+from knowsam.config import AugmentConfig, PlaneConfig
+from knowsam.errors import InputError
+from knowsam.inference.metrics import dice_score
+from knowsam.inference.proposed_slices import ProposedSlices, common_plane, window_round_proposal
+from knowsam.models.corrector import NEIGHBOURS, Corrector
+from knowsam.propagation.sampling import warp
+from knowsam.training.augment import augment_weakly, warp_labels
+from knowsam.training.correction import Correction, CorrectionScore, mean_probabilities
+from knowsam.training.interruption import Interruption
+from knowsam.training.losses import supervised_loss
+from knowsam.training.schedule import decayed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy.typing as npt
+
+    from knowsam.atlas.proposal import Atlas
+    from knowsam.data.proposed_mask import ProposedMask
+    from knowsam.data.volume import Volume
+    from knowsam.training.schedule import Budget
+
+FEWEST_FINISHED = 3
+"""With two, each is proposed from a single one, and a corrector would learn from one volume."""
+
+_MOST_CORRECTORS = 4
+_BATCH_SLICES = 8
+_LEARNING_RATE = 2e-3
+_WARM_UP_STEPS = 20
+_WEIGHT_DECAY = 1e-3
+_AVERAGING = 0.98
+_GRADIENT_NORM = 2.0
+_AUGMENT = AugmentConfig(rotate_deg=14.0, shift=0.05, scale=0.12, elastic=0.03)
+_PROPOSAL_SHIFT, _SHIFTED = 0.015, 0.5
+"""Largest shift of what is proposed against the image, relative to the plane, and in which share of the slices."""
+
+_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class FinishedProposal:
+    """A finished volume.
+
+    Parameters
+    ----------
+    volume : its image. labels : (Z, Y, X), label values, its true mask. proposal : what others propose for it.
+    """
+
+    volume: Volume
+    labels: npt.NDArray[np.integer[Any]]
+    proposal: ProposedMask
+
+
+@dataclass(eq=False)
+class _Learner:
+    """A corrector that learns from some of the volumes.
+
+    Parameters
+    ----------
+    averaged : its running average, which predicts.
+    slices : that it learns from, by number of the volume and index.
+    tested : numbers of the volumes that it does not learn from.
+    """
+
+    corrector: Corrector
+    averaged: AveragedModel
+    optimizer: torch.optim.Optimizer
+    slices: list[tuple[int, int]]
+    tested: tuple[int, ...]
+
+    @property
+    def learnt(self) -> Corrector:
+        """What it has learnt, ready to predict."""
+        return cast("Corrector", self.averaged.module).eval()
+
+
+def learn_correction(
+    atlases: Sequence[Atlas],
+    values: Sequence[int],
+    axis: int,
+    budget: Budget,
+    *,
+    config: PlaneConfig | None = None,
+    device: torch.device | None = None,
+    interruption: Interruption | None = None,
+    progress: Callable[[int], object] = lambda _: None,
+) -> Correction:
+    """Propose each finished volume from the others, and learn from that how proposals err.
+
+    Parameters
+    ----------
+    values : label values of the classes, background first.
+    axis : working axis along which slices are stacked.
+    budget : how long to learn, after all volumes were proposed.
+    device : by default the CPU.
+    interruption : breaks the work off.
+    progress : called now and then with the number of volumes that are proposed.
+
+    Raises
+    ------
+    InputError
+        If fewer than three are of use.
+    Interrupted
+        If somebody asked for it.
+    """
+    interruption = interruption or Interruption()
+
+    def proceed(done: int) -> None:
+        interruption.check()
+        progress(done)
+
+    if len(atlases) < FEWEST_FINISHED:
+        raise too_few(len(atlases))
+    finished = [
+        FinishedProposal(atlas.image, atlas.labels.array, proposal.mask)
+        for atlas, proposal in zip(atlases, proposals_of_each(atlases, proceed), strict=True)
+        if proposal is not None
+    ]
+    learning = CorrectiveLearning(
+        finished,
+        values,
+        axis,
+        config or PlaneConfig(),
+        device=device or torch.device("cpu"),
+        interruption=interruption,
+    )
+    return learning.learn(budget)
+
+
+def too_few(count: int) -> InputError:
+    """Return the error of too few finished volumes."""
+    return InputError(
+        f"{count} finished volumes are of use, but {FEWEST_FINISHED} are needed to learn how proposals err. Give more."
+    )
+
+
+class CorrectiveLearning:
+    """Several correctors that learn at once, each from all volumes but some, in which it is tested.
+
+    Together they correct the proposal for a new volume. How far they count beside it is what is best in volumes that
+    they have not learnt from.
+
+    Parameters
+    ----------
+    finished : three or more.
+    values : label values of the classes, background first.
+    axis : working axis along which slices are stacked.
+    interruption : breaks learning off.
+
+    Raises
+    ------
+    InputError
+        If there are too few.
+    """
+
+    def __init__(
+        self,
+        finished: Sequence[FinishedProposal],
+        values: Sequence[int],
+        axis: int,
+        config: PlaneConfig,
+        *,
+        device: torch.device,
+        interruption: Interruption,
+        seed: int = 0,
+    ) -> None:
+        if len(finished) < FEWEST_FINISHED:
+            raise too_few(len(finished))
+        self._finished, self._values, self._config = tuple(finished), tuple(values), config
+        self._interruption = interruption
+        plane, self._pixel_mm = common_plane([(one.volume, one.proposal) for one in finished], axis, config)
+        self._slices = []
+        for one in finished:
+            interruption.check()
+            window = window_round_proposal(one.volume, one.proposal, axis, config, self._pixel_mm, plane)
+            self._slices.append(ProposedSlices.of(one.volume, one.proposal, values, window, axis, config, device))
+        self._labels = [own.labels(one.labels, values) for own, one in zip(self._slices, finished, strict=True)]
+        self._generator, self._order = Generator(device).manual_seed(seed), np.random.default_rng(seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            count = min(len(finished), _MOST_CORRECTORS)
+            self._learners = [self._learner(number, count, device) for number in range(count)]
+        self._steps = 0
+
+    def learn(self, budget: Budget) -> Correction:
+        """Learn for so long, in steps of all correctors, and return what was learnt.
+
+        Raises
+        ------
+        Interrupted
+            If somebody asked for it.
+        """
+        started = time.monotonic()
+        while (progress := budget.progress(steps=self._steps, seconds=time.monotonic() - started)) < 1:
+            for learner in self._learners:
+                self._interruption.check()
+                self._step(learner, decayed(_LEARNING_RATE, progress))
+            self._steps += 1
+        return self._validated()
+
+    def _learner(self, number: int, count: int, device: torch.device) -> _Learner:
+        tested = tuple(range(number, len(self._finished), count))
+        learnt_from = ((volume, own) for volume, own in enumerate(self._slices) if volume not in tested)
+        slices = [(volume, index) for volume, own in learnt_from for index in range(len(own.planes))]
+        corrector = Corrector(len(self._values)).to(device)
+        averaged = AveragedModel(corrector, multi_avg_fn=get_ema_multi_avg_fn(_AVERAGING))
+        optimizer = torch.optim.AdamW(corrector.parameters(), weight_decay=_WEIGHT_DECAY)
+        return _Learner(corrector, averaged, optimizer, slices, tested)
+
+    def _step(self, learner: _Learner, learning_rate: float) -> None:
+        maps, labels = self._batch(learner.slices)
+        for group in learner.optimizer.param_groups:
+            group["lr"] = learning_rate * min(1.0, (self._steps + 1) / _WARM_UP_STEPS)
+        loss = supervised_loss(learner.corrector(maps), labels)
+        learner.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(learner.corrector.parameters(), _GRADIENT_NORM)
+        learner.optimizer.step()
+        learner.averaged.update_parameters(learner.corrector)
+
+    def _batch(self, slices: Sequence[tuple[int, int]]) -> tuple[Tensor, Tensor]:
+        """Return maps (B, 3 + 3C, H, W) and labels (B, H, W) of a few of these slices, both augmented."""
+        chosen = [slices[number] for number in self._order.integers(len(slices), size=_BATCH_SLICES)]
+        maps = torch.cat([self._slices[volume].maps([index]) for volume, index in chosen])
+        labels = torch.stack([self._labels[volume][index] for volume, index in chosen])
+        maps, grid = augment_weakly(maps, _AUGMENT, self._generator)
+        return self._shifted(maps), warp_labels(labels, grid)
+
+    def _shifted(self, maps: Tensor) -> Tensor:
+        """Shift what is proposed, as if the finished volumes had been registered worse."""
+        shape = (len(maps), 2)
+        drawn = torch.rand((2, *shape), generator=self._generator, device=maps.device)
+        shift = 2 * _PROPOSAL_SHIFT * (2 * drawn[0] - 1) * (drawn[1, :, :1] < _SHIFTED)
+        theta = torch.eye(2, device=maps.device).repeat(len(maps), 1, 1)
+        grid = F.affine_grid(torch.cat([theta, shift[:, :, None]], dim=2), [len(maps), 1, *maps.shape[-2:]], False)
+        return torch.cat([maps[:, :NEIGHBOURS], warp(maps[:, NEIGHBOURS:], grid)], dim=1)
+
+    def _validated(self) -> Correction:
+        """Return the correctors, with the share that is best where each is tested."""
+        tests = [(learner.learnt, volume) for learner in self._learners for volume in learner.tested]
+        dice = np.mean([self._dice_by_share(corrector, volume) for corrector, volume in tests], axis=0)
+        share = _SHARES[int(dice.argmax())]
+        return Correction(
+            tuple(learner.learnt for learner in self._learners),
+            share,
+            self._values,
+            self._slices[0].axis,
+            self._pixel_mm,
+            self._config,
+            tuple(self._score(corrector, share, volume) for corrector, volume in tests),
+        )
+
+    @torch.inference_mode()
+    def _dice_by_share(self, corrector: Corrector, volume: int) -> list[float]:
+        """Return the Dice on the plane, mean over the classes of the truth, for each share of a corrector."""
+        slices, truth = self._slices[volume], self._labels[volume]
+        present = [index for index in range(1, len(self._values)) if (truth == index).any()]
+        overlap, size = np.zeros((2, len(_SHARES), len(self._values)))
+        for rows in slices.batches():
+            self._interruption.check()
+            for number, share in enumerate(_SHARES):
+                found = mean_probabilities([corrector], slices, rows, share).argmax(dim=1)
+                for index in present:
+                    here, there = found == index, truth[rows] == index
+                    overlap[number, index] += 2 * int((here & there).sum())
+                    size[number, index] += int(here.sum() + there.sum())
+        scores: list[float] = (overlap[:, present] / size[:, present]).mean(axis=1).tolist()
+        return scores
+
+    def _score(self, corrector: Corrector, share: float, volume: int) -> CorrectionScore:
+        """Return the Dice in a volume itself, of what is proposed and of what the corrector makes of it."""
+        self._interruption.check()
+        one, slices = self._finished[volume], self._slices[volume]
+        found = slices.corrected(
+            one.proposal, self._values, lambda rows: mean_probabilities([corrector], slices, rows, share)
+        )
+        return CorrectionScore(self._dice(one.proposal, one.labels), self._dice(found, one.labels))
+
+    def _dice(self, found: ProposedMask, labels: npt.NDArray[np.integer[Any]]) -> float:
+        """Return the Dice, mean over the classes of the truth."""
+        present = [value for value in self._values[1:] if (labels == value).any()]
+        return float(np.mean([dice_score(found.labels, labels, value) for value in present]))
