@@ -12,6 +12,7 @@ from knowsam.data.annotation import joined_classes, require_same_names
 from knowsam.data.volume import Volume
 from knowsam.document.annotation_document import AnnotationDocument
 from knowsam.errors import InputError, KnowSAMError
+from napari_knowsam.sessions import proposal_session
 from napari_knowsam.status_messages import BUSY
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from knowsam.data.annotation import LabelClass
     from knowsam.data.proposed_mask import ProposedMask
+    from knowsam.training.correction import Correction
     from napari_knowsam.layer_choice import LayerChoice
     from napari_knowsam.panels.result_panel import ResultPanel
     from napari_knowsam.panels.train_panel import TrainPanel
@@ -45,6 +47,7 @@ class Proposing(QObject):
         super().__init__(parent)
         self._layers, self._controller = layers, controller
         self._train, self._result, self._cases = train, result, cases
+        self._correction: Correction | None = None
         result.propose_requested.connect(self._on_requested)
         controller.proposed.connect(self._on_proposed)
 
@@ -78,7 +81,14 @@ class Proposing(QObject):
         document.open_index = None
         is_open = [_atlas(one) for one in finished]
         atlases = partial(_atlases, is_open, elsewhere, document.classes)
-        self._controller.propose(document.case(), atlases, self._train.config(), document)
+        session = partial(
+            proposal_session, atlases, document.case(), self._train.config(), self._correction, self._keep_correction
+        )
+        self._controller.propose(session, document)
+
+    def _keep_correction(self, correction: Correction) -> None:
+        """Let the next proposal go on from what was learnt with this one; called in a thread."""
+        self._correction = correction
 
 
 def _atlas(work: AnnotationDocument) -> Atlas:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from knowsam.document.annotated_volume import AnnotatedVolume
     from knowsam.models.download import Progress
     from knowsam.training.continuation import Continuation
+    from knowsam.training.correction import Correction
     from knowsam.training.display import Display
     from knowsam.training.propagation_session import PropagationSession
     from knowsam.training.schedule import Budget
@@ -86,12 +87,24 @@ def propagation_session(
     return PropagationSession(work.case(), config, display=display)
 
 
-def proposal_session(atlases: Atlases, case: Case, config: Config) -> PropagationSession:
-    """Build a session that begins with the masks of finished volumes, which are read in its thread."""
+def proposal_session(
+    atlases: Atlases,
+    case: Case,
+    config: Config,
+    earlier: Correction | None,
+    keep: Callable[[Correction], object],
+) -> PropagationSession:
+    """Build a session that begins with the masks of finished volumes, which are read in its thread.
+
+    Parameters
+    ----------
+    earlier : what was learnt of how such masks err when the last one was proposed.
+    keep : called in a thread with what is learnt now.
+    """
     leave_a_core()
     from knowsam.training.proposal_session import ProposalSession
 
-    return ProposalSession(case, config, *atlases())
+    return ProposalSession(case, config, *atlases(), earlier=earlier, keep=keep)
 
 
 def application_session(model: TrainedModel, case: Case, device: str) -> PropagationSession:

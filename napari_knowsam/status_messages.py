@@ -26,10 +26,7 @@ class Shown(Enum):
     NOTHING = ""
     PROPAGATED = "propagated from your painted slices; nothing is trained yet. Training adds to it once that helps."
     NOT_BETTER = "propagated from your painted slices; training has not made it better so far, so it adds nothing yet."
-    PROPOSED = (
-        "what finished volumes propose, and near your slices what is propagated from these: each as far as it is "
-        "probably right. Training adds to it once that helps."
-    )
+    PROPOSED = "what is proposed, and near your slices your own labels."
     BOTH = "propagated from your painted slices, with what the networks add, most where your slices are far."
     LEARNT = "what the networks have learnt."
     JUDGED = "what you painted and accepted, in all slices. Correct what is wrong, or export."
@@ -109,8 +106,8 @@ def proposed_sentence(applied: Applied) -> str:
     if applied.stopped:
         return "Stopped before there was a proposal. Ask again, or paint."
     return (
-        "The finished volumes propose what you see. Nobody has checked it: correct or accept a few slices, the first "
-        "and the last of the structure among them, and those near them follow. Then train, or export."
+        "The finished volumes propose what you see; nobody has checked it. Correct or accept a few slices, the first "
+        "and the last of the structure among them."
     )
 
 

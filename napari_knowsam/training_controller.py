@@ -30,7 +30,7 @@ from knowsam.training.events import (
     Validated,
     Watch,
 )
-from napari_knowsam.sessions import application_session, propagation_session, proposal_session, training_session
+from napari_knowsam.sessions import application_session, propagation_session, training_session
 from napari_knowsam.training_worker import SessionWorker, TrainingWorker
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from knowsam.training.propagation_session import PropagationSession
     from knowsam.training.schedule import Budget
     from knowsam.training.trained_model import TrainedModel
-    from napari_knowsam.sessions import Atlases, TrainingSettings
+    from napari_knowsam.sessions import TrainingSettings
 
 _CLOSING_S = 1.0
 _ENDING_S = 20.0
@@ -198,15 +198,14 @@ class TrainingController(QObject):
         """
         self._begin_applying(work, partial(application_session, model, case, device), Stage.APPLYING)
 
-    def propose(self, case: Case, atlases: Atlases, config: Config, work: AnnotationDocument) -> None:
+    def propose(self, make_session: Callable[[], PropagationSession], work: AnnotationDocument) -> None:
         """Let finished volumes propose a mask of a work, and keep its predictions up to date from then on.
 
         Parameters
         ----------
-        atlases : called in a thread.
-        work : what the case was taken from.
+        make_session : see `proposal_session`; called in a thread.
         """
-        self._begin_applying(work, partial(proposal_session, atlases, case, config), Stage.PROPOSING)
+        self._begin_applying(work, make_session, Stage.PROPOSING)
 
     def _begin_applying(
         self, work: AnnotationDocument, make_session: Callable[[], PropagationSession], stage: Stage

@@ -91,8 +91,8 @@ def test_three_finished_volumes_teach_how_their_proposals_err(robot: Robot, monk
             sync.change(AnnotationDocument.take_classes, classes)
             sync.change(AnnotationDocument.paint, dict(enumerate(slices)))
     propose(robot)
-    robot.wait_until(lambda: not robot.presenter.controller.is_busy)
+    robot.wait_until(lambda: not robot.presenter.controller.is_busy, timeout_s=180.0)
     assert robot.document.mask().any()
-    robot.wait_until(lambda: "in the 3 finished volumes, each left out, Dice" in robot.train_message)
+    robot.wait_until(lambda: "in finished volumes that were left out" in robot.train_message, timeout_s=180.0)
     assert robot.document.proposal is not None
     assert not robot.document.annotated

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from knowsam.data.window import Window
 
 _BATCH_SLICES = 8
+_LEAST_MARGIN_SLICES = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,12 +38,14 @@ class ProposedSlices:
     probabilities : (N, C, H, W), float16, what is proposed.
     window : the part of each slice that they show.
     axis : working axis the slices are stacked along.
+    near : the slices in which something is proposed, and some beside them; in others nothing is corrected.
     """
 
     planes: Tensor
     probabilities: Tensor
     window: Window
     axis: int
+    near: range
 
     @classmethod
     def of(
@@ -63,7 +66,7 @@ class ProposedSlices:
         """
         planes = network_planes(volume, axis, window, config.clip_percent)
         proposed = network_probabilities(proposal, axis, window, values)
-        return cls(planes.to(device), proposed.to(device), window, axis)
+        return cls(planes.to(device), proposed.to(device), window, axis, _near(proposal, axis, config))
 
     def maps(self, indices: Sequence[int]) -> Tensor:
         """Return some slices with their neighbours: (B, 3 + 3C, H, W), grey values and then what is proposed."""
@@ -72,9 +75,9 @@ class ProposedSlices:
         return torch.cat([with_neighbours(self.planes, rows, neighbours=True), proposed.float()], dim=1)
 
     def batches(self) -> Iterator[list[int]]:
-        """Yield the indices of all slices, a few at a time."""
-        for first in range(0, len(self.planes), _BATCH_SLICES):
-            yield list(range(first, min(first + _BATCH_SLICES, len(self.planes))))
+        """Yield the indices of the slices near the proposal, a few at a time."""
+        for first in range(0, len(self.near), _BATCH_SLICES):
+            yield list(self.near[first : first + _BATCH_SLICES])
 
     def labels(self, labels: npt.NDArray[np.integer], values: Sequence[int]) -> Tensor:
         """Return label values (Z, Y, X) on the plane: class indices (N, H, W), uint8, IGNORE outside the slice."""
@@ -88,7 +91,7 @@ class ProposedSlices:
     def corrected(
         self, proposal: ProposedMask, values: Sequence[int], correct: Callable[[list[int]], Tensor]
     ) -> ProposedMask:
-        """Return what is proposed, corrected within the window.
+        """Return what is proposed, corrected within the window of the slices near it.
 
         Parameters
         ----------
@@ -109,13 +112,18 @@ class ProposedSlices:
 
 
 def common_plane(
-    proposals: Sequence[tuple[Volume, ProposedMask]], axis: int, config: PlaneConfig
+    proposals: Sequence[tuple[Volume, ProposedMask]], axis: int, config: PlaneConfig, pixel_mm: float | None = None
 ) -> tuple[tuple[int, int], float]:
-    """Return (H, W) of a network plane that holds every proposal with its margin, and its pixel size in mm."""
+    """Return (H, W) of a network plane that holds every proposal with its margin, and its pixel size in mm.
+
+    Parameters
+    ----------
+    pixel_mm : where it is given already.
+    """
     boxes = [_extent_mm(volume, mask, axis, config) for volume, mask in proposals]
     extent_mm = max(box[0] for box in boxes), max(box[1] for box in boxes)
     finest = min(min(_plane_spacing_mm(volume, axis)) for volume, _ in proposals)
-    pixel_mm = pixel_size_mm(extent_mm, (finest, finest), config.max_side_px)
+    pixel_mm = pixel_mm or pixel_size_mm(extent_mm, (finest, finest), config.max_side_px)
     return plane_for(extent_mm, pixel_mm), pixel_mm
 
 
@@ -138,6 +146,17 @@ def _box(mask: ProposedMask, axis: int, config: PlaneConfig) -> tuple[tuple[int,
     found = mask.found(axis)
     shape = found.shape[0], found.shape[1]
     return with_margin(box_of(found) if found.any() else ((0, 0), shape), shape, config)
+
+
+def _near(mask: ProposedMask, axis: int, config: PlaneConfig) -> range:
+    """Return the slices that hold any structure, with the margin that is left round it in the slices, too."""
+    others = tuple(other for other in range(3) if other != axis)
+    held = np.flatnonzero((mask.labels != 0).any(axis=others))
+    count = mask.labels.shape[axis]
+    if not held.size:
+        return range(count)
+    margin = max(_LEAST_MARGIN_SLICES, round(config.margin * (held[-1] + 1 - held[0])))
+    return range(max(int(held[0]) - margin, 0), min(int(held[-1]) + 1 + margin, count))
 
 
 def _extent_mm(volume: Volume, mask: ProposedMask, axis: int, config: PlaneConfig) -> tuple[float, float]:

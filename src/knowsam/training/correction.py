@@ -11,7 +11,7 @@ import torch
 from knowsam.inference.proposed_slices import ProposedSlices, window_round_proposal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from torch import Tensor
 
@@ -44,6 +44,7 @@ class Correction:
     values : label values of the classes, background first.
     axis : working axis along which slices are stacked.
     pixel_mm : side of a network pixel.
+    images : fingerprints of the finished volumes; number i was left out by corrector i modulo their number.
     scores : of the finished volumes.
     """
 
@@ -53,7 +54,14 @@ class Correction:
     axis: int
     pixel_mm: float
     config: PlaneConfig
+    images: tuple[str, ...]
     scores: tuple[CorrectionScore, ...]
+
+    def can_go_on(self, images: Collection[str], values: Sequence[int], axis: int, correctors: int) -> bool:
+        """Tell whether learning from some volumes can begin with it, so that each corrector leaves out what it did."""
+        return (self.values, self.axis, len(self.correctors)) == (tuple(values), axis, correctors) and set(
+            self.images
+        ) <= set(images)
 
     @property
     def helps(self) -> bool:
@@ -75,13 +83,11 @@ class Correction:
     def sentence(self) -> str:
         """How good it is, for people."""
         before, after = (np.array([getattr(one, name) for one in self.scores]) for name in ("proposed", "corrected"))
-        found = f"in the {len(self.scores)} finished volumes, each left out, Dice {before.mean():.3f}"
+        where = "in finished volumes that were left out"
         if not self.helps:
-            return f"Learning how proposals err did not make them better ({found}); the proposal stays as it is."
-        return (
-            f"Corrected by what the finished volumes teach of such proposals: {found} before, {after.mean():.3f} "
-            f"({after.min():.3f} to {after.max():.3f}) after."
-        )
+            return f"Learning how proposals err was of no use: Dice {before.mean():.3f} {where}."
+        spread = f"({after.min():.3f} to {after.max():.3f})"
+        return f"Corrected: Dice {after.mean():.3f} {spread} for {before.mean():.3f} {where}."
 
 
 def mean_probabilities(

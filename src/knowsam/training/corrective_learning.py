@@ -17,6 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from knowsam.atlas.leave_one_out import proposals_of_each
 from knowsam.config import AugmentConfig, PlaneConfig
+from knowsam.document.kept_files import fingerprint
 from knowsam.errors import InputError
 from knowsam.inference.metrics import dice_score
 from knowsam.inference.proposed_slices import ProposedSlices, common_plane, window_round_proposal
@@ -48,7 +49,7 @@ _WARM_UP_STEPS = 20
 _WEIGHT_DECAY = 1e-3
 _AVERAGING = 0.98
 _GRADIENT_NORM = 2.0
-_AUGMENT = AugmentConfig(rotate_deg=14.0, shift=0.05, scale=0.12, elastic=0.03)
+_AUGMENT = AugmentConfig(rotate_deg=14.0, shift=0.05, scale=0.12, elastic=0.03, intensity=0.06)
 _PROPOSAL_SHIFT, _SHIFTED = 0.015, 0.5
 """Largest shift of what is proposed against the image, relative to the plane, and in which share of the slices."""
 
@@ -101,6 +102,7 @@ def learn_correction(
     config: PlaneConfig | None = None,
     device: torch.device | None = None,
     interruption: Interruption | None = None,
+    earlier: Correction | None = None,
     progress: Callable[[int], object] = lambda _: None,
 ) -> Correction:
     """Propose each finished volume from the others, and learn from that how proposals err.
@@ -112,6 +114,7 @@ def learn_correction(
     budget : how long to learn, after all volumes were proposed.
     device : by default the CPU.
     interruption : breaks the work off.
+    earlier : what was learnt from some of these volumes before, see `CorrectiveLearning`.
     progress : called now and then with the number of volumes that are proposed.
 
     Raises
@@ -141,6 +144,7 @@ def learn_correction(
         config or PlaneConfig(),
         device=device or torch.device("cpu"),
         interruption=interruption,
+        earlier=earlier,
     )
     return learning.learn(budget)
 
@@ -164,6 +168,8 @@ class CorrectiveLearning:
     values : label values of the classes, background first.
     axis : working axis along which slices are stacked.
     interruption : breaks learning off.
+    earlier : what was learnt from some of them, to go on from if it is of the same classes and plane: each corrector
+        leaves out the volumes that it left out before.
 
     Raises
     ------
@@ -180,13 +186,20 @@ class CorrectiveLearning:
         *,
         device: torch.device,
         interruption: Interruption,
+        earlier: Correction | None = None,
         seed: int = 0,
     ) -> None:
-        if len(finished) < FEWEST_FINISHED:
-            raise too_few(len(finished))
-        self._finished, self._values, self._config = tuple(finished), tuple(values), config
-        self._interruption = interruption
-        plane, self._pixel_mm = common_plane([(one.volume, one.proposal) for one in finished], axis, config)
+        by_image = {fingerprint(one.volume): one for one in finished}
+        if len(by_image) < FEWEST_FINISHED:
+            raise too_few(len(by_image))
+        count = min(len(by_image), _MOST_CORRECTORS)
+        if earlier is not None and not earlier.can_go_on(by_image, values, axis, count):
+            earlier = None
+        self._images = tuple(dict.fromkeys([*(() if earlier is None else earlier.images), *by_image]))
+        self._finished = finished = tuple(by_image[image] for image in self._images)
+        self._values, self._config, self._interruption = tuple(values), config, interruption
+        pixel_mm = None if earlier is None else earlier.pixel_mm
+        plane, self._pixel_mm = common_plane([(one.volume, one.proposal) for one in finished], axis, config, pixel_mm)
         self._slices = []
         for one in finished:
             interruption.check()
@@ -196,8 +209,10 @@ class CorrectiveLearning:
         self._generator, self._order = Generator(device).manual_seed(seed), np.random.default_rng(seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            count = min(len(finished), _MOST_CORRECTORS)
             self._learners = [self._learner(number, count, device) for number in range(count)]
+        if earlier is not None:
+            for learner, learnt in zip(self._learners, earlier.correctors, strict=True):
+                learner.corrector.load_state_dict(learnt.state_dict())
         self._steps = 0
 
     def learn(self, budget: Budget) -> Correction:
@@ -219,7 +234,7 @@ class CorrectiveLearning:
     def _learner(self, number: int, count: int, device: torch.device) -> _Learner:
         tested = tuple(range(number, len(self._finished), count))
         learnt_from = ((volume, own) for volume, own in enumerate(self._slices) if volume not in tested)
-        slices = [(volume, index) for volume, own in learnt_from for index in range(len(own.planes))]
+        slices = [(volume, index) for volume, own in learnt_from for index in own.near]
         corrector = Corrector(len(self._values)).to(device)
         averaged = AveragedModel(corrector, multi_avg_fn=get_ema_multi_avg_fn(_AVERAGING))
         optimizer = torch.optim.AdamW(corrector.parameters(), weight_decay=_WEIGHT_DECAY)
@@ -265,6 +280,7 @@ class CorrectiveLearning:
             self._slices[0].axis,
             self._pixel_mm,
             self._config,
+            self._images,
             tuple(self._score(corrector, share, volume) for corrector, volume in tests),
         )
 

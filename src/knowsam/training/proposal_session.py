@@ -29,12 +29,13 @@ from knowsam.training.propagation_session import PropagationSession, has_some_to
 from knowsam.training.schedule import Budget
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from knowsam.atlas.proposal import Atlas
     from knowsam.config import Config
     from knowsam.data.case import Case
     from knowsam.data.proposed_mask import ProposedMask
+    from knowsam.training.correction import Correction
     from knowsam.training.events import Event
 
 logger = logging.getLogger(__name__)
@@ -56,6 +57,8 @@ class ProposalSession(PropagationSession):
     case : the volume with what is annotated by now, if anything.
     atlases : the finished volumes.
     notices : what is to be known of other ones.
+    earlier : what was learnt when a mask of another volume was proposed, to go on from.
+    keep : called in a thread with what was learnt.
     correction : how long to learn from them, by default two minutes; zero learns nothing.
     """
 
@@ -66,10 +69,13 @@ class ProposalSession(PropagationSession):
         atlases: Sequence[Atlas],
         notices: Sequence[str] = (),
         *,
+        earlier: Correction | None = None,
+        keep: Callable[[Correction], object] = lambda _: None,
         correction: Budget | None = None,
     ) -> None:
         super().__init__(case, config)
         self._atlases, self._notices = tuple(atlases), tuple(notices)
+        self._earlier, self._keep = earlier, keep
         self._correction = correction or CORRECTION_BUDGET
 
     def _run(self) -> Iterator[Event]:
@@ -94,10 +100,7 @@ class ProposalSession(PropagationSession):
         if self._correction.is_zero or len(self._atlases) < FEWEST_FINISHED:
             yield from super()._run()
             return
-        yield Notice(
-            f"How such proposals err is learnt meanwhile from the {len(self._atlases)} finished volumes, which takes "
-            "some minutes. You can paint."
-        )
+        yield Notice("Meanwhile is learnt how such proposals err.")
         with self._learning(mask):
             yield from super()._run()
 
@@ -132,7 +135,9 @@ class ProposalSession(PropagationSession):
                     config=self._config.plane,
                     device=device,
                     interruption=interruption,
+                    earlier=self._earlier,
                 )
+                self._keep(correction)
                 corrected = correction.corrected(case.volume, mask) if correction.helps else None
             self.submit(ProposalLearnt(corrected, correction.sentence))
         except Interrupted:

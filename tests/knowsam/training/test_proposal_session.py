@@ -49,7 +49,15 @@ def proposed(ball: Volume) -> LabelArray:
 
 
 @pytest.fixture
-def session(case: Case, still_config: Config, proposed: LabelArray, monkeypatch: pytest.MonkeyPatch) -> ProposalSession:
+def kept() -> list[object]:
+    """What a session leaves for the next one."""
+    return []
+
+
+@pytest.fixture
+def session(
+    case: Case, still_config: Config, proposed: LabelArray, kept: list[object], monkeypatch: pytest.MonkeyPatch
+) -> ProposalSession:
     """The ball, of which nothing is painted; two finished volumes of which the second is of no use."""
 
     def propose(_volume: Volume, _atlases: object, progress: Callable[[int], object]) -> Proposal:
@@ -61,7 +69,7 @@ def session(case: Case, still_config: Config, proposed: LabelArray, monkeypatch:
     unpainted = Case(case.volume, Annotation(case.volume.shape, 0, case.annotation.classes))
     config = still_config.with_values(variant="none", shape_prior=True)
     volumes = [type("Finished", (), {"image": type("Image", (), {"name": name})}) for name in ATLASES]
-    return ProposalSession(unpainted, config, volumes)  # type: ignore[arg-type]
+    return ProposalSession(unpainted, config, volumes, keep=kept.append)  # type: ignore[arg-type]
 
 
 def shown_after(session: ProposalSession, events: Iterator[Event], slices: list[LabelSlice]) -> dict[int, LabelArray]:
@@ -150,7 +158,7 @@ def learning(session: ProposalSession, monkeypatch: pytest.MonkeyPatch) -> Calla
         session.submit(Watch(5))
         events = session.run()
         for event in events:
-            if isinstance(event, Notice) and "is learnt meanwhile" in event.text:
+            if isinstance(event, Notice) and "Meanwhile is learnt" in event.text:
                 break
         return events
 
@@ -158,10 +166,14 @@ def learning(session: ProposalSession, monkeypatch: pytest.MonkeyPatch) -> Calla
 
 
 def test_what_was_learnt_takes_the_place_of_the_proposal(
-    session: ProposalSession, learning: Callable[[object], Iterator[Event]], proposed: LabelArray
+    session: ProposalSession,
+    kept: list[object],
+    learning: Callable[[object], Iterator[Event]],
+    proposed: LabelArray,
 ) -> None:
     events = learning(lambda *_, **__: Learnt(helps=True))
     assert next(events) == Notice(Learnt.sentence)
+    assert len(kept) == 1
     mask, ready = next(events), next(events)
     assert isinstance(mask, Proposed)
     assert isinstance(ready, PredictionReady)
