@@ -283,6 +283,18 @@ COMMANDS = (
         ],
     ),
     Command(
+        "onnx",
+        "write the networks of a model for programs without PyTorch",
+        "Write the two networks of a model with their fusion, or the pretrained propagator, as an ONNX file, and make "
+        "sure that ONNX Runtime finds the same as PyTorch. Preparing slices and propagating labels is left to you.",
+        "model/ -o students.onnx",
+        [
+            _path("model", metavar="MODEL|propagator", help="a model, or the word propagator"),
+            _OUTPUT(metavar="FILE.onnx", help="file to write"),
+            _flag("--overwrite", help="replace a file that is already there"),
+        ],
+    ),
+    Command(
         "evaluate",
         "compare a mask with a reference",
         "Print for each class how well two masks agree: Dice (1: fully), the distance of their surfaces in mm (HD95: "

@@ -21,7 +21,7 @@ from knowsam.data.sampling import evenly
 from knowsam.data.slice_number import slice_number
 from knowsam.errors import OutputError
 from knowsam.inference.picture import montage, png
-from knowsam.io.atomic import check_place, mask_written
+from knowsam.io.atomic import check_place, output_written
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -134,7 +134,7 @@ def write_report_page(path: Path, segmented: Segmented, *, overwrite: bool = Fal
         facts="\n".join(f"<li>{escape(fact)}</li>" for fact in _facts(segmented)),
         settings=_settings(segmented),
     )
-    with mask_written(path, overwrite=overwrite) as complete:
+    with output_written(path, overwrite=overwrite) as complete:
         complete.write_text(page, encoding="utf-8")
 
 

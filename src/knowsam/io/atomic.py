@@ -51,8 +51,8 @@ def _move_to_free(complete: Path, path: Path) -> None:
 
 
 @contextmanager
-def mask_written(path: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Give a path to write a mask to, as `written_whole` does, and say what is wrong if that fails.
+def output_written(path: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Give a path to write a result to, as `written_whole` does, and say what is wrong if that fails.
 
     Raises
     ------

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from knowsam.errors import InputError, OutputError
-from knowsam.io.atomic import check_place, mask_written
+from knowsam.io.atomic import check_place, output_written
 from knowsam.io.class_names import foreground
 from knowsam.io.dicom.files import is_dicom
 from knowsam.io.dicom.seg_reader import read_dicom_seg
@@ -89,5 +89,5 @@ def write_labels(
     """
     check_labels_writable(path, overwrite=overwrite)
     stored = labels_in_file_order(labels_zyx, grid)
-    with mask_written(path, overwrite=overwrite) as complete:
+    with output_written(path, overwrite=overwrite) as complete:
         kind_of(path).write(complete, stored, grid, foreground(classes))

@@ -13,7 +13,7 @@ from knowsam.data.class_boxes import class_boxes
 from knowsam.data.short_line import short_line
 from knowsam.data.surface import Surface, surface_of
 from knowsam.errors import OutputError
-from knowsam.io.atomic import check_place, mask_written
+from knowsam.io.atomic import check_place, output_written
 from knowsam.io.image_file import file_name
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _surfaces(labels: Volume, classes: Sequence[LabelClass]) -> list[Surface]:
 
 
 def _write(path: Path, content: bytes, overwrite: bool) -> None:
-    with mask_written(path, overwrite=overwrite) as complete:
+    with output_written(path, overwrite=overwrite) as complete:
         complete.write_bytes(content)
 
 

@@ -11,13 +11,13 @@ import pytest
 
 from knowsam.commands.outputs import saved
 from knowsam.errors import OutputError
-from knowsam.io.atomic import mask_written
+from knowsam.io.atomic import output_written
 from knowsam.report import Report
 from knowsam.training.events import Event, StepDone
 
 
 def write(path: Path) -> None:
-    with mask_written(path, overwrite=False) as complete:
+    with output_written(path, overwrite=False) as complete:
         complete.write_text("an hour of training")
 
 

@@ -15,7 +15,7 @@ from knowsam import __version__
 from knowsam.data.contours import outlines
 from knowsam.data.segment_terms import long_string
 from knowsam.errors import OutputError
-from knowsam.io.atomic import check_place, mask_written
+from knowsam.io.atomic import check_place, output_written
 from knowsam.io.dicom.source_series import (
     PATIENT,
     STUDY,
@@ -86,7 +86,7 @@ def write_rtstruct(
             observation = _item(ObservationNumber=number, ReferencedROINumber=number)
             observation.RTROIInterpretedType = observation.ROIInterpreter = None
             made.RTROIObservationsSequence.append(observation)
-        with mask_written(path, overwrite=overwrite) as complete:
+        with output_written(path, overwrite=overwrite) as complete:
             made.save_as(complete, enforce_file_format=True)
 
 

@@ -15,7 +15,7 @@ from knowsam import __version__
 from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass
 from knowsam.data.segment_terms import Code, SegmentTerm, long_string, term_for
 from knowsam.errors import InputError, OutputError
-from knowsam.io.atomic import check_place, mask_written
+from knowsam.io.atomic import check_place, output_written
 from knowsam.io.dicom.source_series import (
     HEADER_FAILURES,
     PATIENT,
@@ -93,7 +93,7 @@ def write_dicom_seg(
         known = {c.value: term_for(c.name) for c in classes} | dict(terms or {})
         described = [_described(number, c, known[c.value], kind) for number, c in enumerate(classes, 1)]
         segmentation = _segmentation(headers, _segment_numbers(planes, classes), described)
-        with mask_written(path, overwrite=overwrite) as complete:
+        with output_written(path, overwrite=overwrite) as complete:
             segmentation.save_as(complete, enforce_file_format=True)
 
 

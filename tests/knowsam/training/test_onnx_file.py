@@ -1,0 +1,85 @@
+"""Networks as ONNX files find in ONNX Runtime what they find in PyTorch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from knowsam.cli import main
+from knowsam.config import Config, StudentConfig
+from knowsam.data.annotation import LabelClass
+from knowsam.errors import ConfigError, OutputError
+from knowsam.models.propagator import shipped_propagator
+from knowsam.models.students import Students
+from knowsam.training import onnx_file
+from knowsam.training.onnx_file import write_propagator, write_students
+from knowsam.training.trained_model import TrainedModel, save_model
+
+onnxruntime = pytest.importorskip("onnxruntime")
+
+CLASSES = tuple(
+    LabelClass(value, name, (0, 0, value)) for value, name in ((0, "background"), (4, "liver"), (9, "cyst"))
+)
+
+
+@pytest.fixture(scope="module")
+def model() -> TrainedModel:
+    students = Students(len(CLASSES), config=StudentConfig(width=4), prior=True).eval()
+    return TrainedModel(students, {}, Config().with_values(width=4), CLASSES, axis=1, pixel_mm=1.5, steps=1)
+
+
+def test_students_find_the_same_and_say_what_they_know(model: TrainedModel, tmp_path: Path) -> None:
+    folder, file = tmp_path / "model", tmp_path / "students.onnx"
+    save_model(model, folder)
+    assert main(["onnx", str(folder), "-o", str(file)]) == 0
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    images = torch.rand(3, 3 + 4 * len(CLASSES), 80, 48)
+    with torch.inference_mode():
+        expected = model.students(images).fused.softmax(dim=1)
+    (found,) = session.run(["probabilities"], {"images": images.numpy()})
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    description = json.loads(session.get_modelmeta().custom_metadata_map["knowsam"])
+    assert [one["value"] for one in description["classes"]] == [0, 4, 9]
+    assert (description["axis"], description["pixel_mm"], description["prior_channels"]) == (1, 1.5, 12)
+
+
+def test_the_propagator_finds_the_same(tmp_path: Path) -> None:
+    file = tmp_path / "propagator.onnx"
+    assert write_propagator(file) < 1e-4
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    maps, position = torch.rand(2, 10, 48, 64), torch.rand(2, 5)
+    with torch.inference_mode():
+        expected = shipped_propagator(torch.device("cpu"))(maps, position)
+    (found,) = session.run(["change"], {"maps": maps.numpy(), "position": position.numpy()})
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_what_cannot_be_written_is_said(
+    model: TrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["onnx", "propagator", "-o", str(tmp_path / "propagator.pt")]) == 2
+    assert "must end with .onnx" in capsys.readouterr().err
+    taken = tmp_path / "taken.onnx"
+    taken.write_bytes(b"kept")
+    with pytest.raises(OutputError, match="exists already and is kept"):
+        write_students(model, taken)
+    assert taken.read_bytes() == b"kept"
+    monkeypatch.setattr(onnx_file, "import_module", _missing)
+    with pytest.raises(ConfigError, match=r"\(onnx\).*napari-knowsam\[onnx\]"):
+        write_students(model, tmp_path / "new.onnx")
+    assert not (tmp_path / "new.onnx").exists()
+
+
+def test_a_file_that_finds_something_else_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_file, "LARGEST_DIFFERENCE", -1.0)
+    with pytest.raises(OutputError, match="differs from PyTorch"):
+        write_propagator(tmp_path / "new.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def _missing(name: str) -> None:
+    raise ImportError(name=name)
