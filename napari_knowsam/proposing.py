@@ -82,7 +82,13 @@ class Proposing(QObject):
         is_open = [_atlas(one) for one in finished]
         atlases = partial(_atlases, is_open, elsewhere, document.classes)
         session = partial(
-            proposal_session, atlases, document.case(), self._train.config(), self._correction, self._keep_correction
+            proposal_session,
+            atlases,
+            document.case(),
+            self._train.config(),
+            self._correction,
+            self._keep_correction,
+            self._train.device(),
         )
         self._controller.propose(session, document)
 

@@ -93,6 +93,7 @@ def proposal_session(
     config: Config,
     earlier: Correction | None,
     keep: Callable[[Correction], object],
+    device: str,
 ) -> PropagationSession:
     """Build a session that begins with the masks of finished volumes, which are read in its thread.
 
@@ -100,11 +101,12 @@ def proposal_session(
     ----------
     earlier : what was learnt of how such masks err when the last one was proposed.
     keep : called in a thread with what is learnt now.
+    device : where that is learnt.
     """
     leave_a_core()
     from knowsam.training.proposal_session import ProposalSession
 
-    return ProposalSession(case, config, *atlases(), earlier=earlier, keep=keep)
+    return ProposalSession(case, config, *atlases(), earlier=earlier, keep=keep, device=device)
 
 
 def application_session(model: TrainedModel, case: Case, device: str) -> PropagationSession:

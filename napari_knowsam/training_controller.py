@@ -326,8 +326,8 @@ class TrainingController(QObject):
         if worker is None:
             return
         for outcome in () if self._replaced is None else self._replaced.take():
-            if isinstance(outcome, PredictionReady):
-                self.predicted.emit(outcome)
+            if isinstance(outcome, (PredictionReady, Proposed)):
+                self._on_happened(outcome)
         done = worker.is_done
         for outcome in worker.take():
             if self._worker is not worker:

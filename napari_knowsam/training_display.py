@@ -14,6 +14,8 @@ from napari_knowsam import status_messages
 from napari_knowsam.status_messages import Shown
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from knowsam.config import Config
     from knowsam.document.annotation_document import AnnotationDocument
     from knowsam.training.events import Applied, Finished, PredictionReady, StepDone, Validated
@@ -36,6 +38,7 @@ class TrainingDisplay(QObject):
         self._shown = Shown.NOTHING
         self._was_validated = False
         self._notices: list[str] = []
+        self._noticed_in: Callable[[], AnnotationDocument | None] = lambda: None
         self._sentence = status_messages.READY
         self._refusal: str | None = None
         self._steps: list[tuple[StepDone, float | None]] = []
@@ -83,6 +86,9 @@ class TrainingDisplay(QObject):
     def _tell(self, sentence: str) -> None:
         """Say what is going on, and in which volume, since another one may be on the screen."""
         work = self._controller.work
+        if work is not None and work is not self._noticed_in():
+            # What was said of another volume is not true of this one.
+            self._notices = []
         named = sentence if work is None else f"{work.volume.name}: {sentence}"
         if named != self._sentence:
             self.say(named)
@@ -167,6 +173,8 @@ class TrainingDisplay(QObject):
     def _on_noticed(self, notice: str) -> None:
         # What is said before training begins belongs together; later, only the latest is news.
         self._notices = [*self._notices, notice] if self._stage is Stage.PREPARING else [notice]
+        work = self._controller.work
+        self._noticed_in = self._noticed_in if work is None else ref(work)
         self.say(self._sentence)
 
     def _on_failed(self, sentence: str) -> None:

@@ -101,14 +101,15 @@ _SEED = _word(
     metavar="N",
     type=_whole(0),
     default=0,
-    help="start of all random choices; with --steps, the same one gives the same mask again (default: 0)",
+    help="start of all random choices; with --steps, the same one gives the same mask again, unless finished volumes "
+    "teach how their proposals err (default: 0)",
 )
 _ATLAS_BUDGET = _word(
     "--atlas-budget",
     metavar="TIME",
     default="120s",
-    help="how long to learn from three or more finished volumes how their proposals err, after each was proposed from "
-    "the others; 0: not at all (default: 120s)",
+    help="how long to learn from three to eight finished volumes how their proposals err, after each was proposed from "
+    "all others, which takes seconds for each pair; 0: not at all (default: 120s)",
 )
 _PAINTED = (
     _PICK,
@@ -223,8 +224,8 @@ COMMANDS = (
     Command(
         "propose",
         "make a first mask from the masks of finished volumes",
-        "Bring the masks of finished volumes to another one by 3D registration, and let them vote. Nothing is trained "
-        "and nothing need be painted; correct the mask before you use it.",
+        "Bring the masks of finished volumes to another one by 3D registration, and let them vote. Nothing need be "
+        "painted. Three or more also teach how such masks err. Correct the mask before you use it.",
         "d.nii.gz --atlases a.nii.gz b.nii.gz --labels a_mask.nii.gz b_mask.nii.gz -o proposal.nii.gz",
         [
             _path("image", metavar="IMAGE", help=_IMAGE),

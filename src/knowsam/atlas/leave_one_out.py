@@ -10,12 +10,12 @@ from knowsam.atlas.proposal import Atlas, propose
 from knowsam.errors import InputError
 
 if TYPE_CHECKING:
-    from knowsam.atlas.proposal import Proposal
+    from knowsam.data.proposed_mask import ProposedMask
 
 
 def proposals_of_each(
     atlases: Sequence[Atlas], progress: Callable[[int], object] = lambda _: None
-) -> list[Proposal | None]:
+) -> list[ProposedMask | None]:
     """Propose a mask of each finished volume from all others.
 
     Parameters
@@ -35,11 +35,11 @@ def proposals_of_each(
         raise InputError(
             "With one finished volume nobody can tell how good its proposals are. Give two or more, or do without."
         )
-    found: list[Proposal | None] = []
+    found: list[ProposedMask | None] = []
     for number, atlas in enumerate(atlases):
         others = [*atlases[:number], *atlases[number + 1 :]]
         try:
-            found.append(propose(atlas.image, others, partial(_still_at, number, progress)))
+            found.append(propose(atlas.image, others, partial(_still_at, number, progress)).mask)
         except InputError:
             found.append(None)
         progress(number + 1)

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from knowsam.atlas.proposal import Atlas, propose
 from knowsam.commands.inputs import read_mask, told
 from knowsam.data.annotation import default_classes
-from knowsam.errors import ConfigError
+from knowsam.errors import ConfigError, InputError
 from knowsam.io.image import read_image
 from knowsam.training.corrective_learning import FEWEST_FINISHED, learn_correction
 from knowsam.training.device_check import working_device
@@ -67,26 +67,49 @@ def read_atlases(images: Sequence[Path], labels: Sequence[Path], options: Namesp
 
 
 def make_proposal(
-    volume: Volume, atlases: Sequence[Atlas], classes: Sequence[LabelClass], axis: int, budget: Budget
+    volume: Volume,
+    atlases: Sequence[Atlas],
+    classes: Sequence[LabelClass],
+    axis: int,
+    budget: Budget,
+    device: str = "auto",
 ) -> ProposedMask:
     """Let finished volumes propose a mask, and tell how similar each of them was; three or more teach to correct it.
 
     Parameters
     ----------
     classes : background first. axis : working axis along which slices are corrected.
-    budget : how long to learn from the finished volumes how their proposals err.
+    budget : how long to learn from the finished volumes how their proposals err. device : where, see `working_device`.
     """
-    proposal = _registered(volume, atlases)
-    if budget.is_zero or len(atlases) < FEWEST_FINISHED:
-        return proposal.mask
-    device, notice = working_device("auto")
+    mask = _registered(volume, atlases).mask
+    if budget.is_zero:
+        return mask
+    if len(atlases) < FEWEST_FINISHED:
+        logger.info("From %d finished volumes on, how their proposals err would be learnt, too.", FEWEST_FINISHED)
+        return mask
+    try:
+        return _corrected(volume, mask, atlases, [one.value for one in classes], axis, budget, device)
+    except (InputError, RuntimeError, MemoryError) as error:
+        logger.warning("How proposals err could not be learnt, so that the proposal stays as it is: %s", error)
+        return mask
+
+
+def _corrected(
+    volume: Volume,
+    mask: ProposedMask,
+    atlases: Sequence[Atlas],
+    values: Sequence[int],
+    axis: int,
+    budget: Budget,
+    device: str,
+) -> ProposedMask:
+    chosen, notice = working_device(device)
     if notice:
         logger.warning("%s", notice)
     with volume_bar("Proposing finished volumes from each other", len(atlases)) as show:
-        values = [one.value for one in classes]
-        correction = learn_correction(atlases, values, axis, budget, device=device, progress=show)
+        correction = learn_correction(atlases, values, axis, budget, device=chosen, progress=show)
     logger.info("%s", correction.sentence)
-    return correction.corrected(volume, proposal.mask)
+    return correction.corrected(volume, mask)
 
 
 def _registered(volume: Volume, atlases: Sequence[Atlas]) -> Proposal:

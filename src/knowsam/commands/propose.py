@@ -19,6 +19,7 @@ from knowsam.commands.atlases import (
 )
 from knowsam.commands.inputs import told
 from knowsam.commands.outputs import check_mask, saved
+from knowsam.data.painted_axis import acquired_axis
 from knowsam.errors import ConfigError
 from knowsam.inference.metrics import dice_score
 from knowsam.io.image import read_image
@@ -44,7 +45,7 @@ def run(options: Namespace) -> None:
     volume = told(read_image(options.image, options.pick))
     atlases = read_atlases(options.atlases, options.labels, options)
     classes = classes_of(atlases)
-    proposal = make_proposal(volume, atlases, classes, int(np.argmax(volume.spacing_mm)), allowed)
+    proposal = make_proposal(volume, atlases, classes, acquired_axis(volume.spacing_mm), allowed)
     place = saved(
         options.output,
         lambda path: write_labels(path, proposal.labels, volume.grid, classes, overwrite=options.overwrite),
@@ -58,7 +59,7 @@ def _check(atlases: Sequence[Atlas], classes: Sequence[LabelClass]) -> None:
     """Say how good proposals of the finished volumes are."""
     with volume_bar("Checking", len(atlases)) as show:
         proposed = proposals_of_each(atlases, show)
-    logger.info("Each of the %d finished volumes, proposed from the others:", len(atlases))
+    logger.info("Each of the %d finished volumes, proposed from the others, without a correction:", len(atlases))
     for label_class in classes[1:]:
         scores = [
             0.0 if one is None else dice_score(one.labels, atlas.labels.array, label_class.value)

@@ -42,6 +42,7 @@ def run(options: Namespace) -> None:
     if is_untrained and options.save_model is not None:
         raise ConfigError("A budget of 0 trains nothing, so there is no model to save. Give a longer one.")
     require_a_mask_each(options.atlases, options.atlas_labels)
+    atlas_allowed = atlas_budget(options)
     check_mask(options.output, inputs=_inputs(options), overwrite=options.overwrite)
     if options.save_model is not None:
         check_model(options.save_model, overwrite=options.overwrite)
@@ -58,7 +59,7 @@ def run(options: Namespace) -> None:
         teacher = None if is_untrained else read_teacher(options.teacher)
     if atlases:
         with timer.phase("proposal"):
-            case = _with_proposal(case, atlases, atlas_budget(options))
+            case = _with_proposal(case, atlases, atlas_allowed, device)
     report = Report(options.seed)
     with TrainingProgress(report) as progress:
         result = jobs.segment(
@@ -84,12 +85,12 @@ def _inputs(options: Namespace) -> list[Path]:
     return [options.image, options.labels, *options.atlases, *options.atlas_labels]
 
 
-def _with_proposal(case: Case, atlases: Sequence[Atlas], budget: Budget) -> Case:
+def _with_proposal(case: Case, atlases: Sequence[Atlas], budget: Budget, device: str) -> Case:
     """Return a case with what finished volumes propose; their classes come beside those that are painted."""
     painted, others = case.annotation.classes, classes_of(atlases)
     require_same_names(painted, others, "the masks of the finished volumes")
     case = case.with_classes(joined_classes(others, painted))
-    proposal = make_proposal(case.volume, atlases, case.annotation.classes, case.annotation.axis, budget)
+    proposal = make_proposal(case.volume, atlases, case.annotation.classes, case.annotation.axis, budget, device)
     return replace(case, proposal=proposal)
 
 

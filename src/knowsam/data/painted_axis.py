@@ -55,7 +55,7 @@ def plausible_axes(painted: Sequence[Volume]) -> tuple[int, ...]:
     broken = (_broken_axes(one, volume.spacing_mm) for one, volume in zip(breaks, painted, strict=True))
     by_volume = [axes for axes in broken if axes]
     if not by_volume:
-        return (_acquired_axis(painted[0].spacing_mm),)
+        return (acquired_axis(painted[0].spacing_mm),)
     agreed = set.intersection(*by_volume) or set.union(*by_volume)
     return tuple(sorted(agreed, key=lambda axis: -breaks[:, axis].sum()))
 
@@ -96,7 +96,7 @@ def _broken_axes(breaks: npt.NDArray[np.float64], spacing_mm: tuple[float, float
     axes = {int(axis) for axis in np.flatnonzero(breaks * _CLEAR > breaks.max())}
     if not axes or breaks.max() <= _BY_CHANCE[len(axes)]:
         return set()
-    acquired = _acquired_axis(spacing_mm)
+    acquired = acquired_axis(spacing_mm)
     is_box = len(axes) == 3 and breaks.max() < _SINGLE
     if is_box and breaks[acquired] == breaks.max() and spacing_mm[acquired] > _COARSE * sorted(spacing_mm)[1]:
         return {acquired}
@@ -126,6 +126,6 @@ def _going_on(labels: npt.NDArray[np.integer]) -> list[int]:
     return [int(np.count_nonzero((one == next_one) & (one != BACKGROUND_CLASS.value))) for one, next_one in pairs]
 
 
-def _acquired_axis(spacing_mm: tuple[float, float, float]) -> int:
+def acquired_axis(spacing_mm: tuple[float, float, float]) -> int:
     """Return the axis across the slices of the scanner, the first of those with nearly the largest spacing."""
     return next(axis for axis, mm in enumerate(spacing_mm) if mm > 0.99 * max(spacing_mm))

@@ -57,14 +57,16 @@ class ProposedSlices:
         axis: int,
         config: PlaneConfig,
         device: torch.device,
+        check: Callable[[], None] | None = None,
     ) -> ProposedSlices:
         """Take the slices of a volume.
 
         Parameters
         ----------
         values : label values of the classes, background first.
+        check : called now and then; what it raises breaks the work off.
         """
-        planes = network_planes(volume, axis, window, config.clip_percent)
+        planes = network_planes(volume, axis, window, config.clip_percent, check=check)
         proposed = network_probabilities(proposal, axis, window, values)
         return cls(planes.to(device), proposed.to(device), window, axis, _near(proposal, axis, config))
 
@@ -95,9 +97,11 @@ class ProposedSlices:
 
         Parameters
         ----------
-        correct : returns the probabilities (B, C, H, W) of some slices.
+        correct : returns the probabilities (B, C, H, W) of some slices; what it raises breaks the work off.
         """
-        labels, agreement = proposal.labels.copy(), proposal.agreement.copy()
+        # A proposal that lacks the largest label value may be of a type that cannot hold it.
+        holding = np.result_type(proposal.labels.dtype, np.min_scalar_type(max(values)))
+        labels, agreement = proposal.labels.astype(holding), proposal.agreement.copy()
         by_slice = [np.moveaxis(one, self.axis, 0) for one in (labels, agreement)]
         known = np.asarray(values, labels.dtype)
         for rows in self.batches():

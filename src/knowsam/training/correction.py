@@ -11,7 +11,7 @@ import torch
 from knowsam.inference.proposed_slices import ProposedSlices, window_round_proposal
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from torch import Tensor
 
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from knowsam.data.proposed_mask import ProposedMask
     from knowsam.data.volume import Volume
     from knowsam.models.corrector import Corrector
+
+
+_MOST_LARGER = 1.5
+"""How much larger a structure may be than those before, for which the pixels were chosen, without learning anew."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class Correction:
     axis : working axis along which slices are stacked.
     pixel_mm : side of a network pixel.
     images : fingerprints of the finished volumes; number i was left out by corrector i modulo their number.
-    scores : of the finished volumes.
+    scores : of the finished volumes, in the same order.
     """
 
     correctors: tuple[Corrector, ...]
@@ -57,27 +61,50 @@ class Correction:
     images: tuple[str, ...]
     scores: tuple[CorrectionScore, ...]
 
-    def can_go_on(self, images: Collection[str], values: Sequence[int], axis: int, correctors: int) -> bool:
-        """Tell whether learning from some volumes can begin with it, so that each corrector leaves out what it did."""
-        return (self.values, self.axis, len(self.correctors)) == (tuple(values), axis, correctors) and set(
-            self.images
-        ) <= set(images)
+    def can_go_on(
+        self,
+        images: Collection[str],
+        values: Sequence[int],
+        axis: int,
+        config: PlaneConfig,
+        correctors: int,
+        pixel_mm: float,
+    ) -> bool:
+        """Tell whether learning from some volumes can begin with it, so that each corrector leaves out what it did.
+
+        Parameters
+        ----------
+        pixel_mm : side of the pixels with which these volumes fill the network plane.
+        """
+        own = self.values, self.axis, self.config, len(self.correctors)
+        is_like = own == (tuple(values), axis, config, correctors) and pixel_mm <= _MOST_LARGER * self.pixel_mm
+        return is_like and set(self.images) <= set(images)
 
     @property
     def helps(self) -> bool:
         """Whether it makes proposals for the finished volumes better."""
         return self.share > 0 and sum(one.corrected - one.proposed for one in self.scores) > 0
 
-    def corrected(self, volume: Volume, proposal: ProposedMask) -> ProposedMask:
-        """Return what is proposed for a volume, corrected if that helps."""
+    def corrected(
+        self, volume: Volume, proposal: ProposedMask, check: Callable[[], None] = lambda: None
+    ) -> ProposedMask:
+        """Return what is proposed for a volume, corrected if that helps.
+
+        Parameters
+        ----------
+        check : called now and then; what it raises breaks the work off.
+        """
         if not self.helps:
             return proposal
         window = window_round_proposal(volume, proposal, self.axis, self.config, self.pixel_mm)
         device = next(self.correctors[0].parameters()).device
-        slices = ProposedSlices.of(volume, proposal, self.values, window, self.axis, self.config, device)
-        return slices.corrected(
-            proposal, self.values, lambda rows: mean_probabilities(self.correctors, slices, rows, self.share)
-        )
+        slices = ProposedSlices.of(volume, proposal, self.values, window, self.axis, self.config, device, check)
+
+        def correct(rows: list[int]) -> Tensor:
+            check()
+            return mean_probabilities(self.correctors, slices, rows, self.share)
+
+        return slices.corrected(proposal, self.values, correct)
 
     @property
     def sentence(self) -> str:

@@ -17,6 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from knowsam.atlas.leave_one_out import proposals_of_each
 from knowsam.config import AugmentConfig, PlaneConfig
+from knowsam.data.annotation import BACKGROUND, IGNORE
 from knowsam.document.kept_files import fingerprint
 from knowsam.errors import InputError
 from knowsam.inference.metrics import dice_score
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
 
 FEWEST_FINISHED = 3
 """With two, each is proposed from a single one, and a corrector would learn from one volume."""
+
+_MOST_FINISHED = 8
+"""Each is registered to each other one, which takes seconds; what more of them teach was not measured."""
 
 _MOST_CORRECTORS = 4
 _BATCH_SLICES = 8
@@ -130,12 +134,14 @@ def learn_correction(
         interruption.check()
         progress(done)
 
+    # Of the same image twice, one would be proposed by its own mask.
+    atlases = list({fingerprint(atlas.image): atlas for atlas in atlases}.values())[:_MOST_FINISHED]
     if len(atlases) < FEWEST_FINISHED:
         raise too_few(len(atlases))
     finished = [
-        FinishedProposal(atlas.image, atlas.labels.array, proposal.mask)
-        for atlas, proposal in zip(atlases, proposals_of_each(atlases, proceed), strict=True)
-        if proposal is not None
+        FinishedProposal(atlas.image, atlas.labels.array, mask)
+        for atlas, mask in zip(atlases, proposals_of_each(atlases, proceed), strict=True)
+        if mask is not None and mask.labels.any()
     ]
     learning = CorrectiveLearning(
         finished,
@@ -189,22 +195,25 @@ class CorrectiveLearning:
         earlier: Correction | None = None,
         seed: int = 0,
     ) -> None:
-        by_image = {fingerprint(one.volume): one for one in finished}
+        by_image = {fingerprint(one.volume): one for one in finished if np.isin(one.labels, values[1:]).any()}
         if len(by_image) < FEWEST_FINISHED:
             raise too_few(len(by_image))
         count = min(len(by_image), _MOST_CORRECTORS)
-        if earlier is not None and not earlier.can_go_on(by_image, values, axis, count):
+        places = [(one.volume, one.proposal) for one in by_image.values()]
+        plane, self._pixel_mm = common_plane(places, axis, config)
+        if earlier is not None and earlier.can_go_on(by_image, values, axis, config, count, self._pixel_mm):
+            plane, self._pixel_mm = common_plane(places, axis, config, earlier.pixel_mm)
+        else:
             earlier = None
         self._images = tuple(dict.fromkeys([*(() if earlier is None else earlier.images), *by_image]))
         self._finished = finished = tuple(by_image[image] for image in self._images)
         self._values, self._config, self._interruption = tuple(values), config, interruption
-        pixel_mm = None if earlier is None else earlier.pixel_mm
-        plane, self._pixel_mm = common_plane([(one.volume, one.proposal) for one in finished], axis, config, pixel_mm)
         self._slices = []
         for one in finished:
-            interruption.check()
             window = window_round_proposal(one.volume, one.proposal, axis, config, self._pixel_mm, plane)
-            self._slices.append(ProposedSlices.of(one.volume, one.proposal, values, window, axis, config, device))
+            self._slices.append(
+                ProposedSlices.of(one.volume, one.proposal, values, window, axis, config, device, interruption.check)
+            )
         self._labels = [own.labels(one.labels, values) for own, one in zip(self._slices, finished, strict=True)]
         self._generator, self._order = Generator(device).manual_seed(seed), np.random.default_rng(seed)
         with torch.random.fork_rng(devices=[]):
@@ -270,8 +279,8 @@ class CorrectiveLearning:
 
     def _validated(self) -> Correction:
         """Return the correctors, with the share that is best where each is tested."""
-        tests = [(learner.learnt, volume) for learner in self._learners for volume in learner.tested]
-        dice = np.mean([self._dice_by_share(corrector, volume) for corrector, volume in tests], axis=0)
+        tests = {volume: learner.learnt for learner in self._learners for volume in learner.tested}
+        dice = np.mean([self._dice_by_share(tests[volume], volume) for volume in sorted(tests)], axis=0)
         share = _SHARES[int(dice.argmax())]
         return Correction(
             tuple(learner.learnt for learner in self._learners),
@@ -281,33 +290,39 @@ class CorrectiveLearning:
             self._pixel_mm,
             self._config,
             self._images,
-            tuple(self._score(corrector, share, volume) for corrector, volume in tests),
+            tuple(self._score(tests[volume], share, volume) for volume in sorted(tests)),
         )
 
     @torch.inference_mode()
     def _dice_by_share(self, corrector: Corrector, volume: int) -> list[float]:
         """Return the Dice on the plane, mean over the classes of the truth, for each share of a corrector."""
         slices, truth = self._slices[volume], self._labels[volume]
-        present = [index for index in range(1, len(self._values)) if (truth == index).any()]
-        overlap, size = np.zeros((2, len(_SHARES), len(self._values)))
+        areas = torch.bincount(truth.flatten(), minlength=len(self._values)).tolist()
+        present = [index for index in range(1, len(self._values)) if areas[index]]
+        overlap, found_px = np.zeros((2, len(_SHARES), len(self._values)))
         for rows in slices.batches():
             self._interruption.check()
+            proposed, found = (mean_probabilities([corrector], slices, rows, share) for share in (0.0, 1.0))
+            known = truth[rows]
             for number, share in enumerate(_SHARES):
-                found = mean_probabilities([corrector], slices, rows, share).argmax(dim=1)
+                labels = proposed.lerp(found, share).argmax(dim=1).masked_fill(known == IGNORE, BACKGROUND)
                 for index in present:
-                    here, there = found == index, truth[rows] == index
-                    overlap[number, index] += 2 * int((here & there).sum())
-                    size[number, index] += int(here.sum() + there.sum())
-        scores: list[float] = (overlap[:, present] / size[:, present]).mean(axis=1).tolist()
+                    here = labels == index
+                    overlap[number, index] += int((here & (known == index)).sum())
+                    found_px[number, index] += int(here.sum())
+        dice = 2 * overlap[:, present] / (found_px[:, present] + np.array(areas)[present])
+        scores: list[float] = dice.mean(axis=1).tolist()
         return scores
 
     def _score(self, corrector: Corrector, share: float, volume: int) -> CorrectionScore:
         """Return the Dice in a volume itself, of what is proposed and of what the corrector makes of it."""
-        self._interruption.check()
         one, slices = self._finished[volume], self._slices[volume]
-        found = slices.corrected(
-            one.proposal, self._values, lambda rows: mean_probabilities([corrector], slices, rows, share)
-        )
+
+        def correct(rows: list[int]) -> Tensor:
+            self._interruption.check()
+            return mean_probabilities([corrector], slices, rows, share)
+
+        found = slices.corrected(one.proposal, self._values, correct)
         return CorrectionScore(self._dice(one.proposal, one.labels), self._dice(found, one.labels))
 
     def _dice(self, found: ProposedMask, labels: npt.NDArray[np.integer[Any]]) -> float:

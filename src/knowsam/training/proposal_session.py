@@ -59,6 +59,7 @@ class ProposalSession(PropagationSession):
     notices : what is to be known of other ones.
     earlier : what was learnt when a mask of another volume was proposed, to go on from.
     keep : called in a thread with what was learnt.
+    device : where to learn, see `working_device`.
     correction : how long to learn from them, by default two minutes; zero learns nothing.
     """
 
@@ -71,11 +72,12 @@ class ProposalSession(PropagationSession):
         *,
         earlier: Correction | None = None,
         keep: Callable[[Correction], object] = lambda _: None,
+        device: str = "auto",
         correction: Budget | None = None,
     ) -> None:
         super().__init__(case, config)
         self._atlases, self._notices = tuple(atlases), tuple(notices)
-        self._earlier, self._keep = earlier, keep
+        self._earlier, self._keep, self._correction_device = earlier, keep, device
         self._correction = correction or CORRECTION_BUDGET
 
     def _run(self) -> Iterator[Event]:
@@ -124,8 +126,8 @@ class ProposalSession(PropagationSession):
         """Learn how proposals err, and leave a message of it."""
         (case,) = self._cases
         torch.set_num_threads(most_threads)
-        device, _ = working_device("auto")
         try:
+            device, notice = working_device(self._correction_device)
             with cpu_threads:
                 correction = learn_correction(
                     self._atlases,
@@ -138,16 +140,16 @@ class ProposalSession(PropagationSession):
                     earlier=self._earlier,
                 )
                 self._keep(correction)
-                corrected = correction.corrected(case.volume, mask) if correction.helps else None
-            self.submit(ProposalLearnt(corrected, correction.sentence))
+                corrected = correction.corrected(case.volume, mask, interruption.check) if correction.helps else None
+            self.submit(ProposalLearnt(corrected, f"{notice} {correction.sentence}".strip()))
         except Interrupted:
             return
         except KnowSAMError as error:
             self.submit(ProposalLearnt(None, str(error)))
-        except (RuntimeError, MemoryError) as error:
+        except Exception as error:  # whatever it is, the person is told, and the proposal stays
             logger.exception("Learning how proposals err has failed.")
-            fault = fault_sentence(error, device)
-            self.submit(ProposalLearnt(None, f"How proposals err could not be learnt. {fault} The proposal stays."))
+            fault = fault_sentence(error, torch.device("cpu")) if isinstance(error, RuntimeError) else repr(error)
+            self.submit(ProposalLearnt(None, f"How proposals err could not be learnt: {fault} The proposal stays."))
 
     def _prepare(self) -> None:
         # There is no region round what was painted before anything is.

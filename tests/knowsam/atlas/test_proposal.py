@@ -196,3 +196,21 @@ def test_a_proposal_counts_beside_painted_slices(
     assert "is an input, but is named as the result as well" in capsys.readouterr().err
     assert main([*words, "-o", paths["out"], "--overwrite", *atlases[:2]]) == 2
     assert "1 finished volumes and 0 masks" in capsys.readouterr().err
+
+
+def test_what_cannot_be_learnt_does_not_cost_the_mask(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The same image twice is one, and of two nobody learns how their proposals err."""
+    from knowsam.cli import main
+
+    files = []
+    for number, moved in enumerate((0.0, 0.0, 3.0, -3.0)):
+        atlas = patient((4.0, 4.0, 4.0), (moved, 0.0, -moved), 1.0)
+        for name, volume in (("image", atlas.image), ("mask", atlas.labels)):
+            files.append(str(tmp_path / f"{name}{number}.nii.gz"))
+            nib.Nifti1Image(volume.array.transpose(2, 1, 0), volume.grid.affine).to_filename(files[-1])
+    out = tmp_path / "out.nii.gz"
+    words = ["propose", files[6], "--atlases", *files[0:6:2], "--labels", *files[1:6:2], "-o", str(out)]
+    assert main([*words, "--atlas-budget", "1s"]) == 0
+    assert "2 finished volumes are of use, but 3 are needed" in caplog.text
+    assert out.exists()
+    assert main([*words, "--overwrite", "--atlas-budget", "often"]) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,7 @@ from knowsam.data.proposed_mask import ProposedMask
 from knowsam.data.volume import Grid, Volume
 from knowsam.errors import InputError
 from knowsam.inference.metrics import dice_score
+from knowsam.training.correction import CorrectionScore
 from knowsam.training.corrective_learning import CorrectiveLearning, FinishedProposal
 from knowsam.training.interruption import Interrupted, Interruption
 from knowsam.training.schedule import Budget
@@ -128,3 +130,18 @@ def test_two_volumes_are_too_few_and_learning_can_be_broken_off() -> None:
     interruption.request()
     with pytest.raises(Interrupted):
         learnt(volumes, 9999, interruption=interruption)
+
+
+def test_a_class_that_some_proposals_miss_does_not_spoil_the_rest() -> None:
+    # Its label value does not even fit into the type of a proposal that lacks it, and it lies far from what is found.
+    volumes = [finished(seed, grown_px=3) for seed in range(3)]
+    for one in volumes:
+        one.labels[0, 2:6, 2:6] = 1035
+    learning = CorrectiveLearning(
+        volumes, [0, VALUE, 1035], 0, PlaneConfig(), device=torch.device("cpu"), interruption=Interruption()
+    )
+    correction = learning.learn(Budget(steps=2))
+    assert np.isfinite([(one.proposed, one.corrected) for one in correction.scores]).all()
+    new = finished(9, grown_px=3)
+    corrected = replace(correction, share=1.0, scores=(CorrectionScore(0.0, 1.0),)).corrected(new.volume, new.proposal)
+    assert corrected.labels.dtype == np.uint16
