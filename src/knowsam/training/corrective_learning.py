@@ -27,7 +27,7 @@ from knowsam.propagation.sampling import warp
 from knowsam.training.augment import augment_weakly, warp_labels
 from knowsam.training.correction import Correction, CorrectionScore, mean_probabilities
 from knowsam.training.interruption import Interruption
-from knowsam.training.losses import supervised_loss
+from knowsam.training.losses import cross_entropy_loss
 from knowsam.training.schedule import decayed
 
 if TYPE_CHECKING:
@@ -253,7 +253,7 @@ class CorrectiveLearning:
         maps, labels = self._batch(learner.slices)
         for group in learner.optimizer.param_groups:
             group["lr"] = learning_rate * min(1.0, (self._steps + 1) / _WARM_UP_STEPS)
-        loss = supervised_loss(learner.corrector(maps), labels)
+        loss = _loss(learner.corrector(maps), labels)
         learner.optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(learner.corrector.parameters(), _GRADIENT_NORM)
@@ -329,3 +329,16 @@ class CorrectiveLearning:
         """Return the Dice, mean over the classes of the truth."""
         present = [value for value in self._values[1:] if (labels == value).any()]
         return float(np.mean([dice_score(found.labels, labels, value) for value in present]))
+
+
+def _loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the cross-entropy and the soft Dice loss of the structures, of all slices together.
+
+    Unlike that of the students, it has no squares in the denominator and leaves background out, which was better here.
+    """
+    annotated = (labels != IGNORE).unsqueeze(1)
+    structures = torch.arange(1, logits.shape[1], device=logits.device).view(1, -1, 1, 1)
+    target = labels.unsqueeze(1) == structures
+    p = logits.softmax(dim=1)[:, 1:] * annotated
+    overlap, size = ((p * target).sum((0, 2, 3)), (p + target).sum((0, 2, 3)))
+    return cross_entropy_loss(logits, labels) + (1 - (2 * overlap + 1) / (size + 1)).mean()
