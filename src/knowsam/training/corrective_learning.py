@@ -299,6 +299,9 @@ class CorrectiveLearning:
         slices, truth = self._slices[volume], self._labels[volume]
         areas = torch.bincount(truth.flatten(), minlength=len(self._values)).tolist()
         present = [index for index in range(1, len(self._values)) if areas[index]]
+        if not present:
+            # What few voxels there are fell between the pixels of the plane, which speaks for no share.
+            return [0.0] * len(_SHARES)
         overlap, found_px = np.zeros((2, len(_SHARES), len(self._values)))
         for rows in slices.batches():
             self._interruption.check()
