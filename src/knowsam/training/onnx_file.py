@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import warnings
+from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,7 @@ from knowsam.models.propagator import shipped_propagator
 from knowsam.propagation.evidence import MAPS, POSITION_VALUES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from knowsam.training.trained_model import TrainedModel
@@ -88,9 +91,7 @@ def _write(
     """Write a network of which every input has so many channels; only planes have rows and columns."""
     runtime = _packages()
     examples = [_inputs(channels, *size) for size in _SIZES]
-    with output_written(path, overwrite=overwrite) as complete, warnings.catch_warnings(), torch.inference_mode():
-        # The exporter warns of its own old spellings.
-        warnings.simplefilter("ignore")
+    with output_written(path, overwrite=overwrite) as complete, _quiet(), torch.inference_mode():
         program = torch.onnx.export(
             network,
             tuple(examples[0].values()),
@@ -111,6 +112,20 @@ def _write(
                 f"{LARGEST_DIFFERENCE:.0e} was expected, so nothing was written. Try other versions of onnxruntime."
             )
     return difference
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep to itself what the exporter says of its own old spellings, and of packages that are not needed."""
+    exporter = logging.getLogger("torch.onnx")
+    level = exporter.level
+    exporter.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        exporter.setLevel(level)
 
 
 def _inputs(channels: dict[str, int], slices: int, rows: int, columns: int) -> dict[str, Tensor]:
