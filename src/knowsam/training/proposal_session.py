@@ -102,7 +102,7 @@ class ProposalSession(PropagationSession):
         if self._correction.is_zero or len(self._atlases) < FEWEST_FINISHED:
             yield from super()._run()
             return
-        yield Notice("Meanwhile is learnt how such proposals err.")
+        yield Notice("Meanwhile the finished volumes teach how such proposals err.")
         with self._learning(mask):
             yield from super()._run()
 

@@ -160,7 +160,7 @@ def learning(session: ProposalSession, monkeypatch: pytest.MonkeyPatch) -> Calla
         session.submit(Watch(5))
         events = session.run()
         for event in events:
-            if isinstance(event, Notice) and "Meanwhile is learnt" in event.text:
+            if isinstance(event, Notice) and "Meanwhile the finished volumes teach" in event.text:
                 break
         return events
 
