@@ -9,7 +9,7 @@ of both; "smallest gain" is that over the better of the two in any volume.
 
 With `--budget`, how proposals err is learnt for so long from the finished volumes, each proposed from the others, and
 "corrected" is what becomes of the proposal. "Left out" are Dice in these finished volumes, before and after: what a
-user is told. Whoever has fewer than three finished volumes learns nothing.
+user sees. Whoever has fewer than three finished volumes learns nothing.
 """
 
 from __future__ import annotations

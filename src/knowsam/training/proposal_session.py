@@ -126,6 +126,7 @@ class ProposalSession(PropagationSession):
         """Learn how proposals err, and leave a message of it."""
         (case,) = self._cases
         torch.set_num_threads(most_threads)
+        device = torch.device("cpu")
         try:
             device, notice = working_device(self._correction_device)
             with cpu_threads:
@@ -146,9 +147,9 @@ class ProposalSession(PropagationSession):
             return
         except KnowSAMError as error:
             self.submit(ProposalLearnt(None, str(error)))
-        except Exception as error:  # whatever it is, the person is told, and the proposal stays
+        except Exception as error:  # whatever it is, a notice says so, and the proposal stays
             logger.exception("Learning how proposals err has failed.")
-            fault = fault_sentence(error, torch.device("cpu")) if isinstance(error, RuntimeError) else repr(error)
+            fault = fault_sentence(error, device) if isinstance(error, RuntimeError) else repr(error)
             self.submit(ProposalLearnt(None, f"How proposals err could not be learnt: {fault} The proposal stays."))
 
     def _prepare(self) -> None:
