@@ -43,8 +43,7 @@ class Case:
     @property
     def plane_spacing_mm(self) -> tuple[float, float]:
         """Spacing of rows and columns of a slice."""
-        first, second = (mm for axis, mm in enumerate(self.volume.spacing_mm) if axis != self.annotation.axis)
-        return first, second
+        return self.volume.plane_spacing_mm(self.annotation.axis)
 
     def with_slice(self, label_slice: LabelSlice) -> Case:
         """Return the volume with one slice annotated anew, see `Annotation.with_slice`."""

@@ -151,6 +151,11 @@ class Volume:
         z, y, x = (float(mm) for mm in voxel_sizes(self.affine))
         return z, y, x
 
+    def plane_spacing_mm(self, axis: int) -> tuple[float, float]:
+        """Return the spacing of rows and columns of a slice across an axis."""
+        first, second = (mm for other, mm in enumerate(self.spacing_mm) if other != axis)
+        return first, second
+
     @property
     def voxel_volume_ml(self) -> float:
         """Volume of one voxel."""

@@ -12,6 +12,8 @@ import numpy.typing as npt
 from knowsam.data.annotation import BACKGROUND
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from knowsam.config import PlaneConfig
     from knowsam.data.annotation import Annotation, LabelSlice
 
@@ -101,7 +103,7 @@ def annotated_box(
     held = np.zeros(annotation.plane_shape, dtype=bool) if beside is None else beside.copy()
     for label_slice in annotation.slices.values():
         held |= pixels_to_see(label_slice)
-    return box_of(held) if held.any() else ((0, 0), annotation.plane_shape)
+    return box_of(held)
 
 
 def pixels_to_see(label_slice: LabelSlice) -> npt.NDArray[np.bool_]:
@@ -121,7 +123,9 @@ def pixels_to_see(label_slice: LabelSlice) -> npt.NDArray[np.bool_]:
 
 
 def box_of(held: npt.NDArray[np.bool_]) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return (start, stop) of the smallest box that holds all marked pixels (H, W), of which there is at least one."""
+    """Return (start, stop) of the smallest box that holds all marked pixels (H, W); of the whole slice if none is."""
+    if not held.any():
+        return (0, 0), (held.shape[0], held.shape[1])
     rows, columns = np.flatnonzero(held.any(axis=1)), np.flatnonzero(held.any(axis=0))
     return (int(rows[0]), int(columns[0])), (int(rows[-1]) + 1, int(columns[-1]) + 1)
 
@@ -142,6 +146,26 @@ def pixel_size_mm(extent_mm: tuple[float, float], spacing_mm: tuple[float, float
     return max(min(spacing_mm), max(extent_mm) / max_side_px)
 
 
+def extent_mm_of(box: tuple[tuple[int, int], tuple[int, int]], spacing_mm: tuple[float, float]) -> tuple[float, float]:
+    """Return height and width of a box (start, stop) in mm."""
+    start, stop = box
+    return (stop[0] - start[0]) * spacing_mm[0], (stop[1] - start[1]) * spacing_mm[1]
+
+
+def common_plane(
+    extents_mm: Sequence[tuple[float, float]], finest_mm: float, max_side_px: int, pixel_mm: float | None = None
+) -> tuple[tuple[int, int], float]:
+    """Return (H, W) of a plane that holds each of several extents, and the side of its pixels in mm.
+
+    Parameters
+    ----------
+    finest_mm : the finest spacing of all slices. pixel_mm : where it is given already.
+    """
+    largest_mm = max(height for height, _ in extents_mm), max(width for _, width in extents_mm)
+    pixel_mm = pixel_mm or pixel_size_mm(largest_mm, (finest_mm, finest_mm), max_side_px)
+    return plane_for(largest_mm, pixel_mm), pixel_mm
+
+
 def plane_for(extent_mm: tuple[float, float], pixel_mm: float) -> tuple[int, int]:
     """Return the smallest (H, W), multiples of 16 from 32 on, that holds an extent at a pixel size."""
     height, width = (ceil(round(mm / pixel_mm, 6) / PLANE_MULTIPLE) * PLANE_MULTIPLE for mm in extent_mm)
@@ -158,11 +182,19 @@ def window_at(
 
 
 def window_round(
-    box: tuple[tuple[int, int], tuple[int, int]], pixel_mm: float, spacing_mm: tuple[float, float]
+    box: tuple[tuple[int, int], tuple[int, int]],
+    pixel_mm: float,
+    spacing_mm: tuple[float, float],
+    plane: tuple[int, int] | None = None,
 ) -> Window:
-    """Return the smallest window at a given pixel size that holds a box (start, stop)."""
+    """Return the window at a given pixel size round a box (start, stop).
+
+    Parameters
+    ----------
+    plane : (H, W) in px; by default the smallest one that holds the box.
+    """
     start, stop = box
-    plane = plane_for(((stop[0] - start[0]) * spacing_mm[0], (stop[1] - start[1]) * spacing_mm[1]), pixel_mm)
+    plane = plane or plane_for(extent_mm_of(box, spacing_mm), pixel_mm)
     return window_at(((start[0] + stop[0]) / 2, (start[1] + stop[1]) / 2), plane, pixel_mm, spacing_mm)
 
 

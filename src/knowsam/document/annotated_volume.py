@@ -66,8 +66,7 @@ class AnnotatedVolume:
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
         """Distance of slices, rows and columns."""
-        first, second = (mm for axis, mm in enumerate(self.volume.spacing_mm) if axis != self.axis)
-        return (self.volume.spacing_mm[self.axis], first, second)
+        return (self.volume.spacing_mm[self.axis], *self.volume.plane_spacing_mm(self.axis))
 
     @property
     def classes(self) -> tuple[LabelClass, ...]:

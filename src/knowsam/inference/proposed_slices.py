@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from knowsam.data.proposed_mask import ProposedMask
-from knowsam.data.window import box_of, pixel_size_mm, plane_for, window_at, with_margin
+from knowsam.data.window import box_of, common_plane, extent_mm_of, window_round, with_margin
 from knowsam.inference.planes import network_labels, network_planes, network_probabilities, with_neighbours
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class ProposedSlices:
         return ProposedMask(labels, agreement)
 
 
-def common_plane(
+def plane_round_proposals(
     proposals: Sequence[tuple[Volume, ProposedMask]], axis: int, config: PlaneConfig, pixel_mm: float | None = None
 ) -> tuple[tuple[int, int], float]:
     """Return (H, W) of a network plane that holds every proposal with its margin, and its pixel size in mm.
@@ -124,11 +124,10 @@ def common_plane(
     ----------
     pixel_mm : where it is given already.
     """
-    boxes = [_extent_mm(volume, mask, axis, config) for volume, mask in proposals]
-    extent_mm = max(box[0] for box in boxes), max(box[1] for box in boxes)
-    finest = min(min(_plane_spacing_mm(volume, axis)) for volume, _ in proposals)
-    pixel_mm = pixel_mm or pixel_size_mm(extent_mm, (finest, finest), config.max_side_px)
-    return plane_for(extent_mm, pixel_mm), pixel_mm
+    spacings_mm = [volume.plane_spacing_mm(axis) for volume, _ in proposals]
+    boxes = [_box(mask, axis, config) for _, mask in proposals]
+    extents_mm = [extent_mm_of(box, spacing_mm) for box, spacing_mm in zip(boxes, spacings_mm, strict=True)]
+    return common_plane(extents_mm, min(map(min, spacings_mm)), config.max_side_px, pixel_mm)
 
 
 def window_round_proposal(
@@ -140,16 +139,12 @@ def window_round_proposal(
     plane: tuple[int, int] | None = None,
 ) -> Window:
     """Return the window round what is proposed, on a given plane, or the smallest one that holds it."""
-    start, stop = _box(mask, axis, config)
-    spacing_mm = _plane_spacing_mm(volume, axis)
-    center = (start[0] + stop[0]) / 2, (start[1] + stop[1]) / 2
-    return window_at(center, plane or plane_for(_extent_mm(volume, mask, axis, config), pixel_mm), pixel_mm, spacing_mm)
+    return window_round(_box(mask, axis, config), pixel_mm, volume.plane_spacing_mm(axis), plane)
 
 
 def _box(mask: ProposedMask, axis: int, config: PlaneConfig) -> tuple[tuple[int, int], tuple[int, int]]:
     found = mask.found(axis)
-    shape = found.shape[0], found.shape[1]
-    return with_margin(box_of(found) if found.any() else ((0, 0), shape), shape, config)
+    return with_margin(box_of(found), (found.shape[0], found.shape[1]), config)
 
 
 def _near(mask: ProposedMask, axis: int, config: PlaneConfig) -> range:
@@ -161,14 +156,3 @@ def _near(mask: ProposedMask, axis: int, config: PlaneConfig) -> range:
         return range(count)
     margin = max(_LEAST_MARGIN_SLICES, round(config.margin * (held[-1] + 1 - held[0])))
     return range(max(int(held[0]) - margin, 0), min(int(held[-1]) + 1 + margin, count))
-
-
-def _extent_mm(volume: Volume, mask: ProposedMask, axis: int, config: PlaneConfig) -> tuple[float, float]:
-    start, stop = _box(mask, axis, config)
-    rows_mm, columns_mm = _plane_spacing_mm(volume, axis)
-    return (stop[0] - start[0]) * rows_mm, (stop[1] - start[1]) * columns_mm
-
-
-def _plane_spacing_mm(volume: Volume, axis: int) -> tuple[float, float]:
-    first, second = (mm for other, mm in enumerate(volume.spacing_mm) if other != axis)
-    return first, second

@@ -21,7 +21,7 @@ from knowsam.data.annotation import BACKGROUND, IGNORE
 from knowsam.document.kept_files import fingerprint
 from knowsam.errors import InputError
 from knowsam.inference.metrics import dice_score
-from knowsam.inference.proposed_slices import ProposedSlices, common_plane, window_round_proposal
+from knowsam.inference.proposed_slices import ProposedSlices, plane_round_proposals, window_round_proposal
 from knowsam.models.corrector import NEIGHBOURS, Corrector
 from knowsam.propagation.sampling import warp
 from knowsam.training.augment import augment_weakly, warp_labels
@@ -200,9 +200,9 @@ class CorrectiveLearning:
             raise too_few(len(by_image))
         count = min(len(by_image), _MOST_CORRECTORS)
         places = [(one.volume, one.proposal) for one in by_image.values()]
-        plane, self._pixel_mm = common_plane(places, axis, config)
+        plane, self._pixel_mm = plane_round_proposals(places, axis, config)
         if earlier is not None and earlier.can_go_on(by_image, values, axis, config, count, self._pixel_mm):
-            plane, self._pixel_mm = common_plane(places, axis, config, earlier.pixel_mm)
+            plane, self._pixel_mm = plane_round_proposals(places, axis, config, earlier.pixel_mm)
         else:
             earlier = None
         self._images = tuple(dict.fromkeys([*(() if earlier is None else earlier.images), *by_image]))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from knowsam.data.window import Window, annotated_box, pixel_size_mm, plane_for, window_at, with_margin
+from knowsam.data.window import Window, annotated_box, common_plane, extent_mm_of, window_at, with_margin
 from knowsam.inference.planes import NetworkSlices, network_planes
 from knowsam.models.propagator import shipped_propagator
 from knowsam.training.volume_propagation import VolumePropagation
@@ -90,14 +90,9 @@ def common_windows(cases: Sequence[Case], config: Config, pixel_mm: float | None
     without annotation the window stands where the others stand on average, relative to the slice.
     """
     boxes = {number: _box(case, config.plane) for number, case in enumerate(cases) if case.annotation.slices}
-    extents = [
-        tuple((stop[i] - start[i]) * cases[number].plane_spacing_mm[i] for i in range(2))
-        for number, (start, stop) in boxes.items()
-    ]
-    extent_mm = max(extent[0] for extent in extents), max(extent[1] for extent in extents)
-    finest = min(min(case.plane_spacing_mm) for case in cases)
-    pixel_mm = pixel_mm or pixel_size_mm(extent_mm, (finest, finest), config.plane.max_side_px)
-    plane = plane_for(extent_mm, pixel_mm)
+    extents_mm = [extent_mm_of(box, cases[number].plane_spacing_mm) for number, box in boxes.items()]
+    finest_mm = min(min(case.plane_spacing_mm) for case in cases)
+    plane, pixel_mm = common_plane(extents_mm, finest_mm, config.plane.max_side_px, pixel_mm)
     centers = {number: _relative_center(cases[number], box) for number, box in boxes.items()}
     average = tuple(np.mean(list(centers.values()), axis=0))
     windows = []
