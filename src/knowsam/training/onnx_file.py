@@ -72,8 +72,8 @@ def write_students(model: TrainedModel, path: Path, *, overwrite: bool = False) 
         "neighbours": model.config.plane.neighbours,
         "prior_channels": students.prior_channels,
     }
-    channels = {"images": students.image_channels + students.prior_channels}
-    return _write(_Probabilities(students).eval(), channels, "probabilities", description, path, overwrite)
+    planes = {"images": students.image_channels + students.prior_channels}
+    return _write(_Probabilities(students).eval(), planes, {}, "probabilities", description, path, overwrite)
 
 
 def write_propagator(path: Path, *, overwrite: bool = False) -> float:
@@ -81,21 +81,27 @@ def write_propagator(path: Path, *, overwrite: bool = False) -> float:
 
     What the maps are says `knowsam.propagation.evidence.Evidence`. Otherwise as `write_students`.
     """
-    channels = {"maps": MAPS, "position": POSITION_VALUES}
-    return _write(shipped_propagator(torch.device("cpu")), channels, "change", {}, path, overwrite)
+    planes, values = {"maps": MAPS}, {"position": POSITION_VALUES}
+    return _write(shipped_propagator(torch.device("cpu")), planes, values, "change", {}, path, overwrite)
 
 
 def _write(
-    network: nn.Module, channels: dict[str, int], output: str, description: dict[str, Any], path: Path, overwrite: bool
+    network: nn.Module,
+    planes: dict[str, int],
+    values: dict[str, int],
+    output: str,
+    description: dict[str, Any],
+    path: Path,
+    overwrite: bool,
 ) -> float:
-    """Write a network of which every input has so many channels; only planes have rows and columns."""
+    """Write a network whose inputs are planes of so many channels, and after these so many values of each slice."""
     runtime = _packages()
-    examples = [_inputs(channels, *size) for size in _SIZES]
+    examples = [_inputs(planes, values, *size) for size in _SIZES]
     with output_written(path, overwrite=overwrite) as complete, _quiet(), torch.inference_mode():
         program = torch.onnx.export(
             network,
             tuple(examples[0].values()),
-            input_names=list(channels),
+            input_names=[*planes, *values],
             output_names=[output],
             dynamic_shapes=_dynamic(examples[0]),
             dynamo=True,
@@ -128,10 +134,11 @@ def _quiet() -> Iterator[None]:
         exporter.setLevel(level)
 
 
-def _inputs(channels: dict[str, int], slices: int, rows: int, columns: int) -> dict[str, Tensor]:
+def _inputs(planes: dict[str, int], values: dict[str, int], slices: int, rows: int, columns: int) -> dict[str, Tensor]:
+    shapes = {name: (slices, count, rows, columns) for name, count in planes.items()}
     generator = torch.Generator().manual_seed(0)
-    plane = {name: () if name == "position" else (rows, columns) for name in channels}
-    return {name: torch.rand(slices, count, *plane[name], generator=generator) for name, count in channels.items()}
+    all_shapes = {**shapes, **{name: (slices, count) for name, count in values.items()}}
+    return {name: torch.rand(shape, generator=generator) for name, shape in all_shapes.items()}
 
 
 def _dynamic(inputs: dict[str, Tensor]) -> tuple[dict[int, Any], ...]:
