@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image, Labels
 from qtpy.QtCore import QTimer
 
+from knowsam.data.orientation import PLANE_NAMES
 from knowsam.errors import InputError
 from napari_knowsam.layer_signals import LayerSignals
 from napari_knowsam.new_layers import ROLE_KEY, ResultLooks
 from napari_knowsam.open_images import OpenImages
-from napari_knowsam.painted_layer import PLANES
 from napari_knowsam.place_guard import PlaceGuard
 from napari_knowsam.volume_layers import has_known_orientation, volume_of
 
@@ -199,7 +199,7 @@ class LayerChoice:
         sync.flush()
         if document.annotated and not is_asked:
             self.signals.problem.emit(
-                f"What you painted was painted in {PLANES[document.axis]} slices. "
+                f"What you painted was painted in {PLANE_NAMES[document.axis]} slices. "
                 'Make new labels ("New") to paint in another plane.'
             )
         elif sync.layers.labels is None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from qtpy.QtCore import QObject, Signal
 
+from knowsam.data.orientation import PLANE_NAMES
 from knowsam.document.annotation_document import AnnotationDocument
 from knowsam.errors import InputError, KnowSAMError
-from knowsam.io.image_file import suggested_path
+from knowsam.io.image_file import file_name, suggested_path
+from knowsam.io.kept_models import MODEL_SUFFIX, model_name, place_of_model
 from knowsam.training.events import ModelWanted, Stage
 from napari_knowsam import status_messages
-from napari_knowsam.painted_layer import PLANES
-from napari_knowsam.panels.model_dialogs import Unsaved, ask_model_target, ask_unsaved
+from napari_knowsam.panels.model_dialogs import ModelTarget, Unsaved, ask_model_target, ask_unsaved
 from napari_knowsam.panels.start_choice import Start
 
 if TYPE_CHECKING:
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     from napari_knowsam.panels.train_panel import TrainPanel
     from napari_knowsam.sessions import TrainingSettings
     from napari_knowsam.training_controller import TrainingController
+
+_MOST_NAMED = 3
+"""Structures after which a model is named."""
 
 
 class ModelKeeping(QObject):
@@ -49,7 +54,8 @@ class ModelKeeping(QObject):
         self._model: TrainedModel | None = None
         self._saved: WeakKeyDictionary[AnnotationDocument, TrainedModel] = WeakKeyDictionary()
         self._has_learnt = False
-        self._target: tuple[AnnotationDocument, Path] | None = None
+        self._targets: WeakKeyDictionary[AnnotationDocument, ModelTarget] = WeakKeyDictionary()
+        self._wanted: tuple[AnnotationDocument, ModelTarget] | None = None
         result.save_model_requested.connect(self._on_save_requested)
         result.open_model_requested.connect(self._on_open_requested)
         train.apply_requested.connect(self._on_apply_requested)
@@ -118,8 +124,8 @@ class ModelKeeping(QObject):
 
     def _save_at_once(self, work: AnnotationDocument) -> bool:
         """Save what was learnt of a volume and end its training; return whether it is saved."""
-        path = self._ask_target(work)
-        if path is None:
+        target = self._ask_target(work)
+        if target is None:
             return False
         if work is self._controller.work:
             self._controller.stop_at_once()
@@ -127,50 +133,54 @@ class ModelKeeping(QObject):
         if model is None or self._is_learning(work):
             self._result.set_message("Training has not ended yet. Try again in a moment.")
             return False
-        return self._write(work, model, path)
+        return self._write(work, model, target)
 
     def _on_save_requested(self) -> None:
         work = self._layers.document
-        path = None if work is None else self._ask_target(work)
-        if work is None or path is None:
+        target = None if work is None else self._ask_target(work)
+        if work is None or target is None:
             return
         if self._is_learning(work):
-            self._target = work, path
+            self._wanted = work, target
             self._controller.submit(ModelWanted())
         else:
-            self._save_ended(work, path)
+            self._save_ended(work, target)
 
-    def _save_ended(self, work: AnnotationDocument, path: Path) -> None:
+    def _save_ended(self, work: AnnotationDocument, target: ModelTarget) -> None:
         model = self._controller.model(work)
         if model is not None:
-            self._write(work, model, path)
+            self._write(work, model, target)
 
-    def _write(self, work: AnnotationDocument, model: TrainedModel, path: Path) -> bool:
+    def _write(self, work: AnnotationDocument, model: TrainedModel, target: ModelTarget) -> bool:
         from knowsam.training.trained_model import save_model
 
         try:
-            save_model(model.with_names(work.classes), path, overwrite=True)
+            save_model(replace(model.with_names(work.classes), about=target.about), target.path, overwrite=True)
         except KnowSAMError as error:
             self._result.set_message(str(error))
             return False
-        self._saved[work] = model
-        self._result.set_message(f"Saved the model as {path.name}. {model.weakness}".strip())
+        self._saved[work], self._targets[work] = model, target
+        self._result.set_message(f"Saved the model as {target.path.name}. {model.weakness}".strip())
         return True
 
-    def _ask_target(self, work: AnnotationDocument) -> Path | None:
-        suggested = suggested_path(f"{work.volume.name}_model", work.volume, ".safetensors")
-        return ask_model_target(self._result, str(suggested))
+    def _ask_target(self, work: AnnotationDocument) -> ModelTarget | None:
+        """Ask where to save the model of a volume: as it was before, or named after its structures, not its patient."""
+        named = ", ".join(one.name for one in work.classes[1 : 1 + _MOST_NAMED])
+        suggested = self._targets.get(work) or ModelTarget(place_of_model(file_name(named)), "")
+        elsewhere = suggested_path(f"{work.volume.name}_model", work.volume, MODEL_SUFFIX)
+        return ask_model_target(self._result, suggested, elsewhere)
 
     def _on_open_requested(self, path: Path) -> None:
-        from knowsam.training.trained_model import MODEL_FILE, load_model
+        from knowsam.training.model_card import model_card
+        from knowsam.training.trained_model import load_model
 
         try:
             self._model = load_model(path)
         except KnowSAMError as error:
             self._result.set_message(str(error))
             return
-        name = path.parent.name if path.name == MODEL_FILE else path.stem
-        self._train.set_model(name, _facts(name, self._model))
+        name = model_name(path)
+        self._train.set_model(name, _facts(name, self._model), model_card(self._model))
         self.opened.emit()
         sentence = (
             f"Opened {name}. Apply it to this volume, or train: that begins with it. {self._model.weakness}".strip()
@@ -212,7 +222,8 @@ class ModelKeeping(QObject):
         assert sync is not None
         if sync.document.axis != model.axis:
             raise InputError(
-                f"The model knows {PLANES[model.axis]} slices, but what you painted are {PLANES[document.axis]} ones. "
+                f"The model knows {PLANE_NAMES[model.axis]} slices, but what you painted are "
+                f"{PLANE_NAMES[document.axis]} ones. "
                 'Make new labels ("New"), then open the model again.'
             )
         sync.change(AnnotationDocument.take_classes, model.classes)
@@ -227,17 +238,18 @@ class ModelKeeping(QObject):
         self._show()
 
     def _on_model_ready(self, model: TrainedModel) -> None:
-        target, self._target = self._target, None
-        if target is not None:
-            self._write(target[0], model, target[1])
+        wanted, self._wanted = self._wanted, None
+        if wanted is not None:
+            work, target = wanted
+            self._write(work, model, target)
 
     def _on_stage_changed(self, stage: Stage | None) -> None:
         if stage is Stage.PREPARING:
             self._has_learnt = False
-        if stage is None and self._target is not None:
+        if stage is None and self._wanted is not None:
             # Training has ended before it read that the model was wanted.
-            target, self._target = self._target, None
-            self._save_ended(*target)
+            wanted, self._wanted = self._wanted, None
+            self._save_ended(*wanted)
         self._show()
 
     def _show(self) -> None:
@@ -249,9 +261,12 @@ class ModelKeeping(QObject):
 
 
 def _facts(name: str, model: TrainedModel) -> str:
-    """Say what a model was trained on."""
-    classes = ", ".join(label_class.name for label_class in model.classes[1:])
+    """Say what a model was trained on, and what to expect of it if that was measured."""
+    names = {label_class.value: label_class.name for label_class in model.classes[1:]}
+    # Of several classes, the one that is found worst.
+    worst = sorted(model.expected, key=lambda one: one.mean)[:1]
+    expected = "".join(f" In other volumes, {names[one.value]}: {one.sentence}." for one in worst)
     return (
-        f"{name}: {classes}; {PLANES[model.axis]} slices at {model.pixel_mm:.2g} mm a pixel. "
-        f"Learnt from {status_messages.slices_in_words(model.annotated_slices)} in {model.steps} steps."
+        f"{name}: {', '.join(names.values())}; {PLANE_NAMES[model.axis]} slices at {model.pixel_mm:.2g} mm a pixel. "
+        f"Learnt from {status_messages.slices_in_words(model.annotated_slices)} in {model.steps} steps.{expected}"
     )

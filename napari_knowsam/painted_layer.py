@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass, default_classes
-from knowsam.data.orientation import file_index
+from knowsam.data.orientation import PLANE_NAMES, file_index
 from knowsam.data.painted_axis import plausible_axes
 from knowsam.data.painted_slices import UNJUDGED, painted_by_default
 from knowsam.data.resample import placed_on
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from knowsam.data.painted_slices import PaintedSlices
     from knowsam.data.volume import Grid, Volume
     from knowsam.document.slice_annotation import Values
-
-PLANES = ("axial", "coronal", "sagittal")
-"""The slices along each working axis."""
 
 PAINTED_KEY = "knowsam_painted"
 """Under this key of its metadata, a layer of resampled labels carries how they were painted."""
@@ -54,7 +51,7 @@ class Painting:
         """What is to be asked before the labels are used."""
         if len(self.axes) == 1:
             return None
-        named = " or ".join(PLANES[axis] for axis in self.axes)
+        named = " or ".join(PLANE_NAMES[axis] for axis in self.axes)
         return f"It is not clear whether these labels were painted in {named} slices. Choose it under Plane."
 
 
@@ -115,7 +112,7 @@ def labels_on_image(labels: Volume, grid: Grid) -> tuple[LayerData, tuple[str, .
     if len(axes) > 1:
         raise InputError(
             f"It is not clear whether {labels.name}, which has other voxels than the image, was painted in "
-            f"{' or '.join(PLANES[axis] for axis in axes)} slices. Resample it to the image in the program it was "
+            f"{' or '.join(PLANE_NAMES[axis] for axis in axes)} slices. Resample it to the image in the program it was "
             "painted with."
         )
     painted = painted_by_default(labels, axes[0])

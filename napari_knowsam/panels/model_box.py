@@ -29,7 +29,8 @@ class ModelBox(QWidget):
         column.addWidget(self._apply)
         self.hide()
 
-    def set_facts(self, facts: str) -> None:
-        """Show a model: its name and what it was trained on."""
+    def set_facts(self, facts: str, card: str) -> None:
+        """Show a model: its name and what it was trained on; its whole card under the mouse."""
         self._facts.setText(facts)
+        self._facts.setToolTip(card)
         self.show()

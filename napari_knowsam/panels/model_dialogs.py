@@ -1,17 +1,38 @@
-"""Ask where to save a model, which one to open, and what becomes of one that was not saved."""
+"""Ask where to save a model and what it is for, which one to open, and what becomes of one that was not saved."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
+from typing import NamedTuple
 
-from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
+from qtpy.QtWidgets import (
+    QDialog,
+    QDialogButtonBox,
+    QFileDialog,
+    QFormLayout,
+    QLineEdit,
+    QMessageBox,
+    QPlainTextEdit,
+    QVBoxLayout,
+    QWidget,
+)
 
+from knowsam.io.image_file import file_name
+from knowsam.io.kept_models import MODEL_SUFFIX, models_folder, place_of_model
 from napari_knowsam.panels.export_dialog import confirm_overwrite
+from napari_knowsam.panels.wrapped_label import WrappedLabel
 
-_SUFFIX = ".safetensors"
-_FILTER = f"KnowSAM models (*{_SUFFIX})"
+_FILTER = f"KnowSAM models (*{MODEL_SUFFIX})"
+_LINES_ABOUT = 3
+
+
+class ModelTarget(NamedTuple):
+    """Where a model is to be saved, and what a person says of it."""
+
+    path: Path
+    about: str
 
 
 class Unsaved(Enum):
@@ -22,14 +43,80 @@ class Unsaved(Enum):
     CANCEL = "cancel"
 
 
-def ask_model_target(parent: QWidget | None, suggested: str) -> Path | None:
-    """Let the user choose where to save a model; None if they think better of it."""
-    name, _ = QFileDialog.getSaveFileName(parent, "Save model", suggested, _FILTER)
-    if not name:
-        return None
-    path = Path(name) if name.endswith(_SUFFIX) else Path(f"{name}{_SUFFIX}")
-    # The dialog has asked about the name as typed, not about the one with a suffix.
-    return path if path == Path(name) or not path.exists() or confirm_overwrite(parent, path) else None
+def ask_model_target(parent: QWidget | None, suggested: ModelTarget, elsewhere: Path) -> ModelTarget | None:
+    """Let the user name a model and say what it is for; None if they think better of it.
+
+    Parameters
+    ----------
+    suggested : the name of its file, wherever that lies, and what was said of it before.
+    elsewhere : file to suggest to somebody who does not want it among the kept models.
+    """
+    dialog = SaveModelDialog(suggested, elsewhere, parent)
+    return dialog.target if dialog.exec() else None
+
+
+class SaveModelDialog(QDialog):
+    """Name and description of a model; it is saved among the kept ones, or in a file that is chosen.
+
+    Attributes
+    ----------
+    target : what was chosen; None before.
+    """
+
+    def __init__(self, suggested: ModelTarget, elsewhere: Path, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Save model")
+        self.target: ModelTarget | None = None
+        self._elsewhere = elsewhere
+        self._name = QLineEdit(suggested.path.stem)
+        self._about = QPlainTextEdit(suggested.about)
+        self._about.setPlaceholderText("Optional: the structure, the kind of image, the scanner ...")
+        self._about.setTabChangesFocus(True)
+        # napari draws none.
+        self._about.setStyleSheet("QPlainTextEdit { border: 1px solid palette(mid); }")
+        self._about.setFixedHeight((_LINES_ABOUT + 1) * self._about.fontMetrics().lineSpacing())
+        rows = QFormLayout()
+        rows.addRow("Name", self._name)
+        rows.addRow("What it is for", self._about)
+        column = QVBoxLayout(self)
+        column.addLayout(rows)
+        column.addWidget(
+            WrappedLabel(
+                f"It is kept in {models_folder()}, and found again under Model > Kept models. The file holds nothing "
+                "of the image; do not name a patient in it either."
+            )
+        )
+        column.addWidget(self._buttons())
+        self._name.selectAll()
+
+    def _buttons(self) -> QDialogButtonBox:
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel, parent=self)
+        self._save = buttons.addButton("Save", QDialogButtonBox.ButtonRole.AcceptRole)
+        self._save.setDefault(True)
+        self._save_elsewhere = buttons.addButton("Save elsewhere…", QDialogButtonBox.ButtonRole.ActionRole)
+        self._save.clicked.connect(self._on_save)
+        self._save_elsewhere.clicked.connect(self._on_save_elsewhere)
+        buttons.rejected.connect(self.reject)
+        self._name.textChanged.connect(lambda text: self._save.setEnabled(bool(text.strip())))
+        return buttons
+
+    def _on_save(self) -> None:
+        path = place_of_model(file_name(self._name.text().strip()))
+        if not path.exists() or confirm_overwrite(self, path):
+            self._choose(path)
+
+    def _on_save_elsewhere(self) -> None:
+        name, _ = QFileDialog.getSaveFileName(self, "Save model", str(self._elsewhere), _FILTER)
+        if not name:
+            return
+        path = Path(name) if name.endswith(MODEL_SUFFIX) else Path(f"{name}{MODEL_SUFFIX}")
+        # The dialog has asked about the name as typed, not about the one with a suffix.
+        if path == Path(name) or not path.exists() or confirm_overwrite(self, path):
+            self._choose(path)
+
+    def _choose(self, path: Path) -> None:
+        self.target = ModelTarget(path, self._about.toPlainText().strip())
+        self.accept()
 
 
 def ask_model_file(parent: QWidget | None) -> Path | None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Signal
+from functools import partial
+
+from qtpy.QtCore import QUrl, Signal
+from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
+from knowsam.io.kept_models import kept_models, models_folder
 from napari_knowsam.panels.buttons import button, tightened
-from napari_knowsam.panels.menu_button import MenuButton
+from napari_knowsam.panels.menu_button import Entry, MenuButton
 from napari_knowsam.panels.wrapped_label import WrappedLabel
 
 _SAVE_MODEL = "Save model…"
+_KEPT_MODELS = "Kept models"
 
 
 class ResultBar(QWidget):
@@ -21,6 +26,7 @@ class ResultBar(QWidget):
     export_clicked = Signal()
     save_model_clicked = Signal()
     open_model_clicked = Signal()
+    kept_model_chosen = Signal(object)
     propose_clicked = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -46,10 +52,12 @@ class ResultBar(QWidget):
             "Keep what was learnt, or use what was learnt before.",
             {
                 _SAVE_MODEL: self.save_model_clicked.emit,
+                _KEPT_MODELS: None,
                 "Open model…": self.open_model_clicked.emit,
                 "Propose from finished volumes": self.propose_clicked.emit,
             },
         )
+        self._model.about_to_open.connect(self._offer_kept_models)
         self.set_has_model(False)
         self._message = WrappedLabel()
         self._message.hide()
@@ -77,3 +85,13 @@ class ResultBar(QWidget):
         """Say in a sentence what came of it."""
         self._message.setText(text)
         self._message.setVisible(bool(text))
+
+    def _offer_kept_models(self) -> None:
+        """Look which models there are by now; other windows and programs keep some, too."""
+        kept = [Entry(one.name, one.card, partial(self.kept_model_chosen.emit, one.path)) for one in kept_models()]
+        folder = Entry("Show their folder", "Rename, delete, copy or share models there.", _show_models_folder)
+        self._model.fill(_KEPT_MODELS, kept, [folder] if kept else [])
+
+
+def _show_models_folder() -> None:
+    QDesktopServices.openUrl(QUrl.fromLocalFile(str(models_folder())))

@@ -143,6 +143,7 @@ class ResultPanel(QWidget):
         bar.export_clicked.connect(self._on_export_clicked)
         bar.save_model_clicked.connect(self.save_model_requested)
         bar.open_model_clicked.connect(self._on_open_model_clicked)
+        bar.kept_model_chosen.connect(self.open_model_requested)
         bar.propose_clicked.connect(self.propose_requested)
 
     @staticmethod

@@ -114,10 +114,10 @@ class TrainPanel(QWidget):
         """Show whether there is a training to go on from."""
         self._start.set_has_last(can_continue)
 
-    def set_model(self, name: str, facts: str) -> None:
+    def set_model(self, name: str, facts: str, card: str) -> None:
         """Show a model that was opened, and choose it to begin with."""
         self._start.set_model(name)
-        self.model_box.set_facts(facts)
+        self.model_box.set_facts(facts, card)
 
     def set_devices(self, names: Sequence[str]) -> None:
         """Offer these devices beside the processor, keeping the chosen one if it is still there."""

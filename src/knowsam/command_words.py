@@ -111,6 +111,7 @@ _ATLAS_BUDGET = _word(
     help="how long to learn from three to eight finished volumes how their proposals err, after each was proposed from "
     "all others, which takes seconds for each pair; 0: not at all (default: 120s)",
 )
+_ABOUT = _word("--about", metavar="TEXT", default="", help="what the model is for, to be kept in its file")
 _PAINTED = (
     _PICK,
     _word(
@@ -179,6 +180,7 @@ COMMANDS = (
             _path("--atlas-labels", metavar="MASK", nargs="+", default=[], help="a mask of each, in their order"),
             _ATLAS_BUDGET,
             _path("--save-model", metavar="MODEL", help="keep the trained model in this folder, or .safetensors file"),
+            _ABOUT,
             *_TRAINING,
         ],
     ),
@@ -195,7 +197,12 @@ COMMANDS = (
             ),
             _path("--unlabelled", metavar="IMAGE", nargs="+", default=[], help="more images, no masks"),
             _OUTPUT(metavar="MODEL", help="folder for the model, or .safetensors file"),
-            _flag("--check", help="also say how good it is in other volumes: for each, train a model of the others"),
+            _ABOUT,
+            _flag(
+                "--check",
+                help="also say how good it is in other volumes, here and in its file: for each, train a model of the "
+                "others",
+            ),
             *_PAINTED,
             *_TRAINING,
         ],
@@ -207,7 +214,7 @@ COMMANDS = (
         "used is said and left out.",
         "model/ d.nii.gz e.nii.gz -o masks/",
         [
-            _path("model", metavar="MODEL", help="what --save-model, `knowsam train` or the window saved"),
+            _path("model", metavar="MODEL", help="a file that was saved, its folder, or the name of a kept model"),
             _IMAGES,
             _OUTPUT(metavar="DIR", help="folder for the masks"),
             _path(
@@ -318,14 +325,16 @@ COMMANDS = (
     ),
     Command(
         "models",
-        "list, get, add or check the official SAM weights",
-        "Show which official SAM weights there are and which lie on this computer (list); download some, going on "
-        "where a download broke off (get NAME); take a file that came another way, on computers that are never online "
-        "(add FILE); or compare those that are here with the published checksums (check). `--teacher NAME` uses them.",
+        "list, get, add, show or check SAM weights and trained models",
+        "Show which official SAM weights there are, which lie on this computer, and which trained models are kept "
+        "(list); download weights, going on where a download broke off (get NAME); take weights that came another way, "
+        "on computers that are never online, or a model that somebody else trained (add FILE); print what is to be "
+        "known of a model (show NAME|FILE); or check that the files here are intact (check). `--teacher NAME` uses "
+        "weights; where a command takes a MODEL, the name of a kept one will do.",
         "get vit_b",
         [
-            _word("action", choices=["list", "get", "add", "check"], help="what to do"),
-            _path("what", metavar="NAME|FILE", nargs="?", help="which weights, see above"),
+            _word("action", choices=["list", "get", "add", "show", "check"], help="what to do"),
+            _path("what", metavar="NAME|FILE", nargs="?", help="which weights or model, see above"),
         ],
     ),
     Command(

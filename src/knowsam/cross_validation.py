@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from math import sqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import t
 
 from knowsam import jobs
 from knowsam.data.annotation import IGNORE, class_indices
@@ -19,8 +17,6 @@ if TYPE_CHECKING:
     from knowsam.data.annotation import Annotation, LabelArray
     from knowsam.data.case import Case
     from knowsam.training.session import TrainingSession
-
-PROBABILITY = 0.8
 
 
 @dataclass(frozen=True)
@@ -61,26 +57,6 @@ def leave_one_out(
         model = train([case for case in cases if case is not left_out]).model()
         labels, _ = jobs.predict(model, left_out.volume, device=device)
         yield LeftOut(left_out.volume.name, _dice(class_indices(labels, model.classes), left_out.annotation))
-
-
-def expected_range(dice: Sequence[float]) -> tuple[float, float]:
-    """Return between what the Dice of another volume lies with `PROBABILITY`, if it is of the same kind.
-
-    It is the prediction interval of a normal distribution, as wide as so few volumes make it.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than two.
-
-    >>> low, high = expected_range([0.8, 0.9])
-    >>> round(low, 2), round(high, 2)
-    (0.58, 1.0)
-    """
-    if len(dice) < 2:
-        raise ValueError(f"{len(dice)} scores, but two are needed.")
-    half = t.ppf((1 + PROBABILITY) / 2, len(dice) - 1) * np.std(dice, ddof=1) * sqrt(1 + 1 / len(dice))
-    return max(float(np.mean(dice) - half), 0.0), min(float(np.mean(dice) + half), 1.0)
 
 
 def _dice(indices: LabelArray, annotation: Annotation) -> dict[int, float]:

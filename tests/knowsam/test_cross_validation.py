@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from knowsam import cross_validation
-from knowsam.cross_validation import expected_range, leave_one_out
+from knowsam.cross_validation import leave_one_out
 from knowsam.data.annotation import IGNORE, Annotation, LabelClass, LabelSlice
 from knowsam.data.case import Case
 from knowsam.data.volume import Volume
@@ -73,14 +73,3 @@ def test_one_annotated_volume_cannot_be_left_out(tiny: Volume, classes: tuple[La
     cases = [case(tiny, classes, "a", {0: plane}), case(tiny, classes, "b", {})]
     with pytest.raises(InputError, match="1 of 2 volumes are annotated"):
         next(leave_one_out(cases, lambda _: pytest.fail("trained")))
-
-
-def test_the_expected_range_holds_another_value_as_often_as_it_says() -> None:
-    random = np.random.default_rng(0)
-    samples = random.normal(0.6, 0.05, (2000, 6))
-    ranges = [expected_range(sample[:5].tolist()) for sample in samples]
-    inside = [low <= sample[5] <= high for sample, (low, high) in zip(samples, ranges, strict=True)]
-    assert np.mean(inside) == pytest.approx(cross_validation.PROBABILITY, abs=0.03)
-    assert expected_range([0.1, 0.9]) == (0.0, 1.0)
-    with pytest.raises(ValueError, match="two are needed"):
-        expected_range([0.8])

@@ -19,12 +19,13 @@ from qtpy.QtWidgets import QApplication
 
 from knowsam import jobs
 from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass
+from knowsam.io.kept_models import FOLDER_VARIABLE, place_of_model
 from knowsam.models.students import Students
 from knowsam.training.schedule import Budget
 from knowsam.training.trained_model import TrainedModel, load_model, save_model
 from napari_knowsam import model_keeping, training_controller
-from napari_knowsam.panels import result_panel
-from napari_knowsam.panels.model_dialogs import Unsaved
+from napari_knowsam.panels import model_dialogs, result_panel
+from napari_knowsam.panels.model_dialogs import ModelTarget, SaveModelDialog, Unsaved
 from napari_knowsam.panels.start_choice import Start
 
 if TYPE_CHECKING:
@@ -44,13 +45,14 @@ class Person:
     """Answers every question as it was told to, and remembers what was asked."""
 
     target: Path
+    about: str = ""
     answer: Unsaved = Unsaved.CANCEL
-    suggested: list[str] = field(default_factory=list)
+    suggested: list[ModelTarget] = field(default_factory=list)
     asked: list[list[str]] = field(default_factory=list)
 
-    def name(self, _parent: object, suggested: str) -> Path:
+    def name(self, _parent: object, suggested: ModelTarget, _elsewhere: object) -> ModelTarget:
         self.suggested.append(suggested)
-        return self.target
+        return ModelTarget(self.target, self.about)
 
     def decide(self, _parent: object, volumes: list[str]) -> Unsaved:
         self.asked.append(volumes)
@@ -60,6 +62,7 @@ class Person:
 @pytest.fixture
 def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Person:
     person = Person(tmp_path / "liver.safetensors")
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "kept"))
     monkeypatch.setattr(model_keeping, "ask_model_target", person.name)
     monkeypatch.setattr(model_keeping, "ask_unsaved", person.decide)
     monkeypatch.setattr(result_panel, "ask_model_file", lambda _parent: person.target)
@@ -108,7 +111,8 @@ def model(person: Person) -> TrainedModel:
     return model
 
 
-def test_a_model_is_saved_beside_its_image_while_training_goes_on_and_after_it(robot: Robot, person: Person) -> None:
+def test_a_model_is_saved_while_training_goes_on_and_after_it(robot: Robot, person: Person) -> None:
+    person.about = "Livers."
     save = robot.widget.result.pinned._model._entries["Save model…"]
     assert not save.isEnabled()
     robot.train()
@@ -119,13 +123,57 @@ def test_a_model_is_saved_beside_its_image_while_training_goes_on_and_after_it(r
     early = load_model(person.target)
     assert [one.name for one in early.classes[1:]] == ["liver", "kidneys", "lesion"]
     assert early.annotated_slices == 3
-    assert person.suggested == ["phantom_model.safetensors"]
+    assert early.about == "Livers."
+    assert person.suggested == [ModelTarget(place_of_model("liver, kidneys, lesion"), "")]
     assert robot.presenter.models.is_unsaved
     robot.stop()
     robot.widget.annotate.class_renamed.emit(1, "my liver")
     choose(robot, "Save model…")
     assert load_model(person.target).classes[1].name == "my liver"
+    assert person.suggested[1:] == [ModelTarget(person.target, "Livers.")]
     assert not robot.presenter.models.is_unsaved
+
+
+def test_a_model_is_named_and_described_and_opened_again_from_the_kept_ones(
+    robot: Robot, model: TrainedModel, qtbot: QtBot
+) -> None:
+    dialog = SaveModelDialog(ModelTarget(place_of_model("liver"), ""), place_of_model("elsewhere"))
+    qtbot.addWidget(dialog)
+    dialog._name.setText("")
+    assert not dialog._save.isEnabled()
+    dialog._name.setText("left: atrium & more")
+    dialog._about.setPlainText("Our scanner")
+    dialog._save.click()
+    assert dialog.target == ModelTarget(place_of_model("left_ atrium & more"), "Our scanner")
+    save_model(replace(model, about=dialog.target.about), dialog.target.path)
+    menu = robot.widget.result.pinned._model
+    menu.menu().aboutToShow.emit()
+    entry = menu._submenus["Kept models"].actions()[0]
+    assert entry.text() == "left_ atrium && more"
+    assert entry.toolTip().splitlines()[0] == "Our scanner"
+    entry.trigger()
+    assert "Opened left_ atrium & more" in robot.result_message
+    assert robot.widget.train.model_box._facts.toolTip().startswith("Our scanner")
+
+
+def test_a_model_of_that_name_is_replaced_only_after_a_question(
+    model: TrainedModel, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_model(model, place_of_model("liver"))
+    dialog = SaveModelDialog(ModelTarget(place_of_model("liver"), ""), place_of_model("elsewhere"))
+    qtbot.addWidget(dialog)
+    monkeypatch.setattr(model_dialogs, "confirm_overwrite", lambda _parent, _path: False)
+    dialog._save.click()
+    assert dialog.target is None
+    monkeypatch.setattr(model_dialogs, "confirm_overwrite", lambda _parent, _path: True)
+    dialog._save.click()
+    assert dialog.target is not None
+
+
+def test_without_kept_models_there_is_none_to_choose(robot: Robot) -> None:
+    menu = robot.widget.result.pinned._model
+    menu.menu().aboutToShow.emit()
+    assert not menu._entries["Kept models"].isEnabled()
 
 
 def test_a_model_that_cannot_be_saved_is_still_unsaved_and_says_why(trained: Robot, person: Person) -> None:

@@ -23,6 +23,7 @@ from knowsam.data.sparse_slices import respaced
 from knowsam.data.stray_labels import stray_labels
 from knowsam.errors import ConfigError, InputError
 from knowsam.io.image import read_image
+from knowsam.io.kept_models import found_model
 from knowsam.io.labels import read_labels
 from knowsam.training.schedule import Budget
 
@@ -42,11 +43,16 @@ def budget(options: Namespace) -> Budget:
 
 
 def read_model(path: Path) -> TrainedModel:
-    """Read a model, and warn of one that finds little by itself."""
+    """Read a model, and warn of one that finds little by itself.
+
+    Parameters
+    ----------
+    path : the file, the folder it lies in, or the name of a kept model.
+    """
     # Commands that need no PyTorch read their inputs here, too.
     from knowsam.training.trained_model import load_model
 
-    model = load_model(path)
+    model = load_model(found_model(path))
     if model.weakness:
         logger.warning("%s", model.weakness)
     return model

@@ -1,12 +1,15 @@
-"""`knowsam models`: the official SAM weights on this computer."""
+"""`knowsam models`: the official SAM weights and the trained models on this computer."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from knowsam.commands.download_bar import download_bar
+from knowsam.commands.outputs import check_model
 from knowsam.errors import CheckpointError, ConfigError
+from knowsam.io import kept_models
 from knowsam.models.official_weights import (
     FOLDER_VARIABLE,
     LICENCE,
@@ -21,35 +24,44 @@ from knowsam.models.official_weights import (
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from pathlib import Path
+
+_TAKES = {
+    "get": "the NAME of weights that `knowsam models list` shows",
+    "add": "a FILE",
+    "show": "the NAME of a model that `knowsam models list` shows, or its FILE",
+}
 
 
 def run(options: Namespace) -> None:
-    """List, get, add or check weights.
+    """List, get, add or check weights and models, or show the card of a model.
 
     Raises
     ------
     ConfigError
         If a name or a file is missing, or one too many.
     CheckpointError
-        If weights cannot be had, or are not the published ones.
+        If weights cannot be had, or are not the published ones, or a model cannot be used.
+    OutputError
+        If a model cannot be added.
     """
-    takes_what = {"get": "the NAME of weights that `knowsam models list` shows", "add": "a FILE"}.get(options.action)
+    takes_what = _TAKES.get(options.action)
     if (options.what is None) != (takes_what is None):
         needs = f"needs {takes_what}" if takes_what else "needs nothing more"
         raise ConfigError(f"`knowsam models {options.action}` {needs}.")
     match options.action:
         case "list":
-            sys.stdout.write(_listed() + "\n")
+            sys.stdout.write(f"{_weights()}\n\n{_models()}\n")
         case "get":
             sys.stdout.write(f"{_got(str(options.what))}\n")
         case "add":
-            sys.stdout.write(f"{place_of(add_official_weights(options.what))}\n")
+            sys.stdout.write(f"{_added(options.what)}\n")
+        case "show":
+            sys.stdout.write(f"{_card(options.what)}\n")
         case "check":
             _check()
 
 
-def _listed() -> str:
+def _weights() -> str:
     rows = ["name   weights    parameters     size  on this computer"]
     for name, official in OFFICIAL.items():
         there = "yes" if place_of(name).is_file() else "no"
@@ -63,12 +75,51 @@ def _listed() -> str:
     )
 
 
+def _models() -> str:
+    """Return the names of the kept models, each with the first line of its card."""
+    kept = kept_models.kept_models()
+    names = [f"{one.name:<20} {one.card.splitlines()[0]}" for one in kept] or ["No model is kept."]
+    return "\n".join(
+        [
+            *names,
+            f"Models lie in {kept_models.models_folder()}; {kept_models.FOLDER_VARIABLE} names another folder.",
+        ]
+    )
+
+
 def _got(name: str) -> Path:
     with download_bar() as progress:
         return official_weights_file(name, progress)
 
 
+def _added(path: Path) -> Path:
+    if path.suffix != kept_models.MODEL_SUFFIX and not path.is_dir():
+        return place_of(add_official_weights(path))
+    from knowsam.training.trained_model import load_model, model_file, save_model
+
+    target = kept_models.place_of_model(kept_models.model_name(model_file(path.absolute())))
+    check_model(target, overwrite=False)
+    return save_model(load_model(path), target)
+
+
+def _card(path: Path) -> str:
+    from knowsam.training.model_card import model_card
+    from knowsam.training.trained_model import load_model
+
+    return model_card(load_model(kept_models.found_model(path)))
+
+
 def _check() -> None:
+    damaged = _damaged_weights() + _damaged_models()
+    if damaged:
+        raise CheckpointError(
+            f"{damaged} of these files cannot be used. Delete them, get weights again with `knowsam models get NAME`, "
+            "and save or copy the models again."
+        )
+
+
+def _damaged_weights() -> int:
+    """Compare weights with the published checksums, and return how many are others."""
     there = [name for name in OFFICIAL if place_of(name).is_file()]
     damaged = [name for name in there if not is_intact(name)]
     for name in there:
@@ -76,8 +127,20 @@ def _check() -> None:
         sys.stdout.write(f"{name}  {place_of(name)} {verdict}\n")
     if not there:
         sys.stdout.write(f"There are no weights in {weights_folder()}.\n")
-    if damaged:
-        raise CheckpointError(
-            f"{len(damaged)} of {len(there)} files are damaged or others than published. Delete them, and get them "
-            "again with `knowsam models get NAME`."
-        )
+    return len(damaged)
+
+
+def _damaged_models() -> int:
+    """Read each kept model as a whole, and return how many cannot be used."""
+    from knowsam.training.trained_model import load_model
+
+    damaged = 0
+    for kept in kept_models.kept_models():
+        try:
+            load_model(kept.path)
+        except CheckpointError as error:
+            sys.stdout.write(f"{kept.name}  {error}\n")
+            damaged += 1
+        else:
+            sys.stdout.write(f"{kept.name}  {kept.path} is intact\n")
+    return damaged

@@ -102,7 +102,7 @@ def _save(result: jobs.Segmentation, case: Case, options: Namespace) -> None:
     if result.estimate is not None:
         logger.info("%s", in_words(result.estimate, classes))
     if options.save_model is not None and result.model is not None:
-        save_trained(result.model, options.save_model, overwrite=overwrite)
+        save_trained(replace(result.model, about=options.about), options.save_model, overwrite=overwrite)
 
 
 def _report(report: Report, result: jobs.Segmentation, case: Case, options: Namespace, timer: jobs.PhaseTimer) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from dataclasses import replace
 from functools import partial
-from statistics import mean
 from typing import TYPE_CHECKING
 
 from tqdm import tqdm
@@ -14,10 +14,11 @@ from knowsam import jobs
 from knowsam.commands.inputs import budget, read_cases, read_teacher, read_unlabelled_case
 from knowsam.commands.outputs import check_model, check_report, save_report, save_trained
 from knowsam.commands.training_progress import TrainingProgress
-from knowsam.cross_validation import expected_range, leave_one_out
+from knowsam.cross_validation import leave_one_out
 from knowsam.errors import ConfigError
 from knowsam.options import chosen_config
 from knowsam.report import Report
+from knowsam.training.expected_dice import ExpectedDice
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -56,16 +57,18 @@ def run(options: Namespace) -> None:
     with TrainingProgress(report) as progress:
         session = train(cases, listener=progress, timer=timer)
         with timer.phase("writing"):
-            save_trained(session.model(), options.output, overwrite=options.overwrite)
+            model = replace(session.model(), about=options.about)
+            save_trained(model, options.output, overwrite=options.overwrite)
         if options.report is not None:
             save_report(report, options.report, timer, overwrite=options.overwrite)
     if options.check and progress.was_interrupted:
         logger.warning("The training was ended early, so the model was not checked.")
     elif options.check:
-        _check(cases, train, device)
+        expected = _checked(cases, train, device)
+        save_trained(replace(model, expected=expected), options.output, overwrite=True)
 
 
-def _check(cases: Sequence[Case], train: Callable[..., TrainingSession], device: str) -> None:
+def _checked(cases: Sequence[Case], train: Callable[..., TrainingSession], device: str) -> tuple[ExpectedDice, ...]:
     """Say how good models like the one that was saved are in volumes that they have not learnt from."""
     found = []
     count = sum(bool(case.annotation.slices) for case in cases)
@@ -75,10 +78,10 @@ def _check(cases: Sequence[Case], train: Callable[..., TrainingSession], device:
         found.append(left_out)
         scores = ", ".join(f"{value}: {dice:.2f}" for value, dice in left_out.dice.items())
         logger.info("Without %s, Dice in it: %s", left_out.name, scores)
+    expected = []
     for label_class in cases[0].annotation.classes[1:]:
         dice = [one.dice[label_class.value] for one in found if label_class.value in one.dice]
         if len(dice) > 1:
-            logger.info(
-                "%d (%s): Dice %.2f on average of %d volumes; in another one of their kind probably from %.2f to %.2f",
-                *(label_class.value, label_class.name, mean(dice), len(dice), *expected_range(dice)),
-            )
+            expected.append(ExpectedDice.of(label_class.value, dice))
+            logger.info("%d (%s): %s", label_class.value, label_class.name, expected[-1].sentence)
+    return tuple(expected)

@@ -34,6 +34,9 @@ RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 WORKING_AXES = ("I", "P", "L")
 """Where indices of a working array (z, y, x) grow to: inferior, posterior, left."""
 
+PLANE_NAMES = ("axial", "coronal", "sagittal")
+"""The slices along each working axis."""
+
 _DIRECTIONS = {
     "R": "left to right",
     "L": "right to left",

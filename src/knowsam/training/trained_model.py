@@ -15,9 +15,12 @@ from knowsam.data.annotation import LabelClass, class_sources
 from knowsam.data.image_statistics import ImageStatistics, difference_sentence, require_known_modality
 from knowsam.data.window import Window, whole_slice_window
 from knowsam.errors import CheckpointError, InputError, OutputError, TrainingError
+from knowsam.io.kept_models import MODEL_FILE, MODEL_SUFFIX
 from knowsam.models.class_heads import students_with_classes
 from knowsam.models.sam_teacher import TeacherOrigin
 from knowsam.models.students import Students
+from knowsam.training.expected_dice import ExpectedDice
+from knowsam.training.model_card import model_card
 from knowsam.training.tensor_file import read_tensors, with_prefix, write_tensors
 
 if TYPE_CHECKING:
@@ -27,8 +30,6 @@ if TYPE_CHECKING:
     from knowsam.data.volume import Volume
     from knowsam.training.trainer import Trainer
 
-MODEL_SUFFIX = ".safetensors"
-MODEL_FILE = f"model{MODEL_SUFFIX}"
 _FORMAT = 9
 
 _LEAST_DICE = 0.6
@@ -52,6 +53,9 @@ class TrainedModel:
     dice : of the students in their own volumes without propagated labels, see `BestStudents`; None if not measured.
     teacher_origin : what that teacher was built from; None without a teacher.
     plan : what ran, as `TrainingPlan.to_dict` tells it.
+    validations : step and Dice of each time that the students were measured on held-out slices.
+    expected : what to expect of each class in other volumes; empty if it was not measured.
+    about : what a person says of the model.
     """
 
     students: Students
@@ -66,6 +70,9 @@ class TrainedModel:
     dice: float | None = None
     teacher_origin: TeacherOrigin | None = None
     plan: Mapping[str, Any] = field(default_factory=dict)
+    validations: tuple[tuple[int, float], ...] = ()
+    expected: tuple[ExpectedDice, ...] = ()
+    about: str = ""
 
     @classmethod
     def of(cls, trainer: Trainer) -> TrainedModel:
@@ -91,6 +98,7 @@ class TrainedModel:
             annotated_slices=len(trainer.annotated),
             images=trainer.images,
             dice=trainer.unaided_dice(),
+            validations=tuple(trainer.validations),
         )
 
     @property
@@ -249,6 +257,10 @@ def packed_model(model: TrainedModel) -> tuple[dict[str, Any], dict[str, Tensor]
         "annotated_slices": model.annotated_slices,
         "images": [asdict(image) for image in model.images],
         "dice": model.dice,
+        "validations": model.validations,
+        "expected": [asdict(one) for one in model.expected],
+        "about": model.about,
+        "card": model_card(model),
     }
     return description, tensors
 
@@ -278,6 +290,10 @@ def unpacked_model(description: Mapping[str, Any], tensors: Mapping[str, Tensor]
         annotated_slices=int(description["annotated_slices"]),
         images=tuple(_image_statistics(one) for one in description["images"]),
         dice=None if description["dice"] is None else float(description["dice"]),
+        # Files of earlier versions do not have what follows.
+        validations=tuple((int(step), float(dice)) for step, dice in description.get("validations", ())),
+        expected=tuple(ExpectedDice(**one) for one in description.get("expected", ())),
+        about=str(description.get("about", "")),
     )
 
 

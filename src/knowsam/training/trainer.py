@@ -49,6 +49,7 @@ class Trainer:
     ----------
     steps : taken so far, those of a training that is gone on with included.
     images : statistics of the volumes, those that an earlier model learnt from included; once it is prepared.
+    validations : step and Dice of each time that the learning students were measured on held-out slices.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Trainer:
         self._interruption = interruption
         self._sizes = BatchSizes(config.training.labelled_batch, config.training.unlabelled_batch)
         self._best: BestStudents | None = None
+        self.validations: list[tuple[int, float]] = []
 
     def prepare(self) -> None:
         """Build networks and network planes: too slow for the constructor, which the window's thread calls.
@@ -169,7 +171,10 @@ class Trainer:
         Interrupted
             If somebody asked for it; nothing has changed then.
         """
-        return self._prepared.validate(step)
+        validated = self._prepared.validate(step)
+        if validated.dice is not None:
+            self.validations.append((step, validated.dice))
+        return validated
 
     def annotate(self, number: int, label_slice: LabelSlice) -> list[int]:
         """Take in a painted or corrected slice; call `choose_holdout` after the last one.

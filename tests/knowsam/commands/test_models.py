@@ -14,6 +14,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of weights; ViT-B is a small file that no server has."""
     folder = tmp_path / "weights"
     monkeypatch.setenv("KNOWSAM_WEIGHTS", str(folder))
+    monkeypatch.setenv("KNOWSAM_MODELS", str(tmp_path / "models"))
     sha256 = hashlib.sha256(b"weights").hexdigest()
     monkeypatch.setitem(
         OFFICIAL, "vit_b", OfficialWeights("SAM ViT-B", "http://127.0.0.1:9/sam_vit_b.pth", sha256, 375, 94)
@@ -48,7 +49,7 @@ def test_damaged_weights_are_named(
     assert knowsam("models check") == 1
     told = capsys.readouterr()
     assert "is NOT the published file" in told.out
-    assert "1 of 1 files are damaged" in told.err
+    assert "1 of these files cannot be used" in told.err
 
 
 @pytest.mark.parametrize(
@@ -57,6 +58,8 @@ def test_damaged_weights_are_named(
         ("models get", 2, "needs the NAME of weights"),
         ("models add", 2, "needs a FILE"),
         ("models list vit_b", 2, "needs nothing more"),
+        ("models show", 2, "needs the NAME of a model"),
+        ("models show atrium", 1, "There is no model.safetensors in atrium"),
         ("models get vit_x", 1, "There are no official weights for vit_x"),
         ("models get vit_b", 1, "the server could not be reached"),
         ("models add {f}/image.nii.gz", 1, "none of the published files"),
@@ -72,3 +75,25 @@ def test_what_cannot_be_done_is_said(
 ) -> None:
     assert knowsam(command) == code
     assert sentence in capsys.readouterr().err
+
+
+def test_a_model_that_is_added_is_listed_shown_checked_and_used_by_its_name(
+    weights: Path, folder: Path, knowsam: Callable[[str], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    segment = "segment {f}/image.nii.gz --labels {f}/labels.nii.gz -o {f}/mask.nii.gz {quick}"
+    assert knowsam(segment + " --save-model {f}/boxes --about Boxes.") == 0
+    assert knowsam("models add {f}/boxes") == 0
+    kept = folder / "models" / "boxes.safetensors"
+    assert capsys.readouterr().out.strip() == str(kept)
+    assert knowsam("models list") == 0
+    assert "boxes                Boxes." in capsys.readouterr().out
+    assert knowsam("models show boxes") == 0
+    assert capsys.readouterr().out.startswith("Boxes.\nSegments 2 (class 2), 7 (class 7) in axial slices")
+    assert knowsam("models check") == 0
+    assert "is intact" in capsys.readouterr().out
+    assert knowsam("predict boxes {f}/image.nii.gz -o {f}/predicted --device cpu") == 0
+    assert knowsam("models add {f}/boxes") == 1
+    assert "exists already and is kept" in capsys.readouterr().err
+    kept.write_bytes(kept.read_bytes()[:-1])
+    assert knowsam("models check") == 1
+    assert "is not a usable KnowSAM model" in capsys.readouterr().out

@@ -9,6 +9,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from knowsam.training.trained_model import load_model
+
 TRAIN = "train {f}/image.nii.gz --labels {f}/labels.nii.gz --unlabelled {f}/other.nii.gz -o {f}/model {quick}"
 
 
@@ -116,6 +118,8 @@ def test_a_model_is_checked_in_each_volume_that_it_has_not_learnt_from(
         assert f"Without {name}, Dice in it: 2: " in caplog.text
     assert "2 (class 2): Dice" in caplog.text
     assert "probably from" in caplog.text
+    expected = load_model(two_images / "model").expected
+    assert [(one.value, one.volumes) for one in expected] == [(2, 2), (7, 2)]
 
 
 def test_a_check_of_one_volume_is_refused_before_training(

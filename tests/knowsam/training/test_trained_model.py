@@ -21,6 +21,7 @@ from knowsam.inference.planes import network_slices
 from knowsam.inference.predictor import Predictor
 from knowsam.models.sam_teacher import TeacherOrigin
 from knowsam.models.students import Students
+from knowsam.training.expected_dice import ExpectedDice
 from knowsam.training.tensor_file import checksum
 from knowsam.training.trained_model import MODEL_FILE, TrainedModel, load_model, save_model
 
@@ -51,6 +52,9 @@ def model(tiny_config: Config) -> TrainedModel:
         annotated_slices=5,
         images=(ImageStatistics(False, tuple(np.linspace(0.1, 0.9, 19).tolist()), 1.5),),
         dice=0.25,
+        validations=((10, 0.5), (20, 0.75)),
+        expected=(ExpectedDice(7, 0.8, 0.7, 0.9, 4),),
+        about="Gadolinium MR of our scanner",
     )
 
 
@@ -91,6 +95,7 @@ def test_a_loaded_model_predicts_exactly_what_the_saved_one_did(model: TrainedMo
 def test_a_loaded_model_has_all_that_was_saved(model: TrainedModel, saved: Path) -> None:
     loaded = load_model(saved)
     names = ("config", "classes", "axis", "pixel_mm", "steps", "annotated_slices", "images", "dice")
+    names += ("validations", "expected", "about")
     same = {name: getattr(model, name) for name in names}
     assert {name: getattr(loaded, name) for name in same} == same
     assert loaded.teacher.keys() == {"prompt"}
@@ -100,7 +105,16 @@ def test_a_loaded_model_has_all_that_was_saved(model: TrainedModel, saved: Path)
 def test_a_model_is_one_file_and_says_nothing_of_the_volumes(saved: Path) -> None:
     assert [path.name for path in saved.parent.iterdir()] == [MODEL_FILE]
     known = {"format", "config", "classes", "axis", "pixel_mm", "steps", "annotated_slices", "teacher_origin", "plan"}
-    assert described(saved).keys() == known | {"dice", "images"}
+    assert described(saved).keys() == known | {"dice", "images", "validations", "expected", "about", "card"}
+
+
+def test_a_file_of_an_earlier_version_lacks_only_what_is_new(model: TrainedModel, saved: Path) -> None:
+    description = described(saved)
+    for new in ("validations", "expected", "about", "card"):
+        del description[new]
+    rewrite(saved, description)
+    assert load_model(saved).steps == model.steps
+    assert load_model(saved).expected == ()
 
 
 @pytest.mark.parametrize(("dice", "warns"), [(0.25, True), (0.8, False), (None, False)])

@@ -143,10 +143,11 @@ def test_going_on_from_the_last_training_is_the_default_and_offered_only_if_ther
 def test_an_opened_model_is_begun_with_once_and_what_is_known_of_it_is_shown(panel: TrainPanel) -> None:
     assert panel.model_box.isHidden()
     panel.set_can_continue(True)
-    panel.set_model("atrium", "atrium: learnt from 7 slices.")
+    panel.set_model("atrium", "atrium: learnt from 7 slices.", "The card")
     assert panel.start() is Start.MODEL
     assert not panel.model_box.isHidden()
     assert "7 slices" in panel.model_box._facts.text()
+    assert panel.model_box._facts.toolTip() == "The card"
     panel.clear_plot(8)
     panel.set_can_continue(True)
     assert panel.start() is Start.LAST

@@ -1,0 +1,83 @@
+"""Models that a person keeps on this computer, found by their names; what each is for is read without its networks."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+from safetensors import SafetensorError, safe_open
+
+FOLDER_VARIABLE = "KNOWSAM_MODELS"
+"""Environment variable that names the folder of kept models, for people who share one."""
+
+MODEL_SUFFIX = ".safetensors"
+MODEL_FILE = f"model{MODEL_SUFFIX}"
+"""Name of the file of a model that was saved into a folder."""
+
+_NO_CARD = "Saved by an earlier version, without a card."
+_UNUSABLE = "This is not a usable KnowSAM model. Delete it, or replace it with one."
+
+
+@dataclass(frozen=True)
+class KeptModel:
+    """A model in the folder of kept ones.
+
+    Parameters
+    ----------
+    card : what a person should know of it, in lines; if the file cannot be used, that.
+    """
+
+    path: Path
+    card: str
+
+    @property
+    def name(self) -> str:
+        """What it is called, for people and on the command line."""
+        return self.path.stem
+
+
+def models_folder() -> Path:
+    """Return the folder of kept models: what the environment says, or one among the user's data; it may be missing."""
+    named = os.environ.get(FOLDER_VARIABLE)
+    return Path(named) if named else Path(platformdirs.user_data_dir("napari-knowsam", appauthor=False), "models")
+
+
+def kept_models() -> list[KeptModel]:
+    """Return the models in that folder, by name; none where it cannot be read."""
+    try:
+        paths = sorted(path for path in models_folder().iterdir() if path.suffix == MODEL_SUFFIX)
+    except OSError:
+        return []
+    return [KeptModel(path, _card(path)) for path in paths]
+
+
+def model_name(path: Path) -> str:
+    """Return what a model is called: as its file, or as the folder in which it lies if that one has the usual name.
+
+    >>> model_name(Path("atrium.safetensors")), model_name(Path("atrium/model.safetensors"))
+    ('atrium', 'atrium')
+    """
+    return path.parent.name if path.name == MODEL_FILE else path.stem
+
+
+def place_of_model(name: str) -> Path:
+    """Return where a model with a name is kept, or would be."""
+    return models_folder() / f"{name}{MODEL_SUFFIX}"
+
+
+def found_model(path: Path) -> Path:
+    """Return the file of the kept model of that name, or the path itself where it is there or no model is called so."""
+    kept = place_of_model(path.name)
+    return kept if not path.exists() and path.parent == Path() and kept.is_file() else path
+
+
+def _card(path: Path) -> str:
+    try:
+        with safe_open(path, framework="numpy") as stored:
+            description = json.loads((stored.metadata() or {})["knowsam"])
+        return str(description.get("card") or _NO_CARD)
+    except (SafetensorError, OSError, ValueError, LookupError, AttributeError):
+        return _UNUSABLE

@@ -1,0 +1,61 @@
+"""What a person should know of a model before using it, in words; it is kept in the file of the model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from knowsam.data.orientation import PLANE_NAMES
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from knowsam.training.trained_model import TrainedModel
+
+_NOT_MEASURED = (
+    "How good it is in other volumes was not measured; `knowsam train --check` does that. Look at all slices of what "
+    "it segments."
+)
+_WARNING = "Not a medical device: a person must check every mask before anybody relies on it."
+
+
+def model_card(model: TrainedModel) -> str:
+    """Return the lines of the card of a model; the first ones are what a person said of it, if anything."""
+    own = [f"Dice of its networks alone in the volumes it learnt from: {model.dice:.2f}."] if model.dice else []
+    return "\n".join(
+        [
+            *([model.about] if model.about else []),
+            f"Segments {_classes(model)} in {PLANE_NAMES[model.axis]} slices, at {model.pixel_mm:.2g} mm a pixel.",
+            f"Learnt in {model.steps} steps from {_learnt_from(model)}.",
+            *own,
+            *([model.weakness] if model.weakness else []),
+            *(_expected(model) or [_NOT_MEASURED]),
+            _WARNING,
+        ]
+    )
+
+
+def _classes(model: TrainedModel) -> str:
+    return ", ".join(f"{one.value} ({one.name})" for one in model.classes[1:])
+
+
+def _learnt_from(model: TrainedModel) -> str:
+    slices = "one annotated slice" if model.annotated_slices == 1 else f"{model.annotated_slices} annotated slices"
+    if not model.images:
+        return slices
+    volumes = "one volume" if len(model.images) == 1 else f"{len(model.images)} volumes"
+    kind = _kind({image.is_ct for image in model.images})
+    return f"{slices} of {volumes} ({kind}; slices {_range([image.slice_mm for image in model.images])} mm apart)"
+
+
+def _kind(is_ct: Collection[bool]) -> str:
+    return "CT and others" if len(is_ct) > 1 else "CT" if True in is_ct else "no CT"
+
+
+def _range(values: Collection[float]) -> str:
+    low, high = f"{min(values):.2g}", f"{max(values):.2g}"
+    return low if low == high else f"{low} to {high}"
+
+
+def _expected(model: TrainedModel) -> list[str]:
+    names = {one.value: one.name for one in model.classes}
+    return [f"In other volumes, {names[one.value]}: {one.sentence}." for one in model.expected]
