@@ -25,6 +25,7 @@ from knowsam.errors import ConfigError, InputError
 from knowsam.io.image import read_image
 from knowsam.io.kept_models import found_model
 from knowsam.io.labels import read_labels
+from knowsam.io.on_disk import kept_on_disk
 from knowsam.training.schedule import Budget
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def read_cases(images: Sequence[Path], labels: Sequence[Path], options: Namespac
     ConfigError
         If a slice does not exist.
     """
-    volumes = [told(read_image(path, options.pick)) for path in images]
+    volumes = [_read_volume(path, options.pick, among=len(images)) for path in images]
     masks = [
         _read_painted(path, volume, ignore_identity=options.ignore_identity)
         for path, volume in zip(labels, volumes, strict=True)
@@ -109,7 +110,7 @@ def read_cases(images: Sequence[Path], labels: Sequence[Path], options: Namespac
 
 def read_unlabelled_case(image: Path, like: Annotation, pick: int | str | None = None) -> Case:
     """Read an image that only lends its slices, for training along the axis and with the classes of `like`."""
-    volume = told(read_image(image, pick))
+    volume = _read_volume(image, pick, among=2)
     return Case(volume, Annotation(volume.shape, like.axis, like.classes))
 
 
@@ -124,6 +125,12 @@ def told(volume: Volume) -> Volume:
     for notice in volume.notices:
         logger.warning("%s: %s", volume.name, notice)
     return volume
+
+
+def _read_volume(path: Path, pick: int | str | None, *, among: int) -> Volume:
+    """Read an image; of several, the voxels are kept on the disk, since together they may not fit into memory."""
+    volume = told(read_image(path, pick))
+    return kept_on_disk(volume) if among > 1 else volume
 
 
 def _read_painted(path: Path, image: Volume, *, ignore_identity: bool) -> Volume:
