@@ -85,6 +85,12 @@ class LayerChoice:
         """The work on every image that was worked on, the last chosen first."""
         return tuple(sync.document for sync in self._images)
 
+    @property
+    def image_names(self) -> list[str]:
+        """The images to choose from, the chosen one first."""
+        chosen = None if self.sync is None else self.sync.image.name
+        return sorted(self._images.names(Image), key=lambda name: name != chosen)
+
     def require_sync(self, purpose: str = "") -> LayerSync:
         """Return what keeps the layers of the chosen image, with what was just painted.
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from knowsam.data.annotation import LabelClass
     from knowsam.training.events import Validated
     from knowsam.training.trained_model import TrainedModel
     from napari_knowsam.layer_choice import LayerChoice
@@ -57,12 +58,16 @@ class ModelKeeping(QObject):
         self._targets: WeakKeyDictionary[AnnotationDocument, ModelTarget] = WeakKeyDictionary()
         self._wanted: tuple[AnnotationDocument, ModelTarget] | None = None
         result.save_model_requested.connect(self._on_save_requested)
-        result.open_model_requested.connect(self._on_open_requested)
-        train.apply_requested.connect(self._on_apply_requested)
+        result.open_model_requested.connect(self.open)
         controller.validated.connect(self._on_validated)
         controller.model_ready.connect(self._on_model_ready)
         controller.stage_changed.connect(self._on_stage_changed)
         layers.signals.document_changed.connect(self._show)
+
+    @property
+    def model(self) -> TrainedModel | None:
+        """The opened model."""
+        return self._model
 
     def to_start_from(self) -> TrainedModel | None:
         """Return the opened model if the next training is to begin with it, once its classes are those of the volume.
@@ -74,7 +79,7 @@ class ModelKeeping(QObject):
         """
         if self._model is None or self._train.start() is not Start.MODEL:
             return None
-        self._fitting(self._model)
+        self.fit(self._model)
         return self._model
 
     def take_up(self, work: AnnotationDocument, path: Path) -> None:
@@ -165,12 +170,12 @@ class ModelKeeping(QObject):
 
     def _ask_target(self, work: AnnotationDocument) -> ModelTarget | None:
         """Ask where to save the model of a volume: as it was before, or named after its structures, not its patient."""
-        named = ", ".join(one.name for one in work.classes[1 : 1 + _MOST_NAMED])
-        suggested = self._targets.get(work) or ModelTarget(place_of_model(file_name(named)), "")
+        suggested = self._targets.get(work) or suggested_target(work.classes)
         elsewhere = suggested_path(f"{work.volume.name}_model", work.volume, MODEL_SUFFIX)
         return ask_model_target(self._result, suggested, elsewhere)
 
-    def _on_open_requested(self, path: Path) -> None:
+    def open(self, path: Path) -> None:
+        """Open the file of a model, to apply it or to start from it."""
         from knowsam.training.model_card import model_card
         from knowsam.training.trained_model import load_model
 
@@ -187,24 +192,12 @@ class ModelKeeping(QObject):
         )
         try:
             if self._layers.sync is not None and not self._controller.is_running:
-                self._fitting(self._model)
+                self.fit(self._model)
         except InputError as error:
             sentence = str(error)
         self._result.set_message(sentence)
 
-    def _on_apply_requested(self) -> None:
-        if self._model is None or self._controller.is_busy:
-            return
-        try:
-            document = self._fitting(self._model).document
-        except InputError as error:
-            self._result.set_message(str(error))
-            return
-        document.open_index = None
-        self._result.set_message("")
-        self._controller.apply(document.case(), self._model, document, self._train.device())
-
-    def _fitting(self, model: TrainedModel) -> LayerSync:
+    def fit(self, model: TrainedModel) -> LayerSync:
         """Give the chosen volume the classes and the plane of a model, as far as nothing is painted yet.
 
         Raises
@@ -258,6 +251,12 @@ class ModelKeeping(QObject):
         has_last = work is not None and self._controller.model(work) is not None
         self._train.set_can_continue(has_last)
         self._result.set_has_model(has_last or (work is not None and self._is_learning(work)))
+
+
+def suggested_target(classes: Sequence[LabelClass]) -> ModelTarget:
+    """Return where to save a model of some classes, background first, unless somebody knows better."""
+    named = ", ".join(one.name for one in classes[1 : 1 + _MOST_NAMED])
+    return ModelTarget(place_of_model(file_name(named)), "")
 
 
 def _facts(name: str, model: TrainedModel) -> str:

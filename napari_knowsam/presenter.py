@@ -27,9 +27,9 @@ from napari_knowsam.layer_sync import LayerSync
 from napari_knowsam.model_keeping import ModelKeeping
 from napari_knowsam.next_check import NextCheck
 from napari_knowsam.orientation_letters import OrientationLetters
+from napari_knowsam.other_volumes import OtherVolumes
 from napari_knowsam.paint_layer import REDO_KEY, UNDO_KEY
 from napari_knowsam.project_cases import ProjectCases
-from napari_knowsam.proposing import Proposing
 from napari_knowsam.restoring import restore
 from napari_knowsam.training_case import training_case, training_settings
 from napari_knowsam.training_controller import TrainingController
@@ -72,8 +72,7 @@ class Presenter(QObject):
         self._redo = self._guarded(self._of_sync(LayerSync.redo))
         self._stage: Stage | None = None
         self._live = True
-        self._closed = False
-        self._letters_shown = False
+        self._closed = self._letters_shown = False
         self._training_display = TrainingDisplay(train, self.controller, self)
         self._document_display = DocumentDisplay(annotate, train, result, self)
         self.models = ModelKeeping(self.layers, self.controller, train, result, self)
@@ -82,7 +81,7 @@ class Presenter(QObject):
             partial(restore, self.autosave, self.layers, self._on_axis_chosen, self.models.take_up)
         )
         self.cases = ProjectCases(viewer, self.layers, self.controller, self.autosave, cases, self._restore, self)
-        self._proposing = Proposing(self.layers, self.controller, train, result, self.cases, self)
+        self._others = OtherVolumes(self.layers, self.controller, train, result, self.cases, self.models, self)
         self._keys = Keys(viewer, self._key_actions())
         self._connect_annotate()
         self._connect_train()
@@ -119,6 +118,7 @@ class Presenter(QObject):
         self._closed = True
         self._document_display.close()
         self._exporting.close()
+        self._others.close()
         self.controller.close()
         self._training_display.close()
         self.layers.flush()

@@ -7,18 +7,14 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject
 
-from knowsam.atlas.proposal import Atlas
-from knowsam.data.annotation import joined_classes, require_same_names
-from knowsam.data.volume import Volume
+from knowsam.data.annotation import joined_classes
 from knowsam.document.annotation_document import AnnotationDocument
 from knowsam.errors import InputError, KnowSAMError
+from napari_knowsam.finished_volumes import FinishedVolumes
 from napari_knowsam.sessions import proposal_session
 from napari_knowsam.status_messages import BUSY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from knowsam.data.annotation import LabelClass
     from knowsam.data.proposed_mask import ProposedMask
     from knowsam.training.correction import Correction
     from napari_knowsam.layer_choice import LayerChoice
@@ -69,21 +65,17 @@ class Proposing(QObject):
     def _begin(self) -> None:
         sync = self._layers.require_sync()
         document = sync.document
-        finished = [one for one in self._layers.documents if one.is_finished and one.volume is not document.volume]
-        elsewhere = self._cases.finished_elsewhere
-        if not finished and not elsewhere:
+        finished = FinishedVolumes(self._layers, self._cases, but=document.volume)
+        if not finished:
             raise InputError(
                 "No other open volume is finished, and none of a project is done. A volume is finished when all slices "
                 "from the first to the last of its structures are painted, corrected or accepted (Accept, All)."
             )
-        known = (self._cases.classes, *(work.classes for work in reversed(finished)))
-        sync.change(AnnotationDocument.take_classes, joined_classes(*known, document.classes[:1]))
+        sync.change(AnnotationDocument.take_classes, joined_classes(finished.classes, document.classes[:1]))
         document.open_index = None
-        is_open = [_atlas(one) for one in finished]
-        atlases = partial(_atlases, is_open, elsewhere, document.classes)
         session = partial(
             proposal_session,
-            atlases,
+            finished.reader(document.classes, MOST_ATLASES),
             document.case(),
             self._train.config(),
             self._correction,
@@ -95,39 +87,3 @@ class Proposing(QObject):
     def _keep_correction(self, correction: Correction) -> None:
         """Let the next proposal go on from what was learnt with this one; called in a thread."""
         self._correction = correction
-
-
-def _atlas(work: AnnotationDocument) -> Atlas:
-    volume = work.volume
-    return Atlas(volume, Volume(work.mask(), volume.grid, volume.name, classes=work.classes[1:]))
-
-
-def _atlases(
-    is_open: Sequence[Atlas],
-    elsewhere: Sequence[Callable[[], tuple[Volume, Volume]]],
-    classes: Sequence[LabelClass],
-) -> tuple[list[Atlas], list[str]]:
-    """Return finished volumes, open ones first, and what is wrong with others; these are read now.
-
-    Raises
-    ------
-    InputError
-        If none is left, or one gives a label value another name than it has in `classes`.
-    """
-    atlases, problems = list(is_open), list[str]()
-    for read in elsewhere:
-        if len(atlases) >= MOST_ATLASES:
-            break
-        try:
-            volume, mask = read()
-        except InputError as error:
-            problems.append(str(error))
-            continue
-        # An image that shows no structure has nothing to say of where one lies.
-        if mask.array.any():
-            atlases.append(Atlas(volume, mask))
-    if not atlases:
-        raise InputError(" ".join(problems) or "None of the finished images shows a structure. Paint.")
-    for atlas in atlases:
-        require_same_names(classes, atlas.labels.classes, atlas.image.name)
-    return atlases, problems

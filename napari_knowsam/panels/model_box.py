@@ -1,11 +1,12 @@
-"""The model that was opened, and a button to apply it."""
+"""The model that was opened, and buttons to apply it."""
 
 from __future__ import annotations
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_knowsam.panels.buttons import button
+from napari_knowsam.panels.menu_button import MenuButton
 from napari_knowsam.panels.wrapped_label import WrappedLabel
 
 
@@ -13,6 +14,7 @@ class ModelBox(QWidget):
     """What is known of the opened model; hidden while there is none."""
 
     apply_requested = Signal()
+    apply_to_all_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -22,11 +24,21 @@ class ModelBox(QWidget):
             "Let the model predict every slice that you have not painted; nothing is trained.",
             self.apply_requested.emit,
         )
+        self._others = MenuButton(
+            "To others",
+            "Apply the model to several images, one after the other.",
+            {
+                "All open images": self.apply_to_all_requested.emit,
+            },
+        )
+        row = QHBoxLayout()
+        row.addWidget(self._apply, 1)
+        row.addWidget(self._others)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
         column.addWidget(self._facts)
-        column.addWidget(self._apply)
+        column.addLayout(row)
         self.hide()
 
     def set_facts(self, facts: str, card: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from qtpy.QtWidgets import (
+    QCheckBox,
     QDialog,
     QDialogButtonBox,
     QFileDialog,
@@ -55,15 +56,30 @@ def ask_model_target(parent: QWidget | None, suggested: ModelTarget, elsewhere: 
     return dialog.target if dialog.exec() else None
 
 
+def ask_model_to_train(
+    parent: QWidget | None, suggested: ModelTarget, question: str
+) -> tuple[ModelTarget, bool] | None:
+    """Let the user name a model that is to be trained, and answer a question; None if they think better of it."""
+    dialog = SaveModelDialog(suggested, Path(suggested.path.name), parent, question)
+    return (dialog.target, dialog.is_agreed) if dialog.exec() and dialog.target is not None else None
+
+
 class SaveModelDialog(QDialog):
     """Name and description of a model; it is saved among the kept ones, or in a file that is chosen.
+
+    Parameters
+    ----------
+    elsewhere : file to suggest to somebody who does not want it among the kept models.
+    question : something else to agree to; none by default.
 
     Attributes
     ----------
     target : what was chosen; None before.
     """
 
-    def __init__(self, suggested: ModelTarget, elsewhere: Path, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, suggested: ModelTarget, elsewhere: Path, parent: QWidget | None = None, question: str = ""
+    ) -> None:
         super().__init__(parent)
         self.setWindowTitle("Save model")
         self.target: ModelTarget | None = None
@@ -78,8 +94,11 @@ class SaveModelDialog(QDialog):
         rows = QFormLayout()
         rows.addRow("Name", self._name)
         rows.addRow("What it is for", self._about)
+        self._agreed = QCheckBox(question)
+        self._agreed.setVisible(bool(question))
         column = QVBoxLayout(self)
         column.addLayout(rows)
+        column.addWidget(self._agreed)
         column.addWidget(
             WrappedLabel(
                 f"It is kept in {models_folder()}, and found again under Model > Kept models. The file holds nothing "
@@ -88,6 +107,11 @@ class SaveModelDialog(QDialog):
         )
         column.addWidget(self._buttons())
         self._name.selectAll()
+
+    @property
+    def is_agreed(self) -> bool:
+        """Whether the question was answered with yes."""
+        return self._agreed.isChecked()
 
     def _buttons(self) -> QDialogButtonBox:
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel, parent=self)

@@ -28,6 +28,7 @@ class ResultBar(QWidget):
     open_model_clicked = Signal()
     kept_model_chosen = Signal(object)
     propose_clicked = Signal()
+    train_model_clicked = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -55,6 +56,7 @@ class ResultBar(QWidget):
                 _KEPT_MODELS: None,
                 "Open model…": self.open_model_clicked.emit,
                 "Propose from finished volumes": self.propose_clicked.emit,
+                "Train on finished volumes…": self.train_model_clicked.emit,
             },
         )
         self._model.about_to_open.connect(self._offer_kept_models)

@@ -41,6 +41,7 @@ class ResultPanel(QWidget):
     save_model_requested = Signal()
     open_model_requested = Signal(object)
     propose_requested = Signal()
+    train_model_requested = Signal()
     volumes_looked_at = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -145,6 +146,7 @@ class ResultPanel(QWidget):
         bar.open_model_clicked.connect(self._on_open_model_clicked)
         bar.kept_model_chosen.connect(self.open_model_requested)
         bar.propose_clicked.connect(self.propose_requested)
+        bar.train_model_clicked.connect(self.train_model_requested)
 
     @staticmethod
     def _show_history(history_button: QPushButton, verb: str, key: str, name: str | None) -> None:

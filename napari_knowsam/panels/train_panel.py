@@ -46,7 +46,6 @@ class TrainPanel(QWidget):
     pause_requested = Signal()
     resume_requested = Signal()
     stop_requested = Signal()
-    apply_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -62,7 +61,6 @@ class TrainPanel(QWidget):
         self.set_devices(())
         self._start = StartChoice()
         self.model_box = ModelBox()
-        self.model_box.apply_requested.connect(self.apply_requested)
         self._plot = TrainingPlot()
         self._plot.hide()
         self._basic, self._options = QWidget(), QWidget()

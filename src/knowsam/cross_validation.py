@@ -12,9 +12,10 @@ from knowsam import jobs
 from knowsam.data.annotation import IGNORE, class_indices
 from knowsam.errors import InputError
 from knowsam.inference.metrics import dice_score
+from knowsam.training.expected_dice import ExpectedDice
 
 if TYPE_CHECKING:
-    from knowsam.data.annotation import Annotation, LabelArray
+    from knowsam.data.annotation import Annotation, LabelArray, LabelClass
     from knowsam.data.case import Case
     from knowsam.training.session import TrainingSession
 
@@ -57,6 +58,17 @@ def leave_one_out(
         model = train([case for case in cases if case is not left_out]).model()
         labels, _ = jobs.predict(model, left_out.volume, device=device)
         yield LeftOut(left_out.volume.name, _dice(class_indices(labels, model.classes), left_out.annotation))
+
+
+def expected_dice(found: Sequence[LeftOut], classes: Sequence[LabelClass]) -> tuple[ExpectedDice, ...]:
+    """Return what volumes that were left out let expect of each class in another one, if two at least show it.
+
+    Parameters
+    ----------
+    classes : background first.
+    """
+    dice = {one.value: [own.dice[one.value] for own in found if one.value in own.dice] for one in classes[1:]}
+    return tuple(ExpectedDice.of(value, own) for value, own in dice.items() if len(own) > 1)
 
 
 def _dice(indices: LabelArray, annotation: Annotation) -> dict[int, float]:

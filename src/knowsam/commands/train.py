@@ -14,17 +14,17 @@ from knowsam import jobs
 from knowsam.commands.inputs import budget, read_cases, read_teacher, read_unlabelled_case
 from knowsam.commands.outputs import check_model, check_report, save_report, save_trained
 from knowsam.commands.training_progress import TrainingProgress
-from knowsam.cross_validation import leave_one_out
+from knowsam.cross_validation import expected_dice, leave_one_out
 from knowsam.errors import ConfigError
 from knowsam.options import chosen_config
 from knowsam.report import Report
-from knowsam.training.expected_dice import ExpectedDice
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable, Sequence
 
     from knowsam.data.case import Case
+    from knowsam.training.expected_dice import ExpectedDice
     from knowsam.training.session import TrainingSession
 
 logger = logging.getLogger(__name__)
@@ -78,10 +78,9 @@ def _checked(cases: Sequence[Case], train: Callable[..., TrainingSession], devic
         found.append(left_out)
         scores = ", ".join(f"{value}: {dice:.2f}" for value, dice in left_out.dice.items())
         logger.info("Without %s, Dice in it: %s", left_out.name, scores)
-    expected = []
-    for label_class in cases[0].annotation.classes[1:]:
-        dice = [one.dice[label_class.value] for one in found if label_class.value in one.dice]
-        if len(dice) > 1:
-            expected.append(ExpectedDice.of(label_class.value, dice))
-            logger.info("%d (%s): %s", label_class.value, label_class.name, expected[-1].sentence)
-    return tuple(expected)
+    classes = cases[0].annotation.classes
+    expected = expected_dice(found, classes)
+    names = {one.value: one.name for one in classes}
+    for one in expected:
+        logger.info("%d (%s): %s", one.value, names[one.value], one.sentence)
+    return expected

@@ -1,0 +1,86 @@
+"""Volumes that are finished, open ones and others of the project, with their masks."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from knowsam.atlas.proposal import Atlas
+from knowsam.data.annotation import joined_classes, require_same_names
+from knowsam.data.volume import Volume
+from knowsam.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from knowsam.data.annotation import LabelClass
+    from knowsam.document.annotation_document import AnnotationDocument
+    from napari_knowsam.layer_choice import LayerChoice
+    from napari_knowsam.project_cases import ProjectCases
+
+Read = tuple[list[Atlas], list[str]]
+"""Finished volumes, and what is wrong with others."""
+
+
+class FinishedVolumes:
+    """Finds finished volumes; those that are not open are read where and when they are needed.
+
+    Parameters
+    ----------
+    but : the volume for which they are wanted, which is none of them.
+    """
+
+    def __init__(self, layers: LayerChoice, cases: ProjectCases, but: Volume | None = None) -> None:
+        self._open = [one for one in layers.documents if one.is_finished and one.volume is not but]
+        self._elsewhere = cases.finished_elsewhere
+        self._project_classes = cases.classes
+
+    def __len__(self) -> int:
+        return len(self._open) + len(self._elsewhere)
+
+    @property
+    def classes(self) -> tuple[LabelClass, ...]:
+        """Their classes, background first; none where there are no volumes."""
+        return joined_classes(self._project_classes, *(work.classes for work in reversed(self._open)))
+
+    def reader(self, classes: Sequence[LabelClass], most: int | None = None) -> Callable[[], Read]:
+        """Return what reads them, open ones first; open ones are taken as they are now.
+
+        Parameters
+        ----------
+        classes : of which they must not name one otherwise.
+        most : of them to be read; None reads all.
+
+        What is returned raises an InputError if no volume is left, or one names a class otherwise.
+        """
+        return partial(_read, [_atlas(one) for one in self._open], self._elsewhere, classes, most)
+
+
+def _atlas(work: AnnotationDocument) -> Atlas:
+    volume = work.volume
+    return Atlas(volume, Volume(work.mask(), volume.grid, volume.name, classes=work.classes[1:]))
+
+
+def _read(
+    is_open: Sequence[Atlas],
+    elsewhere: Sequence[Callable[[], tuple[Volume, Volume]]],
+    classes: Sequence[LabelClass],
+    most: int | None,
+) -> Read:
+    atlases, problems = list(is_open), list[str]()
+    for read in elsewhere:
+        if most is not None and len(atlases) >= most:
+            break
+        try:
+            volume, mask = read()
+        except InputError as error:
+            problems.append(str(error))
+            continue
+        # An image that shows no structure has nothing to say of where one lies.
+        if mask.array.any():
+            atlases.append(Atlas(volume, mask))
+    if not atlases:
+        raise InputError(" ".join(problems) or "None of the finished images shows a structure. Paint.")
+    for atlas in atlases:
+        require_same_names(classes, atlas.labels.classes, atlas.image.name)
+    return atlases, problems

@@ -1,0 +1,47 @@
+"""All for which the volume on the screen is not enough: proposals, models of several volumes and for several."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject
+
+from napari_knowsam.applying import Applying
+from napari_knowsam.model_training import ModelTraining
+from napari_knowsam.proposing import Proposing
+
+if TYPE_CHECKING:
+    from napari_knowsam.layer_choice import LayerChoice
+    from napari_knowsam.model_keeping import ModelKeeping
+    from napari_knowsam.panels.result_panel import ResultPanel
+    from napari_knowsam.panels.train_panel import TrainPanel
+    from napari_knowsam.project_cases import ProjectCases
+    from napari_knowsam.training_controller import TrainingController
+
+
+class OtherVolumes(QObject):
+    """Makes its parts, each of which listens to the panels by itself, and ends them.
+
+    Attributes
+    ----------
+    proposing, training, applying : the parts.
+    """
+
+    def __init__(
+        self,
+        layers: LayerChoice,
+        controller: TrainingController,
+        train: TrainPanel,
+        result: ResultPanel,
+        cases: ProjectCases,
+        models: ModelKeeping,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.proposing = Proposing(layers, controller, train, result, cases, self)
+        self.training = ModelTraining(layers, controller, train, result, cases, self)
+        self.applying = Applying(layers, controller, train, result, models, self)
+
+    def close(self) -> None:
+        """End what goes on beside the window."""
+        self.training.close()

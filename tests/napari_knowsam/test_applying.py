@@ -1,0 +1,79 @@
+"""The opened model is applied to all open images in a real window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from gui_robot import TINY, Robot
+
+from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass
+from knowsam.document.annotation_document import AnnotationDocument
+from knowsam.models.students import Students
+from knowsam.training.trained_model import TrainedModel, save_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari.viewer import Viewer
+    from pytestqt.qtbot import QtBot
+
+
+@pytest.fixture
+def robot(make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, tmp_path: Path) -> Iterator[Robot]:
+    """A window with the sample, nothing painted in it, and an opened model that nobody has trained."""
+    students = Students(2, config=TINY.students, prior=False)
+    classes = (BACKGROUND_CLASS, LabelClass(1, "liver", (9, 9, 9)))
+    model = TrainedModel(students.eval(), {}, TINY, classes, axis=0, pixel_mm=4.0, steps=5)
+    save_model(model, tmp_path / "liver.safetensors")
+    robot = Robot(make_napari_viewer, qtbot, sample="phantom")
+    robot.presenter.models.open(tmp_path / "liver.safetensors")
+    yield robot
+    robot.widget.close_presenter()
+
+
+def add(robot: Robot, name: str, shift: int) -> None:
+    image = robot.viewer.layers["phantom"]
+    moved = np.roll(np.asarray(image.data), shift, axis=2)
+    robot.viewer.add_image(moved, name=name, scale=image.scale, affine=image.affine, metadata=image.metadata)
+    robot.wait_until(lambda: robot.document.volume.name == name)
+
+
+def apply_to_all(robot: Robot) -> None:
+    robot.widget.train.model_box._others._entries["All open images"].trigger()
+
+
+def predicted(robot: Robot) -> set[str]:
+    """Return the images of which every slice was predicted."""
+    documents = robot.presenter.layers.documents
+    return {one.volume.name for one in documents if len(one.predictions.indices) == one.slice_count}
+
+
+def test_a_model_is_applied_to_every_open_image(robot: Robot) -> None:
+    add(robot, "second", 2)
+    add(robot, "third", 4)
+    apply_to_all(robot)
+    robot.wait_until(lambda: "Applied the model to 3 images." in robot.result_message)
+    assert predicted(robot) == {"phantom", "second", "third"}
+    robot.wait_until(lambda: not robot.presenter.controller.is_busy)
+
+
+def test_an_image_that_the_model_does_not_fit_is_said_and_left_out(robot: Robot) -> None:
+    sync = robot.presenter.layers.require_sync()
+    sync.add_class()
+    sync.change(AnnotationDocument.paint, {5: np.full(sync.document.plane_shape, 2, np.int32)})
+    add(robot, "second", 2)
+    apply_to_all(robot)
+    robot.wait_until(lambda: "Applied the model to one image." in robot.result_message)
+    assert "phantom: The labels hold 2" in robot.result_message
+    assert predicted(robot) == {"second"}
+
+
+def test_stop_leaves_the_images_that_come_after_it(robot: Robot) -> None:
+    add(robot, "second", 2)
+    apply_to_all(robot)
+    robot.stop()
+    robot.wait_until(lambda: "Applied the model to 0 images." in robot.result_message)
+    assert predicted(robot) == set()

@@ -1,0 +1,130 @@
+"""One model of all finished volumes is trained beside the work in a real window, kept under a name, and measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from gui_robot import TINY, Robot
+
+from knowsam.document.annotation_document import AnnotationDocument
+from knowsam.io.kept_models import FOLDER_VARIABLE, kept_models, place_of_model
+from knowsam.io.labels import read_labels
+from knowsam.io.sample import sample_folder
+from knowsam.training.schedule import Budget
+from knowsam.training.trained_model import load_model
+from napari_knowsam import model_training
+from napari_knowsam.panels.model_dialogs import ModelTarget
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari.viewer import Viewer
+    from pytestqt.qtbot import QtBot
+
+ENTRY = "Train on finished volumes…"
+
+
+@pytest.fixture
+def robot(
+    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Robot]:
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "kept"))
+    robot = Robot(make_napari_viewer, qtbot)
+    robot.settings(Budget(steps=2), TINY)
+    yield robot
+    robot.widget.close_presenter()
+
+
+def finish(robot: Robot, shift: int = 0) -> None:
+    """Paint all of the volume on the screen, which lies a few voxels beside the sample."""
+    truth = read_labels(sample_folder() / "phantom_labels.nii.gz").array
+    sync = robot.presenter.layers.require_sync()
+    slices = np.moveaxis(np.roll(truth, shift, axis=2), sync.document.axis, 0)
+    sync.change(AnnotationDocument.paint, dict(enumerate(slices)))
+
+
+def finish_two(robot: Robot) -> None:
+    finish(robot)
+    classes, image = robot.document.classes, robot.viewer.layers["phantom"]
+    moved = np.roll(np.asarray(image.data), 2, axis=2)
+    robot.viewer.add_image(moved, name="next", scale=image.scale, affine=image.affine, metadata=image.metadata)
+    robot.wait_until(lambda: robot.document.volume.name == "next")
+    robot.presenter.layers.require_sync().change(AnnotationDocument.take_classes, classes)
+    finish(robot, 2)
+
+
+def train(robot: Robot) -> None:
+    robot.widget.result.pinned._model._entries[ENTRY].trigger()
+
+
+def agree(monkeypatch: pytest.MonkeyPatch, *, check: bool) -> list[str]:
+    """Answer the dialog, and return what it will have asked."""
+    asked: list[str] = []
+
+    def ask(_parent: object, suggested: ModelTarget, question: str) -> tuple[ModelTarget, bool]:
+        asked.append(f"{suggested.path.stem}: {question}")
+        return ModelTarget(place_of_model("phantoms"), "Phantoms."), check
+
+    monkeypatch.setattr(model_training, "ask_model_to_train", ask)
+    return asked
+
+
+def test_with_one_finished_volume_it_is_said_that_two_are_needed(robot: Robot) -> None:
+    finish(robot)
+    train(robot)
+    assert "needs 2 finished ones, open or done in a project, but there is one" in robot.result_message
+
+
+def test_a_model_of_two_volumes_is_kept_measured_and_opened_by_its_name(
+    robot: Robot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish_two(robot)
+    asked = agree(monkeypatch, check=True)
+    train(robot)
+    assert asked == [
+        "liver, kidneys, lesion: Also measure how good it is in other volumes, which takes 2 more trainings"
+    ]
+    robot.wait_until(lambda: "Dice" in robot.result_message and "probably from" in robot.result_message)
+    model = load_model(place_of_model("phantoms"))
+    assert "Trained phantoms on 2 finished volumes" in robot.result_message
+    assert model.about == "Phantoms."
+    assert [one.volumes for one in model.expected] == [2, 2, 2]
+    assert model.config.plane.whole_slices
+    assert [one.name for one in kept_models()] == ["phantoms"]
+    robot.wait_until(lambda: robot.presenter._others.training._work is None)
+    assert not robot.presenter.controller.is_busy
+
+
+def test_a_training_that_is_stopped_before_it_has_learnt_leaves_no_model_and_says_so(
+    robot: Robot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    robot.settings(Budget(seconds=600.0), TINY)
+    finish_two(robot)
+    agree(monkeypatch, check=False)
+    train(robot)
+    window = robot.presenter._others.training._window
+    assert window is not None
+    window.canceled.emit()
+    robot.wait_until(lambda: robot.presenter._others.training._work is None)
+    assert "Training ended before its first step" in robot.result_message
+    assert kept_models() == []
+
+
+def test_a_training_that_is_stopped_keeps_what_it_has_learnt(robot: Robot, monkeypatch: pytest.MonkeyPatch) -> None:
+    robot.settings(Budget(seconds=600.0), TINY)
+    finish_two(robot)
+    agree(monkeypatch, check=True)
+    train(robot)
+    work, window = robot.presenter._others.training._work, robot.presenter._others.training._window
+    assert work is not None
+    assert window is not None
+    robot.wait_until(lambda: work.progress[0] == "Training")
+    train(robot)
+    assert "Stop that first" in robot.result_message
+    window.canceled.emit()
+    robot.wait_until(lambda: robot.presenter._others.training._work is None)
+    assert "Trained phantoms on 2 finished volumes" in robot.result_message
+    assert load_model(place_of_model("phantoms")).expected == ()
