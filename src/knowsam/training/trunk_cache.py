@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
+import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 from knowsam.inference.device import to_device
+from knowsam.io.atomic import written_whole
 
 if TYPE_CHECKING:
     from knowsam.config import TeacherConfig
@@ -112,8 +114,12 @@ class _TokenFile:
 
     def __init__(self, path: Path, count: int, shape: tuple[int, ...]) -> None:
         size = self.bytes_for(count, shape)
-        whole = path.exists() and path.stat().st_size == size
-        content = np.memmap(path, np.uint8, mode="r+" if whole else "w+", shape=(size,))
+        if not path.exists() or path.stat().st_size != size:
+            # Another process that has the same file open, or begins it too, must not see it shrink.
+            with written_whole(path) as complete:
+                complete.touch()
+                os.truncate(complete, size)
+        content = np.memmap(path, np.uint8, mode="r+", shape=(size,))
         path.touch()
         self._content = content
         self._held = content[:count]

@@ -91,6 +91,14 @@ def test_a_file_of_another_length_is_begun_anew(tmp_path: Path) -> None:
     assert trunk.seen == [1]
 
 
+def test_a_file_that_is_begun_anew_stays_as_it_was_for_whoever_has_it_open(tmp_path: Path) -> None:
+    trunk, used = CountingTrunk(), cache_of(tmp_path, trunk_memory_mib=0)
+    assert ask(used, [1], trunk) == [1]
+    ask(TrunkCache(COUNT - 1, TeacherConfig(trunk_memory_mib=0), lambda: "a", folder=tmp_path), [2])
+    assert ask(used, [1], trunk) == [1]
+    assert trunk.seen == [1]
+
+
 def test_the_files_used_longest_ago_make_room(tmp_path: Path) -> None:
     for age, sign in enumerate("abc"):
         ask(cache_of(tmp_path, sign, trunk_memory_mib=0, trunk_disk_mib=100), [1])
