@@ -96,6 +96,14 @@ _DEVICE = _word(
     default="auto",
     help="where to compute (default: auto, the fastest there is)",
 )
+_DEVICES = _word(
+    "--devices",
+    metavar="N",
+    type=_whole(1),
+    default=1,
+    help="how many GPUs, or processes on the CPU, train one model together, each with a batch of its own; more than "
+    "one needs the extra [parallel] (default: 1)",
+)
 _SEED = _word(
     "--seed",
     metavar="N",
@@ -205,6 +213,7 @@ COMMANDS = (
             ),
             *_PAINTED,
             *_TRAINING,
+            _DEVICES,
         ],
     ),
     Command(

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from knowsam.inference.predictor import VolumePrediction
     from knowsam.models.download import Progress
     from knowsam.training.dice_estimate import DiceEstimate
+    from knowsam.training.processes import Processes
     from knowsam.training.schedule import Budget
     from knowsam.training.trained_model import TrainedModel
 
@@ -239,6 +240,7 @@ def train(
     start_from: TrainedModel | None = None,
     listener: Listener | None = None,
     timer: PhaseTimer | None = None,
+    processes: Processes | None = None,
 ) -> TrainingSession:
     """Train on all cases until the budget is used; return the session, which holds the model.
 
@@ -248,6 +250,8 @@ def train(
     teacher : by default the configured one, with its pretrained weights.
     start_from : a model of other volumes to go on from, with the same classes, axis and networks; where few slices are
         annotated it stays as it is, see `knowsam.config.TrainingConfig`.
+    processes : that train one model together, see `knowsam.training.data_parallel.in_processes`; each one calls this
+        with the same arguments, but for its own device and listener.
 
     Raises
     ------
@@ -264,6 +268,7 @@ def train(
         device=device,
         sam_weights=teacher.weights,
         start_from=start_from,
+        processes=processes,
     )
     with (timer or PhaseTimer()).phase("training"):
         for event in session.run():

@@ -28,12 +28,14 @@ class Report:
 
     Parameters
     ----------
+    devices : how many processes have trained together.
     plan : what ran; None without training.
     probable_dice : between the annotated slices, by the label value of each class; None where it cannot be told.
     measurements : of each class of the mask.
     """
 
     seed: int
+    devices: int = 1
     plan: TrainingPlan | None = None
     steps: list[dict[str, float]] = field(default_factory=list)
     validations: list[dict[str, Any]] = field(default_factory=list)
@@ -75,6 +77,7 @@ class Report:
         content = {
             "plan": plan,
             "seed": self.seed,
+            "devices": self.devices,
             "versions": {name: version(name) for name in _PACKAGES} | {"python": platform.python_version()},
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
             "peak_memory_mib": peak_memory_mib("cpu" if plan is None else plan["device"]),

@@ -18,14 +18,18 @@ from knowsam.cross_validation import expected_dice, leave_one_out
 from knowsam.errors import ConfigError
 from knowsam.options import chosen_config
 from knowsam.report import Report
+from knowsam.training.processes import Processes
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable, Sequence
 
+    from knowsam.config import Config
     from knowsam.data.case import Case
     from knowsam.training.expected_dice import ExpectedDice
+    from knowsam.training.schedule import Budget
     from knowsam.training.session import TrainingSession
+    from knowsam.training.trained_model import TrainedModel
 
 logger = logging.getLogger(__name__)
 
@@ -43,29 +47,55 @@ def run(options: Namespace) -> None:
     if config.plane.whole_slices is None:
         # The model is made for other volumes, of which it will see whole slices.
         config = config.with_values(whole_slices=True)
-    device = str(jobs.told_device(options.device))
     check_model(options.output, overwrite=options.overwrite)
     if options.report is not None:
         check_report(options.report, overwrite=options.overwrite)
+    if options.devices == 1:
+        _train(Processes(str(jobs.told_device(options.device))), options, config, allowed)
+        return
+    # Imported here, since one process needs no Fabric and none of what it imports.
+    from knowsam.training.data_parallel import in_processes
+
+    in_processes(_train, options.devices, options.device, options, config, allowed)
+
+
+def _train(processes: Processes, options: Namespace, config: Config, allowed: Budget) -> None:
+    """Read, train and check in one process or in each of several, of which only the first one writes."""
     timer = jobs.PhaseTimer()
     with timer.phase("reading"):
         cases = read_cases(options.images, options.labels, options)
         cases += [read_unlabelled_case(path, cases[0].annotation, options.pick) for path in options.unlabelled]
-        teacher = read_teacher(options.teacher)
-    train = partial(jobs.train, budget=allowed, config=config, teacher=teacher, device=device, seed=options.seed)
-    report = Report(options.seed)
+        # What has to be downloaded is downloaded once.
+        teacher = processes.first_decides(lambda: read_teacher(options.teacher))
+    train = partial(
+        jobs.train,
+        budget=allowed,
+        config=config,
+        teacher=teacher,
+        device=processes.device,
+        seed=options.seed,
+        processes=processes,
+    )
+    report = Report(options.seed, processes.count)
     with TrainingProgress(report) as progress:
         session = train(cases, listener=progress, timer=timer)
-        with timer.phase("writing"):
+        if processes.is_first:
             model = replace(session.model(), about=options.about)
-            save_trained(model, options.output, overwrite=options.overwrite)
-        if options.report is not None:
-            save_report(report, options.report, timer, overwrite=options.overwrite)
-    if options.check and progress.was_interrupted:
+            _save(model, report, options, timer)
+    was_interrupted = processes.first_decides(lambda: progress.was_interrupted)
+    if options.check and was_interrupted:
         logger.warning("The training was ended early, so the model was not checked.")
     elif options.check:
-        expected = _checked(cases, train, device)
-        save_trained(replace(model, expected=expected), options.output, overwrite=True)
+        expected = _checked(cases, train, processes.device)
+        if processes.is_first:
+            save_trained(replace(model, expected=expected), options.output, overwrite=True)
+
+
+def _save(model: TrainedModel, report: Report, options: Namespace, timer: jobs.PhaseTimer) -> None:
+    with timer.phase("writing"):
+        save_trained(model, options.output, overwrite=options.overwrite)
+    if options.report is not None:
+        save_report(report, options.report, timer, overwrite=options.overwrite)
 
 
 def _checked(cases: Sequence[Case], train: Callable[..., TrainingSession], device: str) -> tuple[ExpectedDice, ...]:

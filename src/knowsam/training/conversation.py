@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from knowsam.training.intake import Intake
     from knowsam.training.live_refresh import LiveRefresh
     from knowsam.training.mailbox import Mailbox
+    from knowsam.training.processes import Processes
     from knowsam.training.trained_model import TrainedModel
 
 
@@ -35,6 +36,7 @@ class Conversation:
     Parameters
     ----------
     model : returns what was learnt so far.
+    processes : that train together.
 
     Attributes
     ----------
@@ -44,8 +46,11 @@ class Conversation:
     is_stopping : whether the session is to end.
     """
 
-    def __init__(self, mailbox: Mailbox, intake: Intake, model: Callable[[], TrainedModel]) -> None:
+    def __init__(
+        self, mailbox: Mailbox, intake: Intake, model: Callable[[], TrainedModel], processes: Processes
+    ) -> None:
         self._mailbox, self._intake, self._model = mailbox, intake, model
+        self._processes = processes
         self.stage = Stage.PREPARING
         self.live: LiveRefresh | None = None
         self.watched: Watch | None = None
@@ -94,7 +99,7 @@ class Conversation:
         """Work on no budget, anew after each pause that breaks it off, unless the session is to end."""
         while not self.is_stopping:
             try:
-                work()
+                self._processes.together(work)
             except Interrupted:
                 yield from self.obey()
             else:

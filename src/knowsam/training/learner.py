@@ -18,6 +18,7 @@ from knowsam.models.students import Students
 from knowsam.training.continuation import LearningState
 from knowsam.training.interruption import Interruption
 from knowsam.training.optimizers import moments_of, student_optimizer, take_moments, teacher_optimizer
+from knowsam.training.processes import Processes
 from knowsam.training.schedule import decayed
 from knowsam.training.step import StepLosses, step_losses, uses_unlabelled
 from knowsam.training.teaching import AtEveryImage, InTurn, Teaching
@@ -39,6 +40,7 @@ class Learner:
     sam_weights : official SAM weights for the variant of the configuration; None trains the compact SAM from scratch.
     start_from : an earlier model whose weights are taken over.
     late : whether losses come a step late, so that the device is never waited for; by default on CUDA.
+    processes : that share the batches out; by default this one has all of them.
 
     Attributes
     ----------
@@ -58,6 +60,7 @@ class Learner:
         sam_weights: Mapping[str, Tensor] | None = None,
         start_from: TrainedModel | None = None,
         late: bool | None = None,
+        processes: Processes | None = None,
     ) -> None:
         self.config = config
         self.device = device
@@ -65,7 +68,8 @@ class Learner:
         self._sam_weights = sam_weights
         self._interruption = interruption or Interruption()
         late = device.type == "cuda" if late is None else late
-        self._update: ExactUpdate | LateUpdate = LateUpdate() if late else ExactUpdate()
+        self._processes = processes or Processes()
+        self._update: ExactUpdate | LateUpdate = (LateUpdate if late else ExactUpdate)(self._processes)
         self._dtype = resolve_dtype(config.training.precision, device)
         with _seeded(seed, device):
             self.students = Students(classes, config=config.students, prior=config.method.shape_prior)
@@ -104,17 +108,23 @@ class Learner:
         if self.teacher is not None:
             self.teacher.train()
         self._set_learning_rates(progress)
-        with _seeded(self._seed + number, self.device):
-            terms = step_losses(self.students, self._teaching, batch, progress, self.config, self._dtype, number=number)
+        terms = self._processes.together(lambda: self._losses(batch, number, progress))
         optimizers = list(self._optimizers())
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
         networks = [network for network in (self.students, self.teacher) if network is not None]
         losses, applied = self._update(terms, networks, optimizers, self.config.training.gradient_norm, number)
+        self._processes.average(_statistics(self.students))
         self._average(number, applied)
         if self._teaching is not None:
             self._teaching.end_step()
         return losses
+
+    def _losses(self, batch: Batch, number: int, progress: float) -> Tensor:
+        students = self._processes.shared(self.students)
+        # No two processes drop the same channels.
+        with _seeded(self._seed + number * self._processes.count + self._processes.rank, self.device):
+            return step_losses(students, self._teaching, batch, progress, self.config, self._dtype, number=number)
 
     def forget_step(self) -> None:
         """Free what a step that ran out of memory left behind."""
@@ -191,7 +201,7 @@ class Learner:
         if in_turn == "always" or (in_turn == "pretrained" and self.teacher.provenance.pretrained):
             self._teaching = InTurn(self.teacher, self.averaged, self.config)
         else:
-            self._teaching = AtEveryImage(self.teacher)
+            self._teaching = AtEveryImage(self._processes.shared(self.teacher))
 
     def _renew_teacher_optimizer(self) -> None:
         """Make an optimiser for the present parameters; it keeps what is known of those that stayed."""

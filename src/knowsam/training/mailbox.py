@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from knowsam.training.events import Message, Pause, SliceAnnotated, Stop
+from knowsam.training.processes import Processes
 
 if TYPE_CHECKING:
     from knowsam.training.interruption import Interruption
@@ -15,15 +16,19 @@ if TYPE_CHECKING:
 class Mailbox:
     """Messages in the order they were sent, from any thread; pause and stop are urgent.
 
+    Parameters
+    ----------
+    processes : that train together; all read what was sent to the first one. By default there is but this one.
+
     Attributes
     ----------
     labels_interrupt : whether the next annotation is urgent too. Those after it are not until this is set again, so
         that somebody who paints all the time does not keep work from ever being finished.
     """
 
-    def __init__(self, interruption: Interruption) -> None:
+    def __init__(self, interruption: Interruption, processes: Processes | None = None) -> None:
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
-        self._interruption = interruption
+        self._interruption, self._processes = interruption, processes or Processes()
         self._putting = threading.Lock()
         self._urgent = 0
         self.labels_interrupt = False
@@ -40,10 +45,14 @@ class Mailbox:
 
     def get(self) -> Message:
         """Take the next message, wait for one if there is none."""
+        message = self._processes.first_decides(self._take)
+        self.heed()
+        return message
+
+    def _take(self) -> Message:
         message = self._messages.get()
         with self._putting:
             self._urgent -= isinstance(message, (Pause, Stop))
-        self.heed()
         return message
 
     def heed(self) -> None:
@@ -55,4 +64,4 @@ class Mailbox:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to read."""
-        return self._messages.empty()
+        return self._processes.first_decides(self._messages.empty)

@@ -28,6 +28,7 @@ from knowsam.training.live_refresh import LiveRefresh
 from knowsam.training.mailbox import Mailbox
 from knowsam.training.model_selection import ModelSelection
 from knowsam.training.plan import make_plan
+from knowsam.training.processes import Processes
 from knowsam.training.start import introduction
 from knowsam.training.timed_training import TimedTraining
 from knowsam.training.trained_model import TrainedModel
@@ -60,6 +61,8 @@ class TrainingSession:
     start_from : a model of other volumes to start from.
     last : what an earlier session of these volumes left; training goes on where that ended, if the settings allow. In
         any case no slice changes sides between validation and training.
+    processes : that train together, see `knowsam.training.data_parallel`; each one runs such a session of the same
+        cases, and only the first one is sent messages. By default there is but this one.
 
     Attributes
     ----------
@@ -86,7 +89,9 @@ class TrainingSession:
         sam_weights: Mapping[str, Tensor] | None = None,
         start_from: TrainedModel | None = None,
         last: Continuation | None = None,
+        processes: Processes | None = None,
     ) -> None:
+        processes = processes or Processes()
         require_same_kind(cases)
         self._differences: list[str] = []
         if start_from is not None:
@@ -113,10 +118,17 @@ class TrainingSession:
             trained=() if last is None else last.trained,
         )
         self.trainer = Trainer(
-            cases, self.plan, self.config, selection, interruption, seed=seed, sam_weights=sam_weights
+            cases,
+            self.plan,
+            self.config,
+            selection,
+            interruption,
+            seed=seed,
+            sam_weights=sam_weights,
+            processes=processes,
         )
-        self._mailbox = Mailbox(interruption)
-        self._conversation = Conversation(self._mailbox, Intake(self.trainer), self.model)
+        self._mailbox = Mailbox(interruption, processes)
+        self._conversation = Conversation(self._mailbox, Intake(self.trainer), self.model, processes)
         self._transfer = Transfer(is_transfer=self.plan.is_transfer, minimum=self.config.training.adaptation_minimum)
         self._timed = TimedTraining(self.trainer, budget)
 

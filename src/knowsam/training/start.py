@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from knowsam.models.students import Students
     from knowsam.training.interruption import Interruption
     from knowsam.training.plan import TrainingPlan
+    from knowsam.training.processes import Processes
     from knowsam.training.trainer import Trainer
 
 
@@ -27,6 +28,7 @@ def start_learner(
     seed: int,
     interruption: Interruption,
     sam_weights: Mapping[str, Tensor] | None,
+    processes: Processes,
 ) -> Learner:
     """Return the networks that learn; those of an earlier model, for the classes there are by now."""
     before = classes if plan.earlier is None else plan.earlier.classes
@@ -39,6 +41,7 @@ def start_learner(
         interruption=interruption,
         sam_weights=sam_weights,
         start_from=plan.earlier,
+        processes=processes,
     )
     if plan.last is not None:
         learner.go_on(plan.last.learning)

@@ -6,13 +6,14 @@ consistency and distillation, and consistency is symmetric.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from knowsam.models.students import StudentLogits, Students
+from knowsam.models.students import StudentLogits
 from knowsam.propagation.most_probable import most_probable
 from knowsam.training.losses import (
     consistency_loss,
@@ -57,7 +58,7 @@ class StepLosses:
 
 
 def step_losses(
-    students: Students,
+    students: Callable[[Tensor], StudentLogits],
     teaching: Teaching | None,
     batch: Batch,
     progress: float,
@@ -165,7 +166,9 @@ def _mix(batch: Batch, logits: StudentLogits, taught: Taught | None, config: Con
     )
 
 
-def _mixed(students: Students, mixed: MixedBatch, weight: float, config: Config, dtype: torch.dtype) -> Tensor:
+def _mixed(
+    students: Callable[[Tensor], StudentLogits], mixed: MixedBatch, weight: float, config: Config, dtype: torch.dtype
+) -> Tensor:
     """Return the loss of the mixed phase: the students see both mixed batches once more."""
     images = torch.cat([mixed.into_labelled, mixed.into_unlabelled])
     labels = torch.cat([mixed.labels_into_labelled, mixed.labels_into_unlabelled])

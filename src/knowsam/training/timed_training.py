@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from knowsam.training.events import Notice, StepDone
@@ -44,6 +45,11 @@ class TimedTraining:
 
     def step(self) -> StepDone | Notice | None:
         """Take one step; return a notice if memory ran out, and None if it was broken off."""
+        event = self._take_step()
+        self._agree_on_time()
+        return event
+
+    def _take_step(self) -> StepDone | Notice | None:
         try:
             with self._counted():
                 losses = self._trainer.step(self._schedule_progress)
@@ -58,8 +64,11 @@ class TimedTraining:
         """Measure the learning students; None if that was broken off."""
         try:
             with self._counted():
-                validated = self._trainer.validate(self.steps)
+                validated = self._trainer.processes.together(partial(self._trainer.validate, self.steps))
         except Interrupted:
+            validated = None
+        self._agree_on_time()
+        if validated is None:
             return None
         self._validated_at = self.progress
         return validated
@@ -74,6 +83,10 @@ class TimedTraining:
         """What learning rates and weights of losses follow: as if the last training had been given this budget too."""
         whole = self._budget.after(steps=self._steps_before, seconds=self._before_s)
         return whole.progress(steps=self._steps_before + self.steps, seconds=self._before_s + self.seconds)
+
+    def _agree_on_time(self) -> None:
+        """Let the clock of the first process tell all processes how much of the budget is used."""
+        self.seconds = self._trainer.processes.first_decides(lambda: self.seconds)
 
     @contextmanager
     def _counted(self) -> Iterator[None]:

@@ -12,6 +12,7 @@ from knowsam.inference.device import is_out_of_memory
 from knowsam.training.batch_sizes import BatchSizes
 from knowsam.training.best_students import BestStudents
 from knowsam.training.network_volumes import common_windows, wider_windows
+from knowsam.training.processes import Processes
 from knowsam.training.slices import TrainingSlices
 from knowsam.training.start import best_so_far, start_learner
 
@@ -44,6 +45,7 @@ class Trainer:
     config : the settings as a person chose them.
     selection : keeps the held-out slices.
     interruption : breaks off steps, validation and preparation.
+    processes : that train together; by default this one by itself.
 
     Attributes
     ----------
@@ -62,7 +64,9 @@ class Trainer:
         *,
         seed: int,
         sam_weights: Mapping[str, Tensor] | None = None,
+        processes: Processes | None = None,
     ) -> None:
+        self.processes = processes or Processes()
         self.cases = list(cases)
         self.plan, self.config, self.selection = plan, config, selection
         self.steps = 0 if plan.last is None else plan.last.model.steps
@@ -88,6 +92,7 @@ class Trainer:
             seed=self._seed,
             interruption=self._interruption,
             sam_weights=self._sam_weights,
+            processes=self.processes,
         )
         self.slices = self._training_slices(self.windows)
         self.choose_holdout()
@@ -144,12 +149,13 @@ class Trainer:
         """
         if not self.slices.labelled_keys:
             raise TrainingError("No annotated slice is left to learn from. Paint one, then train again.")
-        unlabelled = self._sizes.unlabelled if self.learner.uses_unlabelled else 0
+        joined = self._sizes.times(self.processes.count)
+        unlabelled = joined.unlabelled if self.learner.uses_unlabelled else 0
         try:
-            batch = self.slices.batch(self._sizes.labelled, unlabelled)
+            batch = self.slices.batch(joined.labelled, unlabelled)
             losses = self.learner.step(batch, self.steps, progress)
         except (RuntimeError, MemoryError) as exc:
-            if not is_out_of_memory(exc) or not self._sizes.can_be_halved:
+            if not (is_out_of_memory(exc) and self._sizes.can_be_halved and self.processes.all_raised(exc)):
                 raise
         else:
             self.steps += 1
@@ -157,7 +163,7 @@ class Trainer:
         # Not inside the handler, whose traceback keeps the tensors of the step alive.
         self.learner.forget_step()
         self._sizes = self._sizes.halved()
-        raise OutOfMemory(f"Memory ran out; going on with {self._sizes} a step.")
+        raise OutOfMemory(f"Memory ran out; going on with {self._sizes.times(self.processes.count)} a step.")
 
     def validate(self, step: int) -> Validated:
         """Measure the learning students, and let them predict if they are not worse.

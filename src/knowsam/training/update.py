@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from knowsam.errors import TrainingError
+from knowsam.training.processes import Processes
 from knowsam.training.step import StepLosses
 
 
@@ -27,7 +28,15 @@ class Updated(NamedTuple):
 
 
 class ExactUpdate:
-    """Looks at the loss before anything is done with it, and so waits for the device."""
+    """Looks at the loss before anything is done with it, and so waits for the device.
+
+    Parameters
+    ----------
+    processes : whose gradients are averaged; by default there is but this one.
+    """
+
+    def __init__(self, processes: Processes | None = None) -> None:
+        self._processes = processes or Processes()
 
     def __call__(
         self,
@@ -50,9 +59,8 @@ class ExactUpdate:
         TrainingError
             If loss or gradient is not finite; no weight has changed by it.
         """
-        losses = StepLosses(*terms.tolist())
-        _require_finite(losses, number)
-        terms.sum().backward()
+        losses = self._processes.together(lambda: _followed_back(terms, number))
+        self._processes.average(_gradients(networks))
         for network in networks:
             # A gradient that is not finite ends the training before it reaches a weight.
             nn.utils.clip_grad_norm_(network.parameters(), longest, error_if_nonfinite=True)
@@ -66,9 +74,14 @@ class LateUpdate:
 
     The optimisers have to be fused ones, which leave all weights and moments as they are where `found_inf` is one. What
     was not finite is told of in the next step.
+
+    Parameters
+    ----------
+    processes : whose gradients are averaged; by default there is but this one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, processes: Processes | None = None) -> None:
+        self._processes = processes or Processes()
         self._reading: _Reading | None = None
 
     def __call__(
@@ -80,7 +93,8 @@ class LateUpdate:
         number: int,
     ) -> Updated:
         """Follow the gradient of a step, see `ExactUpdate`."""
-        terms.sum().backward()
+        self._processes.together(lambda: terms.sum().backward())
+        self._processes.average(_gradients(networks))
         norms = [nn.utils.clip_grad_norm_(network.parameters(), longest) for network in networks]
         gradient_is_finite = torch.stack([norm.isfinite() for norm in norms]).all()
         applied = gradient_is_finite & terms.detach().isfinite().all()
@@ -91,6 +105,18 @@ class LateUpdate:
         before, self._reading = self._reading, _Reading(torch.cat([terms.detach(), gradient_is_finite[None]]), number)
         # Only the first step has none before it.
         return Updated((before or self._reading).losses(), applied)
+
+
+def _followed_back(terms: Tensor, number: int) -> StepLosses:
+    """Return the losses, which are finite, after their gradient has been computed."""
+    losses = StepLosses(*terms.tolist())
+    _require_finite(losses, number)
+    terms.sum().backward()
+    return losses
+
+
+def _gradients(networks: Sequence[nn.Module]) -> list[Tensor]:
+    return [p.grad for network in networks for p in network.parameters() if p.grad is not None]
 
 
 class _Reading:
