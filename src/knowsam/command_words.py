@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -66,6 +67,12 @@ def _term(text: str) -> tuple[int, str]:
     if not (value.isdecimal() and int(value) and equals and words.strip()):
         raise argparse.ArgumentTypeError(f"{text!r} is no value of the mask and its words, such as 1=liver")
     return int(value), words.strip()
+
+
+def _scheduler(text: str) -> str:
+    if not re.fullmatch(r"(tcp|tls)://.+:\d+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no address of a dask scheduler, such as tcp://host:8786")
+    return text
 
 
 def _axis(text: str) -> int | None:
@@ -235,6 +242,13 @@ COMMANDS = (
             _PICK,
             _flag("--overwrite", help="replace masks that are already there"),
             _DEVICE,
+            _word(
+                "--scheduler",
+                metavar="ADDRESS",
+                type=_scheduler,
+                help="let the workers of a dask cluster predict, which see the same files under the same paths: what "
+                "`dask scheduler` logs, such as tcp://host:8786; --device is that of the workers",
+            ),
         ],
     ),
     Command(

@@ -29,3 +29,7 @@ class PredictionError(KnowSAMError):
 
 class TrainingError(KnowSAMError):
     """Training cannot start or go on; the last usable model is kept."""
+
+
+class ClusterError(KnowSAMError):
+    """A cluster cannot be reached, or one of its computers cannot do the work."""

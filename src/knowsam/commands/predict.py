@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
+from collections.abc import Generator, Mapping
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,19 +13,19 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from knowsam import jobs
+from knowsam.commands.cluster_prediction import cluster_attempts
 from knowsam.commands.inputs import read_model, told
-from knowsam.commands.outputs import check_folder, check_mask, saved
+from knowsam.commands.outputs import check_folder, check_mask, mask_name, saved
 from knowsam.commands.prediction_table import Predicted, write_table
-from knowsam.data.measurements import measured
-from knowsam.errors import InputError, KnowSAMError, PredictionError
+from knowsam.errors import ClusterError, InputError, KnowSAMError, PredictionError
 from knowsam.io.atomic import check_free
 from knowsam.io.image import read_image
-from knowsam.io.image_file import image_stem
 from knowsam.io.labels import write_labels
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
+    from knowsam.commands.cluster_prediction import Attempt
     from knowsam.data.annotation import LabelArray
     from knowsam.data.volume import Volume
     from knowsam.training.trained_model import TrainedModel
@@ -34,8 +35,30 @@ logger = logging.getLogger(__name__)
 
 def run(options: Namespace) -> None:
     """Do what the options say; all outputs are checked before the first prediction."""
-    device = str(jobs.told_device(options.device))
-    targets = {image: options.output / f"{_stem(image)}_mask.nii.gz" for image in options.images}
+    is_here = options.scheduler is None
+    # That of a worker is checked there.
+    device = str(jobs.told_device(options.device)) if is_here else options.device
+    targets = _checked_targets(options)
+    model = read_model(options.model)
+    attempts = _attempts(targets, model, device, options) if is_here else cluster_attempts(targets, options)
+    found: dict[Path, Predicted] = {}
+    try:
+        _predict(attempts, found, len(targets))
+    except (KeyboardInterrupt, ClusterError):
+        if masks := sum(not one.problem for one in found.values()):
+            logger.warning("%d of %d images were predicted by then; their masks stay.", masks, len(targets))
+        raise
+    rows = [found[image] for image in targets]
+    if options.table is not None:
+        saved(options.table, lambda place: write_table(place, rows, model.classes, overwrite=options.overwrite))
+    failed = sum(bool(one.problem) for one in rows)
+    if failed:
+        raise PredictionError(f"{failed} of {len(rows)} images were not predicted; the sentences above say why.")
+
+
+def _checked_targets(options: Namespace) -> dict[Path, Path]:
+    """Return where the mask of each image is to go."""
+    targets = {image: options.output / mask_name(image) for image in options.images}
     if len(set(targets.values())) < len(options.images):
         raise InputError("Two images have the same name, so their masks would too. Predict them into separate folders.")
     check_folder(options.output)
@@ -45,40 +68,41 @@ def run(options: Namespace) -> None:
     if options.table is not None:
         check_folder(options.table.parent)
         check_free(options.table, overwrite=options.overwrite)
-    model = read_model(options.model)
-    found: list[Predicted] = []
-    for image, target in tqdm(targets.items(), desc="Predicting", unit="volume", file=sys.stderr, disable=None):
-        try:
-            found.append(_predict(image, target, model, device, options))
-        except (KnowSAMError, OSError) as error:
-            if len(targets) == 1:
-                raise
-            # One damaged file must not cost all that come after it.
-            logger.error("%s: %s", image, error)
-            found.append(Predicted(image.name, problem=str(error)))
-    if options.table is not None:
-        saved(options.table, lambda place: write_table(place, found, model.classes, overwrite=options.overwrite))
-    failed = sum(bool(one.problem) for one in found)
-    if failed:
-        raise PredictionError(f"{failed} of {len(found)} images were not predicted; the sentences above say why.")
+    return targets
 
 
-def _predict(image: Path, target: Path, model: TrainedModel, device: str, options: Namespace) -> Predicted:
+def _predict(attempts: Generator[tuple[Path, Attempt], None, None], found: dict[Path, Predicted], count: int) -> None:
+    """Fill in what became of each image."""
+    with closing(attempts):
+        for image, attempt in tqdm(
+            attempts, total=count, desc="Predicting", unit="volume", file=sys.stderr, disable=None
+        ):
+            try:
+                found[image] = attempt()
+            except (KnowSAMError, OSError) as error:
+                if count == 1:
+                    raise
+                # One damaged file must not cost all that come after it.
+                logger.error("%s: %s", image, error)
+                found[image] = Predicted(image.name, problem=str(error))
+
+
+def _attempts(
+    targets: Mapping[Path, Path], model: TrainedModel, device: str, options: Namespace
+) -> Generator[tuple[Path, Attempt], None, None]:
+    """Yield each image with its attempt, which predicts it in this process."""
+    for image, target in targets.items():
+        yield image, partial(_predicted, image, target, model, device, options)
+
+
+def _predicted(image: Path, target: Path, model: TrainedModel, device: str, options: Namespace) -> Predicted:
     volume = told(read_image(image, options.pick))
     labels, _ = jobs.predict(model, volume, device=device)
     place = saved(target, partial(_write, labels=labels, volume=volume, model=model, options=options))
-    if options.table is None:
-        return Predicted(image.name, place.name)
-    values = [label_class.value for label_class in model.classes[1:]]
-    measures = measured(labels, volume.grid.affine, values, volume.array)
-    return Predicted(image.name, place.name, measures, model.difference(volume))
+    row = Predicted(image.name, place.name)
+    return row if options.table is None else row.with_measures(labels, volume, model)
 
 
 def _write(target: Path, *, labels: LabelArray, volume: Volume, model: TrainedModel, options: Namespace) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     write_labels(target, labels, volume.grid, model.classes, overwrite=options.overwrite)
-
-
-def _stem(image: Path) -> str:
-    # A folder may be given as ".", which has no name of its own.
-    return image_stem(os.path.basename(os.path.abspath(image)))

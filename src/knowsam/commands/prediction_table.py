@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from knowsam.data.measurements import measured
 from knowsam.io.atomic import written_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from knowsam.data.annotation import LabelClass
+    from knowsam.data.annotation import LabelArray, LabelClass
     from knowsam.data.measurements import Measurement
+    from knowsam.data.volume import Volume
+    from knowsam.training.trained_model import TrainedModel
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,12 @@ class Predicted:
     measures: Sequence[Measurement] = ()
     difference: str = ""
     problem: str = ""
+
+    def with_measures(self, labels: LabelArray, volume: Volume, model: TrainedModel) -> Predicted:
+        """Return the same with measures of a mask (Z, Y, X) of label values, and in what its image is unlike others."""
+        values = [label_class.value for label_class in model.classes[1:]]
+        measures = measured(labels, volume.grid.affine, values, volume.array)
+        return replace(self, measures=measures, difference=model.difference(volume))
 
 
 def write_table(path: Path, rows: Iterable[Predicted], classes: Sequence[LabelClass], *, overwrite: bool) -> None:

@@ -235,10 +235,15 @@ def load_model(path: Path) -> TrainedModel:
     CheckpointError
         If there is no model, it is damaged, or it is of another version.
     """
-    file = path / MODEL_FILE if path.is_dir() else path
+    file = saved_model_file(path)
     if not file.is_file():
         raise CheckpointError(f"There is no {MODEL_FILE} in {path}. Give a model that KnowSAM saved, or its folder.")
     return read_tensors(file, unpacked_model)
+
+
+def saved_model_file(path: Path) -> Path:
+    """Return the file of a model that was saved, whatever its name: the path itself, or the file in that folder."""
+    return path / MODEL_FILE if path.is_dir() else path
 
 
 def packed_model(model: TrainedModel) -> tuple[dict[str, Any], dict[str, Tensor]]:

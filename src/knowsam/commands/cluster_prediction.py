@@ -1,0 +1,95 @@
+"""Images predicted by the workers of a cluster, each mask published once.
+
+A worker writes a mask, whole or not at all, into a folder of this run beside the results. Where it has ended before it
+could say so, the next worker that gets the image finds the mask there and does not predict it again. Only this process
+brings masks to their final places, when they are reported: what two workers have done at once, because one of them was
+taken for lost, is published once too.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Callable, Generator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from knowsam.commands.cluster import connected
+from knowsam.commands.cluster_task import PredictionTask
+from knowsam.commands.outputs import saved
+from knowsam.commands.prediction_table import Predicted
+from knowsam.io.atomic import output_written
+from knowsam.models.download import sha256_of
+from knowsam.training.trained_model import saved_model_file
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Mapping
+
+    from knowsam.commands.cluster_task import Answer
+
+logger = logging.getLogger(__name__)
+
+Attempt = Callable[[], Predicted]
+"""Returns what was found in an image, whose mask is in its place then, or raises why there is none."""
+
+
+def cluster_attempts(targets: Mapping[Path, Path], options: Namespace) -> Generator[tuple[Path, Attempt], None, None]:
+    """Yield each image with its attempt, as workers finish them.
+
+    Parameters
+    ----------
+    targets : where the mask of each image is to go.
+
+    Raises
+    ------
+    ClusterError
+        If the cluster cannot be reached or used.
+    """
+    images = {image.absolute(): image for image in targets}
+    told: set[str] = set()
+    with connected(options.scheduler) as cluster:
+        options.output.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=options.output.absolute(), prefix=".knowsam-", ignore_cleanup_errors=True) as name:
+            task = _task(Path(name), options)
+            for image, answered in cluster.done(task, list(images)):
+                publish = partial(_published, Path(name), targets[images[image]], options.overwrite)
+                yield images[image], partial(_attempt, images[image], answered, publish, told)
+
+
+def _task(folder: Path, options: Namespace) -> PredictionTask:
+    model = saved_model_file(options.model).absolute()
+    return PredictionTask(
+        model, sha256_of(model), folder, pick=options.pick, device=options.device, measure=options.table is not None
+    )
+
+
+def _attempt(image: Path, answered: Callable[[], Answer], publish: Callable[[], Path], told: set[str]) -> Predicted:
+    answer = answered()
+    for notice in answer.notices:
+        # Each worker has the same to say of its device.
+        if notice not in told:
+            logger.warning("%s", notice)
+            told.add(notice)
+    if not isinstance(answer.outcome, Predicted):
+        raise answer.outcome
+    return replace(answer.outcome, image=image.name, mask=publish().name)
+
+
+def _published(folder: Path, target: Path, overwrite: bool) -> Path:
+    finished = folder / target.name
+    return saved(target, lambda place: _publish(finished, place, overwrite))
+
+
+def _publish(finished: Path, place: Path, overwrite: bool) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with output_written(place, overwrite=overwrite) as complete:
+        try:
+            os.link(finished, complete)
+        except OSError:
+            # A file system without links, or another one.
+            shutil.copyfile(finished, complete)

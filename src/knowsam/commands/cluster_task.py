@@ -1,0 +1,62 @@
+"""The task that workers of a cluster get from `knowsam predict`: one image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from knowsam import __version__
+
+if TYPE_CHECKING:
+    from knowsam.commands.prediction_table import Predicted
+    from knowsam.errors import KnowSAMError
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of an image.
+
+    Parameters
+    ----------
+    outcome : the row of the table, or why there is no mask.
+    notices : what a user is to know of how that went.
+    """
+
+    outcome: Predicted | KnowSAMError | OSError
+    notices: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PredictionTask:
+    """Predicts one image where a worker runs.
+
+    Parameters
+    ----------
+    model : its file.
+    checksum : of that file, where the command was given.
+    folder : for the masks of this run, in which there is nothing else.
+    measure : also measure classes, for a table.
+    version : of KnowSAM where the command was given.
+    """
+
+    model: Path
+    checksum: str
+    folder: Path
+    pick: int | str | None
+    device: str
+    measure: bool
+    version: str = __version__
+
+    def __call__(self, image: Path) -> Answer:
+        """Write the mask of an image into the folder, unless it is there.
+
+        Raises
+        ------
+        ClusterError
+            If no image can be predicted here.
+        """
+        # Imported here, for the scheduler unpacks tasks and need not load PyTorch.
+        from knowsam.commands.cluster_worker import answer
+
+        return answer(self, image)
