@@ -17,8 +17,8 @@ def main(report: Path) -> None:
     if unwanted:
         sys.exit(
             f"torch would bring {len(unwanted)} CUDA packages ({', '.join(unwanted[:3])}, ...), several GB, but the "
-            "CPU build was expected.\nRun `make setup TORCH_INDEX=<the CPU index that the selector on pytorch.org "
-            "shows>`, or `make setup TORCH=cuda` to take them."
+            "CPU build was expected.\nName the CPU index that the selector on pytorch.org shows, with `make setup "
+            "TORCH_INDEX=...` or, for a container, `--build-arg TORCH_INDEX=...`; or take them: TORCH=cuda."
         )
 
 
