@@ -7,8 +7,7 @@ from pathlib import Path
 from threading import Event as Flag
 from typing import TYPE_CHECKING
 
-from napari.qt.threading import create_worker
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
 
 from knowsam.data.case import Case
 from knowsam.data.painted_slices import painted_by_default
@@ -18,7 +17,6 @@ from knowsam.training.events import Finished, StepDone, Stop
 from napari_knowsam.finished_volumes import FinishedVolumes
 from napari_knowsam.model_keeping import suggested_target
 from napari_knowsam.panels.model_dialogs import ask_model_to_train
-from napari_knowsam.panels.progress_window import ProgressWindow
 from napari_knowsam.status_messages import BUSY
 from napari_knowsam.training_case import training_settings
 from napari_knowsam.training_worker import leave_a_core
@@ -32,6 +30,7 @@ if TYPE_CHECKING:
     from knowsam.training.events import Event
     from knowsam.training.session import TrainingSession
     from knowsam.training.trained_model import TrainedModel
+    from napari_knowsam.background import Background
     from napari_knowsam.finished_volumes import Read
     from napari_knowsam.layer_choice import LayerChoice
     from napari_knowsam.panels.model_dialogs import ModelTarget
@@ -42,12 +41,10 @@ if TYPE_CHECKING:
     from napari_knowsam.training_controller import TrainingController
 
 _FEWEST = 2
-_SHOWN_EVERY_MS = 200
-_TITLE = "Training a model of finished volumes"
 
 
 class ModelTraining(QObject):
-    """Asks for a name, and trains a model of all finished volumes while a person goes on working; one at a time."""
+    """Asks for a name, and trains a model of all finished volumes while a person goes on working."""
 
     def __init__(
         self,
@@ -56,25 +53,16 @@ class ModelTraining(QObject):
         train: TrainPanel,
         result: ResultPanel,
         cases: ProjectCases,
+        background: Background,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self._layers, self._controller = layers, controller
+        self._layers, self._controller, self._background = layers, controller, background
         self._train, self._result, self._cases = train, result, cases
-        self._work: FinishedTraining | None = None
-        self._window: ProgressWindow | None = None
-        self._watching = QTimer(self)
-        self._watching.setInterval(_SHOWN_EVERY_MS)
-        self._watching.timeout.connect(self._show)
         result.train_model_requested.connect(self._on_requested)
 
-    def close(self) -> None:
-        """End the training; what was learnt by then is kept."""
-        if self._work is not None:
-            self._work.stop()
-
     def _on_requested(self) -> None:
-        if self._controller.is_busy or self._work is not None:
+        if self._controller.is_busy or self._background.is_busy:
             self._result.set_message(BUSY)
             return
         try:
@@ -94,31 +82,11 @@ class ModelTraining(QObject):
         classes, settings = finished.classes, training_settings(self._train, None)
         question = f"Also measure how good it is in other volumes, which takes {len(finished)} more trainings"
         chosen = ask_model_to_train(self._result, suggested_target(classes), question)
-        if chosen is None:
-            return
-        target, is_checked = chosen
-        reader = finished.reader(classes)
-        self._result.set_message("")
-        self._work = FinishedTraining(reader, document.axis, classes, settings, target, is_checked=is_checked)
-        self._window = ProgressWindow(_TITLE, self._result)
-        self._window.canceled.connect(self._work.stop)
-        self._watching.start()
-        connect = {"yielded": self._result.set_message, "errored": self._on_failed, "finished": self._on_ended}
-        create_worker(self._work.run, _ignore_errors=True, _connect=connect)
-
-    def _show(self) -> None:
-        if self._window is not None and self._work is not None:
-            self._window.show_progress(*self._work.progress)
-
-    def _on_failed(self, error: Exception) -> None:
-        is_known = isinstance(error, KnowSAMError)
-        self._result.set_message(str(error) if is_known else f"The model was not trained, unexpectedly: {error!r}.")
-
-    def _on_ended(self) -> None:
-        self._watching.stop()
-        if self._window is not None:
-            self._window.close()
-        self._work = self._window = None
+        if chosen is not None:
+            target, is_checked = chosen
+            reader = finished.reader(classes)
+            work = FinishedTraining(reader, document.axis, classes, settings, target, is_checked=is_checked)
+            self._background.begin(work)
 
 
 class FinishedTraining:
@@ -133,7 +101,7 @@ class FinishedTraining:
 
     Attributes
     ----------
-    progress : what goes on now, and how much of all is done, in [0, 1].
+    title, progress : see `napari_knowsam.background.Work`.
     """
 
     def __init__(
@@ -146,6 +114,7 @@ class FinishedTraining:
         *,
         is_checked: bool,
     ) -> None:
+        self.title = "Training a model of finished volumes"
         self.progress = ("Reading the volumes", 0.0)
         self._read, self._axis, self._classes = read, axis, classes
         self._settings, self._target, self._is_checked = settings, target, is_checked

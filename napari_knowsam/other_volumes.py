@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject
 
 from napari_knowsam.applying import Applying
+from napari_knowsam.background import Background
+from napari_knowsam.folder_applying import FolderApplying
 from napari_knowsam.model_training import ModelTraining
 from napari_knowsam.proposing import Proposing
 
@@ -24,7 +26,8 @@ class OtherVolumes(QObject):
 
     Attributes
     ----------
-    proposing, training, applying : the parts.
+    background : does what takes minutes, one work at a time.
+    proposing, training, applying, folder : the parts.
     """
 
     def __init__(
@@ -38,10 +41,12 @@ class OtherVolumes(QObject):
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
+        self.background = Background(result.set_message, result, self)
         self.proposing = Proposing(layers, controller, train, result, cases, self)
-        self.training = ModelTraining(layers, controller, train, result, cases, self)
+        self.training = ModelTraining(layers, controller, train, result, cases, self.background, self)
         self.applying = Applying(layers, controller, train, result, models, self)
+        self.folder = FolderApplying(controller, train, result, models, self.background, self)
 
     def close(self) -> None:
         """End what goes on beside the window."""
-        self.training.close()
+        self.background.close()

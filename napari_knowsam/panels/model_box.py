@@ -15,6 +15,7 @@ class ModelBox(QWidget):
 
     apply_requested = Signal()
     apply_to_all_requested = Signal()
+    apply_to_folder_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -29,6 +30,7 @@ class ModelBox(QWidget):
             "Apply the model to several images, one after the other.",
             {
                 "All open images": self.apply_to_all_requested.emit,
+                "A folder of images…": self.apply_to_folder_requested.emit,
             },
         )
         row = QHBoxLayout()

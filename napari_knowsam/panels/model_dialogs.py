@@ -149,6 +149,15 @@ def ask_model_file(parent: QWidget | None) -> Path | None:
     return Path(name) if name else None
 
 
+def ask_folders(parent: QWidget | None) -> tuple[Path, Path] | None:
+    """Let the user choose a folder of images and one for their masks; None if they think better of it."""
+    images = QFileDialog.getExistingDirectory(parent, "Folder of the images")
+    if not images:
+        return None
+    masks = QFileDialog.getExistingDirectory(parent, "Folder for the masks", images)
+    return (Path(images), Path(masks)) if masks else None
+
+
 def ask_unsaved(parent: QWidget | None, volumes: Sequence[str]) -> Unsaved:
     """Ask what is to become of the models of some volumes, which were not saved."""
     box = QMessageBox(parent)

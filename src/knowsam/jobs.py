@@ -280,8 +280,14 @@ def train(
     return session
 
 
-def predict(model: TrainedModel, volume: Volume, *, device: str = "auto") -> tuple[np.ndarray, VolumePrediction]:
+def predict(
+    model: TrainedModel, volume: Volume, *, device: str = "auto", check: Callable[[], None] = lambda: None
+) -> tuple[np.ndarray, VolumePrediction]:
     """Apply a trained model to a volume; return the label values that files hold, and the prediction behind them.
+
+    Parameters
+    ----------
+    check : called now and then; what it raises breaks the work off.
 
     Raises
     ------
@@ -292,8 +298,13 @@ def predict(model: TrainedModel, volume: Volume, *, device: str = "auto") -> tup
         logger.warning("%s", difference)
     target, threads = told_device(device), CpuThreads()
     case = Case(volume, Annotation(volume.shape, model.axis, model.classes))
+
+    def meanwhile() -> None:
+        threads.adapt()
+        check()
+
     with threads:
-        interruption = Interruption(threads.adapt)
+        interruption = Interruption(meanwhile)
         display = applied_model(model, case, device=target, interruption=interruption)
         if display.students is not None:
             interruption.watch(display.students)

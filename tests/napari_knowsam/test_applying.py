@@ -1,18 +1,23 @@
-"""The opened model is applied to all open images in a real window."""
+"""The opened model is applied to all open images, and to a folder, in a real window."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from shutil import copyfile
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from gui_robot import TINY, Robot
 
+from knowsam import jobs
 from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass
 from knowsam.document.annotation_document import AnnotationDocument
+from knowsam.io.labels import read_labels
+from knowsam.io.sample import sample_folder
 from knowsam.models.students import Students
 from knowsam.training.trained_model import TrainedModel, save_model
+from napari_knowsam import folder_applying
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,3 +82,60 @@ def test_stop_leaves_the_images_that_come_after_it(robot: Robot) -> None:
     robot.stop()
     robot.wait_until(lambda: "Applied the model to 0 images." in robot.result_message)
     assert predicted(robot) == set()
+
+
+def apply_to_folder(robot: Robot, monkeypatch: pytest.MonkeyPatch, images: Path, masks: Path) -> None:
+    monkeypatch.setattr(folder_applying, "ask_folders", lambda _parent: (images, masks))
+    robot.widget.train.model_box._others._entries["A folder of images…"].trigger()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two images, a damaged one, and a mask that is passed over."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for name in ("a.nii.gz", "b.nii.gz", "a_mask.nii.gz"):
+        copyfile(sample_folder() / "phantom.nii.gz", folder / name)
+    (folder / "damaged.nii.gz").write_bytes(b"no image")
+    return folder
+
+
+def test_a_folder_is_predicted_beside_the_work_with_a_table_and_what_is_damaged_is_named(
+    robot: Robot, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    apply_to_folder(robot, monkeypatch, folder, masks)
+    assert not robot.presenter.controller.is_busy
+    robot.wait_until(lambda: "Predicted 2 of 3 images" in robot.result_message)
+    assert "damaged.nii.gz: " in robot.result_message
+    assert sorted(path.name for path in masks.iterdir()) == ["a_mask.nii.gz", "b_mask.nii.gz", "predictions.csv"]
+    model = robot.presenter.models.model
+    assert model is not None
+    expected, _ = jobs.predict(model, robot.document.volume, device="cpu")
+    np.testing.assert_array_equal(read_labels(masks / "a_mask.nii.gz").array, expected)
+    lines = (masks / "predictions.csv").read_text(encoding="utf-8-sig").splitlines()
+    assert lines[0].startswith("image,mask,1 liver: ml")
+    assert len(lines) == 4
+    robot.wait_until(lambda: not robot.presenter._others.background.is_busy)
+    apply_to_folder(robot, monkeypatch, folder, masks)
+    assert "a_mask.nii.gz is in" in robot.result_message
+    assert "Choose an empty folder" in robot.result_message
+
+
+def test_a_folder_without_an_image_is_refused(robot: Robot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "empty").mkdir()
+    apply_to_folder(robot, monkeypatch, tmp_path / "empty", tmp_path)
+    assert "There is no image in" in robot.result_message
+
+
+def test_stop_leaves_the_masks_that_are_there_and_their_table(
+    robot: Robot, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply_to_folder(robot, monkeypatch, folder, tmp_path)
+    window = robot.presenter._others.background.window
+    assert window is not None
+    window.canceled.emit()
+    robot.wait_until(lambda: "Predicted 0 of 3 images" in robot.result_message)
+    assert (tmp_path / "predictions.csv").is_file()
+    assert not list(tmp_path.glob("*_mask.nii.gz"))

@@ -94,7 +94,7 @@ def test_a_model_of_two_volumes_is_kept_measured_and_opened_by_its_name(
     assert [one.volumes for one in model.expected] == [2, 2, 2]
     assert model.config.plane.whole_slices
     assert [one.name for one in kept_models()] == ["phantoms"]
-    robot.wait_until(lambda: robot.presenter._others.training._work is None)
+    robot.wait_until(lambda: robot.presenter._others.background.work is None)
     assert not robot.presenter.controller.is_busy
 
 
@@ -105,10 +105,10 @@ def test_a_training_that_is_stopped_before_it_has_learnt_leaves_no_model_and_say
     finish_two(robot)
     agree(monkeypatch, check=False)
     train(robot)
-    window = robot.presenter._others.training._window
+    window = robot.presenter._others.background.window
     assert window is not None
     window.canceled.emit()
-    robot.wait_until(lambda: robot.presenter._others.training._work is None)
+    robot.wait_until(lambda: robot.presenter._others.background.work is None)
     assert "Training ended before its first step" in robot.result_message
     assert kept_models() == []
 
@@ -118,13 +118,13 @@ def test_a_training_that_is_stopped_keeps_what_it_has_learnt(robot: Robot, monke
     finish_two(robot)
     agree(monkeypatch, check=True)
     train(robot)
-    work, window = robot.presenter._others.training._work, robot.presenter._others.training._window
+    work, window = robot.presenter._others.background.work, robot.presenter._others.background.window
     assert work is not None
     assert window is not None
     robot.wait_until(lambda: work.progress[0] == "Training")
     train(robot)
     assert "Stop that first" in robot.result_message
     window.canceled.emit()
-    robot.wait_until(lambda: robot.presenter._others.training._work is None)
+    robot.wait_until(lambda: robot.presenter._others.background.work is None)
     assert "Trained phantoms on 2 finished volumes" in robot.result_message
     assert load_model(place_of_model("phantoms")).expected == ()

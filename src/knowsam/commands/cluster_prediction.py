@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING
 from knowsam.commands.cluster import connected
 from knowsam.commands.cluster_task import PredictionTask
 from knowsam.commands.outputs import saved
-from knowsam.commands.prediction_table import Predicted
 from knowsam.io.atomic import output_written
+from knowsam.io.kept_models import found_model
 from knowsam.models.download import sha256_of
+from knowsam.prediction_table import Predicted
 from knowsam.training.trained_model import saved_model_file
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def cluster_attempts(targets: Mapping[Path, Path], options: Namespace) -> Genera
 
 
 def _task(folder: Path, options: Namespace) -> PredictionTask:
-    model = saved_model_file(options.model).absolute()
+    model = saved_model_file(found_model(options.model)).absolute()
     return PredictionTask(
         model, sha256_of(model), folder, pick=options.pick, device=options.device, measure=options.table is not None
     )

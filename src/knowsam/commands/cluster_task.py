@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from knowsam import __version__
 
 if TYPE_CHECKING:
-    from knowsam.commands.prediction_table import Predicted
     from knowsam.errors import KnowSAMError
+    from knowsam.prediction_table import Predicted
 
 
 @dataclass(frozen=True)

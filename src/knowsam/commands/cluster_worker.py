@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 from knowsam import __version__, jobs
 from knowsam.commands.cluster_task import Answer
 from knowsam.commands.inputs import told
-from knowsam.commands.outputs import mask_name
-from knowsam.commands.prediction_table import Predicted
 from knowsam.errors import ClusterError, ConfigError, InputError, KnowSAMError
 from knowsam.io.image import read_image
+from knowsam.io.image_file import mask_name
 from knowsam.io.labels import read_labels, write_labels
 from knowsam.models.download import sha256_of
+from knowsam.prediction_table import Predicted
 from knowsam.training.trained_model import load_model
 
 if TYPE_CHECKING:

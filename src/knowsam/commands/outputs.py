@@ -51,12 +51,6 @@ def saved(path: Path, write: Callable[[Path], object]) -> Path:
     return path
 
 
-def mask_name(image: Path) -> str:
-    """Return what the mask of an image is called, in a folder for many masks."""
-    # A folder may be given as ".", which has no name of its own.
-    return f"{image_stem(os.path.basename(os.path.abspath(image)))}_mask.nii.gz"
-
-
 def save_trained(model: TrainedModel, path: Path, *, overwrite: bool) -> None:
     """Save a model as `saved` does, and say where."""
     place = saved(path, lambda other: save_model(model, other, overwrite=overwrite))

@@ -15,12 +15,13 @@ from tqdm import tqdm
 from knowsam import jobs
 from knowsam.commands.cluster_prediction import cluster_attempts
 from knowsam.commands.inputs import read_model, told
-from knowsam.commands.outputs import check_folder, check_mask, mask_name, saved
-from knowsam.commands.prediction_table import Predicted, write_table
+from knowsam.commands.outputs import check_folder, check_mask, saved
 from knowsam.errors import ClusterError, InputError, KnowSAMError, PredictionError
 from knowsam.io.atomic import check_free
 from knowsam.io.image import read_image
+from knowsam.io.image_file import mask_name
 from knowsam.io.labels import write_labels
+from knowsam.prediction_table import Predicted, write_table
 
 if TYPE_CHECKING:
     from argparse import Namespace

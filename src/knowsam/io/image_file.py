@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -76,6 +77,12 @@ def image_stem(name: str) -> str:
     """
     suffix = next((suffix for suffix in sorted(_ENDINGS, key=len, reverse=True) if name.lower().endswith(suffix)), "")
     return name[: len(name) - len(suffix)]
+
+
+def mask_name(image: Path) -> str:
+    """Return what the mask of an image is called, in a folder for many masks."""
+    # A folder may be given as ".", which has no name of its own.
+    return f"{image_stem(os.path.basename(os.path.abspath(image)))}_mask.nii.gz"
 
 
 def with_mask_suffix(path: Path) -> Path:

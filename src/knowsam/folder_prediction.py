@@ -1,0 +1,47 @@
+"""A model applied to many images, one after the other; the mask of each is written to a folder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from knowsam import jobs
+from knowsam.errors import KnowSAMError
+from knowsam.io.image import read_image
+from knowsam.io.image_file import mask_name
+from knowsam.io.labels import write_labels
+from knowsam.prediction_table import Predicted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from knowsam.training.trained_model import TrainedModel
+
+
+def predicted_images(
+    model: TrainedModel,
+    images: Sequence[Path],
+    folder: Path,
+    *,
+    device: str = "auto",
+    check: Callable[[], None] = lambda: None,
+) -> Iterator[Predicted]:
+    """Yield what became of each image, whose mask is in the folder then; one that cannot be used costs no other.
+
+    Parameters
+    ----------
+    folder : for the masks, called as `mask_name` says; what is there already is kept.
+    check : called now and then; what it raises breaks the work off.
+    """
+    for image in images:
+        try:
+            yield _predicted(model, image, folder / mask_name(image), device, check)
+        except (KnowSAMError, OSError) as error:
+            yield Predicted(image.name, problem=str(error))
+
+
+def _predicted(model: TrainedModel, image: Path, target: Path, device: str, check: Callable[[], None]) -> Predicted:
+    volume = read_image(image)
+    labels, _ = jobs.predict(model, volume, device=device, check=check)
+    write_labels(target, labels, volume.grid, model.classes)
+    return Predicted(image.name, target.name).with_measures(labels, volume, model)
