@@ -5,7 +5,8 @@ after the other; without a training, the mask is propagated from them and correc
 the painter are off by a smooth error of one pixel. Where nothing is shown yet, a slice costs a look and its whole
 outline, later a look and what of its outline is more than a pixel away from the one that is shown. "Even" is told how
 many slices there will be, and spreads them evenly; "bisect" takes the slice furthest from all annotated ones.
-With `--finished N`, N other volumes propose a mask first, by their true masks, and that is what the painter sees first.
+With `--finished N`, N other volumes propose a mask first, by their true masks, and that is what the painter sees first;
+with `--budget`, how such masks err is learnt from them for so long, and the proposal corrected.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from knowsam.data.annotation import Annotation, LabelArray, LabelSlice, class_in
 from knowsam.data.case import Case
 from knowsam.document.next_slice import worths
 from knowsam.io.labels import read_labels
+from knowsam.training.corrective_learning import learn_correction
 from knowsam.training.schedule import Budget
 
 _WANTED = (0.80, 0.90, 0.95)
@@ -54,6 +56,7 @@ def main() -> None:
     parser.set_defaults(k=12)
     parser.add_argument("--rules", nargs="+", choices=[*_RULES, _RIVAL], default=[*_RULES, _RIVAL])
     parser.add_argument("--finished", type=int, help="also let so many other volumes propose a mask before (ours)")
+    parser.add_argument("--budget", type=Budget.parse, default=Budget(seconds=0.0), help="to learn how proposals err")
     options = parser.parse_args()
     torch.set_num_threads(1)
     runs: dict[str, dict[str, list[_Run]]] = {}
@@ -62,7 +65,8 @@ def main() -> None:
             _add(runs, truth, rule, _run(truth, rule, options.k))
         if options.finished:
             proposal = _proposal(truth, options)
-            _add(runs, truth, f"ours, {options.finished} finished", _run(truth, "ours", options.k, proposal))
+            corrected = "" if options.budget.is_zero else ", corrected"
+            _add(runs, truth, f"ours, {options.finished} finished{corrected}", _run(truth, "ours", options.k, proposal))
     print(*provenance("painter and random by seed 0"), sep="\n")
     print(_table(runs))
 
@@ -77,7 +81,12 @@ def _proposal(truth: Truth, options: argparse.Namespace) -> ProposedMask:
     data = next(data for data in map(find_data_set, options.data) if data.name == truth.data)
     others = [volume for volume in data.volumes if volume != truth.name][: options.finished]
     labels = {volume: read_labels(data.labels[data.volumes.index(volume)]) for volume in others}
-    return propose(truth.volume, [Atlas(data.truth(volume).volume, labels[volume]) for volume in others]).mask
+    atlases = [Atlas(data.truth(volume).volume, labels[volume]) for volume in others]
+    mask = propose(truth.volume, atlases).mask
+    if options.budget.is_zero:
+        return mask
+    values = sorted({0, *(int(value) for mask in labels.values() for value in np.unique(mask.array))})
+    return learn_correction(atlases, values, truth.annotation.axis, options.budget).corrected(truth.volume, mask)
 
 
 @dataclass(frozen=True)
