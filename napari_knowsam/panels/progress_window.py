@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QProgressDialog, QWidget
 
+if TYPE_CHECKING:
+    from qtpy.QtGui import QShowEvent
+
 _WIDTH_PX = 380
+_MARGIN_PX = 40
 
 
 class ProgressWindow(QProgressDialog):
@@ -18,6 +24,7 @@ class ProgressWindow(QProgressDialog):
 
     def __init__(self, title: str, parent: QWidget | None = None) -> None:
         super().__init__(title, "Stop", 0, 100, parent)
+        self._title = title
         self.setWindowTitle(title)
         self.setWindowModality(Qt.WindowModality.NonModal)
         self.setAutoClose(False)
@@ -29,5 +36,12 @@ class ProgressWindow(QProgressDialog):
     def show_progress(self, text: str, share: float) -> None:
         """Say what goes on now, and how much of all is done, in [0, 1]."""
         if not self.wasCanceled():
-            self.setLabelText(text)
+            self.setLabelText(f"{self._title}. {text}")
             self.setValue(round(100 * share))
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Appear at the lower left, where it covers no image."""
+        super().showEvent(event)
+        if (parent := self.parentWidget()) is not None:
+            corner = parent.window().geometry().bottomLeft()
+            self.move(corner + QPoint(_MARGIN_PX, -self.height() - _MARGIN_PX))
