@@ -62,14 +62,18 @@ def run(options: Namespace) -> None:
 
 
 def _weights() -> str:
-    rows = ["name   weights    parameters     size  on this computer"]
+    rows = ["name   weights    parameters     size   memory  a slice  on this computer"]
     for name, official in OFFICIAL.items():
+        costs = f"{official.megabytes:>4} MB  {official.memory_gib} GiB  {official.seconds_a_slice:>5} s"
         there = "yes" if place_of(name).is_file() else "no"
-        rows.append(f"{name:<6} {official.name}  {official.parameters_m:>8} M  {official.megabytes:>4} MB  {there}")
+        rows.append(f"{name:<6} {official.name}  {official.parameters_m:>8} M  {costs}  {there}")
+    checksums = [f"SHA-256 of {name}: {official.sha256}" for name, official in OFFICIAL.items()]
     return "\n".join(
         [
             *rows,
+            "A teacher looks at each slice once, for so long on one core.",
             f"From {SOURCE}, licence {LICENCE}. The compact SAM, the default teacher, comes with the program.",
+            *checksums,
             f"They lie in {weights_folder()}; {FOLDER_VARIABLE} names another folder.",
         ]
     )

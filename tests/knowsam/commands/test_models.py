@@ -17,7 +17,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("KNOWSAM_MODELS", str(tmp_path / "models"))
     sha256 = hashlib.sha256(b"weights").hexdigest()
     monkeypatch.setitem(
-        OFFICIAL, "vit_b", OfficialWeights("SAM ViT-B", "http://127.0.0.1:9/sam_vit_b.pth", sha256, 375, 94)
+        OFFICIAL, "vit_b", OfficialWeights("SAM ViT-B", "http://127.0.0.1:9/sam_vit_b.pth", sha256, 375, 94, 0.4, 0.2)
     )
     return folder
 
@@ -29,6 +29,8 @@ def test_weights_that_are_added_are_listed_checked_and_found(
     listed = capsys.readouterr().out
     assert [line.split()[-1] for line in listed.splitlines()[1:4]] == ["no", "no", "no"]
     assert str(weights) in listed
+    assert "375 MB  0.4 GiB    0.2 s" in listed
+    assert hashlib.sha256(b"weights").hexdigest() in listed
     (folder / "stick.pth").write_bytes(b"weights")
     assert knowsam("models add {f}/stick.pth") == 0
     assert capsys.readouterr().out.strip() == str(weights / "sam_vit_b.pth")

@@ -87,7 +87,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def publish(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    monkeypatch.setitem(OFFICIAL, "vit_b", OfficialWeights("SAM ViT-B", url, SHA256, 1, 1))
+    monkeypatch.setitem(OFFICIAL, "vit_b", OfficialWeights("SAM ViT-B", url, SHA256, 1, 1, 0.0, 0.0))
 
 
 def test_weights_are_downloaded_once_and_progress_is_told(server: Server) -> None:
