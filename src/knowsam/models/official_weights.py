@@ -28,7 +28,8 @@ class OfficialWeights:
     ----------
     name : in words. url, sha256 : of the published file. megabytes : its size. parameters_m : in millions.
     memory_gib : that the networks take beside the rest of a training; while the file is read, twice as much.
-    seconds_a_slice : for its frozen blocks, once for each slice of 96 x 96 px: CPU time of one core (AVX512).
+    seconds_a_slice : for its frozen blocks, once for each slice of 96 x 96 px: CPU time of one core
+        (`benchmarks/official_sams.py`).
     """
 
     name: str
@@ -59,7 +60,7 @@ OFFICIAL = {
         1250,
         312,
         1.2,
-        0.8,
+        0.9,
     ),
     "vit_h": OfficialWeights(
         "SAM ViT-H",
