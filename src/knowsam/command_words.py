@@ -188,7 +188,7 @@ COMMANDS = (
             _path(
                 "--start-from",
                 metavar="MODEL",
-                help="model of other volumes to go on from, a file or its folder: few painted slices correct what it "
+                help="model of other volumes to go on from, a file, its folder or its name: few painted slices correct what it "
                 "predicts, and many teach it",
             ),
             _path("--atlases", metavar="IMAGE", nargs="+", default=[], help="finished volumes that propose a mask"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from knowsam import jobs
-from knowsam.data.annotation import IGNORE, class_indices
+from knowsam.data.annotation import BACKGROUND, IGNORE, class_indices
 from knowsam.errors import InputError
 from knowsam.inference.metrics import dice_score
 from knowsam.training.expected_dice import ExpectedDice
@@ -27,7 +27,8 @@ class LeftOut:
     Parameters
     ----------
     name : of the volume.
-    dice : by label value, in what was annotated there, of each class that was.
+    dice : by label value, of each class that was annotated there and in another volume: in all slices where those with
+        the structures were annotated without a gap, so that beyond them there is none; else in what was annotated.
     """
 
     name: str
@@ -35,13 +36,18 @@ class LeftOut:
 
 
 def leave_one_out(
-    cases: Sequence[Case], train: Callable[[Sequence[Case]], TrainingSession], *, device: str = "auto"
+    cases: Sequence[Case],
+    train: Callable[[Sequence[Case]], TrainingSession],
+    *,
+    device: str = "auto",
+    check: Callable[[], None] = lambda: None,
 ) -> Iterator[LeftOut]:
     """Predict each annotated volume by a model of all others, and compare that with what was annotated.
 
     Parameters
     ----------
     train : trains on volumes, as `knowsam.jobs.train` does.
+    check : called now and then while a volume is predicted; what it raises breaks the work off.
 
     Raises
     ------
@@ -55,9 +61,12 @@ def leave_one_out(
             "not learnt from. Give the masks of two or more."
         )
     for left_out in annotated:
-        model = train([case for case in cases if case is not left_out]).model()
-        labels, _ = jobs.predict(model, left_out.volume, device=device)
-        yield LeftOut(left_out.volume.name, _dice(class_indices(labels, model.classes), left_out.annotation))
+        others = [case for case in cases if case is not left_out]
+        model = train(others).model()
+        labels, _ = jobs.predict(model, left_out.volume, device=device, check=check)
+        dice = _dice(class_indices(labels, model.classes), left_out.annotation)
+        learnt = {value for case in others for value in _annotated_values(case.annotation)}
+        yield LeftOut(left_out.volume.name, {value: one for value, one in dice.items() if value in learnt})
 
 
 def expected_dice(found: Sequence[LeftOut], classes: Sequence[LabelClass]) -> tuple[ExpectedDice, ...]:
@@ -72,9 +81,25 @@ def expected_dice(found: Sequence[LeftOut], classes: Sequence[LabelClass]) -> tu
 
 
 def _dice(indices: LabelArray, annotation: Annotation) -> dict[int, float]:
-    """Compare class indices (Z, Y, X) with the annotated slices, as far as these were judged."""
+    """Compare class indices (Z, Y, X) with what was annotated, as far as that was judged, by label value."""
     planes = np.moveaxis(indices, annotation.axis, 0)
-    truth = np.stack([one.labels for one in annotation.slices.values()])
-    predicted = np.where(truth == IGNORE, IGNORE, planes[list(annotation.slices)])
-    found = (index for index in np.unique(truth).tolist() if index not in (0, IGNORE))
-    return {annotation.classes[index].value: dice_score(predicted, truth, index) for index in found}
+    truth = _judged(annotation, planes.shape)
+    predicted = np.where(truth == IGNORE, IGNORE, planes)
+    return {value: dice_score(predicted, truth, index) for value, index in _annotated_values(annotation).items()}
+
+
+def _judged(annotation: Annotation, shape: tuple[int, ...]) -> LabelArray:
+    """Return what is known of all slices (N, H, W); where slices were annotated without a gap, the structures end."""
+    annotated = list(annotation.slices)
+    is_gapless = len(annotated) > 1 and max(annotated) - min(annotated) + 1 == len(annotated)
+    is_whole = is_gapless and not any((one.labels == IGNORE).any() for one in annotation.slices.values())
+    judged = np.full(shape, BACKGROUND if is_whole else IGNORE, np.uint8)
+    for index, one in annotation.slices.items():
+        judged[index] = one.labels
+    return judged
+
+
+def _annotated_values(annotation: Annotation) -> dict[int, int]:
+    """Return the label values that occur in an annotation, each with its class index."""
+    found = {int(index) for one in annotation.slices.values() for index in np.unique(one.labels)} - {BACKGROUND, IGNORE}
+    return {annotation.classes[index].value: index for index in sorted(found)}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from knowsam import jobs
 from knowsam.errors import KnowSAMError
+from knowsam.inference.device import fault_sentence, resolve_device
 from knowsam.io.image import read_image
 from knowsam.io.image_file import mask_name
 from knowsam.io.labels import write_labels
@@ -38,6 +39,8 @@ def predicted_images(
             yield _predicted(model, image, folder / mask_name(image), device, check)
         except (KnowSAMError, OSError) as error:
             yield Predicted(image.name, problem=str(error))
+        except (RuntimeError, MemoryError) as error:
+            yield Predicted(image.name, problem=fault_sentence(error, resolve_device(device)))
 
 
 def _predicted(model: TrainedModel, image: Path, target: Path, device: str, check: Callable[[], None]) -> Predicted:

@@ -28,6 +28,7 @@ class Predicted:
     image, mask : names of the files; no mask where there was a problem.
     measures : of each class of the model but background.
     difference : in what the image is unlike those that the model has learnt from.
+    notices : what is to be known of how the image was read.
     problem : why there is no mask.
     """
 
@@ -36,12 +37,13 @@ class Predicted:
     measures: Sequence[Measurement] = ()
     difference: str = ""
     problem: str = ""
+    notices: Sequence[str] = ()
 
     def with_measures(self, labels: LabelArray, volume: Volume, model: TrainedModel) -> Predicted:
         """Return the same with measures of a mask (Z, Y, X) of label values, and in what its image is unlike others."""
         values = [label_class.value for label_class in model.classes[1:]]
         measures = measured(labels, volume.grid.affine, values, volume.array)
-        return replace(self, measures=measures, difference=model.difference(volume))
+        return replace(self, measures=measures, difference=model.difference(volume), notices=volume.notices)
 
 
 def write_table(path: Path, rows: Iterable[Predicted], classes: Sequence[LabelClass], *, overwrite: bool) -> None:
@@ -58,10 +60,10 @@ def write_table(path: Path, rows: Iterable[Predicted], classes: Sequence[LabelCl
     # With a mark of the encoding, without which spreadsheets misread names that are not English.
     with written_whole(path, overwrite=overwrite) as place, place.open("w", newline="", encoding="utf-8-sig") as file:
         writer = csv.writer(file)
-        writer.writerow(["image", "mask", *measures, "unlike", "problem"])
+        writer.writerow(["image", "mask", *measures, "unlike", "problem", "notices"])
         for row in rows:
             numbers = [value for one in row.measures for value in _numbers(one)] or [""] * len(measures)
-            writer.writerow([row.image, row.mask, *numbers, row.difference, row.problem])
+            writer.writerow([row.image, row.mask, *numbers, row.difference, row.problem, " ".join(row.notices)])
 
 
 def _numbers(measurement: Measurement) -> tuple[str, str, str]:

@@ -53,7 +53,7 @@ def test_each_annotated_volume_is_left_out_and_judged_where_it_was_annotated(
         asked.append([one.volume.name for one in others])
         return cast("TrainingSession", Model(others))
 
-    def predict(model: Model, volume: Volume, device: str) -> tuple[np.ndarray[Any, Any], None]:
+    def predict(model: Model, volume: Volume, **_more: object) -> tuple[np.ndarray[Any, Any], None]:
         assert volume.name not in model.names
         labels = np.zeros(volume.shape, np.int32)
         labels[:, :2] = classes[1].value
@@ -63,9 +63,21 @@ def test_each_annotated_volume_is_left_out_and_judged_where_it_was_annotated(
     first, second = leave_one_out(cases, train)
     assert asked == [["b", "unlabelled"], ["a", "unlabelled"]]
     assert (first.name, second.name) == ("a", "b")
-    # Two of four rows are found, and none where class 2 was painted; what nobody has judged does not count.
+    # Two of four rows are found; what nobody has judged does not count, nor a class that the others do not show.
     assert first.dice == pytest.approx({2: 2 * 20 / (20 + 40)})
-    assert second.dice == pytest.approx({2: 2 * 20 / (20 + 10 + 40), 5: 0.0})
+    assert second.dice == pytest.approx({2: 2 * 20 / (20 + 10 + 40)})
+
+
+def test_what_is_found_beyond_a_whole_mask_is_wrong(
+    tiny: Volume, classes: tuple[LabelClass, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A structure of three slices without a gap, which a model finds in all six."""
+    plane = np.ones(tiny.shape[1:], np.uint8)
+    cases = [case(tiny, classes, name, dict.fromkeys((1, 2, 3), plane)) for name in ("a", "b")]
+    everywhere = np.full(tiny.shape, classes[1].value)
+    monkeypatch.setattr(cross_validation.jobs, "predict", lambda *_given, **_more: (everywhere, None))
+    found = list(leave_one_out(cases, lambda others: cast("TrainingSession", Model(others))))
+    assert [one.dice for one in found] == [pytest.approx({2: 2 * 3 / (3 + 6)})] * 2
 
 
 def test_one_annotated_volume_cannot_be_left_out(tiny: Volume, classes: tuple[LabelClass, ...]) -> None:

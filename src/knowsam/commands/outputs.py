@@ -51,10 +51,11 @@ def saved(path: Path, write: Callable[[Path], object]) -> Path:
     return path
 
 
-def save_trained(model: TrainedModel, path: Path, *, overwrite: bool) -> None:
-    """Save a model as `saved` does, and say where."""
+def save_trained(model: TrainedModel, path: Path, *, overwrite: bool) -> Path:
+    """Save a model as `saved` does, say where, and return that."""
     place = saved(path, lambda other: save_model(model, other, overwrite=overwrite))
     logger.info("Model: %s", model_file(place))
+    return place
 
 
 def save_report(report: Report, path: Path, timer: PhaseTimer, *, overwrite: bool) -> None:

@@ -23,6 +23,7 @@ from knowsam.training.processes import Processes
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from knowsam.config import Config
     from knowsam.data.case import Case
@@ -81,21 +82,23 @@ def _train(processes: Processes, options: Namespace, config: Config, allowed: Bu
         session = train(cases, listener=progress, timer=timer)
         if processes.is_first:
             model = replace(session.model(), about=options.about)
-            _save(model, report, options, timer)
+            place = _save(model, report, options, timer)
     was_interrupted = processes.first_decides(lambda: progress.was_interrupted)
     if options.check and was_interrupted:
         logger.warning("The training was ended early, so the model was not checked.")
     elif options.check:
         expected = _checked(cases, train, processes.device)
         if processes.is_first:
-            save_trained(replace(model, expected=expected), options.output, overwrite=True)
+            save_trained(replace(model, expected=expected), place, overwrite=True)
 
 
-def _save(model: TrainedModel, report: Report, options: Namespace, timer: jobs.PhaseTimer) -> None:
+def _save(model: TrainedModel, report: Report, options: Namespace, timer: jobs.PhaseTimer) -> Path:
+    """Save model and report, and return where the model is."""
     with timer.phase("writing"):
-        save_trained(model, options.output, overwrite=options.overwrite)
+        place = save_trained(model, options.output, overwrite=options.overwrite)
     if options.report is not None:
         save_report(report, options.report, timer, overwrite=options.overwrite)
+    return place
 
 
 def _checked(cases: Sequence[Case], train: Callable[..., TrainingSession], device: str) -> tuple[ExpectedDice, ...]:

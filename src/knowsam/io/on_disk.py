@@ -41,6 +41,6 @@ def kept_on_disk(volume: Volume) -> Volume:
             return replace(volume, array=np.memmap(file, array.dtype, "r", shape=array.shape))
     except OSError as error:
         raise OutputError(
-            f"The voxels of {volume.name} cannot be kept in {folder} ({error.strerror}). Make {array.nbytes >> 20} MB "
-            "of room there for each volume of this size, or train on fewer at once."
+            f"The voxels of {volume.name} cannot be kept in {folder} ({error.strerror or error}). Make "
+            f"{array.nbytes >> 20} MB of room there for each volume of this size, or train on fewer at once."
         ) from error

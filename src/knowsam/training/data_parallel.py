@@ -85,8 +85,11 @@ class DataParallel(Processes):
 
         def find(*joined: Tensor) -> Tensor | tuple[Tensor, ...]:
             own = [one[self.rank :: self.count] for one in joined]
-            found: Any = self.together(lambda: network(*own))
-            return self._joined(found) if isinstance(found, Tensor) else type(found)(*map(self._joined, found))
+            found, places = self.together(lambda: self._with_places(network(*own)))
+            if isinstance(found, Tensor):
+                return self._joined(found, *places)
+            joined_outputs: tuple[Tensor, ...] = type(found)(*map(self._joined, found, places))
+            return joined_outputs
 
         return cast("Network", find)
 
@@ -94,17 +97,23 @@ class DataParallel(Processes):
         """Replace tensors by their mean over the processes, in place."""
         if not tensors:
             return
-        joined = torch.cat([tensor.flatten() for tensor in tensors])
+        joined = self.together(lambda: torch.cat([tensor.flatten() for tensor in tensors]))
         dist.all_reduce(joined)
         parts = joined.div_(self.count).split([tensor.numel() for tensor in tensors])
         for tensor, part in zip(tensors, parts, strict=True):
             tensor.copy_(part.view(tensor.shape))
 
-    def _joined(self, own: Tensor) -> Tensor:
+    def _with_places(self, found: Any) -> tuple[Any, list[list[Tensor]]]:
+        """Return what was found, a tensor or a tuple of them, and memory for that of each process.
+
+        Memory may run out in one process alone, so that it is taken before they exchange anything.
+        """
+        own = [found] if isinstance(found, Tensor) else list(found)
+        return found, [[torch.empty_like(one.detach().contiguous()) for _ in range(self.count)] for one in own]
+
+    def _joined(self, own: Tensor, found: list[Tensor]) -> Tensor:
         """Return what all processes have found (count * B, ...), in the order of the joined batch; of own (B, ...)."""
-        sent = own.detach().contiguous()
-        found = [torch.empty_like(sent) for _ in range(self.count)]
-        dist.all_gather(found, sent)
+        dist.all_gather(found, own.detach().contiguous())
         # A tensor of its own: the network may have gone on from `own`, and a hook there would see that gradient, too.
         found[self.rank] = own.view_as(own)
         if own.requires_grad:

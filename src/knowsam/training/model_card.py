@@ -11,10 +11,7 @@ if TYPE_CHECKING:
 
     from knowsam.training.trained_model import TrainedModel
 
-_NOT_MEASURED = (
-    "How good it is in other volumes was not measured; `knowsam train --check` does that. Look at all slices of what "
-    "it segments."
-)
+_NOT_MEASURED = "How good it is in other volumes was not measured. Look at all slices of what it segments."
 _WARNING = "Not a medical device: a person must check every mask before anybody relies on it."
 
 
@@ -25,7 +22,7 @@ def model_card(model: TrainedModel) -> str:
         [
             *([model.about] if model.about else []),
             f"Segments {_classes(model)} in {PLANE_NAMES[model.axis]} slices, at {model.pixel_mm:.2g} mm a pixel.",
-            f"Learnt in {model.steps} steps from {_learnt_from(model)}.",
+            f"Learnt in {'one step' if model.steps == 1 else f'{model.steps} steps'} from {_learnt_from(model)}.",
             *own,
             *([model.weakness] if model.weakness else []),
             *(_expected(model) or [_NOT_MEASURED]),
@@ -57,5 +54,13 @@ def _range(values: Collection[float]) -> str:
 
 
 def _expected(model: TrainedModel) -> list[str]:
-    names = {one.value: one.name for one in model.classes}
-    return [f"In other volumes, {names[one.value]}: {one.sentence}." for one in model.expected]
+    """Return a sentence for each class, if any was measured."""
+    measured = {one.value: one for one in model.expected}
+    if not measured:
+        return []
+    return [
+        f"In other volumes, {one.name}: {measured[one.value].sentence}."
+        if one.value in measured
+        else f"In other volumes, {one.name}: not measured, since too few volumes show it."
+        for one in model.classes[1:]
+    ]

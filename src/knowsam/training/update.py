@@ -61,11 +61,7 @@ class ExactUpdate:
         """
         losses = self._processes.together(lambda: _followed_back(terms, number))
         self._processes.average(_gradients(networks))
-        for network in networks:
-            # A gradient that is not finite ends the training before it reaches a weight.
-            nn.utils.clip_grad_norm_(network.parameters(), longest, error_if_nonfinite=True)
-        for optimizer in optimizers:
-            optimizer.step()
+        self._processes.together(lambda: _follow(networks, optimizers, longest))
         return Updated(losses, None)
 
 
@@ -113,6 +109,14 @@ def _followed_back(terms: Tensor, number: int) -> StepLosses:
     _require_finite(losses, number)
     terms.sum().backward()
     return losses
+
+
+def _follow(networks: Sequence[nn.Module], optimizers: Sequence[torch.optim.Optimizer], longest: float) -> None:
+    for network in networks:
+        # A gradient that is not finite ends the training before it reaches a weight.
+        nn.utils.clip_grad_norm_(network.parameters(), longest, error_if_nonfinite=True)
+    for optimizer in optimizers:
+        optimizer.step()
 
 
 def _gradients(networks: Sequence[nn.Module]) -> list[Tensor]:
