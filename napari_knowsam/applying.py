@@ -11,7 +11,10 @@ from knowsam.errors import InputError, KnowSAMError
 from napari_knowsam.status_messages import BUSY
 
 if TYPE_CHECKING:
-    from knowsam.training.events import Applied
+    from napari.layers import Image
+
+    from knowsam.training.events import Applied, Stage
+    from knowsam.training.trained_model import TrainedModel
     from napari_knowsam.layer_choice import LayerChoice
     from napari_knowsam.model_keeping import ModelKeeping
     from napari_knowsam.panels.result_panel import ResultPanel
@@ -34,76 +37,96 @@ class Applying(QObject):
         super().__init__(parent)
         self._layers, self._controller, self._models = layers, controller, models
         self._train, self._result = train, result
-        self._waiting: deque[str] = deque()
+        self._waiting: deque[Image] = deque()
+        self._model: TrainedModel | None = None
         self._applied: list[str] = []
         self._problems: list[str] = []
-        self._is_at_all = False
+        self._is_at_all = self._is_answered = False
         train.model_box.apply_requested.connect(self._on_one_requested)
         train.model_box.apply_to_all_requested.connect(self._on_all_requested)
         controller.applied.connect(self._on_applied)
         controller.failed.connect(self._on_failed)
+        controller.stage_changed.connect(self._on_stage_changed)
 
     def _on_one_requested(self) -> None:
-        if self._controller.is_busy:
+        if self._is_busy():
             return
         try:
-            self._apply()
+            self._apply(self._models.model)
         except KnowSAMError as error:
             self._result.set_message(str(error))
 
     def _on_all_requested(self) -> None:
-        if self._controller.is_busy:
-            self._result.set_message(BUSY)
+        if self._is_busy():
             return
-        self._waiting = deque(self._layers.image_names)
+        self._waiting, self._model = deque(self._layers.images), self._models.model
         self._applied, self._problems, self._is_at_all = [], [], True
         self._go_on()
+
+    def _is_busy(self) -> bool:
+        """Say so if something else goes on."""
+        is_busy = self._controller.is_busy or self._is_at_all
+        if is_busy:
+            self._result.set_message(BUSY)
+        return is_busy
 
     def _go_on(self) -> None:
         """Apply the model to the next image that takes it, or say what came of all."""
         while self._waiting:
-            name = self._waiting.popleft()
+            image = self._waiting.popleft()
+            # It may have been removed meanwhile, or something else been started.
+            if image not in self._layers.images or self._controller.is_busy:
+                self._problems.append(f"{image.name}: left out.")
+                continue
             try:
-                self._layers.choose_image(name)
-                self._apply(name)
+                self._layers.choose_image(image.name)
+                self._apply(self._model, image)
             except KnowSAMError as error:
-                self._problems.append(f"{name}: {error}")
+                self._problems.append(f"{image.name}: {error}")
             else:
                 return
         self._is_at_all = False
         images = "one image" if len(self._applied) == 1 else f"{len(self._applied)} images"
         self._result.set_message(" ".join([f"Applied the model to {images}.", *self._problems]))
 
-    def _apply(self, name: str = "") -> None:
-        """Apply the model to the volume on the screen, which must be the one of that name if there is one.
+    def _apply(self, model: TrainedModel | None, image: Image | None = None) -> None:
+        """Apply a model to the volume on the screen, which must be that of an image if there is one.
 
         Raises
         ------
         InputError
             If it is another, or the model does not fit what is painted.
         """
-        model = self._models.model
         if model is None:
             return
         sync = self._models.fit(model)
-        if name and sync.image.name != name:
+        if image is not None and sync.image is not image:
             raise InputError("It cannot be worked on, and was left out.")
         document = sync.document
         document.open_index = None
         self._result.set_message("")
+        self._is_answered = False
         self._controller.apply(document.case(), model, document, self._train.device())
 
     def _on_applied(self, applied: Applied) -> None:
+        self._is_answered = True
         if not self._is_at_all:
             return
         if applied.stopped:
             self._waiting.clear()
         elif (work := self._controller.work) is not None:
             self._applied.append(work.volume.name)
-        # What is told of this image comes first.
-        QTimer.singleShot(0, self._go_on)
 
     def _on_failed(self, sentence: str) -> None:
+        self._is_answered = True
         if self._is_at_all:
             self._problems.append(sentence)
-            QTimer.singleShot(0, self._go_on)
+
+    def _on_stage_changed(self, stage: Stage | None) -> None:
+        """Go on when the model was applied to an image, or that was broken off as when the image was removed."""
+        if stage is not None or not self._is_at_all:
+            return
+        if not self._is_answered:
+            self._problems.append("One image was left out, since its prediction was broken off.")
+        # What is told of this image comes first.
+        QTimer.singleShot(0, self._go_on)

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import threading
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
-from napari.qt.threading import create_worker
 from qtpy.QtCore import QObject, QTimer
 
 from knowsam.errors import KnowSAMError
 from napari_knowsam.panels.progress_window import ProgressWindow
+from napari_knowsam.training_worker import leave_a_core, lower_priority
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from qtpy.QtWidgets import QWidget
 
-_SHOWN_EVERY_MS = 200
+BUSY_BESIDE = (
+    "Something goes on beside the window already. Wait for it, or stop it in the small window at the lower left."
+)
+
+_LISTENING_MS = 100
 
 
 class Work(Protocol):
@@ -38,21 +44,24 @@ class Work(Protocol):
 
 
 class Background(QObject):
-    """Does one work at a time.
+    """Does one work at a time; its small window stays until somebody has read what came of it.
 
-    Parameters
+    Attributes
     ----------
-    say : shows a sentence.
+    work : what goes on; None where nothing does.
+    window : shows the last work; None before there was one.
     """
 
-    def __init__(self, say: Callable[[str], object], widget: QWidget, parent: QObject | None = None) -> None:
+    def __init__(self, widget: QWidget, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._say, self._widget = say, widget
+        self._widget = widget
         self.work: Work | None = None
         self.window: ProgressWindow | None = None
-        self._watching = QTimer(self)
-        self._watching.setInterval(_SHOWN_EVERY_MS)
-        self._watching.timeout.connect(self._show)
+        self._sentence = ""
+        self._outcomes: SimpleQueue[str | Exception | None] = SimpleQueue()
+        self._listening = QTimer(self)
+        self._listening.setInterval(_LISTENING_MS)
+        self._listening.timeout.connect(self._listen)
 
     @property
     def is_busy(self) -> bool:
@@ -61,27 +70,50 @@ class Background(QObject):
 
     def begin(self, work: Work) -> None:
         """Do a work; another one must not go on."""
-        self._say("")
-        self.work, self.window = work, ProgressWindow(work.title, self._widget)
-        self.window.canceled.connect(work.stop)
-        self._watching.start()
-        connect = {"yielded": self._say, "errored": self._on_failed, "finished": self._on_ended}
-        create_worker(work.run, _ignore_errors=True, _connect=connect)
-
-    def close(self) -> None:
-        """End the work; what is done by then is kept."""
-        if self.work is not None:
-            self.work.stop()
-
-    def _show(self) -> None:
-        if self.window is not None and self.work is not None:
-            self.window.show_progress(*self.work.progress)
-
-    def _on_failed(self, error: Exception) -> None:
-        self._say(str(error) if isinstance(error, KnowSAMError) else f"It ended with an unexpected error: {error!r}.")
-
-    def _on_ended(self) -> None:
-        self._watching.stop()
         if self.window is not None:
             self.window.close()
+        self._sentence, self._outcomes = "", SimpleQueue()
+        self.work, self.window = work, ProgressWindow(work.title, self._widget)
+        self.window.stop_requested.connect(work.stop)
+        self.window.show()
+        self._listening.start()
+        threading.Thread(target=_do, args=(work, self._outcomes), name=work.title).start()
+
+    def close(self) -> None:
+        """End the work, which keeps what is done by then, and let go of its window."""
+        self._listening.stop()
+        if self.work is not None:
+            self.work.stop()
+        if self.window is not None:
+            self.window.end("")
         self.work = self.window = None
+
+    def _listen(self) -> None:
+        while self.work is not None and self.window is not None:
+            try:
+                outcome = self._outcomes.get_nowait()
+            except Empty:
+                self.window.show_progress(*self.work.progress)
+                return
+            if outcome is None:
+                self._listening.stop()
+                self.work = None
+                self.window.end(self._sentence)
+            else:
+                self._sentence = outcome if isinstance(outcome, str) else _in_words(outcome)
+
+
+def _do(work: Work, outcomes: SimpleQueue[str | Exception | None]) -> None:
+    lower_priority()
+    try:
+        leave_a_core()
+        for sentence in work.run():
+            outcomes.put(sentence)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the window says it
+        outcomes.put(error)
+    finally:
+        outcomes.put(None)
+
+
+def _in_words(error: Exception) -> str:
+    return str(error) if isinstance(error, KnowSAMError) else f"It ended with an unexpected error: {error!r}."

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from knowsam.atlas.proposal import Atlas
 from knowsam.data.annotation import joined_classes, require_same_names
 from knowsam.data.volume import Volume
+from knowsam.document.kept_files import fingerprint
 from knowsam.errors import InputError
+from knowsam.io.on_disk import kept_on_disk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,9 +33,14 @@ class FinishedVolumes:
     """
 
     def __init__(self, layers: LayerChoice, cases: ProjectCases, but: Volume | None = None) -> None:
-        self._open = [one for one in layers.documents if one.is_finished and one.volume is not but]
+        # Of several finished labels of one image, those that were chosen last count.
+        newest: dict[Volume, AnnotationDocument] = {}
+        for document in layers.documents:
+            if document.is_finished and document.volume is not but:
+                newest.setdefault(document.volume, document)
+        self._open = list(newest.values())
         self._elsewhere = cases.finished_elsewhere
-        self._project_classes = cases.classes
+        self._project_classes, self._project_axis = cases.classes, cases.axis
 
     def __len__(self) -> int:
         return len(self._open) + len(self._elsewhere)
@@ -42,6 +49,11 @@ class FinishedVolumes:
     def classes(self) -> tuple[LabelClass, ...]:
         """Their classes, background first; none where there are no volumes."""
         return joined_classes(self._project_classes, *(work.classes for work in reversed(self._open)))
+
+    @property
+    def axis(self) -> int | None:
+        """Working axis along which the one that was chosen last was annotated; None where there are no volumes."""
+        return self._open[0].axis if self._open else self._project_axis
 
     def reader(self, classes: Sequence[LabelClass], most: int | None = None) -> Callable[[], Read]:
         """Return what reads them, open ones first; open ones are taken as they are now.
@@ -78,7 +90,9 @@ def _read(
             continue
         # An image that shows no structure has nothing to say of where one lies.
         if mask.array.any():
-            atlases.append(Atlas(volume, mask))
+            # Many of them may not fit into memory.
+            atlases.append(Atlas(kept_on_disk(volume), kept_on_disk(mask)))
+    atlases = list({fingerprint(atlas.image): atlas for atlas in reversed(atlases)}.values())[::-1]
     if not atlases:
         raise InputError(" ".join(problems) or "None of the finished images shows a structure. Paint.")
     for atlas in atlases:

@@ -12,9 +12,9 @@ from knowsam.io.atomic import check_place
 from knowsam.io.image_file import mask_name
 from knowsam.prediction_table import write_table
 from knowsam.project.project import image_paths
+from napari_knowsam.background import BUSY_BESIDE
 from napari_knowsam.panels.model_dialogs import ask_folders
 from napari_knowsam.status_messages import BUSY
-from napari_knowsam.training_worker import leave_a_core
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from napari_knowsam.training_controller import TrainingController
 
 TABLE = "predictions.csv"
+_MOST_NAMED = 3
 
 
 class FolderApplying(QObject):
@@ -50,8 +51,9 @@ class FolderApplying(QObject):
 
     def _on_requested(self) -> None:
         if self._controller.is_busy or self._background.is_busy:
-            self._result.set_message(BUSY)
+            self._result.set_message(BUSY if self._controller.is_busy else BUSY_BESIDE)
             return
+        self._result.set_message("")
         model, folders = self._models.model, ask_folders(self._result)
         if model is None or folders is None:
             return
@@ -112,7 +114,6 @@ class FolderPrediction:
         OutputError
             If the table cannot be written.
         """
-        leave_a_core()
         from knowsam.folder_prediction import predicted_images
         from knowsam.training.interruption import Interrupted
 
@@ -124,22 +125,25 @@ class FolderPrediction:
         try:
             for row in predicted_images(self._model, self._images, self._masks, device=self._device, check=check):
                 rows.append(row)
-                done = f"{len(rows)} of {len(self._images)} images"
-                self.progress = (done, len(rows) / len(self._images))
+                self.progress = (f"{len(rows)} of {len(self._images)} images", len(rows) / len(self._images))
                 check()
         except Interrupted:
             pass
-        yield self._summary(rows)
+        finally:
+            sentence = self._summary(rows)
+        yield sentence
 
     def _summary(self, rows: Sequence[Predicted]) -> str:
         try:
             write_table(self._masks / TABLE, rows, self._model.classes, overwrite=False)
         except OSError as error:
             raise OutputError(
-                f"The masks are in {self._masks}, but {TABLE} cannot be written there ({error.strerror})."
+                f"The masks are in {self._masks}, but {TABLE} cannot be written there ({error.strerror or error})."
             ) from error
         problems = [f"{row.image}: {row.problem}" for row in rows if row.problem]
-        unlike = [row.difference for row in rows if row.difference]
+        remarks = [*problems, *(row.difference for row in rows if row.difference)]
+        more = len(remarks) - _MOST_NAMED
+        told = [*remarks[:_MOST_NAMED], *([f"The table has {more} more such remarks."] if more > 0 else [])]
         predicted = len(rows) - len(problems)
         sentence = f"Predicted {predicted} of {len(self._images)} images; {TABLE} beside the masks has their volumes."
-        return " ".join([sentence, *problems, *unlike])
+        return " ".join([sentence, *told])

@@ -86,10 +86,11 @@ class LayerChoice:
         return tuple(sync.document for sync in self._images)
 
     @property
-    def image_names(self) -> list[str]:
+    def images(self) -> list[Image]:
         """The images to choose from, the chosen one first."""
-        chosen = None if self.sync is None else self.sync.image.name
-        return sorted(self._images.names(Image), key=lambda name: name != chosen)
+        names = set(self._images.names(Image))
+        images = [layer for layer in self._viewer.layers if isinstance(layer, Image) and layer.name in names]
+        return sorted(images, key=lambda image: self.sync is None or image is not self.sync.image)
 
     def require_sync(self, purpose: str = "") -> LayerSync:
         """Return what keeps the layers of the chosen image, with what was just painted.

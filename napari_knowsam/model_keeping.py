@@ -169,9 +169,9 @@ class ModelKeeping(QObject):
         return True
 
     def _ask_target(self, work: AnnotationDocument) -> ModelTarget | None:
-        """Ask where to save the model of a volume: as it was before, or named after its structures, not its patient."""
+        """Ask where to save the model of a volume: as before, or else named after its structures, not its patient."""
         suggested = self._targets.get(work) or suggested_target(work.classes)
-        elsewhere = suggested_path(f"{work.volume.name}_model", work.volume, MODEL_SUFFIX)
+        elsewhere = suggested_path(suggested.path.stem, work.volume, MODEL_SUFFIX)
         return ask_model_target(self._result, suggested, elsewhere)
 
     def open(self, path: Path) -> None:
@@ -191,7 +191,7 @@ class ModelKeeping(QObject):
             f"Opened {name}. Apply it to this volume, or train: that begins with it. {self._model.weakness}".strip()
         )
         try:
-            if self._layers.sync is not None and not self._controller.is_running:
+            if self._layers.sync is not None and not self._controller.is_busy:
                 self.fit(self._model)
         except InputError as error:
             sentence = str(error)

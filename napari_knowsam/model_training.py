@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
+from itertools import count
 from threading import Event as Flag
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject
 
+from knowsam.commands.outputs import saved
 from knowsam.data.case import Case
 from knowsam.data.painted_slices import painted_by_default
-from knowsam.errors import InputError, KnowSAMError, OutputError
+from knowsam.errors import InputError, KnowSAMError, TrainingError
+from knowsam.io.kept_models import models_folder
 from knowsam.io.on_disk import kept_on_disk
 from knowsam.training.events import Finished, StepDone, Stop
+from napari_knowsam.background import BUSY_BESIDE
 from napari_knowsam.finished_volumes import FinishedVolumes
 from napari_knowsam.model_keeping import suggested_target
 from napari_knowsam.panels.model_dialogs import ask_model_to_train
 from napari_knowsam.status_messages import BUSY
 from napari_knowsam.training_case import training_settings
-from napari_knowsam.training_worker import leave_a_core
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from knowsam.atlas.proposal import Atlas
     from knowsam.cross_validation import LeftOut
     from knowsam.data.annotation import LabelClass
+    from knowsam.jobs import Teacher
     from knowsam.training.events import Event
     from knowsam.training.session import TrainingSession
     from knowsam.training.trained_model import TrainedModel
@@ -63,17 +67,19 @@ class ModelTraining(QObject):
 
     def _on_requested(self) -> None:
         if self._controller.is_busy or self._background.is_busy:
-            self._result.set_message(BUSY)
+            self._result.set_message(BUSY if self._controller.is_busy else BUSY_BESIDE)
             return
+        self._result.set_message("")
         try:
             self._begin()
         except KnowSAMError as error:
             self._result.set_message(str(error))
 
     def _begin(self) -> None:
-        document = self._layers.require_sync(" to train on").document
+        self._layers.flush()
         finished = FinishedVolumes(self._layers, self._cases)
-        if len(finished) < _FEWEST:
+        axis = finished.axis
+        if len(finished) < _FEWEST or axis is None:
             raise InputError(
                 f"A model of several volumes needs {_FEWEST} finished ones, open or done in a project, but there "
                 f"{'is one' if len(finished) else 'is none'}. A volume is finished when all slices from the first to "
@@ -85,7 +91,7 @@ class ModelTraining(QObject):
         if chosen is not None:
             target, is_checked = chosen
             reader = finished.reader(classes)
-            work = FinishedTraining(reader, document.axis, classes, settings, target, is_checked=is_checked)
+            work = FinishedTraining(reader, axis, classes, settings, target, is_checked=is_checked)
             self._background.begin(work)
 
 
@@ -120,6 +126,7 @@ class FinishedTraining:
         self._settings, self._target, self._is_checked = settings, target, is_checked
         self._stopping = Flag()
         self._session: TrainingSession | None = None
+        self._teacher: Teacher | None = None
         self._trainings, self._trained = 1, 0
 
     def stop(self) -> None:
@@ -136,16 +143,29 @@ class FinishedTraining:
         KnowSAMError
             If the volumes cannot be learnt from, or the model can be saved nowhere.
         """
-        leave_a_core()
+        from knowsam import jobs
+
         atlases, problems = self._read()
         cases = [self._case(atlas) for atlas in atlases]
+        if len(cases) < _FEWEST:
+            raise InputError(" ".join([f"Only {len(cases)} of the finished volumes can be learnt from.", *problems]))
         self._trainings = 1 + len(cases) * self._is_checked
-        model = replace(self._train(cases).model(), about=self._target.about)
-        path = _saved(model, self._target.path)
-        done = f"Trained {path.stem} on {len(cases)} finished volumes. Model > Kept models opens it."
+        self._teacher = jobs.choose_teacher(self._settings.teacher, self._while_downloading)
+        try:
+            model = replace(self._train(cases).model(), about=self._target.about)
+        except TrainingError:
+            if not self._stopping.is_set():
+                raise
+            yield "It was stopped before it had learnt anything."
+            return
+        path, done = self._saved(model, len(cases))
         yield " ".join([done, model.weakness, *problems])
         if self._is_checked and (found := self._left_out(cases)):
             yield f"{done} {self._add_score(model, path, found)}"
+
+    def _while_downloading(self, _arrived: int, _size: int) -> None:
+        if self._stopping.is_set():
+            raise TrainingError("It was stopped before SAM had been downloaded; the next time it goes on there.")
 
     def _case(self, atlas: Atlas) -> Case:
         painted = painted_by_default(atlas.labels, self._axis)
@@ -160,10 +180,21 @@ class FinishedTraining:
             cases,
             budget=settings.budget,
             config=settings.config.with_values(whole_slices=True),
-            teacher=jobs.choose_teacher(settings.teacher),
+            teacher=self._teacher,
             device=settings.device,
             listener=self._listen,
         )
+
+    def _saved(self, model: TrainedModel, volumes: int) -> tuple[Path, str]:
+        """Save a model that took long to train where it can be saved; return that, and what came of it in words.
+
+        A model that was to be replaced stays if the training was broken off.
+        """
+        target = self._target.path
+        wanted = _free(target) if self._stopping.is_set() else target
+        path = saved(wanted, lambda place: save_trained(model, place, overwrite=place == target))
+        found = "Model > Kept models opens it." if path.parent == models_folder() else f"It is {path}."
+        return path, f"Trained {path.stem} on {volumes} finished volumes. {found}"
 
     def _listen(self, session: TrainingSession, event: Event) -> None:
         self._session = session
@@ -178,13 +209,19 @@ class FinishedTraining:
     def _left_out(self, cases: Sequence[Case]) -> list[LeftOut]:
         """Measure models of all volumes but one in that one; nothing came of it if it was stopped."""
         from knowsam.cross_validation import leave_one_out
+        from knowsam.training.interruption import Interrupted
+
+        def check() -> None:
+            if self._stopping.is_set():
+                raise Interrupted
 
         found = []
         try:
-            for one in leave_one_out(cases, self._train, device=self._settings.device):
+            for one in leave_one_out(cases, self._train, device=self._settings.device, check=check):
                 found.append(one)
-                if self._stopping.is_set():
-                    return []
+                check()
+        except Interrupted:
+            return []
         except KnowSAMError:
             if not self._stopping.is_set():
                 raise
@@ -196,7 +233,7 @@ class FinishedTraining:
         from knowsam.cross_validation import expected_dice
 
         expected = expected_dice(found, self._classes)
-        _saved(replace(model, expected=expected), path)
+        save_trained(replace(model, expected=expected), path, overwrite=True)
         if not expected:
             return "No class is in two of the volumes, so nobody can tell how good it is in others."
         worst = min(expected, key=lambda one: one.mean)
@@ -204,11 +241,14 @@ class FinishedTraining:
         return f"{names[worst.value]}: {worst.sentence}."
 
 
-def _saved(model: TrainedModel, path: Path) -> Path:
-    """Save a model that took long to train, in the user's home if its folder does not take it; return its file."""
+def save_trained(model: TrainedModel, path: Path, *, overwrite: bool) -> None:
+    """Write the file of a model."""
     from knowsam.training.trained_model import save_model
 
-    try:
-        return save_model(model, path, overwrite=True)
-    except OutputError:
-        return save_model(model, Path.home() / path.name)
+    save_model(model, path, overwrite=overwrite)
+
+
+def _free(path: Path) -> Path:
+    """Return a path that is not taken: ``hearts``, ``hearts 2``, ``hearts 3`` and so on."""
+    others = (path.with_name(f"{path.stem} {number}{path.suffix}") for number in count(2))
+    return path if not path.exists() else next(other for other in others if not other.exists())

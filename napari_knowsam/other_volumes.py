@@ -41,7 +41,7 @@ class OtherVolumes(QObject):
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self.background = Background(result.set_message, result, self)
+        self.background = Background(result, self)
         self.proposing = Proposing(layers, controller, train, result, cases, self)
         self.training = ModelTraining(layers, controller, train, result, cases, self.background, self)
         self.applying = Applying(layers, controller, train, result, models, self)

@@ -326,7 +326,7 @@ class Presenter(QObject):
         """Show without a training what the painted slices say of the others, as soon as there are two of them."""
         sync, config = self.layers.sync, self._train.config()
         # Closing takes over what was painted last, which must not begin anything new.
-        if self._closed or sync is None or not self._live or self.controller.is_running:
+        if self._closed or sync is None or not self._live or self.controller.is_busy:
             return
         document = sync.document
         if config.method.shape_prior and document.can_propagate and sync.plane_question is None:

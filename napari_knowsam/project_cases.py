@@ -78,6 +78,11 @@ class ProjectCases(QObject):
         return () if self.project is None else self.project.classes
 
     @property
+    def axis(self) -> int | None:
+        """Working axis along which that image was annotated; None without a project, or before there was one."""
+        return None if self.project is None else self.project.axis
+
+    @property
     def finished_elsewhere(self) -> tuple[Callable[[], tuple[Volume, Volume]], ...]:
         """What reads each image of the project that is done and not open, and its mask."""
         project = self.project

@@ -1,43 +1,72 @@
-"""A small window that shows how far something is that takes minutes, and can stop it."""
+"""A small window that shows how far something is that takes minutes, can stop it, and says what came of it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QPoint, Qt
-from qtpy.QtWidgets import QProgressDialog, QWidget
+from qtpy.QtCore import QPoint, Signal
+from qtpy.QtWidgets import QDialog, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
+
+from napari_knowsam.panels.wrapped_label import WrappedLabel
 
 if TYPE_CHECKING:
-    from qtpy.QtGui import QShowEvent
+    from qtpy.QtGui import QCloseEvent, QShowEvent
 
 _WIDTH_PX = 380
 _MARGIN_PX = 40
 
 
-class ProgressWindow(QProgressDialog):
-    """Stands beside the work, which goes on; its signal `canceled` says that somebody wants to stop.
+class ProgressWindow(QDialog):
+    """Stands beside the work, which goes on. Only its button stops that; closing it would be a mistake too easily made.
 
     Parameters
     ----------
     title : what goes on.
     """
 
+    stop_requested = Signal()
+
     def __init__(self, title: str, parent: QWidget | None = None) -> None:
-        super().__init__(title, "Stop", 0, 100, parent)
+        super().__init__(parent)
         self._title = title
+        self._is_over = False
         self.setWindowTitle(title)
-        self.setWindowModality(Qt.WindowModality.NonModal)
-        self.setAutoClose(False)
-        self.setAutoReset(False)
-        self.setMinimumDuration(0)
-        self.setMinimumWidth(_WIDTH_PX)
-        self.setValue(0)
+        self.setModal(False)
+        self.setFixedWidth(_WIDTH_PX)
+        self._label = WrappedLabel(title)
+        self._bar = QProgressBar()
+        self._button = QPushButton("Stop")
+        self._button.clicked.connect(self._on_clicked)
+        row = QHBoxLayout()
+        row.addStretch(1)
+        row.addWidget(self._button)
+        column = QVBoxLayout(self)
+        column.addWidget(self._label)
+        column.addWidget(self._bar)
+        column.addLayout(row)
+
+    @property
+    def text(self) -> str:
+        """What it says."""
+        return str(self._label.text())
 
     def show_progress(self, text: str, share: float) -> None:
         """Say what goes on now, and how much of all is done, in [0, 1]."""
-        if not self.wasCanceled():
-            self.setLabelText(f"{self._title}. {text}")
-            self.setValue(round(100 * share))
+        if self._button.isEnabled():
+            self._label.setText(f"{self._title}. {text}")
+        self._bar.setValue(round(100 * share))
+
+    def end(self, sentence: str) -> None:
+        """Say what came of it, until somebody has read that; without a sentence, close."""
+        self._is_over = True
+        if not sentence:
+            self.close()
+            return
+        self._label.setText(sentence)
+        self._bar.hide()
+        self._button.setText("Close")
+        self._button.setEnabled(True)
+        self.adjustSize()
 
     def showEvent(self, event: QShowEvent) -> None:
         """Appear at the lower left, where it covers no image."""
@@ -45,3 +74,23 @@ class ProgressWindow(QProgressDialog):
         if (parent := self.parentWidget()) is not None:
             corner = parent.window().geometry().bottomLeft()
             self.move(corner + QPoint(_MARGIN_PX, -self.height() - _MARGIN_PX))
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Stay as long as something goes on."""
+        if self._is_over:
+            super().closeEvent(event)
+        else:
+            event.ignore()
+
+    def reject(self) -> None:
+        """Stay as long as something goes on, whatever key is pressed."""
+        if self._is_over:
+            super().reject()
+
+    def _on_clicked(self) -> None:
+        if self._is_over:
+            self.close()
+            return
+        self._button.setEnabled(False)
+        self._label.setText(f"{self._title}. Stopping …")
+        self.stop_requested.emit()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from shutil import copyfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from napari.viewer import Viewer
     from pytestqt.qtbot import QtBot
+
+    from knowsam.data.volume import Volume
 
 
 @pytest.fixture
@@ -107,8 +109,11 @@ def test_a_folder_is_predicted_beside_the_work_with_a_table_and_what_is_damaged_
     masks.mkdir()
     apply_to_folder(robot, monkeypatch, folder, masks)
     assert not robot.presenter.controller.is_busy
-    robot.wait_until(lambda: "Predicted 2 of 3 images" in robot.result_message)
-    assert "damaged.nii.gz: " in robot.result_message
+    background = robot.presenter._others.background
+    robot.wait_until(lambda: not background.is_busy)
+    assert background.window is not None
+    assert "Predicted 2 of 3 images" in background.window.text
+    assert "damaged.nii.gz: " in background.window.text
     assert sorted(path.name for path in masks.iterdir()) == ["a_mask.nii.gz", "b_mask.nii.gz", "predictions.csv"]
     model = robot.presenter.models.model
     assert model is not None
@@ -117,7 +122,6 @@ def test_a_folder_is_predicted_beside_the_work_with_a_table_and_what_is_damaged_
     lines = (masks / "predictions.csv").read_text(encoding="utf-8-sig").splitlines()
     assert lines[0].startswith("image,mask,1 liver: ml")
     assert len(lines) == 4
-    robot.wait_until(lambda: not robot.presenter._others.background.is_busy)
     apply_to_folder(robot, monkeypatch, folder, masks)
     assert "a_mask.nii.gz is in" in robot.result_message
     assert "Choose an empty folder" in robot.result_message
@@ -133,9 +137,57 @@ def test_stop_leaves_the_masks_that_are_there_and_their_table(
     robot: Robot, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     apply_to_folder(robot, monkeypatch, folder, tmp_path)
-    window = robot.presenter._others.background.window
+    background = robot.presenter._others.background
+    window = background.window
     assert window is not None
-    window.canceled.emit()
-    robot.wait_until(lambda: "Predicted 0 of 3 images" in robot.result_message)
-    assert (tmp_path / "predictions.csv").is_file()
-    assert not list(tmp_path.glob("*_mask.nii.gz"))
+    robot.wait_until(lambda: (tmp_path / "a_mask.nii.gz").exists())
+    window._button.click()
+    robot.wait_until(lambda: not background.is_busy)
+    masks = list(tmp_path.glob("*_mask.nii.gz"))
+    assert f"Predicted {len(masks)} of 3 images" in window.text
+    assert masks
+    lines = (tmp_path / "predictions.csv").read_text(encoding="utf-8-sig").splitlines()
+    assert len(lines) >= 1 + len(masks)
+
+
+def test_an_error_in_one_image_costs_no_other(
+    robot: Robot, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predict = jobs.predict
+
+    def fail_in_b(model: TrainedModel, volume: Volume, **more: Any) -> object:
+        if volume.name == "b":
+            raise MemoryError
+        return predict(model, volume, **more)
+
+    monkeypatch.setattr(jobs, "predict", fail_in_b)
+    apply_to_folder(robot, monkeypatch, folder, tmp_path)
+    background = robot.presenter._others.background
+    robot.wait_until(lambda: not background.is_busy)
+    assert background.window is not None
+    assert "Predicted 1 of 3 images" in background.window.text
+    assert "b.nii.gz: " in background.window.text
+
+
+def test_an_image_that_is_removed_while_it_waits_or_is_predicted_is_left_out(robot: Robot) -> None:
+    add(robot, "second", 2)
+    add(robot, "third", 4)
+    apply_to_all(robot)
+    robot.viewer.layers.remove("phantom")
+    robot.viewer.layers.remove("third")
+    robot.wait_until(lambda: "Applied the model to one image." in robot.result_message)
+    assert "left out" in robot.result_message
+    assert predicted(robot) == {"second"}
+    assert not robot.presenter._others.applying._is_at_all
+
+
+def test_painting_in_another_image_does_not_break_an_application_off(robot: Robot) -> None:
+    add(robot, "second", 2)
+    robot.presenter.layers.choose_image("phantom")
+    apply_to_all(robot)
+    robot.presenter.layers.choose_image("second")
+    sync = robot.presenter.layers.require_sync()
+    plane = np.zeros(sync.document.plane_shape, np.int32)
+    plane[20:40, 20:40] = 1
+    sync.change(AnnotationDocument.paint, {5: plane, 9: plane})
+    robot.wait_until(lambda: "Applied the model to 2 images." in robot.result_message)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from gui_robot import TINY, Robot
+from gui_robot import TINY, Robot, wait_for_threads
 
 from knowsam.document.annotation_document import AnnotationDocument
 from knowsam.io.kept_models import FOLDER_VARIABLE, kept_models, place_of_model
@@ -60,6 +60,13 @@ def train(robot: Robot) -> None:
     robot.widget.result.pinned._model._entries[ENTRY].trigger()
 
 
+def said(robot: Robot) -> str:
+    """Return what the window of the work says."""
+    window = robot.presenter._others.background.window
+    assert window is not None
+    return window.text
+
+
 def agree(monkeypatch: pytest.MonkeyPatch, *, check: bool) -> list[str]:
     """Answer the dialog, and return what it will have asked."""
     asked: list[str] = []
@@ -87,9 +94,9 @@ def test_a_model_of_two_volumes_is_kept_measured_and_opened_by_its_name(
     assert asked == [
         "liver, kidneys, lesion: Also measure how good it is in other volumes, which takes 2 more trainings"
     ]
-    robot.wait_until(lambda: "Dice" in robot.result_message and "probably from" in robot.result_message)
+    robot.wait_until(lambda: "probably from" in said(robot))
     model = load_model(place_of_model("phantoms"))
-    assert "Trained phantoms on 2 finished volumes" in robot.result_message
+    assert "Trained phantoms on 2 finished volumes" in said(robot)
     assert model.about == "Phantoms."
     assert [one.volumes for one in model.expected] == [2, 2, 2]
     assert model.config.plane.whole_slices
@@ -107,9 +114,9 @@ def test_a_training_that_is_stopped_before_it_has_learnt_leaves_no_model_and_say
     train(robot)
     window = robot.presenter._others.background.window
     assert window is not None
-    window.canceled.emit()
+    window._button.click()
     robot.wait_until(lambda: robot.presenter._others.background.work is None)
-    assert "Training ended before its first step" in robot.result_message
+    assert "It was stopped before it had learnt anything" in said(robot)
     assert kept_models() == []
 
 
@@ -123,8 +130,51 @@ def test_a_training_that_is_stopped_keeps_what_it_has_learnt(robot: Robot, monke
     assert window is not None
     robot.wait_until(lambda: work.progress[0] == "Training")
     train(robot)
-    assert "Stop that first" in robot.result_message
-    window.canceled.emit()
+    assert "Something goes on beside the window already" in robot.result_message
+    window._button.click()
     robot.wait_until(lambda: robot.presenter._others.background.work is None)
-    assert "Trained phantoms on 2 finished volumes" in robot.result_message
+    assert "Trained phantoms on 2 finished volumes" in said(robot)
     assert load_model(place_of_model("phantoms")).expected == ()
+
+
+def test_a_model_that_was_to_be_replaced_stays_if_the_training_is_stopped(
+    robot: Robot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish_two(robot)
+    place_of_model("phantoms").parent.mkdir()
+    place_of_model("phantoms").write_bytes(b"a good one")
+    robot.settings(Budget(seconds=600.0), TINY)
+    agree(monkeypatch, check=False)
+    train(robot)
+    background = robot.presenter._others.background
+    robot.wait_until(lambda: background.work is not None and background.work.progress[0] == "Training")
+    assert background.window is not None
+    background.window._button.click()
+    robot.wait_until(lambda: not background.is_busy)
+    assert "Trained phantoms 2 on 2 finished volumes" in said(robot)
+    assert place_of_model("phantoms").read_bytes() == b"a good one"
+    assert load_model(place_of_model("phantoms 2")).about == "Phantoms."
+
+
+def test_two_labels_layers_of_one_image_are_one_finished_volume(robot: Robot) -> None:
+    finish(robot)
+    classes = robot.document.classes
+    robot.presenter.layers.new_labels()
+    robot.presenter.layers.require_sync().change(AnnotationDocument.take_classes, classes)
+    finish(robot)
+    assert [one.is_finished for one in robot.presenter.layers.documents] == [True, True]
+    train(robot)
+    assert "but there is one" in robot.result_message
+
+
+def test_closing_ends_the_work_and_keeps_what_it_has_learnt(robot: Robot, monkeypatch: pytest.MonkeyPatch) -> None:
+    robot.settings(Budget(seconds=600.0), TINY)
+    finish_two(robot)
+    agree(monkeypatch, check=True)
+    train(robot)
+    work = robot.presenter._others.background.work
+    assert work is not None
+    robot.wait_until(lambda: work.progress[0] == "Training")
+    robot.widget.close_presenter()
+    robot.wait_until(lambda: place_of_model("phantoms").is_file())
+    wait_for_threads(robot.qtbot)
