@@ -188,8 +188,8 @@ COMMANDS = (
             _path(
                 "--start-from",
                 metavar="MODEL",
-                help="model of other volumes to go on from, a file, its folder or its name: few painted slices correct what it "
-                "predicts, and many teach it",
+                help="model of other volumes to go on from, a file, its folder or its name: few painted slices correct "
+                "what it predicts, and many teach it",
             ),
             _path("--atlases", metavar="IMAGE", nargs="+", default=[], help="finished volumes that propose a mask"),
             _path("--atlas-labels", metavar="MASK", nargs="+", default=[], help="a mask of each, in their order"),
