@@ -311,18 +311,18 @@ def _step_seconds(window: Window) -> float:
 
 def _teaching() -> threading.Event:
     """Return a flag that is set as long as the teacher predicts masks."""
-    from knowsam.models.sam_teacher import SamTeacher
+    from knowsam.models.prompted_teacher import PromptedTeacher
 
-    flag, masks = threading.Event(), SamTeacher.masks
+    flag, masks = threading.Event(), PromptedTeacher.masks
 
-    def flagged(teacher: SamTeacher, *inputs: Any) -> Any:
+    def flagged(teacher: PromptedTeacher, *inputs: Any) -> Any:
         flag.set()
         try:
             return masks(teacher, *inputs)
         finally:
             flag.clear()
 
-    SamTeacher.masks = flagged  # type: ignore[method-assign]
+    PromptedTeacher.masks = flagged  # type: ignore[method-assign]
     return flag
 
 

@@ -44,7 +44,7 @@ from knowsam.training.slices import TrainingSlices
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from knowsam.models.sam_teacher import SamTeacher
+    from knowsam.models.prompted_teacher import Embedding, PromptedTeacher
     from knowsam.training.batch import Batch
 
 PUBLISHED: dict[str, Any] = {
@@ -264,11 +264,11 @@ def _ball(side: int) -> Case:
     return Case(volume, Annotation.from_labels(labels, axis=0, indices=ANNOTATED))
 
 
-def _decode_in_a_loop(teacher: SamTeacher) -> None:
+def _decode_in_a_loop(teacher: PromptedTeacher) -> None:
     """Let a teacher decode one class after the other, as published."""
-    decode: Callable[[Tensor, Tensor | None, Tensor | None], Tensor] = teacher.decode
+    decode: Callable[[Embedding, Tensor | None, Tensor | None], Tensor] = teacher.decode
 
-    def in_a_loop(embedding: Tensor, sparse: Tensor | None, masks: Tensor | None) -> Tensor:
+    def in_a_loop(embedding: Embedding, sparse: Tensor | None, masks: Tensor | None) -> Tensor:
         assert sparse is not None
         assert masks is not None
         classes, teacher.classes = teacher.classes, 2

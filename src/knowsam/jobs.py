@@ -22,8 +22,7 @@ from knowsam.errors import ConfigError, TrainingError
 from knowsam.inference.cpu_threads import CpuThreads
 from knowsam.inference.postprocess import fill_holes, keep_largest_component
 from knowsam.models.checkpoints import load_sam_weights, variant_of
-from knowsam.models.compact_sam import compact_sam_weights
-from knowsam.models.official_weights import official_weights_file
+from knowsam.models.teachers import TEACHERS
 from knowsam.training.application import applied_model
 from knowsam.training.device_check import working_device
 from knowsam.training.display import Display
@@ -88,10 +87,14 @@ class Segmentation:
 
 @dataclass(frozen=True)
 class Teacher:
-    """A SAM to learn from: the configured variant, and its pretrained weights unless it is trained from scratch."""
+    """A network to learn from: its name among `TEACHERS`, and its weights unless it is trained from scratch."""
 
     variant: str = "compact"
     weights: Mapping[str, Tensor] | None = None
+
+
+_UNTAUGHT = {"none": "none", "scratch": "compact"}
+"""Choices without pretrained weights, and the variant of each."""
 
 
 def choose_teacher(choice: str, progress: Progress | None = None) -> Teacher:
@@ -111,18 +114,15 @@ def choose_teacher(choice: str, progress: Progress | None = None) -> Teacher:
     CheckpointError
         If the weights cannot be had or are not those of a SAM.
     """
-    if choice in ("auto", "compact"):
-        return Teacher("compact", compact_sam_weights())
-    if choice == "scratch":
-        return Teacher("compact")
-    if choice == "none":
-        return Teacher("none")
-    if choice in ("vit_b", "vit_l", "vit_h"):
-        return Teacher(choice, load_sam_weights(official_weights_file(choice, progress)))
+    if choice in _UNTAUGHT:
+        return Teacher(_UNTAUGHT[choice])
+    name = "compact" if choice == "auto" else choice
+    if name in TEACHERS:
+        return Teacher(name, TEACHERS[name].pretrained(name, progress))
     path = Path(choice)
     if not path.is_file():
         raise ConfigError(
-            f"The teacher {choice!r} is neither a file nor one of auto, none, scratch, compact, vit_b, vit_l, vit_h. "
+            f"The teacher {choice!r} is neither a file nor one of {', '.join(('auto', *_UNTAUGHT, *TEACHERS))}. "
             "Give one of these, or a file of official SAM weights."
         )
     weights = load_sam_weights(path)

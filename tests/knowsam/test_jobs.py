@@ -14,6 +14,7 @@ from knowsam.data.annotation import IGNORE, Annotation, LabelArray, LabelSlice, 
 from knowsam.errors import ConfigError, TrainingError
 from knowsam.inference.cpu_threads import CpuThreads
 from knowsam.inference.metrics import dice_score
+from knowsam.models import teachers
 from knowsam.models.compact_sam import compact_sam_weights
 from knowsam.training.events import Event, Finished, Stage, StageChanged, StepDone, Stop
 from knowsam.training.schedule import Budget
@@ -154,8 +155,8 @@ def test_the_default_teacher_is_the_compact_sam_with_its_weights(choice: str) ->
 
 
 def test_official_weights_come_with_the_name_of_their_variant(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "official_weights_file", lambda variant, _: f"file of {variant}")
-    monkeypatch.setattr(jobs, "load_sam_weights", lambda path: {"from": path})
+    monkeypatch.setattr(teachers, "official_weights_file", lambda variant, _: f"file of {variant}")
+    monkeypatch.setattr(teachers, "load_sam_weights", lambda path: {"from": path})
     assert jobs.choose_teacher("vit_l") == jobs.Teacher("vit_l", {"from": "file of vit_l"})  # type: ignore[dict-item]
 
 

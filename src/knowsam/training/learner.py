@@ -13,8 +13,8 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from knowsam.inference.device import resolve_dtype
 from knowsam.models.class_heads import remapped, students_with_classes
-from knowsam.models.sam_teacher import SamTeacher
 from knowsam.models.students import Students
+from knowsam.models.teachers import build_teacher
 from knowsam.training.continuation import LearningState
 from knowsam.training.interruption import Interruption
 from knowsam.training.optimizers import moments_of, student_optimizer, take_moments, teacher_optimizer
@@ -73,7 +73,7 @@ class Learner:
         self._dtype = resolve_dtype(config.training.precision, device)
         with _seeded(seed, device):
             self.students = Students(classes, config=config.students, prior=config.method.shape_prior)
-            self.teacher = _build_teacher(classes, plane, config, sam_weights)
+            self.teacher = build_teacher(classes, plane, config, sam_weights)
         if start_from is not None:
             self._take_over(start_from)
         self.students = _laid_out(self.students.to(device), config)
@@ -188,7 +188,7 @@ class Learner:
             return
         state = self.teacher_state()
         with _seeded(self._seed, self.device):
-            self.teacher = _build_teacher(self.teacher.classes, plane, self.config, self._sam_weights)
+            self.teacher = build_teacher(self.teacher.classes, plane, self.config, self._sam_weights)
         self._teach_as(state)
         self._begin_teaching()
 
@@ -255,21 +255,6 @@ _POSITION_TABLES = (".pos_embed", ".rel_pos_h", ".rel_pos_w")
 def _statistics(students: Students) -> list[Tensor]:
     """Return what the normalisation layers have seen."""
     return [buffer for buffer in students.buffers() if buffer.is_floating_point()]
-
-
-def _build_teacher(
-    classes: int, plane: tuple[int, int], config: Config, weights: Mapping[str, Tensor] | None
-) -> SamTeacher | None:
-    if not config.method.distillation or config.teacher.variant == "none":
-        return None
-    return SamTeacher(
-        classes,
-        plane,
-        config.teacher,
-        learnable_prompts=config.method.learnable_prompts,
-        mask_prompts=config.method.mask_prompts,
-        weights=weights,
-    )
 
 
 def _laid_out(students: Students, config: Config) -> Students:

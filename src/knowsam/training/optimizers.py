@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from knowsam.config import Config
-    from knowsam.models.sam_teacher import SamTeacher
+    from knowsam.models.prompted_teacher import PromptedTeacher
     from knowsam.models.students import Students
 
 Moments = Mapping[str, Mapping[str, Tensor]]
@@ -30,7 +30,7 @@ def student_optimizer(students: Students, config: Config, device: torch.device) 
     return torch.optim.AdamW(students.parameters(), lr=rate, weight_decay=decay, fused=fused)
 
 
-def teacher_optimizer(teacher: SamTeacher, config: Config, device: torch.device) -> torch.optim.Optimizer:
+def teacher_optimizer(teacher: PromptedTeacher, config: Config, device: torch.device) -> torch.optim.Optimizer:
     """Return the optimiser of those parameters of the teacher that are trained."""
     training = config.training
     rate = training.adapter_learning_rate if teacher.provenance.pretrained else training.scratch_learning_rate

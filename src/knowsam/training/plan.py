@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from knowsam.config import Config
-    from knowsam.models.sam_teacher import TeacherOrigin
+    from knowsam.models.teacher_origin import TeacherOrigin
     from knowsam.training.continuation import Continuation
     from knowsam.training.schedule import Budget
     from knowsam.training.trained_model import TrainedModel
@@ -92,7 +92,7 @@ def make_plan(
     device_notice : why the device is not the one that would have been taken first.
     """
     # Imported here, so that a panel can ask for the parts without waiting for PyTorch.
-    from knowsam.models.sam_teacher import TeacherOrigin
+    from knowsam.models.teacher_origin import TeacherOrigin
 
     chosen = config
     is_official = sam_weights is not None and config.teacher.variant != "compact"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from knowsam.config import Config
-    from knowsam.models.sam_teacher import SamTeacher
+    from knowsam.models.prompted_teacher import PromptedTeacher
     from knowsam.models.students import Students
     from knowsam.training.batch import Batch, Origin
 
@@ -100,7 +100,7 @@ class InTurn:
     students : that make the mask prompts, in evaluation mode.
     """
 
-    def __init__(self, teacher: SamTeacher, students: Students, config: Config) -> None:
+    def __init__(self, teacher: PromptedTeacher, students: Students, config: Config) -> None:
         self._teacher, self._students = teacher, students
         self._config = config.teacher
         self._neighbours = config.plane.neighbours

@@ -17,8 +17,8 @@ from knowsam.data.window import Window, whole_slice_window
 from knowsam.errors import CheckpointError, InputError, OutputError, TrainingError
 from knowsam.io.kept_models import MODEL_FILE, MODEL_SUFFIX
 from knowsam.models.class_heads import students_with_classes
-from knowsam.models.sam_teacher import TeacherOrigin
 from knowsam.models.students import Students
+from knowsam.models.teacher_origin import TeacherOrigin
 from knowsam.training.expected_dice import ExpectedDice
 from knowsam.training.model_card import model_card
 from knowsam.training.tensor_file import read_tensors, with_prefix, write_tensors

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from knowsam.config import TeacherConfig
 from knowsam.errors import CheckpointError, ConfigError
 from knowsam.models import sam_teacher
+from knowsam.models.prompted_teacher import Embedding
 from knowsam.models.sam import SamVariant, build_sam
 from knowsam.models.sam_teacher import SamTeacher
 
@@ -48,7 +49,7 @@ def test_untouched_adapters_leave_sam_exactly_as_it_was(weights: dict[str, Tenso
     teacher = SamTeacher(2, (64, 64), PRETRAINED, weights=weights)
     x = torch.rand(2, 3, 64, 64)
     expected = sam.image_encoder(torch.stack([sam.preprocess(image) for image in 255 * x]))
-    assert torch.equal(teacher.embed(teacher.trunk(x)), expected)
+    assert torch.equal(teacher.embed(teacher.trunk(x)).image, expected)
 
 
 @torch.no_grad()
@@ -62,7 +63,7 @@ def test_one_batch_equals_one_call_of_the_package_for_each_image_and_class(with_
     sparse = torch.randn(b, classes - 1, 2, 256) if with_tokens else None
     masks = torch.randn(b, classes, *PLANE) if with_masks else None
 
-    logits = teacher.upsampled(teacher.decode(embedding, sparse, masks))
+    logits = teacher.upsampled(teacher.decode(Embedding(embedding), sparse, masks))
 
     assert not logits[:, 0].any()
     for i, c in product(range(b), range(1, classes)):

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from knowsam.config import Config
 from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass
-from knowsam.models.sam_teacher import TeacherOrigin
 from knowsam.models.students import Students
+from knowsam.models.teacher_origin import TeacherOrigin
 from knowsam.training.continuation import Continuation, LearningState
 from knowsam.training.plan import FULL_METHOD_MIN_SECONDS, FULL_METHOD_MIN_STEPS, TrainingPlan, make_plan
 from knowsam.training.schedule import Budget

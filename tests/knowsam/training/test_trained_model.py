@@ -19,8 +19,8 @@ from knowsam.data.image_statistics import ImageStatistics
 from knowsam.errors import CheckpointError, InputError, OutputError
 from knowsam.inference.planes import network_slices
 from knowsam.inference.predictor import Predictor
-from knowsam.models.sam_teacher import TeacherOrigin
 from knowsam.models.students import Students
+from knowsam.models.teacher_origin import TeacherOrigin
 from knowsam.training.expected_dice import ExpectedDice
 from knowsam.training.tensor_file import checksum
 from knowsam.training.trained_model import MODEL_FILE, TrainedModel, load_model, save_model
