@@ -9,16 +9,17 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 from knowsam.models.official_weights import LICENCE, OFFICIAL, SOURCE, place_of
 from napari_knowsam.panels.choice_box import ChoiceBox
 
-_FROM_FILE = ""
+_FROM_FILE, _FROM_FOLDER = "", "/"
 _COMPACT = ("Compact SAM (no download)", "compact", "A small SAM that comes with the program.")
 _OTHERS = (
     ("None", "none", "The two networks learn without SAM; fastest."),
     ("From file…", _FROM_FILE, "A file of official SAM weights on this computer."),
+    ("From folder…", _FROM_FOLDER, "A folder with a SAM-2 of Hugging Face: config.json and model.safetensors."),
 )
 
 
 class TeacherChoice(ChoiceBox):
-    """A combo box of teachers; a file of weights becomes a choice of its own."""
+    """A combo box of teachers; a file of weights, or a folder, becomes a choice of its own."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("The segmentation model (SAM) that teaches the two networks.", parent)
@@ -28,13 +29,15 @@ class TeacherChoice(ChoiceBox):
         self.activated.connect(self._on_activated)
 
     def teacher(self) -> str:
-        """Return ``compact``, ``none``, ``vit_b``, ``vit_l``, ``vit_h`` or the path of a file."""
+        """Return ``compact``, ``none``, ``vit_b``, ``vit_l``, ``vit_h`` or the path of a file or folder."""
         return str(self.currentData())
 
     def set_variant(self, variant: str) -> None:
-        """Choose ``compact``, ``none``, ``vit_b``, ``vit_l`` or ``vit_h``."""
-        self._before = self.findData(variant)
-        self.setCurrentIndex(self._before)
+        """Choose ``compact``, ``none``, ``vit_b``, ``vit_l`` or ``vit_h``; a teacher in a folder is chosen anew."""
+        row = self.findData(variant)
+        if row >= 0:
+            self._before = row
+            self.setCurrentIndex(row)
 
     def ask_teacher_file(self) -> Path | None:
         """Let the user choose a file of SAM weights; None if they think better of it."""
@@ -43,20 +46,26 @@ class TeacherChoice(ChoiceBox):
         )
         return Path(name) if name else None
 
+    def ask_teacher_folder(self) -> Path | None:
+        """Let the user choose a folder of Hugging Face; None if they think better of it."""
+        name = QFileDialog.getExistingDirectory(self, "Folder with a SAM-2")
+        return Path(name) if name else None
+
     def _on_activated(self, row: int) -> None:
-        if self.itemData(row) == _FROM_FILE:
-            path = self.ask_teacher_file()
+        kind = self.itemData(row)
+        if kind in (_FROM_FILE, _FROM_FOLDER):
+            path = self.ask_teacher_file() if kind == _FROM_FILE else self.ask_teacher_folder()
             if path is None:
                 self.setCurrentIndex(self._before)
                 return
-            self._show_file(path)
+            self._show_path(path, "File" if kind == _FROM_FILE else "Folder")
         self._before = self.currentIndex()
 
-    def _show_file(self, path: Path) -> None:
+    def _show_path(self, path: Path, kind: str) -> None:
         row = self.findData(str(path))
         if row < 0:
-            row = self.count() - 1
-            self.insertItem(row, f"File {path.name}", str(path))
+            row = self.findData(_FROM_FILE)
+            self.insertItem(row, f"{kind} {path.name}", str(path))
         self.setCurrentIndex(row)
 
 

@@ -155,11 +155,11 @@ _TRAINING = (
     _budget("60s"),
     _word(
         "--teacher",
-        metavar="auto|none|NAME|FILE",
+        metavar="auto|none|NAME|FILE|FOLDER",
         default="auto",
         help="SAM that teaches the two networks: auto or compact (a small pretrained one), scratch (the same, not "
-        "pretrained), none, vit_b, vit_l or vit_h (the official ones, downloaded once), or a file of such weights "
-        "(default: auto)",
+        "pretrained), none, vit_b, vit_l or vit_h (the official ones, downloaded once), a file of such weights, or a "
+        "folder of Hugging Face with a SAM-2, which needs the extra [sam2] (default: auto)",
     ),
     _DEVICE,
     _SEED,

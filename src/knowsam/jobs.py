@@ -22,7 +22,7 @@ from knowsam.errors import ConfigError, TrainingError
 from knowsam.inference.cpu_threads import CpuThreads
 from knowsam.inference.postprocess import fill_holes, keep_largest_component
 from knowsam.models.checkpoints import load_sam_weights, variant_of
-from knowsam.models.teachers import TEACHERS
+from knowsam.models.teachers import TEACHERS, read_folder
 from knowsam.training.application import applied_model
 from knowsam.training.device_check import working_device
 from knowsam.training.display import Display
@@ -98,7 +98,7 @@ _UNTAUGHT = {"none": "none", "scratch": "compact"}
 
 
 def choose_teacher(choice: str, progress: Progress | None = None) -> Teacher:
-    """Turn ``auto``, ``none``, ``scratch``, a variant name or a file of official SAM weights into a teacher.
+    """Turn ``auto``, ``none``, ``scratch``, a name, a file of SAM weights or a folder of a network into a teacher.
 
     ``auto`` is the compact SAM with the weights that come with the program, ``scratch`` the same without them. Official
     weights are downloaded once and checked.
@@ -110,7 +110,7 @@ def choose_teacher(choice: str, progress: Progress | None = None) -> Teacher:
     Raises
     ------
     ConfigError
-        If the choice is none of these.
+        If the choice is none of these, or a package is missing.
     CheckpointError
         If the weights cannot be had or are not those of a SAM.
     """
@@ -120,10 +120,13 @@ def choose_teacher(choice: str, progress: Progress | None = None) -> Teacher:
     if name in TEACHERS:
         return Teacher(name, TEACHERS[name].pretrained(name, progress))
     path = Path(choice)
+    if path.is_dir():
+        return Teacher(*read_folder(path))
     if not path.is_file():
+        names = ", ".join(("auto", *_UNTAUGHT, *TEACHERS))
         raise ConfigError(
-            f"The teacher {choice!r} is neither a file nor one of {', '.join(('auto', *_UNTAUGHT, *TEACHERS))}. "
-            "Give one of these, or a file of official SAM weights."
+            f"The teacher {choice!r} is neither a file nor a folder nor one of {names}. "
+            "Give one of these, a file of official SAM weights, or a folder with a SAM-2 of Hugging Face."
         )
     weights = load_sam_weights(path)
     return Teacher(variant_of(weights), weights)

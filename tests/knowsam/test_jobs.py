@@ -171,7 +171,7 @@ def test_a_file_of_weights_tells_its_variant_itself(tmp_path: Path) -> None:
 
 
 def test_an_unknown_teacher_is_wrong_usage() -> None:
-    with pytest.raises(ConfigError, match="neither a file nor one of"):
+    with pytest.raises(ConfigError, match="neither a file nor a folder nor one of"):
         jobs.choose_teacher("vit_x")
 
 

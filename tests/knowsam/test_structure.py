@@ -32,3 +32,7 @@ def test_the_import_contracts_of_pyproject_hold() -> None:
 
 def test_a_light_module_loads_no_torch_no_qt_and_no_napari() -> None:
     assert modules_loaded_by(f"import {', '.join(LIGHT)}").isdisjoint(HEAVY)
+
+
+def test_the_table_of_teachers_loads_no_package_that_only_some_of_them_need() -> None:
+    assert modules_loaded_by("import knowsam.models.teachers").isdisjoint({"transformers", "huggingface_hub"})

@@ -21,11 +21,12 @@ from knowsam.errors import CheckpointError
 from knowsam.models.official_weights import OFFICIAL
 from knowsam.models.sam import VARIANTS
 
-_DAMAGE = (
+DAMAGE = (
     *(OSError, EOFError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, AssertionError),
     *(ArithmeticError, MemoryError, pickle.UnpicklingError, SafetensorError, zipfile.BadZipFile, zlib.error),
     struct.error,
 )
+"""What damaged files of weights make their readers raise."""
 
 
 def load_sam_weights(path: Path) -> dict[str, Tensor]:
@@ -42,7 +43,7 @@ def load_sam_weights(path: Path) -> dict[str, Tensor]:
     """
     try:
         content = _read(path)
-    except _DAMAGE as exc:
+    except DAMAGE as exc:
         sentence = (
             f"{path} cannot be read as weights ({_why_unreadable(exc)}). "
             "Give an undamaged file of official SAM weights, .pth or .safetensors."

@@ -190,12 +190,13 @@ def _check_names(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) ->
     if missing or unexpected:
         raise CheckpointError(
             f"The SAM weights have {len(found)} tensors, expected {len(expected)}: {len(missing)} are missing "
-            f"({_some(missing)}) and {len(unexpected)} are unknown ({_some(unexpected)}). "
+            f"({some(missing)}) and {len(unexpected)} are unknown ({some(unexpected)}). "
             "Choose the SAM variant that these weights belong to, or download its official weights."
         )
 
 
-def _some(names: list[str]) -> str:
+def some(names: list[str]) -> str:
+    """Return the first of some names of tensors, as a sentence lists them."""
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "") or "none"
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from knowsam.models.network_folder import DescribedWeights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,4 +58,6 @@ def _digest(weights: Mapping[str, Tensor]) -> str:
         tensor = weights[name]
         digest.update(f"{name} {tuple(tensor.shape)}".encode())
         digest.update(tensor.reshape(-1)[:_DIGESTED_VALUES].double().cpu().numpy().tobytes())
+    if isinstance(weights, DescribedWeights):
+        digest.update(json.dumps(weights.description, sort_keys=True).encode())
     return digest.hexdigest()

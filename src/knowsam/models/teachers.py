@@ -6,13 +6,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from knowsam.errors import ConfigError
+from knowsam.errors import CheckpointError, ConfigError
 from knowsam.models.checkpoints import load_sam_weights
 from knowsam.models.compact_sam import compact_sam_weights
+from knowsam.models.network_folder import model_type_of
 from knowsam.models.official_weights import official_weights_file
+from knowsam.models.sam2_teacher import Sam2Teacher, read_sam2
 from knowsam.models.sam_teacher import SamTeacher
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor
 
     from knowsam.config import Config
@@ -28,14 +32,25 @@ class TeacherKind:
     ----------
     network : what is built.
     pretrained : returns its weights, by its name in the table; what the progress of a download raises breaks that off.
+    folder_types : model types of the folders of Hugging Face that hold such a network.
+    read_folder : reads the weights in one.
     """
 
     network: type[PromptedTeacher]
     pretrained: Callable[[str, Progress | None], Mapping[str, Tensor]]
+    folder_types: tuple[str, ...] = ()
+    read_folder: Callable[[Path], Mapping[str, Tensor]] | None = None
 
 
 def _official(variant: str, progress: Progress | None) -> Mapping[str, Tensor]:
     return load_sam_weights(official_weights_file(variant, progress))
+
+
+def _in_a_folder(name: str, progress: Progress | None) -> Mapping[str, Tensor]:
+    raise ConfigError(
+        f"The weights of {name} neither come with the program nor are they downloaded by it. Give the folder that they "
+        "are in, with config.json and model.safetensors, by --teacher FOLDER."
+    )
 
 
 TEACHERS = {
@@ -43,8 +58,30 @@ TEACHERS = {
     "vit_b": TeacherKind(SamTeacher, _official),
     "vit_l": TeacherKind(SamTeacher, _official),
     "vit_h": TeacherKind(SamTeacher, _official),
+    "sam2": TeacherKind(Sam2Teacher, _in_a_folder, ("sam2", "sam2_video"), read_sam2),
 }
 """By the name in `TeacherConfig.variant`, whose choices are these and "none"."""
+
+
+def read_folder(folder: Path) -> tuple[str, Mapping[str, Tensor]]:
+    """Read the network in a folder of Hugging Face; return its name in the table, and its weights.
+
+    Raises
+    ------
+    CheckpointError
+        If it is of another model type, or cannot be read.
+    ConfigError
+        If a package is missing.
+    """
+    found = model_type_of(folder)
+    for name, kind in TEACHERS.items():
+        if kind.read_folder is not None and found in kind.folder_types:
+            return name, kind.read_folder(folder)
+    known = ", ".join(one for kind in TEACHERS.values() for one in kind.folder_types)
+    raise CheckpointError(
+        f"The network in {folder} is of the model type {found}, expected one of {known}. "
+        "Give the folder of such a network, or a file of official SAM weights."
+    )
 
 
 def build_teacher(

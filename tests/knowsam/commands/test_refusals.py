@@ -60,7 +60,7 @@ REFUSALS = [
     (SEGMENT + " --save-model {f}/text.txt/model", 1, "Nothing can be written to .*: Not a directory"),
     (SEGMENT + " --save-model {f}/old_model", 1, "model.safetensors exists already and is kept"),
     (SEGMENT + " --teacher {f}/text.txt", 1, "text.txt cannot be read as weights"),
-    (SEGMENT + " --teacher vit_x", 2, "The teacher 'vit_x' is neither a file nor one of auto, none, scratch, compact"),
+    (SEGMENT + " --teacher vit_x", 2, "The teacher 'vit_x' is neither a file nor a folder nor one of auto, none"),
     (SEGMENT + " --device gpu", 2, "There is no device 'gpu'. Choose one of auto, cpu, cuda, mps"),
     (SEGMENT + " --device cuda:99", 2, "The device 'cuda:99' is not available on this machine"),
     (SEGMENT + " --axis 2 --annotated-slices 2,8", 2, "slice 8, but labels has slices 0 to 7 along axis 2"),

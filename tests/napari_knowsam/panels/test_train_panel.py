@@ -103,8 +103,19 @@ def test_a_teacher_from_a_file_is_its_path(panel: TrainPanel, chosen: ChosenFile
         _choose(choice, "From file")
         assert panel.teacher() == str(Path("/weights/medsam.pth"))
         assert choice.currentText() == "File medsam.pth"
-    assert choice.count() == 7
+    assert choice.count() == 8
     assert panel.config() == Config()
+
+
+def test_a_teacher_from_a_folder_is_its_path_and_stays_when_settings_come_back(
+    panel: TrainPanel, chosen: ChosenFile
+) -> None:
+    choice, chosen.path = panel.findChild(TeacherChoice), "/weights/sam2.1-hiera-tiny"
+    _choose(choice, "From folder")
+    assert panel.teacher() == str(Path("/weights/sam2.1-hiera-tiny"))
+    assert choice.currentText() == "Folder sam2.1-hiera-tiny"
+    panel.set_config(Config().with_values(variant="sam2"))
+    assert panel.teacher() == str(Path("/weights/sam2.1-hiera-tiny"))
 
 
 @pytest.mark.usefixtures("chosen")
