@@ -14,7 +14,11 @@ _COMPACT = ("Compact SAM (no download)", "compact", "A small SAM that comes with
 _OTHERS = (
     ("None", "none", "The two networks learn without SAM; fastest."),
     ("From file…", _FROM_FILE, "A file of official SAM weights on this computer."),
-    ("From folder…", _FROM_FOLDER, "A folder with a SAM-2 of Hugging Face: config.json and model.safetensors."),
+    (
+        "From folder…",
+        _FROM_FOLDER,
+        "A folder with a SAM-2 or EdgeTAM of Hugging Face: config.json and model.safetensors.",
+    ),
 )
 
 
@@ -48,7 +52,7 @@ class TeacherChoice(ChoiceBox):
 
     def ask_teacher_folder(self) -> Path | None:
         """Let the user choose a folder of Hugging Face; None if they think better of it."""
-        name = QFileDialog.getExistingDirectory(self, "Folder with a SAM-2")
+        name = QFileDialog.getExistingDirectory(self, "Folder with a SAM-2 or EdgeTAM")
         return Path(name) if name else None
 
     def _on_activated(self, row: int) -> None:

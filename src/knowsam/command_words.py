@@ -159,7 +159,7 @@ _TRAINING = (
         default="auto",
         help="SAM that teaches the two networks: auto or compact (a small pretrained one), scratch (the same, not "
         "pretrained), none, vit_b, vit_l or vit_h (the official ones, downloaded once), a file of such weights, or a "
-        "folder of Hugging Face with a SAM-2, which needs the extra [sam2] (default: auto)",
+        "folder of Hugging Face with a SAM-2 (extra [sam2]) or an EdgeTAM (extra [edgetam]) (default: auto)",
     ),
     _DEVICE,
     _SEED,

@@ -126,7 +126,7 @@ def choose_teacher(choice: str, progress: Progress | None = None) -> Teacher:
         names = ", ".join(("auto", *_UNTAUGHT, *TEACHERS))
         raise ConfigError(
             f"The teacher {choice!r} is neither a file nor a folder nor one of {names}. "
-            "Give one of these, a file of official SAM weights, or a folder with a SAM-2 of Hugging Face."
+            "Give one of these, a file of official SAM weights, or a folder with a SAM-2 or EdgeTAM of Hugging Face."
         )
     weights = load_sam_weights(path)
     return Teacher(variant_of(weights), weights)

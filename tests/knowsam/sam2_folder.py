@@ -1,4 +1,4 @@
-"""Tiny SAM-2 networks with random weights, in folders as Hugging Face lays them out."""
+"""Tiny SAM-2 and EdgeTAM networks with random weights, in folders as Hugging Face lays them out."""
 
 from __future__ import annotations
 
@@ -82,3 +82,33 @@ def save_silently(network: Any, folder: Path) -> Path:
     logging.disable_progress_bar()
     network.save_pretrained(folder)
     return folder
+
+
+def tiny_edgetam(seed: int = 0, architecture: str = "repvit_m1", channels: tuple[int, ...] = (8, 16, 24, 32)) -> Any:
+    """Return an EdgeTAM for images of 256 px in which every weight matters."""
+    from transformers import (
+        EdgeTamConfig,
+        EdgeTamMaskDecoderConfig,
+        EdgeTamModel,
+        EdgeTamPromptEncoderConfig,
+        EdgeTamVisionConfig,
+    )
+
+    sizes = {"embed_dim": list(channels), "depth": [1, 1, 2, 1]} if architecture.startswith("repvit") else {}
+    levels = [0, 1, 2, 3] if sizes else [1, 2, 3, 4]
+    backbone = {
+        **{"model_type": "timm_wrapper", "architecture": architecture, "num_classes": 2, "label_names": ["a", "b"]},
+        "model_args": {"in_chans": 3, "features_only": True, "out_indices": levels} | sizes,
+    }
+    vision = EdgeTamVisionConfig(
+        backbone_config=backbone,
+        backbone_channel_list=list(reversed(channels)),
+        backbone_feature_sizes=[[SIDE // 4] * 2, [SIDE // 8] * 2, [SIDE // 16] * 2],
+        fpn_hidden_size=32,
+    )
+    config = EdgeTamConfig(
+        vision_config=vision,
+        prompt_encoder_config=EdgeTamPromptEncoderConfig(hidden_size=32, image_size=SIDE),
+        mask_decoder_config=EdgeTamMaskDecoderConfig(**_DECODER),
+    )
+    return _random(EdgeTamModel, config, seed)

@@ -21,6 +21,15 @@ class Adapter(nn.Sequential):
         super().__init__(nn.Linear(width, bottleneck), nn.GELU(), last)
 
 
+class ChannelAdapter(Adapter):
+    """An adapter of feature maps (B, E, h, w)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map feature maps (B, E, h, w) to feature maps (B, E, h, w)."""
+        adapted: Tensor = super().forward(x.movedim(1, -1))  # type: ignore[no-untyped-call]
+        return adapted.movedim(-1, 1)
+
+
 class AdaptedAttention(nn.Module):
     """An attention layer with an adapter behind it, with residual."""
 

@@ -143,8 +143,12 @@ class PromptedTeacher(nn.Module, ABC):
         everywhere = not is_pretrained or config.adapted_blocks == 0
         frozen = 0 if everywhere else max(len(blocks) - config.adapted_blocks, 0)
         for block, width in blocks[frozen:]:
-            add_adapters(block, width, config)
+            self._add_adapters(block, width, config)
         return frozen
+
+    def _add_adapters(self, block: Any, width: int, config: TeacherConfig) -> None:
+        """Put two adapters into a block, in place."""
+        add_adapters(block, width, config)
 
     # What a network has to bring.
 

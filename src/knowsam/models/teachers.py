@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from knowsam.errors import CheckpointError, ConfigError
 from knowsam.models.checkpoints import load_sam_weights
 from knowsam.models.compact_sam import compact_sam_weights
+from knowsam.models.edgetam_teacher import EdgeTamTeacher
 from knowsam.models.network_folder import model_type_of
 from knowsam.models.official_weights import official_weights_file
-from knowsam.models.sam2_teacher import Sam2Teacher, read_sam2
+from knowsam.models.sam2_teacher import Sam2Teacher
 from knowsam.models.sam_teacher import SamTeacher
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ TEACHERS = {
     "vit_b": TeacherKind(SamTeacher, _official),
     "vit_l": TeacherKind(SamTeacher, _official),
     "vit_h": TeacherKind(SamTeacher, _official),
-    "sam2": TeacherKind(Sam2Teacher, _in_a_folder, ("sam2", "sam2_video"), read_sam2),
+    "sam2": TeacherKind(Sam2Teacher, _in_a_folder, ("sam2", "sam2_video"), Sam2Teacher.read),
+    "edgetam": TeacherKind(EdgeTamTeacher, _in_a_folder, ("edgetam", "edgetam_video"), EdgeTamTeacher.read),
 }
 """By the name in `TeacherConfig.variant`, whose choices are these and "none"."""
 

@@ -110,6 +110,13 @@ def test_without_transformers_the_extra_is_named(folder: Path, monkeypatch: pyte
         read_folder(folder)
 
 
+def test_without_timm_the_extra_of_edgetam_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    describe(folder, model_type="edgetam")
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(ConfigError, match=r"EdgeTAM needs .* \(timm\).* \"napari-knowsam\[edgetam\]\""):
+        read_folder(folder)
+
+
 def test_described_weights_reach_another_process_whole() -> None:
     weights = DescribedWeights({"one": torch.ones(2)}, {"model_type": "sam2"})
     arrived = pickle.loads(pickle.dumps(weights))

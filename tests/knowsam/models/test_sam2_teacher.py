@@ -14,7 +14,8 @@ from torch.nn import functional as F
 
 from knowsam.config import TeacherConfig
 from knowsam.errors import CheckpointError
-from knowsam.models.sam2_teacher import LEAST_SIDE_PX, Sam2Teacher, enlarged, read_sam2
+from knowsam.models.pyramid_teacher import LEAST_SIDE_PX, enlarged
+from knowsam.models.sam2_teacher import Sam2Teacher
 from knowsam.models.sam_prompting import MOST_LOGIT
 from knowsam.models.teachers import read_folder
 
@@ -32,7 +33,7 @@ def network() -> Any:
 
 @pytest.fixture(scope="module")
 def weights(network: Any, tmp_path_factory: pytest.TempPathFactory) -> DescribedWeights:
-    return read_sam2(save_silently(network, tmp_path_factory.mktemp("sam2")))
+    return Sam2Teacher.read(save_silently(network, tmp_path_factory.mktemp("sam2")))
 
 
 def program_finds(network: Any, images: Tensor, masks: Tensor | None) -> Tensor:
@@ -135,7 +136,7 @@ def test_the_trunk_depends_on_its_frozen_state_and_on_nothing_else(weights: Desc
 
 
 def test_the_frozen_state_tells_descriptions_apart(tmp_path: Path, weights: DescribedWeights) -> None:
-    windows = read_sam2(save_silently(tiny_sam2(window_size_per_stage=[8, 4, 7, 7]), tmp_path))
+    windows = Sam2Teacher.read(save_silently(tiny_sam2(window_size_per_stage=[8, 4, 7, 7]), tmp_path))
     one, other = (Sam2Teacher(2, (32, 32), SAM2, weights=own).frozen_state() for own in (weights, windows))
     assert one.keys() == other.keys()
     assert not torch.equal(one["description"], other["description"])
