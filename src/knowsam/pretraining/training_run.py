@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +14,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from knowsam.pretraining.averaged_network import AveragedNetwork, NetworkT
 
 if TYPE_CHECKING:
     from multiprocessing.pool import Pool as Processes
@@ -29,16 +30,12 @@ _STEPS_PER_VOLUME = 4
 _WARM_UP_STEPS = 150
 _DECAY_FROM = 0.6
 _LOWEST_RATE = 0.02
-_LARGEST_GRADIENT = 1.0
-_WEIGHT_DECAY = 1e-2
 
-_AVERAGING = 0.9985
 _SEEDS_PER_RUN = 10_000_000
 """So that two runs never share a volume."""
 
 _SAVE_EVERY = 200
 
-NetworkT = TypeVar("NetworkT", bound=nn.Module)
 SampleT = TypeVar("SampleT")
 BatchT = TypeVar("BatchT")
 _Sample = TypeVar("_Sample", contravariant=True)
@@ -83,23 +80,18 @@ class TrainingRun(Generic[NetworkT, SampleT, BatchT]):
     seed : of weights, volumes, order and augmentation.
     steps : in all.
     device : of the network; the volumes are made on the CPU.
-
-    Attributes
-    ----------
-    average : exponential moving average of the network, which is what is kept.
-    step : how many are done.
     """
 
     def __init__(self, lesson: Lesson[NetworkT, SampleT, BatchT], seed: int, steps: int, device: torch.device) -> None:
         torch.manual_seed(seed)
         self.seed, self.steps, self.device = seed, steps, device
-        self.step = 0
         self._lesson = lesson
-        self._network = lesson.network().to(device)
-        self.average = copy.deepcopy(self._network)
-        self._optimiser = torch.optim.AdamW(
-            self._network.parameters(), lesson.learning_rate, betas=(0.9, 0.99), weight_decay=_WEIGHT_DECAY
-        )
+        self._learner = AveragedNetwork(lesson.network(), lesson.learning_rate, device)
+
+    @property
+    def step(self) -> int:
+        """How many steps are done."""
+        return self._learner.step
 
     def run(self, file: Path, workers: int = 0) -> NetworkT:
         """Train to the end and return the averaged network; what `file` holds of an earlier run goes on.
@@ -127,33 +119,13 @@ class TrainingRun(Generic[NetworkT, SampleT, BatchT]):
                     mean = float(torch.stack(losses).mean())
                     logger.info("step %d, loss %.4f, %.0f s", self.step, mean, monotonic() - started)
                     losses.clear()
-        return self.average
+        return self._learner.average
 
     def _learn(self, batch: BatchT) -> Tensor:
-        self._optimiser.param_groups[0]["lr"] = self._lesson.learning_rate * _rate(self.step, self.steps)
-        # Most CPUs only emulate bfloat16, ten times slower than float32.
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            loss = self._lesson.loss(self._network, batch)
-        self._optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(self._network.parameters(), _LARGEST_GRADIENT)
-        self._optimiser.step()
-        kept = min(_AVERAGING, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            for average, own in zip(self.average.parameters(), self._network.parameters(), strict=True):
-                average.lerp_(own, 1 - kept)
-        self.step += 1
-        return loss.detach()
+        return self._learner.learn(lambda network: self._lesson.loss(network, batch), _rate(self.step, self.steps))
 
     def _save(self, file: Path) -> None:
-        state = {
-            "seed": self.seed,
-            "steps": self.steps,
-            "step": self.step,
-            "network": self._network.state_dict(),
-            "average": self.average.state_dict(),
-            "optimiser": self._optimiser.state_dict(),
-        }
+        state = {"seed": self.seed, "steps": self.steps, **self._learner.state()}
         unfinished = file.with_suffix(".part")
         torch.save(state, unfinished)
         unfinished.replace(file)
@@ -165,10 +137,7 @@ class TrainingRun(Generic[NetworkT, SampleT, BatchT]):
                 f"{file} is a run of {state['steps']} steps with seed {state['seed']}, not of {self.steps} with seed "
                 f"{self.seed}. Give the same numbers, or another file."
             )
-        self.step = state["step"]
-        self._network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self._optimiser.load_state_dict(state["optimiser"])
+        self._learner.load(state)
 
 
 def _rate(step: int, steps: int) -> float:
