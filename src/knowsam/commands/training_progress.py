@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from threading import Thread
-from time import monotonic
 from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from knowsam.commands.early_end import ENDING_SENTENCE, EarlyEnd
 from knowsam.training.events import Event, Finished, Notice, StepDone, Stop, Validated
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from knowsam.report import Report
     from knowsam.training.session import TrainingSession
-
-_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name))
-"""What Ctrl-C, a scheduler and a terminal that is closed send; no system has them all."""
-
-_ECHO_S = 1.0
-"""A terminal that is closed says so more than once, within such a time."""
 
 
 class TrainingProgress:
@@ -47,8 +37,7 @@ class TrainingProgress:
         self._figures = ""
         self._holdout_dice: float | None = None
         self._session: TrainingSession | None = None
-        self._interrupted_at: float | None = None
-        self._stopping: Thread | None = None
+        self._end = EarlyEnd(self._stop)
 
     def __call__(self, session: TrainingSession, event: Event) -> None:
         """Take in one event."""
@@ -62,7 +51,7 @@ class TrainingProgress:
             self._show_validation(event)
         elif isinstance(event, Finished):
             self._bar.close()
-        if self._interrupted_at is not None:
+        if self._end.is_asked:
             session.submit(Stop())
 
     def _show_step(self, event: StepDone) -> None:
@@ -82,36 +71,18 @@ class TrainingProgress:
     @property
     def was_interrupted(self) -> bool:
         """Whether somebody has ended the training early."""
-        return self._interrupted_at is not None
+        return self._end.is_asked
 
     def __enter__(self) -> TrainingProgress:
         """Let the first signal end the training early with all that was learnt; a second one aborts."""
-        # Under nohup, and in the background of a script, some signals are to be ignored.
-        caught = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-        self._previous = {number: signal.signal(number, self._on_signal) for number in caught}
+        self._end.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._restore_signals()
-        if self._stopping is not None:
-            self._stopping.join()
+        self._end.__exit__()
         self._bar.close()
 
-    def _restore_signals(self) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-
-    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        if self._interrupted_at is None:
-            self._interrupted_at = monotonic()
-            # Not here: what this signal has interrupted may hold the lock of the mailbox or be writing itself.
-            self._stopping = Thread(target=self._stop)
-            self._stopping.start()
-        elif number in (signal.SIGINT, signal.SIGTERM) or monotonic() - self._interrupted_at > _ECHO_S:
-            self._restore_signals()
-            signal.raise_signal(number)
-
     def _stop(self) -> None:
-        self._bar.write("Finishing with what was learnt so far; press Ctrl-C again to abort.", file=sys.stderr)
+        self._bar.write(ENDING_SENTENCE, file=sys.stderr)
         if self._session is not None:
             self._session.submit(Stop())

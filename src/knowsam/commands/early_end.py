@@ -1,0 +1,65 @@
+"""Signals that end work early without losing what was done."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from threading import Thread
+from time import monotonic
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+ENDING_SENTENCE = "Finishing with what was learnt so far; press Ctrl-C again to abort."
+
+_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name))
+"""What Ctrl-C, a scheduler and a terminal that is closed send; no system has them all."""
+
+_ECHO_S = 1.0
+"""A terminal that is closed says so more than once, within such a time."""
+
+
+class EarlyEnd:
+    """As long as its `with` block lasts, the first signal asks for an early end; a second one aborts.
+
+    Parameters
+    ----------
+    ask : called once, in a thread of its own.
+    """
+
+    def __init__(self, ask: Callable[[], None]) -> None:
+        self._ask = ask
+        self._interrupted_at: float | None = None
+        self._asking: Thread | None = None
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether somebody has asked for an early end."""
+        return self._interrupted_at is not None
+
+    def __enter__(self) -> EarlyEnd:
+        """Begin to listen."""
+        # Under nohup, and in the background of a script, some signals are to be ignored.
+        caught = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        self._previous = {number: signal.signal(number, self._on_signal) for number in caught}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._restore_signals()
+        if self._asking is not None:
+            self._asking.join()
+
+    def _restore_signals(self) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self._interrupted_at is None:
+            self._interrupted_at = monotonic()
+            # Not here: what this signal has interrupted may hold the lock of a mailbox or be writing itself.
+            self._asking = Thread(target=self._ask)
+            self._asking.start()
+        elif number in (signal.SIGINT, signal.SIGTERM) or monotonic() - self._interrupted_at > _ECHO_S:
+            self._restore_signals()
+            signal.raise_signal(number)
