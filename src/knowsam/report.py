@@ -78,7 +78,7 @@ class Report:
             "plan": plan,
             "seed": self.seed,
             "devices": self.devices,
-            "versions": {name: version(name) for name in _PACKAGES} | {"python": platform.python_version()},
+            "versions": versions(),
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
             "peak_memory_mib": peak_memory_mib("cpu" if plan is None else plan["device"]),
             "stopped_by_user": self.stopped,
@@ -89,11 +89,27 @@ class Report:
             "validations": self.validations,
             "steps": self.steps,
         }
-        try:
-            with written_whole(path, overwrite=overwrite) as complete:
-                complete.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        except OSError as exc:
-            raise OutputError(f"The report {path} cannot be written: {exc.strerror}. Choose another place.") from exc
+        write_record(path, content, overwrite=overwrite)
+
+
+def write_record(path: Path, content: Mapping[str, Any], *, overwrite: bool) -> None:
+    """Write the record of a job as JSON, whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written, or exists and is to be kept.
+    """
+    try:
+        with written_whole(path, overwrite=overwrite) as complete:
+            complete.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    except OSError as exc:
+        raise OutputError(f"The report {path} cannot be written: {exc.strerror}. Choose another place.") from exc
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what computes."""
+    return {name: version(name) for name in _PACKAGES} | {"python": platform.python_version()}
 
 
 def peak_memory_mib(device: str) -> dict[str, float | None]:
