@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
+
+from knowsam.option_values import axis, scheduler, slice_list, term, whole
 
 Word = tuple[tuple[str, ...], dict[str, Any]]
 """One argument of a command: its names, and what argparse is to know of it."""
@@ -34,51 +34,8 @@ def _budget(default: str) -> list[Word]:
     what = f"how long to train: 60s, 5m, 1h; `segment` takes 0 too, and propagates the labels (default: {default})"
     return [
         _word("--budget", metavar="TIME", default=default, help=what),
-        _word("--steps", metavar="N", type=_whole(1), help="how many steps to train, instead of a time"),
+        _word("--steps", metavar="N", type=whole(1), help="how many steps to train, instead of a time"),
     ]
-
-
-def _whole(low: int) -> Callable[[str], int]:
-    """Return a reader of whole numbers from `low` that fit into 32 bits."""
-
-    def read(text: str) -> int:
-        if not text.isdecimal() or not low <= int(text) < 2**32:
-            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {low} to {2**32 - 1}")
-        return int(text)
-
-    return read
-
-
-def _slice_list(text: str) -> tuple[int, ...] | Literal["all"] | None:
-    if text == "auto":
-        return None
-    if text == "all":
-        return "all"
-    try:
-        return tuple(sorted({int(part) for part in text.split(",")}))
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is neither auto nor all nor slice numbers such as 3,10,20"
-        ) from None
-
-
-def _term(text: str) -> tuple[int, str]:
-    value, equals, words = text.partition("=")
-    if not (value.isdecimal() and int(value) and equals and words.strip()):
-        raise argparse.ArgumentTypeError(f"{text!r} is no value of the mask and its words, such as 1=liver")
-    return int(value), words.strip()
-
-
-def _scheduler(text: str) -> str:
-    if not re.fullmatch(r"(tcp|tls)://.+:\d+", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no address of a dask scheduler, such as tcp://host:8786")
-    return text
-
-
-def _axis(text: str) -> int | None:
-    if text not in ("auto", "0", "1", "2"):
-        raise argparse.ArgumentTypeError(f"{text!r} is none of auto, 0, 1, 2")
-    return None if text == "auto" else int(text)
 
 
 _IMAGE = "a .nii.gz, .nii, .nrrd, .mha, .mhd or DICOM file, or a folder of DICOM; --pick says which of several images"
@@ -106,7 +63,7 @@ _DEVICE = _word(
 _DEVICES = _word(
     "--devices",
     metavar="N",
-    type=_whole(1),
+    type=whole(1),
     default=1,
     help="how many GPUs, or processes on the CPU, train one model together, each with a batch of its own; more than "
     "one needs the extra [parallel] (default: 1)",
@@ -114,7 +71,7 @@ _DEVICES = _word(
 _SEED = _word(
     "--seed",
     metavar="N",
-    type=_whole(0),
+    type=whole(0),
     default=0,
     help="start of all random choices; with --steps, the same one gives the same mask again, unless finished volumes "
     "teach how their proposals err (default: 0)",
@@ -132,14 +89,14 @@ _PAINTED = (
     _word(
         "--annotated-slices",
         metavar="auto|all|N,N,...",
-        type=_slice_list,
+        type=slice_list,
         help="slices of LABELS that are completely painted, counted from 0 in the file; auto: every slice that holds "
         "any label; all: every slice, those without labels being background (default: auto)",
     ),
     _word(
         "--axis",
         metavar="auto|0|1|2",
-        type=_axis,
+        type=axis,
         help="voxel axis of the (first) LABELS file along which slices were painted, from 0; auto: the one along which "
         "the labels break off; where that is not clear, the option is needed (default: auto)",
     ),
@@ -245,7 +202,7 @@ COMMANDS = (
             _word(
                 "--scheduler",
                 metavar="ADDRESS",
-                type=_scheduler,
+                type=scheduler,
                 help="let the workers of a dask cluster predict, which see the same files under the same paths: what "
                 "`dask scheduler` logs, such as tcp://host:8786; --device is that of the workers",
             ),
@@ -302,7 +259,7 @@ COMMANDS = (
             _word(
                 "--term",
                 metavar="VALUE=WORDS",
-                type=_term,
+                type=term,
                 action="append",
                 default=[],
                 help="what a value of the mask stands for; may be given once for each (default: its name in the file, "
