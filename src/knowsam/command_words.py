@@ -209,6 +209,31 @@ COMMANDS = (
         ],
     ),
     Command(
+        "distil",
+        "teach the compact SAM what a large one knows, without labels",
+        "Let the compact SAM learn, on the slices of any images, to see and to answer like a large SAM. No labels are "
+        "needed. Some slices are held out, to say how far both agree. The result is for `--teacher FILE`.",
+        "vit_b a.nii.gz b.nii.gz c.nii.gz -o model/ --budget 1h",
+        [
+            _word("teacher", metavar="TEACHER", help="compact, vit_b, vit_l, vit_h, or a file of SAM weights"),
+            _IMAGES,
+            _OUTPUT(metavar="MODEL", help="folder for the SAM, or .safetensors file"),
+            _PICK,
+            _word(
+                "--axis",
+                metavar="auto|0|1|2",
+                type=axis,
+                help="voxel axis of each IMAGE file along which its slices lie, from 0; auto: the one with the largest "
+                "spacing, from superior to inferior where several have it (default: auto)",
+            ),
+            _budget("10m"),
+            _DEVICE,
+            _SEED,
+            _path("--report", metavar="FILE.json", help="write losses, times and how far both agree"),
+            _flag("--overwrite", help="replace results that are already there"),
+        ],
+    ),
+    Command(
         "propose",
         "make a first mask from the masks of finished volumes",
         "Bring the masks of finished volumes to another one by 3D registration, and let them vote. Nothing need be "

@@ -10,7 +10,7 @@ from knowsam.options import chosen_config, parse
 from knowsam.setting import setting_of
 
 SEGMENT = ["segment", "image.nii", "--labels", "labels.nii", "-o", "out.nii"]
-COMMANDS = ["segment", "train", "predict", "evaluate", "info", "demo"]
+COMMANDS = ["segment", "train", "predict", "distil", "evaluate", "info", "demo"]
 
 
 def test_a_segmentation_needs_only_image_labels_and_output() -> None:

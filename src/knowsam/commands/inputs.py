@@ -94,7 +94,7 @@ def read_cases(images: Sequence[Path], labels: Sequence[Path], options: Namespac
     ConfigError
         If a slice does not exist.
     """
-    volumes = [_read_volume(path, options.pick, among=len(images)) for path in images]
+    volumes = read_images(images, options.pick)
     masks = [
         _read_painted(path, volume, ignore_identity=options.ignore_identity)
         for path, volume in zip(labels, volumes, strict=True)
@@ -106,6 +106,11 @@ def read_cases(images: Sequence[Path], labels: Sequence[Path], options: Namespac
     values = set().union(*(painted.values for painted, _ in placed))
     classes = default_classes(values, known=[known for mask in masks for known in mask.classes])
     return [Case(volume, painted.annotation(classes)) for painted, volume in placed]
+
+
+def read_images(images: Sequence[Path], pick: int | str | None) -> list[Volume]:
+    """Read images, and tell what is to be known of how."""
+    return [_read_volume(path, pick, among=len(images)) for path in images]
 
 
 def read_unlabelled_case(image: Path, like: Annotation, pick: int | str | None = None) -> Case:

@@ -18,7 +18,6 @@ from torch import Tensor
 
 from knowsam.damage import damage_error
 from knowsam.errors import CheckpointError
-from knowsam.models.official_weights import OFFICIAL
 from knowsam.models.sam import VARIANTS
 
 DAMAGE = (
@@ -94,21 +93,22 @@ def _described(content: Any) -> str:
 
 
 def variant_of(weights: Mapping[str, Tensor]) -> str:
-    """Return the name of the variant with official weights, "vit_b", "vit_l" or "vit_h", that weights belong to.
+    """Return the name of the variant that weights belong to: "vit_b", "vit_l", "vit_h", or "compact".
 
     Raises
     ------
     CheckpointError
         If they belong to none.
     """
-    embed_dim, depth = _embed_dim(weights), _depth(weights)
-    for name in OFFICIAL:
-        if (VARIANTS[name].embed_dim, VARIANTS[name].depth) == (embed_dim, depth):
+    found = _embed_dim(weights), _depth(weights)
+    dimensions = {name: (variant.embed_dim, variant.depth) for name, variant in VARIANTS.items()}
+    for name, own in dimensions.items():
+        if own == found:
             return name
-    known = ", ".join(f"{VARIANTS[name].embed_dim} and {VARIANTS[name].depth} ({name})" for name in OFFICIAL)
+    known = ", ".join(f"{width} and {depth} ({name})" for name, (width, depth) in dimensions.items())
     raise CheckpointError(
-        f"The weights have an image encoder of width {embed_dim} with {depth} blocks, expected {known}. "
-        "Give official weights of one of these."
+        f"The weights have an image encoder of width {found[0]} with {found[1]} blocks, expected {known}. "
+        "Give official weights of SAM, or a file of `knowsam distil`."
     )
 
 

@@ -12,15 +12,23 @@ from torch import Generator, Tensor
 from knowsam.models.sam_prompting import BOTTOM_RIGHT, INSIDE, MOST_LOGIT, NO_POINT, OUTSIDE, TOP_LEFT
 from knowsam.propagation.registration import displaced, gaussian
 
-_PROPAGATED, _DEGRADED, _BOXED = 0.4, 0.2, 0.25
-"""How often a slice is first prompted by a propagated mask, by a degraded one and by a box; otherwise by a click."""
-
 _ALSO = 0.1
 """How often a box, or a click, comes with a prompt of another kind."""
 
 _ROUNDS = (1, 1, 2, 3)
 _BOX_JITTER = 0.1
 _LEAST_PROBABILITY = 2e-3
+
+
+class Shares(NamedTuple):
+    """How often a slice is first prompted by a propagated mask, a degraded one and a box; otherwise by a click."""
+
+    propagated: float
+    degraded: float
+    boxed: float
+
+
+_PRETRAINING = Shares(0.4, 0.2, 0.25)
 
 
 class Prompts(NamedTuple):
@@ -44,10 +52,11 @@ class PromptSource:
     Parameters
     ----------
     generator : of the draws. device : of the prompts.
+    shares : of the kinds of first prompts.
     """
 
-    def __init__(self, generator: Generator, device: torch.device) -> None:
-        self._generator, self._device = generator, device
+    def __init__(self, generator: Generator, device: torch.device, shares: Shares = _PRETRAINING) -> None:
+        self._generator, self._device, self._shares = generator, device, shares
 
     def first(self, target: Tensor, propagated: Tensor) -> Prompts:
         """Ask for the target (B, 1, H, W) of each slice in one way or another.
@@ -58,9 +67,9 @@ class PromptSource:
         """
         count = len(target)
         kind, there = self._uniform(count, 0, 1), target.amax(dim=(2, 3), keepdim=True) > 0
-        is_propagated = (kind < _PROPAGATED) | ~there
-        is_masked = (kind < _PROPAGATED + _DEGRADED) | ~there
-        is_boxed = ~is_masked & (kind < _PROPAGATED + _DEGRADED + _BOXED)
+        is_propagated = (kind < self._shares.propagated) | ~there
+        is_masked = (kind < self._shares.propagated + self._shares.degraded) | ~there
+        is_boxed = ~is_masked & (kind < sum(self._shares))
         masks = torch.where(is_propagated, self.propagated_mask(propagated), self.degraded_mask(target))
         box, corners = self.box(target)
         click, clicked = self.click(target, target)

@@ -27,6 +27,10 @@ def output_to(name: str) -> str:
     return f"segment {{f}}/image.nii.gz --labels {{f}}/labels.nii.gz -o {{f}}/{name}"
 
 
+def distil(teacher: str, image: str) -> str:
+    return f"distil {teacher} {{f}}/{image} -o {{f}}/small.safetensors"
+
+
 REFUSALS = [
     (image_with("missing.nii.gz"), 1, r"There is no file .*missing.nii.gz. Check the path."),
     (image_with("text.nii.gz"), 1, "text.nii.gz is not a readable NIfTI file"),
@@ -86,6 +90,14 @@ REFUSALS = [
     ("predict {f}/old_model {f}/image.nii.gz -o {f}/text.txt", 1, "Nothing can be written to"),
     ("predict {f}/old_model {f}/image.nii.gz {f}/image.nii.gz -o {f}/masks", 1, "Two images have the same name"),
     ("predict {f}/old_model {f}/image.nii.gz -o {f}/masks --device gpu", 2, "There is no device 'gpu'"),
+    (distil("compact", "missing.nii.gz"), 1, r"There is no file .*missing.nii.gz. Check the path."),
+    (distil("none", "image.nii.gz"), 2, "The teacher 'none' has learnt nothing, so it has nothing to teach. Choose"),
+    (distil("scratch", "image.nii.gz"), 2, "The teacher 'scratch' has learnt nothing"),
+    (distil("vit_x", "image.nii.gz"), 2, "The teacher 'vit_x' is neither a file nor one of"),
+    (distil("compact", "image.nii.gz --budget 0"), 2, "The budget is 0, in which nothing is learnt. Give a duration"),
+    (distil("compact", "image.nii.gz --report {f}/report.txt"), 1, "report.txt, but must end in .json"),
+    ("distil compact {f}/image.nii.gz -o {f}/old_model", 1, "model.safetensors exists already and is kept"),
+    ("distil compact -o {f}/m", 2, "required: IMAGE"),
     ("evaluate {f}/missing.nii.gz {f}/labels.nii.gz", 1, "There is no file"),
     ("evaluate {f}/shifted.nii.gz {f}/labels.nii.gz", 1, "does not lie on the grid of the reference labels,"),
     ("info {f}/text.nii.gz", 1, "not a readable NIfTI file"),

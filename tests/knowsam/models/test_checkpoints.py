@@ -89,16 +89,17 @@ def test_a_file_of_other_things_is_refused(content: Any, found: str, tmp_path: P
         load_sam_weights(tmp_path / "sam.pth")
 
 
-@pytest.mark.parametrize("name", ["vit_b", "vit_l", "vit_h"])
+@pytest.mark.parametrize("name", ["compact", "vit_b", "vit_l", "vit_h"])
 def test_a_variant_is_recognised_by_its_image_encoder(name: str) -> None:
     with torch.device("meta"):
         weights = build_sam(VARIANTS[name], (64, 64)).state_dict()
     assert variant_of(weights) == name
 
 
-def test_weights_of_no_official_variant_are_refused() -> None:
-    with pytest.raises(CheckpointError, match=r"width 96 with 2 blocks, expected 768 and 12 \(vit_b\)"):
-        variant_of(build_sam(VARIANTS["compact"], (64, 64)).state_dict())
+def test_weights_of_no_variant_are_refused() -> None:
+    other = {"image_encoder.pos_embed": torch.zeros(1, 2, 2, 384), "image_encoder.blocks.0.norm1.weight": torch.ones(1)}
+    with pytest.raises(CheckpointError, match=r"width 384 with 1 blocks, expected 96 and 2 \(compact\), 768 and 12"):
+        variant_of(other)
     with pytest.raises(CheckpointError, match="width 0 with 0 blocks"):
         variant_of({"weight": torch.ones(1)})
     with pytest.raises(CheckpointError, match="width 0 with 0 blocks"):

@@ -1,0 +1,212 @@
+"""The compact SAM learns to see and to answer like its teacher."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from time import monotonic
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from knowsam.distillation.agreement import Agreement, agreement, latencies_ms
+from knowsam.distillation.embedding_cache import EmbeddingCache
+from knowsam.distillation.embedding_map import embedding_map, unexplained
+from knowsam.distillation.prompted_sam import STUDENT, PromptedSam
+from knowsam.distillation.prompts import first_prompts
+from knowsam.models.compact_sam import compact_sam_weights
+from knowsam.models.sam import VARIANTS
+from knowsam.pretraining.averaged_network import AveragedNetwork
+from knowsam.pretraining.prompting import Prompts, PromptSource, Shares
+from knowsam.pretraining.sam_training import untrained_sam
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from knowsam.distillation.image_slices import ImageSlices
+    from knowsam.training.schedule import Budget
+
+logger = logging.getLogger(__name__)
+
+_BATCH_SLICES = 8
+_LEARNING_RATE = 1e-3
+_WARM_UP_STEPS = 20
+_DECAY_FROM = 0.5
+_LOWEST_RATE = 0.02
+
+_SHARES = Shares(propagated=0.0, degraded=0.35, boxed=0.3)
+_QUALITY_WEIGHT = 0.1
+_SMOOTHING_PX = 4.0
+"""Areas far below it hardly count in the Dice loss."""
+
+_MAPPED_SLICES = 32
+"""The map between two embeddings has a hundred numbers for each channel, and a slice some hundred places."""
+
+_COMPARED_SLICES = 64
+
+
+class Student(nn.Module):
+    """The compact SAM, and the map from its embedding to the teacher's, which is dropped in the end."""
+
+    def __init__(self, sam: nn.Module, to_teacher: nn.Module) -> None:
+        super().__init__()
+        self.sam, self.to_teacher = sam, to_teacher
+
+
+def _asked(sam: nn.Module) -> PromptedSam:
+    return PromptedSam(sam, VARIANTS[STUDENT])
+
+
+class Step(NamedTuple):
+    """One step of learning: its number from 1 on, the loss, and how much of the budget is used, in [0, 1]."""
+
+    number: int
+    loss: float
+    progress: float
+
+
+class Distillation:
+    """Distils a SAM into the compact one.
+
+    Parameters
+    ----------
+    variant, weights : of the teacher.
+    slices : of the images to learn from.
+    device : of both networks.
+    seed : of the order of the slices and of the prompts.
+    start : weights of the compact SAM to begin with; by default those that come with the program.
+    folder : for what the teacher saw, where memory does not hold it; None stands for the user's cache folder.
+
+    Raises
+    ------
+    CheckpointError
+        If the weights are not those of the variant.
+    """
+
+    def __init__(
+        self,
+        variant: str,
+        weights: Mapping[str, Tensor],
+        slices: ImageSlices,
+        *,
+        device: torch.device,
+        seed: int = 0,
+        start: Mapping[str, Tensor] | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        torch.manual_seed(seed)
+        sam = untrained_sam()
+        self._new_encoder = copy.deepcopy(sam.image_encoder).to(device)
+        sam.load_state_dict(dict(compact_sam_weights() if start is None else start))
+        self._slices, self._device, self._seed = slices, device, seed
+        self._teacher = PromptedSam.loaded(variant, weights, slices.plane)
+        self._teacher.sam.to(device)
+        self._start = sam.to(device).eval()
+        self._cache = EmbeddingCache(self._teacher, slices, folder)
+        self._learner: AveragedNetwork[Student] | None = None
+
+    @property
+    def sam(self) -> nn.Module:
+        """The student as it is by now."""
+        return self._start if self._learner is None else self._learner.average.sam
+
+    def embed(self) -> Iterator[int]:
+        """Let the teacher see each slice once; yield after some slices how many these were."""
+        return self._cache.fill()
+
+    def learn(self, budget: Budget) -> Iterator[Step]:
+        """Learn until the budget is used; whoever leaves off earlier keeps what was learnt until then."""
+        learner = AveragedNetwork(self._beginning(), _LEARNING_RATE, self._device)
+        generator = Generator().manual_seed(self._seed)
+        source = PromptSource(generator, self._device, _SHARES)
+        started, progress = monotonic(), 0.0
+        while progress < 1:
+            rows = [self._slices.learnt[int(i)] for i in self._drawn(generator)]
+            loss = learner.learn(partial(self._loss, rows, source), _rate(learner.step, progress))
+            self._learner = learner
+            progress = budget.progress(steps=learner.step, seconds=monotonic() - started)
+            yield Step(learner.step, float(loss), progress)
+
+    def agreement(self) -> Agreement:
+        """Compare student and teacher, as they are by now, on the slices that are held out."""
+        rows = _evenly(self._slices.held_out, _COMPARED_SLICES)
+        images, seen = self._slices.images(rows), self._cache.embeddings(rows)
+        to_teacher, _ = self._map(self.sam)
+        return agreement(self._teacher, _asked(self.sam), to_teacher, images, seen, self._seed)
+
+    def latencies_ms(self) -> tuple[float, float]:
+        """Return how long teacher and student need for one slice and one click, in ms."""
+        image = self._slices.images(self._slices.held_out[:1])
+        teacher, student = latencies_ms([self._teacher, _asked(self.sam)], image)
+        return teacher, student
+
+    def _drawn(self, generator: Generator) -> Tensor:
+        return torch.randint(len(self._slices.learnt), (_BATCH_SLICES,), generator=generator)
+
+    def _beginning(self) -> Student:
+        """Return the student that is to learn, with a new encoder if that tells more of what the teacher sees.
+
+        An encoder that has come to give the same for all images hardly leaves that.
+        """
+        kept, begun = copy.deepcopy(self._start), copy.deepcopy(self._start)
+        begun.image_encoder = copy.deepcopy(self._new_encoder)
+        (to_teacher, kept_error), (to_teacher_anew, error_anew) = self._map(kept), self._map(begun)
+        if kept_error <= error_anew:
+            return Student(kept, to_teacher)
+        logger.info("The encoder is learnt anew: even at random, it tells more of what the teacher sees.")
+        return Student(begun, to_teacher_anew)
+
+    @torch.no_grad()
+    def _map(self, sam: nn.Module) -> tuple[nn.Module, float]:
+        """Fit the map from the embedding of a student to the teacher's, and return its error, on slices learnt from."""
+        rows = _evenly(self._slices.learnt, _MAPPED_SLICES)
+        own, seen = _asked(sam).embed(self._slices.images(rows)), self._cache.embeddings(rows)
+        to_teacher = embedding_map(own, seen)
+        return to_teacher, float(unexplained(to_teacher(own), seen))
+
+    def _loss(self, rows: Sequence[int], source: PromptSource, student: Student) -> Tensor:
+        """Return the error of the embedding, and that of the answers to some rounds of prompts."""
+        seen, asked = self._cache.embeddings(rows), _asked(student.sam)
+        embedding = asked.embed(self._slices.images(rows))
+        prompts = first_prompts(self._teacher, seen, self._slices.plane, source)
+        rounds, losses = source.rounds(), []
+        for number in range(rounds):
+            target, its_quality = self._answer(seen, prompts)
+            found, quality = asked.masks(embedding, prompts)
+            losses.append(answer_loss(found, target) + _QUALITY_WEIGHT * F.mse_loss(quality, its_quality))
+            if number + 1 < rounds:
+                prompts = source.corrected(prompts, found.detach(), (target > 0.5).float())
+        return unexplained(student.to_teacher(embedding).float(), seen) + torch.stack(losses).mean()
+
+    @torch.no_grad()
+    def _answer(self, seen: Tensor, prompts: Prompts) -> tuple[Tensor, Tensor]:
+        masks, quality = self._teacher.masks(seen, prompts)
+        return masks.sigmoid(), quality
+
+
+def answer_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Return cross-entropy and Dice loss against soft masks, both (B, 1, H, W).
+
+    The Dice loss is that of V-Net (Milletari et al. 2016), with squares: it is 0 where both agree, however unsure.
+    """
+    probabilities = logits.sigmoid()
+    overlap = (probabilities * target).sum(dim=(1, 2, 3))
+    size = (probabilities.square() + target.square()).sum(dim=(1, 2, 3))
+    dice = (2 * overlap + _SMOOTHING_PX) / (size + _SMOOTHING_PX)
+    return F.binary_cross_entropy_with_logits(logits, target) + (1 - dice).mean()
+
+
+def _evenly(rows: Sequence[int], most: int) -> list[int]:
+    """Return some of the rows, evenly from the first to the last one."""
+    count = min(most, len(rows))
+    return [rows[(2 * i + 1) * len(rows) // (2 * count)] for i in range(count)]
+
+
+def _rate(step: int, progress: float) -> float:
+    """Return the factor on the learning rate: it warms up, stays, and falls to almost nothing at the end."""
+    falling = (1 - progress) / (1 - _DECAY_FROM)
+    return min(1.0, (step + 1) / _WARM_UP_STEPS, max(falling, _LOWEST_RATE))
