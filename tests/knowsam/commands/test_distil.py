@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
+from sam2_folder import save_silently, tiny_sam2
 
 from knowsam.commands import distil
 from knowsam.distillation.distillation import Distillation, Step
@@ -95,3 +96,11 @@ def test_slices_lie_along_the_axis_of_the_file_that_is_named(
     monkeypatch.setattr(distil, "_learn", lambda *_: ([], False))
     assert knowsam(f"{DISTIL} --axis {number}") == 0
     assert {0: "17 slices of 32 x 32 px to learn from, 5 held out", 2: "4 slices of 32 x 32 px"}[number] in caplog.text
+
+
+def test_a_network_of_another_kind_is_refused(
+    folder: Path, knowsam: Callable[[str], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_silently(tiny_sam2(), folder / "sam2")
+    assert knowsam(DISTIL.replace("teacher.pth", "sam2")) == 2
+    assert "sam2 holds a network of another kind" in capsys.readouterr().err
