@@ -30,7 +30,7 @@ def test_nothing_is_built_where_nothing_teaches(tiny_config: Config, values: dic
     assert build_teacher(2, PLANE, tiny_config.with_values(**values), None) is None
 
 
-@pytest.mark.parametrize("network", {kind.network for kind in TEACHERS.values()})
+@pytest.mark.parametrize("network", dict.fromkeys(kind.network for kind in TEACHERS.values()))
 def test_every_teacher_brings_all_that_training_asks_of_one(network: type[PromptedTeacher]) -> None:
     assert issubclass(network, PromptedTeacher)
     assert not network.__abstractmethods__
