@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject
 
-from knowsam.commands.outputs import saved
 from knowsam.data.case import Case
 from knowsam.data.painted_slices import painted_by_default
 from knowsam.errors import InputError, KnowSAMError, TrainingError
@@ -190,6 +189,8 @@ class FinishedTraining:
 
         A model that was to be replaced stays if the training was broken off.
         """
+        from knowsam.commands.outputs import saved
+
         target = self._target.path
         wanted = _free(target) if self._stopping.is_set() else target
         path = saved(wanted, lambda place: save_trained(model, place, overwrite=place == target))

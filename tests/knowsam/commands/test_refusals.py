@@ -93,7 +93,7 @@ REFUSALS = [
     (distil("compact", "missing.nii.gz"), 1, r"There is no file .*missing.nii.gz. Check the path."),
     (distil("none", "image.nii.gz"), 2, "The teacher 'none' has learnt nothing, so it has nothing to teach. Choose"),
     (distil("scratch", "image.nii.gz"), 2, "The teacher 'scratch' has learnt nothing"),
-    (distil("vit_x", "image.nii.gz"), 2, "The teacher 'vit_x' is neither a file nor one of"),
+    (distil("vit_x", "image.nii.gz"), 2, "The teacher 'vit_x' is neither a file nor a folder nor one of"),
     (distil("compact", "image.nii.gz --budget 0"), 2, "The budget is 0, in which nothing is learnt. Give a duration"),
     (distil("compact", "image.nii.gz --report {f}/report.txt"), 1, "report.txt, but must end in .json"),
     ("distil compact {f}/image.nii.gz -o {f}/old_model", 1, "model.safetensors exists already and is kept"),

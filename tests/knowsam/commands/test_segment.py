@@ -12,10 +12,10 @@ from nibabel.affines import apply_affine, from_matvec
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from scipy.spatial.transform import Rotation
 
-from knowsam import jobs
 from knowsam.data.annotation import LabelClass
 from knowsam.io.image import read_image
 from knowsam.io.labels import read_labels, write_labels
+from knowsam.models import teachers
 from knowsam.training import display
 from knowsam.training.dice_estimate import DiceEstimate
 
@@ -43,7 +43,7 @@ def test_the_mask_has_the_grid_of_the_image_and_the_values_of_the_labels(
 def test_without_training_no_weights_of_a_teacher_are_downloaded(
     knowsam: Callable[[str], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "official_weights_file", lambda variant, _: pytest.fail(f"{variant} was downloaded"))
+    monkeypatch.setattr(teachers, "official_weights_file", lambda variant, _: pytest.fail(f"{variant} was downloaded"))
     words = "segment {f}/image.nii.gz --labels {f}/labels.nii.gz -o {f}/out.nii.gz --budget 0 --teacher vit_b"
     assert knowsam(words) == 0
 
