@@ -42,7 +42,7 @@ class Predicted:
     def with_measures(self, labels: LabelArray, volume: Volume, model: TrainedModel) -> Predicted:
         """Return the same with measures of a mask (Z, Y, X) of label values, and in what its image is unlike others."""
         values = [label_class.value for label_class in model.classes[1:]]
-        measures = measured(labels, volume.grid.affine, values, volume.array)
+        measures = measured(labels, volume.affine, values, volume.array)
         return replace(self, measures=measures, difference=model.difference(volume), notices=volume.notices)
 
 
