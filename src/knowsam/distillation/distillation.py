@@ -20,7 +20,7 @@ from knowsam.distillation.prompted_sam import STUDENT, PromptedSam
 from knowsam.distillation.prompts import first_prompts
 from knowsam.models.compact_sam import compact_sam_weights
 from knowsam.models.sam import VARIANTS
-from knowsam.pretraining.averaged_network import AveragedNetwork
+from knowsam.pretraining.averaged_network import AveragedNetwork, rate
 from knowsam.pretraining.prompting import Prompts, PromptSource, Shares
 from knowsam.pretraining.sam_training import untrained_sam
 
@@ -36,7 +36,6 @@ _BATCH_SLICES = 8
 _LEARNING_RATE = 1e-3
 _WARM_UP_STEPS = 20
 _DECAY_FROM = 0.5
-_LOWEST_RATE = 0.02
 
 _SHARES = Shares(propagated=0.0, degraded=0.35, boxed=0.3)
 _QUALITY_WEIGHT = 0.1
@@ -126,7 +125,8 @@ class Distillation:
         started, progress = monotonic(), 0.0
         while progress < 1:
             rows = [self._slices.learnt[int(i)] for i in self._drawn(generator)]
-            loss = learner.learn(partial(self._loss, rows, source), _rate(learner.step, progress))
+            factor = rate(learner.step, progress, warm_up_steps=_WARM_UP_STEPS, decay_from=_DECAY_FROM)
+            loss = learner.learn(partial(self._loss, rows, source), factor)
             self._learner = learner
             progress = budget.progress(steps=learner.step, seconds=monotonic() - started)
             yield Step(learner.step, float(loss), progress)
@@ -204,9 +204,3 @@ def _evenly(rows: Sequence[int], most: int) -> list[int]:
     """Return some of the rows, evenly from the first to the last one."""
     count = min(most, len(rows))
     return [rows[(2 * i + 1) * len(rows) // (2 * count)] for i in range(count)]
-
-
-def _rate(step: int, progress: float) -> float:
-    """Return the factor on the learning rate: it warms up, stays, and falls to almost nothing at the end."""
-    falling = (1 - progress) / (1 - _DECAY_FROM)
-    return min(1.0, (step + 1) / _WARM_UP_STEPS, max(falling, _LOWEST_RATE))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _LARGEST_GRADIENT = 1.0
 _WEIGHT_DECAY = 1e-2
 _AVERAGING = 0.9985
+_LOWEST_RATE = 0.02
 
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
@@ -78,3 +79,14 @@ class AveragedNetwork(Generic[NetworkT]):
         self._network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self._optimiser.load_state_dict(state["optimiser"])
+
+
+def rate(step: int, progress: float, *, warm_up_steps: int, decay_from: float) -> float:
+    """Return the factor on the learning rate: it warms up, stays, and falls to almost nothing at the end.
+
+    Parameters
+    ----------
+    progress : share of the training that is done, in [0, 1]. decay_from : that from which the rate falls.
+    """
+    falling = (1 - progress) / (1 - decay_from)
+    return min(1.0, (step + 1) / warm_up_steps, max(falling, _LOWEST_RATE))

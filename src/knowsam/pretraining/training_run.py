@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from knowsam.pretraining.averaged_network import AveragedNetwork, NetworkT
+from knowsam.pretraining.averaged_network import AveragedNetwork, NetworkT, rate
 
 if TYPE_CHECKING:
     from multiprocessing.pool import Pool as Processes
@@ -29,7 +29,6 @@ _STEPS_PER_VOLUME = 4
 
 _WARM_UP_STEPS = 150
 _DECAY_FROM = 0.6
-_LOWEST_RATE = 0.02
 
 _SEEDS_PER_RUN = 10_000_000
 """So that two runs never share a volume."""
@@ -122,7 +121,9 @@ class TrainingRun(Generic[NetworkT, SampleT, BatchT]):
         return self._learner.average
 
     def _learn(self, batch: BatchT) -> Tensor:
-        return self._learner.learn(lambda network: self._lesson.loss(network, batch), _rate(self.step, self.steps))
+        progress = self.step / self.steps
+        factor = rate(self.step, progress, warm_up_steps=_WARM_UP_STEPS, decay_from=_DECAY_FROM)
+        return self._learner.learn(lambda network: self._lesson.loss(network, batch), factor)
 
     def _save(self, file: Path) -> None:
         state = {"seed": self.seed, "steps": self.steps, **self._learner.state()}
@@ -138,12 +139,6 @@ class TrainingRun(Generic[NetworkT, SampleT, BatchT]):
                 f"{self.seed}. Give the same numbers, or another file."
             )
         self._learner.load(state)
-
-
-def _rate(step: int, steps: int) -> float:
-    """Return the factor on the learning rate: it warms up, stays, and falls to almost nothing at the end."""
-    falling = (1 - step / steps) / (1 - _DECAY_FROM)
-    return min(1.0, (step + 1) / _WARM_UP_STEPS, max(falling, _LOWEST_RATE))
 
 
 @contextmanager
