@@ -52,14 +52,14 @@ def cluster_attempts(targets: Mapping[Path, Path], options: Namespace) -> Genera
         If the cluster cannot be reached or used.
     """
     images = {image.absolute(): image for image in targets}
-    told: set[str] = set()
+    logged: set[str] = set()
     with connected(options.scheduler) as cluster:
         options.output.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=options.output.absolute(), prefix=".knowsam-", ignore_cleanup_errors=True) as name:
             task = _task(Path(name), options)
             for image, answered in cluster.done(task, list(images)):
                 publish = partial(_published, Path(name), targets[images[image]], options.overwrite)
-                yield images[image], partial(_attempt, images[image], answered, publish, told)
+                yield images[image], partial(_attempt, images[image], answered, publish, logged)
 
 
 def _task(folder: Path, options: Namespace) -> PredictionTask:
@@ -69,13 +69,13 @@ def _task(folder: Path, options: Namespace) -> PredictionTask:
     )
 
 
-def _attempt(image: Path, answered: Callable[[], Answer], publish: Callable[[], Path], told: set[str]) -> Predicted:
+def _attempt(image: Path, answered: Callable[[], Answer], publish: Callable[[], Path], logged: set[str]) -> Predicted:
     answer = answered()
     for notice in answer.notices:
         # Each worker has the same to say of its device.
-        if notice not in told:
+        if notice not in logged:
             logger.warning("%s", notice)
-            told.add(notice)
+            logged.add(notice)
     if not isinstance(answer.outcome, Predicted):
         raise answer.outcome
     return replace(answer.outcome, image=image.name, mask=publish().name)

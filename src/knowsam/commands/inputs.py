@@ -110,12 +110,12 @@ def read_cases(images: Sequence[Path], labels: Sequence[Path], options: Namespac
 
 def read_images(images: Sequence[Path], pick: int | str | None) -> list[Volume]:
     """Read images, and tell what is to be known of how."""
-    return [_read_volume(path, pick, among=len(images)) for path in images]
+    return [_read_volume(path, pick, is_only_one=len(images) == 1) for path in images]
 
 
 def read_unlabelled_case(image: Path, like: Annotation, pick: int | str | None = None) -> Case:
     """Read an image that only lends its slices, for training along the axis and with the classes of `like`."""
-    volume = _read_volume(image, pick, among=2)
+    volume = _read_volume(image, pick, is_only_one=False)
     return Case(volume, Annotation(volume.shape, like.axis, like.classes))
 
 
@@ -132,10 +132,10 @@ def told(volume: Volume) -> Volume:
     return volume
 
 
-def _read_volume(path: Path, pick: int | str | None, *, among: int) -> Volume:
+def _read_volume(path: Path, pick: int | str | None, *, is_only_one: bool) -> Volume:
     """Read an image; of several, the voxels are kept on the disk, since together they may not fit into memory."""
     volume = told(read_image(path, pick))
-    return kept_on_disk(volume) if among > 1 else volume
+    return volume if is_only_one else kept_on_disk(volume)
 
 
 def _read_painted(path: Path, image: Volume, *, ignore_identity: bool) -> Volume:

@@ -12,6 +12,7 @@ from knowsam.document.kept_files import fingerprint, paintings
 from knowsam.document.snapshot_file import read_snapshot
 from knowsam.errors import InputError, KnowSAMError, OutputError
 from knowsam.io.image import read_image
+from knowsam.io.image_file import mask_name
 from knowsam.io.labels import write_labels
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def mask_paths(project: Project, folder: Path) -> dict[ProjectCase, Path]:
     InputError
         If none is done, or two are called the same.
     """
-    paths = {case: folder / f"{case.name}_mask.nii.gz" for case in project.done}
+    paths = {case: folder / mask_name(case.path) for case in project.done}
     if not paths:
         raise InputError(f"None of the {len(project.cases)} images is done. Say so of those that are (Done).")
     if len({*paths.values()}) < len(paths):
