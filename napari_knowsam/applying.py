@@ -128,5 +128,5 @@ class Applying(QObject):
             return
         if not self._is_answered:
             self._problems.append("One image was left out, since its prediction was broken off.")
-        # What is told of this image comes first.
+        # The sentences on this image come first.
         QTimer.singleShot(0, self._go_on)

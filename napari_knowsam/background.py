@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, QTimer
 
 from knowsam.errors import KnowSAMError
 from napari_knowsam.panels.progress_window import ProgressWindow
+from napari_knowsam.status_messages import BUSY
 from napari_knowsam.training_worker import leave_a_core, lower_priority
 
 if TYPE_CHECKING:
@@ -17,30 +19,59 @@ if TYPE_CHECKING:
 
     from qtpy.QtWidgets import QWidget
 
-BUSY_BESIDE = (
+    from napari_knowsam.training_controller import TrainingController
+
+_BUSY_BESIDE = (
     "Something goes on beside the window already. Wait for it, or stop it in the small window at the lower left."
 )
 
 _LISTENING_MS = 100
 
 
-class Work(Protocol):
+class Work(ABC):
     """What is to be done.
+
+    Parameters
+    ----------
+    title : what it is, in words.
+    beginning : what goes on first.
 
     Attributes
     ----------
-    title : what it is, in words.
     progress : what goes on now, and how much of all is done, in [0, 1].
     """
 
-    title: str
-    progress: tuple[str, float]
+    def __init__(self, title: str, beginning: str) -> None:
+        self.title = title
+        self.progress = (beginning, 0.0)
+        self._stopping = threading.Event()
 
+    @abstractmethod
     def run(self) -> Iterator[str]:
         """Do it, in a thread, and say what came of it; may raise a KnowSAMError."""
 
     def stop(self) -> None:
-        """End it soon, from any thread."""
+        """End it soon, from any thread; what is done by then is kept."""
+        self._stopping.set()
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it is to end."""
+        return self._stopping.is_set()
+
+    def check(self) -> None:
+        """Break off what goes on if it is to end.
+
+        Raises
+        ------
+        Interrupted
+            If it is.
+        """
+        if self.is_stopping:
+            # Imported here, for the window does without torch until something is computed.
+            from knowsam.training.interruption import Interrupted
+
+            raise Interrupted
 
 
 class Background(QObject):
@@ -67,6 +98,10 @@ class Background(QObject):
     def is_busy(self) -> bool:
         """Whether a work goes on."""
         return self.work is not None
+
+    def busy_sentence(self, controller: TrainingController) -> str:
+        """Say what has to end before a work can begin; empty if nothing has."""
+        return BUSY if controller.is_busy else _BUSY_BESIDE if self.is_busy else ""
 
     def begin(self, work: Work) -> None:
         """Do a work; another one must not go on."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from threading import Event as Flag
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject
@@ -12,9 +11,8 @@ from knowsam.io.atomic import check_place
 from knowsam.io.image_file import mask_name
 from knowsam.prediction_table import write_table
 from knowsam.project.project import image_paths
-from napari_knowsam.background import BUSY_BESIDE
+from napari_knowsam.background import Work
 from napari_knowsam.panels.model_dialogs import ask_folders
-from napari_knowsam.status_messages import BUSY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -50,10 +48,10 @@ class FolderApplying(QObject):
         train.model_box.apply_to_folder_requested.connect(self._on_requested)
 
     def _on_requested(self) -> None:
-        if self._controller.is_busy or self._background.is_busy:
-            self._result.set_message(BUSY if self._controller.is_busy else BUSY_BESIDE)
+        busy = self._background.busy_sentence(self._controller)
+        self._result.set_message(busy)
+        if busy:
             return
-        self._result.set_message("")
         model, folders = self._models.model, ask_folders(self._result)
         if model is None or folders is None:
             return
@@ -88,23 +86,12 @@ def _checked_images(folder: Path, masks: Path) -> list[Path]:
     return images
 
 
-class FolderPrediction:
-    """The work of a thread: a mask of each image, and the table of all that were predicted before it was stopped.
-
-    Attributes
-    ----------
-    title, progress : see `napari_knowsam.background.Work`.
-    """
+class FolderPrediction(Work):
+    """A mask of each image, and the table of all that were predicted before it was stopped."""
 
     def __init__(self, model: TrainedModel, images: Sequence[Path], masks: Path, device: str) -> None:
-        self.title = "Applying the model"
-        self.progress = ("Reading the first image", 0.0)
+        super().__init__("Applying the model", "Reading the first image")
         self._model, self._images, self._masks, self._device = model, images, masks, device
-        self._stopping = Flag()
-
-    def stop(self) -> None:
-        """Predict no further; masks that are there stay."""
-        self._stopping.set()
 
     def run(self) -> Iterator[str]:
         """Predict the images, and say how many there are masks of, and what is wrong with the others.
@@ -117,16 +104,12 @@ class FolderPrediction:
         from knowsam.folder_prediction import predicted_images
         from knowsam.training.interruption import Interrupted
 
-        def check() -> None:
-            if self._stopping.is_set():
-                raise Interrupted
-
         rows: list[Predicted] = []
         try:
-            for row in predicted_images(self._model, self._images, self._masks, device=self._device, check=check):
+            for row in predicted_images(self._model, self._images, self._masks, device=self._device, check=self.check):
                 rows.append(row)
                 self.progress = (f"{len(rows)} of {len(self._images)} images", len(rows) / len(self._images))
-                check()
+                self.check()
         except Interrupted:
             pass
         finally:
@@ -143,7 +126,7 @@ class FolderPrediction:
         problems = [f"{row.image}: {row.problem}" for row in rows if row.problem]
         remarks = [*problems, *(row.difference for row in rows if row.difference)]
         more = len(remarks) - _MOST_NAMED
-        told = [*remarks[:_MOST_NAMED], *([f"The table has {more} more such remarks."] if more > 0 else [])]
+        named = [*remarks[:_MOST_NAMED], *([f"The table has {more} more such remarks."] if more > 0 else [])]
         predicted = len(rows) - len(problems)
         sentence = f"Predicted {predicted} of {len(self._images)} images; {TABLE} beside the masks has their volumes."
-        return " ".join([sentence, *told])
+        return " ".join([sentence, *named])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import count
-from threading import Event as Flag
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject
@@ -13,13 +12,11 @@ from knowsam.data.case import Case
 from knowsam.data.painted_slices import painted_by_default
 from knowsam.errors import InputError, KnowSAMError, TrainingError
 from knowsam.io.kept_models import models_folder
-from knowsam.io.on_disk import kept_on_disk
 from knowsam.training.events import Finished, StepDone, Stop
-from napari_knowsam.background import BUSY_BESIDE
+from napari_knowsam.background import Work
 from napari_knowsam.finished_volumes import FinishedVolumes
 from napari_knowsam.model_keeping import suggested_target
 from napari_knowsam.panels.model_dialogs import ask_model_to_train
-from napari_knowsam.status_messages import BUSY
 from napari_knowsam.training_case import training_settings
 
 if TYPE_CHECKING:
@@ -65,10 +62,10 @@ class ModelTraining(QObject):
         result.train_model_requested.connect(self._on_requested)
 
     def _on_requested(self) -> None:
-        if self._controller.is_busy or self._background.is_busy:
-            self._result.set_message(BUSY if self._controller.is_busy else BUSY_BESIDE)
+        busy = self._background.busy_sentence(self._controller)
+        self._result.set_message(busy)
+        if busy:
             return
-        self._result.set_message("")
         try:
             self._begin()
         except KnowSAMError as error:
@@ -94,8 +91,8 @@ class ModelTraining(QObject):
             self._background.begin(work)
 
 
-class FinishedTraining:
-    """The work of a thread: reads volumes, trains a model of them, keeps it, and measures it where that is wanted.
+class FinishedTraining(Work):
+    """Reads volumes, trains a model of them, keeps it, and measures it where that is wanted.
 
     Parameters
     ----------
@@ -103,10 +100,6 @@ class FinishedTraining:
     axis : working axis along which slices are learnt from.
     classes : background first.
     is_checked : whether the model is to be measured in other volumes.
-
-    Attributes
-    ----------
-    title, progress : see `napari_knowsam.background.Work`.
     """
 
     def __init__(
@@ -119,18 +112,16 @@ class FinishedTraining:
         *,
         is_checked: bool,
     ) -> None:
-        self.title = "Training a model of finished volumes"
-        self.progress = ("Reading the volumes", 0.0)
+        super().__init__("Training a model of finished volumes", "Reading the volumes")
         self._read, self._axis, self._classes = read, axis, classes
         self._settings, self._target, self._is_checked = settings, target, is_checked
-        self._stopping = Flag()
         self._session: TrainingSession | None = None
         self._teacher: Teacher | None = None
         self._trainings, self._trained = 1, 0
 
     def stop(self) -> None:
-        """End what goes on, from any thread; a model that has learnt something is kept."""
-        self._stopping.set()
+        """End what goes on; a model that has learnt something is kept."""
+        super().stop()
         if self._session is not None:
             self._session.submit(Stop())
 
@@ -153,7 +144,7 @@ class FinishedTraining:
         try:
             model = replace(self._train(cases).model(), about=self._target.about)
         except TrainingError:
-            if not self._stopping.is_set():
+            if not self.is_stopping:
                 raise
             yield "It was stopped before it had learnt anything."
             return
@@ -163,12 +154,12 @@ class FinishedTraining:
             yield f"{done} {self._add_score(model, path, found)}"
 
     def _while_downloading(self, _arrived: int, _size: int) -> None:
-        if self._stopping.is_set():
+        if self.is_stopping:
             raise TrainingError("It was stopped before SAM had been downloaded; the next time it goes on there.")
 
     def _case(self, atlas: Atlas) -> Case:
         painted = painted_by_default(atlas.labels, self._axis)
-        return Case(kept_on_disk(atlas.image), painted.annotation(self._classes))
+        return Case(atlas.image, painted.annotation(self._classes))
 
     def _train(self, cases: Sequence[Case]) -> TrainingSession:
         from knowsam import jobs
@@ -192,14 +183,14 @@ class FinishedTraining:
         from knowsam.commands.outputs import saved
 
         target = self._target.path
-        wanted = _free(target) if self._stopping.is_set() else target
-        path = saved(wanted, lambda place: save_trained(model, place, overwrite=place == target))
+        wanted = _free(target) if self.is_stopping else target
+        path = saved(wanted, lambda place: _write(model, place, overwrite=place == target))
         found = "Model > Kept models opens it." if path.parent == models_folder() else f"It is {path}."
         return path, f"Trained {path.stem} on {volumes} finished volumes. {found}"
 
     def _listen(self, session: TrainingSession, event: Event) -> None:
         self._session = session
-        if self._stopping.is_set():
+        if self.is_stopping:
             session.submit(Stop())
         if isinstance(event, StepDone):
             what = "Training" if not self._trained else f"Measuring: volume {self._trained} of {self._trainings - 1}"
@@ -212,19 +203,15 @@ class FinishedTraining:
         from knowsam.cross_validation import leave_one_out
         from knowsam.training.interruption import Interrupted
 
-        def check() -> None:
-            if self._stopping.is_set():
-                raise Interrupted
-
         found = []
         try:
-            for one in leave_one_out(cases, self._train, device=self._settings.device, check=check):
+            for one in leave_one_out(cases, self._train, device=self._settings.device, check=self.check):
                 found.append(one)
-                check()
+                self.check()
         except Interrupted:
             return []
         except KnowSAMError:
-            if not self._stopping.is_set():
+            if not self.is_stopping:
                 raise
             return []
         return found
@@ -234,7 +221,7 @@ class FinishedTraining:
         from knowsam.cross_validation import expected_dice
 
         expected = expected_dice(found, self._classes)
-        save_trained(replace(model, expected=expected), path, overwrite=True)
+        _write(replace(model, expected=expected), path, overwrite=True)
         if not expected:
             return "No class is in two of the volumes, so nobody can tell how good it is in others."
         worst = min(expected, key=lambda one: one.mean)
@@ -242,7 +229,7 @@ class FinishedTraining:
         return f"{names[worst.value]}: {worst.sentence}."
 
 
-def save_trained(model: TrainedModel, path: Path, *, overwrite: bool) -> None:
+def _write(model: TrainedModel, path: Path, *, overwrite: bool) -> None:
     """Write the file of a model."""
     from knowsam.training.trained_model import save_model
 
