@@ -7,7 +7,7 @@ from typing import Any
 from knowsam.config import Config
 
 BUILD_UP: dict[str, dict[str, Any]] = {
-    "propagation + students": {"cotraining": False, "mixing": False, "variant": "none"},
+    "propagation + students": {"semi_supervised": "none", "mixing": False, "variant": "none"},
     "+MC": {"mixing": False, "variant": "none"},
     "+SKD": {"distillation": True, "mixing": False, "learnable_prompts": False},
     "+LPS": {"distillation": True, "mixing": False},
@@ -25,7 +25,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "without prior": {"shape_prior": False},
     "without registration": {"registration": False},
     "without pseudo-labels": {"pseudo_label_weight": 0.0},
-    "without MC": {"cotraining": False},
+    "without MC": {"semi_supervised": "none"},
     "with SKD, LPS and UGDA": {"distillation": True, "mixing": True},
     "with SKD and LPS": {"distillation": True, "mixing": False},
     "with UGDA": {"mixing": True, "variant": "none"},

@@ -20,18 +20,20 @@ from knowsam.setting import Section, public, setting
 class MethodConfig(Section):
     """The parts of KnowSAM, each one switch of the ablation."""
 
-    cotraining: bool = public(True, "Let the two students teach each other on every slice (MC).", source="paper")
+    semi_supervised: str = public(
+        "mc",
+        "How the students learn without labels: by agreement with each other (mc, of KnowSAM; cps), with their average "
+        "(mean_teacher, ua_mt, ict), between scales (urpc), or not at all.",
+        choices=("mc", "mean_teacher", "ua_mt", "cps", "ict", "urpc", "none"),
+        source="paper",
+    )
     distillation: bool | None = public(
         None,
         "Distil the SAM teacher into the students (SKD); auto: where the budget is long enough, or SAM is pretrained.",
         source="measured",
     )
-    learnable_prompts: bool = public(
-        True, "Let SAM learn prompt tokens for each class instead of clicks (LPS).", source="paper"
-    )
-    mask_prompts: bool = public(
-        True, "Feed the students' fused prediction back to SAM as a mask prompt (LPS).", source="paper"
-    )
+    learnable_prompts: bool = public(True, "Let SAM learn prompt tokens for each class (LPS).", source="paper")
+    mask_prompts: bool = public(True, "Prompt SAM with propagated or predicted masks (LPS).", source="paper")
     mixing: bool | None = public(
         None,
         "Swap confident cells between labelled and unlabelled slices (UGDA); auto: as for distillation.",

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from knowsam.inference.device import resolve_dtype
@@ -20,6 +21,8 @@ from knowsam.training.interruption import Interruption
 from knowsam.training.optimizers import moments_of, student_optimizer, take_moments, teacher_optimizer
 from knowsam.training.processes import Processes
 from knowsam.training.schedule import decayed
+from knowsam.training.semi_supervised.averaged_students import AveragedStudents
+from knowsam.training.semi_supervised.methods import METHODS
 from knowsam.training.step import StepLosses, step_losses, uses_unlabelled
 from knowsam.training.teaching import AtEveryImage, InTurn, Teaching
 from knowsam.training.update import ExactUpdate, LateUpdate
@@ -78,7 +81,7 @@ class Learner:
             self._take_over(start_from)
         self.students = _laid_out(self.students.to(device), config)
         self.averaged = copy.deepcopy(self.students).requires_grad_(False).eval()
-        self._student_optimizer = student_optimizer(self.students, config, device)
+        self._begin_method()
         self._interruption.watch(self.students)
         self._teacher_optimizer: torch.optim.Optimizer | None = None
         self._teaching: Teaching | None = None
@@ -112,7 +115,8 @@ class Learner:
         optimizers = list(self._optimizers())
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
-        networks = [network for network in (self.students, self.teacher) if network is not None]
+        candidates: list[nn.Module | None] = [self.students, self.teacher, self._method]
+        networks = [network for network in candidates if network is not None and list(network.parameters())]
         losses, applied = self._update(terms, networks, optimizers, self.config.training.gradient_norm, number)
         self._processes.average(_statistics(self.students))
         self._average(number, applied)
@@ -121,10 +125,21 @@ class Learner:
         return losses
 
     def _losses(self, batch: Batch, number: int, progress: float) -> Tensor:
-        students = self._processes.shared(self.students)
+        students = self._processes.shared(self._method.network(self.students))
+        random = np.random.default_rng((self._seed, number))
         # No two processes drop the same channels.
         with _seeded(self._seed + number * self._processes.count + self._processes.rank, self.device):
-            return step_losses(students, self._teaching, batch, progress, self.config, self._dtype, number=number)
+            return step_losses(
+                students,
+                self._teaching,
+                self._method,
+                batch,
+                progress,
+                self.config,
+                self._dtype,
+                random=random,
+                number=number,
+            )
 
     def forget_step(self) -> None:
         """Free what a step that ran out of memory left behind."""
@@ -168,7 +183,7 @@ class Learner:
         before, optimizer = self.students, self._student_optimizer
         self.students = _laid_out(students_with_classes(before, sources), self.config)
         self.averaged = _laid_out(students_with_classes(self.averaged, sources), self.config).requires_grad_(False)
-        self._student_optimizer = student_optimizer(self.students, self.config, self.device)
+        self._begin_method()
         for (name, old), new in zip(before.named_parameters(), self.students.parameters(), strict=True):
             self._student_optimizer.state[new] = {
                 key: remapped(name, value, sources, fresh=0.0) if value.shape == old.shape else value
@@ -191,6 +206,15 @@ class Learner:
             self.teacher = build_teacher(self.teacher.classes, plane, self.config, self._sam_weights)
         self._teach_as(state)
         self._begin_teaching()
+
+    def _begin_method(self) -> None:
+        """Make a semi-supervised method ready, and an optimiser of the students and of what it adds to them."""
+        averaged = AveragedStudents(self.averaged, self._processes.shared(self.averaged), self._dtype)
+        kind = METHODS[self.config.method.semi_supervised]
+        with _seeded(self._seed, self.device):
+            self._method = kind(self.students.classes, self.config.students, averaged).to(self.device)
+        learning = [*self.students.parameters(), *self._method.parameters()]
+        self._student_optimizer = student_optimizer(learning, self.config, self.device)
 
     def _begin_teaching(self) -> None:
         """Make a new teacher ready."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from knowsam.data.orientation import PLANE_NAMES
+from knowsam.training.semi_supervised.methods import METHODS
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -23,6 +24,7 @@ def model_card(model: TrainedModel) -> str:
             *([model.about] if model.about else []),
             f"Segments {_classes(model)} in {PLANE_NAMES[model.axis]} slices, at {model.pixel_mm:.2g} mm a pixel.",
             f"Learnt in {'one step' if model.steps == 1 else f'{model.steps} steps'} from {_learnt_from(model)}.",
+            f"Method: {_method(model)}.",
             *own,
             *([model.weakness] if model.weakness else []),
             *(_expected(model) or [_NOT_MEASURED]),
@@ -42,6 +44,11 @@ def _learnt_from(model: TrainedModel) -> str:
     volumes = "one volume" if len(model.images) == 1 else f"{len(model.images)} volumes"
     kind = _kind({image.is_ct for image in model.images})
     return f"{slices} of {volumes} ({kind}; slices {_range([image.slice_mm for image in model.images])} mm apart)"
+
+
+def _method(model: TrainedModel) -> str:
+    taught = "" if model.teacher_origin is None else ", with distillation from SAM"
+    return f"{METHODS[model.config.method.semi_supervised].title}{taught}"
 
 
 def _kind(is_ct: Collection[bool]) -> str:

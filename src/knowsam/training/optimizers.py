@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,7 +11,6 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from knowsam.config import Config
     from knowsam.models.prompted_teacher import PromptedTeacher
-    from knowsam.models.students import Students
 
 Moments = Mapping[str, Mapping[str, Tensor]]
 """State of an optimiser for each parameter, by the name of the parameter in its network."""
@@ -22,12 +21,12 @@ def load_ahead() -> None:
     torch.optim.AdamW([torch.zeros(1, requires_grad=True)])
 
 
-def student_optimizer(students: Students, config: Config, device: torch.device) -> torch.optim.Optimizer:
-    """Return the configured optimiser of the students."""
+def student_optimizer(parameters: Sequence[Tensor], config: Config, device: torch.device) -> torch.optim.Optimizer:
+    """Return the configured optimiser of the students' parameters, and of whatever learns with them."""
     rate, decay, fused = config.training.learning_rate, config.training.weight_decay, _is_fused(device)
     if config.training.optimizer == "sgd":
-        return torch.optim.SGD(students.parameters(), lr=rate, momentum=0.9, weight_decay=decay, fused=fused)
-    return torch.optim.AdamW(students.parameters(), lr=rate, weight_decay=decay, fused=fused)
+        return torch.optim.SGD(parameters, lr=rate, momentum=0.9, weight_decay=decay, fused=fused)
+    return torch.optim.AdamW(parameters, lr=rate, weight_decay=decay, fused=fused)
 
 
 def teacher_optimizer(teacher: PromptedTeacher, config: Config, device: torch.device) -> torch.optim.Optimizer:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from knowsam.config import MethodConfig
 from knowsam.data.annotation import class_sources
 from knowsam.training.learner import Learner
+from knowsam.training.semi_supervised.methods import METHODS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,8 +61,11 @@ def best_so_far(plan: TrainingPlan, classes: tuple[LabelClass, ...]) -> Students
 
 
 def introduction(trainer: Trainer) -> list[str]:
-    """Say what teaches and what is learnt from, before the first step."""
+    """Say what teaches and what is learnt from, before the first step; and how, where that is not usual."""
     labelled, held_out = len(trainer.slices.labelled_keys), len(trainer.selection.holdout)
     kept = f", validating on {held_out} more." if held_out else "; too few to keep any for validation."
     teacher = [] if trainer.learner.teacher is None else [str(trainer.learner.teacher.provenance)]
-    return [*teacher, f"Training on {labelled} annotated slices{kept}"]
+    name = trainer.plan.config.method.semi_supervised
+    is_usual = name == MethodConfig().semi_supervised
+    method = [] if is_usual else [f"The students learn by {METHODS[name].title}."]
+    return [*teacher, f"Training on {labelled} annotated slices{kept}", *method]

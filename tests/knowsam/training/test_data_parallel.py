@@ -42,6 +42,10 @@ JOINED = {"labelled_batch": 4, "unlabelled_batch": 4}
 PLAIN = {"distillation": False, "mixing": False}
 
 
+METHODS = ("ua_mt", "ict", "urpc")
+"""Methods with noise on the images, with random mixtures and a second pass, and with parameters of their own."""
+
+
 @dataclass(frozen=True)
 class Training:
     """What a training has come to; the weights are those of the averaged students and of the teacher."""
@@ -57,6 +61,7 @@ class Seen:
     """What the first of two processes has seen."""
 
     exact: Training
+    by_method: dict[str, Training]
     short_of_memory: Training
     stopped: Training
     damaged: Exception
@@ -66,6 +71,11 @@ class Seen:
 
 
 SEEN: list[Seen] = []
+
+
+def _by(method: str) -> dict[str, Any]:
+    """Return settings in which nothing but the method teaches; all the time, and certain of everything."""
+    return PLAIN | {"semi_supervised": method, "ramp_steepness": 0.0}
 
 
 def box() -> Case:
@@ -139,13 +149,14 @@ def see(processes: DataParallel, config: Config) -> None:
 
     plain = config.with_values(**PLAIN)
     exact = trained(config.with_values(**EXACT), processes)
+    by_method = {name: trained(config.with_values(**EXACT, **_by(name)), processes) for name in METHODS}
     short_of_memory = trained_short_of_memory(plain, processes)
     stopped = trained(plain, processes, budget=Budget(seconds=1000), stop_after=2)
     damaged = raised_together(processes, lambda: fail(InputError("The second file is damaged.")))
     elsewhere = raised_together(processes, lambda: fail(InputError("The second file is damaged."), goes_on=True))
     no_room = raised_together(processes, lambda: fail(MemoryError("no room")))
     defect = raised_together(processes, lambda: fail(KeyError("a defect")))
-    SEEN.append(Seen(exact, short_of_memory, stopped, damaged, elsewhere, no_room, defect))
+    SEEN.append(Seen(exact, by_method, short_of_memory, stopped, damaged, elsewhere, no_room, defect))
     if not processes.is_first:
         os._exit(1)
 
@@ -165,6 +176,21 @@ def test_two_processes_have_the_losses_and_weights_of_one_with_the_joined_batch(
         assert both == pytest.approx(alone, rel=1e-4)
         assert min(alone[name] for name in ("supervised", "consistency", "distillation", "mixing", "teacher")) > 0
     torch.testing.assert_close(seen.exact.weights, one.weights, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["ua_mt", "ict"])
+def test_so_they_have_with_methods_that_draw_random_numbers(seen: Seen, tiny_config: Config, name: str) -> None:
+    config = tiny_config.with_values(**EXACT, **JOINED, **_by(name))
+    one, both = trained(config, Processes("cpu")), seen.by_method[name]
+    for in_both, alone in zip(both.losses, one.losses, strict=True):
+        assert in_both == pytest.approx(alone, rel=1e-4)
+    assert one.losses[1]["consistency"] > 0
+    torch.testing.assert_close(both.weights, one.weights, rtol=1e-3, atol=1e-5)
+
+
+def test_a_method_with_parameters_of_its_own_learns_in_two_processes(seen: Seen) -> None:
+    """What it leaves out at random differs between them, so that losses are not those of one."""
+    assert all(losses["consistency"] > 0 for losses in seen.by_method["urpc"].losses)
 
 
 def test_where_memory_runs_out_in_one_process_all_go_on_with_fewer_slices(seen: Seen) -> None:

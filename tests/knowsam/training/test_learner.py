@@ -116,7 +116,7 @@ def test_without_weight_propagated_labels_are_no_labels(carrying_config: Config,
 
 def test_propagated_labels_are_learnt_as_labels_of_unlabelled_slices(carrying_config: Config, batch: Batch) -> None:
     config = carrying_config.with_values(
-        learning_rate=0.01, dropout=0.0, variant="none", mixing=False, cotraining=False
+        learning_rate=0.01, dropout=0.0, variant="none", mixing=False, semi_supervised="none"
     )
     trained = learner(config)
     losses = [trained.step(carrying(batch), number, 0.0).propagation for number in range(8)]
@@ -132,26 +132,46 @@ def test_with_a_new_class_propagated_labels_are_seen_and_learnt_from(carrying_co
     assert trained.students.prior.weight[:, 2::3].any()
 
 
+def test_by_default_a_step_is_what_it_was_before_there_were_other_methods(
+    carrying_config: Config, batch: Batch
+) -> None:
+    assert asdict(first_step(carrying_config, carrying(batch))) == pytest.approx(
+        {
+            "supervised": 2.3658268,
+            "consistency": 0.7227826,
+            "entropy": 0.8245422,
+            "distillation": 0.0682819,
+            "mixing": 5.0104165,
+            "teacher": 1.0689044,
+            "propagation": 0.4616365,
+        },
+        rel=1e-3,
+    )
+
+
 @pytest.mark.parametrize(
-    ("switch", "gone"),
+    ("switch", "off", "gone"),
     [
-        ("cotraining", {"consistency", "entropy"}),
-        ("distillation", {"distillation", "teacher"}),
-        ("mixing", {"mixing"}),
+        ("semi_supervised", "none", {"consistency", "entropy"}),
+        ("distillation", False, {"distillation", "teacher"}),
+        ("mixing", False, {"mixing"}),
     ],
 )
 def test_a_switch_removes_its_own_terms_and_no_other(
-    carrying_config: Config, batch: Batch, switch: str, gone: set[str]
+    carrying_config: Config, batch: Batch, switch: str, off: Any, gone: set[str]
 ) -> None:
     full = asdict(first_step(carrying_config, carrying(batch)))
-    reduced = asdict(first_step(carrying_config.with_values(**{switch: False}), carrying(batch)))
+    reduced = asdict(first_step(carrying_config.with_values(**{switch: off}), carrying(batch)))
     assert {term for term, value in reduced.items() if value == 0} == gone
     for term in full.keys() - gone - {"mixing"}:
         assert reduced[term] == pytest.approx(full[term], rel=1e-6), term
 
 
-def test_without_cotraining_the_mixed_phase_keeps_supervision_only(tiny_config: Config, batch: Batch) -> None:
-    full, alone = first_step(tiny_config, batch), first_step(tiny_config.with_values(cotraining=False), batch)
+@pytest.mark.parametrize("name", ["none", "mean_teacher", "cps"])
+def test_with_another_method_the_mixed_phase_keeps_supervision_only(
+    tiny_config: Config, batch: Batch, name: str
+) -> None:
+    full, alone = first_step(tiny_config, batch), first_step(tiny_config.with_values(semi_supervised=name), batch)
     assert 0 < alone.mixing < full.mixing
 
 
@@ -168,7 +188,7 @@ def test_no_teacher_is_built_where_none_is_wanted(tiny_config: Config) -> None:
 
 
 def test_supervision_alone_needs_no_unlabelled_slice(tiny_config: Config, batch: Batch) -> None:
-    supervised = tiny_config.with_values(cotraining=False, distillation=False, mixing=False)
+    supervised = tiny_config.with_values(semi_supervised="none", distillation=False, mixing=False)
     losses = first_step(supervised, batch._replace(unlabelled=batch.unlabelled[:0]))
     assert not learner(supervised).uses_unlabelled
     assert losses.total == losses.supervised > 0

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from knowsam.config import TeacherConfig
 from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass
 from knowsam.data.image_statistics import ImageStatistics
 from knowsam.models.students import Students
+from knowsam.models.teacher_origin import TeacherOrigin
 from knowsam.training.expected_dice import ExpectedDice
 from knowsam.training.model_card import model_card
 from knowsam.training.trained_model import TrainedModel
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 MR = ImageStatistics(False, (0.1, 0.9), 1.5)
 CT = ImageStatistics(True, (0.1, 0.9), 5.0)
+SAM = TeacherOrigin.of(TeacherConfig(), None)
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +43,12 @@ def test_it_says_what_is_segmented_and_what_it_was_learnt_from(model: TrainedMod
     assert "Learnt in 42 steps from 5 annotated slices of one volume (no CT; slices 1.5 mm apart)." in card
     both = model_card(replace(model, images=(MR, CT), annotated_slices=1))
     assert "one annotated slice of 2 volumes (CT and others; slices 1.5 to 5 mm apart)" in both
+
+
+def test_it_names_the_method_and_whether_sam_taught(model: TrainedModel) -> None:
+    assert "Method: mutual consistency (KnowSAM, Huang et al. 2025)." in model_card(model)
+    other = replace(model, config=model.config.with_values(semi_supervised="cps"), teacher_origin=SAM)
+    assert "Method: cross pseudo supervision (Chen et al. 2021), with distillation from SAM." in model_card(other)
 
 
 def test_it_gives_a_score_of_other_volumes_or_says_that_there_is_none(model: TrainedModel) -> None:

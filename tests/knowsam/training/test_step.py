@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from pixel_students import PixelStudents, method_of
 from torch import Tensor, nn
 
 from knowsam.config import Config
 from knowsam.data.annotation import IGNORE
 from knowsam.models.sam_teacher import SamTeacher
-from knowsam.models.students import StudentLogits, Students
+from knowsam.models.students import Students
 from knowsam.training.batch import Batch
 from knowsam.training.losses import (
     consistency_loss,
@@ -28,17 +30,7 @@ from knowsam.training.teaching import AtEveryImage, Taught
 TERMS = [term.name for term in fields(StepLosses)]
 CONFIG = Config().with_values(grid=2, cells=1, distillation=True, mixing=True)
 LATE = 0.9
-
-
-class PixelStudents(nn.Module):
-    """Three predictions that share no parameter and see one pixel each, so that it is plain what comes from where."""
-
-    def __init__(self, classes: int) -> None:
-        super().__init__()
-        self.unet, self.vnet, self.fused = (nn.Conv2d(3, classes, kernel_size=1) for _ in range(3))
-
-    def forward(self, x: Tensor) -> StudentLogits:
-        return StudentLogits(self.unet(x), self.vnet(x), self.fused(x))
+MC, RANDOM = method_of("mc", nn.Identity()), np.random.default_rng(0)
 
 
 class PixelTeacher(nn.Module):
@@ -83,7 +75,7 @@ def terms_of(
     """Return the weighted terms by name."""
     config = CONFIG.with_values(**values)
     teaching = None if teacher is None else AtEveryImage(teacher)
-    terms = step_losses(students, teaching, batch, progress, config, torch.float32)  # type: ignore[arg-type]
+    terms = step_losses(students, teaching, MC, batch, progress, config, torch.float32, random=RANDOM)
     return dict(zip(TERMS, terms, strict=True))
 
 
@@ -192,7 +184,7 @@ def test_mixing_can_be_left_out_of_some_steps(
 ) -> None:
     config = CONFIG.with_values(mix_every=every)
     terms = [
-        step_losses(students, None, batch, LATE, config, torch.float32, number=number)  # type: ignore[arg-type]
+        step_losses(students, None, MC, batch, LATE, config, torch.float32, random=RANDOM, number=number)
         for number in range(5)
     ]
     assert [number for number in range(5) if terms[number][TERMS.index("mixing")] > 0] == mixed
@@ -215,7 +207,7 @@ def test_of_slices_the_teacher_has_not_seen_it_distils_nothing_and_the_fused_pre
     students: PixelStudents, teacher: PixelTeacher, batch: Batch
 ) -> None:
     def terms(teaching: AtEveryImage | None) -> Tensor:
-        return step_losses(students, teaching, batch, LATE, CONFIG, torch.float32)  # type: ignore[arg-type]
+        return step_losses(students, teaching, MC, batch, LATE, CONFIG, torch.float32, random=RANDOM)
 
     distillation, mixing = TERMS.index("distillation"), TERMS.index("mixing")
     nobody, alone, everybody = terms(SomeTeaching(teacher, [0] * 5)), terms(None), terms(AtEveryImage(teacher))
@@ -247,7 +239,7 @@ def test_in_a_whole_step_every_part_of_the_students_learns_and_the_teacher_by_it
 ) -> None:
     students = Students(classes, config=tiny_config.students).train()
     teacher = SamTeacher(classes, (32, 32), tiny_config.teacher).train()
-    terms = step_losses(students, AtEveryImage(teacher), batch, LATE, tiny_config, torch.float32)
+    terms = step_losses(students, AtEveryImage(teacher), MC, batch, LATE, tiny_config, torch.float32, random=RANDOM)
     own = torch.autograd.grad(
         terms[TERMS.index("teacher")], teacher.trainable_parameters(), retain_graph=True, allow_unused=True
     )
@@ -262,18 +254,20 @@ def test_losses_in_bfloat16_arithmetic_are_float32_and_close(
     students: PixelStudents, teacher: PixelTeacher, batch: Batch
 ) -> None:
     exact, reduced = (
-        step_losses(students, AtEveryImage(teacher), batch, 0.1, CONFIG, dtype)  # type: ignore[arg-type]
+        step_losses(students, AtEveryImage(teacher), MC, batch, 0.1, CONFIG, dtype, random=RANDOM)
         for dtype in (torch.float32, torch.bfloat16)
     )
     assert reduced.dtype == torch.float32
     torch.testing.assert_close(reduced, exact, rtol=0.05, atol=0.01)
 
 
-@pytest.mark.parametrize("switch", ["cotraining", "distillation", "mixing", "shape_prior"])
-def test_any_single_part_beyond_supervision_looks_at_unlabelled_slices(switch: str) -> None:
-    nothing = CONFIG.with_values(cotraining=False, distillation=False, mixing=False, shape_prior=False)
+@pytest.mark.parametrize(
+    "part", [{"semi_supervised": "cps"}, {"distillation": True}, {"mixing": True}, {"shape_prior": True}]
+)
+def test_any_single_part_beyond_supervision_looks_at_unlabelled_slices(part: dict[str, Any]) -> None:
+    nothing = CONFIG.with_values(semi_supervised="none", distillation=False, mixing=False, shape_prior=False)
     assert not uses_unlabelled(nothing)
-    assert uses_unlabelled(nothing.with_values(**{switch: True}))
+    assert uses_unlabelled(nothing.with_values(**part))
 
 
 def test_the_total_is_the_sum_of_all_terms() -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot
 
 CHANGED = Config().with_values(
-    cotraining=False,
+    semi_supervised="ua_mt",
     max_side_px=128,
     clip_percent=0.25,
     norm="group",
