@@ -69,6 +69,8 @@ class PaintLayer(QObject):
         self._expected = expected
         self._pending: set[int] = set()
         self._crossed: set[int] = set()
+        self._painted_here: set[int] = set()
+        self._painted_elsewhere: set[int] = set()
         self._is_outlined = False
         self._is_own = False
         self._is_pressed = False
@@ -87,6 +89,7 @@ class PaintLayer(QObject):
         ]
         _make_paintable(layer)
         self.show_classes()
+        self._array = layer.data
         for emitter, slot in self._connections:
             emitter.connect(slot)
         # Before the tools of napari, which paint as soon as the mouse is pressed.
@@ -120,11 +123,12 @@ class PaintLayer(QObject):
     def take(self) -> tuple[set[int], set[int]]:
         """Return the indices of the slices in which a person may have painted since the last time.
 
-        The second ones are those that a stroke across slices has reached.
+        The second ones are those that a stroke across slices, or in another view of the layer, may have reached.
         """
         self._timer.stop()
-        taken = self._pending, self._crossed
+        taken = self._pending, self._crossed | (self._painted_elsewhere - self._painted_here)
         self._pending, self._crossed = set(), set()
+        self._painted_here, self._painted_elsewhere = set(), set()
         return taken
 
     def differing(self, indices: Iterable[int]) -> dict[int, Values]:
@@ -207,13 +211,20 @@ class PaintLayer(QObject):
         painted = set().union(*(self._slices_of(atom) for atom in event.value))
         if self._view.is_across or len(painted) > 1:
             self._crossed |= painted
+        else:
+            self._painted_here |= painted
         self._note(painted)
 
     def _on_set_data(self) -> None:
         self._note(set() if self._view.is_across else {self._view.index})
 
     def _on_data(self) -> None:
-        self._note(set(range(self._document.slice_count)))
+        everywhere = set(range(self._document.slice_count))
+        # The same array again: somebody painted on it in another view, perhaps across the slices.
+        is_same, self._array = self.layer.data is self._array, self.layer.data
+        if is_same and not self._is_own:
+            self._painted_elsewhere = everywhere
+        self._note(everywhere)
 
     def _on_undo_key(self, _layer: Labels) -> None:
         self.undo_requested.emit()

@@ -222,6 +222,30 @@ def test_a_brush_in_three_dimensions_completes_no_slice(opened: Opened) -> None:
     assert "3 slices" in opened.heard.problems[-1]
 
 
+def test_a_stroke_in_another_view_of_the_layer_completes_no_slice(opened: Opened) -> None:
+    opened.labels.data[[1, 3], 4, 5] = SPLEEN
+    opened.labels.events.data(value=opened.labels.data)
+    opened.choice.flush()
+    assert [opened.document.state(index) for index in (1, 3)] == [SliceState.PARTIAL] * 2
+    assert "2 slices" in opened.heard.problems[-1]
+
+
+def test_a_stroke_that_another_view_announces_completes_its_slice_nevertheless(opened: Opened) -> None:
+    opened.labels.events.paint.connect(lambda _event: opened.labels.events.data(value=opened.labels.data))
+    stroke(opened.labels, SPLEEN, 3)
+    opened.choice.flush()
+    assert opened.document.state(3) is SliceState.COMPLETE
+    assert opened.heard.problems == []
+
+
+def test_labels_in_a_new_array_complete_their_slices(opened: Opened) -> None:
+    values = np.zeros_like(opened.labels.data)
+    values[[1, 3], 4, 5] = SPLEEN
+    opened.labels.data = values
+    opened.choice.flush()
+    assert [opened.document.state(index) for index in (1, 3)] == [SliceState.COMPLETE] * 2
+
+
 @pytest.mark.parametrize("layer", ["labels", "prediction"])
 def test_a_stroke_across_predicted_slices_judges_nothing_but_its_own_pixels(across: Opened, layer: str) -> None:
     across.predict(1, 1)
