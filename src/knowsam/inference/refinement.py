@@ -113,7 +113,9 @@ def refined(propagator: Propagator, propagated: PropagatedLabels, evidence: Evid
         change = _change(propagator, evidence, classes, 1 - blend[:, BACKGROUND])
         any_class = (propagated_logit(evidence.maps(classes)) + change).sigmoid()
         within = probabilities[:, 1:] / probabilities[:, 1:].sum(dim=1, keepdim=True).clamp_min(1e-6)
-        probabilities = torch.cat([1 - any_class, any_class * within], dim=1)
+        # What is any structure, but none of those that can be here, is background.
+        structures = any_class * within * _is_judged(blend[:, 1:])
+        probabilities = torch.cat([1 - structures.sum(dim=1, keepdim=True), structures], dim=1)
     probabilities = with_order_of_structures(propagated, probabilities)
     share = _propagator_share(propagated.expected_error**2)
     weighed = blend.lerp(probabilities, share)
@@ -139,10 +141,15 @@ def _change(propagator: Propagator, evidence: Evidence, structure: int, propagat
     """
     maps = evidence.maps(structure)
     change = torch.zeros_like(maps[:, :1])
-    rows = (propagated.amax(dim=(1, 2)) > _ABSENT).nonzero().flatten()
+    rows = _is_judged(propagated).flatten().nonzero().flatten()
     if len(rows):
         change[rows] = propagator(maps[rows], evidence.position[rows])
     return change
+
+
+def _is_judged(propagated: Tensor) -> Tensor:
+    """Tell whether structures (..., H, W) are probable anywhere in the slice, (..., 1, 1)."""
+    return propagated.amax(dim=(-2, -1), keepdim=True) > _ABSENT
 
 
 def _without_growth(probabilities: Tensor, blend: Tensor) -> Tensor:

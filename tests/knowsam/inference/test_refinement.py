@@ -36,6 +36,17 @@ class Says(nn.Module):
         return torch.full_like(maps[:, :1], self.change)
 
 
+class Contradicts(nn.Module):
+    """Denies the first structure it is asked about, and confirms the next one: that there is any."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.changes = iter((-20.0, 20.0))
+
+    def forward(self, maps: Tensor, _position: Tensor) -> Tensor:
+        return torch.full_like(maps[:, :1], next(self.changes))
+
+
 def disc(radius: float = 6.0, column: float = 16.0) -> np.ndarray:
     y, x = np.mgrid[:SIZE, :SIZE]
     return (np.hypot(y - 16, x - column) < radius).astype(np.uint8)
@@ -112,6 +123,14 @@ def test_two_classes_share_what_belongs_to_any_of_them() -> None:
     torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(1, SIZE, SIZE))
     assert set(probabilities.argmax(dim=1).unique().tolist()) == {0, 1, 2}
     assert probabilities[0, 0].sum() < propagated.probabilities[0, 0].sum()
+
+
+def test_what_is_any_structure_but_none_of_those_on_both_sides_is_background() -> None:
+    propagated, evidence = propagated_to([4], {1: disc(), 8: disc(column=24.0), 11: 2 * disc()}, classes=3)
+    probabilities = refined(Contradicts(), propagated, evidence).probabilities
+    torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(1, SIZE, SIZE))
+    assert probabilities[0, 0, 16, 28] > 0.5
+    assert probabilities[0, 2].max() < 0.01
 
 
 def test_position_decides_where_one_structure_follows_the_other() -> None:
