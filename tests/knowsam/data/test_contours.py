@@ -35,7 +35,22 @@ def noise() -> Plane:
     return np.random.default_rng(1).random((20, 25)) > 0.4
 
 
-PLANES = {"ring": ring(), "pieces": pieces(), "lines": lines(), "noise": noise(), "full": np.ones((5, 6), bool)}
+def sieve() -> Plane:
+    """Return a plane with hundreds of holes, one of them with a piece in it."""
+    plane = np.random.default_rng(2).random((80, 90)) > 0.06
+    plane[30:50, 50:70] = False
+    plane[35:45, 55:65] = True
+    return plane
+
+
+PLANES = {
+    "ring": ring(),
+    "pieces": pieces(),
+    "lines": lines(),
+    "noise": noise(),
+    "sieve": sieve(),
+    "full": np.ones((5, 6), bool),
+}
 
 
 @pytest.mark.parametrize("name", PLANES)

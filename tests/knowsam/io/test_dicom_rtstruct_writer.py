@@ -18,6 +18,7 @@ from knowsam.data.annotation import LabelClass
 from knowsam.data.orientation import from_working
 from knowsam.data.volume import Volume
 from knowsam.errors import InputError, OutputError
+from knowsam.io.dicom import rtstruct_writer
 from knowsam.io.dicom.rtstruct_writer import is_rtstruct_name, write_rtstruct
 from knowsam.io.image import read_volume
 
@@ -105,6 +106,12 @@ def test_every_number_fits_its_type(tmp_path: Path) -> None:
     structures = written(tmp_path, mask(), read_volume(series(tmp_path / "series")))
     points = structures.ROIContourSequence[0].ContourSequence[0].ContourData
     assert max(len(str(number)) for number in points) <= 16
+
+
+def test_an_outline_may_have_any_number_of_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rtstruct_writer, "outlines", lambda _plane: [np.full((4000, 2), 3.25)])
+    structures = written(tmp_path, mask(), read_volume(series(tmp_path / "series")))
+    assert len(structures.ROIContourSequence[0].ContourSequence[0].ContourData) == 3 * 4000
 
 
 @pytest.mark.parametrize(

@@ -231,7 +231,7 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, source: Volume, monkeypat
 
 
 def test_without_highdicom_the_remedy_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "highdicom.seg", None)
+    monkeypatch.setitem(sys.modules, "highdicom", None)
     with pytest.raises(OutputError, match=r"pip install 'napari-knowsam\[dicom\]'"):
         check_dicom_seg_writable(tmp_path / "seg.dcm")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, RTStructureSetStorage, generate_uid
+from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage, generate_uid
 
 from knowsam import __version__
 from knowsam.data.contours import outlines
@@ -96,7 +96,8 @@ def _structure_set(headers: Sequence[Dataset]) -> Dataset:
     made.SpecificCharacterSet = "ISO_IR 192"
     made.SOPClassUID, made.SOPInstanceUID = RTStructureSetStorage, generate_uid()
     made.file_meta = FileMetaDataset()
-    made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    # With explicit types, the points of an outline may take 64 kB at most.
+    made.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
     made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID
     made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID
     for keyword in (*PATIENT, *STUDY, "StudyInstanceUID", "FrameOfReferenceUID"):
