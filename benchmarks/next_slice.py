@@ -57,23 +57,24 @@ def main() -> None:
     parser.add_argument("--rules", nargs="+", choices=[*_RULES, _RIVAL], default=[*_RULES, _RIVAL])
     parser.add_argument("--finished", type=int, help="also let so many other volumes propose a mask before (ours)")
     parser.add_argument("--budget", type=Budget.parse, default=Budget(seconds=0.0), help="to learn how proposals err")
+    parser.add_argument("--seed", type=int, default=0, help="of the painter and of random (default: 0)")
     options = parser.parse_args()
     torch.set_num_threads(1)
     runs: dict[str, dict[str, list[_Run]]] = {}
     for truth in truths(options):
         for rule in options.rules:
-            _add(runs, truth, rule, _run(truth, rule, options.k))
+            _add(runs, truth, rule, _run(truth, rule, options))
         if options.finished:
             proposal = _proposal(truth, options)
             corrected = "" if options.budget.is_zero else ", corrected"
-            _add(runs, truth, f"ours, {options.finished} finished{corrected}", _run(truth, "ours", options.k, proposal))
-    print(*provenance("painter and random by seed 0"), sep="\n")
+            _add(runs, truth, f"ours, {options.finished} finished{corrected}", _run(truth, "ours", options, proposal))
+    print(*provenance(f"painter and random by seed {options.seed}"), sep="\n")
     print(_table(runs))
 
 
 def _add(runs: dict[str, dict[str, list[_Run]]], truth: Truth, rule: str, run: _Run) -> None:
     runs.setdefault(truth.data, {}).setdefault(rule, []).append(run)
-    print(truth.name, rule, *run.dice, file=sys.stderr, flush=True)
+    print(truth.name, rule, *run.dice, *run.seconds, file=sys.stderr, flush=True)
 
 
 def _proposal(truth: Truth, options: argparse.Namespace) -> ProposedMask:
@@ -107,12 +108,12 @@ _BEGINNING = 3
 _RIVAL = "interpolation, even"
 
 
-def _run(truth: Truth, rule: str, most: int, proposal: ProposedMask | None = None) -> _Run:
-    painter, rng = _Painter(truth, proposal), np.random.default_rng(0)
+def _run(truth: Truth, rule: str, options: argparse.Namespace, proposal: ProposedMask | None = None) -> _Run:
+    painter, rng = _Painter(truth, options.seed, proposal), np.random.default_rng(options.seed)
     held = painter.held
     chosen = sorted({held[0], held[len(held) // 2], held[-1]})
     shown, spent, dice, seconds = painter.first_shown, 0.0, list[float](), list[float]()
-    for count in range(_BEGINNING, min(most, len(held)) + 1):
+    for count in range(_BEGINNING, min(options.k, len(held)) + 1):
         is_even = "even" in rule
         if is_even:
             chosen = sorted({round(place) for place in np.linspace(held[0], held[-1], count)})
@@ -133,8 +134,8 @@ def _run(truth: Truth, rule: str, most: int, proposal: ProposedMask | None = Non
 class _Painter:
     """Annotates slices of a volume with outlines that are off by a pixel."""
 
-    def __init__(self, truth: Truth, proposal: ProposedMask | None) -> None:
-        self._truth, self._proposal = truth, proposal
+    def __init__(self, truth: Truth, seed: int, proposal: ProposedMask | None) -> None:
+        self._truth, self._seed, self._proposal = truth, seed, proposal
         self.classes = int(truth.indices.max()) + 1
         seen = [int(index) for index in truth.held if self.labels(int(index)).any()]
         self.held = range(seen[0], seen[-1] + 1)
@@ -151,7 +152,7 @@ class _Painter:
 
     def labels(self, index: int) -> LabelArray:
         """Return (H, W), class indices as somebody would paint them, the same each time."""
-        return a_pixel_off(self._truth, index)
+        return a_pixel_off(self._truth, index, self._seed)
 
     def seconds(self, index: int, shown: LabelArray) -> float:
         """Return how long it takes to annotate a slice of which this is shown."""

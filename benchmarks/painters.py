@@ -23,10 +23,10 @@ def exact(truth: Truth, index: int) -> LabelArray:
     return truth.indices[index]
 
 
-def a_pixel_off(truth: Truth, index: int) -> LabelArray:
-    """Return (H, W), class indices whose outlines are off by a smooth error of one pixel, the same each time."""
+def a_pixel_off(truth: Truth, index: int, seed: int = 0) -> LabelArray:
+    """Return (H, W), class indices whose outlines are off by a smooth error of one pixel, the same for each seed."""
     labels = truth.indices[index]
-    error = ndimage.gaussian_filter(np.random.default_rng(index).normal(size=labels.shape), _SMOOTH_PX)
+    error = ndimage.gaussian_filter(np.random.default_rng((index, seed)).normal(size=labels.shape), _SMOOTH_PX)
     error /= error.std()
     depths = [np.full(labels.shape, 0.0)]
     for value in range(1, int(truth.indices.max()) + 1):
