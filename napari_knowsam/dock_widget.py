@@ -31,6 +31,7 @@ _MINIMUM_WIDTH_PX = 350
 _FIRST_PAINT_MS = 300
 _LOOKING_MS = 500
 _LAID_OUT_MS = 50
+_UNFOLDED_MS = 350
 
 _widgets: WeakSet[KnowSAMWidget] = WeakSet()
 """All there are: two of them for one viewer would fight over its layers."""
@@ -69,6 +70,7 @@ class KnowSAMWidget(QWidget):
         presenter.controller.stage_changed.connect(self._on_stage_changed)
         self._structure_edit = StructureEdit(self._viewer, presenter.layers, self.edit, self)
         edit.toggled.connect(self._structure_edit.set_active)
+        edit.toggled.connect(self._on_edit_toggled)
         presenter.models.opened.connect(self._on_model_opened)
         self._guard = ClosingGuard(presenter.models)
         self.annotate.image_file_requested.connect(partial(open_image, self._viewer))
@@ -106,6 +108,14 @@ class KnowSAMWidget(QWidget):
         """Fold the settings away when training begins, so that the rest fits on a small screen."""
         if stage is Stage.PREPARING:
             self._settings.collapse(animate=False)
+
+    def _on_edit_toggled(self, is_expanded: bool) -> None:
+        """Bring what applies an edit into view, which lies below the classes on a small screen."""
+        if is_expanded:
+            QTimer.singleShot(_UNFOLDED_MS, self._show_edit)
+
+    def _show_edit(self) -> None:
+        self._panels.ensureWidgetVisible(self.edit)
 
     def _on_model_opened(self) -> None:
         """Bring what is known of the model, and what applies it, into view once there is room for it."""

@@ -297,10 +297,8 @@ class Presenter(QObject):
         if work is not None and self.layers.sync_of(work) is None:
             self.controller.close()
             if is_trained:
-                self._training_display.say(
-                    f"{work.volume.name}: The image was removed, so its training was ended, and what was learnt is "
-                    "gone. What you painted was kept: open the image again to get it back."
-                )
+                self._training_display.say(status_messages.removed_sentence(work.volume.name))
+        self._training_display.take_back_unless(lambda told_of: self.layers.sync_of(told_of) is not None)
 
     def _on_document_changed(self) -> None:
         sync = self.layers.sync

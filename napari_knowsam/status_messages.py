@@ -121,6 +121,14 @@ def applied_sentence(applied: Applied) -> str:
     )
 
 
+def removed_sentence(name: str) -> str:
+    """Say that an image was removed while it was trained on."""
+    return (
+        f"{name}: The image was removed, so its training was ended, and what was learnt is gone. What you painted was "
+        "kept: open the image again to get it back."
+    )
+
+
 def paused_sentence(shown: Shown) -> str:
     """Say what can be done while training stands still."""
     if shown in (Shown.NOTHING, Shown.LEARNT):

@@ -40,6 +40,7 @@ class TrainingDisplay(QObject):
         self._notices: list[str] = []
         self._noticed_in: Callable[[], AnnotationDocument | None] = lambda: None
         self._sentence = status_messages.READY
+        self._told_of: ref[AnnotationDocument] | None = None
         self._refusal: str | None = None
         self._steps: list[tuple[StepDone, float | None]] = []
         self._due = QTimer(self)
@@ -65,8 +66,8 @@ class TrainingDisplay(QObject):
 
     def say(self, sentence: str) -> None:
         """Say in a sentence what is going on."""
-        self._sentence = sentence
-        self._panel.set_message(f"{sentence}\n{' '.join(self._notices)}".strip())
+        self._sentence, self._told_of = sentence, None
+        self._show()
 
     def refuse(self, sentence: str) -> None:
         """Say why nobody can train as things are."""
@@ -78,10 +79,21 @@ class TrainingDisplay(QObject):
         if self._sentence == self._refusal:
             self.say(status_messages.READY)
 
+    def take_back_unless(self, is_there: Callable[[AnnotationDocument], bool]) -> None:
+        """Take back what was said of a volume that is no longer there."""
+        if self._told_of is None:
+            return
+        told_of = self._told_of()
+        if told_of is None or not is_there(told_of):
+            self.say(status_messages.READY)
+
     def close(self) -> None:
         """Show nothing any more."""
         self._due.stop()
         self._steps.clear()
+
+    def _show(self) -> None:
+        self._panel.set_message(f"{self._sentence}\n{' '.join(self._notices)}".strip())
 
     def _tell(self, sentence: str) -> None:
         """Say what is going on, and in which volume, since another one may be on the screen."""
@@ -92,6 +104,7 @@ class TrainingDisplay(QObject):
         named = sentence if work is None else f"{work.volume.name}: {sentence}"
         if named != self._sentence:
             self.say(named)
+        self._told_of = None if work is None else ref(work)
 
     def _show_soon(self) -> None:
         if not self._due.isActive():
@@ -175,7 +188,7 @@ class TrainingDisplay(QObject):
         self._notices = [*self._notices, notice] if self._stage is Stage.PREPARING else [notice]
         work = self._controller.work
         self._noticed_in = self._noticed_in if work is None else ref(work)
-        self.say(self._sentence)
+        self._show()
 
     def _on_failed(self, sentence: str) -> None:
         self._show_steps()

@@ -11,10 +11,12 @@ import pytest
 from gui_robot import PLUGIN, Robot, sentences
 from napari.utils._proxies import PublicOnlyProxy
 from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QScrollArea, QScrollBar
 
 from napari_knowsam import dock_widget
 from napari_knowsam.dock_widget import KnowSAMWidget
+from napari_knowsam.panels.section import Section
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -62,6 +64,16 @@ def test_on_a_small_screen_nothing_has_to_be_scrolled_while_training(robot: Robo
         assert bar.isVisible()
         assert not area.isAncestorOf(bar)
     assert robot.widget.width() <= WIDEST_PX
+
+
+def test_what_applies_an_edit_comes_into_view_on_a_small_screen(robot: Robot) -> None:
+    robot.viewer.window._qt_window.resize(1366, 600)
+    QApplication.processEvents()
+    edit = robot.widget.edit
+    section = next(one for one in robot.widget.findChildren(Section) if one.isAncestorOf(edit))
+    QTest.mouseClick(section.toggleButton(), Qt.MouseButton.LeftButton)
+    for widget in (edit._tools, edit._apply):
+        robot.wait_until(lambda widget=widget: widget.visibleRegion().boundingRect() == widget.rect())
 
 
 def test_a_second_one_in_the_same_viewer_only_says_so(robot: Robot, qtbot: QtBot) -> None:

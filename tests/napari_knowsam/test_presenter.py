@@ -705,6 +705,14 @@ def test_training_ends_when_its_image_is_removed_while_another_is_looked_at(trai
     assert training.document is not None
 
 
+def test_nothing_is_said_of_an_image_that_is_no_longer_there(training: Panels) -> None:
+    training.train.stop_requested.emit()
+    training.wait_until(lambda: not training.presenter.controller.is_running)
+    assert training.train_message.startswith("Training stopped")
+    training.viewer.layers.remove(training.image)
+    assert training.train_message.startswith("Paint a few slices")
+
+
 def test_a_class_painted_just_now_is_not_removed_without_a_question(
     panels: Panels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
