@@ -14,7 +14,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from knowsam.document.snapshot_file import read_snapshot
 from knowsam.errors import InputError
-from napari_knowsam.save_file import SaveFile, training_path
+from napari_knowsam.save_file import SaveFile, kept_training
 from napari_knowsam.termination import before_termination
 
 if TYPE_CHECKING:
@@ -214,8 +214,7 @@ class Autosave(QObject):
         self.offered.emit(sentence + learnt)
 
     def _training_of(self, snapshot: Snapshot) -> Path | None:
-        path = training_path(self._sources[snapshot])
-        return path if path.is_file() else None
+        return kept_training(self._sources[snapshot])
 
     def _lacking(self, document: AnnotationDocument) -> Snapshot | None:
         here = document.snapshot()

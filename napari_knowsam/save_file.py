@@ -83,7 +83,7 @@ class SaveFile:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         path = training_path(self.path)
         if not self._has_kept_training and path.exists():
-            os.replace(path, path.with_name(path.name.replace(TRAINING, f".previous{TRAINING}")))
+            os.replace(path, _training_before(path))
         write_continuation(path, continuation)
         self._has_kept_training = True
 
@@ -95,6 +95,19 @@ class SaveFile:
 def training_path(path: Path) -> Path:
     """Return where what was learnt is kept beside a file of painting."""
     return path.with_suffix(TRAINING)
+
+
+def kept_training(path: Path) -> Path | None:
+    """Return the file of what was learnt beside a file of painting, None if there is none.
+
+    It is the one before if the program was killed while it wrote the newest one.
+    """
+    newest = training_path(path)
+    return next((one for one in (newest, _training_before(newest)) if one.is_file()), None)
+
+
+def _training_before(path: Path) -> Path:
+    return path.with_name(path.name.replace(TRAINING, f".previous{TRAINING}"))
 
 
 def _lock(path: Path) -> QLockFile:

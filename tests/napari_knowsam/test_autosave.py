@@ -401,6 +401,22 @@ def test_another_training_sets_what_was_learnt_before_aside(
     assert (folder / f"{name}.previous.training.safetensors").read_bytes() == b"before"
 
 
+def test_what_was_learnt_before_is_offered_if_nothing_could_be_written_in_its_place(
+    document: AnnotationDocument, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learnt_by(document, folder, b"before", monkeypatch)
+    monkeypatch.setattr(continuation, "write_continuation", lambda *_: None)
+    killed = session(folder, document)
+    killed.keeper(document)(None)  # type: ignore[arg-type]
+    killed.close()
+    name = fingerprint(document.volume)
+    assert files(folder) == [f"{name}.npz", f"{name}.previous.training.safetensors"]
+    kept = Autosave(folder)
+    kept.watch(again(document))
+    assert kept.settle() == folder / f"{name}.previous.training.safetensors"
+    kept.close()
+
+
 def test_what_was_learnt_longest_ago_goes_before_there_is_too_much_and_no_painting_does(
     document: AnnotationDocument, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
