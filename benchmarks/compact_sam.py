@@ -28,9 +28,11 @@ from torch.nn import functional as F
 from knowsam.config import Config
 from knowsam.inference.planes import network_labels, with_neighbours
 from knowsam.models.compact_sam import compact_sam_weights
-from knowsam.models.sam_prompting import NO_POINT, embed
-from knowsam.pretraining.prompting import Prompts, PromptSource
-from knowsam.pretraining.sam_training import prompted, untrained_sam
+from knowsam.models.prompted_sam import PromptedSam
+from knowsam.models.sam import VARIANTS
+from knowsam.models.sam_prompting import NO_POINT, Prompts, embed
+from knowsam.pretraining.prompting import PromptSource
+from knowsam.pretraining.sam_training import untrained_sam
 from knowsam.training.network_volumes import NetworkVolumes, common_windows
 
 if TYPE_CHECKING:
@@ -110,7 +112,7 @@ def by_mask(sam: torch.nn.Module, embedding: Tensor, mask: Tensor) -> Tensor:
 
 def _asked(sam: torch.nn.Module, embedding: Tensor, prompts: Prompts) -> Tensor:
     size = prompts.masks.shape[-2], prompts.masks.shape[-1]
-    found, _ = prompted(sam, embedding, prompts, size)
+    found, _ = PromptedSam(sam, VARIANTS["compact"]).masks(embedding, prompts)
     return F.interpolate(found, size=size, mode="bilinear", align_corners=False)
 
 

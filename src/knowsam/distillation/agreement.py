@@ -17,8 +17,8 @@ from knowsam.pretraining.prompting import PromptSource
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from knowsam.distillation.prompted_sam import PromptedSam
-    from knowsam.pretraining.prompting import Prompts
+    from knowsam.models.prompted_sam import PromptedSam
+    from knowsam.models.sam_prompting import Prompts
 
 _CLICKS = 3
 _TIMED = 5

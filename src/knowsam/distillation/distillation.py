@@ -16,18 +16,19 @@ from torch.nn import functional as F
 from knowsam.distillation.agreement import Agreement, agreement, latencies_ms
 from knowsam.distillation.embedding_cache import EmbeddingCache
 from knowsam.distillation.embedding_map import embedding_map, unexplained
-from knowsam.distillation.prompted_sam import STUDENT, PromptedSam
 from knowsam.distillation.prompts import first_prompts
 from knowsam.models.compact_sam import compact_sam_weights
+from knowsam.models.prompted_sam import STUDENT, PromptedSam
 from knowsam.models.sam import VARIANTS
 from knowsam.pretraining.averaged_network import AveragedNetwork, rate
-from knowsam.pretraining.prompting import Prompts, PromptSource, Shares
+from knowsam.pretraining.prompting import PromptSource, Shares
 from knowsam.pretraining.sam_training import untrained_sam
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from knowsam.distillation.image_slices import ImageSlices
+    from knowsam.models.sam_prompting import Prompts
     from knowsam.training.schedule import Budget
 
 logger = logging.getLogger(__name__)

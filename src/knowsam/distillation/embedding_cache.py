@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from knowsam.distillation.image_slices import ImageSlices
-    from knowsam.distillation.prompted_sam import PromptedSam
+    from knowsam.models.prompted_sam import PromptedSam
 
 _AT_ONCE = 4
 

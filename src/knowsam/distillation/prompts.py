@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from knowsam.pretraining.prompting import Prompts, PromptSource
+from knowsam.models.sam_prompting import Prompts
 
 if TYPE_CHECKING:
-    from knowsam.distillation.prompted_sam import PromptedSam
+    from knowsam.models.prompted_sam import PromptedSam
+    from knowsam.pretraining.prompting import PromptSource
 
 
 def clicked(source: PromptSource, like: Tensor) -> Prompts:

@@ -10,6 +10,8 @@ from torch.nn import functional as F
 
 from knowsam.models.propagator import ResidualBlock
 
+_DILATIONS = (1, 2, 4)
+
 
 class ConvStem(nn.Module):
     """Residual blocks, each at half the resolution of the one before, in place of a patch embedding.
@@ -37,19 +39,32 @@ class ConvStem(nn.Module):
 
 
 class MaskMixer(nn.Module):
-    """Lets a mask prompt look at the image round it; it begins as nothing.
+    """Lets a mask prompt look at the image round it, ever farther; it begins as nothing.
 
     In SAM's decoder each place sees its own piece of image and mask, and beyond it what the tokens have gathered.
     """
 
     def __init__(self, embed_dim: int) -> None:
         super().__init__()
-        self.first = nn.Conv2d(embed_dim, embed_dim, kernel_size=3, padding=1)
-        self.second = nn.Conv2d(embed_dim, embed_dim, kernel_size=3, padding=2, dilation=2)
+        self.blocks = nn.ModuleList(_DilatedBlock(embed_dim, dilation) for dilation in _DILATIONS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map embeddings of image and mask (B, E, h, w) to others of the same shape."""
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+class _DilatedBlock(nn.Module):
+    """A residual block that begins as nothing."""
+
+    def __init__(self, channels: int, dilation: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
+        self.second = nn.Conv2d(channels, channels, kernel_size=3, padding=dilation, dilation=dilation)
         for parameter in self.second.parameters():
             nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map embeddings of image and mask (B, E, h, w) to others of the same shape."""
-        mixed: Tensor = self.second(F.relu(self.first(x)))
-        return x + mixed
+        changed: Tensor = self.second(F.relu(self.first(x)))
+        return x + changed

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 WEIGHTS_FILE = Path(__file__).with_name("compact_sam.safetensors")
 """Weights that come with the program; `compact_sam.md` beside them says how they were made and what they reach."""
 
-WEIGHTS_SHA256 = "d875526332e48231cec47ac0483875f26332a78028380d4fd4dc990224f16bfb"
+WEIGHTS_SHA256 = "962cec48c2643ed7179a94126cc8d0ba3257dd5ba6175d6518055029e1831edf"
 
 
 @cache

@@ -5,7 +5,7 @@ The package takes many prompts for one image; this is the same pass, on its own 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,9 +18,65 @@ MOST_LOGIT = 6.0
 """Mask prompts beyond it, to either side, count alike."""
 
 _SMOOTHING_PX = 3.0
+_CLICK_PX = 3.0
+"""Standard deviation of a click that is drawn into a mask prompt."""
+
+_CLICK_LOGIT = 2 * MOST_LOGIT
+"""Whatever the mask prompt said there, the click is right."""
+
+_BOX_MARGIN = 0.1
+"""Boxes are out of place by so much of their size, at most."""
 
 NO_POINT, OUTSIDE, INSIDE, TOP_LEFT, BOTTOM_RIGHT = range(-1, 4)
 """Kinds of points: none, a click, a corner of a box."""
+
+
+class Prompts(NamedTuple):
+    """What SAM is asked for in each slice.
+
+    Parameters
+    ----------
+    points : (B, P, 2), column and row in px. kinds : (B, P), see above.
+    masks : (B, 1, H, W), logits. has_mask : (B, 1, 1, 1), 1 where there is a mask prompt.
+    """
+
+    points: Tensor
+    kinds: Tensor
+    masks: Tensor
+    has_mask: Tensor
+
+
+def drawn(prompts: Prompts) -> Prompts:
+    """Draw boxes and clicks into the mask prompts, for a SAM that has learnt to see them there.
+
+    In the decoder of a small SAM, tokens alone hardly tell the places which of them they are about.
+    """
+    if prompts.kinds.shape[1] == 0:
+        return prompts
+    h, w = prompts.masks.shape[-2:]
+    rows = torch.arange(h, device=prompts.masks.device).view(1, 1, h, 1)
+    columns = torch.arange(w, device=prompts.masks.device).view(1, 1, 1, w)
+    x, y = (prompts.points[..., i, None, None] for i in range(2))
+    near = torch.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * _CLICK_PX**2))
+    sign = (prompts.kinds == INSIDE).float() - (prompts.kinds == OUTSIDE).float()
+    clicks = _CLICK_LOGIT * (sign[..., None, None] * near).sum(dim=1, keepdim=True)
+    known = prompts.masks.clamp(-MOST_LOGIT, MOST_LOGIT)
+    masks = known - MOST_LOGIT * _outside(prompts, rows, columns) + clicks
+    has_point = (prompts.kinds != NO_POINT).any(dim=1).view(-1, 1, 1, 1)
+    return prompts._replace(masks=masks, has_mask=torch.maximum(prompts.has_mask, has_point.float()))
+
+
+def _outside(prompts: Prompts, rows: Tensor, columns: Tensor) -> Tensor:
+    """Return (B, 1, H, W), from 0 in the box to 1 as far beyond it as boxes are out of place; 0 without a box."""
+    corners = [(prompts.kinds == kind)[..., None].float() for kind in (TOP_LEFT, BOTTOM_RIGHT)]
+    (left, top), (right, bottom) = ((prompts.points * is_it).sum(dim=1).unbind(1) for is_it in corners)
+    beyond = []
+    for places, low, high in ((columns, left, right), (rows, top, bottom)):
+        low, high = low.view(-1, 1, 1, 1), high.view(-1, 1, 1, 1)
+        margin = (_BOX_MARGIN * (high - low)).clamp_min(1)
+        beyond.append(torch.maximum(low - places, places - high).clamp_min(0) / margin)
+    has_box = corners[0].amax(dim=1).view(-1, 1, 1, 1)
+    return torch.maximum(*torch.broadcast_tensors(*beyond)).clamp_max(1) * has_box
 
 
 def patches(sam: Any, images: Tensor) -> Tensor:

@@ -29,8 +29,9 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=0, help="processes that make volumes (default: none but this)")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    run = TrainingRun(_LESSONS[options.network], options.seed, options.steps, options.device)
-    save_half(run.run(options.run, options.workers), options.output)
+    lesson = _LESSONS[options.network]
+    run = TrainingRun(lesson, options.seed, options.steps, options.device)
+    save_half(lesson.kept(run.run(options.run, options.workers)), options.output)
 
 
 if __name__ == "__main__":

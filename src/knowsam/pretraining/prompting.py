@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from knowsam.models.sam_prompting import BOTTOM_RIGHT, INSIDE, MOST_LOGIT, NO_POINT, OUTSIDE, TOP_LEFT
+from knowsam.models.sam_prompting import BOTTOM_RIGHT, INSIDE, MOST_LOGIT, NO_POINT, OUTSIDE, TOP_LEFT, Prompts
 from knowsam.propagation.registration import displaced, gaussian
 
 _ALSO = 0.1
@@ -28,22 +28,7 @@ class Shares(NamedTuple):
     boxed: float
 
 
-_PRETRAINING = Shares(0.4, 0.2, 0.25)
-
-
-class Prompts(NamedTuple):
-    """What SAM is asked for in each slice.
-
-    Parameters
-    ----------
-    points : (B, P, 2), column and row in px. kinds : (B, P), see `knowsam.models.sam_prompting`.
-    masks : (B, 1, H, W), logits. has_mask : (B, 1, 1, 1), 1 where there is a mask prompt.
-    """
-
-    points: Tensor
-    kinds: Tensor
-    masks: Tensor
-    has_mask: Tensor
+_PRETRAINING = Shares(propagated=0.25, degraded=0.15, boxed=0.35)
 
 
 class PromptSource:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from knowsam.models.prompted_sam import PromptedSam
 from knowsam.models.sam import VARIANTS, build_sam
-from knowsam.models.sam_prompting import decode, embed, point_tokens
+from knowsam.models.sam_prompting import embed
 from knowsam.pretraining.mask_loss import mask_loss
 from knowsam.pretraining.prompted_pool import AskedBatch, PromptedPool, asked_slices
 from knowsam.pretraining.training_run import Lesson
-
-if TYPE_CHECKING:
-    from knowsam.pretraining.prompting import Prompts
 
 PLANE = (96, 96)
 """Of the position tables; for slices of other sizes they are interpolated."""
@@ -25,7 +21,29 @@ _DICE_SMOOTHING_PX = 4.0
 """Cross-entropy alone would rather say that a small structure is not there than draw it in a wrong place."""
 
 _QUALITY_WEIGHT = 0.1
+_LEAST_DEVIATION = 1e-6
 _INITIAL_DEVIATION = 0.02
+
+_PIXEL_WEIGHT = 0.5
+"""Without the pixels, the encoder gives the same for all images within some twenty steps, and never recovers."""
+
+_LEARNING_RATE = 2e-3
+
+
+class SeeingSam(nn.Module):
+    """A compact SAM from whose image embedding the pixels of each patch can be read, by a map dropped in the end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        variant = VARIANTS["compact"]
+        self.sam = untrained_sam()
+        self.to_pixels = nn.Conv2d(variant.prompt_dim, variant.patch_px**2, kernel_size=1)
+
+    def pixel_loss(self, embedding: Tensor, images: Tensor) -> Tensor:
+        """Return the squared error of the grey values (B, 3, H, W) of the slice itself, in their standard deviation."""
+        grey = F.pixel_unshuffle(images[:, 1:2], VARIANTS["compact"].patch_px)
+        grey = (grey - grey.mean()) / (grey.std() + _LEAST_DEVIATION)
+        return F.mse_loss(self.to_pixels(embedding).float(), grey)
 
 
 def untrained_sam() -> nn.Module:
@@ -38,16 +56,23 @@ def untrained_sam() -> nn.Module:
     return sam
 
 
-def sam_loss(sam: nn.Module, batch: AskedBatch) -> Tensor:
-    """Return the mean loss over the rounds of a batch."""
+def seeing_loss(seeing: SeeingSam, batch: AskedBatch) -> Tensor:
+    """Return the loss of the masks, and that of the pixels."""
+    images = batch.slices.images
+    embedding = embed(seeing.sam, images)
+    return masks_loss(seeing.sam, embedding, batch) + _PIXEL_WEIGHT * seeing.pixel_loss(embedding, images)
+
+
+def masks_loss(sam: nn.Module, embedding: Tensor, batch: AskedBatch) -> Tensor:
+    """Return the mean loss over the rounds of a batch, given the embedding (B, E, h, w) of its slices."""
     slices, source = batch
-    embedding = embed(sam, slices.images)
+    asked = PromptedSam(sam, VARIANTS["compact"])
     prompts = source.first(slices.target, slices.propagated)
     rounds = source.rounds()
     losses = []
     for number in range(rounds):
-        masks, quality = prompted(sam, embedding, prompts, (slices.target.shape[2], slices.target.shape[3]))
-        whole = F.interpolate(masks.float(), size=slices.target.shape[-2:], mode="bilinear", align_corners=False)
+        masks, quality = asked.masks(embedding, prompts)
+        whole = F.interpolate(masks, size=slices.target.shape[-2:], mode="bilinear", align_corners=False)
         loss = mask_loss(whole, slices.target, dice_weight=_DICE_WEIGHT, smoothing_px=_DICE_SMOOTHING_PX)
         losses.append(loss + _QUALITY_WEIGHT * _quality_loss(quality, whole, slices.target))
         if number + 1 < rounds:
@@ -55,18 +80,11 @@ def sam_loss(sam: nn.Module, batch: AskedBatch) -> Tensor:
     return torch.stack(losses).mean()
 
 
-def prompted(sam: Any, embedding: Tensor, prompts: Prompts, plane: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Return masks (B, 1, 4h, 4w) and their quality (B,)."""
-    sparse = point_tokens(sam, prompts.points, prompts.kinds, plane)
-    corrects = VARIANTS["compact"].corrects_masks
-    return decode(sam, embedding, sparse, prompts.masks, prompts.has_mask, corrects=corrects)
-
-
 def _quality_loss(quality: Tensor, logits: Tensor, target: Tensor) -> Tensor:
     """Compare what SAM thinks of its masks with their overlap over union."""
     found = (logits.detach() > 0).float()
     overlap, union = (own.sum(dim=(1, 2, 3)) for own in (found * target, torch.maximum(found, target)))
-    return F.mse_loss(quality.float(), (overlap + 1) / (union + 1))
+    return F.mse_loss(quality, (overlap + 1) / (union + 1))
 
 
-SAM_LESSON = Lesson(untrained_sam, asked_slices, PromptedPool, sam_loss, 1.5e-3)
+SAM_LESSON = Lesson(SeeingSam, asked_slices, PromptedPool, seeing_loss, _LEARNING_RATE, kept=lambda seeing: seeing.sam)

@@ -14,7 +14,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from knowsam.pretraining.averaged_network import AveragedNetwork, NetworkT, rate
 
@@ -51,6 +51,10 @@ class Pool(Protocol[_Sample, _Batch]):
         """Draw a batch."""
 
 
+def _whole(network: nn.Module) -> nn.Module:
+    return network
+
+
 @dataclass(frozen=True)
 class Lesson(Generic[NetworkT, SampleT, BatchT]):
     """What is learnt.
@@ -62,6 +66,7 @@ class Lesson(Generic[NetworkT, SampleT, BatchT]):
     pool : makes a pool with a seed, whose batches are on a device.
     loss : of the network on a batch.
     learning_rate : the highest.
+    kept : what is kept of the network in the end.
     """
 
     network: Callable[[], NetworkT]
@@ -69,6 +74,7 @@ class Lesson(Generic[NetworkT, SampleT, BatchT]):
     pool: Callable[[int, torch.device], Pool[SampleT, BatchT]]
     loss: Callable[[NetworkT, BatchT], Tensor]
     learning_rate: float
+    kept: Callable[[NetworkT], nn.Module] = _whole
 
 
 class TrainingRun(Generic[NetworkT, SampleT, BatchT]):

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from knowsam.distillation import distillation
 from knowsam.distillation.distillation import Distillation, answer_loss
-from knowsam.distillation.prompted_sam import PromptedSam
 from knowsam.distillation.prompts import clicked
 from knowsam.errors import CheckpointError
+from knowsam.models.prompted_sam import PromptedSam
 from knowsam.pretraining.prompting import PromptSource
 from knowsam.pretraining.sam_training import untrained_sam
 from knowsam.training.schedule import Budget

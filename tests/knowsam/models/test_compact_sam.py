@@ -7,34 +7,47 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from knowsam.config import TeacherConfig
 from knowsam.errors import CheckpointError
 from knowsam.models import compact_sam
 from knowsam.models.compact_sam import compact_sam_weights
-from knowsam.models.sam_prompting import BOTTOM_RIGHT, TOP_LEFT, decode, embed, point_tokens
-from knowsam.models.sam_teacher import SamTeacher
+from knowsam.models.prompted_sam import PromptedSam
+from knowsam.models.sam_prompting import BOTTOM_RIGHT, TOP_LEFT, Prompts
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 PLANE = (64, 80)
+ROWS, COLUMNS = torch.arange(64.0)[:, None] - 31.5, torch.arange(80.0) - 39.5
 
-
-def disc() -> torch.Tensor:
-    """(64, 80), true within 14 px of the middle."""
-    rows, columns = torch.arange(64.0)[:, None] - 31.5, torch.arange(80.0) - 39.5
-    return torch.hypot(rows, columns) < 14
+DISC = torch.hypot(ROWS, COLUMNS) < 14
+FALLING, RISING = (torch.hypot((ROWS + way * COLUMNS) / 25.5, (ROWS - way * COLUMNS) / 12.7) < 1 for way in (1, -1))
+"""Two ellipses across the diagonals of the same box as the disc."""
 
 
 @torch.no_grad()
+def boxed(structure: torch.Tensor) -> torch.Tensor:
+    """Return what SAM outlines in the box round a structure that is bright."""
+    sam = PromptedSam.loaded("compact", compact_sam_weights(), PLANE)
+    noise = torch.randn(PLANE, generator=torch.Generator().manual_seed(0))
+    image = (0.3 + 0.4 * structure + 0.03 * noise).clamp(0, 1).expand(1, 3, -1, -1)
+    rows, columns = structure.nonzero(as_tuple=True)
+    corners = torch.tensor([[(columns.min(), rows.min()), (columns.max(), rows.max())]], dtype=torch.float32)
+    kinds = torch.tensor([[TOP_LEFT, BOTTOM_RIGHT]])
+    prompts = Prompts(corners, kinds, torch.zeros(1, 1, *PLANE), torch.zeros(1, 1, 1, 1))
+    return sam.masks(sam.embed(image), prompts)[0][0, 0] > 0
+
+
+def dice(one: torch.Tensor, other: torch.Tensor) -> float:
+    return float(2 * (one & other).sum() / (one.sum() + other.sum()))
+
+
 def test_a_box_round_a_bright_disc_finds_it() -> None:
-    teacher = SamTeacher(2, PLANE, TeacherConfig(), weights=compact_sam_weights()).eval()
-    image = (0.3 + 0.4 * disc() + 0.03 * torch.randn(PLANE, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
-    embedding = embed(teacher.sam, image.expand(1, 3, -1, -1))
-    corners, kinds = torch.tensor([[[26.0, 18.0], [53.0, 45.0]]]), torch.tensor([[TOP_LEFT, BOTTOM_RIGHT]])
-    masks, _ = decode(teacher.sam, embedding, point_tokens(teacher.sam, corners, kinds, PLANE), corrects=True)
-    found = teacher.upsampled(masks)[0, 0] > 0
-    assert 2 * (found & disc()).sum() / (found.sum() + disc().sum()) > 0.8
+    assert dice(boxed(DISC), DISC) > 0.85
+
+
+def test_the_same_box_finds_what_the_image_shows() -> None:
+    assert dice(boxed(FALLING), FALLING) > dice(boxed(RISING), FALLING) + 0.1
+    assert dice(boxed(RISING), RISING) > dice(boxed(FALLING), RISING) + 0.1
 
 
 def test_everybody_gets_the_same_weights() -> None:

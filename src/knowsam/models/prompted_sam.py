@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 from torch.nn import functional as F
 
 from knowsam.models.sam import VARIANTS, SamVariant, build_sam, load_resized
-from knowsam.models.sam_prompting import decode, embed, point_tokens
+from knowsam.models.sam_prompting import decode, drawn, embed, point_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import Tensor
 
-    from knowsam.pretraining.prompting import Prompts
+    from knowsam.models.sam_prompting import Prompts
 
 STUDENT = "compact"
 
@@ -65,5 +65,6 @@ class PromptedSam:
         """Return logits (B, 1, H, W), and how good they are in SAM's own view (B,)."""
         height, width = prompts.masks.shape[-2:]
         sparse = point_tokens(self.sam, prompts.points, prompts.kinds, (height, width))
+        prompts = drawn(prompts) if self._corrects else prompts
         masks, quality = decode(self.sam, embedding, sparse, prompts.masks, prompts.has_mask, corrects=self._corrects)
         return masks.float(), quality.float()
