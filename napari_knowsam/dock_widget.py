@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from qtpy.QtCore import QEvent, QSize, Qt, QTimer
-from qtpy.QtWidgets import QApplication, QDockWidget, QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QDockWidget, QFrame, QLabel, QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
 from knowsam.training.events import Stage
 from napari_knowsam._commands import open_dicom, open_image
@@ -17,10 +17,12 @@ from napari_knowsam.closing_guard import ClosingGuard
 from napari_knowsam.panels.annotate_panel import AnnotatePanel
 from napari_knowsam.panels.case_bar import CaseBar
 from napari_knowsam.panels.edit_panel import EditPanel
+from napari_knowsam.panels.prompt_panel import PromptPanel
 from napari_knowsam.panels.result_panel import ResultPanel
 from napari_knowsam.panels.section import Section
 from napari_knowsam.panels.train_panel import TrainPanel
 from napari_knowsam.presenter import Presenter
+from napari_knowsam.prompt_outline import PromptOutline
 from napari_knowsam.structure_edit import StructureEdit
 from napari_knowsam.torch_loading import load_torch
 
@@ -58,10 +60,13 @@ class KnowSAMWidget(QWidget):
         self.annotate, self.train, self.result = AnnotatePanel(), TrainPanel(), ResultPanel()
         self._settings = Section("Training settings", self.train, expanded=True)
         annotate = Section("Annotate", self.annotate, expanded=True)
-        self.edit = EditPanel()
-        edit = Section("Edit", self.edit)
+        self.prompts, self.edit = PromptPanel(), EditPanel()
+        self._tools = QTabWidget()
+        self._tools.addTab(self.prompts, "Outline")
+        self._tools.addTab(self.edit, "Edit")
+        self._tool_section = Section("Outline and edit", self._tools)
         result = Section("Result", self.result, expanded=True)
-        self._panels = _scrolled(annotate, edit, self._settings, result)
+        self._panels = _scrolled(annotate, self._tool_section, self._settings, result)
         self.cases = CaseBar()
         column.addWidget(self.cases)
         column.addWidget(self._panels, 1)
@@ -69,8 +74,9 @@ class KnowSAMWidget(QWidget):
         presenter = self.presenter = Presenter(self._viewer, self.annotate, self.train, self.result, self.cases)
         presenter.controller.stage_changed.connect(self._on_stage_changed)
         self._structure_edit = StructureEdit(self._viewer, presenter.layers, self.edit, self)
-        edit.toggled.connect(self._structure_edit.set_active)
-        edit.toggled.connect(self._on_edit_toggled)
+        self._outline = PromptOutline(self._viewer, presenter.layers, self.prompts, self._chosen_sam, self)
+        self._tool_section.toggled.connect(self._on_tool_chosen)
+        self._tools.currentChanged.connect(self._on_tool_chosen)
         presenter.models.opened.connect(self._on_model_opened)
         self._guard = ClosingGuard(presenter.models)
         self.annotate.image_file_requested.connect(partial(open_image, self._viewer))
@@ -96,6 +102,7 @@ class KnowSAMWidget(QWidget):
             # Where the window is gone already, Qt has deleted what this would let go of.
             if not self.presenter.is_closed:
                 self._structure_edit.close()
+                self._outline.close()
             self._guard.release()
             self.presenter.close()
             self.presenter = None
@@ -104,18 +111,22 @@ class KnowSAMWidget(QWidget):
         """Tell whether this is the widget at work in a viewer."""
         return self.presenter is not None and not self.presenter.is_closed and self._viewer is viewer
 
+    def _chosen_sam(self) -> tuple[str, str]:
+        """Return the teacher and the device that are chosen for training."""
+        return self.train.teacher(), self.train.device()
+
     def _on_stage_changed(self, stage: Stage | None) -> None:
         """Fold the settings away when training begins, so that the rest fits on a small screen."""
         if stage is Stage.PREPARING:
             self._settings.collapse(animate=False)
 
-    def _on_edit_toggled(self, is_expanded: bool) -> None:
-        """Bring what applies an edit into view, which lies below the classes on a small screen."""
-        if is_expanded:
-            QTimer.singleShot(_UNFOLDED_MS, self._show_edit)
-
-    def _show_edit(self) -> None:
-        self._panels.ensureWidgetVisible(self.edit)
+    def _on_tool_chosen(self) -> None:
+        """Take up the tools in sight, and no others; bring them into view, below the classes on a small screen."""
+        shown = self._tools.currentWidget() if self._tool_section.isExpanded() else None
+        self._outline.set_active(shown is self.prompts)
+        self._structure_edit.set_active(shown is self.edit)
+        if shown is not None:
+            QTimer.singleShot(_UNFOLDED_MS, partial(self._panels.ensureWidgetVisible, self._tools))
 
     def _on_model_opened(self) -> None:
         """Bring what is known of the model, and what applies it, into view once there is room for it."""

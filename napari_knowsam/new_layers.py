@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Shapes
 from napari.utils import DirectLabelColormap
 
 from napari_knowsam.volume_layers import empty_labels_layer_data, layer_kwargs
@@ -81,6 +81,11 @@ def preview_layer(image: Image, document: AnnotationDocument, edit: Edit) -> Lab
     layer.colormap = DirectLabelColormap(color_dict={1: _PREVIEW_COLOR, None: "transparent"})
     layer.contour = outline_px(document)
     return layer
+
+
+def prompt_shapes(image: Image, document: AnnotationDocument) -> Shapes:
+    """Return a layer in which boxes and clicks are shown."""
+    return Shapes(ndim=3, **_kwargs(image, document.volume, PREVIEW) | {"name": f"{image.name} prompts"})
 
 
 def outline_px(document: AnnotationDocument) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +14,9 @@ from knowsam.data.annotation import BACKGROUND_CLASS
 from knowsam.document.annotation_document import AnnotationDocument
 from knowsam.document.edit import Edit, Structure, structure_in_slice, structure_in_volume
 from knowsam.errors import InputError
-from napari_knowsam.keys import Keys
-from napari_knowsam.new_layers import insert_quietly, preview_layer
+from napari_knowsam.edit_preview import EditPreview
 
 if TYPE_CHECKING:
-    from napari.layers import Labels
     from napari.viewer import Viewer
 
     from knowsam.document.edit_tools import ToolUse
@@ -43,10 +41,8 @@ class StructureEdit(QObject):
         super().__init__(parent)
         self._viewer, self._layers, self._panel = viewer, layers, panel
         self._is_active = False
-        self._edit: Edit | None = None
         self._action = ""
-        self._preview: Labels | None = None
-        self._keys: tuple[Keys, ...] = ()
+        self._preview = EditPreview(viewer)
         self._running: ToolUse | None = None
         panel.preview_requested.connect(self.preview)
         panel.apply_requested.connect(self.apply)
@@ -87,25 +83,22 @@ class StructureEdit(QObject):
         self._action = f"{use.tool.action} of “{sync.document.class_list.name_of(structure.value)}” in"
         self._panel.set_message("Working … Escape stops it.")
         self._panel.set_can_drop()
-        self._offer({"Escape": self.drop})
+        self._preview.offer({"Escape": self.drop}, sync)
         self._running = use
         found, refused = partial(self._on_found, use), partial(self._on_refused, use)
         create_worker(structure.edited, use, _ignore_errors=True, _connect={"returned": found, "errored": refused})
 
     def apply(self) -> None:
         """Take what is outlined over."""
-        edit, sync = self._edit, self._layers.sync
+        edit, sync = self._preview.edit, self._layers.sync
         self.drop()
         if edit is not None and sync is not None:
             sync.change(AnnotationDocument.edit, edit, self._action)
 
     def drop(self, *_: object) -> None:
         """Leave everything as it is."""
-        self._running, self._edit = None, None
-        self._take_keys_back()
-        preview, self._preview = self._preview, None
-        if preview is not None and preview in self._viewer.layers:
-            self._viewer.layers.remove(preview)
+        self._running = None
+        self._preview.drop()
         self._panel.set_preview(is_there=False)
         self._panel.set_message("")
 
@@ -138,25 +131,10 @@ class StructureEdit(QObject):
         if sync is None or not edit.masks:
             self._panel.set_message("That would change nothing.")
             return
-        self._edit = edit
-        self._preview = preview_layer(sync.image, sync.document, edit)
-        insert_quietly(self._viewer, self._preview, len(self._viewer.layers))
-        self._offer({"Enter": self.apply, "Escape": self.drop})
+        self._preview.show(edit, sync)
+        self._preview.offer({"Enter": self.apply, "Escape": self.drop}, sync)
         self._panel.set_preview(is_there=True)
         self._panel.set_message(_change_sentence(sync.document, edit))
-
-    def _offer(self, actions: dict[str | int, Callable[[], object]]) -> None:
-        """Let these keys do something until they are taken back."""
-        sync = self._layers.sync
-        painted_on = () if sync is None else (one.layer for one in sync.layers.to_paint_on)
-        # Labels have keys of their own for polygons, which come before those of the viewer.
-        layers = (*painted_on, *(() if self._preview is None else (self._preview,)))
-        self._keys = tuple(Keys(one, actions) for one in (self._viewer, *layers))
-
-    def _take_keys_back(self) -> None:
-        for keys in self._keys:
-            keys.close()
-        self._keys = ()
 
     def _on_tool_chosen(self) -> None:
         self.drop()

@@ -12,7 +12,7 @@ from gui_robot import PLUGIN, Robot, sentences
 from napari.utils._proxies import PublicOnlyProxy
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QScrollArea, QScrollBar
+from qtpy.QtWidgets import QApplication, QScrollArea, QScrollBar, QTabWidget
 
 from napari_knowsam import dock_widget
 from napari_knowsam.dock_widget import KnowSAMWidget
@@ -70,6 +70,7 @@ def test_what_applies_an_edit_comes_into_view_on_a_small_screen(robot: Robot) ->
     robot.viewer.window._qt_window.resize(1366, 600)
     QApplication.processEvents()
     edit = robot.widget.edit
+    robot.widget.findChild(QTabWidget).setCurrentWidget(edit)
     section = next(one for one in robot.widget.findChildren(Section) if one.isAncestorOf(edit))
     QTest.mouseClick(section.toggleButton(), Qt.MouseButton.LeftButton)
     for widget in (edit._tools, edit._apply):

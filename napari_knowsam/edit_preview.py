@@ -1,0 +1,64 @@
+"""An edit as it is shown before it is taken over, and the keys that decide on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from napari_knowsam.keys import Keys
+from napari_knowsam.new_layers import insert_quietly, preview_layer
+
+if TYPE_CHECKING:
+    from napari.layers import Labels, Layer
+    from napari.viewer import Viewer
+
+    from knowsam.document.edit import Edit
+    from napari_knowsam.layer_sync import LayerSync
+
+
+class EditPreview:
+    """Outlines at most one edit at a time.
+
+    Attributes
+    ----------
+    edit : that is outlined, if any.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        self.edit: Edit | None = None
+        self._viewer = viewer
+        self._layer: Labels | None = None
+        self._keys: tuple[Keys, ...] = ()
+
+    def show(self, edit: Edit, sync: LayerSync) -> None:
+        """Outline an edit of the document in place of what was outlined."""
+        self.drop()
+        self.edit = edit
+        self._layer = preview_layer(sync.image, sync.document, edit)
+        insert_quietly(self._viewer, self._layer, len(self._viewer.layers))
+
+    def drop(self) -> None:
+        """Outline nothing, and give the keys back."""
+        self._give_keys_back()
+        self.edit = None
+        layer, self._layer = self._layer, None
+        if layer is not None and layer in self._viewer.layers:
+            self._viewer.layers.remove(layer)
+
+    def offer(self, actions: dict[str | int, Callable[[], object]], sync: LayerSync, *others: Layer) -> None:
+        """Let keys do something until `drop`, whichever layer that may be worked on is selected.
+
+        Parameters
+        ----------
+        others : layers that may be selected, besides those that are painted on and the preview.
+        """
+        self._give_keys_back()
+        # Labels have keys of their own for polygons, which come before those of the viewer.
+        layers = [*(one.layer for one in sync.layers.to_paint_on), *others]
+        layers += [] if self._layer is None else [self._layer]
+        self._keys = tuple(Keys(one, actions) for one in (self._viewer, *layers))
+
+    def _give_keys_back(self) -> None:
+        for keys in self._keys:
+            keys.close()
+        self._keys = ()
