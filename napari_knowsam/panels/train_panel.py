@@ -217,10 +217,10 @@ class TrainPanel(QWidget):
         return self._form is not None and bool(self._form.problem())
 
     def _refresh_hint(self) -> None:
-        """Say what the chosen time is too short for, instead of leaving it out in silence."""
+        """Say which parts of the method are left out, instead of leaving them out in silence."""
         if self._has_problem():
             return
-        _, reasons = with_parts(self.config(), self.budget(), is_official=self.teacher() not in _NOT_OFFICIAL)
+        _, reasons = with_parts(self.config(), is_official=self.teacher() not in _NOT_OFFICIAL)
         self._hint.setText(" ".join(reasons))
         self._hint.setVisible(bool(reasons))
 

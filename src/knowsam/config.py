@@ -29,7 +29,7 @@ class MethodConfig(Section):
     )
     distillation: bool | None = public(
         None,
-        "Distil the SAM teacher into the students (SKD); auto: where the budget is long enough, or SAM is pretrained.",
+        "Distil the SAM teacher into the students (SKD); auto: if SAM has official weights.",
         source="measured",
     )
     learnable_prompts: bool = public(True, "Let SAM learn prompt tokens for each class (LPS).", source="paper")

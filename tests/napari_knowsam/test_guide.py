@@ -8,7 +8,6 @@ import pytest
 
 from knowsam.config import Config
 from knowsam.training.dice_estimate import FEWEST_SLICES
-from knowsam.training.plan import FULL_METHOD_MIN_SECONDS
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,8 +23,3 @@ def test_the_texts_name_the_number_of_slices_from_which_there_is_a_score(page: s
 def test_the_guide_names_the_number_of_slices_from_which_some_are_held_out() -> None:
     guide = (ROOT / "docs/guide.md").read_text(encoding="utf-8")
     assert f"From {Config().training.holdout_minimum} on, training holds one in five out" in guide
-
-
-def test_the_guide_names_the_time_from_which_sam_teaches() -> None:
-    assert FULL_METHOD_MIN_SECONDS == 600.0
-    assert "In less than ten minutes the compact SAM does not teach" in (ROOT / "docs/guide.md").read_text("utf-8")

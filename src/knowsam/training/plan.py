@@ -17,13 +17,6 @@ if TYPE_CHECKING:
     from knowsam.training.schedule import Budget
     from knowsam.training.trained_model import TrainedModel
 
-FULL_METHOD_MIN_SECONDS = 600.0
-"""Shortest time in which a compact SAM teaches and slices are mixed: in a minute they cost a third of the steps and
-make no difference (`benchmarks/README.md`, "The compact SAM")."""
-
-FULL_METHOD_MIN_STEPS = 600
-"""The same in steps: about what the full method takes in that time on one core."""
-
 _FROM_SCRATCH = (
     "The settings of the plane, of the networks or of what they are shown have changed: training begins from scratch."
 )
@@ -96,7 +89,7 @@ def make_plan(
 
     chosen = config
     is_official = sam_weights is not None and config.teacher.variant != "compact"
-    config, reasons = with_parts(config, budget, is_official=is_official)
+    config, reasons = with_parts(config, is_official=is_official)
     teacher = TeacherOrigin.of(config.teacher, sam_weights) if config.method.distillation else None
     if last is not None and not last.fits(config):
         last = None
@@ -125,30 +118,26 @@ def make_plan(
     return TrainingPlan(config, chosen, budget, device, teacher, earlier, last, is_transfer, reasons)
 
 
-def with_parts(config: Config, budget: Budget, *, is_official: bool) -> tuple[Config, tuple[str, ...]]:
+def with_parts(config: Config, *, is_official: bool) -> tuple[Config, tuple[str, ...]]:
     """Return the settings with every part of the method on or off, and the reasons for what nobody chose.
+
+    The compact SAM teaches, and slices are mixed, only where somebody asks for it: in a minute neither makes a
+    difference, and in models of other volumes the distillation makes the students worse
+    (`benchmarks/results/compact_sam.md`, `benchmarks/results/semi_supervised.md`).
 
     Parameters
     ----------
-    is_official : whether SAM has official weights; then it always teaches.
+    is_official : whether SAM has official weights; then it teaches.
     """
-    method, reasons = config.method, tuple[str, ...]()
-    is_worth_it = is_official or not _is_short(budget)
+    method = config.method
     has_teacher = config.teacher.variant != "none"
-    distillation = has_teacher and (is_worth_it if method.distillation is None else method.distillation)
-    mixing = is_worth_it if method.mixing is None else method.mixing
-    left_out = ["SAM does not teach"] if has_teacher and not distillation and method.distillation is None else []
-    left_out += ["slices are not mixed"] if not mixing and method.mixing is None else []
-    if left_out:
-        reasons = (f"In less than {_shortest(budget)}, {' and '.join(left_out)}: there it makes no difference.",)
+    distillation = has_teacher and (is_official if method.distillation is None else method.distillation)
+    mixing = is_official if method.mixing is None else method.mixing
+    left_out = []
+    if has_teacher and not distillation and method.distillation is None:
+        left_out.append("the compact SAM does not teach")
+    if not mixing and method.mixing is None:
+        left_out.append("slices are not mixed")
+    said = " and ".join(left_out)
+    reasons = (f"{said[0].upper()}{said[1:]} unless you ask for it: no result was better for it.",) if said else ()
     return config.with_values(distillation=distillation, mixing=mixing), reasons
-
-
-def _is_short(budget: Budget) -> bool:
-    if budget.steps is not None:
-        return budget.steps < FULL_METHOD_MIN_STEPS
-    return budget.seconds is not None and budget.seconds < FULL_METHOD_MIN_SECONDS
-
-
-def _shortest(budget: Budget) -> str:
-    return f"{FULL_METHOD_MIN_STEPS} steps" if budget.steps is not None else f"{FULL_METHOD_MIN_SECONDS / 60:g} min"
