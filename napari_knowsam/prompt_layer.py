@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.components._viewer_mouse_bindings import double_click_to_zoom
 from qtpy.QtCore import QObject, Signal
 
 from napari_knowsam.new_layers import insert_quietly, prompt_shapes
@@ -32,22 +33,45 @@ class PromptLayer(QObject):
     clicked = Signal(int, int, bool)
     """Row, column, and whether the structure is there."""
 
+    gone = Signal()
+    """The layer was removed, by a person."""
+
     def __init__(self, viewer: Viewer, sync: LayerSync, parent: QObject) -> None:
         super().__init__(parent)
-        self._viewer, self._sync = viewer, sync
+        self.sync = sync
+        self._viewer = viewer
         self._before = viewer.layers.selection.active
         self.layer = prompt_shapes(sync.image, sync.document)
         insert_quietly(viewer, self.layer, len(viewer.layers))
-        self.layer.mode = "pan_zoom"
-        # Or a drag would move the image.
-        self.layer.mouse_pan = False
         self.layer.mouse_drag_callbacks.append(self._on_drag)
+        self.layer.mouse_double_click_callbacks.append(self._on_double_click)
+        self.layer.events.mode.connect(self._take_drags)
+        viewer.layers.events.removed.connect(self._on_removed)
+        # It would zoom at the second of two quick clicks.
+        self._zooms = double_click_to_zoom in viewer.mouse_double_click_callbacks
+        if self._zooms:
+            viewer.mouse_double_click_callbacks.remove(double_click_to_zoom)
+        self._take_drags()
         self.select()
+
+    @property
+    def fits(self) -> bool:
+        """Whether slices of the annotated plane are on the screen, so that a person can point at something."""
+        return self.sync.view.seen_axis == self.sync.document.axis
 
     def select(self) -> None:
         """Let a person point, whatever they did before."""
         if self.layer in self._viewer.layers:
             self._viewer.layers.selection.active = self.layer
+
+    @property
+    def is_selected(self) -> bool:
+        """Whether a drag draws a box now."""
+        return self._viewer.layers.selection.active is self.layer
+
+    def follow_view(self) -> None:
+        """Let a drag move the image where nothing can be pointed at."""
+        self.layer.mouse_pan = not self.fits
 
     def show(self, prompts: SlicePrompts) -> None:
         """Show what was pointed at in the slice on the screen."""
@@ -62,17 +86,36 @@ class PromptLayer(QObject):
         """Show nothing."""
         self.layer.data = []
 
-    def close(self) -> None:
-        """Take the layer away, and select the one that was selected before."""
+    def close(self, *, is_chosen: bool) -> None:
+        """Take the layer away.
+
+        Parameters
+        ----------
+        is_chosen : whether its image is still the one that is worked on, so that one of its layers is to be selected.
+        """
         layers = self._viewer.layers
-        was_selected = layers.selection.active is self.layer
+        layers.events.removed.disconnect(self._on_removed)
+        if self._zooms:
+            self._viewer.mouse_double_click_callbacks.append(double_click_to_zoom)
+        was_selected = self.is_selected
         if self.layer in layers:
             layers.remove(self.layer)
-        if was_selected and self._before in layers:
-            layers.selection.active = self._before
+        own = [*(one.layer for one in self.sync.layers.to_paint_on), self.sync.image]
+        if was_selected and is_chosen:
+            layers.selection.active = self._before if self._before in own else own[0]
+
+    def _take_drags(self) -> None:
+        """Stay as it is, whatever key or button of napari's is pressed: other modes draw shapes of their own."""
+        if self.layer.mode != "pan_zoom":
+            self.layer.mode = "pan_zoom"
+        self.follow_view()
+
+    def _on_removed(self, event: Any) -> None:
+        if event.value is self.layer:
+            self.gone.emit()
 
     def _on_drag(self, _layer: object, event: Any) -> Iterator[None]:
-        if event.button != 1 or self._sync.view.seen_axis != self._sync.document.axis:
+        if event.button != 1 or not self.fits or {"Alt", "Control"} & set(event.modifiers):
             return
         pressed, first, is_outside = np.array(event.pos), self._at(event.position), "Shift" in event.modifiers
         last = first
@@ -90,9 +133,17 @@ class PromptLayer(QObject):
         else:
             self._emit_click(first, is_inside=not is_outside)
 
+    def _on_double_click(self, _layer: object, event: Any) -> None:
+        """Take the second of two quick clicks as a click, too."""
+        if event.button == 1 and self.fits:
+            self._emit_click(self._at(event.position), is_inside="Shift" not in event.modifiers)
+
     def _emit_box(self, first: tuple[float, float], last: tuple[float, float]) -> None:
-        plane_shape = self._sync.document.plane_shape
+        plane_shape = self.sync.document.plane_shape
         low, high = np.minimum(first, last), np.maximum(first, last)
+        if (high < -0.5).any() or (low > np.array(plane_shape) - 0.5).any():
+            self.clear()
+            return
         start = np.clip(np.round(low), 0, np.array(plane_shape) - 1).astype(int)
         stop = np.clip(np.round(high) + 1, start + 1, plane_shape).astype(int)
         box: Box = ((int(start[0]), int(start[1])), (int(stop[0]), int(stop[1])))
@@ -100,15 +151,15 @@ class PromptLayer(QObject):
 
     def _emit_click(self, at: tuple[float, float], *, is_inside: bool) -> None:
         row, column = (round(one) for one in at)
-        height, width = self._sync.document.plane_shape
+        height, width = self.sync.document.plane_shape
         if 0 <= row < height and 0 <= column < width:
             self.clicked.emit(row, column, is_inside)
 
     def _at(self, position: Any) -> tuple[float, float]:
         """Return row and column of a place on the screen."""
-        image = self._sync.image
+        image = self.sync.image
         voxel = [float(at) for at in image.world_to_data(position[-image.ndim :])[-3:]]
-        del voxel[self._sync.document.axis]
+        del voxel[self.sync.document.axis]
         return voxel[0], voxel[1]
 
     def _add_box(self, first: tuple[float, float], last: tuple[float, float]) -> None:
@@ -116,12 +167,12 @@ class PromptLayer(QObject):
         self._add([self._voxel(*corner) for corner in corners], "rectangle", _BOX_COLOR)
 
     def _add_click(self, row: int, column: int, color: str) -> None:
-        radius = max(_MARK_SHARE * min(self._sync.document.plane_shape), 0.5)
+        radius = max(_MARK_SHARE * min(self.sync.document.plane_shape), 0.5)
         corners = [(-radius, -radius), (-radius, radius), (radius, radius), (radius, -radius)]
         self._add([self._voxel(row + down, column + across) for down, across in corners], "ellipse", color)
 
     def _add(self, corners: list[list[float]], shape: str, color: str) -> None:
-        width = max(_MARK_SHARE / 3 * min(self._sync.document.plane_shape), 0.3)
+        width = max(_MARK_SHARE / 3 * min(self.sync.document.plane_shape), 0.3)
         self.layer.add(
             np.array(corners), shape_type=shape, edge_color=color, face_color="transparent", edge_width=width
         )
@@ -129,5 +180,5 @@ class PromptLayer(QObject):
 
     def _voxel(self, row: float, column: float) -> list[float]:
         voxel = [row, column]
-        voxel.insert(self._sync.document.axis, float(self._sync.view.index))
+        voxel.insert(self.sync.document.axis, float(self.sync.view.index))
         return voxel

@@ -11,13 +11,15 @@ import numpy as np
 from napari.qt.threading import create_worker
 from qtpy.QtCore import QObject, QTimer
 
+from knowsam.data.slice_number import slice_number
 from knowsam.document.annotation_document import AnnotationDocument
 from knowsam.document.edit import Edit
+from knowsam.editing.shape import pieces_beside
 from knowsam.errors import KnowSAMError
 from knowsam.prompting.slice_prompts import SlicePrompts, logits_of
 from napari_knowsam.edit_preview import EditPreview
 from napari_knowsam.prompt_layer import PromptLayer
-from napari_knowsam.slice_asking import Asked, SliceAsking, name_of, promptable
+from napari_knowsam.slice_asking import SliceAsking, name_of, promptable
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -35,8 +37,8 @@ _STAYS_MS = 300
 class PromptOutline(QObject):
     """Asks SAM in a thread for what is pointed at, and takes the answer into the document or drops it.
 
-    What is answered after it was dropped, or after something else was asked, is never seen. A stroke, another class or
-    another image drops the outline.
+    Outlines of several slices are kept until they are taken over, all in one act, or dropped. What is answered after
+    that, or after something else was asked, is never seen. A stroke, another class or another image drops them.
 
     Parameters
     ----------
@@ -53,11 +55,14 @@ class PromptOutline(QObject):
     ) -> None:
         super().__init__(parent)
         self._viewer, self._layers, self._panel, self._chosen = viewer, layers, panel, chosen
-        self._asking = SliceAsking()
+        self._asking: SliceAsking | None = None
         self._preview = EditPreview(viewer)
         self._pointing: PromptLayer | None = None
         self._index, self._prompts = 0, SlicePrompts()
+        self._masks: dict[int, Mask] = {}
+        self._boxes: dict[int, Box | None] = {}
         self._question: object | None = None
+        self._is_active = self._is_stopped = self._is_looking = self._is_closed = False
         self._stays = QTimer(self)
         self._stays.setSingleShot(True)
         self._stays.setInterval(_STAYS_MS)
@@ -66,53 +71,56 @@ class PromptOutline(QObject):
         panel.drop_requested.connect(self.drop)
         panel.follow_requested.connect(self.follow)
         panel.stop_requested.connect(self._on_stop_requested)
+        panel.protection_toggled.connect(self._on_protection_toggled)
         signals = layers.signals
         signals.document_changed.connect(self._on_document_changed)
         signals.looked_at.connect(lambda _: self._stays.start())
-        for signal in (signals.slices_annotated, signals.classes_changed, signals.class_selected):
+        signals.turned.connect(self._on_turned)
+        signals.class_selected.connect(self._on_class_selected)
+        for signal in (signals.slices_annotated, signals.classes_changed):
             signal.connect(self.drop)
-        # Choosing a class takes up the brush.
-        signals.class_selected.connect(lambda _: QTimer.singleShot(0, self._point_again))
-        self._is_active = self._is_stopped = False
 
     def set_active(self, is_active: bool) -> None:
         """Begin or end pointing."""
         self._is_active = is_active
-        self._on_document_changed()
+        self._restart()
 
     def follow(self) -> None:
         """Outline the structure in the slices beside, as long as they look alike inside."""
-        sync, edit = self._layers.sync, self._preview.edit
-        if sync is None or edit is None:
+        sync, asking = self._layers.sync, self._asked()
+        if sync is None or asking is None:
+            return
+        index = sync.view.index
+        if index not in self._masks:
+            self._panel.set_message("Nothing is outlined in this slice. Go to one that is, or outline it here.")
             return
         self._is_stopped = False
-        masks = dict(edit.masks)
         question = self._begin(sync, "Following …", is_following=True)
+        judged = frozenset(sync.document.annotated)
         worker = create_worker(
-            self._asking.follow,
-            self._asked(sync),
-            self._index,
-            masks[self._index],
-            _ignore_errors=True,
-            _start_thread=False,
+            asking.follow, index, self._masks[index], judged, _ignore_errors=True, _start_thread=False
         )
-        worker.yielded.connect(partial(self._on_followed, question, masks, worker))
-        worker.returned.connect(partial(self._on_follow_ended, question, masks))
-        worker.aborted.connect(partial(self._on_follow_ended, question, masks))
+        worker.yielded.connect(partial(self._on_followed, question, worker))
+        worker.returned.connect(partial(self._on_follow_ended, question))
         worker.errored.connect(partial(self._on_refused, question))
         worker.start()
 
     def apply(self) -> None:
         """Take what is outlined over."""
-        edit, sync = self._preview.edit, self._layers.sync
+        sync = self._layers.sync
+        if sync is None:
+            return
+        # A stroke that was not taken in yet drops the outlines.
+        sync.flush()
+        edit = self._edit(sync) if self._masks and self._question is None else None
         self.drop()
-        if edit is not None and sync is not None:
+        if edit is not None:
             name = sync.document.class_list.name_of(edit.value)
             sync.change(AnnotationDocument.edit, edit, f"outlining of “{name}” in")
 
     def drop(self, *_: object) -> None:
         """Forget what was pointed at and what came of it."""
-        self._question, self._prompts = None, SlicePrompts()
+        self._question, self._prompts, self._masks, self._boxes = None, SlicePrompts(), {}, {}
         self._preview.drop()
         if self._pointing is not None:
             self._pointing.clear()
@@ -121,12 +129,20 @@ class PromptOutline(QObject):
 
     def close(self) -> None:
         """Let go of the viewer."""
+        self._is_closed = True
         self._stays.stop()
         self._end_pointing()
 
-    def _asked(self, sync: LayerSync) -> Asked:
+    def _asked(self) -> SliceAsking | None:
+        """Return what asks the SAM that is chosen now."""
+        sync = self._layers.sync
+        if sync is None:
+            return None
         teacher, device = self._chosen()
-        return Asked(sync.document.volume, sync.document.axis, promptable(teacher), device)
+        sam = promptable(teacher)
+        if self._asking is None or (self._asking.sam, self._asking.device) != (sam, device):
+            self._asking = SliceAsking(sync.document.volume, sync.document.axis, sam, device)
+        return self._asking
 
     def _on_boxed(self, box: Box) -> None:
         self._outline(SlicePrompts(box=box))
@@ -135,35 +151,37 @@ class PromptOutline(QObject):
         sync = self._layers.sync
         if sync is None:
             return
-        prompts = self._prompts if self._index == sync.view.index else SlicePrompts()
+        sync.flush()
+        index = sync.view.index
+        prompts = self._prompts if self._index == index else SlicePrompts()
         if prompts.is_empty:
-            shown = sync.document.shown(sync.view.index) == sync.selected_value
-            prompts = SlicePrompts(logits=logits_of(shown) if shown.any() else None)
+            mask = self._masks.get(index, sync.document.shown(index) == sync.selected_value)
+            prompts = SlicePrompts(logits=logits_of(mask) if mask.any() else None)
         self._outline(prompts.clicked(row, column, is_inside=is_inside))
 
     def _outline(self, prompts: SlicePrompts) -> None:
-        sync = self._layers.sync
-        if sync is None or self._pointing is None:
+        sync, asking = self._layers.sync, self._asked()
+        if sync is None or asking is None or self._pointing is None:
             return
         sentence = sync.plane_question
         if sync.selected_value not in sync.document.class_list.values[1:]:
             sentence = "Background is chosen. Choose the structure to outline in the table of classes."
         if sentence is not None:
-            self.drop()
             self._panel.set_message(sentence)
             return
         sync.flush()
-        self._preview.drop()
         self._index, self._prompts = sync.view.index, prompts
         self._pointing.show(prompts)
         question = self._begin(sync, "Outlining …", is_following=False)
         create_worker(
-            self._asking.outline,
-            self._asked(sync),
+            asking.outline,
             self._index,
             prompts,
             _ignore_errors=True,
-            _connect={"returned": partial(self._on_found, question), "errored": partial(self._on_refused, question)},
+            _connect={
+                "returned": partial(self._on_found, question, name_of(asking.sam)),
+                "errored": partial(self._on_refused, question),
+            },
         )
 
     def _begin(self, sync: LayerSync, message: str, *, is_following: bool) -> object:
@@ -174,41 +192,51 @@ class PromptOutline(QObject):
         self._offer({"Escape": self.drop}, sync)
         return question
 
-    def _on_found(self, question: object, answer: PromptedMask) -> None:
+    def _on_found(self, question: object, sam: str, answer: PromptedMask) -> None:
         sync = self._layers.sync
         if question is not self._question or sync is None:
             return
-        self._prompts = replace(self._prompts, logits=answer.logits)
-        self._show(sync, {self._index: answer.mask})
-        sam = name_of(self._asked(sync).sam)
-        self._panel.set_message(
-            f"Outlined by {sam}. Enter takes it over; a click adds, Shift and a click takes away."
-            if answer.mask.any()
-            else f"{sam[0].upper()}{sam[1:]} finds nothing there. Draw a box round the structure."
-        )
+        if answer.mask.any():
+            # A box says nothing of other pieces of the class; clicks go on from all of them.
+            if self._prompts.box is not None:
+                self._boxes[self._index] = self._prompts.box
+            self._prompts = replace(self._prompts, logits=answer.logits)
+            self._masks[self._index] = answer.mask
+            sentence = f"Outlined by {sam}. Enter takes it over; a click adds, Shift and a click takes away."
+        else:
+            sentence = f"{sam[0].upper()}{sam[1:]} finds nothing there. Draw a box round the structure."
+        self._show(sync)
+        self._panel.set_message(sentence)
 
-    def _on_followed(self, question: object, masks: dict[int, Mask], worker: Any, found: tuple[int, Mask]) -> None:
-        if question is not self._question or self._is_stopped:
+    def _on_followed(self, question: object, worker: Any, found: tuple[int, Mask]) -> None:
+        if question is not self._question:
             worker.quit()
             return
-        masks[found[0]] = found[1]
-        self._panel.set_message(f"Following: {len(masks)} slices … Escape drops them.")
+        index, mask = found
+        # What a person has pointed at counts more than what was followed to there.
+        if index not in self._masks:
+            self._masks[index], self._boxes[index] = mask, None
+        self._panel.set_message(f"Following: {len(self._masks)} slices … Escape drops them.")
+        if self._is_stopped:
+            worker.quit()
+            self._on_follow_ended(question)
 
-    def _on_follow_ended(self, question: object, masks: dict[int, Mask], _result: object = None) -> None:
+    def _on_follow_ended(self, question: object, _result: object = None) -> None:
         sync = self._layers.sync
         if question is not self._question or sync is None:
             return
-        self._show(sync, masks)
-        first, last = min(masks) + 1, max(masks) + 1
+        self._show(sync)
+        first, last = slice_number(min(self._masks)), slice_number(max(self._masks))
         self._panel.set_message(
             f"Outlined in slices {first} to {last}. Look at them; Enter takes all over."
-            if len(masks) > 1
-            else "The slices beside look different there. Outline one of them."
+            if len(self._masks) > 1
+            else "The slices beside look different there, or are judged already. Outline one of them."
         )
 
     def _on_refused(self, question: object, error: Exception) -> None:
-        if question is self._question:
-            self.drop()
+        sync = self._layers.sync
+        if question is self._question and sync is not None:
+            self._show(sync)
             self._panel.set_message(str(error))
         if not isinstance(error, KnowSAMError):
             raise error
@@ -216,46 +244,99 @@ class PromptOutline(QObject):
     def _on_stop_requested(self) -> None:
         self._is_stopped = True
 
-    def _show(self, sync: LayerSync, masks: dict[int, Mask]) -> None:
+    def _on_protection_toggled(self) -> None:
+        sync = self._layers.sync
+        if sync is not None and self._masks and self._question is None:
+            self._show(sync)
+
+    def _show(self, sync: LayerSync) -> None:
+        """Show the outlines there are, and let a person decide on them."""
+        self._question = None
+        self._preview.drop()
+        self._panel.set_outline(is_there=bool(self._masks))
+        if self._masks:
+            self._preview.show(self._edit(sync), sync)
+            self._offer({"Enter": self.apply, "Escape": self.drop}, sync)
+
+    def _edit(self, sync: LayerSync) -> Edit:
+        """Return what the structure is to be; pieces of it that nobody pointed at stay."""
         document, value = sync.document, sync.selected_value
         blocked = [one for one in document.class_list.values[1:] if self._panel.protects and one != value]
-        edit = Edit(value, {i: mask & ~np.isin(document.shown(i), blocked) for i, mask in masks.items()})
-        self._preview.show(edit, sync)
-        self._question = None
-        self._panel.set_outline(is_there=True)
-        self._offer({"Enter": self.apply, "Escape": self.drop}, sync)
+        masks = {}
+        for index, mask in self._masks.items():
+            shown = document.shown(index)
+            if index in self._boxes:
+                mask = mask | pieces_beside(shown == value, mask | _inside(self._boxes[index], mask))
+            masks[index] = mask & ~np.isin(shown, blocked)
+        return Edit(value, masks)
 
     def _offer(self, actions: dict[str | int, Callable[[], object]], sync: LayerSync) -> None:
         others = () if self._pointing is None else (self._pointing.layer,)
         self._preview.offer(actions, sync, *others)
 
     def _on_document_changed(self) -> None:
-        self._end_pointing()
-        self._asking.forget()
-        self._begin_pointing()
+        if self._layers.sync is None:
+            # The image may be one of several layers that are being removed just now.
+            QTimer.singleShot(0, self._restart)
+        else:
+            self._restart()
 
-    def _begin_pointing(self) -> None:
+    def _restart(self) -> None:
+        self._end_pointing()
         sync = self._layers.sync
-        if not self._is_active or sync is None or self._pointing is not None:
+        if not self._is_active or self._is_closed or sync is None:
             return
         self._pointing = PromptLayer(self._viewer, sync, self)
         self._pointing.boxed.connect(self._on_boxed)
         self._pointing.clicked.connect(self._on_clicked)
+        self._pointing.gone.connect(self._on_layer_gone)
+        self._on_turned()
         self._stays.start()
 
     def _end_pointing(self) -> None:
         self.drop()
-        pointing, self._pointing = self._pointing, None
+        pointing, self._pointing, self._asking = self._pointing, None, None
         if pointing is not None:
-            pointing.close()
+            pointing.close(is_chosen=self._layers.sync is pointing.sync)
             pointing.deleteLater()
 
-    def _point_again(self) -> None:
+    def _on_layer_gone(self) -> None:
+        self._end_pointing()
+        self._panel.set_message("The layer for box and clicks was removed. Fold this section and open it again.")
+
+    def _on_turned(self, *_: object) -> None:
         if self._pointing is not None:
-            self._pointing.select()
+            self._pointing.follow_view()
+            if not self._pointing.fits:
+                self._panel.set_message("Another plane is on the screen. To point, turn back to the one you annotate.")
+
+    def _on_class_selected(self) -> None:
+        self.drop()
+        # Choosing a class takes up the brush.
+        if self._pointing is not None and self._pointing.is_selected:
+            QTimer.singleShot(0, self._pointing.select)
 
     def _look_ahead(self) -> None:
-        """Let SAM see the slice on the screen, so that it answers at once."""
+        """Let SAM see the slice on the screen, so that it answers at once; one slice at a time."""
+        sync, asking = self._layers.sync, self._asked()
+        if sync is None or asking is None or self._pointing is None or self._question is not None or self._is_looking:
+            return
+        self._is_looking = True
+        index = sync.view.index
+        ended = partial(self._on_looked, index)
+        create_worker(asking.look_at, index, _ignore_errors=True, _connect={"finished": ended})
+
+    def _on_looked(self, index: int) -> None:
+        self._is_looking = False
         sync = self._layers.sync
-        if sync is not None and self._pointing is not None and self._question is None:
-            create_worker(self._asking.look_at, self._asked(sync), sync.view.index, _ignore_errors=True)
+        if sync is not None and sync.view.index != index and not self._is_closed:
+            self._stays.start()
+
+
+def _inside(box: Box | None, like: Mask) -> Mask:
+    """Return (H, W), where a box is; nowhere without one."""
+    inside = np.zeros_like(like)
+    if box is not None:
+        (top, left), (bottom, right) = box
+        inside[top:bottom, left:right] = True
+    return inside

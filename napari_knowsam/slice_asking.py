@@ -1,13 +1,14 @@
-"""SAM, asked for structures in threads of the window; it is loaded when it is first asked."""
+"""SAM, asked for structures in threads of the window."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from knowsam.errors import PredictionError
 from knowsam.models.official_weights import OFFICIAL, place_of
 
 if TYPE_CHECKING:
@@ -35,64 +36,87 @@ def name_of(sam: str) -> str:
     return "the compact SAM" if sam == _COMPACT else f"SAM from {Path(sam).name}"
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What is asked, and which SAM.
+class SliceAsking:
+    """Asks one SAM for structures in the slices of one volume, in threads of the window, one question at a time.
+
+    SAM is loaded when it is first asked.
 
     Parameters
     ----------
-    sam : as `promptable` gives it. device : by its name.
+    axis : along which the slices lie. sam : as `promptable` gives it. device : by its name.
     """
 
-    volume: Volume
-    axis: int
-    sam: str
-    device: str
-
-
-class SliceAsking:
-    """Keeps the SAM that was asked last, and what it saw; its methods but `forget` are for threads."""
-
-    def __init__(self) -> None:
+    def __init__(self, volume: Volume, axis: int, sam: str, device: str) -> None:
+        self.sam, self.device = sam, device
+        self._volume, self._axis = volume, axis
         self._lock = threading.Lock()
-        self._asked: Asked | None = None
         self._prompted: PromptedVolume | None = None
 
-    def look_at(self, asked: Asked, index: int) -> None:
+    def look_at(self, index: int) -> None:
         """See a slice before SAM is asked for it, if it sees whole slices."""
-        prompted = self._of(asked)
-        if prompted.sees_whole_slices:
-            prompted.look_at(index)
+        with self._lock, _refusing():
+            prompted = self._loaded()
+            if prompted.sees_whole_slices:
+                prompted.look_at(index)
 
-    def outline(self, asked: Asked, index: int, prompts: SlicePrompts) -> PromptedMask:
-        """Outline what is pointed at in a slice."""
-        return self._of(asked).ask(index, prompts)
+    def outline(self, index: int, prompts: SlicePrompts) -> PromptedMask:
+        """Outline what is pointed at in a slice.
 
-    def follow(self, asked: Asked, index: int, mask: Mask) -> Iterator[tuple[int, Mask]]:
-        """Yield the structure in the slices above and below, see `followed`."""
+        Raises
+        ------
+        KnowSAMError
+            If SAM cannot be loaded, or cannot compute.
+        """
+        with self._lock, _refusing():
+            return self._loaded().ask(index, prompts)
+
+    def follow(self, index: int, mask: Mask, judged: Collection[int]) -> Iterator[tuple[int, Mask]]:
+        """Yield the structure in the slices above and below, see `followed`, up to those that a person has judged.
+
+        Raises
+        ------
+        KnowSAMError
+            If SAM cannot be loaded, or cannot compute.
+        """
         from knowsam.prompting.following import followed
 
         for direction in (1, -1):
-            for other, found in followed(self._of(asked), index, mask, direction):
-                yield other, found.mask
+            with self._lock, _refusing():
+                following = followed(self._loaded(), index, mask, direction)
+            while True:
+                with self._lock, _refusing():
+                    step = next(following, None)
+                if step is None or step[0] in judged:
+                    break
+                yield step[0], step[1].mask
 
-    def forget(self) -> None:
-        """Let go of SAM and the volume."""
-        with self._lock:
-            self._asked = self._prompted = None
+    def _loaded(self) -> PromptedVolume:
+        if self._prompted is None:
+            from napari_knowsam.torch_loading import load_torch
 
-    def _of(self, asked: Asked) -> PromptedVolume:
-        from napari_knowsam.torch_loading import load_torch
+            load_torch()
+            from knowsam.jobs import choose_teacher, told_device
+            from knowsam.models.checkpoints import load_sam_weights
+            from knowsam.prompting.prompted_volume import PromptedVolume
 
-        load_torch()
-        from knowsam.jobs import choose_teacher, told_device
-        from knowsam.prompting.prompted_volume import PromptedVolume
-
-        with self._lock:
-            if self._prompted is None or self._asked != asked:
-                teacher = choose_teacher(asked.sam)
+            device = told_device(self.device)
+            if self.sam in OFFICIAL:
+                # Not by its name, which would download it again if it were damaged.
+                variant, weights = self.sam, load_sam_weights(place_of(self.sam))
+            else:
+                teacher = choose_teacher(self.sam)
                 assert teacher.weights is not None
-                device = told_device(asked.device)
-                self._prompted = PromptedVolume(asked.volume, asked.axis, teacher.variant, teacher.weights, device)
-                self._asked = asked
-            return self._prompted
+                variant, weights = teacher.variant, dict(teacher.weights)
+            self._prompted = PromptedVolume(self._volume, self._axis, variant, weights, device)
+        return self._prompted
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Turn a `RuntimeError`, which workers of generators drop, into one that is said."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise PredictionError(
+            f"SAM cannot compute here ({error}). Choose the CPU under Device, or a smaller SAM under Teacher."
+        ) from error

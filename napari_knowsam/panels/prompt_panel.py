@@ -21,12 +21,14 @@ class PromptPanel(QWidget):
     drop_requested = Signal()
     follow_requested = Signal()
     stop_requested = Signal()
+    protection_toggled = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._protect = QCheckBox("Keep other classes")
         self._protect.setToolTip("The structure does not grow into other classes.")
         self._protect.setChecked(True)
+        self._protect.toggled.connect(lambda _: self.protection_toggled.emit())
         self._apply = button("Apply", "Take the outline over. (Enter)", self.apply_requested.emit, primary=True)
         self._drop = button("Drop", "Forget box, clicks and outline. (Escape)", self.drop_requested.emit)
         self._follow = button(

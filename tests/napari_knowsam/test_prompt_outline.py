@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from threading import Event
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from napari.utils.interactions import mouse_move_callbacks, mouse_press_callbacks, mouse_release_callbacks
+from napari.utils.interactions import (
+    mouse_double_click_callbacks,
+    mouse_move_callbacks,
+    mouse_press_callbacks,
+    mouse_release_callbacks,
+)
 from napari.utils.key_bindings import KeymapHandler
-from opened import LIVER, SHAPE, SPLEEN, stroke
+from opened import LIVER, SHAPE, SPLEEN, add_other, stroke
 
+from knowsam.data.annotation import SliceState
 from knowsam.errors import CheckpointError
 from napari_knowsam.panels.prompt_panel import PromptPanel
 from napari_knowsam.prompt_outline import PromptOutline
-from napari_knowsam.slice_asking import Asked, SliceAsking, name_of, promptable
+from napari_knowsam.slice_asking import SliceAsking, name_of, promptable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari.layers import Shapes
     from opened import Opened
     from pytestqt.qtbot import QtBot
 
+    from knowsam.data.volume import Volume
     from knowsam.prompting.slice_prompts import Mask, SlicePrompts
 
 
@@ -38,10 +46,11 @@ class Pointing:
         self.may_answer = Event()
         self.may_answer.set()
 
-        def follow(_: SliceAsking, asked: Asked, index: int, mask: Mask) -> Iterator[tuple[int, Mask]]:
+        def follow(_: SliceAsking, index: int, mask: Mask, judged: Collection[int]) -> Iterator[tuple[int, Mask]]:
             for other in (index + 1, index + 2, index - 1):
                 self.may_answer.wait()
-                yield other, mask
+                if other not in judged:
+                    yield other, mask
 
         monkeypatch.setattr(SliceAsking, "outline", lambda _, *question: self._answer(*question))
         monkeypatch.setattr(SliceAsking, "follow", follow)
@@ -54,7 +63,7 @@ class Pointing:
         self.outline.set_active(True)
 
     @property
-    def prompt_layer(self) -> object:
+    def prompt_layer(self) -> Shapes:
         return self.opened.viewer.layers["tiny prompts"]
 
     @property
@@ -71,6 +80,9 @@ class Pointing:
         mouse_move_callbacks(self.prompt_layer, event)
         event.type = "mouse_release"
         mouse_release_callbacks(self.prompt_layer, event)
+
+    def double_click(self, at: tuple[int, int]) -> None:
+        mouse_double_click_callbacks(self.prompt_layer, self._event(at, ()))
 
     def click(self, at: tuple[int, int], *modifiers: str) -> None:
         event = self._event(at, modifiers)
@@ -99,10 +111,11 @@ class Pointing:
     def _world(self, at: tuple[int, int]) -> tuple[float, ...]:
         return tuple(self.opened.image.data_to_world((self.opened.sync.view.index, *at)))
 
-    def _answer(self, asked: Asked, index: int, prompts: SlicePrompts) -> SimpleNamespace:
+    def _answer(self, index: int, prompts: SlicePrompts) -> SimpleNamespace:
         self.may_answer.wait()
         self.asked.append((index, prompts))
-        self.sams.append(asked.sam)
+        asking = self.outline._asking
+        self.sams.append("" if asking is None else asking.sam)
         mask = np.zeros(SHAPE[1:], bool) if prompts.logits is None else prompts.logits > 0
         if prompts.box is not None:
             (top, left), (bottom, right) = prompts.box
@@ -206,6 +219,36 @@ def test_an_outline_is_followed_and_taken_over_in_one_act(pointing: Pointing) ->
     assert pointing.liver(4) == 0
 
 
+def test_outlines_of_several_slices_are_kept_and_each_can_be_corrected(pointing: Pointing) -> None:
+    pointing.drag((2, 3), (5, 6))
+    pointing.wait()
+    pointing.panel._follow.click()
+    pointing.wait()
+    pointing.opened.sync.view.go_to(4)
+    pointing.click((7, 5))
+    pointing.wait()
+    logits = pointing.asked[-1][1].logits
+    assert logits is not None
+    assert (logits > 0).sum() == 16
+    pointing.press("Enter")
+    assert [pointing.liver(index) for index in range(6)] == [0, 0, 16, 16, 19, 16]
+
+
+def test_a_sam_that_finds_nothing_says_so_and_leaves_the_other_outlines(
+    pointing: Pointing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pointing.drag((2, 3), (5, 6))
+    pointing.wait()
+    nothing = SimpleNamespace(mask=np.zeros(SHAPE[1:], bool), logits=np.full(SHAPE[1:], -1, np.float32))
+    monkeypatch.setattr(SliceAsking, "outline", lambda *_: nothing)
+    pointing.opened.sync.view.go_to(4)
+    pointing.click((7, 5))
+    pointing.wait()
+    assert "finds nothing there" in pointing.message
+    pointing.press("Enter")
+    assert [pointing.liver(index) for index in (3, 4)] == [16, 0]
+
+
 def test_following_can_be_stopped_and_what_was_found_stays(pointing: Pointing, qtbot: QtBot) -> None:
     pointing.drag((2, 3), (5, 6))
     pointing.wait()
@@ -218,6 +261,100 @@ def test_following_can_be_stopped_and_what_was_found_stays(pointing: Pointing, q
     pointing.press("Enter")
     assert pointing.liver(3) == 16
     assert pointing.liver(5) == 0
+
+
+def test_following_that_is_stopped_at_its_last_slice_ends_as_well(pointing: Pointing, qtbot: QtBot) -> None:
+    pointing.drag((2, 3), (5, 6))
+    pointing.wait()
+    pointing.may_answer.clear()
+    pointing.panel._follow.click()
+    pointing.panel._stop.click()
+    pointing.may_answer.set()
+    pointing.wait()
+    qtbot.wait(100)
+    assert pointing.panel._apply.isEnabled()
+
+
+def test_slices_that_a_person_has_judged_are_not_followed_into(pointing: Pointing) -> None:
+    opened = pointing.opened
+    stroke(opened.labels, LIVER, 4)
+    opened.choice.flush()
+    pointing.drag((2, 3), (5, 6))
+    pointing.wait()
+    pointing.panel._follow.click()
+    pointing.wait()
+    pointing.press("Enter")
+    assert [pointing.liver(index) for index in range(6)] == [0, 0, 16, 16, 1, 16]
+
+
+def test_where_nothing_is_outlined_nothing_is_followed(pointing: Pointing) -> None:
+    pointing.drag((2, 3), (5, 6))
+    pointing.wait()
+    pointing.opened.sync.view.go_to(1)
+    pointing.panel._follow.click()
+    assert "Nothing is outlined in this slice" in pointing.message
+
+
+def test_a_box_leaves_other_pieces_of_the_class_as_they_are(pointing: Pointing) -> None:
+    stroke(pointing.opened.labels, LIVER, 3, y=7, x=9)
+    pointing.opened.choice.flush()
+    pointing.drag((2, 3), (4, 5))
+    pointing.wait()
+    pointing.press("Enter")
+    assert pointing.liver(3) == 10
+
+
+def test_a_slice_with_other_structures_to_come_is_partly_painted(pointing: Pointing) -> None:
+    pointing.drag((2, 3), (5, 6))
+    pointing.wait()
+    pointing.press("Enter")
+    assert pointing.opened.document.state(3) is SliceState.PARTIAL
+
+
+def test_the_second_of_two_quick_clicks_counts(pointing: Pointing) -> None:
+    pointing.click((2, 5))
+    pointing.wait()
+    pointing.double_click((4, 5))
+    pointing.wait()
+    assert pointing.asked[-1][1].clicks == ((2, 5, True), (4, 5, True))
+
+
+def test_a_box_beside_the_image_is_none(pointing: Pointing) -> None:
+    pointing.drag((-5, -5), (-2, 4))
+    assert not pointing.asked
+    assert pointing.outline._question is None
+
+
+def test_in_another_plane_a_drag_moves_the_image_and_that_is_said(pointing: Pointing) -> None:
+    pointing.opened.viewer.dims.ndisplay = 3
+    assert "Another plane" in pointing.message
+    assert pointing.prompt_layer.mouse_pan
+    pointing.drag((2, 3), (5, 6))
+    assert not pointing.asked
+
+
+def test_keys_of_napari_leave_the_layer_as_it_is(pointing: Pointing) -> None:
+    pointing.prompt_layer.mode = "add_rectangle"
+    assert pointing.prompt_layer.mode == "pan_zoom"
+    assert not pointing.prompt_layer.mouse_pan
+
+
+def test_a_layer_that_somebody_removes_is_missed(pointing: Pointing) -> None:
+    pointing.opened.viewer.layers.remove("tiny prompts")
+    assert "was removed" in pointing.message
+    pointing.outline.set_active(True)
+    pointing.drag((2, 3), (5, 6))
+    pointing.wait()
+    assert pointing.previews
+
+
+def test_folding_selects_no_layer_of_an_image_that_was_left(pointing: Pointing, tiny: Volume) -> None:
+    opened = pointing.opened
+    other = add_other(opened, tiny)
+    opened.choice.choose_image(other.name)
+    pointing.outline.set_active(False)
+    assert opened.sync.image is other
+    assert opened.viewer.layers.selection.active is not opened.labels
 
 
 def test_background_cannot_be_outlined(pointing: Pointing) -> None:
@@ -239,9 +376,17 @@ def test_an_error_of_sam_is_said(pointing: Pointing, monkeypatch: pytest.MonkeyP
 
 def test_a_person_can_point_again_after_choosing_a_class(pointing: Pointing, qtbot: QtBot) -> None:
     layers = pointing.opened.viewer.layers
+    pointing.opened.sync.select_class(SPLEEN)
+    layers.selection.active = pointing.opened.labels
+    qtbot.waitUntil(lambda: layers.selection.active is pointing.prompt_layer)
+
+
+def test_who_paints_goes_on_painting_after_choosing_a_class(pointing: Pointing, qtbot: QtBot) -> None:
+    layers = pointing.opened.viewer.layers
     layers.selection.active = pointing.opened.labels
     pointing.opened.sync.select_class(SPLEEN)
-    qtbot.waitUntil(lambda: layers.selection.active is pointing.prompt_layer)
+    qtbot.wait(50)
+    assert layers.selection.active is pointing.opened.labels
 
 
 def test_the_layer_goes_when_pointing_ends_and_the_one_before_is_selected(pointing: Pointing) -> None:

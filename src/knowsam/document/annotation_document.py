@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from knowsam.document.snapshot import Snapshot
 
 
+_ONE_STRUCTURE = 2
+"""Classes there are with one structure; background is the other."""
+
+
 class AnnotationDocument(AnnotatedVolume):
     """The work on one volume: what people and networks do to its slices.
 
@@ -151,7 +155,8 @@ class AnnotationDocument(AnnotatedVolume):
     def edit(self, edit: Edit, name: str) -> tuple[int, ...]:
         """Let a structure be what an edit says, and return the indices of the slices that changed.
 
-        Where a prediction is shown, that is a correction of it; elsewhere it counts as painted.
+        Where a prediction is shown, that is a correction of it; elsewhere it counts as painted, a slice that showed
+        nothing as partly painted where there are other structures, of which the edit says nothing.
 
         Parameters
         ----------
@@ -165,7 +170,9 @@ class AnnotationDocument(AnnotatedVolume):
                 self._correct(index, plane)
             else:
                 painted = self.painted_to_show(index, plane)
-                self._put(index, self._slice(index).with_painting(painted, self.brush_value))
+                one = self._slice(index).with_painting(painted, self.brush_value)
+                is_partial = len(self.classes) > _ONE_STRUCTURE and not self.shows(index)
+                self._put(index, replace(one, mark=SliceState.PARTIAL) if is_partial else one)
         return tuple(changed)
 
     def undo(self) -> tuple[int, ...]:

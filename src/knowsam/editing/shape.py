@@ -87,6 +87,12 @@ def piece_at(mask: Mask, point: Sequence[int]) -> Mask:
     return piece
 
 
+def pieces_beside(mask: Mask, other: Mask) -> Mask:
+    """Return the pieces of a mask that do not overlap another one; a side, an edge or a corner connects pixels."""
+    pieces, _ = ndimage.label(mask, structure=np.ones((3,) * mask.ndim))
+    return mask & ~np.isin(pieces, np.unique(pieces[other & mask]))
+
+
 def _dilated(mask: Mask, radius_mm: float, spacing_mm: Sequence[float]) -> Mask:
     """Return all pixels within a radius, along as many of the first axes as there are spacings.
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -94,7 +94,7 @@ class PromptedVolume:
         self._side_mm = max(extent_mm_of(box, self._spacing_mm))
         self._whole = window_round(box, self._side_mm / side, self._spacing_mm, self._plane)
         self._scale = unit_scale(volume.array, PlaneConfig().clip_percent, volume.padding)
-        self._embedded = lru_cache(_KEPT_EMBEDDINGS)(self._embed)
+        self._embeddings: OrderedDict[tuple[int, Window], Tensor] = OrderedDict()
 
     @property
     def slice_count(self) -> int:
@@ -161,6 +161,15 @@ class PromptedVolume:
                 f"Rows {top} to {bottom - 1}, columns {left} to {right - 1} of slice {slice_number(index)} are pointed "
                 f"at, but there are {self.slice_count} slices of {height} rows and {width} columns. Point inside."
             )
+
+    def _embedded(self, index: int, window: Window) -> Tensor:
+        """Return the embedding of a slice, the latest of which are kept."""
+        key = index, window
+        if key not in self._embeddings:
+            self._embeddings[key] = self._embed(index, window)
+            if len(self._embeddings) > _KEPT_EMBEDDINGS:
+                self._embeddings.popitem(last=False)
+        return self._embeddings[key]
 
     def _embed(self, index: int, window: Window) -> Tensor:
         # As in pretraining and training, where the slices below and above are channels; other SAMs learnt from colours.

@@ -45,7 +45,7 @@ class SlicePrompts:
     @property
     def is_empty(self) -> bool:
         """Whether nothing was pointed at."""
-        return not self.clicks and self.box is None and self.logits is None
+        return not self.clicks and not self.has_size
 
     @property
     def extent(self) -> Box:

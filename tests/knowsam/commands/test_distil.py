@@ -38,7 +38,7 @@ def test_what_is_distilled_teaches(folder: Path, teacher: Path, knowsam: Callabl
     segment = "segment {f}/image.nii.gz --labels {f}/labels.nii.gz -o {f}/out.nii.gz --report {f}/report.json"
     quick = "--steps 1 --width 4 --max-side-px 32 --precision float32 --device cpu"
     assert knowsam(f"{segment} {quick} --distillation --teacher {{f}}/small.safetensors") == 0
-    assert "SAM compact, 1.1 M parameters, pretrained" in " ".join(
+    assert "SAM compact, 1.5 M parameters, pretrained" in " ".join(
         json.loads((folder / "report.json").read_text())["notices"]
     )
 

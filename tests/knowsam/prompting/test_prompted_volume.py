@@ -32,7 +32,9 @@ def volume(axis: int) -> Volume:
     """Return an image of both balls, of anisotropic voxels, whose slices lie along an axis."""
     noise = np.random.default_rng(0).normal(0, 20, (SLICES, HEIGHT, WIDTH))
     image = np.moveaxis(100 + 400 * (balls()[0] | balls()[1]) + noise, 0, axis).astype(np.float32)
-    return Volume(image, Grid(image.shape[::-1], np.diag([1.0, 1.0, 1.0, 1.0])), "balls")
+    spacing = [1.0, 1.5]
+    spacing.insert(axis, 3.0)
+    return Volume(image, Grid(image.shape[::-1], np.diag([*spacing[::-1], 1.0])), "balls")
 
 
 def prompted(axis: int = 0) -> PromptedVolume:
@@ -92,9 +94,10 @@ def test_what_lies_outside_of_the_image_is_refused(index: int, prompts: SlicePro
         prompted().ask(index, prompts)
 
 
-def test_nothing_pointed_at_is_refused() -> None:
+@pytest.mark.parametrize("prompts", [SlicePrompts(), SlicePrompts(logits=np.full((HEIGHT, WIDTH), -1, np.float32))])
+def test_nothing_pointed_at_is_refused(prompts: SlicePrompts) -> None:
     with pytest.raises(InputError, match="Draw a box"):
-        prompted().ask(5, SlicePrompts())
+        prompted().ask(5, prompts)
 
 
 def test_weights_of_another_variant_are_refused() -> None:

@@ -119,7 +119,7 @@ def test_only_a_teacher_of_the_same_origin_goes_on(
     goes_on: bool,
 ) -> None:
     model = earlier(then, TeacherOrigin.of(then.teacher, weights_then))
-    plan = make_plan(now, LONG, CPU, sam_weights=weights_now, last=left(model))
+    plan = make_plan(now.with_values(distillation=True), LONG, CPU, sam_weights=weights_now, last=left(model))
     assert plan.earlier is not None
     assert plan.earlier.students is model.students
     assert plan.last is not None

@@ -1,0 +1,55 @@
+"""SAM is asked in threads: loaded once, and what it cannot do is said."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from knowsam.errors import CheckpointError, PredictionError
+from knowsam.prompting.prompted_volume import PromptedVolume
+from knowsam.prompting.slice_prompts import SlicePrompts
+from napari_knowsam.slice_asking import SliceAsking
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from knowsam.data.volume import Volume
+
+BOX = SlicePrompts(box=((20, 30), (50, 70)))
+
+
+def test_a_slice_is_outlined_and_followed_up_to_what_is_judged(phantom: Volume) -> None:
+    asking = SliceAsking(phantom, 0, "compact", "cpu")
+    asking.look_at(16)
+    mask = asking.outline(16, BOX).mask
+    assert mask[20:50, 30:70].any()
+    assert np.array_equal(asking.outline(16, BOX).mask, mask)
+    found = dict(asking.follow(16, mask, ()))
+    assert {15, 17} & found.keys()
+    assert not {15, 17} & dict(asking.follow(16, mask, (15, 17))).keys()
+
+
+def test_what_sam_cannot_compute_is_said(phantom: Volume, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("CUDA out of memory")
+
+    asking = SliceAsking(phantom, 0, "compact", "cpu")
+    monkeypatch.setattr(PromptedVolume, "ask", fail)
+    monkeypatch.setattr(PromptedVolume, "moved", fail)
+    with pytest.raises(PredictionError, match=r"CUDA out of memory.*Choose the CPU"):
+        asking.outline(16, BOX)
+    with pytest.raises(PredictionError, match=r"CUDA out of memory.*Choose the CPU"):
+        list(asking.follow(16, np.ones(phantom.shape[1:], bool), ()))
+
+
+def test_damaged_official_weights_are_refused_and_not_downloaded_again(
+    phantom: Volume, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KNOWSAM_WEIGHTS", str(tmp_path))
+    damaged = tmp_path / "sam_vit_b_01ec64.pth"
+    damaged.write_bytes(b"damaged")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        SliceAsking(phantom, 0, "vit_b", "cpu").outline(16, BOX)
+    assert damaged.read_bytes() == b"damaged"
