@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from napari_knowsam.keys import Keys
-from napari_knowsam.new_layers import insert_quietly, preview_layer
+from napari_knowsam.new_layers import insert_quietly, preview_layer, preview_values
 
 if TYPE_CHECKING:
-    from napari.layers import Labels, Layer
+    from napari.layers import Image, Labels, Layer
     from napari.viewer import Viewer
 
     from knowsam.document.edit import Edit
@@ -28,19 +28,26 @@ class EditPreview:
         self.edit: Edit | None = None
         self._viewer = viewer
         self._layer: Labels | None = None
+        self._image: Image | None = None
         self._keys: tuple[Keys, ...] = ()
 
     def show(self, edit: Edit, sync: LayerSync) -> None:
         """Outline an edit of the document in place of what was outlined."""
-        self.drop()
+        values = preview_values(sync.document, edit)
+        # napari takes a third of a second to remove a layer.
+        layer = self._layer
+        if layer is not None and layer in self._viewer.layers and self._image is sync.image:
+            layer.data = values
+        else:
+            self.drop()
+            self._image, self._layer = sync.image, preview_layer(sync.image, sync.document, values)
+            insert_quietly(self._viewer, self._layer, len(self._viewer.layers))
         self.edit = edit
-        self._layer = preview_layer(sync.image, sync.document, edit)
-        insert_quietly(self._viewer, self._layer, len(self._viewer.layers))
 
     def drop(self) -> None:
         """Outline nothing, and give the keys back."""
         self._give_keys_back()
-        self.edit = None
+        self.edit = self._image = None
         layer, self._layer = self._layer, None
         if layer is not None and layer in self._viewer.layers:
             self._viewer.layers.remove(layer)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 from napari.layers import Image, Labels, Shapes
 from napari.utils import DirectLabelColormap
 
@@ -72,11 +73,16 @@ def uncertainty_layer(image: Image, document: AnnotationDocument) -> Image:
     )
 
 
-def preview_layer(image: Image, document: AnnotationDocument, edit: Edit) -> Labels:
-    """Return a layer that outlines what a structure would become, in the slices that would change."""
+def preview_values(document: AnnotationDocument, edit: Edit) -> npt.NDArray[np.uint8]:
+    """Return (Z, Y, X), one where a structure would be, in the slices that would change."""
     values = np.zeros(document.volume.shape, np.uint8)
     for index, mask in edit.masks.items():
         values[document.at(index)] = mask
+    return values
+
+
+def preview_layer(image: Image, document: AnnotationDocument, values: npt.NDArray[np.uint8]) -> Labels:
+    """Return a layer that outlines `preview_values`."""
     layer = Labels(values, **_kwargs(image, document.volume, PREVIEW), opacity=1.0)
     layer.colormap = DirectLabelColormap(color_dict={1: _PREVIEW_COLOR, None: "transparent"})
     layer.contour = outline_px(document)

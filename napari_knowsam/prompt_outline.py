@@ -252,11 +252,12 @@ class PromptOutline(QObject):
     def _show(self, sync: LayerSync) -> None:
         """Show the outlines there are, and let a person decide on them."""
         self._question = None
-        self._preview.drop()
         self._panel.set_outline(is_there=bool(self._masks))
         if self._masks:
             self._preview.show(self._edit(sync), sync)
             self._offer({"Enter": self.apply, "Escape": self.drop}, sync)
+        else:
+            self._preview.drop()
 
     def _edit(self, sync: LayerSync) -> Edit:
         """Return what the structure is to be; pieces of it that nobody pointed at stay."""
