@@ -133,9 +133,11 @@ def with_parts(config: Config, *, is_official: bool) -> tuple[Config, tuple[str,
     has_teacher = config.teacher.variant != "none"
     distillation = has_teacher and (is_official if method.distillation is None else method.distillation)
     mixing = is_official if method.mixing is None else method.mixing
-    reasons = []
+    left_out = []
     if has_teacher and not distillation and method.distillation is None:
-        reasons.append("The compact SAM does not teach unless you ask for it: no result was better for it.")
+        left_out.append("the compact SAM does not teach")
     if not mixing and method.mixing is None:
-        reasons.append("Slices are not mixed unless you ask for it: in a minute that made no difference.")
-    return config.with_values(distillation=distillation, mixing=mixing), tuple(reasons)
+        left_out.append("slices are not mixed")
+    said = " and ".join(left_out)
+    reasons = (f"{said[0].upper()}{said[1:]} unless you ask for it.",) if said else ()
+    return config.with_values(distillation=distillation, mixing=mixing), reasons

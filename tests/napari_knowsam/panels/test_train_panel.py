@@ -206,8 +206,8 @@ def test_settings_that_do_not_hold_keep_the_train_button_off(panel: TrainPanel) 
 @pytest.mark.parametrize(
     ("teacher", "hint"),
     [
-        ("Compact SAM", "The compact SAM does not teach unless you ask for it"),
-        ("None", "Slices are not mixed unless you ask for it"),
+        ("Compact SAM", "The compact SAM does not teach and slices are not mixed unless you ask for it."),
+        ("None", "Slices are not mixed unless you ask for it."),
         ("SAM ViT-B", ""),
     ],
 )
