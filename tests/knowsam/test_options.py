@@ -68,7 +68,7 @@ def test_help_all_tells_the_range_the_unit_and_the_default(capsys: pytest.Captur
     text = " ".join(capsys.readouterr().out.split())
     assert "(32 to 1024 px, default: 96 px)" in text
     assert "(LPS). (default: on)" in text
-    assert "SAM is pretrained. (default: auto)" in text
+    assert "official weights. (default: auto)" in text
 
 
 @pytest.mark.parametrize("command", COMMANDS)
