@@ -68,8 +68,8 @@ def test_a_right_answer_costs_less_than_a_wrong_one() -> None:
 
 
 @pytest.mark.slow
-def test_a_hundred_steps_beat_propagated_labels_on_other_volumes(tmp_path: Path) -> None:
-    propagator = TrainingRun(PROPAGATOR_LESSON, 0, 100, CPU).run(tmp_path / "run.pt").eval()
+def test_some_steps_beat_propagated_labels_on_other_volumes(tmp_path: Path) -> None:
+    propagator = TrainingRun(PROPAGATOR_LESSON, 0, 240, CPU).run(tmp_path / "run.pt").eval()
     before, after = [], []
     with torch.inference_mode():
         for episode in (episode for seed in range(20) for episode in episodes(seed)):
