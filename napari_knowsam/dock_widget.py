@@ -33,7 +33,6 @@ _MINIMUM_WIDTH_PX = 350
 _FIRST_PAINT_MS = 300
 _LOOKING_MS = 500
 _LAID_OUT_MS = 50
-_UNFOLDED_MS = 350
 
 _widgets: WeakSet[KnowSAMWidget] = WeakSet()
 """All there are: two of them for one viewer would fight over its layers."""
@@ -65,6 +64,8 @@ class KnowSAMWidget(QWidget):
         self._tools.addTab(self.prompts, "Outline")
         self._tools.addTab(self.edit, "Edit")
         self._tool_section = Section("Outline and edit", self._tools)
+        # It is brought into view once it is laid out, which it is not while it still unfolds.
+        self._tool_section.setDuration(0)
         result = Section("Result", self.result, expanded=True)
         self._panels = _scrolled(annotate, self._tool_section, self._settings, result)
         self.cases = CaseBar()
@@ -126,7 +127,7 @@ class KnowSAMWidget(QWidget):
         self._outline.set_active(shown is self.prompts)
         self._structure_edit.set_active(shown is self.edit)
         if shown is not None:
-            QTimer.singleShot(_UNFOLDED_MS, partial(self._panels.ensureWidgetVisible, self._tools))
+            QTimer.singleShot(_LAID_OUT_MS, partial(self._panels.ensureWidgetVisible, self._tools))
 
     def _on_model_opened(self) -> None:
         """Bring what is known of the model, and what applies it, into view once there is room for it."""
