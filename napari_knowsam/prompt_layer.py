@@ -75,7 +75,7 @@ class PromptLayer(QObject):
 
     def show(self, prompts: SlicePrompts) -> None:
         """Show what was pointed at in the slice on the screen."""
-        self.layer.data = []
+        self.clear()
         if prompts.box is not None:
             (top, left), (bottom, right) = prompts.box
             self._add_box((top - 0.5, left - 0.5), (bottom - 0.5, right - 0.5))
@@ -125,7 +125,7 @@ class PromptLayer(QObject):
             is_dragged |= bool(np.abs(np.array(event.pos) - pressed).max() > _CLICK_PX)
             last = self._at(event.position)
             if is_dragged:
-                self.layer.data = []
+                self.clear()
                 self._add_box(first, last)
             yield
         if is_dragged:

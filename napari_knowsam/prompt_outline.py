@@ -62,7 +62,7 @@ class PromptOutline(QObject):
         self._masks: dict[int, Mask] = {}
         self._boxes: dict[int, Box | None] = {}
         self._question: object | None = None
-        self._is_active = self._is_stopped = self._is_looking = self._is_closed = False
+        self._is_active = self._is_stopped = self._is_looking = False
         self._stays = QTimer(self)
         self._stays.setSingleShot(True)
         self._stays.setInterval(_STAYS_MS)
@@ -74,7 +74,7 @@ class PromptOutline(QObject):
         panel.protection_toggled.connect(self._on_protection_toggled)
         signals = layers.signals
         signals.document_changed.connect(self._on_document_changed)
-        signals.looked_at.connect(lambda _: self._stays.start())
+        signals.looked_at.connect(self._on_looked_at)
         signals.turned.connect(self._on_turned)
         signals.class_selected.connect(self._on_class_selected)
         for signal in (signals.slices_annotated, signals.classes_changed):
@@ -129,8 +129,7 @@ class PromptOutline(QObject):
 
     def close(self) -> None:
         """Let go of the viewer."""
-        self._is_closed = True
-        self._stays.stop()
+        self._is_active = False
         self._end_pointing()
 
     def _asked(self) -> SliceAsking | None:
@@ -145,7 +144,10 @@ class PromptOutline(QObject):
         return self._asking
 
     def _on_boxed(self, box: Box) -> None:
-        self._outline(SlicePrompts(box=box))
+        sync = self._layers.sync
+        if sync is not None:
+            sync.flush()
+            self._outline(sync, SlicePrompts(box=box))
 
     def _on_clicked(self, row: int, column: int, is_inside: bool) -> None:
         sync = self._layers.sync
@@ -157,11 +159,11 @@ class PromptOutline(QObject):
         if prompts.is_empty:
             mask = self._masks.get(index, sync.document.shown(index) == sync.selected_value)
             prompts = SlicePrompts(logits=logits_of(mask) if mask.any() else None)
-        self._outline(prompts.clicked(row, column, is_inside=is_inside))
+        self._outline(sync, prompts.clicked(row, column, is_inside=is_inside))
 
-    def _outline(self, prompts: SlicePrompts) -> None:
-        sync, asking = self._layers.sync, self._asked()
-        if sync is None or asking is None or self._pointing is None:
+    def _outline(self, sync: LayerSync, prompts: SlicePrompts) -> None:
+        asking = self._asked()
+        if asking is None or self._pointing is None:
             return
         sentence = sync.plane_question
         if sync.selected_value not in sync.document.class_list.values[1:]:
@@ -169,7 +171,6 @@ class PromptOutline(QObject):
         if sentence is not None:
             self._panel.set_message(sentence)
             return
-        sync.flush()
         self._index, self._prompts = sync.view.index, prompts
         self._pointing.show(prompts)
         question = self._begin(sync, "Outlining …", is_following=False)
@@ -285,7 +286,7 @@ class PromptOutline(QObject):
     def _restart(self) -> None:
         self._end_pointing()
         sync = self._layers.sync
-        if not self._is_active or self._is_closed or sync is None:
+        if not self._is_active or sync is None:
             return
         self._pointing = PromptLayer(self._viewer, sync, self)
         self._pointing.boxed.connect(self._on_boxed)
@@ -296,6 +297,7 @@ class PromptOutline(QObject):
 
     def _end_pointing(self) -> None:
         self.drop()
+        self._stays.stop()
         pointing, self._pointing, self._asking = self._pointing, None, None
         if pointing is not None:
             pointing.close(is_chosen=self._layers.sync is pointing.sync)
@@ -317,10 +319,16 @@ class PromptOutline(QObject):
         if self._pointing is not None and self._pointing.is_selected:
             QTimer.singleShot(0, self._pointing.select)
 
+    def _on_looked_at(self, _index: int) -> None:
+        if self._pointing is not None:
+            self._stays.start()
+
     def _look_ahead(self) -> None:
         """Let SAM see the slice on the screen, so that it answers at once; one slice at a time."""
+        if self._pointing is None or self._question is not None or self._is_looking:
+            return
         sync, asking = self._layers.sync, self._asked()
-        if sync is None or asking is None or self._pointing is None or self._question is not None or self._is_looking:
+        if sync is None or asking is None:
             return
         self._is_looking = True
         index = sync.view.index
@@ -329,8 +337,7 @@ class PromptOutline(QObject):
 
     def _on_looked(self, index: int) -> None:
         self._is_looking = False
-        sync = self._layers.sync
-        if sync is not None and sync.view.index != index and not self._is_closed:
+        if self._pointing is not None and self._pointing.sync.view.index != index:
             self._stays.start()
 
 

@@ -74,7 +74,7 @@ def network_planes(
         if check is not None:
             check()
         crop = scale(window.crop(slices[start : start + _CHUNK_SLICES]))
-        chunks.append(_resize(torch.from_numpy(crop), window.plane))
+        chunks.append(resized(torch.from_numpy(crop), window.plane))
     return torch.cat(chunks)
 
 
@@ -94,11 +94,12 @@ def network_probabilities(mask: ProposedMask, axis: int, window: Window, values:
         found, agreed = (window.crop(one[start : start + _CHUNK_SLICES]) for one in (labels, agreement))
         found = np.where(np.isin(found, values), found, values[0])
         own = [np.where(found == value, agreed, (1 - agreed) / others).astype(np.float32) for value in values]
-        chunks.append(torch.stack([_resize(torch.from_numpy(one), window.plane) for one in own], dim=1).half())
+        chunks.append(torch.stack([resized(torch.from_numpy(one), window.plane) for one in own], dim=1).half())
     return torch.cat(chunks)
 
 
-def _resize(planes: Tensor, size: tuple[int, int]) -> Tensor:
+def resized(planes: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return planes (N, H, W) resampled to a size, smoothed where they become coarser."""
     if planes.shape[-2:] == size:
         return planes
     return F.interpolate(planes.unsqueeze(1), size=size, mode="bilinear", antialias=True, align_corners=False)[:, 0]
@@ -148,7 +149,7 @@ def network_outline(
     distances_mm = signed_distances_mm(crop, classes, spacing_mm, most_px * pixel_mm)
     distances_px = torch.from_numpy(distances_mm / np.float32(pixel_mm))
     present = np.isin(np.arange(classes), crop)
-    return Outline(_resize(distances_px, window.plane), torch.from_numpy(present), is_empty=not present[1:].any())
+    return Outline(resized(distances_px, window.plane), torch.from_numpy(present), is_empty=not present[1:].any())
 
 
 def plane_outline(labels: LabelArray, classes: int, most_px: float = math.inf) -> Outline:

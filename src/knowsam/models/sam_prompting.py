@@ -49,7 +49,7 @@ class Prompts(NamedTuple):
 def drawn(prompts: Prompts) -> Prompts:
     """Draw boxes and clicks into the mask prompts, for a SAM that has learnt to see them there.
 
-    In the decoder of a small SAM, tokens alone hardly tell the places which of them they are about.
+    In the decoder of a small SAM, tokens alone hardly reach the places that they are about.
     """
     if prompts.kinds.shape[1] == 0:
         return prompts

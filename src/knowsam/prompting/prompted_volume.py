@@ -16,6 +16,7 @@ from knowsam.data.intensity import unit_scale
 from knowsam.data.slice_number import slice_number
 from knowsam.data.window import Window, extent_mm_of, window_round
 from knowsam.errors import InputError
+from knowsam.inference.planes import resized
 from knowsam.models.prompted_sam import STUDENT, PromptedSam
 from knowsam.models.sam_prompting import BOTTOM_RIGHT, INSIDE, MOST_LOGIT, NO_POINT, OUTSIDE, TOP_LEFT, Prompts
 from knowsam.prompting.slice_prompts import SlicePrompts
@@ -140,8 +141,7 @@ class PromptedVolume:
     def _planes(self, indices: list[int], window: Window) -> Tensor:
         """Return the part of some slices that SAM sees, (N, H, W), in [0, 1]; beyond its ends the volume goes on."""
         slices = self._slices[np.clip(indices, 0, self.slice_count - 1)]
-        crop = torch.from_numpy(self._scale(window.crop(slices)))[:, None]
-        return _resized(crop, window.plane)[:, 0].to(self._device)
+        return resized(torch.from_numpy(self._scale(window.crop(slices))), window.plane).to(self._device)
 
     def _window(self, prompts: SlicePrompts) -> Window:
         """Return the part of the slice that SAM sees for prompts; all of it while its size is unknown."""
@@ -197,7 +197,7 @@ class PromptedVolume:
 
     def _logits_on_plane(self, logits: Logits, window: Window) -> Tensor:
         """Return logits (1, 1, h, w) in pixels of the plane."""
-        return _resized(torch.from_numpy(window.crop(logits).copy())[None, None], window.plane).to(self._device)
+        return resized(torch.from_numpy(window.crop(logits).copy())[None], window.plane)[None].to(self._device)
 
     def _on_slice(self, masks: Tensor, window: Window) -> Logits:
         """Return logits (1, 1, h, w) in voxels of the slice; what SAM does not see is outside."""
@@ -215,7 +215,3 @@ def _points(prompts: SlicePrompts) -> list[tuple[int, int, int]]:
         corners = [(top, left, TOP_LEFT), (bottom - 1, right - 1, BOTTOM_RIGHT)]
     clicks = [(row, column, INSIDE if is_inside else OUTSIDE) for row, column, is_inside in prompts.clicks]
     return [*corners, *clicks]
-
-
-def _resized(maps: Tensor, plane: tuple[int, int]) -> Tensor:
-    return F.interpolate(maps, size=plane, mode="bilinear", antialias=True, align_corners=False)

@@ -66,8 +66,8 @@ class PyramidConsistency(SemiSupervisedMethod):
 
         def run(images: Tensor) -> PyramidLogits:
             both = cast("Students", students)
-            with ExitStack() as listening:
-                unet, vnet = (_features(student.up, listening) for student in (both.unet, both.vnet))
+            with ExitStack() as hooks:
+                unet, vnet = (_features(student.up, hooks) for student in (both.unet, both.vnet))
                 logits = both(images)
             size = images.shape[-2:]
             coarser = _upsampled(self.unet, unet, size), _upsampled(self.vnet, vnet, size)
@@ -122,12 +122,12 @@ class _Head(nn.Module):
         return logits
 
 
-def _features(blocks: nn.ModuleList, listening: ExitStack) -> list[Tensor]:
+def _features(blocks: nn.ModuleList, hooks: ExitStack) -> list[Tensor]:
     """Return a list that fills with what the coarser blocks of a decoder put out, coarse to fine."""
     features: list[Tensor] = []
     for block in list(blocks)[:COARSER]:
         hook = block.register_forward_hook(lambda _block, _given, out: features.append(out))
-        listening.callback(hook.remove)
+        hooks.callback(hook.remove)
     return features
 
 
