@@ -111,7 +111,7 @@ class PropagationConfig(Section):
         source="measured",
     )
     transfer_half_distance_slices: float = setting(
-        4.0,
+        2.0,
         "The same for students of other volumes, whose error here is known, so that nothing else bounds their weight.",
         unit="slices",
         low=0.0,

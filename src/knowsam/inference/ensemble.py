@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 import torch
 
 from knowsam.inference.refinement import refined_variance, with_order_of_structures
-from knowsam.propagation.most_probable import most_probable
-from knowsam.propagation.propagated_labels import slice_dice
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,8 +28,9 @@ class EnsembleWeight:
     limit : their weight far from any annotated slice.
     half_distance_slices : distance from the nearest annotated slice at which they have half of it.
     error_penalty : how much more their error weighs than that of propagated labels.
-    is_held_out : whether the error was measured in slices that the students have not learnt from; if not, a proxy was:
-        their disagreement with propagated labels right beside annotated slices, where these are nearly exact.
+    is_held_out : whether the error was measured in slices that the students have not learnt from, those of other
+        volumes, without what is propagated; if not, a proxy was: their disagreement with propagated labels right
+        beside annotated slices, where these are nearly exact.
     """
 
     student_error: float
@@ -56,33 +55,29 @@ def ensemble(propagated: PropagatedLabels, students: Tensor, weight: EnsembleWei
     -------
     Probabilities (B, C, H, W), and the weight (B, 1, 1, 1) that the students have in them.
     """
-    students = with_order_of_structures(propagated, students)
-    share = _student_weight(propagated, students, weight)
+    if not weight.is_held_out:
+        students = with_order_of_structures(propagated, students)
+    share = _student_weight(propagated, weight)
     return propagated.probabilities.lerp(students, share), share
 
 
-def _student_weight(propagated: PropagatedLabels, students: Tensor, weight: EnsembleWeight) -> Tensor:
+def _student_weight(propagated: PropagatedLabels, weight: EnsembleWeight) -> Tensor:
     """Return the weight of the students, (B, 1, 1, 1).
 
     The errors of both are weighed as variances are; but near an annotated slice nobody knows better than its outline.
-    Were both errors independent, their variances would add up to that of the contradiction: where the students' own is
-    a held-out one, what is left of it is that of the propagated labels.
     """
-    variance = propagated.variance
+    error, variance = weight.student_error, propagated.variance
+    student_variance = torch.full_like(variance, error**2)
     if weight.is_held_out:
-        variance = variance.maximum(_contradiction(propagated, students) ** 2 - weight.student_error**2)
+        variance = propagated.extrapolated_variance
+        # Where labels are hard to propagate, the students err more than elsewhere, too.
+        student_variance = student_variance + error * variance
     elif propagated.refined is not None:
         # Beyond the outermost annotated slices the propagator errs as far as anything does.
         refined = refined_variance(propagated.expected_error**2) + propagated.source_variance
         variance = torch.where(propagated.is_one_sided, variance, refined)
     variance = variance + _SMALLEST_VARIANCE
-    by_error = variance / (variance + weight.error_penalty * weight.student_error**2)
+    by_error = variance / (variance + weight.error_penalty * student_variance)
     distance = propagated.nearest_slices
     by_distance = weight.limit * distance / (distance + weight.half_distance_slices).clamp_min(1e-12)
     return torch.minimum(by_error, by_distance)
-
-
-def _contradiction(propagated: PropagatedLabels, students: Tensor) -> Tensor:
-    """Return 1 - Dice, (B, 1, 1, 1), between the students and the propagated labels."""
-    dice = slice_dice(most_probable(students), most_probable(propagated.probabilities), propagated.lower.shape[1])
-    return 1 - dice.view(-1, 1, 1, 1)

@@ -185,7 +185,8 @@ class Predictor:
             probabilities = propagated.probabilities
             disagreement = torch.zeros_like(probabilities[:, :1])
         else:
-            students, disagreement = self._asked(indices, propagated)
+            # Students of other volumes know propagated labels from short ways only, and would believe those from afar.
+            students, disagreement = self._asked(indices, None if self.weight.is_held_out else propagated)
             probabilities, share = ensemble(propagated, students, self.weight)
             disagreement = disagreement * share
         probabilities = self._within_ends(probabilities, indices)

@@ -75,6 +75,7 @@ class RefinedPropagation:
     def at(self, indices: Sequence[int]) -> PropagatedLabels:
         """Return the labels propagated to some slices."""
         propagated = self._propagation.at(indices, own=self._own)
+        propagated = propagated._replace(beyond_error=self._propagation.beyond_error(indices, own=self._own))
         if self._refiner is not None:
             propagated = propagated._replace(refined=self._refined(self._refiner, propagated, indices))
         if self.proposed is not None:

@@ -7,6 +7,7 @@ No network is involved. `benchmarks/README.md` compares it with plain interpolat
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -16,7 +17,8 @@ import torch
 from torch import Tensor
 
 from knowsam.propagation.displacement_chains import DOWN, UP
-from knowsam.propagation.propagated_labels import PropagatedLabels
+from knowsam.propagation.most_probable import most_probable
+from knowsam.propagation.propagated_labels import PropagatedLabels, slice_dice
 from knowsam.propagation.registration import displaced
 
 if TYPE_CHECKING:
@@ -70,7 +72,7 @@ class LabelPropagation:
         self._slice_px, self._softness_px, self._cap_px, self._fade = slice_px, softness_px, cap_px, fade
         self._outlines: dict[int, Outline] = {}
         self._annotated: tuple[int, ...] = ()
-
+        self._error_rates: dict[tuple[int, int], float] = {}
         self._extents: Extents | None = None
 
     @property
@@ -97,6 +99,7 @@ class LabelPropagation:
         both = {*outlines, *self._outlines}
         changed = [index for index in both if outlines.get(index) is not self._outlines.get(index)]
         self._outlines = dict(outlines)
+        self._error_rates.clear()
         self._annotated = tuple(sorted(outlines))
         self._chains.follow(self, _reach(self._annotated, self._chains.slices))
         beside = {other for index in changed for other in _between_others(index, both, self._chains.slices)}
@@ -133,6 +136,22 @@ class LabelPropagation:
         )[:, :, None, None, None]
         return PropagatedLabels(lower, upper, position, nearest_slices, self._softness_px, source_error=source_error)
 
+    def beyond_error(self, indices: Sequence[int], *, own: bool = False) -> Tensor:
+        """Return how wrong labels that come from one side alone probably are, in 1 - Dice: (B, 1, 1, 1).
+
+        Their error grows with the distance as fast as between that annotated slice and the next one; it is 1 where
+        there is no next one, and 0 for labels that come from both sides.
+
+        Parameters
+        ----------
+        own : see `at`.
+        """
+        errors = [
+            self._beyond_error(index, before) if before == after != index else 0.0
+            for index, (before, after) in zip(indices, self.sources(indices, own=own), strict=True)
+        ]
+        return torch.tensor(errors).to(self._outlines[self._annotated[0]].distances_px.device)[:, None, None, None]
+
     def sources(self, indices: Sequence[int], *, own: bool = False) -> list[tuple[int, int]]:
         """Return the annotated slices below and above each slice: twice the outermost one beyond it.
 
@@ -151,6 +170,25 @@ class LabelPropagation:
         """Return the signed distances (B, C, H, W), in px, in annotated slices themselves."""
         distances = torch.stack([self._outlines[index].distances_px for index in indices])
         return distances.clamp(-self._cap_px, self._cap_px)
+
+    def _beyond_error(self, index: int, source: int) -> float:
+        place = bisect_left(self._annotated, source)
+        pair = self._annotated[place : place + 2] if index < source else self._annotated[max(place - 1, 0) : place + 1]
+        return min(self._error_rate(*pair) * abs(index - source), 1.0) if len(pair) == 2 else 1.0
+
+    def _error_rate(self, lower: int, upper: int) -> float:
+        """Return by how much the error grows with each slice, between two neighbouring annotated ones.
+
+        Halfway between them both sides have erred by half of the way; were their errors independent, their squares
+        would add up to that of the contradiction.
+        """
+        if (lower, upper) not in self._error_rates:
+            middle = [(lower + upper) // 2]
+            sides = [self._propagated(middle, [pair]) for pair in ((lower, upper), (upper, lower))]
+            one, other = map(most_probable, sides)
+            contradiction = 1 - slice_dice(one, other, sides[0].shape[1]).item()
+            self._error_rates[lower, upper] = math.sqrt(2) * contradiction / (upper - lower)
+        return self._error_rates[lower, upper]
 
     def _limit(self, extents: Extents | None) -> set[int]:
         """Take other extents, and return the slices that they leave other classes."""

@@ -27,6 +27,7 @@ class PropagatedLabels(NamedTuple):
     refined : (B, C, H, W), probabilities that take the place of the blend of both outlines; None without any.
     source_error : (B, 1, 1, 1), how wrong the outlines that were propagated probably are themselves, in 1 - Dice; 0
         where somebody has drawn them, None where somebody has drawn all of them.
+    beyond_error : (B, 1, 1, 1), see `LabelPropagation.beyond_error`; None where that was not asked for.
     """
 
     lower: Tensor
@@ -36,6 +37,7 @@ class PropagatedLabels(NamedTuple):
     softness_px: float
     refined: Tensor | None = None
     source_error: Tensor | None = None
+    beyond_error: Tensor | None = None
 
     @property
     def probabilities(self) -> Tensor:
@@ -84,6 +86,13 @@ class PropagatedLabels(NamedTuple):
     def variance(self) -> Tensor:
         """(B, 1, 1, 1), of the error of the blend: what propagation adds, and what the outlines had before."""
         return self.expected_error**2 + self.source_variance
+
+    @property
+    def extrapolated_variance(self) -> Tensor:
+        """(B, 1, 1, 1), as `variance`, but beyond the outermost annotated slice by `beyond_error`, if that is known."""
+        if self.beyond_error is None:
+            return self.variance
+        return torch.where(self.is_one_sided, self.beyond_error**2 + self.source_variance, self.variance)
 
     def expected_error_of(self, number: int) -> Tensor:
         """Return how wrong the blend probably is in one class, (B,), see `expected_error`."""

@@ -10,7 +10,6 @@ import numpy as np
 from knowsam.data.annotation import BACKGROUND
 from knowsam.data.sampling import SliceKey
 from knowsam.data.window import annotated_box, window_round, with_margin
-from knowsam.inference.ensemble import STUDENTS_ALONE
 from knowsam.inference.predictor import Predictor
 from knowsam.training.device_check import working_device
 from knowsam.training.display import Display
@@ -18,7 +17,7 @@ from knowsam.training.events import Applied, Notice, PredictionReady, Stage, Sta
 from knowsam.training.interruption import Interrupted
 from knowsam.training.network_volumes import NetworkVolumes
 from knowsam.training.propagation_session import PropagationSession, has_some_to_propagate
-from knowsam.training.transfer import transfer_weight
+from knowsam.training.transfer import judging_slices, transfer_weight
 from knowsam.training.validation import holdout_dice
 
 if TYPE_CHECKING:
@@ -128,17 +127,11 @@ def applied_model(model: TrainedModel, case: Case, *, device: torch.device, inte
 
 
 def _weigh(display: Display, interruption: Interruption) -> None:
-    """Weigh the students by how well they agree with what was painted, in slices that say nothing of themselves."""
-    (case,), (propagation,) = display.cases, display.volumes.propagations
-    painted = [i for i, one in case.annotation.slices.items() if one.by_hand or one.corrected]
-    alone = Predictor(
-        display.volumes.slices[0],
-        display.config,
-        len(display.classes),
-        display.students,
-        None if propagation is None else propagation.for_validation,
-        STUDENTS_ALONE,
-    )
-    dice = holdout_dice([alone], display.cases, [SliceKey(0, index) for index in painted], interruption)
+    """Weigh the students by how well they agree with what was painted, without what is propagated."""
+    (case,) = display.cases
+    painted = [SliceKey(0, i) for i, one in case.annotation.slices.items() if one.by_hand or one.corrected]
+    unaided = Predictor(display.volumes.slices[0], display.config, len(display.classes), display.students)
+    judging = judging_slices(painted, display.volumes.propagations)
+    dice = holdout_dice([unaided], display.cases, judging, interruption)
     if dice is not None:
         display.show_students(transfer_weight(dice, display.config.propagation), dice)

@@ -11,7 +11,7 @@ from knowsam.inference.predictor import Predictor
 from knowsam.training.display import Display
 from knowsam.training.events import Validated
 from knowsam.training.interruption import Interruption
-from knowsam.training.transfer import transfer_weight
+from knowsam.training.transfer import judging_slices, transfer_weight
 from knowsam.training.validation import agreement, holdout_dice
 
 if TYPE_CHECKING:
@@ -92,8 +92,8 @@ class BestStudents:
         """
         error = self._proxy_error(self.students)
         weight = self._weight_by_proxy(error or 0.0)
-        alone = self._predictors(self.students, STUDENTS_ALONE)
-        dice = holdout_dice(alone, self.display.cases, self._with_neighbours(unseen), self._interruption)
+        judging = judging_slices(unseen, self._propagations)
+        dice = holdout_dice(self._unaided(), self.display.cases, judging, self._interruption)
         if dice is not None:
             weight = transfer_weight(dice, self._config.propagation)
         dice, propagated = self._scores(self.students, weight)
@@ -131,8 +131,7 @@ class BestStudents:
         -------
         None where there are neither.
         """
-        aided = self._predictors(self.students, None)
-        unaided = [replace(predictor, propagate=None) for predictor in aided]
+        aided, unaided = self._predictors(self.students, None), self._unaided()
         # A session that was stopped wants to know it, too.
         uninterrupted = Interruption()
         found = agreement(unaided, aided, self._beside_annotated(), uninterrupted)
@@ -167,11 +166,6 @@ class BestStudents:
         config = self._config.propagation
         return EnsembleWeight(error, config.student_weight, config.half_distance_slices, config.error_penalty)
 
-    def _with_neighbours(self, keys: Collection[SliceKey]) -> Collection[SliceKey]:
-        """Leave the outermost annotated slices out, small and with labels on one side only, if there are others."""
-        propagations = self._propagations
-        return [key for key in keys if (own := propagations[key.case]) and own.lies_between(key.slice_index)] or keys
-
     def _scores(self, students: Students, weight: EnsembleWeight | None) -> tuple[float | None, float | None]:
         """Return the Dice on held-out slices of students, and of propagated labels alone if any are."""
         volumes, cases = self.display.volumes, self.display.cases
@@ -182,6 +176,10 @@ class BestStudents:
     @property
     def _propagations(self) -> Sequence[VolumePropagation | None]:
         return self.display.volumes.propagations
+
+    def _unaided(self) -> list[Predictor]:
+        """Return predictors by the students that predict, which see nothing of what is propagated."""
+        return [replace(predictor, propagate=None) for predictor in self._predictors(self.students, None)]
 
     def _predictors(self, students: Students, weight: EnsembleWeight | None) -> list[Predictor]:
         """Return predictors by some students, of which held-out slices are no part."""

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 from knowsam.inference.ensemble import EnsembleWeight
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
     from knowsam.config import PropagationConfig
+    from knowsam.data.sampling import SliceKey
+    from knowsam.training.volume_propagation import VolumePropagation
+
+_ERROR_PENALTY = 2.0
+"""How much more the error of the students weighs than that of propagated labels."""
 
 
 def transfer_weight(dice: float | None, config: PropagationConfig) -> EnsembleWeight:
@@ -15,10 +22,18 @@ def transfer_weight(dice: float | None, config: PropagationConfig) -> EnsembleWe
 
     Parameters
     ----------
-    dice : of the students in slices annotated here; None if there are none, so that nothing speaks against them.
+    dice : of the students alone in slices annotated here, see `judging_slices`; None if there are none, so that nothing
+        speaks against them.
     """
     error = 0.0 if dice is None else 1 - dice
-    return EnsembleWeight(error, 1.0, config.transfer_half_distance_slices, 1.0, is_held_out=True)
+    return EnsembleWeight(error, 1.0, config.transfer_half_distance_slices, _ERROR_PENALTY, is_held_out=True)
+
+
+def judging_slices(
+    keys: Collection[SliceKey], propagations: Sequence[VolumePropagation | None]
+) -> Collection[SliceKey]:
+    """Leave the outermost annotated slices out if there are others: students err there as they do nowhere else."""
+    return [key for key in keys if (own := propagations[key.case]) and own.lies_between(key.slice_index)] or keys
 
 
 class Transfer:

@@ -68,15 +68,23 @@ def test_beside_an_annotated_slice_students_have_little_weight() -> None:
     torch.testing.assert_close(shares.flatten(), torch.tensor([0.0, 0.2, 0.36]))
 
 
-def test_students_of_held_out_error_weigh_more_where_they_contradict_propagated_labels() -> None:
+def test_students_of_other_volumes_are_taken_to_err_more_where_labels_are_hard_to_propagate() -> None:
+    """Propagated labels err by 0.5 here."""
     propagated = apart(3)
-    held_out = EnsembleWeight(0.5, 1.0, 0.0, 1.0, is_held_out=True)
-    _, agreeing = ensemble(propagated, propagated.probabilities, held_out)
-    assert agreeing.item() == pytest.approx(0.5, abs=1e-4)
-    _, contrary = ensemble(propagated, 1 - propagated.probabilities, held_out)
-    assert contrary.item() == pytest.approx(0.75 / (0.75 + 0.25), abs=1e-4)
-    _, by_proxy = ensemble(propagated, 1 - propagated.probabilities, replace(held_out, is_held_out=False))
-    assert by_proxy.item() == pytest.approx(0.5, abs=1e-4)
+    held_out = EnsembleWeight(0.5, 1.0, 0.0, 2.0, is_held_out=True)
+    _, share = ensemble(propagated, propagated.probabilities, held_out)
+    assert share.item() == pytest.approx(0.25 / (0.25 + 2 * (0.5**2 + 0.5 * 0.25)), abs=1e-4)
+    _, by_proxy = ensemble(propagated, propagated.probabilities, replace(held_out, is_held_out=False))
+    assert by_proxy.item() == pytest.approx(0.25 / (0.25 + 2 * 0.5**2), abs=1e-4)
+
+
+def test_beyond_the_outermost_annotated_slice_students_of_other_volumes_count_as_far_as_outlines_change() -> None:
+    beyond = apart(3)._replace(position=torch.zeros(1, 1, 1, 1), beyond_error=torch.full((1, 1, 1, 1), 0.2))
+    held_out = EnsembleWeight(0.1, 1.0, 0.0, 2.0, is_held_out=True)
+    _, share = ensemble(beyond, beyond.probabilities, held_out)
+    assert share.item() == pytest.approx(0.04 / (0.04 + 2 * (0.1**2 + 0.1 * 0.04)), abs=1e-4)
+    _, unknown = ensemble(beyond._replace(beyond_error=None), beyond.probabilities, held_out)
+    assert unknown.item() == pytest.approx(1 / (1 + 2 * (0.1**2 + 0.1)), abs=1e-4)
 
 
 def test_students_are_weighed_against_what_the_propagator_leaves_of_the_error_of_propagated_labels() -> None:
@@ -88,7 +96,7 @@ def test_students_are_weighed_against_what_the_propagator_leaves_of_the_error_of
     _, share = ensemble(refined, propagated.probabilities, weight)
     assert share.item() == pytest.approx(left / (left + 3 * 0.1**2), abs=1e-4)
     _, held_out = ensemble(refined, propagated.probabilities, replace(weight, is_held_out=True))
-    assert held_out.item() == pytest.approx(0.25 / (0.25 + 3 * 0.1**2), abs=1e-4)
+    assert held_out.item() == pytest.approx(0.25 / (0.25 + 3 * (0.1**2 + 0.1 * 0.25)), abs=1e-4)
 
 
 def test_beyond_the_outermost_annotated_slice_the_propagator_takes_no_weight_from_students() -> None:
@@ -104,9 +112,12 @@ def test_position_decides_between_two_structures_that_follow_each_other_and_stud
     students = torch.zeros(2, 3, SIZE, SIZE)
     students[:, 2, :, : SIZE // 2] = 1.0
     students[:, 0, :, SIZE // 2 :] = 1.0
-    found, share = ensemble(propagated, students, EnsembleWeight(0.1, 1.0, 0.0, 1.0, is_held_out=True))
+    weight = EnsembleWeight(0.01, 1.0, 0.0, 1.0)
+    found, share = ensemble(propagated, students, weight)
     assert share.min() > 0.9
     left, right = found[:, :, SIZE // 2, SIZE // 2 - 3], found[:, :, SIZE // 2, SIZE // 2 + 3]
     assert left.argmax(dim=1).tolist() == [1, 2]
     assert right.argmax(dim=1).tolist() == [0, 0]
     torch.testing.assert_close(found.sum(dim=1), torch.ones(2, SIZE, SIZE))
+    of_other_volumes, _ = ensemble(propagated, students, replace(weight, is_held_out=True))
+    assert of_other_volumes[:, :, SIZE // 2, SIZE // 2 - 3].argmax(dim=1).tolist() == [2, 2]

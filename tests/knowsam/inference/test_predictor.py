@@ -251,6 +251,26 @@ def test_at_an_annotated_slice_its_own_shape_is_the_prediction(ball: Volume, con
     assert students.batches == []
 
 
+class ChannelReaders(KnownStudents):
+    """Keep the largest value of what is propagated, which they see as further channels."""
+
+    prior_channels = 8
+
+    def forward(self, x: Tensor) -> StudentLogits:
+        self.seen = float(x[:, -self.prior_channels :].abs().max())
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("is_held_out", [False, True])
+def test_students_of_other_volumes_do_not_see_what_is_propagated(
+    ball: Volume, config: Config, is_held_out: bool
+) -> None:
+    students = ChannelReaders(SURE, SURE, SURE)
+    weight = EnsembleWeight(0.1, 1.0, 2.0, 3.0, is_held_out=is_held_out)
+    list(replace(with_shapes(students, ball, config, 3.0, 0.1), weight=weight).slices([5]))
+    assert (students.seen > 0) != is_held_out
+
+
 @pytest.mark.parametrize("most", [1.0, 0.4])
 def test_far_from_annotated_slices_students_have_their_whole_share(ball: Volume, config: Config, most: float) -> None:
     """The corner, which the shapes leave out, is class 1 for the students."""

@@ -285,6 +285,29 @@ def test_beyond_the_outermost_annotated_slice_everything_may_be_wrong() -> None:
     assert prior_of({2: disc(6), 6: disc(6)}).at([0, 9]).expected_error.flatten().tolist() == [1.0, 1.0]
 
 
+def test_beyond_it_the_error_grows_as_fast_as_between_the_two_outermost_annotated_slices() -> None:
+    """Of three, the lower two do not touch, six slices apart: both sides have erred by sqrt(1 / 2) after three."""
+    prior = prior_of({3: disc(5, (16.0, 8.0)), 9: disc(5, (16.0, 24.0)), 10: disc(5, (16.0, 24.0))})
+    rate = np.sqrt(2) / 6
+    errors = prior.beyond_error([2, 1, 6, 9, 11]).flatten().tolist()
+    assert errors == pytest.approx([rate, 2 * rate, 0.0, 0.0, 0.0])
+    assert prior.beyond_error([9, 10], own=True).flatten().tolist() == [0.0, 0.0]
+    # An outermost annotated slice, as if it were not annotated, has the labels of the next one.
+    assert prior.beyond_error([3]).item() == pytest.approx(0.0)
+    assert prior.beyond_error([10]).item() == pytest.approx(rate)
+
+
+def test_of_a_single_annotated_slice_nobody_knows_how_far_it_can_be_propagated() -> None:
+    assert prior_of({5: disc(6)}).beyond_error([4, 7]).flatten().tolist() == [1.0, 1.0]
+
+
+def test_the_growth_of_the_error_follows_a_correction() -> None:
+    prior = prior_of({3: disc(5, (16.0, 8.0)), 9: disc(5, (16.0, 24.0))})
+    before = prior.beyond_error([1]).item()
+    prior.update({3: outline_of(disc(5, (16.0, 24.0))), 9: outline_of(disc(5, (16.0, 24.0)))})
+    assert (before, prior.beyond_error([1]).item()) == (pytest.approx(2 * np.sqrt(2) / 6), 0.0)
+
+
 def test_two_propagations_share_what_was_followed_and_each_reaches_its_own_slices() -> None:
     flows = SliceFlows(textured(1.0), 2.0)
     followed = list[int]()
