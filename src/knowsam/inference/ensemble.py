@@ -28,6 +28,7 @@ class EnsembleWeight:
     limit : their weight far from any annotated slice.
     half_distance_slices : distance from the nearest annotated slice at which they have half of it.
     error_penalty : how much more their error weighs than that of propagated labels.
+    propagation_factor : how many times as wrong as expected propagated labels were where that could be seen.
     is_held_out : whether the error was measured in slices that the students have not learnt from, those of other
         volumes, without what is propagated; if not, a proxy was: their disagreement with propagated labels right
         beside annotated slices, where these are nearly exact.
@@ -38,6 +39,7 @@ class EnsembleWeight:
     half_distance_slices: float
     error_penalty: float
     is_held_out: bool = False
+    propagation_factor: float = 1.0
 
 
 STUDENTS_ALONE = EnsembleWeight(student_error=0.0, limit=1.0, half_distance_slices=0.0, error_penalty=0.0)
@@ -66,18 +68,15 @@ def _student_weight(propagated: PropagatedLabels, weight: EnsembleWeight) -> Ten
 
     The errors of both are weighed as variances are; but near an annotated slice nobody knows better than its outline.
     """
-    error, variance = weight.student_error, propagated.variance
-    student_variance = torch.full_like(variance, error**2)
+    variance = propagated.variance
     if weight.is_held_out:
-        variance = propagated.extrapolated_variance
-        # Where labels are hard to propagate, the students err more than elsewhere, too.
-        student_variance = student_variance + error * variance
+        variance = (propagated.extrapolated_variance * weight.propagation_factor**2).clamp_max(1)
     elif propagated.refined is not None:
         # Beyond the outermost annotated slices the propagator errs as far as anything does.
         refined = refined_variance(propagated.expected_error**2) + propagated.source_variance
         variance = torch.where(propagated.is_one_sided, variance, refined)
     variance = variance + _SMALLEST_VARIANCE
-    by_error = variance / (variance + weight.error_penalty * student_variance)
+    by_error = variance / (variance + weight.error_penalty * weight.student_error**2)
     distance = propagated.nearest_slices
     by_distance = weight.limit * distance / (distance + weight.half_distance_slices).clamp_min(1e-12)
     return torch.minimum(by_error, by_distance)

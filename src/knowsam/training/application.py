@@ -122,7 +122,7 @@ def applied_model(model: TrainedModel, case: Case, *, device: torch.device, inte
     volumes = NetworkVolumes([case], [model.window_for(case.volume)], config, device=device, interruption=interruption)
     students = model.students_for(case.annotation.classes).to(device)
     display = Display(volumes, model.config, [case], students)
-    display.show_students(transfer_weight(None, model.config.propagation), None)
+    display.show_students(transfer_weight(None, [], model.config.propagation), None)
     return display
 
 
@@ -131,7 +131,8 @@ def _weigh(display: Display, interruption: Interruption) -> None:
     (case,) = display.cases
     painted = [SliceKey(0, i) for i, one in case.annotation.slices.items() if one.by_hand or one.corrected]
     unaided = Predictor(display.volumes.slices[0], display.config, len(display.classes), display.students)
-    judging = judging_slices(painted, display.volumes.propagations)
+    propagations = display.volumes.propagations
+    judging = judging_slices(painted, propagations)
     dice = holdout_dice([unaided], display.cases, judging, interruption)
     if dice is not None:
-        display.show_students(transfer_weight(dice, display.config.propagation), dice)
+        display.show_students(transfer_weight(dice, propagations, display.config.propagation), dice)

@@ -95,7 +95,7 @@ class BestStudents:
         judging = judging_slices(unseen, self._propagations)
         dice = holdout_dice(self._unaided(), self.display.cases, judging, self._interruption)
         if dice is not None:
-            weight = transfer_weight(dice, self._config.propagation)
+            weight = transfer_weight(dice, self._propagations, self._config.propagation)
         dice, propagated = self._scores(self.students, weight)
         self._last_error = error or 0.0
         self._adopt(dice, error)

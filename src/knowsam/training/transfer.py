@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from knowsam.inference.ensemble import EnsembleWeight
 
 if TYPE_CHECKING:
@@ -13,20 +15,27 @@ if TYPE_CHECKING:
     from knowsam.data.sampling import SliceKey
     from knowsam.training.volume_propagation import VolumePropagation
 
-_ERROR_PENALTY = 2.0
-"""How much more the error of the students weighs than that of propagated labels."""
 
-
-def transfer_weight(dice: float | None, config: PropagationConfig) -> EnsembleWeight:
+def transfer_weight(
+    dice: float | None, propagations: Sequence[VolumePropagation | None], config: PropagationConfig
+) -> EnsembleWeight:
     """Return the weight of students of other volumes beside propagated labels.
 
     Parameters
     ----------
     dice : of the students alone in slices annotated here, see `judging_slices`; None if there are none, so that nothing
         speaks against them.
+    propagations : of the volumes.
     """
-    error = 0.0 if dice is None else 1 - dice
-    return EnsembleWeight(error, 1.0, config.transfer_half_distance_slices, _ERROR_PENALTY, is_held_out=True)
+    factors = [one.error_factor() for one in propagations if one is not None]
+    return EnsembleWeight(
+        0.0 if dice is None else 1 - dice,
+        1.0,
+        config.transfer_half_distance_slices,
+        config.error_penalty,
+        is_held_out=True,
+        propagation_factor=float(np.mean(factors)) if factors else 1.0,
+    )
 
 
 def judging_slices(

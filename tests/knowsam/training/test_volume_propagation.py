@@ -238,9 +238,10 @@ def test_training_is_told_nothing_where_all_but_one_slice_are_held_out(case: Cas
 
 def test_slices_of_background_alone_say_nothing(case: Case, tiny_config: Config) -> None:
     prior = prior_of(case, tiny_config)
-    for index in (4, 7):
+    for index in (4, 7, 9):
         prior.annotate(LabelSlice(0, index, EMPTY), 2)
     assert not prior.can_propagate
+    assert prior.error_factor() == 1.0
     prior.annotate(LabelSlice(0, 2, SQUARE), 2)
     assert prior.can_propagate
 
@@ -252,6 +253,23 @@ def test_a_slice_lies_between_where_others_that_are_learnt_from_lie_on_both_side
     assert [index for index in range(12) if prior.lies_between(index)] == [4, 5, 6, 7]
     prior.hold_out([8])
     assert [index for index in range(12) if prior.lies_between(index)] == [4]
+
+
+@pytest.mark.parametrize(
+    ("upper_column", "middle_column", "factor"),
+    [(18, None, 1.0), (18, 24, 2.0), (10, 8, 0.5)],
+    ids=["no slice tells", "all wrong for a half", "right for a fourth"],
+)
+def test_annotated_slices_tell_how_many_times_as_wrong_as_expected_propagated_labels_are(
+    ball: Volume, tiny_config: Config, upper_column: int, middle_column: int | None, factor: float
+) -> None:
+    """Halfway between squares that do not touch, or overlap by half, a half or a fourth is expected to be wrong."""
+    columns = {2: 6, 8: upper_column} | ({} if middle_column is None else {5: middle_column})
+    labels = np.zeros((12, 32, 32), np.uint8)
+    for index, column in columns.items():
+        labels[index, 12:20, column : column + 8] = 1
+    prior = prior_of(painted(ball, labels, *sorted(columns)), tiny_config.with_values(registration=False))
+    assert prior.error_factor() == pytest.approx(factor, abs=0.02)
 
 
 def test_other_classes_are_carried_from_then_on(case: Case, tiny_config: Config) -> None:
