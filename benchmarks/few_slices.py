@@ -177,7 +177,8 @@ def _parse() -> argparse.Namespace:
         nargs="+",
         default=[],
         metavar="FOLDER",
-        help="folders with la_NN.nii.gz and la_NN_label.nii.gz (left atrium) or images/ and labels/ (hippocampus)",
+        help="folders with la_NN.nii.gz and la_NN_label.nii.gz (left atrium), images/ and labels/ (hippocampus) or "
+        "patientNNN/ (ACDC)",
     )
     parser.add_argument(
         "--volumes", nargs="+", metavar="NAME", help="default: all of the left atrium, the first 8 of the hippocampus"

@@ -72,22 +72,29 @@ class DataSet:
 
 
 def find_data_set(folder: Path) -> DataSet:
-    """Tell the hippocampus (``images/`` and ``labels/``) from volumes beside their labels, and list them.
+    """Tell ACDC, the hippocampus (``images/`` and ``labels/``) and volumes beside their labels apart, and list them.
 
-    The latter, as the left atrium (``la_*.nii.gz``), are annotated across the third axis of their files.
+    ACDC (``patient001/patient001_frame01.nii.gz`` and ``..._gt.nii.gz``) and volumes beside their labels, as the left
+    atrium (``la_*.nii.gz``), are annotated across the third axis of their files.
 
     Raises
     ------
     ValueError
-        If the folder holds neither.
+        If the folder holds none of them.
     """
+    if labels := sorted(folder.glob("patient*/patient*_frame*_gt.nii.gz")):
+        images = [path.with_name(path.name.replace("_gt", "")) for path in labels]
+        return DataSet("ACDC", 2, tuple(images), tuple(labels))
     if images := sorted((folder / "images").glob("*.nii.gz")):
         return DataSet("hippocampus", 1, tuple(images), tuple(folder / "labels" / image.name for image in images))
     if labels := sorted(folder.glob("*_label.nii.gz")):
         images = [path.with_name(path.name.replace("_label", "")) for path in labels]
         name = "left atrium" if labels[0].name.startswith("la_") else folder.resolve().name
         return DataSet(name, 2, tuple(images), tuple(labels))
-    raise ValueError(f"{folder} has neither images/*.nii.gz with labels/ nor NAME.nii.gz with NAME_label.nii.gz.")
+    raise ValueError(
+        f"{folder} has neither images/*.nii.gz with labels/ nor NAME.nii.gz with NAME_label.nii.gz nor patients as in "
+        "the folder training of ACDC."
+    )
 
 
 @dataclass(frozen=True)
