@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import platform
+import subprocess
 import sys
 from pathlib import Path
 
 import torch
 
 from knowsam.report import peak_memory_mib
+
+
+def commit() -> str:
+    """Return the commit that runs, and whether it was changed; empty outside of a repository."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--exclude=*"]
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip()
 
 
 def peak_mib(device: str) -> float:

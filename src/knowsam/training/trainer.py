@@ -50,6 +50,7 @@ class Trainer:
     Attributes
     ----------
     steps : taken so far, those of a training that is gone on with included.
+    batch_sizes : slices that a step of this process sees; fewer than configured from when memory ran out.
     images : statistics of the volumes, those that an earlier model learnt from included; once it is prepared.
     validations : step and Dice of each time that the learning students were measured on held-out slices.
     """
@@ -73,7 +74,7 @@ class Trainer:
         self.windows, self.pixel_mm = _first_windows(cases, plan)
         self._seed, self._sam_weights = seed, sam_weights
         self._interruption = interruption
-        self._sizes = BatchSizes(config.training.labelled_batch, config.training.unlabelled_batch)
+        self.batch_sizes = BatchSizes(config.training.labelled_batch, config.training.unlabelled_batch)
         self._best: BestStudents | None = None
         self.validations: list[tuple[int, float]] = []
 
@@ -149,21 +150,21 @@ class Trainer:
         """
         if not self.slices.labelled_keys:
             raise TrainingError("No annotated slice is left to learn from. Paint one, then train again.")
-        joined = self._sizes.times(self.processes.count)
+        joined = self.batch_sizes.times(self.processes.count)
         unlabelled = joined.unlabelled if self.learner.uses_unlabelled else 0
         try:
             batch = self.slices.batch(joined.labelled, unlabelled)
             losses = self.learner.step(batch, self.steps, progress)
         except (RuntimeError, MemoryError) as exc:
-            if not (is_out_of_memory(exc) and self._sizes.can_be_halved and self.processes.all_raised(exc)):
+            if not (is_out_of_memory(exc) and self.batch_sizes.can_be_halved and self.processes.all_raised(exc)):
                 raise
         else:
             self.steps += 1
             return losses
         # Not inside the handler, whose traceback keeps the tensors of the step alive.
         self.learner.forget_step()
-        self._sizes = self._sizes.halved()
-        raise OutOfMemory(f"Memory ran out; going on with {self._sizes.times(self.processes.count)} a step.")
+        self.batch_sizes = self.batch_sizes.halved()
+        raise OutOfMemory(f"Memory ran out; going on with {self.batch_sizes.times(self.processes.count)} a step.")
 
     def validate(self, step: int) -> Validated:
         """Measure the learning students, and let them predict if they are not worse.
