@@ -22,12 +22,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from interpolation import interpolate
-from ledger import Ledger
 from painters import PAINTERS
-from pieces import add_run_options, budget_of, checked, in_words, side_by_side
+from pieces import add_run_options, budget_of, checked, in_words, measure
 from pixel_classifier import classify, classify_with_position
 from propagated import propagated
-from provenance import provenance
 from random_walker import walk
 from rival import Effort, Outcome, Rival
 from tables import mean, over_seeds, table
@@ -41,6 +39,7 @@ from knowsam.data.annotation import class_indices
 from knowsam.training.events import Event, Stage, StageChanged, StepDone, Validated
 
 if TYPE_CHECKING:
+    from knowsam.training.schedule import Budget
     from knowsam.training.session import TrainingSession
 
 INTERPOLATION = "interpolation"
@@ -140,11 +139,14 @@ class Piece:
     row: str
     seed: int
     painter: str
+    budget: Budget
+    threads: int
 
-    def key(self, budget: str) -> Key:
-        """Return the key of its result."""
-        used = budget if ROWS[self.row].trains else NO_BUDGET
-        return self.data.name, self.volume, self.k, self.row, self.seed, used, self.painter
+    @property
+    def keys(self) -> list[Key]:
+        """The key of its result."""
+        budget = in_words(self.budget) if ROWS[self.row].trains else NO_BUDGET
+        return [(self.data.name, self.volume, self.k, self.row, self.seed, budget, self.painter)]
 
     @property
     def arguments(self) -> list[str]:
@@ -157,16 +159,7 @@ class Piece:
 def main() -> None:
     """Run the chosen rows and print the tables of all results there are."""
     options = _parse()
-    ledger = Ledger(options.json, Result)
-    if not options.table:
-        budget = in_words(budget_of(options))
-        pieces = [p for p in _pieces(options) if not (options.missing and p.key(budget) in ledger)]
-        if options.jobs > 1:
-            side_by_side(options, [piece.arguments for piece in pieces])
-        else:
-            for piece in pieces:
-                ledger.add(_run(piece, options))
-    print("\n".join([*provenance("seeds as in each run"), *_tables(ledger.results)]))
+    measure(options, Result, _pieces(options), _run, _tables)
 
 
 def _parse() -> argparse.Namespace:
@@ -209,20 +202,20 @@ def _pieces(options: argparse.Namespace) -> Iterator[Piece]:
             found = True
             for k, row in product(options.k, options.rows):
                 for seed in options.seeds if ROWS[row].is_random else [0]:
-                    yield Piece(folder, data, volume, k, row, seed, options.painter)
+                    how = seed, options.painter, budget_of(options), options.threads
+                    yield Piece(folder, data, volume, k, row, *how)
     if not found:
         sys.exit(f"None of the volumes {options.volumes} is in {', '.join(map(str, options.data))}.")
 
 
-def _run(piece: Piece, options: argparse.Namespace) -> Result:
+def _run(piece: Piece) -> Iterator[Result]:
     task = piece.data.truth(piece.volume).task(piece.k, PAINTERS[piece.painter])
-    budget = budget_of(options)
     started = time.monotonic()
-    outcome = ROWS[piece.row].fill(task, Effort(budget, piece.seed, options.threads))
+    outcome = ROWS[piece.row].fill(task, Effort(piece.budget, piece.seed, piece.threads))
     seconds = time.monotonic() - started
     scores = task.scores(outcome.labels)
-    *conditions, painter = piece.key(in_words(budget))
-    result = Result(
+    *conditions, painter = piece.keys[0]
+    yield Result(
         *conditions,
         painter=painter,
         dice=scores.dice,
@@ -230,11 +223,9 @@ def _run(piece: Piece, options: argparse.Namespace) -> Result:
         hd95_mm=scores.hd95_mm,
         seconds=round(seconds, 2),
         steps=outcome.steps,
-        threads=options.threads,
+        threads=piece.threads,
         live=outcome.live,
     )
-    print(result, file=sys.stderr, flush=True)
-    return result
 
 
 def _tables(results: Sequence[Result]) -> Iterator[str]:

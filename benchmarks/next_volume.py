@@ -19,9 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interpolation import interpolate
-from ledger import Ledger
-from pieces import add_run_options, budget_of, checked, in_words, side_by_side
-from provenance import provenance
+from pieces import add_run_options, budget_of, checked, in_words, measure
 from rival import Effort
 from tables import mean, over_seeds, table
 from tasks import DataSet, Task, find_data_set, scores
@@ -106,6 +104,7 @@ class Piece:
     budget: Budget
     correction_budget: Budget
     threads: int
+    shared: tuple[str, ...]
 
     @property
     def keys(self) -> list[Key]:
@@ -122,7 +121,7 @@ class Piece:
     def arguments(self) -> list[str]:
         """The options that ask for this piece alone."""
         count = [] if self.row in WITHOUT_MODEL else ["--trained-on", str(self.trained_on)]
-        return ["--rows", self.row, "--seeds", str(self.seed), *count]
+        return [*self.shared, "--rows", self.row, "--seeds", str(self.seed), *count]
 
     def _budget_in_words(self, corrected: int) -> str:
         whole, short = in_words(self.budget), in_words(self.correction_budget)
@@ -133,16 +132,7 @@ class Piece:
 def main() -> None:
     """Run the chosen rows and print the table of all results there are."""
     options = _parse()
-    ledger = Ledger(options.json, Result)
-    if not options.table:
-        pieces = [p for p in _pieces(options) if not (options.missing and all(key in ledger for key in p.keys))]
-        if options.jobs > 1:
-            side_by_side(options, [[*_shared(options), *piece.arguments] for piece in pieces])
-        else:
-            for result in (result for piece in pieces for result in _run(piece)):
-                print(result, file=sys.stderr, flush=True)
-                ledger.add(result)
-    print("\n".join([*provenance("seeds as in each run"), *_tables(ledger.results)]))
+    measure(options, Result, _pieces(options), _run, _tables)
 
 
 def _parse() -> argparse.Namespace:
@@ -183,16 +173,17 @@ def _pieces(options: argparse.Namespace) -> Iterator[Piece]:
         counts = [0] if row in WITHOUT_MODEL else options.trained_on
         unlabelled = 0 if row in WITHOUT_MODEL else options.unlabelled
         for count, seed in product(counts, [0] if row == INTERPOLATION else options.seeds):
-            yield Piece(data, chosen, row, count, unlabelled, seed, *budgets, options.threads)
+            how = seed, *budgets, options.threads, _shared(options)
+            yield Piece(data, chosen, row, count, unlabelled, *how)
 
 
-def _shared(options: argparse.Namespace) -> list[str]:
-    """Return the options of every piece that `side_by_side` knows nothing of."""
+def _shared(options: argparse.Namespace) -> tuple[str, ...]:
+    """Return the options of every piece that `measure` knows nothing of."""
     named = {"--data": options.data, "--unlabelled": options.unlabelled}
     named |= {"--correction-budget": options.correction_budget}
     named |= {"--correction-steps": options.correction_steps} if options.correction_steps else {}
     volumes = ["--volumes", *options.volumes] if options.volumes else []
-    return [*volumes, *(str(word) for pair in named.items() for word in pair)]
+    return (*volumes, *(str(word) for pair in named.items() for word in pair))
 
 
 def _run(piece: Piece) -> Iterator[Result]:

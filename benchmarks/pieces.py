@@ -1,15 +1,17 @@
-"""Long benchmarks in pieces: the options every script has for that, and pieces run side by side."""
+"""Long benchmarks in pieces: the options every script has for that, and pieces run one by one or side by side."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
+from ledger import Ledger, R
+from provenance import provenance
 from threadpoolctl import threadpool_limits
 
 from knowsam.training.schedule import Budget
@@ -67,7 +69,32 @@ def in_words(budget: Budget) -> str:
     return f"{budget.steps} steps" if budget.steps is not None else f"{budget.seconds:g} s"
 
 
-def side_by_side(options: Namespace, pieces: Sequence[Sequence[str]]) -> None:
+def measure(
+    options: Namespace,
+    kind: type[R],
+    pieces: Iterable[Any],
+    run: Callable[[Any], Iterable[R]],
+    tables: Callable[[Sequence[R]], Iterable[str]],
+) -> None:
+    """Run the pieces as the options of `add_run_options` have it, and print the tables of all results there are.
+
+    Parameters
+    ----------
+    pieces : with the `keys` of their results and the `arguments` that ask for each alone.
+    """
+    ledger = Ledger(options.json, kind)
+    if not options.table:
+        wanted = [one for one in pieces if not (options.missing and all(key in ledger for key in one.keys))]
+        if options.jobs > 1:
+            _side_by_side(options, [piece.arguments for piece in wanted])
+        else:
+            for result in (result for piece in wanted for result in run(piece)):
+                print(result, file=sys.stderr, flush=True)
+                ledger.add(result)
+    print("\n".join([*provenance("seeds as in each run"), *tables(ledger.results)]))
+
+
+def _side_by_side(options: Namespace, pieces: Sequence[Sequence[str]]) -> None:
     """Run this script once for each piece, a list of arguments, several at a time; all add to the one file."""
     script = Path(sys.argv[0]).resolve()
     shared = ["--threads", str(options.threads), "--json", str(options.json)]

@@ -12,7 +12,6 @@ independent.
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,9 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from ledger import Ledger
-from pieces import add_run_options, budget_of, checked, in_words, side_by_side
-from provenance import provenance
+from pieces import add_run_options, budget_of, checked, in_words, measure
 from scipy import stats
 from tables import mean, table
 from tasks import DataSet, Task, find_data_set, scores
@@ -127,16 +124,7 @@ class Piece:
 def main() -> None:
     """Run what is asked for and print the tables of all results there are."""
     options = _parse()
-    ledger = Ledger(options.json, Result)
-    if not options.table:
-        pieces = [p for p in _pieces(options) if not (options.missing and all(key in ledger for key in p.keys))]
-        if options.jobs > 1:
-            side_by_side(options, [piece.arguments for piece in pieces])
-        else:
-            for result in (result for piece in pieces for result in _run(piece)):
-                print(result, file=sys.stderr, flush=True)
-                ledger.add(result)
-    print("\n".join([*provenance("seeds as in each run"), *_tables(ledger.results)]))
+    measure(options, Result, _pieces(options), _run, _tables)
 
 
 def _parse() -> argparse.Namespace:
