@@ -173,7 +173,7 @@ class TrainingDisplay(QObject):
     def _say_propagation(self, shown: Shown) -> None:
         """Say where that comes from which is shown while nobody trains."""
         work = self._controller.work
-        is_judged = work is not None and len(work.outlined) == work.slice_count
+        is_judged = work is not None and len(work.fully_judged) == work.slice_count
         self._tell(status_messages.propagation_sentence(Shown.JUDGED if is_judged else shown))
 
     def _in_words(self, shown: events.Shown) -> Shown:

@@ -84,7 +84,7 @@ class AnnotatedVolume:
         return tuple(i for i in sorted(self._slices) if self._slices[i].is_judged)
 
     @property
-    def outlined(self) -> tuple[int, ...]:
+    def fully_judged(self) -> tuple[int, ...]:
         """Indices of all slices that were judged completely, ascending."""
         # Few need a look at all of their pixels.
         whole = (i for i in self.annotated if not self._slices[i].leaves_open)
@@ -94,7 +94,7 @@ class AnnotatedVolume:
     def can_propagate(self) -> bool:
         """Whether labels can be propagated, from two slices that were judged completely or can be completed."""
         scribbled = (i for i in self.annotated if self.label_slice(i).can_be_completed)
-        return len({*islice(chain(self.outlined, scribbled), 2)}) > 1
+        return len({*islice(chain(self.fully_judged, scribbled), 2)}) > 1
 
     @property
     def corrected(self) -> tuple[int, ...]:
@@ -266,7 +266,7 @@ class AnnotatedVolume:
 
     def _left_out_among(self, held: list[int]) -> tuple[int, ...]:
         """Return the slices between the first and the last of some that were not judged completely, ascending."""
-        return tuple(sorted({*range(held[0], held[-1] + 1)} - {*self.outlined})) if held else ()
+        return tuple(sorted({*range(held[0], held[-1] + 1)} - {*self.fully_judged})) if held else ()
 
     def _slice(self, index: int) -> SliceAnnotation:
         return self._slices.get(index, SliceAnnotation())

@@ -46,7 +46,7 @@ def next_slice(document: AnnotatedVolume) -> NextSlice | None:
     document : its uncertainty is the probability of each pixel to be wrong.
     """
     errors_px = np.array(document.expected_errors_px)
-    judged = document.outlined
+    judged = document.fully_judged
     worth = worths(errors_px, judged)
     if not worth.any():
         return None

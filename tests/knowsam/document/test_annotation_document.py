@@ -145,7 +145,7 @@ def test_only_slices_judged_completely_have_outlines(document: AnnotationDocumen
     document.mark(2, SliceState.PARTIAL)
     document.mark(5, SliceState.BACKGROUND_ONLY)
     assert document.annotated == (1, 2, 4, 5)
-    assert document.outlined == (1, 4, 5)
+    assert document.fully_judged == (1, 4, 5)
 
 
 def test_labels_can_be_propagated_from_two_slices_that_are_complete_or_can_be_completed(
@@ -159,7 +159,7 @@ def test_labels_can_be_propagated_from_two_slices_that_are_complete_or_can_be_co
     scribbles = scribbles.copy()
     scribbles[0] = BRUSH
     document.paint({2: scribbles})
-    assert document.outlined == (1,)
+    assert document.fully_judged == (1,)
     assert document.can_propagate
     assert document.label_slice(2).can_be_completed
 
