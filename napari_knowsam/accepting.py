@@ -1,4 +1,4 @@
-"""Accepting predictions: returns the slices that changed, or says why there is nothing to accept."""
+"""Accepting predictions and outlines: returns the slices that changed, or says why there is nothing to accept."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def accept_slice(document: AnnotationDocument, index: int) -> tuple[int, ...]:
-    """Take the prediction of a slice as painted."""
+    """Take the prediction of a slice as painted, and its outlines as confirmed."""
     refusal = f"Slice {slice_number(index)} holds nothing to accept: no prediction, or painted fully."
     return _accept(document, (index,), refusal)
 

@@ -133,7 +133,8 @@ def prepared_export(document: AnnotationDocument, path: Path, made: Made, parent
         write = mask_writer(path, mask, source, partial(ask_terms, parent))
     has_grid = not (is_report_page_name(path) or is_surface_name(path) or is_rtstruct_name(path))
     grid_of = source.name if has_grid else None
-    sentence = status_messages.saved_sentence(path.name, grid_of, _empty(document), made.outdated)
+    unconfirmed = len(document.unconfirmed)
+    sentence = status_messages.saved_sentence(path.name, grid_of, _empty(document), made.outdated, unconfirmed)
     return None if write is None else partial(_written, write, sentence)
 
 
@@ -143,6 +144,7 @@ def _written(write: Callable[[], object], sentence: str) -> str:
 
 
 def _page_writer(document: AnnotationDocument, path: Path, mask: Volume, made: Made) -> Callable[[], object]:
+    unconfirmed = document.unconfirmed
     older = f"Slices that show an older prediction: {made.outdated}." if made.outdated else ""
     missing = [sentence for sentence in (status_messages.empty_sentence(_empty(document)), older) if sentence]
     segmented = Segmented(
@@ -150,10 +152,11 @@ def _page_writer(document: AnnotationDocument, path: Path, mask: Volume, made: M
         labels=mask.array,
         classes=document.classes,
         axis=document.axis,
-        painted=document.annotated,
+        painted=[index for index in document.annotated if index not in unconfirmed],
         probable_dice=made.probable_dice,
         plan=None if made.model is None else made.model.plan,
         warnings=(*document.volume.notices, *missing),
+        unconfirmed=unconfirmed,
     )
     return partial(write_report_page, path, segmented, overwrite=True)
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from napari_knowsam.layer_sync import LayerSync
     from napari_knowsam.panels.prompt_panel import PromptPanel
 
+_TAKEN = "Taken over. It counts like painting, but for the score only once you correct it or accept its slice (U)."
+
 _STAYS_MS = 300
 """Somebody who stays in a slice for so long may point at something there."""
 
@@ -116,7 +118,8 @@ class PromptOutline(QObject):
         self.drop()
         if edit is not None:
             name = sync.document.class_list.name_of(edit.value)
-            sync.change(AnnotationDocument.edit, edit, f"outlining of “{name}” in")
+            if sync.change(AnnotationDocument.edit, edit, f"outlining of “{name}” in"):
+                self._panel.set_message(_TAKEN)
 
     def drop(self, *_: object) -> None:
         """Forget what was pointed at and what came of it."""
@@ -270,7 +273,7 @@ class PromptOutline(QObject):
             if index in self._boxes:
                 mask = mask | pieces_beside(shown == value, mask | _inside(self._boxes[index], mask))
             masks[index] = mask & ~np.isin(shown, blocked)
-        return Edit(value, masks)
+        return Edit(value, masks, is_by_sam=True)
 
     def _offer(self, actions: dict[str | int, Callable[[], object]], sync: LayerSync) -> None:
         others = () if self._pointing is None else (self._pointing.layer,)

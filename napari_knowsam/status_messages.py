@@ -152,7 +152,9 @@ def training_sentence(step: StepDone, annotated: int, dice: float | None, shown:
     return f"{doing} {shown_sentence(shown)}".strip()
 
 
-def saved_sentence(name: str, image_name: str | None, empty_slices: int, outdated: int = 0) -> str:
+def saved_sentence(
+    name: str, image_name: str | None, empty_slices: int, outdated: int = 0, unconfirmed: int = 0
+) -> str:
     """Say what was exported, and what it lacks.
 
     Parameters
@@ -160,10 +162,23 @@ def saved_sentence(name: str, image_name: str | None, empty_slices: int, outdate
     name, image_name : of the file, and of the image if the file has its grid.
     empty_slices : slices that are neither painted nor predicted, though others are predicted.
     outdated : slices that wait for a new prediction.
+    unconfirmed : slices with an outline of SAM that nobody has corrected or accepted.
     """
     grid = "" if image_name is None else f", on the grid of {image_name}"
     saved = f"Saved {name}{grid}.{_waiting(outdated)}{' Then export again.' * bool(outdated)}"
-    return f"{saved} {empty_sentence(empty_slices)}".rstrip()
+    return " ".join(one for one in (saved, unconfirmed_sentence(unconfirmed), empty_sentence(empty_slices)) if one)
+
+
+def unconfirmed_sentence(count: int) -> str:
+    """Say in how many slices an outline of SAM is to be confirmed; nothing if in none.
+
+    >>> unconfirmed_sentence(1)
+    'One slice was outlined by SAM, and nobody has corrected or accepted it.'
+    """
+    if not count:
+        return ""
+    slices, them = ("One slice was", "it") if count == 1 else (f"{count} slices were", "them")
+    return f"{slices} outlined by SAM, and nobody has corrected or accepted {them}."
 
 
 def empty_sentence(empty_slices: int) -> str:

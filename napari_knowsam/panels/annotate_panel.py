@@ -151,10 +151,14 @@ class AnnotatePanel(QWidget):
         self._brush.set_size(diameter_mm, pixel_mm)
 
     def set_slices(
-        self, states: Sequence[SliceState], corrected: Collection[int], marks: Mapping[int, SliceState]
+        self,
+        states: Sequence[SliceState],
+        corrected: Collection[int],
+        unconfirmed: Collection[int],
+        marks: Mapping[int, SliceState],
     ) -> None:
-        """Show the state of every slice, which were corrected, and which states are marks a person has set."""
-        self._marks.set_slices(states, corrected, marks)
+        """Show the state of every slice, see `SliceStrip.set_slices`, and which states are marks a person has set."""
+        self._marks.set_slices(states, corrected, unconfirmed, marks)
 
     def set_wrong_shares(self, shares: Sequence[float]) -> None:
         """Show of every slice how much is probably wrong, as a share of what is shown there."""

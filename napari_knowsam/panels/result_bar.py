@@ -33,9 +33,13 @@ class ResultBar(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         accept = QLabel("Accept")
-        accept.setToolTip("Take the prediction over into your labels.")
+        accept.setToolTip("Take the prediction over into your labels, and confirm what SAM has outlined.")
         self._accept_buttons = (
-            button("Slice", "Take this slice over into your labels (U, for use).", self.accept_slice_requested.emit),
+            button(
+                "Slice",
+                "Take this slice over into your labels, and confirm its outlines (U, for use).",
+                self.accept_slice_requested.emit,
+            ),
             button(
                 "Between",
                 "Take over all slices between the outermost ones you annotated.",

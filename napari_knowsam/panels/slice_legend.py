@@ -8,15 +8,16 @@ from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from knowsam.data.annotation import SliceState
 from napari_knowsam.panels.slice_looks import SLICE_LOOKS
-from napari_knowsam.panels.slice_strip import DOUBT_COLOR, draw_correction
+from napari_knowsam.panels.slice_strip import DOUBT_COLOR, draw_diamond
 from napari_knowsam.panels.small_font import small_font
 
-_CORRECTED, _DOUBT = "corrected", "doubtful"
+_CORRECTED, _OUTLINED, _DOUBT = "corrected", "outlined", "doubtful"
 _ENTRIES: tuple[tuple[SliceState | None, str], ...] = (
     (SliceState.COMPLETE, "complete"),
     (SliceState.PARTIAL, "partly"),
     (SliceState.BACKGROUND_ONLY, "background"),
     (None, _CORRECTED),
+    (None, _OUTLINED),
     (None, _DOUBT),
 )
 _BAR_PX = 5
@@ -54,9 +55,7 @@ class SliceLegend(QWidget):
         if word == _DOUBT:
             painter.fillRect(QRectF(left_px, 2 + room_px / 2, _BAR_PX, room_px / 2), DOUBT_COLOR)
         elif state is None:
-            painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(text_color)
-            draw_correction(painter, left_px + _BAR_PX / 2, self.height() / 2)
+            draw_diamond(painter, left_px + _BAR_PX / 2, self.height() / 2, text_color, is_filled=word == _CORRECTED)
         else:
             look = SLICE_LOOKS[state]
             height_px = look.height * room_px

@@ -38,10 +38,13 @@ SLICE_LOOKS = {
 """From the least to the most that is known of a slice."""
 
 
-def described(state: SliceState, *, corrected: bool) -> str:
+def described(state: SliceState, *, corrected: bool, unconfirmed: bool) -> str:
     """Return the state of a slice in words.
 
-    >>> described(SliceState.COMPLETE, corrected=True)
+    >>> described(SliceState.COMPLETE, corrected=True, unconfirmed=False)
     'complete (corrected)'
+    >>> described(SliceState.COMPLETE, corrected=True, unconfirmed=True)
+    'complete (outlined by SAM, not confirmed)'
     """
-    return SLICE_LOOKS[state].word + (" (corrected)" if corrected else "")
+    note = " (outlined by SAM, not confirmed)" if unconfirmed else " (corrected)" if corrected else ""
+    return SLICE_LOOKS[state].word + note

@@ -13,7 +13,6 @@ from knowsam.data.slice_number import slice_number
 from napari_knowsam.panels.buttons import button, tightened
 from napari_knowsam.panels.slice_ends import SliceEnds
 from napari_knowsam.panels.slice_legend import SliceLegend
-from napari_knowsam.panels.slice_looks import described
 from napari_knowsam.panels.slice_strip import SliceStrip
 
 if TYPE_CHECKING:
@@ -38,7 +37,6 @@ class SliceMarks(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._states: tuple[SliceState, ...] = ()
-        self._corrected: frozenset[int] = frozenset()
         self._marks: dict[int, SliceState] = {}
         self._current = 0
         self._strip = SliceStrip()
@@ -59,11 +57,15 @@ class SliceMarks(QWidget):
         self._refresh()
 
     def set_slices(
-        self, states: Sequence[SliceState], corrected: Collection[int], marks: Mapping[int, SliceState]
+        self,
+        states: Sequence[SliceState],
+        corrected: Collection[int],
+        unconfirmed: Collection[int],
+        marks: Mapping[int, SliceState],
     ) -> None:
-        """Show the state of every slice, which were corrected, and which states are marks a person has set."""
-        self._states, self._corrected, self._marks = tuple(states), frozenset(corrected), dict(marks)
-        self._strip.set_slices(states, corrected)
+        """Show the state of every slice, see `SliceStrip.set_slices`, and which states are marks a person has set."""
+        self._states, self._marks = tuple(states), dict(marks)
+        self._strip.set_slices(states, corrected, unconfirmed)
         self._refresh()
 
     def set_wrong_shares(self, shares: Sequence[float]) -> None:
@@ -125,5 +127,5 @@ class SliceMarks(QWidget):
         if state is None:
             self._sentence.setText("No slice is shown.")
         else:
-            words = described(state, corrected=self._current in self._corrected)
+            words = self._strip.description(self._current)
             self._sentence.setText(f"Slice {slice_number(self._current)} of {len(self._states)}: {words}")

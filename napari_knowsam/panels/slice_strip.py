@@ -40,6 +40,7 @@ class SliceStrip(QWidget):
         super().__init__(parent)
         self._states: tuple[SliceState, ...] = ()
         self._corrected: frozenset[int] = frozenset()
+        self._unconfirmed: frozenset[int] = frozenset()
         self._wrong_shares: tuple[float, ...] = ()
         self._current = 0
         self.setAccessibleName("Slices")
@@ -47,9 +48,12 @@ class SliceStrip(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
 
-    def set_slices(self, states: Sequence[SliceState], corrected: Collection[int]) -> None:
-        """Show the state of every slice, and which were corrected."""
-        self._states, self._corrected = tuple(states), frozenset(corrected)
+    def set_slices(
+        self, states: Sequence[SliceState], corrected: Collection[int], unconfirmed: Collection[int]
+    ) -> None:
+        """Show the state of every slice, which were corrected, and in which an outline of SAM is to be confirmed."""
+        self._states, self._unconfirmed = tuple(states), frozenset(unconfirmed)
+        self._corrected = frozenset(corrected) - self._unconfirmed
         self.update()
 
     def set_wrong_shares(self, shares: Sequence[float]) -> None:
@@ -87,12 +91,18 @@ class SliceStrip(QWidget):
         nearest = min(distances, key=distances.__getitem__, default=under)
         return nearest if distances.get(nearest, _SNAP_PX + 1) <= _SNAP_PX else under
 
+    def description(self, index: int) -> str:
+        """Return the state of a slice in words."""
+        return described(
+            self._states[index], corrected=index in self._corrected, unconfirmed=index in self._unconfirmed
+        )
+
     def text_at(self, x_px: float) -> str:
         """Return what the slice at a position is, in words."""
         index = self.index_at(x_px)
         if index is None:
             return "No image is open."
-        text = f"Slice {slice_number(index)}: {described(self._states[index], corrected=index in self._corrected)}"
+        text = f"Slice {slice_number(index)}: {self.description(index)}"
         share = self._wrong_shares[index] if index < len(self._wrong_shares) else 0.0
         return f"{text}, about {share:.0%} of what is shown may be wrong" if share >= _LEAST_SHARE else text
 
@@ -127,7 +137,7 @@ class SliceStrip(QWidget):
         self.slice_requested.emit(min(max(wanted, 0), len(self._states) - 1))
 
     def paintEvent(self, event: QPaintEvent | None) -> None:
-        """Draw ground, position, bars and corrections; a bar covers the line of the position, never the reverse."""
+        """Draw ground, position, bars and diamonds; a bar covers the line of the position, never the reverse."""
         painter = QPainter(self)
         if not self.isEnabled():
             painter.setOpacity(0.4)
@@ -138,7 +148,7 @@ class SliceStrip(QWidget):
         for state in SLICE_LOOKS:
             if state is not SliceState.UNLABELLED:
                 self._draw_bars(painter, state)
-        self._draw_corrections(painter)
+        self._draw_diamonds(painter)
         self._draw_position_arrow(painter)
         painter.end()
 
@@ -174,12 +184,13 @@ class SliceStrip(QWidget):
     def _bar_room_px(self) -> int:
         return self.height() - 2 * _GUTTER_PX
 
-    def _draw_corrections(self, painter: QPainter) -> None:
+    def _draw_diamonds(self, painter: QPainter) -> None:
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(self.palette().color(QPalette.ColorRole.WindowText))
-        for index in self._corrected:
-            draw_correction(painter, self._centre_px(index), _GUTTER_PX / 2)
+        color = self.palette().color(QPalette.ColorRole.WindowText)
+        for index in self._corrected | self._unconfirmed:
+            draw_diamond(
+                painter, self._centre_px(index), _GUTTER_PX / 2, color, is_filled=index not in self._unconfirmed
+            )
 
     def _draw_position_line(self, painter: QPainter) -> None:
         if self._has_current():
@@ -190,6 +201,7 @@ class SliceStrip(QWidget):
     def _draw_position_arrow(self, painter: QPainter) -> None:
         if self._has_current():
             x_px, tip_px = self._centre_px(self._current), self.height() - _GUTTER_PX
+            painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(self.palette().color(QPalette.ColorRole.WindowText))
             corners = [(x_px, tip_px), (x_px - 5, self.height()), (x_px + 5, self.height())]
             painter.drawPolygon(QPolygonF([QPointF(*corner) for corner in corners]))
@@ -198,7 +210,9 @@ class SliceStrip(QWidget):
         return 0 <= self._current < len(self._states)
 
 
-def draw_correction(painter: QPainter, x_px: float, y_px: float) -> None:
-    """Draw the small diamond that marks a corrected slice, round a position."""
+def draw_diamond(painter: QPainter, x_px: float, y_px: float, color: QColor, *, is_filled: bool) -> None:
+    """Draw the small diamond that marks a corrected slice, or a hollow one where SAM's outline is to be confirmed."""
+    painter.setPen(Qt.PenStyle.NoPen if is_filled else color)
+    painter.setBrush(color if is_filled else Qt.BrushStyle.NoBrush)
     corners = [(x_px, y_px - 3), (x_px + 3, y_px), (x_px, y_px + 3), (x_px - 3, y_px)]
     painter.drawPolygon(QPolygonF([QPointF(*corner) for corner in corners]))

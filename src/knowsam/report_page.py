@@ -85,6 +85,7 @@ class Segmented:
     probable_dice : between the painted slices, by label value; None where it cannot be told.
     plan : what ran, as `TrainingPlan.to_dict` says it; None without a training.
     warnings : sentences on what the reader must know.
+    unconfirmed : indices of the slices with an outline of SAM that nobody has corrected or accepted.
     """
 
     image: Volume
@@ -95,6 +96,7 @@ class Segmented:
     probable_dice: Mapping[int, float | None] = field(default_factory=dict)
     plan: Mapping[str, Any] | None = None
     warnings: Sequence[str] = ()
+    unconfirmed: Collection[int] = ()
 
 
 def is_report_page_name(path: Path) -> bool:
@@ -183,7 +185,7 @@ def _pictures(segmented: Segmented) -> str:
         indices=indices,
         spacing_mm=segmented.image.spacing_mm,
         colors={one.value: one.color for one in segmented.classes[1:]},
-        captions=[f"slice {slice_number(i)}{', painted' * (i in segmented.painted)}" for i in indices],
+        captions=[f"slice {slice_number(index)}{_origin(segmented, index)}" for index in indices],
     )
     caption = (
         f"{len(indices)} of {labels.shape[axis]} slices, of which the first is the one nearest to the {_FIRST[axis]}. "
@@ -194,11 +196,19 @@ def _pictures(segmented: Segmented) -> str:
     return f"<figure>{drawn}<figcaption>{caption}</figcaption></figure>"
 
 
+def _origin(segmented: Segmented, index: int) -> str:
+    """Return where the labels of a slice come from, as the end of its caption; nothing if they are predicted."""
+    if index in segmented.unconfirmed:
+        return ", outlined"
+    return ", painted" * (index in segmented.painted)
+
+
 def _facts(segmented: Segmented) -> list[str]:
-    painted = sorted(segmented.painted)
-    numbers = f": {', '.join(str(slice_number(index)) for index in painted)}" if painted else ""
     count = segmented.labels.shape[segmented.axis]
-    facts = [f"A person painted or corrected {len(segmented.painted)} of {count} slices{numbers}."]
+    facts = [f"A person painted or corrected {_some_of(segmented.painted, count)}."]
+    if segmented.unconfirmed:
+        outlined = _some_of(segmented.unconfirmed, count)
+        facts.append(f"SAM outlined structures in {outlined}. Nobody has corrected or accepted these.")
     if segmented.plan is None:
         facts.append(
             "No training of it has ended: the others were propagated from these, or predicted by an earlier model."
@@ -211,6 +221,12 @@ def _facts(segmented: Segmented) -> list[str]:
         facts += segmented.plan["reasons"]
     versions = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
     return [*facts, f"Versions: {versions}, Python {platform.python_version()}."]
+
+
+def _some_of(indices: Collection[int], count: int) -> str:
+    """Return how many of all slices some are, and which."""
+    numbers = f": {', '.join(str(slice_number(index)) for index in sorted(indices))}" if indices else ""
+    return f"{len(indices)} of {count} slices{numbers}"
 
 
 def _settings(segmented: Segmented) -> str:

@@ -62,6 +62,14 @@ def test_how_it_was_made_is_told(tmp_path: Path, ball: Volume, ball_labels: Labe
     assert all(words in page for words in ("The budget is short.", "max_side_px", "Slices &lt;look&gt; odd.", "torch "))
 
 
+def test_outlines_that_nobody_has_confirmed_are_told_apart_from_what_was_painted(
+    tmp_path: Path, ball: Volume, ball_labels: LabelArray
+) -> None:
+    page = page_of(tmp_path, ball, ball_labels, unconfirmed=(6,))
+    assert "A person painted or corrected 2 of 12 slices: 5, 8." in page
+    assert "SAM outlined structures in 1 of 12 slices: 7. Nobody has corrected or accepted these." in page
+
+
 def test_only_a_dicom_image_is_named_since_files_are_called_after_patients(
     tmp_path: Path, ball: Volume, ball_labels: LabelArray
 ) -> None:

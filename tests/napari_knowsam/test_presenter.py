@@ -18,6 +18,7 @@ from qtpy.QtWidgets import QLabel, QTableWidget, QWidget
 
 from knowsam.data.annotation import IGNORE, LabelClass, SliceState
 from knowsam.document.annotation_document import AnnotationDocument
+from knowsam.document.edit import Edit
 from knowsam.training import events
 from knowsam.training.events import (
     ClassesChanged,
@@ -641,6 +642,16 @@ def test_a_report_is_a_kind_of_file(panels: Panels, tmp_path: Path) -> None:
     assert "A person painted or corrected 1 of 6 slices: 4." in page
     assert "liver" in page
     assert "tiny" not in page.split("base64")[0]
+
+
+def test_what_is_exported_tells_outlines_that_nobody_has_confirmed(panels: Panels, tmp_path: Path) -> None:
+    outline = Edit(LIVER, {1: np.ones(panels.document.plane_shape, bool)}, is_by_sam=True)
+    panels.layers.sync.change(AnnotationDocument.edit, outline, "outlining in")
+    panels.export(tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "A person painted or corrected 1 of 6 slices: 4." in page
+    assert "SAM outlined structures in 1 of 6 slices: 2." in page
+    assert "One slice was outlined by SAM" in _said(panels.result)
 
 
 def test_the_names_of_classes_go_into_the_file(panels: Panels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from opened import LIVER, SHAPE, SPLEEN, add_other, stroke
 
 from knowsam.data.annotation import SliceState
 from knowsam.errors import CheckpointError
+from napari_knowsam.accepting import accept_slice
 from napari_knowsam.panels.prompt_panel import PromptPanel
 from napari_knowsam.prompt_outline import PromptOutline
 from napari_knowsam.slice_asking import SliceAsking, name_of, promptable
@@ -148,6 +149,16 @@ def test_a_box_is_outlined_and_enter_takes_it_over_in_one_act(pointing: Pointing
     pointing.opened.undo()
     assert pointing.liver(3) == 0
     assert pointing.opened.heard.problems[-1] == "Undo: outlining of “liver” in slice 4."
+
+
+def test_what_is_taken_over_is_to_be_confirmed_and_that_is_said(pointing: Pointing) -> None:
+    pointing.drag((2, 3), (5, 6))
+    pointing.wait()
+    pointing.press("Enter")
+    assert pointing.opened.document.unconfirmed == (3,)
+    assert "accept its slice (U)" in pointing.message
+    pointing.opened.sync.change(accept_slice, 3)
+    assert pointing.opened.document.unconfirmed == ()
 
 
 def test_clicks_correct_the_outline(pointing: Pointing) -> None:

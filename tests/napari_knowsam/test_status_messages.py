@@ -69,8 +69,14 @@ def test_where_no_slice_waits_nothing_is_said_of_it() -> None:
 )
 def test_an_export_says_what_it_lacks(empty_slices: int, ending: str) -> None:
     sentence = status_messages.saved_sentence("mask.nii.gz", "MR", empty_slices)
+    assert "SAM" not in sentence
     assert sentence.startswith("Saved mask.nii.gz")
     assert sentence.endswith(ending)
+
+
+def test_outlines_that_nobody_has_confirmed_are_counted_when_a_mask_is_saved() -> None:
+    sentence = status_messages.saved_sentence("mask.nii.gz", None, 0, unconfirmed=3)
+    assert sentence == "Saved mask.nii.gz. 3 slices were outlined by SAM, and nobody has corrected or accepted them."
 
 
 @pytest.mark.parametrize(("stopped", "how"), [(True, "Training stopped after 7 steps"), (False, "Training finished")])

@@ -127,7 +127,8 @@ class LabelSlice:
     axis, index : position in the working volume.
     labels : (H, W), class indices, IGNORE where nobody has judged. Copied and made read-only.
     ends : structures that do not go on beyond this slice.
-    by_hand : False if a prediction was accepted or corrected; a score on such a slice would flatter.
+    by_hand : False if a prediction was accepted or corrected, or an outline of SAM not confirmed yet; a score on such a
+        slice would flatter.
     corrected : whether a person painted over the prediction, of which the rest was left as it was.
 
     Raises
@@ -215,7 +216,7 @@ class Annotation:
 
     @property
     def by_hand(self) -> tuple[int, ...]:
-        """Indices of all judged slices of which no label came from a prediction, ascending."""
+        """Indices of all judged slices whose labels a person has drawn or confirmed, ascending, see `LabelSlice`."""
         return tuple(index for index in self.annotated if self.slices[index].by_hand)
 
     @property

@@ -18,9 +18,9 @@ def choose_holdout(
     """Choose the annotated slices that training never sees.
 
     One in `every` slices annotated by hand is kept as soon as there are `minimum`; on accepted or corrected predictions
-    any score would flatter, so that they leave the hold-out, and training learns from a correction. A slice that was
-    held out stays so, one that was trained on never becomes one, and the two end slices are always trained on, since
-    nothing else shows where the structure ends.
+    any score would flatter, so that they leave the hold-out, and training learns from a correction. Outlines of SAM
+    that nobody has confirmed leave it, too. A slice that was held out stays so, one that was trained on never becomes
+    one, and the two end slices are always trained on, since nothing else shows where the structure ends.
 
     Parameters
     ----------

@@ -102,6 +102,11 @@ class AnnotatedVolume:
         return tuple(i for i in sorted(self._slices) if self._slices[i].correction is not None)
 
     @property
+    def unconfirmed(self) -> tuple[int, ...]:
+        """Indices of all slices with a structure that SAM outlined and nobody has confirmed since, ascending."""
+        return tuple(i for i in sorted(self._slices) if self._slices[i].unconfirmed)
+
+    @property
     def marks(self) -> dict[int, SliceState]:
         """The states a person has given slices, by index, ascending."""
         return {i: mark for i in sorted(self._slices) if (mark := self._slices[i].mark) is not None}
@@ -113,8 +118,12 @@ class AnnotatedVolume:
 
     @property
     def unjudged(self) -> tuple[int, ...]:
-        """Indices of all slices, from the first to the last that shows a structure, that were not judged completely."""
-        return self._left_out_among([index for index, area in enumerate(self.structure_areas_px) if area])
+        """Indices of all slices, from the first to the last that shows a structure, that nobody has judged completely.
+
+        SAM's outlines count only once they are confirmed.
+        """
+        left_out = self._left_out_among([index for index, area in enumerate(self.structure_areas_px) if area])
+        return tuple(sorted({*left_out, *self.unconfirmed}))
 
     @property
     def has_gaps(self) -> bool:
@@ -182,8 +191,8 @@ class AnnotatedVolume:
             index,
             self.class_list.indices(judged),
             ends,
-            by_hand=not one.from_prediction,
-            corrected=one.correction is not None,
+            by_hand=not (one.from_prediction or one.unconfirmed),
+            corrected=one.correction is not None and not one.unconfirmed,
         )
 
     def state(self, index: int) -> SliceState:
@@ -275,8 +284,8 @@ class AnnotatedVolume:
         self._facts.pop(index, None)
         if one.is_empty:
             self._slices.pop(index, None)
-        elif one.from_prediction and not one.is_judged:
-            self._slices[index] = replace(one, from_prediction=False)
+        elif (one.from_prediction or one.unconfirmed) and not one.is_judged:
+            self._slices[index] = replace(one, from_prediction=False, unconfirmed=frozenset())
         else:
             self._slices[index] = one
 

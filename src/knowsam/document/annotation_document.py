@@ -15,7 +15,7 @@ from knowsam.data.slice_number import slice_number
 from knowsam.document.annotated_volume import AnnotatedVolume
 from knowsam.document.class_list import background_brush
 from knowsam.document.history import History, Step
-from knowsam.document.slice_annotation import NOT_PAINTED, SliceAnnotation, Values, without_brush
+from knowsam.document.slice_annotation import NOT_PAINTED, SliceAnnotation, Values, changed_values, without_brush
 from knowsam.document.structure_ends import ends_here
 from knowsam.errors import InputError
 
@@ -81,7 +81,9 @@ class AnnotationDocument(AnnotatedVolume):
             self.class_list.require_known(values)
         self._remember("painting of", changed)
         for index, values in changed.items():
+            touched = frozenset() if index in partial else changed_values(self.painted(index), values)
             one = self._slice(index).with_painting(values.astype(self.class_list.dtype), self.brush_value)
+            one = replace(one, unconfirmed=one.unconfirmed - touched)
             is_completed = self.state(index) not in (SliceState.UNLABELLED, SliceState.PARTIAL)
             self._put(index, one if is_completed or index not in partial else replace(one, mark=SliceState.PARTIAL))
         return tuple(changed)
@@ -102,7 +104,8 @@ class AnnotationDocument(AnnotatedVolume):
         changed = {i: v for i, v in clean.items() if not np.array_equal(v, self.shown(i))}
         self._remember("correction of", changed)
         for index, values in changed.items():
-            self._correct(index, values)
+            touched = changed_values(self.shown(index), values)
+            self._correct(index, values, self._slice(index).unconfirmed - touched)
         return tuple(changed)
 
     def mark(self, index: int, state: SliceState | None) -> tuple[int, ...]:
@@ -143,20 +146,26 @@ class AnnotationDocument(AnnotatedVolume):
     def accept(self, indices: Iterable[int]) -> tuple[int, ...]:
         """Take what is shown of slices as painted completely, and return the indices that changed.
 
-        Slices that hold nothing of a prediction are passed over.
+        Where SAM has outlined something and nothing is predicted, that is confirmed, and no more is said of the slice.
+        All others are passed over.
         """
-        changed = tuple(i for i in indices if self._slice(i).correction is not None or self._shows_prediction(i))
+        held = {i: self._slice(i).correction is not None or self._shows_prediction(i) for i in indices}
+        changed = tuple(i for i, holds_prediction in held.items() if holds_prediction or self._slice(i).unconfirmed)
         self._remember("accept", changed)
         for index in changed:
-            from_prediction = self._slice(index).from_prediction or self._shows_prediction(index)
-            self._put(index, self._slice(index).accepted(self.shown(index), from_prediction))
+            one = self._slice(index)
+            if held[index]:
+                from_prediction = one.from_prediction or self._shows_prediction(index)
+                one = one.accepted(self.shown(index), from_prediction)
+            self._put(index, replace(one, unconfirmed=frozenset()))
         return changed
 
     def edit(self, edit: Edit, name: str) -> tuple[int, ...]:
         """Let a structure be what an edit says, and return the indices of the slices that changed.
 
         Where a prediction is shown, that is a correction of it; elsewhere it counts as painted, a slice that showed
-        nothing as partly painted where there are other structures, of which the edit says nothing.
+        nothing as partly painted where there are other structures, of which the edit says nothing. What SAM outlined is
+        to be confirmed, by a correction in one slice or by `accept`.
 
         Parameters
         ----------
@@ -166,13 +175,15 @@ class AnnotationDocument(AnnotatedVolume):
         changed = {index: plane for index, plane in planes.items() if (plane != self.shown(index)).any()}
         self._remember(name, changed)
         for index, plane in changed.items():
+            one = self._slice(index)
+            unconfirmed = edit.unconfirmed(one.unconfirmed, changed_values(self.shown(index), plane))
             if self.is_correctable(index):
-                self._correct(index, plane)
+                self._correct(index, plane, unconfirmed)
             else:
-                painted = self.painted_to_show(index, plane)
-                one = self._slice(index).with_painting(painted, self.brush_value)
+                painted = one.with_painting(self.painted_to_show(index, plane), self.brush_value)
                 is_partial = len(self.classes) > _ONE_STRUCTURE and not self.shows(index)
-                self._put(index, replace(one, mark=SliceState.PARTIAL) if is_partial else one)
+                mark = SliceState.PARTIAL if is_partial else painted.mark
+                self._put(index, replace(painted, mark=mark, unconfirmed=unconfirmed))
         return tuple(changed)
 
     def undo(self) -> tuple[int, ...]:
@@ -266,15 +277,16 @@ class AnnotationDocument(AnnotatedVolume):
         self._facts.clear()
         return tuple({*painted, *self.predictions.drop_class(value)})
 
-    def _correct(self, index: int, values: Values) -> None:
+    def _correct(self, index: int, values: Values, unconfirmed: frozenset[int]) -> None:
         was_from_prediction = self._slice(index).from_prediction
         self._put(index, replace(self._slice(index), correction=None))
         # Where the whole slice is judged without its correction, it is not the correction that took a prediction over.
         from_prediction = self._shows_prediction(index) or was_from_prediction
-        if not np.array_equal(values, self.shown(index)):
-            self._put(index, replace(self._slice(index), correction=values, from_prediction=from_prediction))
-        elif self._shows_prediction(index):
-            self._put(index, replace(self._slice(index), from_prediction=False))
+        correction: Values | None = values
+        if np.array_equal(values, self.shown(index)):
+            correction, from_prediction = None, was_from_prediction and not self._shows_prediction(index)
+        one = self._slice(index)
+        self._put(index, replace(one, correction=correction, from_prediction=from_prediction, unconfirmed=unconfirmed))
 
     def _here(self, step: Step) -> Step:
         presence = None if step.presence is None else self.class_list.presence_now(step.presence)

@@ -60,15 +60,30 @@ class Edit:
     ----------
     value : of its class.
     masks : (H, W) of the structure, by the index of the slice.
+    is_by_sam : whether SAM outlined it, so that a person has yet to confirm that.
     """
 
     value: int
     masks: Mapping[int, Mask]
+    is_by_sam: bool = False
 
     def applied(self, index: int, shown: Values) -> Values:
         """Return what is to be shown of a slice (H, W) of which this is shown."""
         without = np.where(shown == self.value, BACKGROUND_CLASS.value, shown)
         return np.where(self.masks[index], self.value, without).astype(shown.dtype)
+
+    def unconfirmed(self, before: frozenset[int], touched: frozenset[int]) -> frozenset[int]:
+        """Return the structures of a slice that are yet to be confirmed after the edit.
+
+        Parameters
+        ----------
+        before : those that were.
+        touched : values of the pixels that it changes, before and after.
+        """
+        if self.is_by_sam:
+            return before | {self.value}
+        # Nobody has looked at each of many slices.
+        return before if len(self.masks) > 1 else before - touched
 
 
 def structure_in_slice(document: AnnotatedVolume, value: int, index: int, protected: Collection[int] = ()) -> Structure:

@@ -33,6 +33,7 @@ class SliceAnnotation:
     correction : (H, W), class values of the whole slice, as it was painted over a prediction.
     from_prediction : whether some of what was judged was not drawn but taken from a prediction.
     ends : structures, by their label values, that do not go on beyond the slice.
+    unconfirmed : structures, by their label values, that SAM has outlined, and nobody has corrected or accepted since.
     """
 
     painted: Values | None = None
@@ -40,6 +41,7 @@ class SliceAnnotation:
     correction: Values | None = None
     from_prediction: bool = False
     ends: frozenset[End] = frozenset()
+    unconfirmed: frozenset[int] = frozenset()
 
     def accepted(self, shown: Values, from_prediction: bool) -> SliceAnnotation:
         """Return the annotation of the slice if all that is shown of it (H, W) is taken as painted."""
@@ -130,7 +132,8 @@ class SliceAnnotation:
         correction = self.correction
         if correction is not None:
             correction = _replaced(correction, value, BACKGROUND_CLASS.value)
-        without = replace(self, correction=correction, ends=frozenset(end for end in self.ends if end.of != value))
+        ends = frozenset(end for end in self.ends if end.of != value)
+        without = replace(self, correction=correction, ends=ends, unconfirmed=self.unconfirmed - {value})
         if self.painted is None:
             return without
         return without._with_strokes(_replaced(self.painted, value, NOT_PAINTED))
@@ -175,6 +178,12 @@ class SliceAnnotation:
             return replace(self, painted=painted, mark=SliceState.COMPLETE if was_judged else self.mark)
         is_erased = self.mark is SliceState.COMPLETE
         return replace(self, painted=None, mark=None if is_erased else self.mark)
+
+
+def changed_values(before: Values, after: Values) -> frozenset[int]:
+    """Return the values that pixels (H, W) had, or have, where they have changed."""
+    is_changed = before != after
+    return frozenset(np.unique([before[is_changed], after[is_changed]]).tolist())
 
 
 def without_brush(values: Values, brush_value: int) -> Values:

@@ -101,6 +101,7 @@ def _packed(snapshot: Snapshot) -> dict[str, npt.NDArray[Any]]:
         "slices": [(index, None if one.mark is None else one.mark.value) for index, one in slices.items()],
         "from_prediction": [index for index, one in slices.items() if one.from_prediction],
         "ends": [(index, end.of, end.side.value) for index, one in slices.items() for end in one.ends],
+        "unconfirmed": [(index, value) for index, one in slices.items() for value in sorted(one.unconfirmed)],
         "undo": undo,
         "redo": redo,
         # A damaged list of contents may lack some of them.
@@ -147,6 +148,7 @@ def _packed_steps(steps: Sequence[Step], arrays: dict[str, Values]) -> list[dict
                     name_of(one.correction),
                     one.from_prediction,
                     [(end.of, end.side.value) for end in one.ends],
+                    sorted(one.unconfirmed),
                 )
                 for index, one in step.slices.items()
             ],
@@ -174,15 +176,19 @@ def _unpacked(entries: dict[str, npt.NDArray[Any]], shape: tuple[int, int, int])
     if sorted(entries) != about["arrays"]:
         raise ValueError(f"arrays {sorted(entries)}")
     ends: dict[int, set[End]] = {}
-    # Files of before there were marked ends are read all the same.
+    # Files of before there were marked ends or unconfirmed outlines are read all the same.
     for index, value, side in about.get("ends", ()):
         ends.setdefault(int(index), set()).add(End(int(value), Side(side)))
+    unconfirmed: dict[int, set[int]] = {}
+    for index, value in about.get("unconfirmed", ()):
+        unconfirmed.setdefault(int(index), set()).add(int(value))
     slices = {}
     for index, mark in about["slices"]:
         state = None if mark is None else SliceState(mark)
         painted, correction = (entries.get(f"{what}_{index}") for what in ("painted", "correction"))
         is_predicted, marked = index in about["from_prediction"], frozenset(ends.get(index, ()))
-        slices[int(index)] = SliceAnnotation(painted, state, correction, is_predicted, marked)
+        by_sam = frozenset(unconfirmed.get(index, ()))
+        slices[int(index)] = SliceAnnotation(painted, state, correction, is_predicted, marked, by_sam)
     undo, redo = (tuple(_unpacked_step(step, entries) for step in about.get(way, ())) for way in ("undo", "redo"))
     snapshot = Snapshot(
         datetime.fromisoformat(about["taken_at"]),
@@ -200,13 +206,14 @@ def _unpacked(entries: dict[str, npt.NDArray[Any]], shape: tuple[int, int, int])
 
 def _unpacked_step(about: Mapping[str, Any], entries: Mapping[str, npt.NDArray[Any]]) -> Step:
     slices = {}
-    for index, painted, mark, correction, from_prediction, ends in about["slices"]:
+    for index, painted, mark, correction, from_prediction, ends, *unconfirmed in about["slices"]:
         slices[int(index)] = SliceAnnotation(
             None if painted is None else entries[painted],
             None if mark is None else SliceState(mark),
             None if correction is None else entries[correction],
             bool(from_prediction),
             frozenset(End(int(value), Side(side)) for value, side in ends),
+            frozenset(int(value) for values in unconfirmed for value in values),
         )
     presence = None
     if about["presence"] is not None:
@@ -223,7 +230,7 @@ def _require_sound(snapshot: Snapshot) -> None:
     classes = ClassList(snapshot.classes, snapshot.brush_value)
     for index, one in snapshot.slices.items():
         _require_fits(index, one, snapshot)
-        classes.require_known(np.array([end.of for end in one.ends], int))
+        classes.require_known(np.array([*(end.of for end in one.ends), *one.unconfirmed], int))
         for values in (one.painted, one.correction):
             if values is not None:
                 classes.require_known(values)

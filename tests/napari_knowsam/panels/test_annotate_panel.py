@@ -43,7 +43,7 @@ def panel(qtbot: QtBot) -> AnnotatePanel:
     made.set_images(["CT", "MR"], "CT")
     made.set_labels(["CT labels"], "CT labels")
     made.set_classes(CLASSES, 255, frozenset({5}))
-    made.set_slices(STATES, {1}, {3: SliceState.BACKGROUND_ONLY})
+    made.set_slices(STATES, {1}, {2}, {3: SliceState.BACKGROUND_ONLY})
     return made
 
 
@@ -72,7 +72,7 @@ def test_no_setter_emits_a_signal(panel: AnnotatePanel) -> None:
     panel.set_classes((BACKGROUND_CLASS, SPLEEN), 255, frozenset())
     panel.select_class(5)
     panel.select_class(255)
-    panel.set_slices(STATES, (), {})
+    panel.set_slices(STATES, (), (), {})
     panel.set_current_slice(2)
     panel.set_brush_size(8.0, 0.5)
     panel.set_windows(["Lung", "Bone"], "Bone")
@@ -112,7 +112,7 @@ def test_without_an_image_nothing_can_be_painted_and_the_panel_says_why(panel: A
     [
         (0, [], "Slice 1 of 4: not painted"),
         (1, ["Complete"], "Slice 2 of 4: complete (corrected)"),
-        (2, ["Partly painted"], "Slice 3 of 4: partly painted"),
+        (2, ["Partly painted"], "Slice 3 of 4: partly painted (outlined by SAM, not confirmed)"),
         (3, ["Background only"], "Slice 4 of 4: background only"),
         (9, [], "No slice is shown."),
     ],
@@ -156,7 +156,7 @@ def test_the_arrows_ask_for_the_annotated_slice_on_their_side(
 
 
 def test_the_arrows_are_off_while_nothing_is_annotated(panel: AnnotatePanel) -> None:
-    panel.set_slices([SliceState.UNLABELLED] * 4, (), {})
+    panel.set_slices([SliceState.UNLABELLED] * 4, (), (), {})
     assert not _button(panel, "▶").isEnabled()
 
 

@@ -24,12 +24,16 @@ def strip_of(qtbot: QtBot) -> StripOf:
     """A strip of a width with some annotated slices."""
 
     def make(
-        count: int, annotated: dict[int, SliceState], corrected: tuple[int, ...] = (), width_px: int = 330
+        count: int,
+        annotated: dict[int, SliceState],
+        corrected: tuple[int, ...] = (),
+        unconfirmed: tuple[int, ...] = (),
+        width_px: int = 330,
     ) -> SliceStrip:
         strip = SliceStrip()
         qtbot.addWidget(strip)
         strip.resize(width_px, strip.sizeHint().height())
-        strip.set_slices([annotated.get(index, EMPTY) for index in range(count)], corrected)
+        strip.set_slices([annotated.get(index, EMPTY) for index in range(count)], corrected, unconfirmed)
         return strip
 
     return make
@@ -63,9 +67,11 @@ def test_states_differ_in_height_so_that_no_colours_are_needed(strip_of: StripOf
     assert 0 < heights[SliceState.BACKGROUND_ONLY] < heights[PARTIAL] - 3 < heights[COMPLETE] - 6
 
 
-def test_a_correction_and_the_position_change_the_picture(strip_of: StripOf) -> None:
+def test_a_correction_an_outline_and_the_position_change_the_picture(strip_of: StripOf) -> None:
     plain = strip_of(40, {5: COMPLETE}).grab().toImage()
-    assert strip_of(40, {5: COMPLETE}, corrected=(5,)).grab().toImage() != plain
+    corrected = strip_of(40, {5: COMPLETE}, corrected=(5,)).grab().toImage()
+    outlined = strip_of(40, {5: COMPLETE}, corrected=(5,), unconfirmed=(5,)).grab().toImage()
+    assert plain != corrected != outlined != plain
     moved = strip_of(40, {5: COMPLETE})
     moved.set_current_slice(20)
     assert moved.grab().toImage() != plain
@@ -130,10 +136,10 @@ def test_the_keyboard_steps_through_the_slices(qtbot: QtBot, strip_of: StripOf, 
     assert asked.args == [expected]
 
 
-def test_the_tooltip_names_slice_state_and_correction(strip_of: StripOf) -> None:
-    strip = strip_of(10, {5: COMPLETE, 7: PARTIAL}, corrected=(5,))
+def test_the_tooltip_names_slice_state_correction_and_outline(strip_of: StripOf) -> None:
+    strip = strip_of(10, {5: COMPLETE, 7: PARTIAL}, corrected=(5,), unconfirmed=(7,))
     assert strip.text_at(180) == "Slice 6: complete (corrected)"
-    assert strip.text_at(245) == "Slice 8: partly painted"
+    assert strip.text_at(245) == "Slice 8: partly painted (outlined by SAM, not confirmed)"
     assert strip.text_at(10) == "Slice 1: not painted"
 
 
