@@ -15,7 +15,7 @@ _CORRECTED, _OUTLINED, _DOUBT = "corrected", "outlined", "doubtful"
 _ENTRIES: tuple[tuple[SliceState | None, str], ...] = (
     (SliceState.COMPLETE, "complete"),
     (SliceState.PARTIAL, "partly"),
-    (SliceState.BACKGROUND_ONLY, "background"),
+    (SliceState.BACKGROUND_ONLY, "empty"),
     (None, _CORRECTED),
     (None, _OUTLINED),
     (None, _DOUBT),

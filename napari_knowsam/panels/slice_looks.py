@@ -44,7 +44,7 @@ def described(state: SliceState, *, corrected: bool, unconfirmed: bool) -> str:
     >>> described(SliceState.COMPLETE, corrected=True, unconfirmed=False)
     'complete (corrected)'
     >>> described(SliceState.COMPLETE, corrected=True, unconfirmed=True)
-    'complete (outlined by SAM, not confirmed)'
+    'complete (outlined)'
     """
-    note = " (outlined by SAM, not confirmed)" if unconfirmed else " (corrected)" if corrected else ""
+    note = " (outlined)" if unconfirmed else " (corrected)" if corrected else ""
     return SLICE_LOOKS[state].word + note

@@ -18,6 +18,7 @@ from napari_knowsam.panels.slice_strip import SliceStrip
 if TYPE_CHECKING:
     from knowsam.document.structure_ends import EndsHere
 
+_UNCONFIRMED = "SAM outlined it, and nobody has confirmed that. Correct it, or accept the slice (U)."
 _MARKS = (
     (SliceState.COMPLETE, "Complete", "K", "Everything of the classes is painted here; the rest is background."),
     (SliceState.PARTIAL, "Partly painted", "J", "Only some is painted here; unpainted pixels count as not judged."),
@@ -37,6 +38,7 @@ class SliceMarks(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._states: tuple[SliceState, ...] = ()
+        self._unconfirmed: frozenset[int] = frozenset()
         self._marks: dict[int, SliceState] = {}
         self._current = 0
         self._strip = SliceStrip()
@@ -64,7 +66,7 @@ class SliceMarks(QWidget):
         marks: Mapping[int, SliceState],
     ) -> None:
         """Show the state of every slice, see `SliceStrip.set_slices`, and which states are marks a person has set."""
-        self._states, self._marks = tuple(states), dict(marks)
+        self._states, self._unconfirmed, self._marks = tuple(states), frozenset(unconfirmed), dict(marks)
         self._strip.set_slices(states, corrected, unconfirmed)
         self._refresh()
 
@@ -129,3 +131,4 @@ class SliceMarks(QWidget):
         else:
             words = self._strip.description(self._current)
             self._sentence.setText(f"Slice {slice_number(self._current)} of {len(self._states)}: {words}")
+        self._sentence.setToolTip(_UNCONFIRMED if self._current in self._unconfirmed else "")

@@ -112,7 +112,7 @@ def test_without_an_image_nothing_can_be_painted_and_the_panel_says_why(panel: A
     [
         (0, [], "Slice 1 of 4: not painted"),
         (1, ["Complete"], "Slice 2 of 4: complete (corrected)"),
-        (2, ["Partly painted"], "Slice 3 of 4: partly painted (outlined by SAM, not confirmed)"),
+        (2, ["Partly painted"], "Slice 3 of 4: partly painted (outlined)"),
         (3, ["Background only"], "Slice 4 of 4: background only"),
         (9, [], "No slice is shown."),
     ],

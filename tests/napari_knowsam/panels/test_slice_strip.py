@@ -139,7 +139,7 @@ def test_the_keyboard_steps_through_the_slices(qtbot: QtBot, strip_of: StripOf, 
 def test_the_tooltip_names_slice_state_correction_and_outline(strip_of: StripOf) -> None:
     strip = strip_of(10, {5: COMPLETE, 7: PARTIAL}, corrected=(5,), unconfirmed=(7,))
     assert strip.text_at(180) == "Slice 6: complete (corrected)"
-    assert strip.text_at(245) == "Slice 8: partly painted (outlined by SAM, not confirmed)"
+    assert strip.text_at(245) == "Slice 8: partly painted (outlined)"
     assert strip.text_at(10) == "Slice 1: not painted"
 
 
