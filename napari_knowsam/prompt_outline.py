@@ -13,9 +13,9 @@ from qtpy.QtCore import QObject, QTimer
 
 from knowsam.data.slice_number import slice_number
 from knowsam.document.annotation_document import AnnotationDocument
-from knowsam.document.edit import Edit
+from knowsam.document.edit import Edit, other_structures
 from knowsam.editing.shape import pieces_beside
-from knowsam.errors import KnowSAMError
+from knowsam.errors import InputError, KnowSAMError
 from knowsam.prompting.slice_prompts import SlicePrompts, logits_of
 from napari_knowsam.edit_preview import EditPreview
 from napari_knowsam.prompt_layer import PromptLayer
@@ -63,6 +63,7 @@ class PromptOutline(QObject):
         self._index, self._prompts = 0, SlicePrompts()
         self._masks: dict[int, Mask] = {}
         self._boxes: dict[int, Box | None] = {}
+        self._others: tuple[int, ...] = ()
         self._question: object | None = None
         self._is_active = self._is_stopped = self._is_looking = False
         self._stays = QTimer(self)
@@ -168,11 +169,12 @@ class PromptOutline(QObject):
         asking = self._asked()
         if asking is None or self._pointing is None:
             return
-        sentence = sync.plane_question
-        if sync.selected_value not in sync.document.class_list.values[1:]:
-            sentence = "Background is chosen. Choose the structure to outline in the table of classes."
-        if sentence is not None:
-            self._panel.set_message(sentence)
+        try:
+            if sync.plane_question is not None:
+                raise InputError(sync.plane_question)
+            self._others = other_structures(sync.document, sync.selected_value, "outline")
+        except InputError as error:
+            self._panel.set_message(str(error))
             return
         self._index, self._prompts = sync.view.index, prompts
         self._pointing.show(prompts)
@@ -266,7 +268,7 @@ class PromptOutline(QObject):
     def _edit(self, sync: LayerSync) -> Edit:
         """Return what the structure is to be; pieces of it that nobody pointed at stay."""
         document, value = sync.document, sync.selected_value
-        blocked = [one for one in document.class_list.values[1:] if self._panel.protects and one != value]
+        blocked = self._others if self._panel.protects else ()
         masks = {}
         for index, mask in self._masks.items():
             shown = document.shown(index)

@@ -12,7 +12,7 @@ from qtpy.QtCore import QObject
 
 from knowsam.data.annotation import BACKGROUND_CLASS
 from knowsam.document.annotation_document import AnnotationDocument
-from knowsam.document.edit import Edit, Structure, structure_in_slice, structure_in_volume
+from knowsam.document.edit import Edit, Structure, other_structures, structure_in_slice, structure_in_volume
 from knowsam.errors import InputError
 from napari_knowsam.edit_preview import EditPreview
 
@@ -109,9 +109,8 @@ class StructureEdit(QObject):
 
     def _structure(self, sync: LayerSync, use: ToolUse) -> Structure:
         document, value = sync.document, sync.selected_value
-        if value not in document.class_list.values[1:]:
-            raise InputError("Background is chosen. Choose the structure to edit in the table of classes.")
-        protected = [one for one in document.class_list.values[1:] if self._panel.protects and one != value]
+        others = other_structures(document, value, "edit")
+        protected = others if self._panel.protects else ()
         if self._panel.is_whole_volume:
             return structure_in_volume(document, value, use.reach_mm, protected)
         return structure_in_slice(document, value, sync.view.index, protected)

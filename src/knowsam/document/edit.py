@@ -86,6 +86,25 @@ class Edit:
         return before if len(self.masks) > 1 else before - touched
 
 
+def other_structures(document: AnnotatedVolume, value: int, action: str) -> tuple[int, ...]:
+    """Return the values of all structures but one that is to be changed.
+
+    Parameters
+    ----------
+    value : of its class.
+    action : what is to be done to it, for the message: "edit".
+
+    Raises
+    ------
+    InputError
+        If it is no structure, but background.
+    """
+    structures = document.class_list.values[1:]
+    if value not in structures:
+        raise InputError(f"Background is chosen. Choose the structure to {action} in the table of classes.")
+    return tuple(one for one in structures if one != value)
+
+
 def structure_in_slice(document: AnnotatedVolume, value: int, index: int, protected: Collection[int] = ()) -> Structure:
     """Return a structure as it is shown in a slice.
 
