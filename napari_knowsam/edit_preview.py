@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_knowsam.keys import Keys
 from napari_knowsam.new_layers import insert_quietly, preview_layer, preview_values
 
@@ -44,8 +46,15 @@ class EditPreview:
             insert_quietly(self._viewer, self._layer, len(self._viewer.layers))
         self.edit = edit
 
+    def clear(self) -> None:
+        """Outline nothing until something else is shown, and give the keys back."""
+        self._give_keys_back()
+        if self.edit is not None and self._layer is not None:
+            self._layer.data = np.zeros_like(self._layer.data)
+        self.edit = None
+
     def drop(self) -> None:
-        """Outline nothing, and give the keys back."""
+        """Outline nothing any more, and give the keys back."""
         self._give_keys_back()
         self.edit = self._image = None
         layer, self._layer = self._layer, None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.qt.threading import create_worker
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, QTimer
 
 from knowsam.data.annotation import BACKGROUND_CLASS
 from knowsam.document.annotation_document import AnnotationDocument
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _RANGE_SIGMAS = 2.5
 _CLICK_PX = 3.0
+_RENEWAL_MS = 500
+"""Predictions arrive many a second."""
 
 Point = tuple[int, int, int]
 
@@ -34,7 +36,8 @@ class StructureEdit(QObject):
     """Shows what a tool makes of the structure, and takes it into the document or drops it.
 
     Tools work in a thread, because those on all slices take up to seconds; what one makes that was dropped meanwhile is
-    never seen. A stroke, another class or another image drops the preview, which is no longer true then.
+    never seen. A stroke, another class or another image drops the preview, which is no longer true then; where another
+    prediction comes, it is made anew.
     """
 
     def __init__(self, viewer: Viewer, layers: LayerChoice, panel: EditPanel, parent: QObject | None = None) -> None:
@@ -43,13 +46,20 @@ class StructureEdit(QObject):
         self._is_active = False
         self._action = ""
         self._preview = EditPreview(viewer)
-        self._running: ToolUse | None = None
+        self._use: ToolUse | None = None
+        self._edited: Structure | None = None
+        self._running: Structure | None = None
+        self._renewal = QTimer(self)
+        self._renewal.setSingleShot(True)
+        self._renewal.setInterval(_RENEWAL_MS)
+        self._renewal.timeout.connect(self._renew)
         panel.preview_requested.connect(self.preview)
         panel.apply_requested.connect(self.apply)
         panel.drop_requested.connect(self.drop)
         panel.tool_chosen.connect(self._on_tool_chosen)
         signals = layers.signals
         signals.document_changed.connect(self._on_document_changed)
+        signals.slices_changed.connect(self._on_slices_changed)
         for signal in (signals.slices_annotated, signals.classes_changed, signals.class_selected):
             signal.connect(self.drop)
         viewer.mouse_drag_callbacks.append(self._on_drag)
@@ -68,25 +78,24 @@ class StructureEdit(QObject):
         ----------
         point : working voxel that was clicked, for tools that need one.
         """
-        self.drop()
+        self._clear()
         sync = self._layers.sync
         if sync is None:
             self._panel.set_message("There is no image. Open one first.")
             return
         sync.flush()
-        use = self._panel.tool_use(None if point is None else _slice_first(point, sync.document.axis))
+        self._use = use = self._panel.tool_use(None if point is None else _slice_first(point, sync.document.axis))
         try:
-            structure = self._structure(sync, use)
+            structure = self._structure(sync, use, sync.view.index)
         except InputError as error:
+            self.drop()
             self._panel.set_message(str(error))
             return
         self._action = f"{use.tool.action} of “{sync.document.class_list.name_of(structure.value)}” in"
         self._panel.set_message("Working … Escape stops it.")
         self._panel.set_can_drop()
         self._preview.offer({"Escape": self.drop}, sync)
-        self._running = use
-        found, refused = partial(self._on_found, use), partial(self._on_refused, use)
-        create_worker(structure.edited, use, _ignore_errors=True, _connect={"returned": found, "errored": refused})
+        self._run(structure, use)
 
     def apply(self) -> None:
         """Take what is outlined over."""
@@ -97,37 +106,67 @@ class StructureEdit(QObject):
 
     def drop(self, *_: object) -> None:
         """Leave everything as it is."""
-        self._running = None
+        self._clear()
         self._preview.drop()
-        self._panel.set_preview(is_there=False)
-        self._panel.set_message("")
 
     def close(self) -> None:
         """Let go of the viewer."""
         self.drop()
         self._viewer.mouse_drag_callbacks.remove(self._on_drag)
 
-    def _structure(self, sync: LayerSync, use: ToolUse) -> Structure:
+    def _clear(self) -> None:
+        """Forget the preview; its layer stays for the next one, since napari takes a third of a second to remove it."""
+        self._running = self._edited = None
+        self._preview.clear()
+        self._panel.set_preview(is_there=False)
+        self._panel.set_message("")
+
+    def _run(self, structure: Structure, use: ToolUse) -> None:
+        self._running = self._edited = structure
+        found, refused = partial(self._on_found, structure), partial(self._on_refused, structure)
+        create_worker(structure.edited, use, _ignore_errors=True, _connect={"returned": found, "errored": refused})
+
+    def _on_slices_changed(self, indices: Collection[int]) -> None:
+        edit = self._preview.edit
+        if edit is not None and not edit.masks.keys().isdisjoint(indices) and not self._renewal.isActive():
+            self._renewal.start()
+
+    def _renew(self) -> None:
+        """Find out what the tool would do now; what it would have done stays in sight until that is known."""
+        sync, use, before = self._layers.sync, self._use, self._edited
+        if self._preview.edit is None or sync is None or use is None or before is None:
+            return
+        try:
+            structure = self._structure(sync, use, before.first)
+        except InputError as error:
+            self.drop()
+            self._panel.set_message(str(error))
+            return
+        if not (np.array_equal(structure.mask, before.mask) and np.array_equal(structure.blocked, before.blocked)):
+            self._run(structure, use)
+
+    def _structure(self, sync: LayerSync, use: ToolUse, index: int) -> Structure:
         document, value = sync.document, sync.selected_value
         others = other_structures(document, value, "edit")
         protected = others if self._panel.protects else ()
         if self._panel.is_whole_volume:
             return structure_in_volume(document, value, use.reach_mm, protected)
-        return structure_in_slice(document, value, sync.view.index, protected)
+        return structure_in_slice(document, value, index, protected)
 
-    def _on_refused(self, use: ToolUse, error: Exception) -> None:
-        if self._running is use:
+    def _on_refused(self, structure: Structure, error: Exception) -> None:
+        if self._running is structure:
             self.drop()
             self._panel.set_message(str(error))
         if not isinstance(error, InputError):
             raise error
 
-    def _on_found(self, use: ToolUse, edit: Edit) -> None:
-        if self._running is not use:
+    def _on_found(self, structure: Structure, edit: Edit) -> None:
+        if self._running is not structure:
             return
-        self.drop()
+        self._running = None
         sync = self._layers.sync
         if sync is None or not edit.masks:
+            self.drop()
             self._panel.set_message("That would change nothing.")
             return
         self._preview.show(edit, sync)
@@ -136,7 +175,7 @@ class StructureEdit(QObject):
         self._panel.set_message(_change_sentence(sync.document, edit))
 
     def _on_tool_chosen(self) -> None:
-        self.drop()
+        self._clear()
         sync, tool = self._layers.sync, self._panel.tool
         if sync is None:
             return

@@ -95,6 +95,36 @@ def test_a_preview_is_drawn_and_enter_takes_it_over_in_one_act(editing: Editing)
     assert editing.opened.heard.problems[-1] == "Undo: shrinking of “liver” in slice 4."
 
 
+def test_a_preview_after_another_one_is_drawn_in_the_same_layer(editing: Editing) -> None:
+    editing.choose(Tool.SHRINK)
+    editing.preview()
+    layer = editing.opened.viewer.layers["tiny preview"]
+    editing.choose(Tool.GROW)
+    assert not layer.data.any()
+    editing.press("Enter")
+    assert editing.liver(3) == 10
+    editing.preview()
+    assert editing.opened.viewer.layers["tiny preview"] is layer
+    assert layer.data[3].sum() > 10
+
+
+@pytest.mark.parametrize("whole_volume", [False, True])
+def test_a_preview_is_made_anew_where_something_else_is_predicted(
+    editing: Editing, qtbot: QtBot, whole_volume: bool
+) -> None:
+    opened = editing.opened
+    editing.choose(Tool.SHRINK, whole_volume=whole_volume)
+    editing.preview()
+    opened.sync.view.go_to(1)
+    labels = np.zeros(SHAPE[1:], np.uint8)
+    labels[1:6, 1:6] = 1
+    opened.apply([(3, labels, plane(0))], opened.document)
+    layer = opened.viewer.layers["tiny preview"]
+    qtbot.waitUntil(lambda: layer.data[3].sum() == 9)
+    editing.press("Enter")
+    assert (editing.liver(3), editing.liver(1)) == (9, 1 if whole_volume else 10)
+
+
 def test_escape_drops_a_preview_and_the_keys_are_given_back(editing: Editing) -> None:
     editing.choose(Tool.SHRINK)
     editing.preview()
