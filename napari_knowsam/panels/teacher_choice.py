@@ -26,7 +26,7 @@ class TeacherChoice(ChoiceBox):
     """A combo box of teachers; a file of weights, or a folder, becomes a choice of its own."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__("The segmentation model (SAM) that teaches the two networks.", parent)
+        super().__init__("The segmentation model (SAM) that teaches the two networks, and that Outline asks.", parent)
         for text, value, tooltip in (_COMPACT, *map(_official, OFFICIAL), *_OTHERS):
             self.add_choice(text, value, tooltip)
         self._before = 0

@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from knowsam.errors import CheckpointError, PredictionError
+from knowsam.pretraining.sam_training import untrained_sam
 from knowsam.prompting.prompted_volume import PromptedVolume
 from knowsam.prompting.slice_prompts import SlicePrompts
 from napari_knowsam.slice_asking import SliceAsking
@@ -29,6 +32,17 @@ def test_a_slice_is_outlined_and_followed_up_to_what_is_judged(phantom: Volume) 
     found = dict(asking.follow(16, mask, ()))
     assert {15, 17} & found.keys()
     assert not {15, 17} & dict(asking.follow(16, mask, (15, 17))).keys()
+
+
+def test_a_file_of_weights_that_was_chosen_answers(phantom: Volume, tmp_path: Path) -> None:
+    file = tmp_path / "own.safetensors"
+    torch.manual_seed(0)
+    weights = untrained_sam().state_dict()
+    save_file(weights, file)
+    answer = SliceAsking(phantom, 0, str(file), "cpu").outline(16, BOX)
+    own = PromptedVolume(phantom, 0, "compact", weights, torch.device("cpu")).ask(16, BOX)
+    assert np.array_equal(answer.logits, own.logits)
+    assert not np.array_equal(answer.logits, SliceAsking(phantom, 0, "compact", "cpu").outline(16, BOX).logits)
 
 
 def test_what_sam_cannot_compute_is_said(phantom: Volume, monkeypatch: pytest.MonkeyPatch) -> None:
