@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from knowsam.errors import PredictionError
-from knowsam.models.official_weights import OFFICIAL, place_of
+from knowsam.models.official_weights import place_of
+from knowsam.models.published_weights import OFFICIAL
 
 if TYPE_CHECKING:
     from knowsam.data.volume import Volume

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from qtpy.QtWidgets import QFileDialog, QWidget
 
-from knowsam.models.official_weights import LICENCE, OFFICIAL, SOURCE, place_of
+from knowsam.models.official_weights import is_here
+from knowsam.models.published_weights import LICENCE, OFFICIAL
 from napari_knowsam.panels.choice_box import ChoiceBox
 
 _FROM_FILE, _FROM_FOLDER = "", "/"
@@ -21,6 +22,9 @@ _OTHERS = (
     ),
 )
 
+_IN_FOLDERS = {weights.variant for weights in OFFICIAL.values() if weights.is_folder}
+"""Kinds of networks, of each of which there are several, or somebody may have another one."""
+
 
 class TeacherChoice(ChoiceBox):
     """A combo box of teachers; a file of weights, or a folder, becomes a choice of its own."""
@@ -33,13 +37,20 @@ class TeacherChoice(ChoiceBox):
         self.activated.connect(self._on_activated)
 
     def teacher(self) -> str:
-        """Return ``compact``, ``none``, ``vit_b``, ``vit_l``, ``vit_h`` or the path of a file or folder."""
+        """Return ``compact``, ``none``, a name of published weights, or the path of a file or folder."""
         return str(self.currentData())
 
+    def variant(self) -> str | None:
+        """Return the kind of teacher, as in settings; None of a file or a folder, which tells it when it is read."""
+        teacher = self.teacher()
+        if teacher in OFFICIAL:
+            return OFFICIAL[teacher].variant
+        return teacher if teacher in ("compact", "none") else None
+
     def set_variant(self, variant: str) -> None:
-        """Choose ``compact``, ``none``, ``vit_b``, ``vit_l`` or ``vit_h``; a teacher in a folder is chosen anew."""
+        """Choose the kind of teacher in settings, which do not tell which network in a folder: it is chosen anew."""
         row = self.findData(variant)
-        if row >= 0:
+        if row >= 0 and variant not in _IN_FOLDERS:
             self._before = row
             self.setCurrentIndex(row)
 
@@ -73,15 +84,16 @@ class TeacherChoice(ChoiceBox):
         self.setCurrentIndex(row)
 
 
-def _official(variant: str) -> tuple[str, str, str]:
-    """Return the words, the name and the tooltip of a variant with official weights."""
-    official = OFFICIAL[variant]
+def _official(name: str) -> tuple[str, str, str]:
+    """Return the words, the name and the tooltip of published weights."""
+    official = OFFICIAL[name]
     size = f"{official.megabytes} MB" if official.megabytes < 1000 else f"{official.megabytes / 1000:.1f} GB"
-    where = "on this computer" if place_of(variant).is_file() else f"{size} download"
+    where = "on this computer" if is_here(name) else f"{size} download"
+    needs = f' Needs pip install "napari-knowsam[{official.extra}]".' if official.extra else ""
     return (
         f"{official.name} ({where})",
-        variant,
+        name,
         f"Official weights, {official.parameters_m} million parameters: {official.memory_gib} GiB of memory, and "
         f"{official.seconds_a_slice} s on one core for each slice of 96 x 96 px, once. "
-        f"Downloaded once, from {SOURCE}, licence {LICENCE}.",
+        f"Downloaded once, from {official.source}, licence {LICENCE}.{needs}",
     )

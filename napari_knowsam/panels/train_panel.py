@@ -77,7 +77,7 @@ class TrainPanel(QWidget):
         return self._budget.budget()
 
     def teacher(self) -> str:
-        """Return ``compact``, ``none``, ``vit_b``, ``vit_l``, ``vit_h`` or the path of a file of weights."""
+        """Return ``compact``, ``none``, a name of published weights, or the path of a file or folder."""
         return self._teacher.teacher()
 
     def device(self) -> str:
@@ -85,7 +85,7 @@ class TrainPanel(QWidget):
         return str(self._device.currentData())
 
     def config(self) -> Config:
-        """Return all settings, with the chosen teacher unless that is a file.
+        """Return all settings, with the chosen teacher unless that is a file or a folder.
 
         Raises
         ------
@@ -93,8 +93,8 @@ class TrainPanel(QWidget):
             If the advanced settings do not fit together; the train button is off as long as they do not.
         """
         config = self._config if self._form is None else self._form.value()
-        known = ("none", "compact", "vit_b", "vit_l", "vit_h")
-        return config.with_values(variant=self.teacher()) if self.teacher() in known else config
+        variant = self._teacher.variant()
+        return config if variant is None else config.with_values(variant=variant)
 
     def set_config(self, config: Config) -> None:
         """Show these settings, the teacher among them."""

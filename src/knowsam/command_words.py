@@ -115,8 +115,9 @@ _TRAINING = (
         metavar="auto|none|NAME|FILE|FOLDER",
         default="auto",
         help="SAM that teaches the two networks: auto or compact (a small pretrained one), scratch (the same, not "
-        "pretrained), none, vit_b, vit_l or vit_h (the official ones, downloaded once), a file of such weights, or a "
-        "folder of Hugging Face with a SAM-2 (extra [sam2]) or an EdgeTAM (extra [edgetam]) (default: auto)",
+        "pretrained), none, vit_b, vit_l, vit_h, sam2 (extra [sam2]), edgetam (extra [edgetam]) or another name of "
+        "`knowsam models list`, which are downloaded once, a file of SAM weights, or a folder of Hugging Face with a "
+        "SAM-2 or an EdgeTAM (default: auto)",
     ),
     _DEVICE,
     _SEED,
@@ -331,15 +332,15 @@ COMMANDS = (
     Command(
         "models",
         "list, get, add, show or check SAM weights and trained models",
-        "Show which official SAM weights there are, which lie on this computer, and which trained models are kept "
-        "(list); download weights, going on where a download broke off (get NAME); take weights that came another way, "
-        "on computers that are never online, or a model that somebody else trained (add FILE); print what is to be "
-        "known of a model (show NAME|FILE); or check that the files here are intact (check). `--teacher NAME` uses "
-        "weights; where a command takes a MODEL, the name of a kept one will do.",
+        "Show which weights of SAM, SAM-2 and EdgeTAM are published, which lie on this computer, and which trained "
+        "models are kept (list); download weights, going on where a download broke off (get NAME); take weights that "
+        "came another way, on computers that are never online, or a model that somebody else trained (add FILE or "
+        "FOLDER); print what is to be known of weights or of a model (show NAME|FILE); or check that files are intact "
+        "(check). `--teacher NAME` uses weights; where a command takes a MODEL, the name of a kept one will do.",
         "get vit_b",
         [
             _word("action", choices=["list", "get", "add", "show", "check"], help="what to do"),
-            _path("what", metavar="NAME|FILE", nargs="?", help="which weights or model, see above"),
+            _path("what", metavar="NAME|FILE|FOLDER", nargs="?", help="which weights or model, see above"),
         ],
     ),
     Command(

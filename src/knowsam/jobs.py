@@ -21,8 +21,7 @@ from knowsam.data.case import Case
 from knowsam.errors import ConfigError, TrainingError
 from knowsam.inference.cpu_threads import CpuThreads
 from knowsam.inference.postprocess import fill_holes, keep_largest_component
-from knowsam.models.checkpoints import load_sam_weights, variant_of
-from knowsam.models.teachers import TEACHERS, read_folder
+from knowsam.models.teachers import TEACHER_NAMES, TEACHERS, named_weights, read_weights
 from knowsam.training.application import applied_model
 from knowsam.training.device_check import working_device
 from knowsam.training.display import Display
@@ -87,7 +86,7 @@ class Segmentation:
 
 @dataclass(frozen=True)
 class Teacher:
-    """A network to learn from: its name among `TEACHERS`, and its weights unless it is trained from scratch."""
+    """A network to learn from: its kind among `TEACHERS`, and its weights unless it is trained from scratch."""
 
     variant: str = "compact"
     weights: Mapping[str, Tensor] | None = None
@@ -101,7 +100,7 @@ def choose_teacher(choice: str, progress: Progress | None = None) -> Teacher:
     """Turn ``auto``, ``none``, ``scratch``, a name, a file of SAM weights or a folder of a network into a teacher.
 
     ``auto`` is the compact SAM with the weights that come with the program, ``scratch`` the same without them. Official
-    weights are downloaded once and checked.
+    weights are downloaded once and checked; ``sam2`` is the smallest SAM 2.1.
 
     Parameters
     ----------
@@ -117,19 +116,17 @@ def choose_teacher(choice: str, progress: Progress | None = None) -> Teacher:
     if choice in _UNTAUGHT:
         return Teacher(_UNTAUGHT[choice])
     name = "compact" if choice == "auto" else choice
-    if name in TEACHERS:
-        return Teacher(name, TEACHERS[name].pretrained(name, progress))
     path = Path(choice)
-    if path.is_dir():
-        return Teacher(*read_folder(path))
-    if not path.is_file():
-        names = ", ".join(("auto", *_UNTAUGHT, *TEACHERS))
+    # A folder that came from the hub another way has the name of what would be downloaded.
+    if name in TEACHERS or (name in TEACHER_NAMES and not path.exists()):
+        return Teacher(*named_weights(name, progress))
+    if not path.exists():
+        names = ", ".join(("auto", *_UNTAUGHT, *TEACHER_NAMES))
         raise ConfigError(
             f"The teacher {choice!r} is neither a file nor a folder nor one of {names}. "
             "Give one of these, a file of official SAM weights, or a folder with a SAM-2 or EdgeTAM of Hugging Face."
         )
-    weights = load_sam_weights(path)
-    return Teacher(variant_of(weights), weights)
+    return Teacher(*read_weights(path))
 
 
 def told_device(name: str) -> torch.device:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
+from sam2_folder import save_silently, tiny_sam2
 
 from knowsam import jobs
 from knowsam.config import Config, PredictionConfig
@@ -154,10 +156,28 @@ def test_the_default_teacher_is_the_compact_sam_with_its_weights(choice: str) ->
     assert jobs.choose_teacher(choice) == jobs.Teacher("compact", compact_sam_weights())
 
 
-def test_official_weights_come_with_the_name_of_their_variant(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(teachers, "official_weights_file", lambda variant, _: f"file of {variant}")
-    monkeypatch.setattr(teachers, "load_sam_weights", lambda path: {"from": path})
-    assert jobs.choose_teacher("vit_l") == jobs.Teacher("vit_l", {"from": "file of vit_l"})  # type: ignore[dict-item]
+@pytest.mark.parametrize("name", ["vit_l", "sam2", "sam2.1-hiera-large"])
+def test_official_weights_are_chosen_by_their_name(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(teachers, "official_weights", lambda name, _: f"place of {name}")
+    monkeypatch.setattr(teachers, "read_weights", lambda path: ("vit_l", {"from": path}))
+    assert jobs.choose_teacher(name) == jobs.Teacher("vit_l", {"from": f"place of {name}"})  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize("name", ["sam2", "sam2.1-hiera-small"])
+def test_nothing_is_downloaded_where_a_package_is_missing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(teachers, "official_weights", lambda name, _: pytest.fail(f"{name} was downloaded"))
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(ConfigError, match=r"napari-knowsam\[sam2\]"):
+        jobs.choose_teacher(name)
+
+
+def test_a_folder_with_the_name_of_published_weights_is_taken_instead_of_a_download(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(teachers, "official_weights", lambda name, _: pytest.fail(f"{name} was downloaded"))
+    monkeypatch.chdir(tmp_path)
+    save_silently(tiny_sam2(), tmp_path / "sam2.1-hiera-tiny")
+    assert jobs.choose_teacher("sam2.1-hiera-tiny").variant == "sam2"
 
 
 def test_a_file_of_weights_tells_its_variant_itself(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`knowsam models`: the official SAM weights and the trained models on this computer."""
+"""`knowsam models`: the published weights of SAMs and the trained models on this computer."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from knowsam.errors import CheckpointError, ConfigError
 from knowsam.io import kept_models
 from knowsam.models.official_weights import (
     FOLDER_VARIABLE,
-    LICENCE,
-    OFFICIAL,
-    SOURCE,
     add_official_weights,
+    is_here,
     is_intact,
-    official_weights_file,
+    official,
+    official_weights,
     place_of,
     weights_folder,
 )
+from knowsam.models.published_weights import ALIASES, FOLDER_FILES, LICENCE, OFFICIAL
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
 _TAKES = {
     "get": "the NAME of weights that `knowsam models list` shows",
-    "add": "a FILE",
-    "show": "the NAME of a model that `knowsam models list` shows, or its FILE",
+    "add": "a FILE or FOLDER",
+    "show": "the NAME of weights or of a model that `knowsam models list` shows, or the FILE of a model",
 }
 
 
@@ -62,21 +62,33 @@ def run(options: Namespace) -> None:
 
 
 def _weights() -> str:
-    rows = ["name   weights    parameters     size   memory  a slice  on this computer"]
-    for name, official in OFFICIAL.items():
-        costs = f"{official.megabytes:>4} MB  {official.memory_gib} GiB  {official.seconds_a_slice:>5} s"
-        there = "yes" if place_of(name).is_file() else "no"
-        rows.append(f"{name:<6} {official.name}  {official.parameters_m:>8} M  {costs}  {there}")
-    checksums = [f"SHA-256 of {name}: {official.sha256}" for name, official in OFFICIAL.items()]
+    sources: dict[str, list[str]] = {}
+    for name, found in OFFICIAL.items():
+        sources.setdefault(found.source, []).append(name)
     return "\n".join(
         [
-            *rows,
+            *_table(),
+            'What it needs besides: pip install "napari-knowsam[...]".',
             "A teacher looks at each slice once, for so long on one core.",
-            f"From {SOURCE}, licence {LICENCE}. The compact SAM, the default teacher, comes with the program.",
-            *checksums,
+            *(f"{short} is {name}." for short, name in ALIASES.items()),
+            *(f"From {source}: {', '.join(names)}" for source, names in sources.items()),
+            f"Licence of all: {LICENCE}. `knowsam models show NAME` tells files and checksums.",
+            "The compact SAM, the default teacher, comes with the program.",
             f"They lie in {weights_folder()}; {FOLDER_VARIABLE} names another folder.",
         ]
     )
+
+
+def _table() -> list[str]:
+    """Return a line for each network: what it costs, and whether it is here."""
+    width = max(map(len, OFFICIAL))
+    rows = [f"{'name':<{width}} {'weights':<17}  parameters     size   memory  a slice  needs      on this computer"]
+    for name, found in OFFICIAL.items():
+        costs = f"{found.megabytes:>4} MB  {found.memory_gib} GiB  {found.seconds_a_slice:>5} s"
+        needs = f"[{found.extra}]" if found.extra else "-"
+        there = "yes" if is_here(name) else "no"
+        rows.append(f"{name:<{width}} {found.name:<17}  {found.parameters_m:>8} M  {costs}  {needs:<9}  {there}")
+    return rows
 
 
 def _models() -> str:
@@ -93,11 +105,12 @@ def _models() -> str:
 
 def _got(name: str) -> Path:
     with download_bar() as progress:
-        return official_weights_file(name, progress)
+        return official_weights(name, progress)
 
 
 def _added(path: Path) -> Path:
-    if path.suffix != kept_models.MODEL_SUFFIX and not path.is_dir():
+    is_of_the_hub = (path / FOLDER_FILES[0]).is_file()
+    if is_of_the_hub or (path.suffix != kept_models.MODEL_SUFFIX and not path.is_dir()):
         return place_of(add_official_weights(path))
     from knowsam.training.trained_model import load_model, model_file, save_model
 
@@ -107,10 +120,25 @@ def _added(path: Path) -> Path:
 
 
 def _card(path: Path) -> str:
+    if str(path) in (*OFFICIAL, *ALIASES):
+        return _facts(str(path))
     from knowsam.training.model_card import model_card
     from knowsam.training.trained_model import load_model
 
     return model_card(load_model(kept_models.found_model(path)))
+
+
+def _facts(name: str) -> str:
+    """Return what is known of official weights, in lines."""
+    found = official(name)
+    return "\n".join(
+        [
+            f"{found.name}: {found.parameters_m} million parameters, {found.megabytes} MB, licence {LICENCE}",
+            f"From {found.source}",
+            *(f"{file.url}\n  SHA-256 {file.sha256}" for file in found.files),
+            f"{place_of(name)}: {'on this computer' if is_here(name) else 'not on this computer'}",
+        ]
+    )
 
 
 def _check() -> None:
@@ -124,10 +152,11 @@ def _check() -> None:
 
 def _damaged_weights() -> int:
     """Compare weights with the published checksums, and return how many are others."""
-    there = [name for name in OFFICIAL if place_of(name).is_file()]
+    there = [name for name in OFFICIAL if is_here(name)]
     damaged = [name for name in there if not is_intact(name)]
     for name in there:
-        verdict = "is NOT the published file" if name in damaged else "is the published file"
+        what = "folder" if OFFICIAL[name].is_folder else "file"
+        verdict = f"is NOT the published {what}" if name in damaged else f"is the published {what}"
         sys.stdout.write(f"{name}  {place_of(name)} {verdict}\n")
     if not there:
         sys.stdout.write(f"There are no weights in {weights_folder()}.\n")

@@ -28,21 +28,27 @@ class EdgeTamTeacher(PyramidTeacher):
     network_class = "EdgeTamModel"
 
     @classmethod
+    def require_packages(cls) -> None:
+        """Make sure that transformers and timm are there; timm needs the torchvision that belongs to PyTorch."""
+        super().require_packages()
+        try:
+            import timm  # noqa: F401
+        except (ImportError, RuntimeError) as error:
+            raise ConfigError(
+                f"EdgeTAM needs timm, which cannot be imported here ({error}). Install it with "
+                'pip install "napari-knowsam[edgetam]", and the torchvision that belongs to your PyTorch.'
+            ) from error
+
+    @classmethod
     def read(cls, folder: Path) -> DescribedWeights:
         """Read an EdgeTAM from a folder of Hugging Face.
 
         Raises
         ------
         CheckpointError, ConfigError
-            See `load_network`.
+            See `load_network` and `require_packages`.
         """
-        try:
-            import timm  # noqa: F401
-        except ImportError as error:
-            raise ConfigError(
-                f"EdgeTAM needs a package that is not installed ({error.name}). Install it with "
-                'pip install "napari-knowsam[edgetam]".'
-            ) from error
+        cls.require_packages()
         return super().read(folder)
 
     def _build(self, config: TeacherConfig, weights: Mapping[str, Tensor] | None) -> tuple[str, tuple[str, ...]]:

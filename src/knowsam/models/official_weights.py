@@ -1,10 +1,9 @@
-"""SAM's official weights: where they come from, and where they lie on this computer."""
+"""Published weights on this computer: where they lie, whether they are intact, and how they come here."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import HTTPError
 
@@ -12,66 +11,10 @@ import platformdirs
 
 from knowsam.errors import CheckpointError
 from knowsam.models.download import Progress, download, part_of, sha256_of
+from knowsam.models.published_weights import ALIASES, FOLDER_FILES, OFFICIAL, OfficialWeights
 
 FOLDER_VARIABLE = "KNOWSAM_WEIGHTS"
 """Environment variable that names the folder of weights, for computers that share one or are never online."""
-
-LICENCE = "Apache 2.0"
-SOURCE = "https://github.com/facebookresearch/segment-anything"
-
-
-@dataclass(frozen=True)
-class OfficialWeights:
-    """A file of official SAM weights.
-
-    Parameters
-    ----------
-    name : in words. url, sha256 : of the published file. megabytes : its size. parameters_m : in millions.
-    memory_gib : that the networks take beside the rest of a training; while the file is read, twice as much.
-    seconds_a_slice : for its frozen blocks, once for each slice of 96 x 96 px: CPU time of one core
-        (`benchmarks/official_sams.py`).
-    """
-
-    name: str
-    url: str
-    sha256: str
-    megabytes: int
-    parameters_m: int
-    memory_gib: float
-    seconds_a_slice: float
-
-
-_SERVER = "https://dl.fbaipublicfiles.com/segment_anything"
-
-OFFICIAL = {
-    "vit_b": OfficialWeights(
-        "SAM ViT-B",
-        f"{_SERVER}/sam_vit_b_01ec64.pth",
-        "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
-        375,
-        94,
-        0.4,
-        0.2,
-    ),
-    "vit_l": OfficialWeights(
-        "SAM ViT-L",
-        f"{_SERVER}/sam_vit_l_0b3195.pth",
-        "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",
-        1250,
-        312,
-        1.2,
-        0.9,
-    ),
-    "vit_h": OfficialWeights(
-        "SAM ViT-H",
-        f"{_SERVER}/sam_vit_h_4b8939.pth",
-        "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
-        2565,
-        641,
-        2.4,
-        1.6,
-    ),
-}
 
 
 def weights_folder() -> Path:
@@ -80,87 +23,127 @@ def weights_folder() -> Path:
     return Path(named) if named else Path(platformdirs.user_cache_dir("napari-knowsam", appauthor=False))
 
 
-def place_of(variant: str) -> Path:
-    """Return where the file of a variant lies, or would lie.
+def official(name: str) -> OfficialWeights:
+    """Return what is published under a name, or a shorter one.
 
     Raises
     ------
     CheckpointError
-        If the variant has no official weights.
+        If it is nothing.
     """
-    if variant not in OFFICIAL:
+    found = OFFICIAL.get(ALIASES.get(name, name))
+    if found is None:
         raise CheckpointError(
-            f"There are no official weights for {variant}, only for {', '.join(OFFICIAL)}. Choose one of these."
+            f"There are no official weights for {name}, only for {', '.join((*OFFICIAL, *ALIASES))}. Choose one of "
+            "these, or give yours with --teacher FILE or --teacher FOLDER."
         )
-    return weights_folder() / OFFICIAL[variant].url.rpartition("/")[2]
+    return found
 
 
-def is_intact(variant: str) -> bool:
-    """Tell whether the file of a variant is there and is the published one; ViT-H takes seconds."""
-    place = place_of(variant)
-    return place.is_file() and sha256_of(place) == OFFICIAL[variant].sha256
+def place_of(name: str) -> Path:
+    """Return the file, or the folder, in which weights lie or would lie.
+
+    Raises
+    ------
+    CheckpointError
+        If there are no official weights of that name.
+    """
+    found = official(name)
+    return weights_folder() / (ALIASES.get(name, name) if found.is_folder else found.files[0].name)
 
 
-def official_weights_file(variant: str, progress: Progress | None = None) -> Path:
-    """Return the file of a variant's official weights, downloaded once and checked each time.
+def is_here(name: str) -> bool:
+    """Tell whether weights lie on this computer, be they intact or not."""
+    return all(path.is_file() for path, _ in _places(name))
+
+
+def is_intact(name: str) -> bool:
+    """Tell whether weights are here and are the published ones; those of ViT-H take seconds."""
+    return is_here(name) and all(sha256_of(path) == sha256 for path, sha256 in _places(name))
+
+
+def _places(name: str) -> list[tuple[Path, str]]:
+    """Return where each file of some weights lies or would lie, and its checksum."""
+    place, found = place_of(name), official(name)
+    return [(place / file.name if found.is_folder else place, file.sha256) for file in found.files]
+
+
+def official_weights(name: str, progress: Progress | None = None) -> Path:
+    """Return the file, or the folder, of official weights, downloaded once and checked each time.
 
     Parameters
     ----------
-    variant : one of `OFFICIAL`.
-    progress : see there.
+    name : one of `OFFICIAL` or of `ALIASES`.
+    progress : see there; of each file by itself.
 
     Raises
     ------
     CheckpointError
-        If the variant has no official weights, or the file cannot be downloaded or is not the published one.
+        If there are no such weights, or they cannot be downloaded or are not the published ones.
     """
-    target = place_of(variant)
-    official = OFFICIAL[variant]
-    if is_intact(variant):
-        return target
-    try:
-        download(official.url, target, official.sha256, progress)
-    except (OSError, ValueError) as exc:
-        raise CheckpointError(
-            f"The official weights of SAM {variant} could not be downloaded: {_reason(exc, target)}. "
-            f"Download {target.name}, the file that the repository of Segment Anything names for {variant} "
-            f"({official.url}, SHA-256 {official.sha256}), on a computer that is online, and save it as {target}, "
-            "or let `knowsam models add FILE` do that, or give it with --teacher FILE."
-        ) from exc
-    return target
+    found = official(name)
+    for file, (path, sha256) in zip(found.files, _places(name), strict=True):
+        if path.is_file() and sha256_of(path) == sha256:
+            continue
+        try:
+            download(file.address, path, sha256, progress)
+        except (OSError, ValueError) as exc:
+            raise CheckpointError(
+                f"The official weights of {found.name} could not be downloaded: {_reason(exc, path)}. "
+                f"{_by_hand(name, found)}"
+            ) from exc
+    return place_of(name)
+
+
+def _by_hand(name: str, found: OfficialWeights) -> str:
+    """Say how weights come to a computer that is never online."""
+    files = " and ".join(f"{file.name} ({file.url}, SHA-256 {file.sha256})" for file in found.files)
+    what, save = ("FOLDER", "save them in") if found.is_folder else ("FILE", "save it as")
+    return (
+        f"Download {files} on a computer that is online, and {save} {place_of(name)}, or let "
+        f"`knowsam models add {what}` do that, or give it with --teacher {what}."
+    )
 
 
 def add_official_weights(path: Path) -> str:
-    """Copy a file of official weights to where the program looks for it; return its variant.
+    """Copy published weights to where the program looks for them; return their name.
+
+    Parameters
+    ----------
+    path : of a file of SAM, or of a folder of Hugging Face.
 
     Raises
     ------
     CheckpointError
-        If it is none of the published files, or cannot be read or copied.
+        If they are none of the published ones, or cannot be read or copied.
     """
     try:
-        found = sha256_of(path)
-        variant = next((name for name, official in OFFICIAL.items() if official.sha256 == found), None)
-        if variant is None:
-            raise CheckpointError(
-                f"{path} has the SHA-256 {found}, which none of the published files {_file_names()} has. Download one "
-                f"of them again, from {SOURCE}, or give other weights with --teacher FILE."
-            )
-        target = place_of(variant)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = part_of(target)
-        shutil.copyfile(path, part)
-        os.replace(part, target)
+        name = _recognised(path)
+        for target, _ in _places(name):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            part = part_of(target)
+            shutil.copyfile(path / target.name if path.is_dir() else path, part)
+            os.replace(part, target)
     except OSError as exc:
         raise CheckpointError(
             f"{path} cannot be read, or not be copied to {weights_folder()}: {exc.strerror}. Check the path; the "
             f"environment variable {FOLDER_VARIABLE} names another folder."
         ) from exc
-    return variant
+    return name
 
 
-def _file_names() -> str:
-    return ", ".join(official.url.rpartition("/")[2] for official in OFFICIAL.values())
+def _recognised(path: Path) -> str:
+    """Return the name of the weights that a file or a folder is a copy of."""
+    files = [path / name for name in FOLDER_FILES] if path.is_dir() else [path]
+    checksums = [sha256_of(file) for file in files]
+    for name, found in OFFICIAL.items():
+        if [file.sha256 for file in found.files] == checksums:
+            return name
+    known = [name if found.is_folder else found.files[0].name for name, found in OFFICIAL.items()]
+    raise CheckpointError(
+        f"{path} has the SHA-256 {' and '.join(checksums)}, which none of {', '.join(known)} has. Download one of them "
+        "again, from where `knowsam models list` says, or give other weights with --teacher."
+    )
 
 
 def _reason(failure: OSError | ValueError, target: Path) -> str:

@@ -150,6 +150,16 @@ class PromptedTeacher(nn.Module, ABC):
         """Put two adapters into a block, in place."""
         add_adapters(block, width, config)
 
+    @classmethod
+    def require_packages(cls) -> None:
+        """Make sure that the packages the network is made of are there; asked before weights are downloaded.
+
+        Raises
+        ------
+        ConfigError
+            If one is missing.
+        """
+
     # What a network has to bring.
 
     @abstractmethod

@@ -50,6 +50,11 @@ class PyramidTeacher(PromptedTeacher):
     pixel_std: Tensor
 
     @classmethod
+    def require_packages(cls) -> None:
+        """Make sure that transformers is there."""
+        import_transformers()
+
+    @classmethod
     def read(cls, folder: Path) -> DescribedWeights:
         """Read the image part of such a network from a folder of Hugging Face, be it one for images or for videos.
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from knowsam.errors import CheckpointError, ConfigError
-from knowsam.models.checkpoints import load_sam_weights
+from knowsam.models.checkpoints import load_sam_weights, variant_of
 from knowsam.models.compact_sam import compact_sam_weights
 from knowsam.models.edgetam_teacher import EdgeTamTeacher
 from knowsam.models.network_folder import model_type_of
-from knowsam.models.official_weights import official_weights_file
+from knowsam.models.official_weights import official, official_weights
+from knowsam.models.published_weights import OFFICIAL
 from knowsam.models.sam2_teacher import Sam2Teacher
 from knowsam.models.sam_teacher import SamTeacher
 
@@ -32,37 +33,64 @@ class TeacherKind:
     Parameters
     ----------
     network : what is built.
-    pretrained : returns its weights, by its name in the table; what the progress of a download raises breaks that off.
     folder_types : model types of the folders of Hugging Face that hold such a network.
     read_folder : reads the weights in one.
     """
 
     network: type[PromptedTeacher]
-    pretrained: Callable[[str, Progress | None], Mapping[str, Tensor]]
     folder_types: tuple[str, ...] = ()
     read_folder: Callable[[Path], Mapping[str, Tensor]] | None = None
 
 
-def _official(variant: str, progress: Progress | None) -> Mapping[str, Tensor]:
-    return load_sam_weights(official_weights_file(variant, progress))
-
-
-def _in_a_folder(name: str, progress: Progress | None) -> Mapping[str, Tensor]:
-    raise ConfigError(
-        f"The weights of {name} neither come with the program nor are they downloaded by it. Give the folder that they "
-        "are in, with config.json and model.safetensors, by --teacher FOLDER."
-    )
-
-
 TEACHERS = {
-    "compact": TeacherKind(SamTeacher, lambda *_: compact_sam_weights()),
-    "vit_b": TeacherKind(SamTeacher, _official),
-    "vit_l": TeacherKind(SamTeacher, _official),
-    "vit_h": TeacherKind(SamTeacher, _official),
-    "sam2": TeacherKind(Sam2Teacher, _in_a_folder, ("sam2", "sam2_video"), Sam2Teacher.read),
-    "edgetam": TeacherKind(EdgeTamTeacher, _in_a_folder, ("edgetam", "edgetam_video"), EdgeTamTeacher.read),
+    "compact": TeacherKind(SamTeacher),
+    "vit_b": TeacherKind(SamTeacher),
+    "vit_l": TeacherKind(SamTeacher),
+    "vit_h": TeacherKind(SamTeacher),
+    "sam2": TeacherKind(Sam2Teacher, ("sam2", "sam2_video"), Sam2Teacher.read),
+    "edgetam": TeacherKind(EdgeTamTeacher, ("edgetam", "edgetam_video"), EdgeTamTeacher.read),
 }
 """By the name in `TeacherConfig.variant`, whose choices are these and "none"."""
+
+TEACHER_NAMES = tuple(dict.fromkeys((*TEACHERS, *OFFICIAL)))
+"""By which a teacher can be chosen: of one kind there are several published networks."""
+
+
+def named_weights(name: str, progress: Progress | None = None) -> tuple[str, Mapping[str, Tensor]]:
+    """Return the kind, as in the table, and the weights of the teacher of a name.
+
+    Parameters
+    ----------
+    name : one of `TEACHER_NAMES`. Published weights are downloaded once and checked.
+    progress : of the download; what it raises breaks that off.
+
+    Raises
+    ------
+    CheckpointError
+        If the weights cannot be had.
+    ConfigError
+        If a package is missing; then nothing is downloaded.
+    """
+    if name == "compact":
+        return name, compact_sam_weights()
+    TEACHERS[official(name).variant].network.require_packages()
+    return read_weights(official_weights(name, progress))
+
+
+def read_weights(path: Path) -> tuple[str, Mapping[str, Tensor]]:
+    """Read a file of SAM weights, or a folder of Hugging Face; return the kind, as in the table, and the weights.
+
+    Raises
+    ------
+    CheckpointError
+        If they are of no kind in the table, or cannot be read.
+    ConfigError
+        If a package is missing.
+    """
+    if path.is_dir():
+        return read_folder(path)
+    weights = load_sam_weights(path)
+    return variant_of(weights), weights
 
 
 def read_folder(folder: Path) -> tuple[str, Mapping[str, Tensor]]:

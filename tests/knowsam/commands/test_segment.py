@@ -43,7 +43,7 @@ def test_the_mask_has_the_grid_of_the_image_and_the_values_of_the_labels(
 def test_without_training_no_weights_of_a_teacher_are_downloaded(
     knowsam: Callable[[str], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(teachers, "official_weights_file", lambda variant, _: pytest.fail(f"{variant} was downloaded"))
+    monkeypatch.setattr(teachers, "official_weights", lambda name, _: pytest.fail(f"{name} was downloaded"))
     words = "segment {f}/image.nii.gz --labels {f}/labels.nii.gz -o {f}/out.nii.gz --budget 0 --teacher vit_b"
     assert knowsam(words) == 0
 

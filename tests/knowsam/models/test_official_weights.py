@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
+import time
+from contextlib import suppress
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,19 +17,14 @@ import pytest
 from knowsam.errors import CheckpointError
 from knowsam.models import download as download_module
 from knowsam.models.download import download
-from knowsam.models.official_weights import (
-    OFFICIAL,
-    OfficialWeights,
-    add_official_weights,
-    is_intact,
-    official_weights_file,
-    place_of,
-)
+from knowsam.models.official_weights import add_official_weights, is_here, is_intact, official_weights, place_of
+from knowsam.models.published_weights import OFFICIAL, PublishedFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CONTENT = bytes(range(256)) * 1000
+_PIECE_BYTES = 10_000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
@@ -36,12 +34,14 @@ class Server:
     Attributes
     ----------
     goes_on : whether it can begin in the middle. starts : where each answer began.
+    pause_s : after each piece that it sends.
     """
 
     def __init__(self) -> None:
         self.files = {"sam.pth": CONTENT}
         self.bytes_an_answer = len(CONTENT)
         self.goes_on = True
+        self.pause_s = 0.0
         self.starts: list[int] = []
         self.address = ""
 
@@ -59,7 +59,10 @@ class Server:
         request.send_response(206 if start else 200)
         request.send_header("Content-Length", str(len(content) - start))
         request.end_headers()
-        request.wfile.write(content[start : start + self.bytes_an_answer])
+        with suppress(ConnectionError):
+            for begin in range(start, min(start + self.bytes_an_answer, len(content)), _PIECE_BYTES):
+                request.wfile.write(content[begin : min(begin + _PIECE_BYTES, start + self.bytes_an_answer)])
+                time.sleep(self.pause_s)
 
 
 @pytest.fixture
@@ -87,23 +90,23 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def publish(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    monkeypatch.setitem(OFFICIAL, "vit_b", OfficialWeights("SAM ViT-B", url, SHA256, 1, 1, 0.0, 0.0))
+    monkeypatch.setitem(OFFICIAL, "vit_b", replace(OFFICIAL["vit_b"], files=(PublishedFile(url, SHA256),)))
 
 
 def test_weights_are_downloaded_once_and_progress_is_told(server: Server) -> None:
     told: list[tuple[int, int]] = []
-    file = official_weights_file("vit_b", lambda *arrived: told.append(arrived))
+    file = official_weights("vit_b", lambda *arrived: told.append(arrived))
     assert file.read_bytes() == CONTENT
     assert [path.name for path in file.parent.iterdir()] == ["sam.pth"]
     assert told[0] == (10_000, len(CONTENT))
     assert told[-1] == (len(CONTENT), len(CONTENT))
     server.files.clear()
-    assert official_weights_file("vit_b") == file
+    assert official_weights("vit_b") == file
 
 
 def test_a_connection_that_breaks_off_goes_on_where_it_was(server: Server) -> None:
     server.bytes_an_answer = 100_000
-    assert official_weights_file("vit_b").read_bytes() == CONTENT
+    assert official_weights("vit_b").read_bytes() == CONTENT
     assert server.starts == [0, 100_000, 200_000]
 
 
@@ -113,9 +116,9 @@ def test_a_download_that_was_ended_goes_on_the_next_time(server: Server) -> None
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        official_weights_file("vit_b", end)
+        official_weights("vit_b", end)
     assert not is_intact("vit_b")
-    assert official_weights_file("vit_b").read_bytes() == CONTENT
+    assert official_weights("vit_b").read_bytes() == CONTENT
     assert server.starts == [0, 50_000]
 
 
@@ -124,7 +127,7 @@ def test_a_server_that_begins_anew_is_taken_at_its_word(server: Server) -> None:
     part = place_of("vit_b").with_name("sam.pth.part")
     part.parent.mkdir()
     part.write_bytes(CONTENT[:70_000])
-    assert official_weights_file("vit_b").read_bytes() == CONTENT
+    assert official_weights("vit_b").read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("stale", [b"another file" * 100, CONTENT + b"too long"])
@@ -132,7 +135,7 @@ def test_what_was_begun_with_another_file_is_downloaded_anew(stale: bytes, serve
     part = place_of("vit_b").with_name("sam.pth.part")
     part.parent.mkdir()
     part.write_bytes(stale)
-    assert official_weights_file("vit_b").read_bytes() == CONTENT
+    assert official_weights("vit_b").read_bytes() == CONTENT
 
 
 def test_a_server_that_never_gets_on_is_given_up_and_what_came_is_kept(server: Server) -> None:
@@ -140,9 +143,9 @@ def test_a_server_that_never_gets_on_is_given_up_and_what_came_is_kept(server: S
     place_of("vit_b").parent.mkdir()
     place_of("vit_b").with_name("sam.pth.part").write_bytes(CONTENT[:70_000])
     with pytest.raises(CheckpointError, match="the connection broke off; 0 MB are kept"):
-        official_weights_file("vit_b")
+        official_weights("vit_b")
     server.bytes_an_answer = len(CONTENT)
-    assert official_weights_file("vit_b").read_bytes() == CONTENT
+    assert official_weights("vit_b").read_bytes() == CONTENT
     assert server.starts[-1] == 70_000
 
 
@@ -165,10 +168,10 @@ def test_a_failed_download_tells_how_to_place_the_file_by_hand(
         "--teacher FILE",
     )
     with pytest.raises(CheckpointError, match=".*".join(map(re.escape, told))):
-        official_weights_file("vit_b")
+        official_weights("vit_b")
     assert not list(target.parent.iterdir())
     target.write_bytes(CONTENT)
-    assert official_weights_file("vit_b") == target
+    assert official_weights("vit_b") == target
 
 
 def test_no_connection_is_one_sentence_without_the_names_of_classes(
@@ -176,7 +179,7 @@ def test_no_connection_is_one_sentence_without_the_names_of_classes(
 ) -> None:
     publish(monkeypatch, "http://127.0.0.1:9/sam.pth")
     with pytest.raises(CheckpointError, match=r"downloaded: the server could not be reached\. Download sam\.pth"):
-        official_weights_file("vit_b")
+        official_weights("vit_b")
 
 
 def test_a_file_by_hand_that_is_not_the_published_one_is_named(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,12 +188,12 @@ def test_a_file_by_hand_that_is_not_the_published_one_is_named(server: Server, m
     target.parent.mkdir(parents=True)
     target.write_bytes(b"half of the weigh")
     with pytest.raises(CheckpointError, match=r"absent\.pth is not the published file"):
-        official_weights_file("vit_b")
+        official_weights("vit_b")
 
 
 def test_a_variant_without_official_weights_is_refused() -> None:
-    with pytest.raises(CheckpointError, match="no official weights for compact, only for vit_b, vit_l, vit_h"):
-        official_weights_file("compact")
+    with pytest.raises(CheckpointError, match="no official weights for compact, only for vit_b, vit_l, vit_h, sam2"):
+        official_weights("compact")
 
 
 def test_a_file_that_came_another_way_is_told_by_its_checksum(server: Server, tmp_path: Path) -> None:
@@ -199,11 +202,116 @@ def test_a_file_that_came_another_way_is_told_by_its_checksum(server: Server, tm
     assert add_official_weights(stick) == "vit_b"
     assert is_intact("vit_b")
     stick.write_bytes(b"something else")
-    with pytest.raises(CheckpointError, match=r"none of the published files sam\.pth, sam_vit_l"):
+    with pytest.raises(CheckpointError, match=r"which none of sam\.pth, sam_vit_l.* has"):
         add_official_weights(stick)
     assert is_intact("vit_b")
     with pytest.raises(CheckpointError, match="cannot be read"):
         add_official_weights(tmp_path / "missing.pth")
+
+
+REVISION = "facebook/sam2.1-hiera-tiny/resolve/0123"
+
+
+@pytest.fixture
+def hub(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """The same server as a mirror of the hub, with a SAM 2.1 tiny whose folder holds two small files."""
+    contents = {"config.json": b"{}", "model.safetensors": CONTENT}
+    files = [
+        PublishedFile(f"https://huggingface.co/{REVISION}/{name}", hashlib.sha256(content).hexdigest())
+        for name, content in contents.items()
+    ]
+    server.files |= {f"{REVISION}/{name}": content for name, content in contents.items()}
+    monkeypatch.setenv("HF_ENDPOINT", f"{server.address}/")
+    name = "sam2.1-hiera-tiny"
+    monkeypatch.setitem(OFFICIAL, name, replace(OFFICIAL[name], files=tuple(files)))
+    return server
+
+
+def test_a_folder_comes_from_the_mirror_of_the_hub_that_the_environment_names(hub: Server) -> None:
+    assert not is_here("sam2")
+    folder = official_weights("sam2")
+    assert folder == place_of("sam2.1-hiera-tiny") == place_of("sam2")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
+        "config.json": b"{}",
+        "model.safetensors": CONTENT,
+    }
+    hub.files.clear()
+    assert official_weights("sam2.1-hiera-tiny") == folder
+
+
+def test_a_folder_that_was_ended_is_completed_the_next_time(hub: Server) -> None:
+    def end(arrived: int, size: int) -> None:
+        if arrived >= 50_000:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        official_weights("sam2", end)
+    assert not is_here("sam2")
+    assert official_weights("sam2").is_dir()
+    assert is_intact("sam2")
+    assert hub.starts == [0, 0, 50_000]
+
+
+def test_a_slow_download_ends_when_somebody_ends_it(hub: Server) -> None:
+    hub.pause_s = 0.05
+    told: list[int] = []
+
+    def end(arrived: int, size: int) -> None:
+        told.append(arrived)
+        if arrived > 30_000:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        official_weights("sam2", end)
+    assert told == [2, 10_000, 20_000, 30_000, 40_000]
+
+
+@pytest.mark.parametrize(
+    ("served", "reason"),
+    [
+        (
+            {f"{REVISION}/config.json": b"{}", f"{REVISION}/model.safetensors": b"wrong"},
+            "what came is not the published",
+        ),
+        ({f"{REVISION}/config.json": b"{}"}, "the server answered 404, Not Found"),
+        ({}, "the server answered 404, Not Found"),
+    ],
+)
+def test_a_folder_that_cannot_be_had_tells_how_to_place_its_files_by_hand(
+    served: dict[str, bytes], reason: str, hub: Server, tmp_path: Path
+) -> None:
+    hub.files = served
+    told = (
+        f"SAM 2.1 tiny could not be downloaded: {reason}",
+        f"Download config.json (https://huggingface.co/{REVISION}/config.json, SHA-256",
+        f"save them in {place_of('sam2')}",
+        "knowsam models add FOLDER",
+    )
+    with pytest.raises(CheckpointError, match=".*".join(map(re.escape, told))):
+        official_weights("sam2")
+    assert not is_here("sam2")
+
+
+def test_a_folder_that_came_another_way_is_told_by_its_checksums(hub: Server, tmp_path: Path) -> None:
+    stick = tmp_path / "stick"
+    stick.mkdir()
+    (stick / "config.json").write_bytes(b"{}")
+    with pytest.raises(CheckpointError, match=r"cannot be read.*No such file"):
+        add_official_weights(stick)
+    (stick / "model.safetensors").write_bytes(CONTENT)
+    assert add_official_weights(stick) == "sam2.1-hiera-tiny"
+    assert is_intact("sam2")
+    (stick / "config.json").write_bytes(b"{ }")
+    with pytest.raises(CheckpointError, match=f"has the SHA-256 .* and {SHA256}, which none of .*sam2.1-hiera-tiny"):
+        add_official_weights(stick)
+
+
+def test_every_published_file_has_an_address_of_its_own_and_a_whole_checksum() -> None:
+    files = [file for found in OFFICIAL.values() for file in found.files]
+    assert len({file.url for file in files}) == len({file.sha256 for file in files}) == len(files)
+    assert all(re.fullmatch("[0-9a-f]{64}", file.sha256) for file in files)
+    of_the_hub = [file.url for file in files if "huggingface" in file.url]
+    assert all(re.search("/resolve/[0-9a-f]{40}/", url) for url in of_the_hub)
 
 
 def test_a_file_that_is_no_download_stays_where_it_is(server: Server, tmp_path: Path) -> None:

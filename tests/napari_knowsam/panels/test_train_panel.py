@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QLineEdit, QProgressBar, QPushButton, QSpinBox
 from superqt import QCollapsible
 
@@ -89,21 +90,46 @@ def test_one_minute_with_the_compact_sam_on_the_fastest_device_is_the_default(pa
 
 
 @pytest.mark.parametrize(
-    ("text", "teacher"), [("SAM ViT-B", "vit_b"), ("SAM ViT-L", "vit_l"), ("SAM ViT-H", "vit_h"), ("None", "none")]
+    ("text", "teacher", "variant"),
+    [
+        ("SAM ViT-B", "vit_b", "vit_b"),
+        ("SAM ViT-H", "vit_h", "vit_h"),
+        ("SAM 2.1 base plus", "sam2.1-hiera-base-plus", "sam2"),
+        ("EdgeTAM", "edgetam", "edgetam"),
+        ("None", "none", "none"),
+    ],
 )
-def test_the_teacher_is_part_of_the_configuration(panel: TrainPanel, text: str, teacher: str) -> None:
+def test_the_teacher_is_part_of_the_configuration(panel: TrainPanel, text: str, teacher: str, variant: str) -> None:
     _choose(panel.findChild(TeacherChoice), text)
     assert panel.teacher() == teacher
-    assert panel.config().teacher.variant == teacher
+    assert panel.config().teacher.variant == variant
+
+
+def test_the_teachers_say_whether_they_are_on_this_computer_and_what_they_need(
+    qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KNOWSAM_WEIGHTS", str(tmp_path))
+    folder = tmp_path / "sam2.1-hiera-tiny"
+    folder.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (folder / name).touch()
+    choice = TeacherChoice()
+    qtbot.addWidget(choice)
+    words = [choice.itemText(row) for row in range(choice.count())]
+    assert {"SAM ViT-L (1.2 GB download)", "SAM 2.1 tiny (on this computer)", "EdgeTAM (56 MB download)"} <= set(words)
+    tooltip = choice.itemData(words.index("EdgeTAM (56 MB download)"), Qt.ItemDataRole.ToolTipRole)
+    assert "https://huggingface.co/yonigozlan/EdgeTAM-hf, licence Apache 2.0" in tooltip
+    assert 'pip install "napari-knowsam[edgetam]"' in tooltip
 
 
 def test_a_teacher_from_a_file_is_its_path(panel: TrainPanel, chosen: ChosenFile) -> None:
     choice, chosen.path = panel.findChild(TeacherChoice), "/weights/medsam.pth"
+    before = choice.count()
     for _ in range(2):
         _choose(choice, "From file")
         assert panel.teacher() == str(Path("/weights/medsam.pth"))
         assert choice.currentText() == "File medsam.pth"
-    assert choice.count() == 8
+    assert choice.count() == before + 1
     assert panel.config() == Config()
 
 
@@ -114,8 +140,9 @@ def test_a_teacher_from_a_folder_is_its_path_and_stays_when_settings_come_back(
     _choose(choice, "From folder")
     assert panel.teacher() == str(Path("/weights/sam2.1-hiera-tiny"))
     assert choice.currentText() == "Folder sam2.1-hiera-tiny"
-    panel.set_config(Config().with_values(variant="sam2"))
-    assert panel.teacher() == str(Path("/weights/sam2.1-hiera-tiny"))
+    for variant in ("sam2", "edgetam"):
+        panel.set_config(Config().with_values(variant=variant))
+        assert panel.teacher() == str(Path("/weights/sam2.1-hiera-tiny"))
 
 
 @pytest.mark.usefixtures("chosen")
