@@ -17,8 +17,10 @@ import torch
 from provenance import provenance
 from tables import table
 
+from knowsam.models.mobile_sam_teacher import LEAST_SIDE_PX
+from knowsam.models.prompted_teacher import enlarged
 from knowsam.models.published_weights import OFFICIAL
-from knowsam.models.pyramid_teacher import enlarged
+from knowsam.models.pyramid_teacher import LEAST_SIDE_PX as PYRAMID_SIDE_PX
 from knowsam.models.sam import VARIANTS, build_sam
 from knowsam.report import peak_memory_mib
 
@@ -77,8 +79,9 @@ def _measured(name: str, side: int) -> tuple[str, str, str]:
 def _built(name: str, side: int) -> tuple[Any, Any, int]:
     """Return a network, its image encoder, and the side of the images that this sees."""
     if not OFFICIAL[name].is_folder:
-        sam = build_sam(VARIANTS[name], (side, side))
-        return sam, sam.image_encoder, side
+        seen = enlarged((side, side), 16, LEAST_SIDE_PX)[0] if VARIANTS[name].is_mobile else side
+        sam = build_sam(VARIANTS[name], (seen, seen))
+        return sam, sam.image_encoder, seen
     import transformers
 
     if name == "edgetam":
@@ -93,7 +96,7 @@ def _built(name: str, side: int) -> tuple[Any, Any, int]:
         channels = list(reversed(backbone.embed_dim_per_stage))
         vision = transformers.Sam2VisionConfig(backbone_config=backbone, backbone_channel_list=channels)
         network = transformers.Sam2Model(transformers.Sam2Config(vision_config=vision))
-    return network, network.vision_encoder, enlarged((side, side), _STRIDE_PX)[0]
+    return network, network.vision_encoder, enlarged((side, side), _STRIDE_PX, PYRAMID_SIDE_PX)[0]
 
 
 if __name__ == "__main__":

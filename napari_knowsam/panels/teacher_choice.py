@@ -14,7 +14,7 @@ _FROM_FILE, _FROM_FOLDER = "", "/"
 _COMPACT = ("Compact SAM (no download)", "compact", "A small SAM that comes with the program.")
 _OTHERS = (
     ("None", "none", "The two networks learn without SAM; fastest."),
-    ("From file…", _FROM_FILE, "A file of official SAM weights on this computer."),
+    ("From file…", _FROM_FILE, "A file of weights on this computer: of SAM, of MobileSAM, or of `knowsam distil`."),
     (
         "From folder…",
         _FROM_FOLDER,

@@ -115,9 +115,9 @@ _TRAINING = (
         metavar="auto|none|NAME|FILE|FOLDER",
         default="auto",
         help="SAM that teaches the two networks: auto or compact (a small pretrained one), scratch (the same, not "
-        "pretrained), none, vit_b, vit_l, vit_h, sam2 (extra [sam2]), edgetam (extra [edgetam]) or another name of "
-        "`knowsam models list`, which are downloaded once, a file of SAM weights, or a folder of Hugging Face with a "
-        "SAM-2 or an EdgeTAM (default: auto)",
+        "pretrained), none, vit_b, vit_l, vit_h, mobile_sam, sam2 (extra [sam2]), edgetam (extra [edgetam]) or another "
+        "name of `knowsam models list`, which are downloaded once, a file of weights of SAM or MobileSAM, or a folder "
+        "of Hugging Face with a SAM-2 or an EdgeTAM (default: auto)",
     ),
     _DEVICE,
     _SEED,
@@ -332,7 +332,7 @@ COMMANDS = (
     Command(
         "models",
         "list, get, add, show or check SAM weights and trained models",
-        "Show which weights of SAM, SAM-2 and EdgeTAM are published, which lie on this computer, and which trained "
+        "Show which weights of SAM and its kin are published, which lie on this computer, and which trained "
         "models are kept (list); download weights, going on where a download broke off (get NAME); take weights that "
         "came another way, on computers that are never online, or a model that somebody else trained (add FILE or "
         "FOLDER); print what is to be known of weights or of a model (show NAME|FILE); or check that files are intact "

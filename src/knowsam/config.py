@@ -145,7 +145,7 @@ class TeacherConfig(Section):
     variant: str = public(
         "compact",
         "SAM variant: the weights of compact come with the program, the others need their official ones.",
-        choices=("none", "compact", "vit_b", "vit_l", "vit_h", "sam2", "edgetam"),
+        choices=("none", "compact", "vit_b", "vit_l", "vit_h", "mobile_sam", "sam2", "edgetam"),
     )
     adapter_ratio: float = setting(
         0.25, "Bottleneck width of the adapters, relative to the encoder.", low=0.01, high=1.0, source="paper"

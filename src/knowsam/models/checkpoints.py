@@ -19,6 +19,7 @@ from torch import Tensor
 from knowsam.damage import damage_error
 from knowsam.errors import CheckpointError
 from knowsam.models.sam import VARIANTS
+from knowsam.models.tiny_vit import CLASSIFIER, FIRST_PARAMETER
 
 DAMAGE = (
     *(OSError, EOFError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, AssertionError),
@@ -27,13 +28,15 @@ DAMAGE = (
 )
 """What damaged files of weights make their readers raise."""
 
+_UNUSED = tuple(f"image_encoder.{part}" for part in CLASSIFIER)
+
 
 def load_sam_weights(path: Path) -> dict[str, Tensor]:
     """Read SAM weights from a ``.pth`` or ``.safetensors`` file, without executing anything stored in it.
 
     Returns
     -------
-    Tensors by their official names, on the CPU.
+    Tensors by their official names, on the CPU, without those that no network of ours has.
 
     Raises
     ------
@@ -53,7 +56,7 @@ def load_sam_weights(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(
             f"{path} holds {_described(weights)}, expected named tensors only. Give a file of official SAM weights."
         )
-    return dict(weights)
+    return {name: tensor for name, tensor in weights.items() if not name.startswith(_UNUSED)}
 
 
 def _read(path: Path) -> Any:
@@ -93,22 +96,25 @@ def _described(content: Any) -> str:
 
 
 def variant_of(weights: Mapping[str, Tensor]) -> str:
-    """Return the name of the variant that weights belong to: "vit_b", "vit_l", "vit_h", or "compact".
+    """Return the name of the variant that weights belong to: "vit_b", "vit_l", "vit_h", "mobile_sam" or "compact".
 
     Raises
     ------
     CheckpointError
         If they belong to none.
     """
+    if f"image_encoder.{FIRST_PARAMETER}" in weights:
+        return "mobile_sam"
     found = _embed_dim(weights), _depth(weights)
-    dimensions = {name: (variant.embed_dim, variant.depth) for name, variant in VARIANTS.items()}
+    vits = {name: variant for name, variant in VARIANTS.items() if not variant.is_mobile}
+    dimensions = {name: (variant.embed_dim, variant.depth) for name, variant in vits.items()}
     for name, own in dimensions.items():
         if own == found:
             return name
     known = ", ".join(f"{width} and {depth} ({name})" for name, (width, depth) in dimensions.items())
     raise CheckpointError(
-        f"The weights have an image encoder of width {found[0]} with {found[1]} blocks, expected {known}. "
-        "Give official weights of SAM, or a file of `knowsam distil`."
+        f"The weights have an image encoder of width {found[0]} with {found[1]} blocks, expected {known}, or a TinyViT "
+        "(mobile_sam). Give official weights of SAM or MobileSAM, or a file of `knowsam distil`."
     )
 
 

@@ -6,6 +6,7 @@ embedding and prompts to a mask. Adapters, learnable prompts, mask prompts and c
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -272,3 +273,18 @@ def log_odds(logits: Tensor) -> Tensor:
     """Turn logits of classes (B, C, ...) into those of each class against all others together."""
     others = [torch.cat([logits[:, :c], logits[:, c + 1 :]], dim=1).logsumexp(dim=1) for c in range(logits.shape[1])]
     return logits - torch.stack(others, dim=1)
+
+
+def enlarged(plane: tuple[int, int], multiple_px: int, least_px: int) -> tuple[int, int]:
+    """Return the size of the image that a network sees of a plane, for networks that small images tell little.
+
+    Parameters
+    ----------
+    multiple_px : what its sides are a multiple of. least_px : what its longer side has at least.
+
+    >>> enlarged((96, 48), 32, 256)
+    (256, 128)
+    """
+    factor = max(least_px / max(plane), 1.0)
+    height, width = (multiple_px * math.ceil(side * factor / multiple_px) for side in plane)
+    return height, width

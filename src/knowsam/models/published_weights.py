@@ -1,4 +1,4 @@
-"""The table of published weights: files of SAM, and folders of SAM-2 and EdgeTAM on the Hugging Face hub."""
+"""The table of published weights: files of SAM and MobileSAM, folders of SAM-2 and EdgeTAM on the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -100,6 +100,19 @@ OFFICIAL = {
         _SAM,
         *(2565, 641, 2.4, 1.6),
     ),
+    "mobile_sam": OfficialWeights(
+        "MobileSAM",
+        "mobile_sam",
+        (
+            PublishedFile(
+                "https://raw.githubusercontent.com/ChaoningZhang/MobileSAM/"
+                "f706ad9c4eb7f219c00d9050e46328518ffb65d2/weights/mobile_sam.pt",
+                "6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f",
+            ),
+        ),
+        "https://github.com/ChaoningZhang/MobileSAM",
+        *(41, 10, 0.1, 0.1),
+    ),
     "sam2.1-hiera-tiny": OfficialWeights(
         "SAM 2.1 tiny",
         "sam2",
@@ -161,7 +174,7 @@ OFFICIAL = {
         *(56, 14, 0.3, 0.1, "edgetam"),
     ),
 }
-"""By the name that people give. Revisions and checksums of the hub are those that public projects recorded."""
+"""By the name that people give. Checksums of MobileSAM and the hub are those that public projects recorded."""
 
 ALIASES = {"sam2": "sam2.1-hiera-tiny"}
 """Shorter names."""

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from knowsam.errors import CheckpointError
 from knowsam.models.network_folder import DescribedWeights, import_transformers, load_network
-from knowsam.models.prompted_teacher import Embedding, PromptedTeacher
+from knowsam.models.prompted_teacher import Embedding, PromptedTeacher, enlarged
 from knowsam.models.sam_prompting import MOST_LOGIT
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class PyramidTeacher(PromptedTeacher):
         self.network.mask_decoder.dynamic_multimask_via_stability = False
         self.register_buffer("pixel_mean", torch.tensor(_MEAN).view(-1, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(_STD).view(-1, 1, 1), persistent=False)
-        self._size = enlarged(self.plane, self._multiple_px())
+        self._size = enlarged(self.plane, self._multiple_px(), LEAST_SIDE_PX)
         return self.title, ()
 
     # What the encoder of a network has to bring, besides `_blocks`.
@@ -195,10 +195,3 @@ class PyramidTeacher(PromptedTeacher):
         state = {name: tensor for name, tensor in self._encoder.state_dict().items() if name.startswith(parts)}
         described = torch.tensor(list(self._description.encode()), dtype=torch.uint8)
         return state | {"description": described, "pixel_mean": self.pixel_mean, "pixel_std": self.pixel_std}
-
-
-def enlarged(plane: tuple[int, int], multiple_px: int) -> tuple[int, int]:
-    """Return the size of the image that the network sees of a plane: not smaller, and a multiple of so many px."""
-    factor = max(LEAST_SIDE_PX / max(plane), 1.0)
-    height, width = (multiple_px * math.ceil(side * factor / multiple_px) for side in plane)
-    return height, width

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from knowsam.errors import CheckpointError
 from knowsam.models.compact_parts import ConvStem, MaskMixer
+from knowsam.models.tiny_vit import TinyVit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,6 +70,7 @@ class SamVariant:
     decoder_mlp_dim : hidden width of the mask decoder's transformer.
     multimask_outputs : further masks the decoder can propose for an ambiguous prompt; the teacher does not use them.
     corrects_masks : whether it says by how much a mask prompt is to be changed, instead of drawing the mask anew.
+    is_mobile : whether the image encoder is the TinyViT of MobileSAM, whose dimensions are its own.
     """
 
     embed_dim: int
@@ -82,6 +84,7 @@ class SamVariant:
     decoder_mlp_dim: int = 2048
     multimask_outputs: int = 3
     corrects_masks: bool = False
+    is_mobile: bool = False
 
 
 VARIANTS = {
@@ -98,6 +101,7 @@ VARIANTS = {
     "vit_b": SamVariant(768, 12, 12, global_attention=(2, 5, 8, 11)),
     "vit_l": SamVariant(1024, 24, 16, global_attention=(5, 11, 17, 23)),
     "vit_h": SamVariant(1280, 32, 16, global_attention=(7, 15, 23, 31)),
+    "mobile_sam": SamVariant(320, 12, 10, is_mobile=True),
 }
 
 
@@ -136,6 +140,8 @@ def build_sam(variant: SamVariant, plane: tuple[int, int]) -> Any:
 
 def _image_encoder(variant: SamVariant, plane: tuple[int, int], grid: tuple[int, int]) -> Any:
     """Build the image encoder; the package only builds square ones, so positions are laid out for `grid` afterwards."""
+    if variant.is_mobile:
+        return TinyVit(variant.prompt_dim, _sam_networks.common.LayerNorm2d)
     encoder = _sam_networks.ImageEncoderViT(
         img_size=max(plane),
         patch_size=variant.patch_px,

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from knowsam.models.sam import resized_positions
+from knowsam.models.tiny_vit import TinyVit
 from knowsam.propagation.registration import gaussian
 
 MOST_LOGIT = 6.0
@@ -79,20 +80,30 @@ def _outside(prompts: Prompts, rows: Tensor, columns: Tensor) -> Tensor:
     return torch.maximum(*torch.broadcast_tensors(*beyond)).clamp_max(1) * has_box
 
 
+def normalised(sam: Any, images: Tensor) -> Tensor:
+    """Return images (B, 3, H, W), in [0, 1], with the mean and variance of those that SAM learnt from."""
+    scaled: Tensor = (255 * images - sam.pixel_mean) / sam.pixel_std
+    return scaled
+
+
 def patches(sam: Any, images: Tensor) -> Tensor:
-    """Map images (B, 3, H, W), in [0, 1], to the tokens (B, h, w, E) that enter the first block."""
+    """Map images (B, 3, H, W), in [0, 1], to the tokens (B, h, w, E) that enter the first block of a ViT."""
     encoder = sam.image_encoder
-    tokens: Tensor = encoder.patch_embed((255 * images - sam.pixel_mean) / sam.pixel_std)
+    tokens: Tensor = encoder.patch_embed(normalised(sam, images))
     return tokens + resized_positions(encoder.pos_embed, (tokens.shape[1], tokens.shape[2]))
 
 
 def embed(sam: Any, images: Tensor) -> Tensor:
     """Map images (B, 3, H, W), in [0, 1], to embeddings (B, E, h, w)."""
     encoder = sam.image_encoder
+    embedding: Tensor
+    if isinstance(encoder, TinyVit):
+        embedding = encoder(normalised(sam, images))
+        return embedding
     tokens = patches(sam, images)
     for block in encoder.blocks:
         tokens = block(tokens)
-    embedding: Tensor = encoder.neck(tokens.permute(0, 3, 1, 2))
+    embedding = encoder.neck(tokens.permute(0, 3, 1, 2))
     return embedding
 
 

@@ -23,8 +23,12 @@ class SamTeacher(PromptedTeacher):
     def _build(self, config: TeacherConfig, weights: Mapping[str, Tensor] | None) -> tuple[str, tuple[str, ...]]:
         _check_buildable(config.variant, weights is not None)
         variant = VARIANTS[config.variant]
-        self.sam, self._corrects = build_sam(variant, self.plane), variant.corrects_masks
+        self.sam, self._corrects = build_sam(variant, self._seen()), variant.corrects_masks
         return f"SAM {config.variant}", () if weights is None else load_resized(self.sam, weights)
+
+    def _seen(self) -> tuple[int, int]:
+        """Return the height and width of what the network sees of a plane, in px."""
+        return self.plane
 
     def _blocks(self) -> list[tuple[Any, int]]:
         return [(block, block.mlp.lin1.in_features) for block in self.sam.image_encoder.blocks]

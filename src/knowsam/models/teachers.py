@@ -10,6 +10,7 @@ from knowsam.errors import CheckpointError, ConfigError
 from knowsam.models.checkpoints import load_sam_weights, variant_of
 from knowsam.models.compact_sam import compact_sam_weights
 from knowsam.models.edgetam_teacher import EdgeTamTeacher
+from knowsam.models.mobile_sam_teacher import MobileSamTeacher
 from knowsam.models.network_folder import model_type_of
 from knowsam.models.official_weights import official, official_weights
 from knowsam.models.published_weights import OFFICIAL
@@ -47,6 +48,7 @@ TEACHERS = {
     "vit_b": TeacherKind(SamTeacher),
     "vit_l": TeacherKind(SamTeacher),
     "vit_h": TeacherKind(SamTeacher),
+    "mobile_sam": TeacherKind(MobileSamTeacher),
     "sam2": TeacherKind(Sam2Teacher, ("sam2", "sam2_video"), Sam2Teacher.read),
     "edgetam": TeacherKind(EdgeTamTeacher, ("edgetam", "edgetam_video"), EdgeTamTeacher.read),
 }

@@ -89,7 +89,7 @@ def test_a_file_of_other_things_is_refused(content: Any, found: str, tmp_path: P
         load_sam_weights(tmp_path / "sam.pth")
 
 
-@pytest.mark.parametrize("name", ["compact", "vit_b", "vit_l", "vit_h"])
+@pytest.mark.parametrize("name", ["compact", "vit_b", "vit_l", "vit_h", "mobile_sam"])
 def test_a_variant_is_recognised_by_its_image_encoder(name: str) -> None:
     with torch.device("meta"):
         weights = build_sam(VARIANTS[name], (64, 64)).state_dict()

@@ -192,7 +192,9 @@ def test_a_file_by_hand_that_is_not_the_published_one_is_named(server: Server, m
 
 
 def test_a_variant_without_official_weights_is_refused() -> None:
-    with pytest.raises(CheckpointError, match="no official weights for compact, only for vit_b, vit_l, vit_h, sam2"):
+    with pytest.raises(
+        CheckpointError, match="no official weights for compact, only for vit_b, vit_l, vit_h, mobile_sam, sam2"
+    ):
         official_weights("compact")
 
 

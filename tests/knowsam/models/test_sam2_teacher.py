@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from knowsam.config import TeacherConfig
 from knowsam.errors import CheckpointError
-from knowsam.models.pyramid_teacher import LEAST_SIDE_PX, enlarged
+from knowsam.models.prompted_teacher import enlarged
 from knowsam.models.sam2_teacher import Sam2Teacher
 from knowsam.models.sam_prompting import MOST_LOGIT
 from knowsam.models.teachers import read_folder
@@ -89,9 +89,9 @@ def test_a_plane_of_any_size_gets_logits_for_each_class(weights: DescribedWeight
 
 
 def test_a_small_plane_is_enlarged_and_a_large_one_is_not() -> None:
-    assert enlarged((96, 96), 32) == (LEAST_SIDE_PX, LEAST_SIDE_PX)
-    assert enlarged((96, 48), 32) == (LEAST_SIDE_PX, LEAST_SIDE_PX // 2)
-    assert enlarged((512, 272), 32) == (512, 288)
+    assert enlarged((96, 96), 32, 256) == (256, 256)
+    assert enlarged((96, 48), 32, 256) == (256, 128)
+    assert enlarged((512, 272), 32, 256) == (512, 288)
 
 
 def test_only_adapters_and_prompts_learn(weights: DescribedWeights) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from mobile_sam_file import mobile_sam_weights
 
 from knowsam.data.volume import Grid, Volume
 from knowsam.errors import CheckpointError, InputError
 from knowsam.models.compact_sam import compact_sam_weights
+from knowsam.prompting import prompted_volume
 from knowsam.prompting.following import followed
 from knowsam.prompting.prompted_volume import PromptedVolume
 from knowsam.prompting.slice_prompts import Box, Mask, SlicePrompts, logits_of
@@ -103,3 +105,13 @@ def test_nothing_pointed_at_is_refused(prompts: SlicePrompts) -> None:
 def test_weights_of_another_variant_are_refused() -> None:
     with pytest.raises(CheckpointError):
         PromptedVolume(volume(0), 0, "vit_b", compact_sam_weights(), CPU)
+
+
+def test_a_mobilesam_is_asked_as_any_sam(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prompted_volume, "_SIDE_PX", 64)
+    asked = PromptedVolume(volume(0), 0, "mobile_sam", mobile_sam_weights(), CPU)
+    assert asked.sees_whole_slices
+    asked.look_at(5)
+    left, right = (asked.ask(5, SlicePrompts(box=box_round(center))) for center in (LEFT, RIGHT))
+    assert left.logits.shape == (HEIGHT, WIDTH)
+    assert not np.allclose(left.logits, right.logits)

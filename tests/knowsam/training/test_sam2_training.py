@@ -1,4 +1,4 @@
-"""A training with a SAM-2 as teacher, as any other: it learns, is saved, goes on, and is not mixed with another one."""
+"""Training with a SAM-2 or a MobileSAM as teacher: it learns, is saved, goes on, and is not mixed with another one."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from mobile_sam_file import save_mobile_sam
 from sam2_folder import save_silently, tiny_sam2
 
 from knowsam import jobs
+from knowsam.models.mobile_sam_teacher import MobileSamTeacher
 from knowsam.models.sam2_teacher import Sam2Teacher
 from knowsam.training.schedule import Budget
 from knowsam.training.teaching import AtEveryImage, InTurn
@@ -35,6 +37,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(case: Case, config: Config, teacher: Path, **given: object) -> TrainingSession:
     chosen = jobs.choose_teacher(str(teacher))
     return jobs.train([case], budget=Budget(steps=2), config=config, teacher=chosen, device="cpu", **given)  # type: ignore[arg-type]
+
+
+def test_a_mobilesam_learns_and_what_it_learnt_is_saved_and_gone_on_with(
+    case: Case, tiny_config: Config, tmp_path: Path
+) -> None:
+    file, config = save_mobile_sam(tmp_path), tiny_config.with_values(adapted_blocks=2, adaptation_minimum=1)
+    session = trained(case, config, file)
+    model = session.model()
+    assert isinstance(session.trainer.learner.teacher, MobileSamTeacher)
+    assert all(t.any() for n, t in model.teacher.items() if n.endswith("adapter.2.weight"))
+    assert {name.split(".blocks")[0] for name in model.teacher if "adapter" in name} == {"sam.image_encoder.layers.3"}
+    loaded = load_model(save_model(model, tmp_path / "model.safetensors"))
+    assert loaded.config.teacher.variant == "mobile_sam"
+    after = trained(case, config, file, start_from=loaded)
+    assert after.plan.to_dict()["earlier_model"] == "students and teacher"
 
 
 @pytest.mark.parametrize(("in_turn", "way"), [("pretrained", InTurn), ("never", AtEveryImage)])
