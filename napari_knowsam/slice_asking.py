@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from knowsam.errors import PredictionError
-from knowsam.models.official_weights import place_of
-from knowsam.models.published_weights import OFFICIAL
+from knowsam.models.official_weights import is_here, place_of
+from knowsam.models.published_weights import FOLDER_FILES, OFFICIAL
 
 if TYPE_CHECKING:
     from knowsam.data.volume import Volume
@@ -23,11 +23,12 @@ _COMPACT = "compact"
 def promptable(teacher: str) -> str:
     """Return the SAM to be asked where a teacher was chosen: itself if it is a SAM that is here, else the compact one.
 
-    SAM-2 and EdgeTAM are asked by learnt prompts only, and nothing is downloaded by the way.
+    Nothing is downloaded by the way.
     """
     if teacher in OFFICIAL:
-        return teacher if place_of(teacher).is_file() else _COMPACT
-    return teacher if Path(teacher).is_file() else _COMPACT
+        return teacher if is_here(teacher) else _COMPACT
+    is_network = Path(teacher).is_file() or Path(teacher, FOLDER_FILES[0]).is_file()
+    return teacher if is_network else _COMPACT
 
 
 def name_of(sam: str) -> str:
@@ -97,17 +98,17 @@ class SliceAsking:
 
             load_torch()
             from knowsam.jobs import choose_teacher, told_device
-            from knowsam.models.checkpoints import load_sam_weights
+            from knowsam.models.teachers import read_weights
             from knowsam.prompting.prompted_volume import PromptedVolume
 
             device = told_device(self.device)
             if self.sam in OFFICIAL:
                 # Not by its name, which would download it again if it were damaged.
-                variant, weights = self.sam, load_sam_weights(place_of(self.sam))
+                variant, weights = read_weights(place_of(self.sam))
             else:
                 teacher = choose_teacher(self.sam)
                 assert teacher.weights is not None
-                variant, weights = teacher.variant, dict(teacher.weights)
+                variant, weights = teacher.variant, teacher.weights
             self._prompted = PromptedVolume(self._volume, self._axis, variant, weights, device)
         return self._prompted
 

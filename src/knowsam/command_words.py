@@ -216,7 +216,7 @@ COMMANDS = (
         "needed. Some slices are held out, to say how far both agree. The result is for `--teacher FILE`.",
         "vit_b a.nii.gz b.nii.gz c.nii.gz -o model/ --budget 1h",
         [
-            _word("teacher", metavar="TEACHER", help="compact, vit_b, vit_l, vit_h, or a file of SAM weights"),
+            _word("teacher", metavar="TEACHER", help="a name, file or folder of a SAM, as for --teacher"),
             _IMAGES,
             _OUTPUT(metavar="MODEL", help="folder for the SAM, or .safetensors file"),
             _PICK,

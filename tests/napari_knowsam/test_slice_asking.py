@@ -13,7 +13,7 @@ from knowsam.errors import CheckpointError, PredictionError
 from knowsam.pretraining.sam_training import untrained_sam
 from knowsam.prompting.prompted_volume import PromptedVolume
 from knowsam.prompting.slice_prompts import SlicePrompts
-from napari_knowsam.slice_asking import SliceAsking
+from napari_knowsam.slice_asking import SliceAsking, promptable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,6 +56,19 @@ def test_what_sam_cannot_compute_is_said(phantom: Volume, monkeypatch: pytest.Mo
         asking.outline(16, BOX)
     with pytest.raises(PredictionError, match=r"CUDA out of memory.*Choose the CPU"):
         list(asking.follow(16, np.ones(phantom.shape[1:], bool), ()))
+
+
+def test_the_chosen_teacher_is_asked_where_it_is_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KNOWSAM_WEIGHTS", str(tmp_path))
+    (tmp_path / "mobile_sam.pt").touch()
+    folder = tmp_path / "my-sam2"
+    folder.mkdir()
+    assert promptable(str(folder)) == "compact"
+    (folder / "config.json").touch()
+    for here in ("mobile_sam", str(tmp_path / "mobile_sam.pt"), str(folder)):
+        assert promptable(here) == here
+    for elsewhere in ("none", "compact", "vit_b", "sam2.1-hiera-tiny", str(tmp_path / "absent.pt"), "", "/"):
+        assert promptable(elsewhere) == "compact"
 
 
 def test_damaged_official_weights_are_refused_and_not_downloaded_again(

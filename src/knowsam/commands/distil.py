@@ -23,7 +23,7 @@ from knowsam.inference.cpu_threads import CpuThreads
 from knowsam.inference.device import fault_sentence, is_out_of_memory
 from knowsam.io.atomic import output_written
 from knowsam.models.half_precision import save_half
-from knowsam.models.sam import VARIANTS
+from knowsam.models.published_weights import OFFICIAL
 from knowsam.report import peak_memory_mib, versions, write_record
 from knowsam.training.trained_model import model_file
 
@@ -115,13 +115,8 @@ def _teacher(choice: str) -> tuple[str, Mapping[str, Tensor]]:
     teacher = read_teacher(choice)
     if teacher.weights is None:
         raise ConfigError(
-            f"The teacher {choice!r} has learnt nothing, so it has nothing to teach. Choose one of compact, vit_b, "
-            "vit_l, vit_h, or give a file of SAM weights."
-        )
-    if teacher.variant not in VARIANTS:
-        raise ConfigError(
-            f"{choice} holds a network of another kind ({teacher.variant}), but only those with SAM's own layout can "
-            f"be distilled. Choose one of {', '.join(VARIANTS)}, or give a file of SAM weights."
+            f"The teacher {choice!r} has learnt nothing, so it has nothing to teach. Choose compact or one of "
+            f"{', '.join(OFFICIAL)}, or give a file of weights or a folder."
         )
     return teacher.variant, teacher.weights
 

@@ -17,6 +17,7 @@ from knowsam.pretraining.prompting import PromptSource
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from knowsam.models.promptable_sam import PromptableSam
     from knowsam.models.prompted_sam import PromptedSam
     from knowsam.models.sam_prompting import Prompts
 
@@ -48,14 +49,14 @@ class Agreement:
 
 @torch.no_grad()
 def agreement(
-    teacher: PromptedSam, student: PromptedSam, to_teacher: nn.Module, images: Tensor, seen: Tensor, seed: int
+    teacher: PromptableSam, student: PromptedSam, to_teacher: nn.Module, images: Tensor, seen: Tensor, seed: int
 ) -> Agreement:
     """Compare a student with its teacher.
 
     Parameters
     ----------
     to_teacher : maps embeddings of the student to those of the teacher.
-    images : (B, 3, H, W), in [0, 1]. seen : (B, E, h, w), the teacher's embeddings of them.
+    images : (B, 3, H, W), in [0, 1]. seen : the teacher's embeddings of them, (B, ...).
     seed : of the prompts.
     """
     source = PromptSource(Generator().manual_seed(seed), images.device)
@@ -75,7 +76,7 @@ def agreement(
         mean_dice(*(logits > 0 for logits in asked(own_prompts)))
         for own_prompts in (boxed(source, structure), masked(source, structure))
     )
-    error = float(unexplained(to_teacher(own), seen))
+    error = float(unexplained(to_teacher(own), teacher.image(seen)))
     return Agreement(len(images), error, one_click, three_clicks, box, mask)
 
 
@@ -86,7 +87,7 @@ def mean_dice(found: Tensor, target: Tensor) -> float:
 
 
 @torch.no_grad()
-def latencies_ms(sams: Sequence[PromptedSam], image: Tensor) -> list[float]:
+def latencies_ms(sams: Sequence[PromptableSam], image: Tensor) -> list[float]:
     """Return how long each SAM needs for one slice (1, 3, H, W) and one click, in ms, measured in turn."""
     prompts = clicked(PromptSource(Generator().manual_seed(0), image.device), image[:, :1])
     timed: list[list[float]] = [[] for _ in sams]

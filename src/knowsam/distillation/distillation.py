@@ -20,6 +20,7 @@ from knowsam.distillation.prompts import first_prompts
 from knowsam.models.compact_sam import compact_sam_weights
 from knowsam.models.prompted_sam import STUDENT, PromptedSam
 from knowsam.models.sam import VARIANTS
+from knowsam.models.teachers import promptable_sam
 from knowsam.pretraining.averaged_network import AveragedNetwork, rate
 from knowsam.pretraining.prompting import PromptSource, Shares
 from knowsam.pretraining.sam_training import untrained_sam
@@ -74,7 +75,7 @@ class Distillation:
 
     Parameters
     ----------
-    variant, weights : of the teacher.
+    variant, weights : of the teacher, a name of the table of teachers and its weights.
     slices : of the images to learn from.
     device : of both networks.
     seed : of the order of the slices and of the prompts.
@@ -103,7 +104,7 @@ class Distillation:
         self._new_encoder = copy.deepcopy(sam.image_encoder).to(device)
         sam.load_state_dict(dict(compact_sam_weights() if start is None else start))
         self._slices, self._device, self._seed = slices, device, seed
-        self._teacher = PromptedSam.loaded(variant, weights, slices.plane)
+        self._teacher = promptable_sam(variant, weights, slices.plane)
         self._teacher.sam.to(device)
         self._start = sam.to(device).eval()
         self._cache = EmbeddingCache(self._teacher, slices, folder)
@@ -165,7 +166,7 @@ class Distillation:
     def _map(self, sam: nn.Module) -> tuple[nn.Module, float]:
         """Fit the map from the embedding of a student to the teacher's, and return its error, on slices learnt from."""
         rows = _evenly(self._slices.learnt, _MAPPED_SLICES)
-        own, seen = _asked(sam).embed(self._slices.images(rows)), self._cache.embeddings(rows)
+        own, seen = _asked(sam).embed(self._slices.images(rows)), self._teacher.image(self._cache.embeddings(rows))
         to_teacher = embedding_map(own, seen)
         return to_teacher, float(unexplained(to_teacher(own), seen))
 
@@ -181,7 +182,8 @@ class Distillation:
             losses.append(answer_loss(found, target) + _QUALITY_WEIGHT * F.mse_loss(quality, its_quality))
             if number + 1 < rounds:
                 prompts = source.corrected(prompts, found.detach(), (target > 0.5).float())
-        return unexplained(student.to_teacher(embedding).float(), seen) + torch.stack(losses).mean()
+        error = unexplained(student.to_teacher(embedding).float(), self._teacher.image(seen))
+        return error + torch.stack(losses).mean()
 
     @torch.no_grad()
     def _answer(self, seen: Tensor, prompts: Prompts) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from knowsam.distillation.image_slices import ImageSlices
-    from knowsam.models.prompted_sam import PromptedSam
+    from knowsam.models.promptable_sam import PromptableSam
 
 _AT_ONCE = 4
 
@@ -27,7 +27,7 @@ class EmbeddingCache:
     folder : of the file; None stands for the user's cache folder.
     """
 
-    def __init__(self, teacher: PromptedSam, slices: ImageSlices, folder: Path | None = None) -> None:
+    def __init__(self, teacher: PromptableSam, slices: ImageSlices, folder: Path | None = None) -> None:
         self._teacher, self._slices = teacher, slices
         self._cache = TrunkCache(sum(map(len, slices.planes)), TeacherConfig(), self._sign, folder=folder)
 
@@ -40,7 +40,7 @@ class EmbeddingCache:
             yield len(part)
 
     def embeddings(self, rows: Sequence[int]) -> Tensor:
-        """Return the embeddings (B, E, h, w) of some slices, float32."""
+        """Return the embeddings (B, ...) of some slices, float32."""
         return self._cache.tokens(rows, self._slices.images(rows).unbind(), self._teacher.embed)
 
     def _sign(self) -> str:

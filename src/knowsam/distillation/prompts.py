@@ -10,7 +10,7 @@ from torch import Tensor
 from knowsam.models.sam_prompting import Prompts
 
 if TYPE_CHECKING:
-    from knowsam.models.prompted_sam import PromptedSam
+    from knowsam.models.promptable_sam import PromptableSam
     from knowsam.pretraining.prompting import PromptSource
 
 
@@ -37,12 +37,12 @@ def without_mask(points: Tensor, kinds: Tensor, like: Tensor) -> Prompts:
     return Prompts(points, kinds, torch.zeros_like(like), torch.zeros_like(like[:, :, :1, :1]))
 
 
-def first_prompts(teacher: PromptedSam, seen: Tensor, plane: tuple[int, int], source: PromptSource) -> Prompts:
+def first_prompts(teacher: PromptableSam, seen: Tensor, plane: tuple[int, int], source: PromptSource) -> Prompts:
     """Ask in one way or another for what the teacher finds at a click anywhere in each slice.
 
     Parameters
     ----------
-    seen : (B, E, h, w), embeddings of the teacher. plane : (H, W) in px.
+    seen : (B, ...), embeddings of the teacher. plane : (H, W) in px.
     """
     with torch.no_grad():
         found, _ = teacher.masks(seen, clicked(source, torch.zeros(len(seen), 1, *plane, device=seen.device)))

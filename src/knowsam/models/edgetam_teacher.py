@@ -91,8 +91,8 @@ class EdgeTamTeacher(PyramidTeacher):
         return steps, ends
 
     def _frozen_steps(self) -> int:
-        first = self._blocks()[self.frozen_blocks][0]
-        return [step is first for step in self._steps()[0].values()].index(True)
+        steps, blocks = list(self._steps()[0].values()), self._blocks()
+        return steps.index(blocks[self.frozen_blocks][0]) if self.frozen_blocks < len(blocks) else len(steps)
 
     def _first(self, images: Tensor) -> Tensor:
         return images

@@ -61,6 +61,10 @@ class PromptedSam:
             images = F.interpolate(images, scale_factor=self._enlarged, mode="bilinear", align_corners=False)
         return embed(self.sam, images)
 
+    def image(self, embedding: Tensor) -> Tensor:
+        """Return embeddings (B, E, H / 4, W / 4) as they are."""
+        return embedding
+
     def masks(self, embedding: Tensor, prompts: Prompts) -> tuple[Tensor, Tensor]:
         """Return logits (B, 1, H, W), and how good they are in SAM's own view (B,)."""
         height, width = prompts.masks.shape[-2:]

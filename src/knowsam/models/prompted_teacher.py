@@ -88,6 +88,7 @@ class PromptedTeacher(nn.Module, ABC):
     learnable_prompts : whether each class has prompt tokens that are read off the image.
     mask_prompts : whether each class is prompted with the students' fused logits.
     weights : pretrained ones of the network; None trains it from scratch.
+    adapted : whether blocks get adapters; without any, no block learns.
 
     Attributes
     ----------
@@ -111,6 +112,7 @@ class PromptedTeacher(nn.Module, ABC):
         learnable_prompts: bool = True,
         mask_prompts: bool = True,
         weights: Mapping[str, Tensor] | None = None,
+        adapted: bool = True,
     ) -> None:
         super().__init__()
         if not (learnable_prompts or mask_prompts):
@@ -123,7 +125,8 @@ class PromptedTeacher(nn.Module, ABC):
         own = set(self.parameters())
         if weights is not None:
             self.requires_grad_(False)
-        self.frozen_blocks = self._adapt(config, is_pretrained=weights is not None)
+        is_pretrained = weights is not None
+        self.frozen_blocks = self._adapt(config, is_pretrained=is_pretrained) if adapted else len(self._blocks())
         self.prompt_heads: PromptHeads | None = None
         if learnable_prompts:
             self.prompt_heads = PromptHeads(classes, config.prompt_tokens, self._no_point())

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from knowsam.errors import CheckpointError
 from knowsam.models.network_folder import DescribedWeights, import_transformers, load_network
 from knowsam.models.prompted_teacher import Embedding, PromptedTeacher, enlarged
-from knowsam.models.sam_prompting import MOST_LOGIT
+from knowsam.models.sam_prompting import MOST_LOGIT, NO_POINT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -157,19 +157,51 @@ class PyramidTeacher(PromptedTeacher):
 
     def draw(self, embedding: Embedding, sparse: Tensor | None, masks: Tensor | None) -> Tensor:
         """Draw one mask (N, 1, 4h, 4w) for each of N embeddings."""
+        return self.answer(embedding, sparse, masks)[0]
+
+    def answer(
+        self, embedding: Embedding, sparse: Tensor | None, masks: Tensor | None, known: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Do what `draw` does, and say how good each mask is.
+
+        Parameters
+        ----------
+        known : (N, 1, 1, 1), 1 where there is a mask prompt, 0 where there is none; by default all are there.
+
+        Returns
+        -------
+        Logits (N, 1, 4h, 4w), and how good they are in the network's own view (N,).
+        """
         image = embedding.image
         if sparse is None:
             sparse = image.new_zeros(len(image), 0, image.shape[1])
-        found, *_ = self.network.mask_decoder(
+        found, quality, *_ = self.network.mask_decoder(
             image_embeddings=image,
             image_positional_embeddings=self._places(image),
             sparse_prompt_embeddings=sparse[:, None],
-            dense_prompt_embeddings=self._mask_prompts(masks),
+            dense_prompt_embeddings=self._mask_prompts(masks, known),
             multimask_output=False,
             high_resolution_features=list(embedding.finer),
         )
-        one_each: Tensor = found[:, 0]
-        return one_each
+        return found[:, 0], quality[:, 0, 0]
+
+    def point_tokens(self, points: Tensor, kinds: Tensor, plane: tuple[int, int]) -> Tensor:
+        """Return prompt tokens (B, P, E) of clicks and corners of boxes; see `sam_prompting.point_tokens`."""
+        encoder = self.network.prompt_encoder
+        by_kind = torch.cat([encoder.not_a_point_embed.weight, encoder.point_embed.weight])
+        place = encoder.shared_embedding((points + 0.5) / points.new_tensor([plane[1], plane[0]]))
+        tokens: Tensor = place * (kinds != NO_POINT)[..., None] + by_kind[kinds + 1]
+        return tokens
+
+    def embedding_shapes(self) -> list[tuple[int, int, int]]:
+        """Return the shapes, without the batch, of an embedding: of the image, and of the finer features."""
+        height, width = (side // 4 for side in self.mask_size)
+        decoder = self.network.mask_decoder
+        return [
+            (self._no_point().shape[0], height, width),
+            (decoder.conv_s0.out_channels, 4 * height, 4 * width),
+            (decoder.conv_s1.out_channels, 2 * height, 2 * width),
+        ]
 
     def _places(self, image: Tensor) -> Tensor:
         """Return the positions (N, E, h, w) that the mask decoder sees; the package has those of one size only."""
@@ -179,14 +211,14 @@ class PyramidTeacher(PromptedTeacher):
         places: Tensor = self.network.shared_image_embedding(grid)
         return places.permute(2, 0, 1).expand(len(image), -1, -1, -1)
 
-    def _mask_prompts(self, masks: Tensor | None) -> Tensor:
+    def _mask_prompts(self, masks: Tensor | None, known: Tensor | None) -> Tensor:
         encoder = self.network.prompt_encoder
+        nothing: Tensor = encoder.no_mask_embed.weight.view(1, -1, 1, 1)
         if masks is None:
-            nothing: Tensor = encoder.no_mask_embed.weight.view(1, -1, 1, 1)
             return nothing
         seen = F.interpolate(masks, size=self.mask_size, mode="bilinear", align_corners=False)
         dense: Tensor = encoder.mask_embed(seen.clamp(-MOST_LOGIT, MOST_LOGIT))
-        return dense
+        return dense if known is None else torch.where(known > 0, dense, nothing)
 
     def frozen_state(self) -> dict[str, Tensor]:
         """Return all that `trunk` depends on, by name."""

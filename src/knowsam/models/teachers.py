@@ -13,7 +13,10 @@ from knowsam.models.edgetam_teacher import EdgeTamTeacher
 from knowsam.models.mobile_sam_teacher import MobileSamTeacher
 from knowsam.models.network_folder import model_type_of
 from knowsam.models.official_weights import official, official_weights
+from knowsam.models.prompted_pyramid import PromptedPyramid
+from knowsam.models.prompted_sam import PromptedSam
 from knowsam.models.published_weights import OFFICIAL
+from knowsam.models.pyramid_teacher import PyramidTeacher
 from knowsam.models.sam2_teacher import Sam2Teacher
 from knowsam.models.sam_teacher import SamTeacher
 
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
     from knowsam.config import Config
     from knowsam.models.download import Progress
+    from knowsam.models.promptable_sam import PromptableSam
     from knowsam.models.prompted_teacher import PromptedTeacher
 
 
@@ -114,6 +118,27 @@ def read_folder(folder: Path) -> tuple[str, Mapping[str, Tensor]]:
         f"The network in {folder} is of the model type {found}, expected one of {known}. "
         "Give the folder of such a network, or a file of official SAM weights."
     )
+
+
+def promptable_sam(variant: str, weights: Mapping[str, Tensor], plane: tuple[int, int]) -> PromptableSam:
+    """Build a network that is asked for structures by clicks, boxes and masks, frozen.
+
+    Parameters
+    ----------
+    variant : its name in the table.
+    plane : (H, W) of the slices in px, multiples of 4.
+
+    Raises
+    ------
+    CheckpointError
+        If the weights are those of another network.
+    ConfigError
+        If a package is missing.
+    """
+    network = TEACHERS[variant].network
+    if issubclass(network, PyramidTeacher):
+        return PromptedPyramid(network, weights, plane)
+    return PromptedSam.loaded(variant, weights, plane)
 
 
 def build_teacher(

@@ -17,8 +17,9 @@ from knowsam.data.slice_number import slice_number
 from knowsam.data.window import Window, extent_mm_of, window_round
 from knowsam.errors import InputError
 from knowsam.inference.planes import resized
-from knowsam.models.prompted_sam import STUDENT, PromptedSam
+from knowsam.models.prompted_sam import STUDENT
 from knowsam.models.sam_prompting import BOTTOM_RIGHT, INSIDE, MOST_LOGIT, NO_POINT, OUTSIDE, TOP_LEFT, Prompts
+from knowsam.models.teachers import promptable_sam
 from knowsam.prompting.slice_prompts import SlicePrompts
 from knowsam.propagation.registration import displaced
 from knowsam.propagation.slice_flows import SliceFlows
@@ -65,7 +66,7 @@ class PromptedVolume:
     Parameters
     ----------
     volume : any image. axis : along which its slices lie.
-    variant, weights : of the SAM, see `knowsam.models.sam.VARIANTS`.
+    variant, weights : of the SAM, a name of the table of teachers and its weights.
     device : of the SAM.
 
     Raises
@@ -85,7 +86,7 @@ class PromptedVolume:
         self._is_compact = variant == STUDENT
         side = _COMPACT_SIDE_PX if self._is_compact else _SIDE_PX
         self._plane = side, side
-        self._sam = PromptedSam.loaded(variant, weights, self._plane)
+        self._sam = promptable_sam(variant, weights, self._plane)
         self._sam.sam.to(device)
         self._device = device
         self._slices = np.moveaxis(volume.array, axis, 0)

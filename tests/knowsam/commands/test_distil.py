@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
-from sam2_folder import save_silently, tiny_sam2
+from mobile_sam_file import save_mobile_sam
+from sam2_folder import save_silently, tiny_edgetam, tiny_sam2
 
 from knowsam.commands import distil
 from knowsam.distillation.distillation import Distillation, Step
@@ -98,9 +99,26 @@ def test_slices_lie_along_the_axis_of_the_file_that_is_named(
     assert {0: "17 slices of 32 x 32 px to learn from, 5 held out", 2: "4 slices of 32 x 32 px"}[number] in caplog.text
 
 
-def test_a_network_of_another_kind_is_refused(
-    folder: Path, knowsam: Callable[[str], int], capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("kind", ["sam2", "edgetam", "mobile_sam"])
+def test_a_network_of_another_kind_is_distilled_from_its_folder_or_file(
+    folder: Path, knowsam: Callable[[str], int], kind: str
 ) -> None:
-    save_silently(tiny_sam2(), folder / "sam2")
-    assert knowsam(DISTIL.replace("teacher.pth", "sam2")) == 2
-    assert "sam2 holds a network of another kind" in capsys.readouterr().err
+    if kind == "mobile_sam":
+        place = save_mobile_sam(folder)
+    else:
+        if kind == "edgetam":
+            pytest.importorskip("timm")
+        place = save_silently(tiny_sam2() if kind == "sam2" else tiny_edgetam(), folder / kind)
+    assert knowsam(DISTIL.replace("teacher.pth", place.name) + " --report {f}/report.json") == 0
+    report = json.loads((folder / "report.json").read_text())
+    assert (report["teacher"], len(report["losses"])) == (kind, 2)
+    assert all(np.isfinite(list(report[moment].values())).all() for moment in ("before", "after"))
+    assert choose_teacher(str(folder / "small.safetensors")).variant == "compact"
+
+
+@pytest.mark.parametrize("teacher_choice", ["none", "scratch"])
+def test_who_has_learnt_nothing_teaches_nothing(
+    knowsam: Callable[[str], int], capsys: pytest.CaptureFixture[str], teacher_choice: str
+) -> None:
+    assert knowsam(DISTIL.replace("{f}/teacher.pth", teacher_choice)) == 2
+    assert "has learnt nothing, so it has nothing to teach. Choose compact or one of vit_b" in capsys.readouterr().err

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from sam2_folder import save_silently, tiny_sam2
 from torch import Tensor
 
 from knowsam.distillation import distillation
@@ -15,6 +17,7 @@ from knowsam.distillation.distillation import Distillation, answer_loss
 from knowsam.distillation.prompts import clicked
 from knowsam.errors import CheckpointError
 from knowsam.models.prompted_sam import PromptedSam
+from knowsam.models.teachers import read_folder
 from knowsam.pretraining.prompting import PromptSource
 from knowsam.pretraining.sam_training import untrained_sam
 from knowsam.training.schedule import Budget
@@ -134,3 +137,16 @@ def test_the_loss_is_least_where_both_masks_agree_however_unsure() -> None:
         assert answer_loss(target.logit() + change, target) > least
     entropy = -(target * target.log() + (1 - target) * (1 - target).log()).mean()
     torch.testing.assert_close(least, entropy)
+
+
+def test_a_student_comes_nearer_to_a_sam2(
+    small: None, slices: ImageSlices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distillation, "_BATCH_SLICES", 4)
+    monkeypatch.setattr(distillation, "_LEARNING_RATE", 1e-2)
+    variant, weights = read_folder(save_silently(tiny_sam2(), tmp_path))
+    learning = Distillation(variant, weights, slices, device=CPU, start=untrained_sam().state_dict())
+    before = learning.agreement()
+    losses = [step.loss for step in learning.learn(Budget(steps=40))]
+    assert learning.agreement().embedding_error < 0.9 * before.embedding_error
+    assert mean(losses[-5:]) < 0.8 * mean(losses[:5])

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
-from mobile_sam_file import mobile_sam_weights
+from mobile_sam_file import save_mobile_sam
+from sam2_folder import save_silently, tiny_sam2
 
 from knowsam.data.volume import Grid, Volume
 from knowsam.errors import CheckpointError, InputError
 from knowsam.models.compact_sam import compact_sam_weights
+from knowsam.models.teachers import read_weights
 from knowsam.prompting import prompted_volume
 from knowsam.prompting.following import followed
 from knowsam.prompting.prompted_volume import PromptedVolume
@@ -107,9 +111,11 @@ def test_weights_of_another_variant_are_refused() -> None:
         PromptedVolume(volume(0), 0, "vit_b", compact_sam_weights(), CPU)
 
 
-def test_a_mobilesam_is_asked_as_any_sam(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("variant", ["mobile_sam", "sam2"])
+def test_another_network_is_asked_as_any_sam(variant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prompted_volume, "_SIDE_PX", 64)
-    asked = PromptedVolume(volume(0), 0, "mobile_sam", mobile_sam_weights(), CPU)
+    place = save_mobile_sam(tmp_path) if variant == "mobile_sam" else save_silently(tiny_sam2(), tmp_path)
+    asked = PromptedVolume(volume(0), 0, *read_weights(place), CPU)
     assert asked.sees_whole_slices
     asked.look_at(5)
     left, right = (asked.ask(5, SlicePrompts(box=box_round(center))) for center in (LEFT, RIGHT))
