@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 
 from knowsam.models.official_weights import is_here
 from knowsam.models.published_weights import LICENCE, OFFICIAL
+from knowsam.models.weights_file import is_compact_sam
 from napari_knowsam.panels.choice_box import ChoiceBox
 
 _FROM_FILE, _FROM_FOLDER = "", "/"
@@ -33,6 +34,7 @@ class TeacherChoice(ChoiceBox):
         super().__init__("The segmentation model (SAM) that teaches the two networks, and that Outline asks.", parent)
         for text, value, tooltip in (_COMPACT, *map(_official, OFFICIAL), *_OTHERS):
             self.add_choice(text, value, tooltip)
+        self._compact_files: set[str] = set()
         self._before = 0
         self.activated.connect(self._on_activated)
 
@@ -41,16 +43,16 @@ class TeacherChoice(ChoiceBox):
         return str(self.currentData())
 
     def variant(self) -> str | None:
-        """Return the kind of teacher, as in settings; None of a file or a folder, which tells it when it is read."""
+        """Return the kind of teacher, as in settings; None where only reading a file or a folder tells it."""
         teacher = self.teacher()
         if teacher in OFFICIAL:
             return OFFICIAL[teacher].variant
-        return teacher if teacher in ("compact", "none") else None
+        return "compact" if teacher in self._compact_files else teacher if teacher in ("compact", "none") else None
 
     def set_variant(self, variant: str) -> None:
-        """Choose the kind of teacher in settings, which do not tell which network in a folder: it is chosen anew."""
+        """Choose the kind of teacher in settings, unless it is chosen; a network in a folder may be any, and is not."""
         row = self.findData(variant)
-        if row >= 0 and variant not in _IN_FOLDERS:
+        if row >= 0 and variant not in (*_IN_FOLDERS, self.variant()):
             self._before = row
             self.setCurrentIndex(row)
 
@@ -77,6 +79,8 @@ class TeacherChoice(ChoiceBox):
         self._before = self.currentIndex()
 
     def _show_path(self, path: Path, kind: str) -> None:
+        if is_compact_sam(path):
+            self._compact_files.add(str(path))
         row = self.findData(str(path))
         if row < 0:
             row = self.findData(_FROM_FILE)

@@ -220,7 +220,7 @@ class TrainPanel(QWidget):
         """Say which parts of the method are left out, instead of leaving them out in silence."""
         if self._has_problem():
             return
-        _, reasons = with_parts(self.config(), is_official=self.teacher() not in _NOT_OFFICIAL)
+        _, reasons = with_parts(self.config(), is_official=self._teacher.variant() not in _NOT_OFFICIAL)
         self._hint.setText(" ".join(reasons))
         self._hint.setVisible(bool(reasons))
 

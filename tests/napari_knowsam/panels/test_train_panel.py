@@ -10,6 +10,7 @@ from superqt import QCollapsible
 
 from knowsam.config import Config
 from knowsam.errors import ConfigError
+from knowsam.models.compact_sam import WEIGHTS_FILE
 from knowsam.training.events import Stage
 from napari_knowsam.panels.budget_choice import BudgetChoice
 from napari_knowsam.panels.config_form import ConfigForm
@@ -245,6 +246,18 @@ def test_parts_of_the_method_that_are_left_out_are_named(
     _choose(panel.findChild(TeacherChoice), teacher)
     assert panel._hint.text().startswith(hint)
     assert panel._hint.isHidden() is not bool(hint)
+
+
+def test_a_compact_sam_from_a_file_is_named_as_the_one_that_is_included(panel: TrainPanel, chosen: ChosenFile) -> None:
+    chosen.path = str(WEIGHTS_FILE)
+    _choose(panel.findChild(TeacherChoice), "From file")
+    assert panel.teacher() == str(WEIGHTS_FILE)
+    assert panel._hint.text().startswith("The compact SAM does not teach")
+    panel.set_config(Config().with_values(variant="compact"))
+    assert panel.teacher() == str(WEIGHTS_FILE)
+    chosen.path = "/weights/medsam.pth"
+    _choose(panel.findChild(TeacherChoice), "From file")
+    assert panel._hint.isHidden()
 
 
 def test_the_advanced_settings_decide_what_is_left_out(panel: TrainPanel) -> None:
