@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from knowsam.data.sampling import SliceKey
     from knowsam.training.volume_propagation import VolumePropagation
 
+_ERROR_PENALTY = 2.0
+"""How much more the error of students of other volumes weighs than that of propagated labels.
+
+Measured in `benchmarks/results/next_volume.md`.
+"""
+
 
 def transfer_weight(
     dice: float | None, propagations: Sequence[VolumePropagation | None], config: PropagationConfig
@@ -32,7 +38,7 @@ def transfer_weight(
         0.0 if dice is None else 1 - dice,
         1.0,
         config.transfer_half_distance_slices,
-        config.error_penalty,
+        _ERROR_PENALTY,
         is_held_out=True,
         propagation_factor=float(np.mean(factors)) if factors else 1.0,
     )
