@@ -110,14 +110,6 @@ class PropagationConfig(Section):
         high=100.0,
         source="measured",
     )
-    transfer_half_distance_slices: float = setting(
-        2.0,
-        "The same for students of other volumes, whose error here is known, so that nothing else bounds their weight.",
-        unit="slices",
-        low=0.0,
-        high=100.0,
-        source="measured",
-    )
     error_penalty: float = setting(
         3.0,
         "How much more the students' proxy error weighs than the expected error of propagated labels.",

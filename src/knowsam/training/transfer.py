@@ -37,7 +37,7 @@ def transfer_weight(
     return EnsembleWeight(
         0.0 if dice is None else 1 - dice,
         1.0,
-        config.transfer_half_distance_slices,
+        config.half_distance_slices,
         _ERROR_PENALTY,
         is_held_out=True,
         propagation_factor=float(np.mean(factors)) if factors else 1.0,
