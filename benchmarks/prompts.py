@@ -5,6 +5,9 @@ to 5 % of its size out of place. The first click falls in the middle of the stru
 of the largest error. "Followed" is the mean Dice in the three slices on either side of a slice that is outlined
 rightly, and "given up" the share of these slices that are not reached though the structure is there. "Ends" is the
 share of first slices beyond the structure in which it is no longer outlined.
+
+With `--adapted STEPS`, five slices of each structure are annotated, the compact SAM teaches students on them for so
+many steps, and is asked in other slices, before and after. There, clicks also go on from what is propagated.
 """
 
 from __future__ import annotations
@@ -18,22 +21,30 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from propagated import propagated
 from propagator import add_task_options, structures, truths
 from provenance import provenance
 from safetensors.torch import load_file
 from scipy import ndimage
 from tables import table
 
+from knowsam.config import Config
 from knowsam.data.window import box_of
+from knowsam.jobs import train
 from knowsam.models.checkpoints import load_sam_weights
 from knowsam.models.compact_sam import compact_sam_weights
+from knowsam.models.prompted_sam import STUDENT, PromptedSam
+from knowsam.models.sam import VARIANTS
+from knowsam.models.sam_teacher import SamTeacher
 from knowsam.prompting.following import followed
 from knowsam.prompting.prompted_volume import PromptedVolume
 from knowsam.prompting.slice_prompts import SlicePrompts, logits_of
+from knowsam.training.schedule import Budget
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
+    from tasks import Task, Truth
     from torch import Tensor
 
     from knowsam.prompting.slice_prompts import Box, Mask
@@ -43,7 +54,12 @@ _JITTER = 0.05
 _CLICKS = 5
 _REACH = 3
 _SMALLEST_PX = 20
+_ANNOTATED = 5
+_TEACHER_PLANE = 96, 96
+"""On which the compact SAM is asked, whatever it has taught on."""
+
 _ROWS = ("ellipse", "box", "box, 3 clicks", "ellipse as mask", "1 click", "3 clicks", "5 clicks")
+_SHOWN_ROWS = ("propagated", "propagated, 1 click", "propagated, 3 clicks")
 _FOLLOWED = ("followed", "given up", "ends")
 
 
@@ -65,17 +81,65 @@ def main() -> None:
     parser.add_argument("--variant", default="compact", help="of the SAM (default: %(default)s)")
     parser.add_argument("--weights", type=Path, help="of another compact SAM than the shipped one, or official ones")
     parser.add_argument("--per-volume", type=int, default=2, help="structures of each volume (default: %(default)s)")
+    parser.add_argument("--adapted", type=int, metavar="STEPS", help="ask the compact SAM after a training, too")
+    parser.add_argument(
+        "--rates", type=float, nargs="+", default=[1.0], help="of its adapters, times that of trainings"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
+    if options.adapted is not None:
+        _compare_adapted(options)
+        return
     weights = _weights(options.variant, options.weights)
     results, random = [], np.random.default_rng(0)
-    for truth in truths(options):
-        for name, own in list(structures(truth))[: options.per_volume]:
-            volume = PromptedVolume(truth.volume, truth.annotation.axis, options.variant, weights, torch.device("cpu"))
-            results.append(_result(volume, truth.data, name, own.indices > 0, random))
-            print(results[-1], file=sys.stderr, flush=True)
+    for truth, name, own in _structures(options):
+        volume = PromptedVolume(truth.volume, truth.annotation.axis, options.variant, weights, torch.device("cpu"))
+        results.append(_result(volume, truth.data, name, own.indices > 0, random))
+        print(results[-1], file=sys.stderr, flush=True)
     print(*provenance("no training; seed of the boxes 0"), sep="\n")
     print(_table(results))
+
+
+def _structures(options: argparse.Namespace) -> Iterator[tuple[Truth, str, Truth]]:
+    for truth in truths(options):
+        for name, own in list(structures(truth))[: options.per_volume]:
+            yield truth, name, own
+
+
+def _compare_adapted(options: argparse.Namespace) -> None:
+    """Ask the compact SAM in slices that nobody annotated, before and after it taught on others."""
+    rows: dict[str, list[Result]] = {"pretrained": []}
+    for truth, name, own in _structures(options):
+        task = own.task(_ANNOTATED)
+        shown = propagated(task, Config()) > 0
+        before = PromptedVolume(
+            truth.volume, truth.annotation.axis, STUDENT, compact_sam_weights(), torch.device("cpu")
+        )
+        volumes: dict[str, PromptedVolume] = {"pretrained": before}
+        for rate in options.rates:
+            volumes[f"adapted, {options.adapted} steps, rate x {rate:g}"] = _Adapted(truth, task, options.adapted, rate)
+        for row, volume in volumes.items():
+            random = np.random.default_rng(0)
+            result = _result(volume, truth.data, name, own.indices > 0, random, task.annotated, shown)
+            rows.setdefault(row, []).append(result)
+            print(row, result, file=sys.stderr, flush=True)
+    print(*provenance("seed of training and boxes 0"), sep="\n")
+    for row, results in rows.items():
+        print(f"{row}:\n\n{_table(results)}\n")
+
+
+class _Adapted(PromptedVolume):
+    """Asks the compact SAM with the adapters that it has got by teaching on the annotated slices of a volume."""
+
+    def __init__(self, truth: Truth, task: Task, steps: int, rate: float) -> None:
+        super().__init__(truth.volume, truth.annotation.axis, STUDENT, compact_sam_weights(), torch.device("cpu"))
+        rate *= Config().training.adapter_learning_rate
+        config = Config().with_values(distillation=True, mixing=False, adapter_learning_rate=rate)
+        learner = train([task.case], budget=Budget(steps=steps), config=config, device="cpu").trainer.learner
+        learner.change_plane(_TEACHER_PLANE)
+        teacher = learner.teacher
+        assert isinstance(teacher, SamTeacher)
+        self._sam = PromptedSam(teacher.sam.eval().requires_grad_(False), VARIANTS[STUDENT])
 
 
 def _weights(variant: str, file: Path | None) -> Mapping[str, Tensor]:
@@ -86,14 +150,25 @@ def _weights(variant: str, file: Path | None) -> Mapping[str, Tensor]:
     return load_sam_weights(file)
 
 
-def _result(volume: PromptedVolume, data: str, name: str, truth: Mask, random: np.random.Generator) -> Result:
+def _result(
+    volume: PromptedVolume,
+    data: str,
+    name: str,
+    truth: Mask,
+    random: np.random.Generator,
+    annotated: Collection[int] = (),
+    shown: Mask | None = None,
+) -> Result:
+    """Ask for a structure in slices that are not annotated, and go on from what is shown (N, H, W)."""
     held = np.flatnonzero(truth.sum(axis=(1, 2)) >= _SMALLEST_PX)
-    chosen = sorted({int(held[round(place)]) for place in np.linspace(0, len(held) - 1, _SLICES + 2)[1:-1]})
+    free = np.setdiff1d(held, [*annotated])
+    chosen = sorted({int(free[round(place)]) for place in np.linspace(0, len(free) - 1, _SLICES + 2)[1:-1]})
     rows, times, follows = [], [], []
     for index in chosen:
         target = _largest_piece(truth[index])
         answers, seconds = _answers(volume, index, target, _jittered(box_of(target), target.shape, random))
-        rows.append([_dice(answer, target) for answer in answers])
+        from_shown = [] if shown is None else _from_shown(volume, index, shown[index], truth[index])
+        rows.append([*(_dice(answer, target) for answer in answers), *from_shown])
         times.append(seconds)
         follows.append(_followed(volume, index, truth))
     ends = _ends(volume, truth, held)
@@ -126,6 +201,17 @@ def _answers(volume: PromptedVolume, index: int, target: Mask, box: Box) -> tupl
         prompts = _corrected(prompts, answer.mask, target)
         answer = volume.ask(index, SlicePrompts(prompts.clicks, logits=answer.logits))
     return found, (seen - started - (asked - seen), asked - seen)
+
+
+def _from_shown(volume: PromptedVolume, index: int, shown: Mask, target: Mask) -> list[float]:
+    """Return the Dice of what is shown, and after one and three clicks that go on from it."""
+    prompts, found, dice = SlicePrompts(logits=logits_of(shown)), shown, [_dice(shown, target)]
+    for _ in range(3):
+        prompts = _corrected(prompts, found, target)
+        answer = volume.ask(index, prompts)
+        prompts, found = SlicePrompts(prompts.clicks, logits=answer.logits), answer.mask
+        dice.append(_dice(found, target))
+    return [dice[0], dice[1], dice[3]]
 
 
 def _corrected(prompts: SlicePrompts, found: Mask, target: Mask) -> SlicePrompts:
@@ -194,7 +280,8 @@ def _table(results: list[Result]) -> str:
         numbers = np.nanmean([(*result.dice, *result.followed) for result in own], axis=0)
         times = np.mean([result.milliseconds for result in own], axis=0)
         rows.append([data, str(len(own)), *(f"{number:.3f}" for number in numbers), *(f"{ms:.0f}" for ms in times)])
-    return table(["task", "structures", *_ROWS, *_FOLLOWED, "embedding ms", "prompt ms"], rows)
+    answers = [*_ROWS, *_SHOWN_ROWS][: len(results[0].dice)]
+    return table(["task", "structures", *answers, *_FOLLOWED, "embedding ms", "prompt ms"], rows)
 
 
 if __name__ == "__main__":
