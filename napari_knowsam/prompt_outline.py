@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_knowsam.layer_sync import LayerSync
     from napari_knowsam.panels.prompt_panel import PromptPanel
 
-_TAKEN = "Taken over. It counts like painting, but for the score only once you correct it or accept its slice (U)."
+_TAKEN = "Taken over. It counts like painting, and is marked as outlined until you correct it or accept its slice (U)."
 
 _STAYS_MS = 300
 """Somebody who stays in a slice for so long may point at something there."""
