@@ -47,7 +47,9 @@ class TeacherChoice(ChoiceBox):
         teacher = self.teacher()
         if teacher in OFFICIAL:
             return OFFICIAL[teacher].variant
-        return "compact" if teacher in self._compact_files else teacher if teacher in ("compact", "none") else None
+        if teacher in self._compact_files:
+            return "compact"
+        return teacher if teacher in ("compact", "none") else None
 
     def set_variant(self, variant: str) -> None:
         """Choose the kind of teacher in settings, unless it is chosen; a network in a folder may be any, and is not."""

@@ -34,7 +34,7 @@ class Server:
     Attributes
     ----------
     goes_on : whether it can begin in the middle. starts : where each answer began.
-    pause_s : after each piece that it sends.
+    pause_s : after each piece that it sends. redirects : from names to those of `files`.
     """
 
     def __init__(self) -> None:
@@ -42,10 +42,17 @@ class Server:
         self.bytes_an_answer = len(CONTENT)
         self.goes_on = True
         self.pause_s = 0.0
+        self.redirects: dict[str, str] = {}
         self.starts: list[int] = []
         self.address = ""
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
+        if request.path[1:] in self.redirects:
+            request.send_response(302)
+            request.send_header("Location", f"/{self.redirects[request.path[1:]]}")
+            request.send_header("Content-Length", "0")
+            request.end_headers()
+            return
         content = self.files.get(request.path[1:])
         if content is None:
             request.send_error(404)
@@ -266,6 +273,15 @@ def test_a_slow_download_ends_when_somebody_ends_it(hub: Server) -> None:
     with pytest.raises(KeyboardInterrupt):
         official_weights("sam2", end)
     assert told == [2, 10_000, 20_000, 30_000, 40_000]
+
+
+def test_a_large_file_to_which_the_hub_leads_elsewhere_goes_on_there_where_it_broke_off(hub: Server) -> None:
+    name = f"{REVISION}/model.safetensors"
+    hub.files["storage"], hub.redirects[name] = hub.files.pop(name), "storage"
+    hub.bytes_an_answer = 100_000
+    official_weights("sam2")
+    assert is_intact("sam2")
+    assert hub.starts == [0, 0, 100_000, 200_000]
 
 
 @pytest.mark.parametrize(
