@@ -282,10 +282,11 @@ class AnnotatedVolume:
 
     def _put(self, index: int, one: SliceAnnotation) -> None:
         self._facts.pop(index, None)
+        one = one.without_erased_outlines()
         if one.is_empty:
             self._slices.pop(index, None)
-        elif (one.from_prediction or one.unconfirmed) and not one.is_judged:
-            self._slices[index] = replace(one, from_prediction=False, unconfirmed=frozenset())
+        elif one.from_prediction and not one.is_judged:
+            self._slices[index] = replace(one, from_prediction=False)
         else:
             self._slices[index] = one
 

@@ -268,14 +268,19 @@ class AnnotationDocument(AnnotatedVolume):
         InputError
             If it is the only class besides background.
         """
-        painted = tuple(index for index in self._slices if value in self._facts_of(index).painted_values)
+        held = tuple(index for index in self._slices if self._holds(index, value))
         presence = self.class_list.remove(value)
-        slices = {index: self._slice(index) for index in painted}
+        slices = {index: self._slice(index) for index in held}
         self.history.record(Step(f'removal of "{presence.label_class.name}"', slices, presence))
-        for index in painted:
+        for index in held:
             self._put(index, self._slice(index).without_class(value))
         self._facts.clear()
-        return tuple({*painted, *self.predictions.drop_class(value)})
+        return tuple({*held, *self.predictions.drop_class(value)})
+
+    def _holds(self, index: int, value: int) -> bool:
+        """Whether a class is painted in a slice, or was, and is still marked to end there."""
+        is_ended = any(end.of == value for end in self._slice(index).ends)
+        return is_ended or value in self._facts_of(index).painted_values
 
     def _correct(self, index: int, values: Values, unconfirmed: frozenset[int]) -> None:
         was_from_prediction = self._slice(index).from_prediction

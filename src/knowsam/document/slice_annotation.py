@@ -133,10 +133,16 @@ class SliceAnnotation:
         if correction is not None:
             correction = _replaced(correction, value, BACKGROUND_CLASS.value)
         ends = frozenset(end for end in self.ends if end.of != value)
-        without = replace(self, correction=correction, ends=ends, unconfirmed=self.unconfirmed - {value})
+        without = replace(self, correction=correction, ends=ends)
         if self.painted is None:
             return without
         return without._with_strokes(_replaced(self.painted, value, NOT_PAINTED))
+
+    def without_erased_outlines(self) -> SliceAnnotation:
+        """Return the annotation with nothing to confirm of structures that are no longer there."""
+        held = self.painted if self.correction is None else self.correction
+        left = frozenset(value for value in self.unconfirmed if held is not None and (held == value).any())
+        return self if left == self.unconfirmed else replace(self, unconfirmed=left)
 
     def with_brush(self, old: int, new: int) -> SliceAnnotation:
         """Return the annotation with known background painted with another value."""

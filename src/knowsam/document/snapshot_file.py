@@ -175,13 +175,17 @@ def _unpacked(entries: dict[str, npt.NDArray[Any]], shape: tuple[int, int, int])
         raise ValueError(f"format {about['format']}, shape {about['shape']}")
     if sorted(entries) != about["arrays"]:
         raise ValueError(f"arrays {sorted(entries)}")
+    # Marks of a class that was removed say nothing; a file that has some holds work all the same.
+    known = {int(value) for value, _, _ in about["classes"]}
     ends: dict[int, set[End]] = {}
     # Files of before there were marked ends or unconfirmed outlines are read all the same.
     for index, value, side in about.get("ends", ()):
-        ends.setdefault(int(index), set()).add(End(int(value), Side(side)))
+        if value in known:
+            ends.setdefault(int(index), set()).add(End(int(value), Side(side)))
     unconfirmed: dict[int, set[int]] = {}
     for index, value in about.get("unconfirmed", ()):
-        unconfirmed.setdefault(int(index), set()).add(int(value))
+        if value in known:
+            unconfirmed.setdefault(int(index), set()).add(int(value))
     slices = {}
     for index, mark in about["slices"]:
         state = None if mark is None else SliceState(mark)
@@ -230,7 +234,6 @@ def _require_sound(snapshot: Snapshot) -> None:
     classes = ClassList(snapshot.classes, snapshot.brush_value)
     for index, one in snapshot.slices.items():
         _require_fits(index, one, snapshot)
-        classes.require_known(np.array([*(end.of for end in one.ends), *one.unconfirmed], int))
         for values in (one.painted, one.correction):
             if values is not None:
                 classes.require_known(values)

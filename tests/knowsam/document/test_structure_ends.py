@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -102,6 +103,19 @@ def test_ends_come_back_from_the_file_of_a_snapshot(document: AnnotationDocument
     restored = AnnotationDocument(document.volume, AXIAL, document.classes)
     restored.restore(read_snapshot(tmp_path / "kept.npz", document.volume.shape))
     assert absent(restored, 1) == [5]
+
+
+def test_work_is_read_after_a_class_was_removed_whose_marked_end_was_erased(
+    document: AnnotationDocument, tmp_path: Path
+) -> None:
+    document.toggle_end(4, LIVER, Side.ABOVE)
+    document.paint({4: block(2, SPLEEN)})
+    of_before = document.snapshot()
+    document.remove_class(LIVER)
+    assert document.ends_at(4) == frozenset()
+    # As files of before hold it, whose class went and whose mark stayed.
+    write_snapshot(tmp_path / "kept.npz", replace(of_before, classes=document.classes, slices={4: of_before.slices[4]}))
+    assert read_snapshot(tmp_path / "kept.npz", document.volume.shape).slices[4].ends == frozenset()
 
 
 def test_it_is_told_when_a_structure_is_predicted_beyond_its_outermost_slices(document: AnnotationDocument) -> None:

@@ -138,6 +138,27 @@ def test_what_is_rubbed_out_or_has_lost_its_class_needs_no_confirmation(
     assert document.unconfirmed == ()
 
 
+def test_nothing_is_to_be_confirmed_of_an_outline_that_was_erased(document: AnnotationDocument) -> None:
+    outline(document, 1, 2)
+    outline(document, 1, value=SPLEEN, corner=4)
+    nothing = np.zeros(document.plane_shape, bool)
+    document.edit(Edit(LIVER, {1: nothing, 2: nothing}), "opening in")
+    assert document.snapshot().slices[1].unconfirmed == {SPLEEN}
+    document.paint({1: np.zeros(document.plane_shape, np.uint8)}, partial=(1,))
+    assert document.unconfirmed == ()
+
+
+def test_work_is_read_after_a_class_was_removed_whose_outline_another_one_had_covered(
+    document: AnnotationDocument, tmp_path: Path
+) -> None:
+    outline(document, 1)
+    outline(document, 1, value=SPLEEN)
+    document.remove_class(LIVER)
+    write_snapshot(tmp_path / "file.npz", document.snapshot())
+    read = read_snapshot(tmp_path / "file.npz", document.volume.shape)
+    assert read.slices[1].unconfirmed == {SPLEEN}
+
+
 def test_what_is_unconfirmed_is_so_in_the_next_session(document: AnnotationDocument, tmp_path: Path) -> None:
     outline(document, 1)
     outline(document, 2)
