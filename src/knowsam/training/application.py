@@ -132,7 +132,7 @@ def _weigh(display: Display, interruption: Interruption) -> None:
     painted = [SliceKey(0, i) for i, one in case.annotation.slices.items() if one.by_hand or one.corrected]
     unaided = Predictor(display.volumes.slices[0], display.config, len(display.classes), display.students)
     propagations = display.volumes.propagations
-    judging = judging_slices(painted, propagations)
+    judging = judging_slices(painted, display.cases, propagations)
     dice = holdout_dice([unaided], display.cases, judging, interruption)
     if dice is not None:
         display.show_students(transfer_weight(dice, propagations, display.config.propagation), dice)

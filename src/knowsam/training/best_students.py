@@ -92,7 +92,7 @@ class BestStudents:
         """
         error = self._proxy_error(self.students)
         weight = self._weight_by_proxy(error or 0.0)
-        judging = judging_slices(unseen, self._propagations)
+        judging = judging_slices(unseen, self.display.cases, self._propagations)
         dice = holdout_dice(self._unaided(), self.display.cases, judging, self._interruption)
         if dice is not None:
             weight = transfer_weight(dice, self._propagations, self._config.propagation)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from knowsam.config import PropagationConfig
+    from knowsam.data.case import Case
     from knowsam.data.sampling import SliceKey
     from knowsam.training.volume_propagation import VolumePropagation
 
@@ -45,10 +46,12 @@ def transfer_weight(
 
 
 def judging_slices(
-    keys: Collection[SliceKey], propagations: Sequence[VolumePropagation | None]
+    keys: Collection[SliceKey], cases: Sequence[Case], propagations: Sequence[VolumePropagation | None]
 ) -> Collection[SliceKey]:
-    """Leave the outermost annotated slices out if there are others: students err there as they do nowhere else."""
-    return [key for key in keys if (own := propagations[key.case]) and own.lies_between(key.slice_index)] or keys
+    """Leave the outermost annotated slices out if others show a structure: students err there as nowhere else."""
+    between = [key for key in keys if (own := propagations[key.case]) and own.lies_between(key.slice_index)]
+    shows_structure = any(cases[key.case].annotation.slices[key.slice_index].classes for key in between)
+    return between if shows_structure else keys
 
 
 class Transfer:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from knowsam import jobs
-from knowsam.data.annotation import BACKGROUND_CLASS, Annotation, LabelArray, LabelClass
+from knowsam.data.annotation import BACKGROUND_CLASS, Annotation, LabelArray, LabelClass, LabelSlice
 from knowsam.data.case import Case
 from knowsam.models.students import StudentLogits, Students
 from knowsam.training.application import ApplicationSession
@@ -195,3 +195,16 @@ def test_a_model_that_contradicts_what_is_painted_counts_little(model: TrainedMo
     assert shown.weight is not None
     assert shown.weight.student_error > 0.5
     assert shown.dice == pytest.approx(1 - shown.weight.student_error)
+
+
+def test_a_model_is_judged_by_an_outermost_slice_where_those_between_show_background_only(
+    model: TrainedModel, case: Case
+) -> None:
+    slices = {i: LabelSlice(0, i, np.zeros((32, 32), np.uint8)) for i in (0, 2)} | {7: case.annotation.slices[7]}
+    annotation = Annotation(case.volume.shape, 0, model.classes, slices)
+    session = ApplicationSession(model, Case(case.volume, annotation), device="cpu")
+    session.submit(Watch(5))
+    until_applied(session.run())
+    assert session.display is not None
+    assert session.display.weight is not None
+    assert session.display.weight.student_error > 0.5
