@@ -170,6 +170,11 @@ class LabelSlice:
         """Whether some of both background and structures is judged, so that the rest can be inferred."""
         return self.state is SliceState.PARTIAL and bool(self.classes) and bool((self.labels == BACKGROUND).any())
 
+    @property
+    def judges_predictions(self) -> bool:
+        """Whether it tells how good a prediction is, as one that was merely accepted does not."""
+        return self.by_hand or self.corrected
+
     @cached_property
     def classes(self) -> frozenset[int]:
         """Indices of the classes that are painted, without background."""

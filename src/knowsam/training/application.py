@@ -129,7 +129,7 @@ def applied_model(model: TrainedModel, case: Case, *, device: torch.device, inte
 def _weigh(display: Display, interruption: Interruption) -> None:
     """Weigh the students by how well they agree with what was painted, without what is propagated."""
     (case,) = display.cases
-    painted = [SliceKey(0, i) for i, one in case.annotation.slices.items() if one.by_hand or one.corrected]
+    painted = [SliceKey(0, index) for index, one in case.annotation.slices.items() if one.judges_predictions]
     unaided = Predictor(display.volumes.slices[0], display.config, len(display.classes), display.students)
     propagations = display.volumes.propagations
     judging = judging_slices(painted, display.cases, propagations)

@@ -83,7 +83,7 @@ class BestStudents:
 
         Parameters
         ----------
-        unseen : annotated slices that they have not learnt from.
+        unseen : annotated slices that they have not learnt from, and that tell how good a prediction is.
 
         Raises
         ------

@@ -66,7 +66,7 @@ def judged_slices(annotation: Annotation) -> list[int]:
 
     A prediction that was merely accepted tells nothing.
     """
-    return [i for i in _outlined(annotation)[1:-1] if annotation.slices[i].by_hand or annotation.slices[i].corrected]
+    return [index for index in _outlined(annotation)[1:-1] if annotation.slices[index].judges_predictions]
 
 
 def _outlined(annotation: Annotation) -> list[int]:

@@ -558,6 +558,26 @@ def test_the_error_of_students_is_a_held_out_one_on_slices_they_have_not_learnt_
     assert weight.is_held_out != goes_on
 
 
+@pytest.mark.usefixtures("painters")
+def test_a_model_of_other_volumes_is_not_judged_by_its_own_predictions(case: Case, quick_config: Config) -> None:
+    start = session_of(case, config=quick_config, steps=1)
+    list(start.run())
+    slices = {4: case.annotation.slices[4]}
+    slices |= {
+        one.index: LabelSlice(0, one.index, one.labels, by_hand=False) for one in start.predictor().slices([2, 5, 7, 9])
+    }
+    accepted = replace(case, annotation=replace(case.annotation, slices=slices))
+    errors = []
+    for own in (accepted, replace(case, annotation=replace(case.annotation, slices={4: slices[4]}))):
+        again = session_of(own, config=quick_config, steps=1, start_from=start.model())
+        again.submit(Watch(3))
+        next(event for event in again.run() if isinstance(event, PredictionReady))
+        weight = again.predictor().weight
+        assert weight is not None
+        errors.append(weight.student_error)
+    assert errors[0] == errors[1]
+
+
 def left_by(start: TrainingSession, *, goes_on: bool) -> dict[str, Any]:
     """Return what the next session is given: the whole training to go on with, or a model of other volumes."""
     return {"last": start.continuation()} if goes_on else {"start_from": start.model()}
