@@ -52,7 +52,7 @@ from knowsam.data.annotation import LabelArray, LabelClass, class_indices, defau
 from knowsam.inference.metrics import ClassScores, evaluate_masks
 from knowsam.io.atomic import written_whole
 from knowsam.models.download import sha256_of
-from knowsam.models.official_weights import OFFICIAL
+from knowsam.models.published_weights import OFFICIAL
 from knowsam.models.teacher_origin import TeacherOrigin
 from knowsam.training.trained_model import TrainedModel, load_model, save_model
 
@@ -220,12 +220,14 @@ def _protocol(options: argparse.Namespace) -> Protocol:
         precision=options.precision,
     )
     how = options.steps, options.every, options.seed, options.device
-    return Protocol(options.run, data, split, config, teacher, _is_published_sam(options.teacher), *how)
+    return Protocol(options.run, data, split, config, teacher, is_published_sam(options.teacher), *how)
 
 
-def _is_published_sam(choice: str) -> bool:
+def is_published_sam(choice: str) -> bool:
+    """Tell whether a teacher, by its name or in a file, has the official weights of SAM ViT-B."""
     file = Path(choice)
-    return choice == "vit_b" or (file.is_file() and sha256_of(file) == OFFICIAL["vit_b"].sha256)
+    (official,) = OFFICIAL["vit_b"].files
+    return choice == "vit_b" or (file.is_file() and sha256_of(file) == official.sha256)
 
 
 def settings(**changes: Any) -> Config:
