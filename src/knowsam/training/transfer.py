@@ -32,9 +32,10 @@ def transfer_weight(
     ----------
     dice : of the students alone in slices annotated here, see `judging_slices`; None if there are none, so that nothing
         speaks against them.
-    propagations : of the volumes.
+    propagations : of the volumes; where none of them tells how wrong propagated labels are, that is as expected.
     """
-    factors = [one.error_factor() for one in propagations if one is not None]
+    found = [None if one is None else one.error_factor() for one in propagations]
+    factors = [factor for factor in found if factor is not None]
     return EnsembleWeight(
         0.0 if dice is None else 1 - dice,
         1.0,

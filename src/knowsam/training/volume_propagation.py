@@ -164,14 +164,14 @@ class VolumePropagation:
             self._simulated = _some_of(structure, order)
             self._update()
 
-    def error_factor(self) -> float:
+    def error_factor(self) -> float | None:
         """Return how many times as wrong as expected labels propagated to annotated slices from the others are.
 
-        The outermost ones tell nothing of slices between others; 1 if there are none but these.
+        The outermost ones tell nothing of slices between others; None if there are none but these.
         """
         compared = evenly([i for i in self._from_all.annotated[1:-1] if i in self._outlines], _MOST_COMPARED)
         if not compared or not self.can_propagate:
-            return 1.0
+            return None
         propagated, own = self._left_out.at(compared), self._from_all.own(compared)
         error = 1 - slice_dice(most_probable(propagated.probabilities), most_probable(own), own.shape[1])
         expected = propagated.expected_error.square().sum().clamp_min(1e-6)
