@@ -126,9 +126,9 @@ class StructureEdit(QObject):
         found, refused = partial(self._on_found, structure), partial(self._on_refused, structure)
         create_worker(structure.edited, use, _ignore_errors=True, _connect={"returned": found, "errored": refused})
 
-    def _on_slices_changed(self, indices: Collection[int]) -> None:
-        edit = self._preview.edit
-        if edit is not None and not edit.masks.keys().isdisjoint(indices) and not self._renewal.isActive():
+    def _on_slices_changed(self, _indices: Collection[int]) -> None:
+        # Any slice may be a part of the structure by now.
+        if self._preview.edit is not None and not self._renewal.isActive():
             self._renewal.start()
 
     def _renew(self) -> None:

@@ -125,6 +125,18 @@ def test_a_preview_is_made_anew_where_something_else_is_predicted(
     assert (editing.liver(3), editing.liver(1)) == (9, 1 if whole_volume else 10)
 
 
+def test_a_preview_on_all_slices_is_made_anew_where_the_structure_is_predicted_in_one_more(
+    editing: Editing, qtbot: QtBot
+) -> None:
+    editing.choose(Tool.SHRINK, whole_volume=True)
+    editing.preview()
+    labels = np.zeros(SHAPE[1:], np.uint8)
+    labels[1:6, 1:6] = 1
+    editing.opened.apply([(0, labels, plane(0))], editing.opened.document)
+    layer = editing.opened.viewer.layers["tiny preview"]
+    qtbot.waitUntil(lambda: layer.data[0].any())
+
+
 def test_escape_drops_a_preview_and_the_keys_are_given_back(editing: Editing) -> None:
     editing.choose(Tool.SHRINK)
     editing.preview()
