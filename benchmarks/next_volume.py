@@ -228,7 +228,7 @@ def _go_on_training(
 ) -> tuple[LabelArray, int]:
     """Train on the corrected slices of a volume; return class indices (N, H, W) of all of it, and the steps."""
     # Corrected predictions are never held out, so that training learns from all of them.
-    slices = {index: replace(one, by_hand=False) for index, one in task.case.annotation.slices.items()}
+    slices = {index: replace(one, by_hand=False, corrected=True) for index, one in task.case.annotation.slices.items()}
     case = replace(task.case, annotation=replace(task.case.annotation, slices=slices))
     session = TrainingSession([case], budget=budget, config=config, seed=seed, start_from=model)
     steps = [event.steps for event in session.run() if isinstance(event, Finished)]

@@ -106,7 +106,7 @@ def tuned(case: Case, model: TrainedModel, tuning: Tuning, steps: int, *, seed: 
     replay : where half of the annotated slices of each step come from; None takes all from the new volume.
     """
     # Corrected predictions are never held out, so that training learns from all of them.
-    slices = {index: replace(one, by_hand=False) for index, one in case.annotation.slices.items()}
+    slices = {index: replace(one, by_hand=False, corrected=True) for index, one in case.annotation.slices.items()}
     case = replace(case, annotation=replace(case.annotation, slices=slices))
     minimum = 1000 if tuning.learns == "nothing" else 1
     config = model.config_elsewhere.with_values(adaptation_minimum=minimum, adaptation=tuning.rate)
