@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +29,9 @@ _RANGE_SIGMAS = 2.5
 _CLICK_PX = 3.0
 _RENEWAL_MS = 500
 """Predictions arrive many a second."""
+
+_LEFT_ALONE = 10
+"""How many times as long as it takes to look at the structure the window is left alone before the next look."""
 
 Point = tuple[int, int, int]
 
@@ -149,9 +153,14 @@ class StructureEdit(QObject):
         document, value = sync.document, sync.selected_value
         others = other_structures(document, value, "edit")
         protected = others if self._panel.protects else ()
+        started = monotonic()
         if self._panel.is_whole_volume:
-            return structure_in_volume(document, value, use.reach_mm, protected)
-        return structure_in_slice(document, value, index, protected)
+            structure = structure_in_volume(document, value, use.reach_mm, protected)
+        else:
+            structure = structure_in_slice(document, value, index, protected)
+        # All of a large volume takes up to a second, in which the window stands still.
+        self._renewal.setInterval(max(_RENEWAL_MS, round(1000 * _LEFT_ALONE * (monotonic() - started))))
+        return structure
 
     def _on_refused(self, structure: Structure, error: Exception) -> None:
         if self._running is structure:

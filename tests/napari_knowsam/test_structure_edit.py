@@ -15,6 +15,7 @@ from opened import LIVER, SHAPE, SPLEEN, plane, stroke
 
 from knowsam.document.edit import Edit, Structure
 from knowsam.document.edit_tools import Tool, ToolUse
+from napari_knowsam import structure_edit
 from napari_knowsam.panels.edit_panel import EditPanel
 from napari_knowsam.structure_edit import StructureEdit
 
@@ -135,6 +136,17 @@ def test_a_preview_on_all_slices_is_made_anew_where_the_structure_is_predicted_i
     editing.opened.apply([(0, labels, plane(0))], editing.opened.document)
     layer = editing.opened.viewer.layers["tiny preview"]
     qtbot.waitUntil(lambda: layer.data[0].any())
+
+
+def test_a_preview_that_takes_long_to_make_is_made_anew_less_often(
+    editing: Editing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    editing.choose(Tool.SHRINK)
+    for looking_s, waiting_ms in ((0.6, 6000), (0.0, 500)):
+        clock = iter((0.0, looking_s))
+        monkeypatch.setattr(structure_edit, "monotonic", lambda clock=clock: next(clock))
+        editing.preview()
+        assert editing.edit._renewal.interval() == waiting_ms
 
 
 def test_escape_drops_a_preview_and_the_keys_are_given_back(editing: Editing) -> None:
