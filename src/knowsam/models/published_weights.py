@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from knowsam.errors import CheckpointError
+
 LICENCE = "Apache 2.0"
 """Of all of them."""
 
@@ -30,9 +32,22 @@ class PublishedFile:
 
     @property
     def address(self) -> str:
-        """Where to ask for it: at the hub, or at the mirror of it that ``HF_ENDPOINT`` names."""
+        """Where to ask for it: at the hub, or at the mirror of it that ``HF_ENDPOINT`` names.
+
+        Raises
+        ------
+        CheckpointError
+            If that is no address of a server.
+        """
         mirror = os.environ.get("HF_ENDPOINT", "").rstrip("/")
-        return self.url.replace(_HUB, mirror, 1) if mirror else self.url
+        if not mirror or not self.url.startswith(_HUB):
+            return self.url
+        if not mirror.startswith(("https://", "http://")):
+            raise CheckpointError(
+                f"The environment variable HF_ENDPOINT is {mirror}, but an address such as https://{mirror} was "
+                "expected. Correct it, or unset it to download from the hub itself."
+            )
+        return self.url.replace(_HUB, mirror, 1)
 
 
 @dataclass(frozen=True)

@@ -248,6 +248,15 @@ def test_a_folder_comes_from_the_mirror_of_the_hub_that_the_environment_names(hu
     assert official_weights("sam2.1-hiera-tiny") == folder
 
 
+@pytest.mark.usefixtures("hub")
+def test_a_mirror_without_a_protocol_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "mirror.example")
+    with pytest.raises(CheckpointError, match=r"HF_ENDPOINT is mirror\.example, but .* https://mirror\.example was"):
+        official_weights("sam2")
+    # Only the hub has mirrors.
+    assert official_weights("vit_b").read_bytes() == CONTENT
+
+
 def test_a_folder_that_was_ended_is_completed_the_next_time(hub: Server) -> None:
     def end(arrived: int, size: int) -> None:
         if arrived >= 50_000:
