@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from weights import are_same, copied
 
 from knowsam.models.class_heads import remapped, students_with_classes
 from knowsam.models.students import StudentLogits, Students
@@ -83,8 +84,7 @@ def test_classes_that_change_places_take_all_their_logits_along(tiny_config: Con
 
 def test_to_add_a_class_and_remove_it_again_changes_nothing(students: Students) -> None:
     there_and_back = students_with_classes(students_with_classes(students, ADDED), (0, 1))
-    for name, tensor in students.state_dict().items():
-        assert torch.equal(there_and_back.state_dict()[name], tensor), name
+    assert are_same(there_and_back.state_dict(), students.state_dict())
 
 
 def test_a_new_class_is_learnt_from_the_first_step(students: Students, images: Tensor) -> None:
@@ -112,12 +112,12 @@ def test_students_stay_in_the_mode_they_were_in(students: Students, training: bo
 
 
 def test_the_students_asked_are_left_as_they_were(students: Students) -> None:
-    before = {name: tensor.clone() for name, tensor in students.state_dict().items()}
+    before = copied(students)
     changed = students_with_classes(students, ADDED)
     with torch.no_grad():
         for parameter in changed.parameters():
             parameter.zero_()
-    assert all(torch.equal(students.state_dict()[name], tensor) for name, tensor in before.items())
+    assert are_same(students.state_dict(), before)
 
 
 def test_the_evidence_of_both_students_is_remapped_block_by_block() -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from pixel_students import PixelStudents, method_of, seen_by
 from torch import Tensor, nn
+from weights import are_same, copied
 
 from knowsam.config import MethodConfig
 from knowsam.setting import setting_of
@@ -141,11 +142,11 @@ class Dropping(PixelStudents):
 
 def test_the_average_drops_features_only_when_asked_and_stays_as_it_was() -> None:
     students, images = Dropping().eval(), torch.rand(2, 3, 8, 8)
-    averaged, before = AveragedStudents(students), {n: t.clone() for n, t in students.state_dict().items()}
+    averaged, before = AveragedStudents(students), copied(students)
     assert torch.equal(averaged(images).unet, averaged(images).unet)
     assert not torch.equal(averaged(images, dropout=True).unet, averaged(images, dropout=True).unet)
     assert not any(module.training for module in students.modules())
-    assert all(torch.equal(students.state_dict()[name], tensor) for name, tensor in before.items())
+    assert are_same(students.state_dict(), before)
     assert not averaged(images).unet.requires_grad
 
 
