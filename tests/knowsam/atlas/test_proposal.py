@@ -48,6 +48,12 @@ def new() -> Atlas:
     return patient((4.0, 2.0, 2.0), (2.0, 6.0, -5.0), 1.1)
 
 
+@pytest.fixture(scope="module")
+def coarse() -> Atlas:
+    """The same in six times larger voxels, which are registered in a fifth of the time, but not as well."""
+    return patient((6.0, 4.0, 4.0), (2.0, 6.0, -5.0), 1.1)
+
+
 def test_a_structure_is_found_in_another_size_place_and_sampling(new: Atlas) -> None:
     finished = [patient((2.0, 2.0, 3.0), (-4.0, 0.0, 3.0), 0.95), patient((3.0, 3.0, 3.0), (0.0, -3.0, 0.0), 1.0)]
     proposal = propose(new.image, finished)
@@ -57,15 +63,15 @@ def test_a_structure_is_found_in_another_size_place_and_sampling(new: Atlas) -> 
     assert all(similarity is not None and similarity > 0.5 for similarity in proposal.similarities)
 
 
-def test_an_atlas_that_shows_nothing_of_the_kind_has_no_part(new: Atlas) -> None:
+def test_an_atlas_that_shows_nothing_of_the_kind_has_no_part(coarse: Atlas) -> None:
     finished = patient((3.0, 3.0, 3.0), (0.0, 0.0, 0.0), 1.0)
     noise = np.random.default_rng(1).normal(100, 5, finished.image.shape)
     nothing = Atlas(Volume(noise, finished.image.grid, "noise"), finished.labels)
-    proposal = propose(new.image, [nothing, finished])
+    proposal = propose(coarse.image, [nothing, finished])
     assert proposal.similarities[0] is None
-    np.testing.assert_array_equal(proposal.labels, propose(new.image, [finished]).labels)
+    np.testing.assert_array_equal(proposal.labels, propose(coarse.image, [finished]).labels)
     with pytest.raises(InputError, match="None of the 1 finished volumes could be registered to scan"):
-        propose(new.image, [nothing])
+        propose(coarse.image, [nothing])
 
 
 def test_what_cannot_be_an_atlas_is_refused(new: Atlas, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +121,7 @@ def test_each_finished_volume_is_proposed_from_the_others(tmp_path: Path, caplog
         proposals_of_each(volumes[:1])
 
 
-def test_progress_may_break_it_off(new: Atlas) -> None:
+def test_progress_may_break_it_off(coarse: Atlas) -> None:
     finished = [patient((3.0, 3.0, 3.0), (0.0, 0.0, 0.0), 1.0)] * 2
     done: list[int] = []
 
@@ -125,7 +131,7 @@ def test_progress_may_break_it_off(new: Atlas) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        propose(new.image, finished, note)
+        propose(coarse.image, finished, note)
     assert set(done[:-1]) == {0}
     assert done[-1] == 1
 
@@ -143,12 +149,17 @@ def test_the_coarse_grid_covers_the_same_place(new: Atlas) -> None:
 
 
 def test_the_command_writes_a_mask_with_the_values_of_the_others(
-    new: Atlas, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    coarse: Atlas, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from knowsam.cli import main
 
     finished = patient((3.0, 3.0, 3.0), (0.0, -3.0, 0.0), 1.0)
-    for name, volume in {"new": new.image, "truth": new.labels, "a": finished.image, "a_mask": finished.labels}.items():
+    for name, volume in {
+        "new": coarse.image,
+        "truth": coarse.labels,
+        "a": finished.image,
+        "a_mask": finished.labels,
+    }.items():
         nib.Nifti1Image(volume.array.transpose(2, 1, 0), volume.grid.affine).to_filename(tmp_path / f"{name}.nii.gz")
     paths = {name: str(tmp_path / f"{name}.nii.gz") for name in ("new", "a", "a_mask", "out")}
     words = ["propose", paths["new"], "--atlases", paths["a"], "--labels", paths["a_mask"], "-o", paths["out"]]
@@ -156,8 +167,8 @@ def test_the_command_writes_a_mask_with_the_values_of_the_others(
     assert "Give two or more" in capsys.readouterr().err
     assert main(words) == 0
     mask = nib.load(paths["out"])
-    np.testing.assert_allclose(mask.affine, new.image.grid.affine, atol=1e-4)
-    assert dice(np.asarray(mask.dataobj).transpose(2, 1, 0), new.labels.array, 3) > 0.8
+    np.testing.assert_allclose(mask.affine, coarse.image.grid.affine, atol=1e-4)
+    assert dice(np.asarray(mask.dataobj).transpose(2, 1, 0), coarse.labels.array, 3) > 0.7
     assert main(words) == 1
     assert "exists already and is kept" in capsys.readouterr().err
     assert main([*words[:6], paths["a_mask"], *words[6:]]) == 2
