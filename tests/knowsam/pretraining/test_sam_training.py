@@ -61,6 +61,7 @@ def test_every_part_of_sam_learns_sooner_or_later(pool: PromptedPool) -> None:
     assert not waiting
 
 
+@pytest.mark.slow
 def test_the_embedding_is_of_the_image_after_some_steps(pool: PromptedPool) -> None:
     torch.manual_seed(0)
     learner = AveragedNetwork(SeeingSam(), 1.5e-3, torch.device("cpu"))
