@@ -102,7 +102,7 @@ def thumbnail(
 def png(picture: Image.Image) -> bytes:
     """Return a picture as the content of a PNG file."""
     content = BytesIO()
-    picture.save(content, format="PNG", optimize=True)
+    picture.save(content, format="PNG")
     return content.getvalue()
 
 
