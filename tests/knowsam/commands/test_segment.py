@@ -21,8 +21,6 @@ from knowsam.training.dice_estimate import DiceEstimate
 
 SEGMENT = "segment {f}/image.nii.gz --labels {f}/labels.nii.gz -o {f}/out.nii.gz {quick}"
 
-TRAIN = "train {f}/image.nii.gz --labels {f}/truth.nii.gz -o {f}/model {quick}"
-
 
 def voxels(path: Path) -> np.ndarray:
     return np.asarray(nib.load(path).dataobj)
@@ -184,11 +182,11 @@ def paint_alone(folder: Path, value: int) -> None:
     nib.Nifti1Image(alone, labels.affine).to_filename(folder / "labels.nii.gz")
 
 
+@pytest.mark.usefixtures("model")
 def test_a_model_of_other_volumes_is_gone_on_from(
     folder: Path, knowsam: Callable[[str], int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The three slices painted here hold one of the two structures that the model knows."""
-    assert knowsam(TRAIN) == 0
     paint_alone(folder, 7)
     assert knowsam(f"{SEGMENT} --start-from {{f}}/model --report {{f}}/report.json") == 0
     assert "Annotate at least 12 slices" in capsys.readouterr().err
@@ -197,10 +195,10 @@ def test_a_model_of_other_volumes_is_gone_on_from(
     assert (mask[..., [2, 4, 5]] == painted[..., [2, 4, 5]]).all()
 
 
+@pytest.mark.usefixtures("model")
 def test_what_a_model_does_not_know_is_refused(
     folder: Path, knowsam: Callable[[str], int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert knowsam(TRAIN) == 0
     paint_alone(folder, 9)
     assert knowsam(f"{SEGMENT} --start-from {{f}}/model") == 1
     assert re.search(r"The labels hold 9 \(.*\), but the model knows 2 \(.*\), 7 \(.*\)\.", capsys.readouterr().err)

@@ -40,10 +40,10 @@ def test_segment_saves_a_model_that_predict_takes(two_images: Path, knowsam: Cal
     assert (two_images / "other_mask.nii.gz").is_file()
 
 
+@pytest.mark.usefixtures("model")
 def test_masks_that_are_there_are_kept_unless_overwriting_is_allowed(
     two_images: Path, knowsam: Callable[[str], int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert knowsam(TRAIN) == 0
     kept = two_images / "other_mask.nii.gz"
     kept.write_bytes(b"kept")
     predict = "predict {f}/model {f}/image.nii.gz {f}/other.nii.gz -o {f} --device cpu"
@@ -55,19 +55,19 @@ def test_masks_that_are_there_are_kept_unless_overwriting_is_allowed(
     assert kept.read_bytes() != b"kept"
 
 
+@pytest.mark.usefixtures("model")
 def test_a_folder_given_as_a_dot_lends_the_mask_its_name(
     folder: Path, series: Path, knowsam: Callable[[str], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert knowsam(TRAIN.replace("--unlabelled {f}/other.nii.gz", "")) == 0
     monkeypatch.chdir(series)
     assert knowsam("predict {f}/model . -o {f} --device cpu") == 0
     assert (folder / "Doe_Jane_mask.nii.gz").is_file()
 
 
+@pytest.mark.usefixtures("model")
 def test_one_image_that_cannot_be_used_costs_no_other_and_stands_in_the_table(
     two_images: Path, knowsam: Callable[[str], int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert knowsam(TRAIN) == 0
     (two_images / "damaged.nii.gz").write_bytes(b"no image")
     images = "{f}/damaged.nii.gz {f}/ct.nii.gz {f}/other.nii.gz"
     values = np.random.default_rng(0).normal(50, 20, (24, 20, 8))
@@ -92,10 +92,10 @@ def test_one_image_that_cannot_be_used_costs_no_other_and_stands_in_the_table(
     assert "volumes.csv exists already and is kept" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("model")
 def test_an_image_unlike_those_of_the_training_is_said(
     two_images: Path, knowsam: Callable[[str], int], caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert knowsam(TRAIN) == 0
     image = nib.load(two_images / "image.nii.gz")
     nib.Nifti1Image(image.get_fdata() ** 8, image.affine @ np.diag([1, 1, 4, 1])).to_filename(
         two_images / "unlike.nii.gz"
