@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from napari.utils.interactions import mouse_press_callbacks, mouse_release_callbacks
+from mouse import Mouse
 
 from knowsam.document.annotation_document import AnnotationDocument
 from napari_knowsam import accepting
@@ -15,6 +14,8 @@ from napari_knowsam.layer_choice import LayerChoice
 from napari_knowsam.volume_layers import image_layer_data, layer_kwargs
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
 
@@ -145,30 +146,9 @@ def add_other(opened: Opened, tiny: Volume) -> Image:
     return opened.viewer.add_image(np.array(tiny.array), **layer_kwargs(tiny) | {"name": "other"})
 
 
-class Mouse:
-    """The event of a mouse, as napari hands it to a layer."""
-
-    def __init__(self, layer: Labels, voxel: Sequence[float]) -> None:
-        self.type, self.button, self.modifiers = "mouse_press", 1, ()
-        self.view_direction, self.dims_displayed = None, (1, 2)
-        self.position = layer.data_to_world(voxel)
-
-
-def begin_drag(layer: Labels, voxel: Sequence[float] = (3, 0, 0)) -> Callable[[], None]:
-    """Press the mouse on a voxel (z, y, x) of a layer, with the tool it has, and return what releases it."""
-    mouse = Mouse(layer, voxel)
-    mouse_press_callbacks(layer, mouse)
-
-    def release() -> None:
-        mouse.type = "mouse_release"
-        mouse_release_callbacks(layer, mouse)
-
-    return release
-
-
 def click(layer: Labels, tool: str, value: int, voxel: Sequence[float]) -> None:
     """Use a tool of napari on one voxel (z, y, x)."""
     if tool != "erase":
         layer.selected_label = value
     layer.brush_size, layer.mode = 1, tool
-    begin_drag(layer, voxel)()
+    Mouse(layer, voxel).release()

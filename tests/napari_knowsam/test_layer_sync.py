@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from mouse import Mouse
 from napari.layers import Image
-from opened import BRUSH, LIVER, SHAPE, SPLEEN, Heard, Opened, add_other, begin_drag, plane, stroke
+from opened import BRUSH, LIVER, SHAPE, SPLEEN, Heard, Opened, add_other, plane, stroke
 
 from knowsam.data.annotation import LabelClass, SliceState
 from knowsam.data.identity import Identity
@@ -207,12 +208,12 @@ def test_a_stroke_that_nobody_was_told_of_outlives_a_prediction(opened: Opened, 
 
 def test_during_a_stroke_the_slice_under_it_stays_as_it_is(opened: Opened, qtbot: QtBot) -> None:
     opened.predict(3, 1)
-    release = begin_drag(opened.prediction)
+    mouse = Mouse(opened.prediction, (3, 0, 0))
     opened.predict(3, 2)
     opened.predict(1, 2)
     assert np.array_equal(opened.prediction.data[3], plane(LIVER))
     assert np.array_equal(opened.prediction.data[1], plane(SPLEEN))
-    release()
+    mouse.release()
     qtbot.waitUntil(lambda: np.array_equal(opened.prediction.data[3], plane(SPLEEN)))
 
 
@@ -221,19 +222,19 @@ def test_a_prediction_that_waits_for_the_end_of_a_stroke_does_not_outlive_its_cl
 ) -> None:
     opened.sync.add_class()
     opened.predict(3, 1)
-    release = begin_drag(opened.prediction)
+    mouse = Mouse(opened.prediction, (3, 0, 0))
     opened.predict(3, 2)
     opened.remove_class(SPLEEN)
-    release()
+    mouse.release()
     qtbot.wait(2 * DEBOUNCE_MS)
     assert np.array_equal(opened.prediction.data[3], plane(LIVER))
 
 
 def test_what_came_during_a_stroke_is_shown_before_the_next_action(opened: Opened) -> None:
     opened.predict(3, 1)
-    release = begin_drag(opened.prediction)
+    mouse = Mouse(opened.prediction, (3, 0, 0))
     opened.predict(3, 2)
-    release()
+    mouse.release()
     opened.accept_slice()
     assert np.array_equal(opened.labels.data[3], plane(SPLEEN))
 
@@ -771,9 +772,9 @@ def test_the_prediction_layer_stays_when_the_plane_changes(opened: Opened) -> No
 
 
 def test_a_stroke_during_which_everything_is_closed_ends_in_peace(opened: Opened) -> None:
-    release = begin_drag(opened.labels)
+    mouse = Mouse(opened.labels, (3, 0, 0))
     opened.choice.close()
-    release()
+    mouse.release()
     assert not any(callback.__name__ == "_on_drag" for callback in opened.labels.mouse_drag_callbacks)
 
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from opened import BRUSH, LIVER, SHAPE, SPLEEN, begin_drag, click, plane, stroke
+from mouse import Mouse
+from opened import BRUSH, LIVER, SHAPE, SPLEEN, click, plane, stroke
 
 from knowsam.data.annotation import IGNORE, SliceState
 from knowsam.document.annotation_document import AnnotationDocument
@@ -150,9 +151,9 @@ def test_a_prediction_that_arrives_during_a_stroke_is_not_seen_in_the_slice_pain
     opened.choice.set_training(is_training)
     opened.predict(1, 1)
     opened.labels.mode, opened.labels.brush_size, opened.labels.selected_label = "paint", 1, SPLEEN
-    release = begin_drag(opened.labels, (3, 4, 5))
+    mouse = Mouse(opened.labels, (3, 4, 5))
     opened.predict(3, 1)
-    release()
+    mouse.release()
     opened.choice.flush()
     assert opened.prediction.data[3].sum() == SPLEEN
     opened.sync.view.go_to(2)
