@@ -19,17 +19,22 @@ import nibabel as nib  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from chosen_file import ChosenFile  # noqa: E402
+from gui_robot import PAINTED_SAMPLE, PLUGIN, Robot, wait_for_threads  # noqa: E402
 from napari.components import ViewerModel  # noqa: E402
 from npe2 import PluginManager  # noqa: E402
 from opened import Opened  # noqa: E402
 from qtpy.QtWidgets import QFileDialog  # noqa: E402
+from window_robot import WindowRobot  # noqa: E402
 
 from knowsam.io.image import read_volume  # noqa: E402
 from knowsam.io.labels import read_labels  # noqa: E402
 from knowsam.io.sample import sample_folder  # noqa: E402
+from napari_knowsam.dock_widget import KnowSAMWidget  # noqa: E402
 from napari_knowsam.panels.model_dialogs import Unsaved  # noqa: E402
 
 if TYPE_CHECKING:
+    from napari.viewer import Viewer
+    from pytestqt.qtbot import QtBot
     from qtpy.QtWidgets import QApplication
 
     from knowsam.data.annotation import LabelClass
@@ -77,6 +82,14 @@ def phantom_labels() -> Volume:
     return read_labels(sample_folder() / "phantom_labels.nii.gz")
 
 
+@pytest.fixture(scope="session")
+def painted(phantom_labels: Volume) -> np.ndarray[Any, Any]:
+    """What is painted in the painted sample: three axial slices of its labels."""
+    keep = np.zeros(len(phantom_labels.array), dtype=bool)
+    keep[[10, 15, 22]] = True
+    return np.where(keep[:, None, None], phantom_labels.array, 0)
+
+
 @pytest.fixture
 def nifti_file(tmp_path: Path) -> Callable[..., Path]:
     """Write an array (I, J, K) as a NIfTI file and return its path."""
@@ -121,3 +134,50 @@ def opened(viewer: ViewerModel, tiny: Volume, classes: tuple[LabelClass, ...]) -
     opened = Opened(viewer, tiny, classes)
     yield opened
     opened.choice.close()
+
+
+@pytest.fixture
+def make_robot(qapp: QApplication, plugins: PluginManager, qtbot: QtBot) -> Iterator[Callable[..., Robot]]:
+    """Open the plugin in a viewer without a window, with a sample or None."""
+    robots: list[Robot] = []
+
+    def make(sample: str | None = PAINTED_SAMPLE) -> Robot:
+        viewer = ViewerModel()
+        if sample is not None:
+            viewer.open_sample(PLUGIN, sample)
+        robots.append(Robot(viewer, KnowSAMWidget(viewer), qtbot))
+        return robots[-1]
+
+    yield make
+    for robot in robots:
+        robot.widget.close_presenter()
+        robot.widget.deleteLater()
+    wait_for_threads(qtbot)
+
+
+@pytest.fixture
+def make_window(make_napari_viewer: Callable[..., Viewer], qtbot: QtBot) -> Iterator[Callable[..., WindowRobot]]:
+    """Open the plugin in a real window, with a sample or None: slow, so only for what the window itself does."""
+    windows: list[WindowRobot] = []
+
+    def make(sample: str | None = PAINTED_SAMPLE) -> WindowRobot:
+        windows.append(WindowRobot(make_napari_viewer, qtbot, sample))
+        return windows[-1]
+
+    yield make
+    for window in windows:
+        window.widget.close_presenter()
+    windows.clear()
+    wait_for_threads(qtbot)
+
+
+@pytest.fixture
+def robot(make_robot: Callable[..., Robot]) -> Robot:
+    """The painted sample in a viewer without a window."""
+    return make_robot()
+
+
+@pytest.fixture
+def window(make_window: Callable[..., WindowRobot]) -> WindowRobot:
+    """The painted sample in a real window."""
+    return make_window()

@@ -1,35 +1,37 @@
-"""A robot at a real viewer: it uses mouse, keys and buttons as a person does, and says what there is to see."""
+"""A robot at the panels of a viewer: it paints, presses keys and buttons, and says what there is to see."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from mouse import Mouse
 from napari.layers import Image, Labels
-from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
-from qtpy.QtGui import QMouseEvent
-from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QAbstractButton, QApplication, QLabel, QWidget
+from napari.utils.key_bindings import KeymapHandler
+from qtpy.QtCore import QKeyCombination, Qt
+from qtpy.QtGui import QAction, QKeySequence
+from qtpy.QtWidgets import QAbstractButton, QLabel, QWidget
 
 from knowsam.config import Config
 from knowsam.training.schedule import Budget
 from napari_knowsam.training_worker import THREAD, TrainingWorker
 
 if TYPE_CHECKING:
-    from napari.layers import Layer
-    from napari.viewer import Viewer
+    from collections.abc import Callable, Sequence
+
+    from napari.components import ViewerModel
     from pytestqt.qtbot import QtBot
 
     from knowsam.document.annotation_document import AnnotationDocument
     from knowsam.training.session import TrainingSession
+    from napari_knowsam.background import Background
     from napari_knowsam.dock_widget import KnowSAMWidget
     from napari_knowsam.presenter import Presenter
 
-PLUGIN = "napari-knowsam"
+PLUGIN, PAINTED_SAMPLE = "napari-knowsam", "painted_phantom"
 TINY = Config().with_values(
     width=4,
     max_side_px=32,
@@ -50,33 +52,18 @@ TINY = Config().with_values(
 PROPAGATING = TINY.with_values(shape_prior=True)
 """The same with labels propagated from the painted slices, which are shown at once."""
 
-_WINDOW_PX = (1400, 950)
+NOBODY = Qt.KeyboardModifier.NoModifier
 _STEPS_OF_A_STROKE = 6
-_NOBODY = Qt.KeyboardModifier.NoModifier
-_LEFT = Qt.MouseButton.LeftButton
 
 Values = npt.NDArray[np.integer[Any]]
 
 
 class Robot:
-    """A viewer that is on the screen, with the plugin in its dock.
+    """A viewer and the plugin without a window of napari, which would take most of the time of a test."""
 
-    Parameters
-    ----------
-    sample : key of the sample to open, None for an empty viewer.
-    """
-
-    def __init__(
-        self, make_viewer: Callable[..., Viewer], qtbot: QtBot, sample: str | None = "painted_phantom"
-    ) -> None:
-        self.qtbot = qtbot
-        self.viewer = make_viewer(show=True)
-        self.viewer.window._qt_window.resize(*_WINDOW_PX)
-        if sample is not None:
-            self.viewer.open_sample(PLUGIN, sample)
-        self.widget: KnowSAMWidget = self.viewer.window.add_plugin_dock_widget(PLUGIN)[1]
+    def __init__(self, viewer: ViewerModel, widget: KnowSAMWidget, qtbot: QtBot) -> None:
+        self.viewer, self.widget, self.qtbot = viewer, widget, qtbot
         self.settings(Budget(seconds=120.0))
-        qtbot.wait(50)
 
     def settings(self, budget: Budget, config: Config = TINY, teacher: str = "none") -> None:
         """Let the panel say that this was chosen."""
@@ -112,13 +99,21 @@ class Robot:
         return any(layer.name.endswith(" prediction") for layer in self.viewer.layers)
 
     @property
+    def worker(self) -> Any:
+        """What trains or propagates in a thread; None if nothing does."""
+        return self.presenter.controller._worker
+
+    @property
     def session(self) -> TrainingSession:
         """The session of the training that goes on."""
-        worker = self.presenter.controller._worker
-        assert worker is not None
-        assert isinstance(worker, TrainingWorker)
-        assert worker._session is not None
-        return worker._session
+        assert isinstance(self.worker, TrainingWorker)
+        assert self.worker._session is not None
+        return self.worker._session
+
+    @property
+    def background(self) -> Background:
+        """What goes on beside the work on this volume."""
+        return self.presenter._others.background
 
     @property
     def is_running(self) -> bool:
@@ -147,16 +142,40 @@ class Robot:
         found = [one for one in owned if one.text() == text]
         assert len(found) == 1, f"{len(found)} buttons say {text!r}"
         assert found[0].isEnabled(), f"the button {text!r} is off"
-        QTest.mouseClick(found[0], _LEFT)
+        self.press_button(found[0])
 
-    def press(self, key: Qt.Key, modifier: Qt.KeyboardModifier = _NOBODY) -> None:
-        """Press a key while the canvas has the focus."""
-        QTest.keyClick(self._canvas.native, key, modifier)
+    def press_button(self, button: QAbstractButton) -> None:
+        button.click()
+
+    def entry(self, text: str) -> QAction:
+        """Return the entry of a menu of the panels."""
+        (found,) = (one for one in self.widget.findChildren(QAction) if one.text() == text)
+        return found
+
+    def choose(self, text: str) -> None:
+        """Choose an entry of a menu of the panels."""
+        assert self.entry(text).isEnabled(), f"the entry {text!r} is off"
+        self.entry(text).trigger()
+
+    def press(self, key: Qt.Key, modifier: Qt.KeyboardModifier = NOBODY) -> None:
+        """Press a key as napari hands it on from its canvas."""
+        layer = self.viewer.layers.selection.active
+        handler = KeymapHandler()
+        handler.keymap_providers = [self.viewer] if layer is None else [layer, self.viewer]
+        name = QKeySequence(QKeyCombination(modifier, key)).toString()
+        handler.press_key(name)
+        handler.release_key(name)
 
     def train(self) -> None:
         """Press the button and wait for the first prediction."""
         self.click(self.widget.train, "Train on my labels")
         self.wait_until(lambda: self.has_prediction)
+
+    def goes_on(self) -> bool:
+        """Tell whether training takes further steps."""
+        before = self.session.trainer.steps
+        self.wait_until(lambda: self.session.trainer.steps > before)
+        return self.is_running
 
     def stop(self) -> None:
         """Press the button and wait for the end, and until all predictions have followed."""
@@ -177,7 +196,7 @@ class Robot:
         layer.selected_label = value
 
     def paint(self, layer: Labels, value: int, points_zyx: Sequence[tuple[int, int, int]], size: int = 4) -> None:
-        """Paint a line through voxels of the slice on the screen, with real events of the mouse."""
+        """Paint a line through voxels of the slice on the screen."""
         self.take_brush(layer, value, size)
         self.press_mouse(layer, points_zyx[0])
         for start, end in pairwise(points_zyx):
@@ -186,37 +205,19 @@ class Robot:
                 self.move_mouse(layer, tuple(point))
         self.release_mouse(layer, points_zyx[-1])
 
-    def press_mouse(self, layer: Layer, point_zyx: Sequence[float]) -> None:
-        self._send(QEvent.Type.MouseMove, layer, point_zyx, Qt.MouseButton.NoButton, Qt.MouseButton.NoButton)
-        self._send(QEvent.Type.MouseButtonPress, layer, point_zyx, _LEFT, _LEFT)
+    def press_mouse(self, layer: Labels, point_zyx: Sequence[float]) -> None:
+        self._mouse = Mouse(layer, point_zyx, self.viewer.dims.displayed)
 
-    def move_mouse(self, layer: Layer, point_zyx: Sequence[float]) -> None:
-        self._send(QEvent.Type.MouseMove, layer, point_zyx, Qt.MouseButton.NoButton, _LEFT)
+    def move_mouse(self, _layer: Labels, point_zyx: Sequence[float]) -> None:
+        self._mouse.move(point_zyx)
 
-    def release_mouse(self, layer: Layer, point_zyx: Sequence[float]) -> None:
-        self._send(QEvent.Type.MouseButtonRelease, layer, point_zyx, _LEFT, Qt.MouseButton.NoButton)
+    def release_mouse(self, _layer: Labels, _point_zyx: Sequence[float]) -> None:
+        self._mouse.release()
 
-    @property
-    def _canvas(self) -> Any:
-        return self.viewer.window._qt_viewer.canvas
-
-    def _send(
-        self,
-        kind: QEvent.Type,
-        layer: Layer,
-        point_zyx: Sequence[float],
-        button: Qt.MouseButton,
-        buttons: Qt.MouseButton,
-    ) -> None:
-        native = self._canvas.native
-        where = QPointF(self._on_canvas(layer, point_zyx))
-        QApplication.sendEvent(native, QMouseEvent(kind, where, native.mapToGlobal(where), button, buttons, _NOBODY))
-        QApplication.processEvents()
-
-    def _on_canvas(self, layer: Layer, point_zyx: Sequence[float]) -> QPoint:
-        row, column = (layer.data_to_world(point_zyx)[axis] for axis in self.viewer.dims.displayed)
-        x, y, _, w = (self._canvas.view.transform * self._canvas.view.scene.transform).map((column, row, 0, 1))
-        return QPoint(round(x / w), round(y / w))
+    def close(self) -> None:
+        """Close the panels, and wait until their threads have ended."""
+        self.widget.close_presenter()
+        wait_for_threads(self.qtbot)
 
 
 def plane_of(layer: Labels, index: int) -> Values:

@@ -1,8 +1,7 @@
-"""The opened model is applied to all open images, and to a folder, in a real window."""
+"""The opened model is applied to all open images, and to a folder."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from shutil import copyfile
 from typing import TYPE_CHECKING, Any
 
@@ -20,25 +19,22 @@ from knowsam.training.trained_model import TrainedModel, save_model
 from napari_knowsam import folder_applying
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
-
-    from napari.viewer import Viewer
-    from pytestqt.qtbot import QtBot
 
     from knowsam.data.volume import Volume
 
 
 @pytest.fixture
-def robot(make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, tmp_path: Path) -> Iterator[Robot]:
-    """A window with the sample, nothing painted in it, and an opened model that nobody has trained."""
+def robot(make_robot: Callable[..., Robot], tmp_path: Path) -> Robot:
+    """The sample, nothing painted in it, and an opened model that nobody has trained."""
     students = Students(2, config=TINY.students, prior=False)
     classes = (BACKGROUND_CLASS, LabelClass(1, "liver", (9, 9, 9)))
     model = TrainedModel(students.eval(), {}, TINY, classes, axis=0, pixel_mm=4.0, steps=5)
     save_model(model, tmp_path / "liver.safetensors")
-    robot = Robot(make_napari_viewer, qtbot, sample="phantom")
+    robot = make_robot("phantom")
     robot.presenter.models.open(tmp_path / "liver.safetensors")
-    yield robot
-    robot.widget.close_presenter()
+    return robot
 
 
 def add(robot: Robot, name: str, shift: int) -> None:
@@ -49,7 +45,7 @@ def add(robot: Robot, name: str, shift: int) -> None:
 
 
 def apply_to_all(robot: Robot) -> None:
-    robot.widget.train.model_box._others._entries["All open images"].trigger()
+    robot.choose("All open images")
 
 
 def predicted(robot: Robot) -> set[str]:
@@ -88,7 +84,7 @@ def test_stop_leaves_the_images_that_come_after_it(robot: Robot) -> None:
 
 def apply_to_folder(robot: Robot, monkeypatch: pytest.MonkeyPatch, images: Path, masks: Path) -> None:
     monkeypatch.setattr(folder_applying, "ask_folders", lambda _parent: (images, masks))
-    robot.widget.train.model_box._others._entries["A folder of images…"].trigger()
+    robot.choose("A folder of images…")
 
 
 @pytest.fixture
@@ -109,7 +105,7 @@ def test_a_folder_is_predicted_beside_the_work_with_a_table_and_what_is_damaged_
     masks.mkdir()
     apply_to_folder(robot, monkeypatch, folder, masks)
     assert not robot.presenter.controller.is_busy
-    background = robot.presenter._others.background
+    background = robot.background
     robot.wait_until(lambda: not background.is_busy)
     assert background.window is not None
     assert "Predicted 2 of 3 images" in background.window.text
@@ -137,7 +133,7 @@ def test_stop_leaves_the_masks_that_are_there_and_their_table(
     robot: Robot, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     apply_to_folder(robot, monkeypatch, folder, tmp_path)
-    background = robot.presenter._others.background
+    background = robot.background
     window = background.window
     assert window is not None
     robot.wait_until(lambda: (tmp_path / "a_mask.nii.gz").exists())
@@ -162,7 +158,7 @@ def test_an_error_in_one_image_costs_no_other(
 
     monkeypatch.setattr(jobs, "predict", fail_in_b)
     apply_to_folder(robot, monkeypatch, folder, tmp_path)
-    background = robot.presenter._others.background
+    background = robot.background
     robot.wait_until(lambda: not background.is_busy)
     assert background.window is not None
     assert "Predicted 1 of 3 images" in background.window.text

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NoReturn
 
 import nibabel as nib
 import numpy as np
 import pytest
-from gui_robot import PROPAGATING, Robot, plane_of, wait_for_threads
+from gui_robot import PROPAGATING, Robot, plane_of
 from qtpy.QtCore import Qt
 
 from knowsam.data.annotation import IGNORE, SliceState
@@ -20,12 +19,12 @@ from knowsam.training.schedule import Budget
 from napari_knowsam.panels.train_panel import TrainPanel
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from gui_robot import Values
-    from napari.viewer import Viewer
     from pytestqt.qtbot import QtBot
+    from window_robot import WindowRobot
 
     from knowsam.training.events import PredictionReady
 
@@ -35,42 +34,27 @@ ALT = Qt.KeyboardModifier.AltModifier
 SHIFT = Qt.KeyboardModifier.ShiftModifier
 
 
-@pytest.fixture
-def robot(make_napari_viewer: Callable[..., Viewer], qtbot: QtBot) -> Iterator[Robot]:
-    robot = Robot(make_napari_viewer, qtbot)
-    yield robot
-    robot.widget.close_presenter()
-    wait_for_threads(qtbot, 5.0)
+def test_from_the_first_stroke_to_the_file(make_window: Callable[..., WindowRobot], tmp_path: Path) -> None:
+    window = make_window("phantom")
+    _paint_two_slices(window)
+    window.train()
+    _see_the_prediction_change_twice(window)
+    corrected = _correct(window, 13)
+    _accept_and_take_back(window, 13, corrected)
+    window.stop()
+    assert "stopped after" in window.train_message
+    _export(window, tmp_path / "mask.nii.gz")
 
 
-def test_from_the_first_stroke_to_the_file(
-    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, tmp_path: Path
-) -> None:
-    robot = Robot(make_napari_viewer, qtbot, "phantom")
-    _paint_two_slices(robot)
-    robot.train()
-    _see_the_prediction_change_twice(robot)
-    corrected = _correct(robot, 13)
-    _accept_and_take_back(robot, 13, corrected)
-    robot.stop()
-    assert "stopped after" in robot.train_message
-    _export(robot, tmp_path / "mask.nii.gz")
-    robot.widget.close_presenter()
-    wait_for_threads(qtbot)
-
-
-def test_a_training_goes_on_where_one_of_an_earlier_session_ended(
-    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot
-) -> None:
-    before = Robot(make_napari_viewer, qtbot, "phantom")
+def test_a_training_goes_on_where_one_of_an_earlier_session_ended(make_robot: Callable[..., Robot]) -> None:
+    before = make_robot("phantom")
     _paint_two_slices(before)
     before.train()
     before.stop()
     trained = before.presenter.controller.model(before.document)
     assert trained is not None
-    before.widget.close_presenter()
-    wait_for_threads(qtbot)
-    robot = Robot(make_napari_viewer, qtbot, "phantom")
+    before.close()
+    robot = make_robot("phantom")
     robot.click(robot.widget.annotate, "Restore")
     assert robot.document.annotated == (10, 16)
     restored = robot.presenter.controller.model(robot.document)
@@ -84,8 +68,6 @@ def test_a_training_goes_on_where_one_of_an_earlier_session_ended(
     robot.stop()
     robot.press(Qt.Key.Key_Z, ALT)
     assert robot.document.annotated == (10,)
-    robot.widget.close_presenter()
-    wait_for_threads(qtbot)
 
 
 def _paint_two_slices(robot: Robot) -> None:
@@ -303,7 +285,7 @@ def test_with_live_off_nothing_is_propagated_until_it_is_on_again(propagating: R
 
 def test_a_training_that_is_started_takes_over_from_propagation(propagating: Robot) -> None:
     _paint_slice_18(propagating)
-    before = propagating.presenter.controller._worker
+    before = propagating.worker
     propagating.train()
     assert propagating.is_running
     propagating.wait_until(lambda: before is not None and before.is_done)
@@ -394,21 +376,21 @@ def test_the_slice_that_is_painted_afresh_counts_as_partly_painted_until_it_is_l
     robot.wait_until(lambda: IGNORE not in session.cases[0].annotation.slices[14].labels)
 
 
-def test_a_prediction_waits_for_the_end_of_a_stroke(robot: Robot) -> None:
-    robot.train()
-    robot.look_at(14)
-    robot.take_brush(robot.prediction, LESION, size=5)
-    before = robot.presenter.controller._worker
-    robot.press_mouse(robot.prediction, (14, 60, 60))
-    under_the_brush = plane_of(robot.prediction, 14)
-    other = plane_of(robot.prediction, 13)
-    robot.wait_until(lambda: not np.array_equal(plane_of(robot.prediction, 13), other))
-    assert np.array_equal(plane_of(robot.prediction, 14), under_the_brush)
-    robot.move_mouse(robot.prediction, (14, 60, 70))
-    robot.release_mouse(robot.prediction, (14, 60, 70))
-    robot.wait_until(lambda: robot.document.corrected == (14,))
-    assert (plane_of(robot.prediction, 14)[60, 60:71] == LESION).all()
-    assert robot.presenter.controller._worker is before
+def test_a_prediction_waits_for_the_end_of_a_stroke(window: WindowRobot) -> None:
+    window.train()
+    window.look_at(14)
+    window.take_brush(window.prediction, LESION, size=5)
+    before = window.worker
+    window.press_mouse(window.prediction, (14, 60, 60))
+    under_the_brush = plane_of(window.prediction, 14)
+    other = plane_of(window.prediction, 13)
+    window.wait_until(lambda: not np.array_equal(plane_of(window.prediction, 13), other))
+    assert np.array_equal(plane_of(window.prediction, 14), under_the_brush)
+    window.move_mouse(window.prediction, (14, 60, 70))
+    window.release_mouse(window.prediction, (14, 60, 70))
+    window.wait_until(lambda: window.document.corrected == (14,))
+    assert (plane_of(window.prediction, 14)[60, 60:71] == LESION).all()
+    assert window.worker is before
 
 
 def test_a_paused_training_stands_still_and_goes_on(robot: Robot, qtbot: QtBot) -> None:
@@ -431,17 +413,18 @@ def test_a_second_training_goes_on_where_the_first_one_ended(robot: Robot) -> No
     trained = robot.presenter.controller.model(robot.document)
     assert trained is not None
     robot.click(robot.widget.train, "Train on my labels")
-    robot.wait_until(lambda: robot.is_running and robot.presenter.controller._worker.has_session)
+    robot.wait_until(lambda: robot.is_running and robot.worker.has_session)
     assert robot.session.plan.earlier is not None
     assert robot.session.plan.earlier.steps == trained.steps
     assert not robot.session.cases[0].annotation.slices[12].by_hand
 
 
-@pytest.mark.parametrize("selected", ["image", "labels"])
-def test_a_slice_is_accepted_by_its_key_whatever_layer_is_selected(robot: Robot, selected: str) -> None:
-    robot.train()
-    robot.stop()
-    robot.look_at(12)
-    robot.viewer.layers.selection.active = getattr(robot, selected)
-    robot.press(ACCEPT)
-    assert robot.document.annotated == (10, 12, 15, 22)
+def test_a_slice_is_accepted_by_its_key_whatever_layer_is_selected(window: WindowRobot) -> None:
+    window.train()
+    window.stop()
+    for index, selected in ((12, window.image), (13, window.labels)):
+        window.look_at(index)
+        window.viewer.layers.selection.active = selected
+        window.press(ACCEPT)
+        assert index in window.document.annotated
+    assert window.document.annotated == (10, 12, 13, 15, 22)

@@ -1,4 +1,4 @@
-"""Models are saved, opened and applied in a real window, and none is lost without a question."""
+"""Models are saved, opened and applied, and none is lost without a question."""
 
 from __future__ import annotations
 
@@ -31,13 +31,11 @@ from napari_knowsam.panels.start_choice import Start
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari.viewer import Viewer
     from pytestqt.qtbot import QtBot
+    from window_robot import WindowRobot
 
     from knowsam.data.case import Case
     from knowsam.training.session import TrainingSession
-
-MAKER = Callable[..., "Viewer"]
 
 
 @dataclass
@@ -59,7 +57,7 @@ class Person:
         return self.answer
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Person:
     person = Person(tmp_path / "liver.safetensors")
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "kept"))
@@ -71,25 +69,16 @@ def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Person:
 
 
 @pytest.fixture
-def robot(make_napari_viewer: MAKER, qtbot: QtBot, person: Person) -> Iterator[Robot]:
-    robot = Robot(make_napari_viewer, qtbot)
-    yield robot
-    robot.widget.close_presenter()
-
-
-@pytest.fixture
 def trained(robot: Robot) -> Robot:
+    return learn(robot)
+
+
+def learn(robot: Robot) -> Robot:
+    """Train for two steps."""
     robot.settings(Budget(steps=2))
     robot.train()
     robot.wait_until(lambda: not robot.is_running)
     return robot
-
-
-def choose(robot: Robot, entry: str) -> None:
-    """Choose an entry of the menu behind the button that says Model."""
-    action = robot.widget.result.pinned._model._entries[entry]
-    assert action.isEnabled()
-    action.trigger()
 
 
 def begin_with(robot: Robot, start: Start) -> None:
@@ -113,11 +102,11 @@ def model(person: Person) -> TrainedModel:
 
 def test_a_model_is_saved_while_training_goes_on_and_after_it(robot: Robot, person: Person) -> None:
     person.about = "Livers."
-    save = robot.widget.result.pinned._model._entries["Save model…"]
+    save = robot.entry("Save model…")
     assert not save.isEnabled()
     robot.train()
     robot.wait_until(save.isEnabled)
-    choose(robot, "Save model…")
+    robot.choose("Save model…")
     robot.wait_until(lambda: "Saved the model as liver" in robot.result_message)
     assert robot.is_running
     early = load_model(person.target)
@@ -128,7 +117,7 @@ def test_a_model_is_saved_while_training_goes_on_and_after_it(robot: Robot, pers
     assert robot.presenter.models.is_unsaved
     robot.stop()
     robot.widget.annotate.class_renamed.emit(1, "my liver")
-    choose(robot, "Save model…")
+    robot.choose("Save model…")
     assert load_model(person.target).classes[1].name == "my liver"
     assert person.suggested[1:] == [ModelTarget(person.target, "Livers.")]
     assert not robot.presenter.models.is_unsaved
@@ -146,9 +135,8 @@ def test_a_model_is_named_and_described_and_opened_again_from_the_kept_ones(
     dialog._save.click()
     assert dialog.target == ModelTarget(place_of_model("left_ atrium & more"), "Our scanner")
     save_model(replace(model, about=dialog.target.about), dialog.target.path)
-    menu = robot.widget.result.pinned._model
-    menu.menu().aboutToShow.emit()
-    entry = menu._submenus["Kept models"].actions()[0]
+    robot.entry("Save model…").parent().aboutToShow.emit()
+    entry = robot.entry("Kept models").menu().actions()[0]
     assert entry.text() == "left_ atrium && more"
     assert entry.toolTip().splitlines()[0] == "Our scanner"
     entry.trigger()
@@ -171,26 +159,25 @@ def test_a_model_of_that_name_is_replaced_only_after_a_question(
 
 
 def test_without_kept_models_there_is_none_to_choose(robot: Robot) -> None:
-    menu = robot.widget.result.pinned._model
-    menu.menu().aboutToShow.emit()
-    assert not menu._entries["Kept models"].isEnabled()
+    robot.entry("Save model…").parent().aboutToShow.emit()
+    assert not robot.entry("Kept models").isEnabled()
 
 
 def test_a_model_that_cannot_be_saved_is_still_unsaved_and_says_why(trained: Robot, person: Person) -> None:
     person.target.parent.joinpath("taken").write_text("a file")
     person.target = person.target.parent / "taken" / "liver.safetensors"
-    choose(trained, "Save model…")
+    trained.choose("Save model…")
     assert "cannot be written" in trained.result_message
     assert "Choose another folder" in trained.result_message
     assert trained.presenter.models.is_unsaved
 
 
 def test_a_model_is_applied_to_an_unpainted_volume_and_what_it_predicts_can_be_corrected(
-    make_napari_viewer: MAKER, qtbot: QtBot, model: TrainedModel
+    make_robot: Callable[..., Robot], model: TrainedModel
 ) -> None:
-    robot = Robot(make_napari_viewer, qtbot, sample="phantom")
+    robot = make_robot("phantom")
     robot.widget.annotate.class_added.emit()
-    choose(robot, "Open model…")
+    robot.choose("Open model…")
     assert robot.document.classes == model.classes
     facts = robot.widget.train.model_box._facts.text()
     assert "liver: left atrium, kidneys, lesion; axial slices" in facts
@@ -202,7 +189,6 @@ def test_a_model_is_applied_to_an_unpainted_volume_and_what_it_predicts_can_be_c
     robot.look_at(12)
     robot.paint(robot.prediction, 2, [(12, 40, 40), (12, 40, 60)])
     robot.wait_until(lambda: robot.document.corrected == (12,))
-    robot.widget.close_presenter()
 
 
 def test_a_model_is_never_applied_over_painted_slices_and_may_be_stopped(
@@ -211,7 +197,7 @@ def test_a_model_is_never_applied_over_painted_slices_and_may_be_stopped(
     begin, loaded = training_controller.application_session, threading.Event()
     monkeypatch.setattr(training_controller, "application_session", lambda *given: loaded.wait(60) and begin(*given))
     painted = {index: robot.document.painted(index) for index in robot.document.annotated}
-    choose(robot, "Open model…")
+    robot.choose("Open model…")
     assert robot.document.classes[1].name == "liver"
     robot.click(robot.widget.train, "Apply to this volume")
     robot.click(robot.widget.train, "Stop")
@@ -227,12 +213,12 @@ def test_what_is_no_model_and_a_model_that_does_not_know_what_is_painted_are_ref
     robot: Robot, model: TrainedModel, person: Person
 ) -> None:
     person.target.write_text("nothing")
-    choose(robot, "Open model…")
+    robot.choose("Open model…")
     assert "liver.safetensors is not a usable KnowSAM model" in robot.result_message
     assert robot.widget.train.model_box.isHidden()
     others = (replace(one, value=one.value + 5) for one in model.classes[2:])
     save_model(replace(model, classes=(*model.classes[:2], *others)), person.target, overwrite=True)
-    choose(robot, "Open model…")
+    robot.choose("Open model…")
     refusal = "The labels hold 2 (kidneys), 3 (lesion), but the model knows 1 (left atrium), 7 (kidneys), 8 (lesion)."
     assert refusal in robot.result_message
     robot.click(robot.widget.train, "Apply to this volume")
@@ -253,7 +239,7 @@ def test_the_next_training_begins_with_the_opened_model_and_says_why_it_learns_n
         return made[-1]
 
     monkeypatch.setattr(training_controller, "training_session", made_session)
-    choose(robot, "Open model…")
+    robot.choose("Open model…")
     robot.click(robot.widget.train, "Train on my labels")
     robot.wait_until(lambda: not robot.is_running)
     assert made[0].plan.is_transfer
@@ -270,18 +256,18 @@ def test_a_model_that_finds_little_by_itself_says_so_when_it_is_opened_and_appli
     robot: Robot, person: Person, model: TrainedModel
 ) -> None:
     save_model(replace(model, dice=0.25), person.target, overwrite=True)
-    choose(robot, "Open model…")
+    robot.choose("Open model…")
     assert "find little: a Dice of 0.25" in robot.result_message
     robot.click(robot.widget.train, "Apply to this volume")
     robot.wait_until(lambda: "The model was applied." in robot.train_message)
     assert "a Dice of 0.25" in robot.train_message
 
 
-def close_dock(robot: Robot) -> None:
+def close_dock(robot: WindowRobot) -> None:
     robot.widget.parent().titleBarWidget().close_button.click()
 
 
-def close_window_by_menu(robot: Robot) -> None:
+def close_window_by_menu(robot: WindowRobot) -> None:
     robot.viewer.window._qt_window.close(quit_app=False, confirm_need=True)
 
 
@@ -292,7 +278,7 @@ class Click(QCloseEvent):
         return True
 
 
-def close_window_by_click(robot: Robot) -> None:
+def close_window_by_click(robot: WindowRobot) -> None:
     QApplication.sendEvent(robot.viewer.window._qt_window, Click())
 
 
@@ -310,34 +296,33 @@ def closed() -> Iterator[list[str]]:
 
 
 def test_closing_asks_once_what_becomes_of_a_model_that_was_not_saved(
-    trained: Robot, person: Person, closed: list[str]
+    window: WindowRobot, person: Person, closed: list[str]
 ) -> None:
-    trained.wait_until(lambda: trained.widget._guard._window() is not None)
+    learn(window)
+    window.wait_until(lambda: window.widget._guard._window() is not None)
     for answer, expected in ((Unsaved.CANCEL, []), (Unsaved.DISCARD, ["dock", "window", "window"])):
         person.answer, person.asked = answer, []
         for close in WAYS_TO_CLOSE:
-            close(trained)
+            close(window)
         QApplication.processEvents()
         assert person.asked == [["phantom"]] * len(WAYS_TO_CLOSE)
         assert closed == expected
     person.answer = Unsaved.SAVE
-    assert trained.presenter.models.may_close()
+    assert window.presenter.models.may_close()
     assert load_model(person.target).steps == 2
-    close_dock(trained)
-    close_window_by_menu(trained)
+    close_dock(window)
+    close_window_by_menu(window)
     assert len(person.asked) == len(WAYS_TO_CLOSE) + 1
     assert len(closed) == 5
 
 
 def test_nobody_is_asked_where_nothing_would_be_lost_and_no_program_is(
-    robot: Robot, person: Person, closed: list[str]
+    window: WindowRobot, person: Person, closed: list[str]
 ) -> None:
-    robot.wait_until(lambda: robot.widget._guard._window() is not None)
-    close_dock(robot)
-    robot.settings(Budget(steps=2))
-    robot.train()
-    robot.wait_until(lambda: not robot.is_running)
-    robot.viewer.window._qt_window.close()
+    window.wait_until(lambda: window.widget._guard._window() is not None)
+    close_dock(window)
+    learn(window)
+    window.viewer.window._qt_window.close()
     assert closed == ["dock", "window"]
     assert person.asked == []
 

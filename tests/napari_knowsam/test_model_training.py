@@ -1,8 +1,7 @@
-"""One model of all finished volumes is trained beside the work in a real window, kept under a name, and measured."""
+"""One model of all finished volumes is trained beside the work, kept under a name, and measured."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,21 +20,15 @@ from napari_knowsam.panels.model_dialogs import ModelTarget
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari.viewer import Viewer
-    from pytestqt.qtbot import QtBot
 
 ENTRY = "Train on finished volumes…"
 
 
 @pytest.fixture
-def robot(
-    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Robot]:
+def robot(robot: Robot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Robot:
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "kept"))
-    robot = Robot(make_napari_viewer, qtbot)
     robot.settings(Budget(steps=2), TINY)
-    yield robot
-    robot.widget.close_presenter()
+    return robot
 
 
 def finish(robot: Robot, shift: int = 0) -> None:
@@ -56,13 +49,9 @@ def finish_two(robot: Robot) -> None:
     finish(robot, 2)
 
 
-def train(robot: Robot) -> None:
-    robot.widget.result.pinned._model._entries[ENTRY].trigger()
-
-
 def said(robot: Robot) -> str:
     """Return what the window of the work says."""
-    window = robot.presenter._others.background.window
+    window = robot.background.window
     assert window is not None
     return window.text
 
@@ -81,7 +70,7 @@ def agree(monkeypatch: pytest.MonkeyPatch, *, check: bool) -> list[str]:
 
 def test_with_one_finished_volume_it_is_said_that_two_are_needed(robot: Robot) -> None:
     finish(robot)
-    train(robot)
+    robot.choose(ENTRY)
     assert "needs 2 finished ones, open or done in a project, but there is one" in robot.result_message
 
 
@@ -90,7 +79,7 @@ def test_a_model_of_two_volumes_is_kept_measured_and_opened_by_its_name(
 ) -> None:
     finish_two(robot)
     asked = agree(monkeypatch, check=True)
-    train(robot)
+    robot.choose(ENTRY)
     assert asked == [
         "liver, kidneys, lesion: Also measure how good it is in other volumes, which takes 2 more trainings"
     ]
@@ -101,7 +90,7 @@ def test_a_model_of_two_volumes_is_kept_measured_and_opened_by_its_name(
     assert [one.volumes for one in model.expected] == [2, 2, 2]
     assert model.config.plane.whole_slices
     assert [one.name for one in kept_models()] == ["phantoms"]
-    robot.wait_until(lambda: robot.presenter._others.background.work is None)
+    robot.wait_until(lambda: robot.background.work is None)
     assert not robot.presenter.controller.is_busy
 
 
@@ -111,11 +100,11 @@ def test_a_training_that_is_stopped_before_it_has_learnt_leaves_no_model_and_say
     robot.settings(Budget(seconds=600.0), TINY)
     finish_two(robot)
     agree(monkeypatch, check=False)
-    train(robot)
-    window = robot.presenter._others.background.window
+    robot.choose(ENTRY)
+    window = robot.background.window
     assert window is not None
     window._button.click()
-    robot.wait_until(lambda: robot.presenter._others.background.work is None)
+    robot.wait_until(lambda: robot.background.work is None)
     assert "It was stopped before it had learnt anything" in said(robot)
     assert kept_models() == []
 
@@ -124,15 +113,15 @@ def test_a_training_that_is_stopped_keeps_what_it_has_learnt(robot: Robot, monke
     robot.settings(Budget(seconds=600.0), TINY)
     finish_two(robot)
     agree(monkeypatch, check=True)
-    train(robot)
-    work, window = robot.presenter._others.background.work, robot.presenter._others.background.window
+    robot.choose(ENTRY)
+    work, window = robot.background.work, robot.background.window
     assert work is not None
     assert window is not None
     robot.wait_until(lambda: work.progress[0] == "Training")
-    train(robot)
+    robot.choose(ENTRY)
     assert "Something goes on beside the window already" in robot.result_message
     window._button.click()
-    robot.wait_until(lambda: robot.presenter._others.background.work is None)
+    robot.wait_until(lambda: robot.background.work is None)
     assert "Trained phantoms on 2 finished volumes" in said(robot)
     assert load_model(place_of_model("phantoms")).expected == ()
 
@@ -145,8 +134,8 @@ def test_a_model_that_was_to_be_replaced_stays_if_the_training_is_stopped(
     place_of_model("phantoms").write_bytes(b"a good one")
     robot.settings(Budget(seconds=600.0), TINY)
     agree(monkeypatch, check=False)
-    train(robot)
-    background = robot.presenter._others.background
+    robot.choose(ENTRY)
+    background = robot.background
     robot.wait_until(lambda: background.work is not None and background.work.progress[0] == "Training")
     assert background.window is not None
     background.window._button.click()
@@ -163,7 +152,7 @@ def test_two_labels_layers_of_one_image_are_one_finished_volume(robot: Robot) ->
     robot.presenter.layers.require_sync().change(AnnotationDocument.take_classes, classes)
     finish(robot)
     assert [one.is_finished for one in robot.presenter.layers.documents] == [True, True]
-    train(robot)
+    robot.choose(ENTRY)
     assert "but there is one" in robot.result_message
 
 
@@ -171,8 +160,8 @@ def test_closing_ends_the_work_and_keeps_what_it_has_learnt(robot: Robot, monkey
     robot.settings(Budget(seconds=600.0), TINY)
     finish_two(robot)
     agree(monkeypatch, check=True)
-    train(robot)
-    work = robot.presenter._others.background.work
+    robot.choose(ENTRY)
+    work = robot.background.work
     assert work is not None
     robot.wait_until(lambda: work.progress[0] == "Training")
     robot.widget.close_presenter()

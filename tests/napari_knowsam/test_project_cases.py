@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,8 +20,6 @@ from knowsam.training.schedule import Budget
 
 if TYPE_CHECKING:
     from chosen_file import ChosenFile
-    from napari.viewer import Viewer
-    from pytestqt.qtbot import QtBot
 
     from knowsam.data.annotation import LabelClass
     from napari_knowsam.panels.case_bar import CaseBar
@@ -45,16 +43,13 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def robot(
-    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, folder: Path, classes: tuple[LabelClass, ...]
-) -> Iterator[Robot]:
-    robot = Robot(make_napari_viewer, qtbot, sample=None)
+def robot(make_robot: Callable[..., Robot], folder: Path, classes: tuple[LabelClass, ...]) -> Robot:
+    robot = make_robot(None)
     robot.widget.annotate.project_requested.emit(folder)
     wait_for(robot, "p1")
     sync = robot.presenter.layers.require_sync()
     sync.change(AnnotationDocument.take_classes, classes)
-    yield robot
-    robot.widget.close_presenter()
+    return robot
 
 
 def wait_for(robot: Robot, name: str) -> None:
@@ -78,7 +73,7 @@ def paint(robot: Robot, indices: range) -> None:
 
 
 def test_the_first_image_opens_and_its_state_follows_what_is_painted(robot: Robot, folder: Path) -> None:
-    assert bar(robot).isVisible()
+    assert not bar(robot).isHidden()
     assert shown(robot) == "○ ○ ○"
     paint(robot, range(2, 4))
     assert shown(robot) == "◐ ○ ○"
@@ -182,7 +177,7 @@ def test_an_image_that_cannot_be_read_leaves_the_one_that_is_open(robot: Robot, 
 def test_a_project_that_is_closed_and_opened_again_goes_on_where_it_was(robot: Robot, folder: Path) -> None:
     paint(robot, range(2, 6))
     bar(robot).close_requested.emit()
-    assert not bar(robot).isVisible()
+    assert bar(robot).isHidden()
     assert list(robot.viewer.layers) == []
     robot.widget.annotate.project_requested.emit(folder)
     wait_for(robot, "p1")

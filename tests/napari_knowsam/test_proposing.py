@@ -1,9 +1,6 @@
-"""Finished volumes propose a mask of another one in a real window."""
+"""Finished volumes propose a mask of another one."""
 
 from __future__ import annotations
-
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -15,27 +12,17 @@ from knowsam.io.sample import sample_folder
 from knowsam.training import proposal_session
 from knowsam.training.schedule import Budget
 
-if TYPE_CHECKING:
-    from napari.viewer import Viewer
-    from pytestqt.qtbot import QtBot
-
 ENTRY = "Propose from finished volumes"
 
 
 @pytest.fixture
-def robot(make_napari_viewer: Callable[..., Viewer], qtbot: QtBot) -> Iterator[Robot]:
-    robot = Robot(make_napari_viewer, qtbot)
+def robot(robot: Robot) -> Robot:
     robot.settings(Budget(seconds=120.0), PROPAGATING)
-    yield robot
-    robot.widget.close_presenter()
-
-
-def propose(robot: Robot) -> None:
-    robot.widget.result.pinned._model._entries[ENTRY].trigger()
+    return robot
 
 
 def test_without_a_finished_volume_it_is_said_what_one_is(robot: Robot) -> None:
-    propose(robot)
+    robot.choose(ENTRY)
     assert "No other open volume is finished" in robot.result_message
     assert not robot.presenter.controller.is_busy
 
@@ -55,7 +42,7 @@ def test_a_finished_volume_proposes_and_a_correction_takes_its_place(robot: Robo
     assert work is not None
     assert work is not first.document
     assert not work.annotated
-    propose(robot)
+    robot.choose(ENTRY)
     assert robot.presenter.controller.is_busy
     robot.wait_until(lambda: not robot.presenter.controller.is_busy)
     assert [one.name for one in work.classes] == [one.name for one in first.document.classes]
@@ -90,7 +77,7 @@ def test_three_finished_volumes_teach_how_their_proposals_err(robot: Robot, monk
             sync = robot.presenter.layers.require_sync()
             sync.change(AnnotationDocument.take_classes, classes)
             sync.change(AnnotationDocument.paint, dict(enumerate(slices)))
-    propose(robot)
+    robot.choose(ENTRY)
     robot.wait_until(lambda: not robot.presenter.controller.is_busy, timeout_s=180.0)
     assert robot.document.mask().any()
     robot.wait_until(lambda: "in finished volumes that were left out" in robot.train_message, timeout_s=180.0)

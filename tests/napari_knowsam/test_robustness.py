@@ -3,120 +3,30 @@
 from __future__ import annotations
 
 import errno
-import gc
-import weakref
-from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
 import pytest
-from gui_robot import PLUGIN, TINY, Robot, Values, plane_of, sentences, wait_for_threads
-from napari.settings import get_settings
+from gui_robot import TINY, Robot, Values, plane_of, wait_for_threads
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication
 
 from knowsam.training.schedule import Budget
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    from napari.viewer import Viewer
     from pytestqt.qtbot import QtBot
 
 LIVER, LESION = 1, 3
-MakeRobot = Callable[..., Robot]
-
-
-@pytest.fixture
-def make_robot(make_napari_viewer: Callable[..., Viewer], qtbot: QtBot) -> Iterator[MakeRobot]:
-    robots: list[Robot] = []
-
-    def make(sample: str | None = "painted_phantom") -> Robot:
-        robots.append(Robot(make_napari_viewer, qtbot, sample))
-        return robots[-1]
-
-    yield make
-    for robot in robots:
-        robot.widget.close_presenter()
-    robots.clear()
-    wait_for_threads(qtbot)
-
-
-@pytest.fixture
-def robot(make_robot: MakeRobot) -> Robot:
-    return make_robot()
 
 
 @pytest.fixture
 def training(robot: Robot) -> Robot:
-    """A robot at a window in which training goes on and a prediction is there."""
+    """Training goes on and a prediction is there."""
     robot.train()
     return robot
-
-
-def goes_on(robot: Robot) -> bool:
-    """Tell whether training takes further steps."""
-    before = robot.session.trainer.steps
-    robot.wait_until(lambda: robot.session.trainer.steps > before)
-    return robot.is_running
-
-
-@pytest.fixture
-def painted(phantom_labels: Any) -> Values:
-    """What is painted in the sample: three axial slices of the truth."""
-    keep = np.zeros(len(phantom_labels.array), dtype=bool)
-    keep[[10, 15, 22]] = True
-    return np.where(keep[:, None, None], phantom_labels.array, 0)
-
-
-def test_the_dock_is_closed_while_training(training: Robot, painted: Values, qtbot: QtBot) -> None:
-    presenter, labels = training.presenter, training.labels
-    training.widget.parent().titleBarWidget().close_button.click()
-    wait_for_threads(qtbot)
-    assert not presenter.controller.is_running
-    assert np.array_equal(labels.data, painted)
-    assert labels in training.viewer.layers
-    again = training.viewer.window.add_plugin_dock_widget(PLUGIN)[1]
-    assert again.presenter.layers.document.annotated == (10, 15, 22)
-    again.close_presenter()
-
-
-@pytest.mark.parametrize("is_training", [False, True])
-def test_the_window_is_closed(robot: Robot, painted: Values, qtbot: QtBot, is_training: bool) -> None:
-    if is_training:
-        robot.train()
-    labels, presenter = robot.labels, robot.presenter
-    robot.viewer.window._qt_window._save_current_window_settings = lambda: None
-    robot.viewer.close()
-    QApplication.processEvents()
-    wait_for_threads(qtbot)
-    assert not presenter.controller.is_running
-    assert np.array_equal(labels.data, painted)
-
-
-@pytest.mark.parametrize("is_training", [False, True])
-def test_nothing_of_the_plugin_outlives_the_window(
-    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, is_training: bool
-) -> None:
-    robot = Robot(make_napari_viewer, qtbot)
-    if is_training:
-        robot.train()
-    presenter = robot.presenter
-    watched = [
-        weakref.ref(one) for one in (robot.widget, presenter, presenter.layers, presenter.controller, robot.document)
-    ]
-    viewer = robot.viewer
-    del presenter, robot
-    viewer.window._qt_window._save_current_window_settings = lambda: None
-    viewer.close()
-    del viewer
-    wait_for_threads(qtbot)
-    qtbot.wait(100)
-    for _ in range(3):
-        QApplication.processEvents()
-        gc.collect()
-    assert [one() for one in watched] == [None] * len(watched)
 
 
 def test_the_image_is_removed_while_training(training: Robot, painted: Values, qtbot: QtBot) -> None:
@@ -130,13 +40,6 @@ def test_the_image_is_removed_while_training(training: Robot, painted: Values, q
     assert "There is no image to train on" in training.train_message
 
 
-def test_all_layers_are_removed_while_training(training: Robot, qtbot: QtBot) -> None:
-    training.viewer.layers.clear()
-    wait_for_threads(qtbot)
-    assert not training.is_running
-    assert "The image was removed" in training.train_message
-
-
 @pytest.mark.parametrize("is_training", [False, True])
 def test_the_labels_are_removed_and_come_back(robot: Robot, painted: Values, is_training: bool) -> None:
     if is_training:
@@ -147,7 +50,7 @@ def test_the_labels_are_removed_and_come_back(robot: Robot, painted: Values, is_
     assert robot.document is document
     assert document.annotated == (10, 15, 22)
     if is_training:
-        assert goes_on(robot)
+        assert robot.goes_on()
     robot.click(robot.widget.annotate, "New")
     assert np.array_equal(robot.labels.data, painted)
     robot.look_at(12)
@@ -184,7 +87,7 @@ def test_layers_are_renamed_while_training(training: Robot) -> None:
     image, labels, prediction = training.image, training.labels, training.prediction
     image.name, labels.name = "Mrs Example", "my paint"
     prediction.name = "of the machine"
-    assert goes_on(training)
+    assert training.goes_on()
     assert training.widget.annotate._images.currentText() == "Mrs Example"
     assert training.widget.annotate._labels.currentText() == "my paint"
     training.look_at(12)
@@ -218,11 +121,11 @@ def test_another_image_is_chosen_while_training_and_then_the_first_again(trainin
 
 
 def test_another_image_cannot_be_trained_on_meanwhile(training: Robot) -> None:
-    worker = training.presenter.controller._worker
+    worker = training.worker
     training.viewer.add_image(np.random.default_rng(0).random((10, 40, 50)), name="other")
     _choose(training, "other")
     training.widget.train.train_requested.emit()
-    assert training.presenter.controller._worker is worker
+    assert training.worker is worker
 
 
 def _choose(robot: Robot, name: str) -> None:
@@ -235,22 +138,14 @@ def _labels_of(robot: Robot, image_name: str) -> Any:
     return robot.viewer.layers[f"{image_name} labels"]
 
 
-def test_a_second_widget_only_says_that_there_is_one(training: Robot) -> None:
-    second = training.viewer.window.add_plugin_dock_widget(PLUGIN)[1]
-    if second is not training.widget:
-        assert second.presenter is None
-        assert "open in this viewer already" in sentences(second)
-    assert goes_on(training)
-
-
-def test_train_without_an_image_says_so(make_robot: MakeRobot) -> None:
+def test_train_without_an_image_says_so(make_robot: Callable[..., Robot]) -> None:
     robot = make_robot(None)
     robot.click(robot.widget.train, "Train on my labels")
     assert "There is no image to train on" in robot.train_message
     assert not robot.is_running
 
 
-def test_train_without_labels_says_so(make_robot: MakeRobot) -> None:
+def test_train_without_labels_says_so(make_robot: Callable[..., Robot]) -> None:
     robot = make_robot("phantom")
     robot.click(robot.widget.train, "Train on my labels")
     assert "Nothing is painted yet" in robot.train_message
@@ -288,8 +183,8 @@ def test_an_error_in_a_step_is_told_and_training_can_go_on(
     assert np.array_equal(robot.labels.data, painted)
     monkeypatch.setattr(Learner, "step", step)
     robot.click(robot.widget.train, "Train on my labels")
-    robot.wait_until(lambda: robot.session is not None if robot.presenter.controller._worker.has_session else False)
-    assert goes_on(robot)
+    robot.wait_until(lambda: bool(robot.worker.has_session))
+    assert robot.goes_on()
 
 
 def test_a_bad_file_of_a_teacher_is_told_before_training(robot: Robot, tmp_path: Path, painted: Values) -> None:
@@ -313,7 +208,7 @@ def test_a_file_that_cannot_be_written_is_told_and_nothing_is_lost(training: Rob
     assert "no such folder does not exist" in training.result_message
     assert not nowhere.exists()
     assert mask().any()
-    assert goes_on(training)
+    assert training.goes_on()
     there = tmp_path / "mask.nii.gz"
     training.widget.result.ask_export_path = lambda: there  # type: ignore[method-assign]
     training.click(training.widget.result, "Export…")
@@ -335,48 +230,23 @@ def test_a_full_disk_leaves_the_older_file_whole(
     training.wait_until(lambda: "Writing" not in training.result_message)
     assert "No space left on device" in training.result_message
     assert there.read_bytes() == b"of yesterday"
-    assert goes_on(training)
+    assert training.goes_on()
 
 
-@pytest.mark.parametrize(
-    ("name", "shape", "rgb", "sentence"),
-    [
+def test_an_image_that_is_no_volume_is_refused_with_a_sentence(training: Robot) -> None:
+    document = training.document
+    for name, shape, rgb, sentence in (
         ("photo", (40, 50), False, "3D"),
         ("colours", (10, 40, 50, 3), True, "colour"),
         ("course", (3, 10, 40, 50), False, "3D"),
-    ],
-)
-def test_an_image_that_is_no_volume_is_refused_with_a_sentence(
-    training: Robot, name: str, shape: tuple[int, ...], rgb: bool, sentence: str
-) -> None:
-    document = training.document
-    training.viewer.add_image(np.random.default_rng(0).integers(0, 255, shape, np.uint8), name=name, rgb=rgb)
-    _choose(training, name)
-    assert name in training.annotate_message
-    assert sentence in training.annotate_message
-    assert training.document is document
-    assert training.widget.annotate._images.currentText() == document.volume.name
-    assert goes_on(training)
-
-
-def test_the_volume_is_rendered_while_training(training: Robot, painted: Values) -> None:
-    training.viewer.dims.ndisplay = 3
-    assert goes_on(training)
-    before = training.prediction.data.copy()
-    training.wait_until(lambda: not np.array_equal(training.prediction.data, before))
-    training.viewer.dims.ndisplay = 2
-    assert np.array_equal(training.labels.data, painted)
-    assert training.document.corrected == ()
-
-
-def test_the_axes_are_rolled_while_training(training: Robot, painted: Values) -> None:
-    for _ in range(3):
-        training.viewer.dims.roll()
-        assert goes_on(training)
-        training.viewer.dims.set_current_step(0, 5)
-    assert np.array_equal(training.labels.data, painted)
-    assert training.document.corrected == ()
-    assert training.document.annotated == (10, 15, 22)
+    ):
+        training.viewer.add_image(np.random.default_rng(0).integers(0, 255, shape, np.uint8), name=name, rgb=rgb)
+        _choose(training, name)
+        assert name in training.annotate_message
+        assert sentence in training.annotate_message
+        assert training.document is document
+        assert training.widget.annotate._images.currentText() == document.volume.name
+    assert training.goes_on()
 
 
 def test_a_stroke_across_the_slices_is_learnt_in_each_of_them(training: Robot) -> None:
@@ -384,31 +254,6 @@ def test_a_stroke_across_the_slices_is_learnt_in_each_of_them(training: Robot) -
     training.viewer.dims.set_current_step(1, 40)
     training.paint(training.labels, LIVER, [(4, 40, 40), (7, 40, 40)], size=2)
     training.wait_until(lambda: {4, 5, 6, 7} <= set(training.session.cases[0].annotation.slices))
-
-
-def test_slices_are_drawn_in_the_background_of_napari(robot: Robot, painted: Values) -> None:
-    get_settings().experimental.async_ = True
-    try:
-        robot.train()
-        robot.look_at(12)
-        robot.paint(robot.prediction, LESION, [(12, 60, 60), (12, 60, 70)])
-        robot.wait_until(lambda: robot.document.corrected == (12,))
-        assert goes_on(robot)
-        get_settings().experimental.async_ = False
-        assert goes_on(robot)
-        assert (plane_of(robot.prediction, 12)[60, 60:70] == LESION).all()
-        assert np.array_equal(robot.labels.data, painted)
-    finally:
-        get_settings().experimental.async_ = False
-
-
-def test_the_slider_runs_through_all_slices_while_training(training: Robot, painted: Values) -> None:
-    for index in [*range(32), *reversed(range(32))]:
-        training.look_at(index)
-        QApplication.processEvents()
-    assert goes_on(training)
-    assert training.document.annotated == (10, 15, 22)
-    assert np.array_equal(training.labels.data, painted)
 
 
 def test_stop_is_pressed_at_once(robot: Robot, qtbot: QtBot) -> None:
@@ -423,6 +268,5 @@ def test_stop_is_pressed_at_once(robot: Robot, qtbot: QtBot) -> None:
 def test_training_that_used_its_time_says_so(robot: Robot, qtbot: QtBot) -> None:
     robot.settings(Budget(steps=4), TINY)
     robot.click(robot.widget.train, "Train on my labels")
-    robot.wait_until(lambda: not robot.is_running)
-    assert "Training finished after 4 steps" in robot.train_message
-    assert len(robot.document.predictions.indices) == 32
+    robot.wait_until(lambda: "Training finished after 4 steps" in robot.train_message)
+    robot.wait_until(lambda: len(robot.document.predictions.indices) == robot.document.slice_count)
