@@ -109,7 +109,7 @@ _RIVAL = "interpolation, even"
 
 
 def _run(truth: Truth, rule: str, options: argparse.Namespace, proposal: ProposedMask | None = None) -> _Run:
-    painter, rng = _Painter(truth, options.seed, proposal), np.random.default_rng(options.seed)
+    painter, rng = Painter(truth, options.seed, proposal), np.random.default_rng(options.seed)
     held = painter.held
     chosen = sorted({held[0], held[len(held) // 2], held[-1]})
     shown, spent, dice, seconds = painter.first_shown, 0.0, list[float](), list[float]()
@@ -131,7 +131,7 @@ def _run(truth: Truth, rule: str, options: argparse.Namespace, proposal: Propose
     return _Run(tuple(dice), tuple(seconds))
 
 
-class _Painter:
+class Painter:
     """Annotates slices of a volume with outlines that are off by a pixel."""
 
     def __init__(self, truth: Truth, seed: int, proposal: ProposedMask | None) -> None:
@@ -202,7 +202,8 @@ def _most_uncertain(errors: Errors, chosen: Sequence[int], held: range, _rng: np
     return max((index for index in held if index not in chosen), key=lambda index: errors[index])
 
 
-def _ours(errors: Errors, chosen: Sequence[int], held: range, _rng: np.random.Generator) -> int:
+def ours(errors: Errors, chosen: Sequence[int], held: range, _rng: np.random.Generator) -> int:
+    """Return the slice that *Check* proposes, of those not chosen yet."""
     worth = worths(errors, chosen)
     return max((index for index in held if index not in chosen), key=lambda index: worth[index])
 
@@ -212,7 +213,7 @@ _RULES: dict[str, Rule] = {
     "bisect": _furthest,
     "random": _random,
     "most uncertain": _most_uncertain,
-    "ours": _ours,
+    "ours": ours,
 }
 
 
