@@ -33,6 +33,7 @@ _MINIMUM_WIDTH_PX = 350
 _FIRST_PAINT_MS = 300
 _LOOKING_MS = 500
 _LAID_OUT_MS = 50
+_LAYING_OUT_MS = 1000
 
 _widgets: WeakSet[KnowSAMWidget] = WeakSet()
 """All there are: two of them for one viewer would fight over its layers."""
@@ -77,6 +78,11 @@ class KnowSAMWidget(QWidget):
         self._structure_edit = StructureEdit(self._viewer, presenter.layers, self.edit, self)
         self._outline = PromptOutline(self._viewer, presenter.layers, self.prompts, self._chosen_sam, self)
         self._tool_section.toggled.connect(self._on_tool_chosen)
+        self._coming: QWidget | None = None
+        self._laying_out = QTimer(self)
+        self._laying_out.setSingleShot(True)
+        self._laying_out.setInterval(_LAYING_OUT_MS)
+        self._panels.verticalScrollBar().rangeChanged.connect(self._on_range_changed)
         self._tools.currentChanged.connect(self._on_tool_chosen)
         presenter.models.opened.connect(self._on_model_opened)
         self._guard = ClosingGuard(presenter.models)
@@ -127,15 +133,27 @@ class KnowSAMWidget(QWidget):
         self._outline.set_active(shown is self.prompts)
         self._structure_edit.set_active(shown is self.edit)
         if shown is not None:
-            QTimer.singleShot(_LAID_OUT_MS, partial(self._panels.ensureWidgetVisible, self._tools))
+            self._bring_into_view(self._tools)
 
     def _on_model_opened(self) -> None:
         """Bring what is known of the model, and what applies it, into view once there is room for it."""
         self._settings.expand(animate=False)
-        QTimer.singleShot(_LAID_OUT_MS, self._show_model)
+        self._bring_into_view(self.train.model_box)
 
-    def _show_model(self) -> None:
-        self._panels.ensureWidgetVisible(self.train.model_box)
+    def _bring_into_view(self, widget: QWidget) -> None:
+        """Scroll to a part of the panels, and again whenever they are laid out anew within a second."""
+        self._coming = widget
+        self._laying_out.start()
+        QTimer.singleShot(_LAID_OUT_MS, self._show_coming)
+
+    def _on_range_changed(self) -> None:
+        if self._laying_out.isActive():
+            # What the panels hold has its new place only after the bar beside them.
+            QTimer.singleShot(0, self._show_coming)
+
+    def _show_coming(self) -> None:
+        if self._coming is not None:
+            self._panels.ensureWidgetVisible(self._coming)
 
     def _on_settled(self) -> None:
         """Do what would have held up the first paint."""
