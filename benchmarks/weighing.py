@@ -1,13 +1,17 @@
 """How are students weighed best beside what is propagated from annotated slices?
 
-Students are trained for a number of steps; then every rule is tried on the very same students. Dice in the slices
-between annotated ones; gains are over no students at all, the mean and the smallest of any volume.
+Students are trained for a number of steps; then every rule is tried on the very same students. Dice in the slices that
+are not annotated; gains are over no students at all, the mean and the smallest of any volume. `d` is the distance from
+the nearest annotated slice in slices, `e` the proxy error of the students, `x` the error of the propagator.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 from unittest.mock import patch
@@ -19,8 +23,8 @@ from provenance import provenance
 from tables import table
 
 from knowsam.config import Config
-from knowsam.inference import ensemble
-from knowsam.inference.ensemble import EnsembleWeight
+from knowsam.inference.ensemble import EnsembleWeight, ensemble
+from knowsam.inference.refinement import PROPAGATOR_ERROR, with_order_of_structures
 from knowsam.training.schedule import Budget
 from knowsam.training.session import TrainingSession
 
@@ -28,30 +32,50 @@ if TYPE_CHECKING:
     from tasks import Task
     from torch import Tensor
 
+    from knowsam.propagation.propagated_labels import PropagatedLabels
+
 
 class Rule(NamedTuple):
     """How students are weighed.
 
     Parameters
     ----------
-    limit, half_distance_slices, error_penalty : as in `EnsembleWeight`.
-    is_against_refined : or against propagated labels as they were before the propagator corrected them.
+    limit, half_distance_slices : as in `EnsembleWeight`.
+    variance : of the students by their proxy error.
+    is_linear : whether probabilities are averaged, not their logarithms.
     """
 
     limit: float
     half_distance_slices: float
-    error_penalty: float
-    is_against_refined: bool = True
+    variance: Callable[[float], float]
+    is_linear: bool = False
+
+
+def _known(_: float) -> float:
+    return 0.0
+
+
+def _squared(error: float) -> float:
+    return error**2
+
+
+def _three_times(error: float) -> float:
+    return 3 * error**2
+
+
+def _steep(error: float) -> float:
+    return (error**2 / PROPAGATOR_ERROR) ** 2
 
 
 RULES = {
-    "students alone": Rule(1.0, 0.0, 0.0),
-    "0.3": Rule(0.3, 0.0, 0.0),
-    "0.3 d / (d + 2)": Rule(0.3, 2.0, 0.0),
-    "0.3 d / (d + 2), errors, unrefined": Rule(0.3, 2.0, 3.0, is_against_refined=False),
-    "0.3 d / (d + 2), errors (default)": Rule(0.3, 2.0, 3.0),
-    "0.3 d / (d + 2), errors x 1 / 3": Rule(0.3, 2.0, 1.0),
-    "0.5 d / (d + 1), errors": Rule(0.5, 1.0, 3.0),
+    "students alone": Rule(1.0, 0.0, _known),
+    "0.3 d / (d + 2), 3 e^2, linear (before)": Rule(0.3, 2.0, _three_times, is_linear=True),
+    "0.3 d / (d + 2), 3 e^2": Rule(0.3, 2.0, _three_times),
+    "0.5 d / (d + 2), e^2": Rule(0.5, 2.0, _squared),
+    "0.5 d / (d + 2), e^4 / x^2, linear": Rule(0.5, 2.0, _steep, is_linear=True),
+    "0.3 d / (d + 2), e^4 / x^2": Rule(0.3, 2.0, _steep),
+    "0.5 d / (d + 2), e^4 / x^2 (default)": Rule(0.5, 2.0, _steep),
+    "0.7 d / (d + 2), e^4 / x^2": Rule(0.7, 2.0, _steep),
 }
 
 
@@ -66,7 +90,8 @@ def main() -> None:
     """Train on every volume, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_task_options(parser)
-    parser.add_argument("--steps", type=int, default=60, help="training steps (default: 60)")
+    parser.add_argument("--steps", type=int, default=250, help="training steps (default: 250)")
+    parser.add_argument("--inner", action="store_true", help="leave both ends of the structures unannotated")
     options = parser.parse_args()
     options.whole = True
     torch.set_num_threads(1)
@@ -87,22 +112,24 @@ def result_of(task: Task, steps: int) -> Result:
     predictor = session.predictor()
 
     def dice(weight: EnsembleWeight | None) -> float:
-        return task.dice(task.slices_first(replace(predictor, weight=weight).volume().labels))
+        labels = replace(predictor, weight=weight).volume().labels
+        return round(task.live_dice(task.slices_first(labels)), 4)
 
+    without, weight = dice(None), predictor.weight
+    if weight is None:
+        return Result(without, dict.fromkeys(RULES, without))
+    error = math.sqrt(math.sqrt(weight.student_variance) * PROPAGATOR_ERROR)
     found = {}
     for name, rule in RULES.items():
-        weight = predictor.weight
-        if weight is not None:
-            error, is_held_out = weight.student_error, weight.is_held_out
-            weight = EnsembleWeight(error, *rule[:3], is_held_out=is_held_out)
-        variance = ensemble.refined_variance if rule.is_against_refined else _unchanged
-        with patch.object(ensemble, "refined_variance", variance):
-            found[name] = round(dice(weight), 4)
-    return Result(round(dice(None), 4), found)
+        with patch("knowsam.inference.predictor.ensemble", _linear) if rule.is_linear else nullcontext():
+            found[name] = dice(EnsembleWeight(rule.variance(error), rule.limit, rule.half_distance_slices))
+    return Result(without, found)
 
 
-def _unchanged(variance: Tensor) -> Tensor:
-    return variance
+def _linear(propagated: PropagatedLabels, students: Tensor, weight: EnsembleWeight) -> tuple[Tensor, Tensor]:
+    """Average probabilities, as `ensemble` does with those of students of other volumes."""
+    _, share = ensemble(propagated, students, weight)
+    return propagated.probabilities.lerp(with_order_of_structures(propagated, students), share), share
 
 
 def _table(results: dict[str, Result]) -> str:

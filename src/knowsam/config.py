@@ -96,7 +96,7 @@ class PropagationConfig(Section):
         0.1, "Share of slices shown to the students without propagated labels.", low=0.0, high=1.0
     )
     student_weight: float = setting(
-        0.3,
+        0.5,
         "Largest weight of the students in a prediction beside propagated labels.",
         low=0.0,
         high=1.0,
@@ -108,13 +108,6 @@ class PropagationConfig(Section):
         unit="slices",
         low=0.0,
         high=100.0,
-        source="measured",
-    )
-    error_penalty: float = setting(
-        3.0,
-        "How much more the students' proxy error weighs than the expected error of propagated labels.",
-        low=0.0,
-        high=1000.0,
         source="measured",
     )
 

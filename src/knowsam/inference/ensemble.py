@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 _SMALLEST_VARIANCE = 1e-8
 """Gives students without any error their weight where both sides agree, and keeps divisors from zero."""
 
+_SMALLEST_PROBABILITY = 1e-4
+"""What is less probable counts as this much, so that no side can rule a class out."""
+
 
 @dataclass(frozen=True)
 class EnsembleWeight:
@@ -24,30 +27,31 @@ class EnsembleWeight:
 
     Parameters
     ----------
-    student_error : in 1 - Dice: held-out, or by a proxy, see `is_held_out`.
+    student_variance : of their error in 1 - Dice: held-out, or by a proxy, see `is_held_out`.
     limit : their weight far from any annotated slice.
     half_distance_slices : distance from the nearest annotated slice at which they have half of it.
-    error_penalty : how much more their error weighs than that of propagated labels.
-    propagation_factor : how many times as wrong as expected propagated labels were where that could be seen.
     is_held_out : whether the error was measured in slices that the students have not learnt from, those of other
         volumes, without what is propagated; if not, a proxy was: their disagreement with propagated labels right
         beside annotated slices, where these are nearly exact.
+    propagation_factor : how many times as wrong as expected propagated labels were where that could be seen.
     """
 
-    student_error: float
+    student_variance: float
     limit: float
     half_distance_slices: float
-    error_penalty: float
     is_held_out: bool = False
     propagation_factor: float = 1.0
 
 
-STUDENTS_ALONE = EnsembleWeight(student_error=0.0, limit=1.0, half_distance_slices=0.0, error_penalty=0.0)
+STUDENTS_ALONE = EnsembleWeight(student_variance=0.0, limit=1.0, half_distance_slices=0.0)
 """Propagated labels have no part in the prediction, but for annotated slices themselves."""
 
 
 def ensemble(propagated: PropagatedLabels, students: Tensor, weight: EnsembleWeight) -> tuple[Tensor, Tensor]:
-    """Blend the probabilities of the students with propagated labels.
+    """Pool the probabilities of the students and propagated labels.
+
+    Students of the volume itself by their logarithms (a logarithmic opinion pool: Genest and Zidek, Statistical Science
+    1, 1986), those of other volumes linearly: in few slices these are at times sure of what is wrong.
 
     Parameters
     ----------
@@ -57,10 +61,12 @@ def ensemble(propagated: PropagatedLabels, students: Tensor, weight: EnsembleWei
     -------
     Probabilities (B, C, H, W), and the weight (B, 1, 1, 1) that the students have in them.
     """
-    if not weight.is_held_out:
-        students = with_order_of_structures(propagated, students)
     share = _student_weight(propagated, weight)
-    return propagated.probabilities.lerp(students, share), share
+    if weight.is_held_out:
+        return propagated.probabilities.lerp(students, share), share
+    students = with_order_of_structures(propagated, students)
+    own, others = (p.clamp_min(_SMALLEST_PROBABILITY).log() for p in (propagated.probabilities, students))
+    return torch.where(share > 0, own.lerp(others, share).softmax(dim=1), propagated.probabilities), share
 
 
 def _student_weight(propagated: PropagatedLabels, weight: EnsembleWeight) -> Tensor:
@@ -76,7 +82,7 @@ def _student_weight(propagated: PropagatedLabels, weight: EnsembleWeight) -> Ten
         refined = refined_variance(propagated.expected_error**2) + propagated.source_variance
         variance = torch.where(propagated.is_one_sided, variance, refined)
     variance = variance + _SMALLEST_VARIANCE
-    by_error = variance / (variance + weight.error_penalty * weight.student_error**2)
+    by_error = variance / (variance + weight.student_variance)
     distance = propagated.nearest_slices
     by_distance = weight.limit * distance / (distance + weight.half_distance_slices).clamp_min(1e-12)
     return torch.minimum(by_error, by_distance)

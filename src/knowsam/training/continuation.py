@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from knowsam.training.optimizers import Moments
     from knowsam.training.trainer import Trainer
 
-_FORMAT = 4
+_FORMAT = 5
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from knowsam.data.volume import Volume
     from knowsam.training.trainer import Trainer
 
-_FORMAT = 11
+_FORMAT = 12
 
 _LEAST_DICE = 0.6
 """Networks below it hardly know their own volumes."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from knowsam.training.volume_propagation import VolumePropagation
 
 _ERROR_PENALTY = 2.0
-"""How much more the error of students of other volumes weighs than that of propagated labels.
+"""How much more the variance of the error of students of other volumes weighs than that of propagated labels.
 
 Measured in `benchmarks/results/next_volume.md`.
 """
@@ -37,10 +37,9 @@ def transfer_weight(
     found = [None if one is None else one.error_factor() for one in propagations]
     factors = [factor for factor in found if factor is not None]
     return EnsembleWeight(
-        0.0 if dice is None else 1 - dice,
-        1.0,
-        config.half_distance_slices,
-        _ERROR_PENALTY,
+        0.0 if dice is None else _ERROR_PENALTY * (1 - dice) ** 2,
+        limit=1.0,
+        half_distance_slices=config.half_distance_slices,
         is_held_out=True,
         propagation_factor=float(np.mean(factors)) if factors else 1.0,
     )

@@ -126,7 +126,7 @@ def test_slices_painted_afterwards_count_beside_themselves_and_measure_the_model
         np.testing.assert_array_equal(after[index], case.annotation.slices[index].labels)
     assert session.display is not None
     assert session.display.weight is not None
-    assert session.display.weight.student_error > 0.5
+    assert session.display.weight.student_variance > 0.5
 
 
 @pytest.mark.parametrize("painted_before", [(), (4, 7)])
@@ -193,8 +193,8 @@ def test_a_model_that_contradicts_what_is_painted_counts_little(model: TrainedMo
     shown = session.display
     assert shown is not None
     assert shown.weight is not None
-    assert shown.weight.student_error > 0.5
-    assert shown.dice == pytest.approx(1 - shown.weight.student_error)
+    assert shown.weight.student_variance > 0.5
+    assert shown.dice == pytest.approx(1 - (shown.weight.student_variance / 2) ** 0.5)
 
 
 def test_a_model_is_judged_by_an_outermost_slice_where_those_between_show_background_only(
@@ -207,4 +207,4 @@ def test_a_model_is_judged_by_an_outermost_slice_where_those_between_show_backgr
     until_applied(session.run())
     assert session.display is not None
     assert session.display.weight is not None
-    assert session.display.weight.student_error > 0.5
+    assert session.display.weight.student_variance > 0.5

@@ -52,7 +52,7 @@ def test_students_that_see_what_is_propagated_have_no_error(
     monkeypatch.setattr("knowsam.training.best_students.agreement", lambda *_: 1.0)
     weight = last_of(case, propagating_config).predictor().weight
     assert weight is not None
-    assert weight.student_error == 0.0
+    assert weight.student_variance == 0.0
 
 
 @pytest.mark.usefixtures("steps")
