@@ -40,7 +40,7 @@ class Rule(NamedTuple):
 
     Parameters
     ----------
-    limit, half_distance_slices : as in `EnsembleWeight`.
+    limit, half_distance_slices : as in `EnsembleWeight`; beyond the outermost annotated slices at most `limit_beyond`.
     variance : of the students by their proxy error.
     is_linear : whether probabilities are averaged, not their logarithms.
     """
@@ -49,6 +49,7 @@ class Rule(NamedTuple):
     half_distance_slices: float
     variance: Callable[[float], float]
     is_linear: bool = False
+    limit_beyond: float = 1.0
 
 
 def _known(_: float) -> float:
@@ -74,7 +75,8 @@ RULES = {
     "0.5 d / (d + 2), e^2": Rule(0.5, 2.0, _squared),
     "0.5 d / (d + 2), e^4 / x^2, linear": Rule(0.5, 2.0, _steep, is_linear=True),
     "0.3 d / (d + 2), e^4 / x^2": Rule(0.3, 2.0, _steep),
-    "0.5 d / (d + 2), e^4 / x^2 (default)": Rule(0.5, 2.0, _steep),
+    "0.5 d / (d + 2), e^4 / x^2": Rule(0.5, 2.0, _steep),
+    "0.5 d / (d + 2), e^4 / x^2, beyond 0.3 (default)": Rule(0.5, 2.0, _steep, limit_beyond=0.3),
     "0.7 d / (d + 2), e^4 / x^2": Rule(0.7, 2.0, _steep),
 }
 
@@ -122,7 +124,8 @@ def result_of(task: Task, steps: int) -> Result:
     found = {}
     for name, rule in RULES.items():
         with patch("knowsam.inference.predictor.ensemble", _linear) if rule.is_linear else nullcontext():
-            found[name] = dice(EnsembleWeight(rule.variance(error), rule.limit, rule.half_distance_slices))
+            limits = rule.limit, min(rule.limit, rule.limit_beyond)
+            found[name] = dice(EnsembleWeight(rule.variance(error), *limits, rule.half_distance_slices))
     return Result(without, found)
 
 

@@ -97,7 +97,7 @@ class PropagationConfig(Section):
     )
     student_weight: float = setting(
         0.5,
-        "Largest weight of the students in a prediction beside propagated labels.",
+        "Largest weight of the students beside propagated labels; at most 0.3 beyond the outermost painted slices.",
         low=0.0,
         high=1.0,
         source="measured",

@@ -28,7 +28,7 @@ class EnsembleWeight:
     Parameters
     ----------
     student_variance : of their error in 1 - Dice: held-out, or by a proxy, see `is_held_out`.
-    limit : their weight far from any annotated slice.
+    limit, limit_beyond : their weight far from any annotated slice, between two of them and beyond the outermost one.
     half_distance_slices : distance from the nearest annotated slice at which they have half of it.
     is_held_out : whether the error was measured in slices that the students have not learnt from, those of other
         volumes, without what is propagated; if not, a proxy was: their disagreement with propagated labels right
@@ -38,12 +38,13 @@ class EnsembleWeight:
 
     student_variance: float
     limit: float
+    limit_beyond: float
     half_distance_slices: float
     is_held_out: bool = False
     propagation_factor: float = 1.0
 
 
-STUDENTS_ALONE = EnsembleWeight(student_variance=0.0, limit=1.0, half_distance_slices=0.0)
+STUDENTS_ALONE = EnsembleWeight(student_variance=0.0, limit=1.0, limit_beyond=1.0, half_distance_slices=0.0)
 """Propagated labels have no part in the prediction, but for annotated slices themselves."""
 
 
@@ -84,5 +85,6 @@ def _student_weight(propagated: PropagatedLabels, weight: EnsembleWeight) -> Ten
     variance = variance + _SMALLEST_VARIANCE
     by_error = variance / (variance + weight.student_variance)
     distance = propagated.nearest_slices
-    by_distance = weight.limit * distance / (distance + weight.half_distance_slices).clamp_min(1e-12)
+    limit = torch.where(propagated.is_one_sided, weight.limit_beyond, weight.limit)
+    by_distance = limit * distance / (distance + weight.half_distance_slices).clamp_min(1e-12)
     return torch.minimum(by_error, by_distance)

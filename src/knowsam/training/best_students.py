@@ -34,6 +34,10 @@ _LARGEST_ERROR = 0.4
 """Students that err more than this where structures are nearly known get no weight. Of 13 organs they confuse some:
 with an error of 0.5 to 0.9 they made propagated labels worse, with one below 0.37 better, as those of one organ did."""
 
+_LIMIT_BEYOND = 0.3
+"""Largest weight of students beyond the outermost annotated slices: they continue structures that go on there, and some
+that have ended."""
+
 
 class BestStudents:
     """Chooses the students that predict, and their weight beside propagated labels.
@@ -170,7 +174,8 @@ class BestStudents:
             return None
         config = self._config.propagation
         variance = (error**2 / PROPAGATOR_ERROR) ** 2
-        return EnsembleWeight(variance, config.student_weight, config.half_distance_slices)
+        limit_beyond = min(config.student_weight, _LIMIT_BEYOND)
+        return EnsembleWeight(variance, config.student_weight, limit_beyond, config.half_distance_slices)
 
     def _scores(self, students: Students, weight: EnsembleWeight | None) -> tuple[float | None, float | None]:
         """Return the Dice on held-out slices of students, and of propagated labels alone if any are."""

@@ -81,7 +81,7 @@ def take_tiny_step(device: torch.device) -> None:
     learner = Learner(classes, windows[0].plane, config, device=device, seed=0, late=False)
     learner.step(slices.batch(1, 1), 0, progress=0.5)
     display = Display(slices.volumes, config, [case], learner.students)
-    display.show_students(EnsembleWeight(0.01, limit=0.5, half_distance_slices=1.0), dice=None)
+    display.show_students(EnsembleWeight(0.01, limit=0.5, limit_beyond=0.5, half_distance_slices=1.0), dice=None)
     next(display.predictor(0).slices([_BETWEEN_ANNOTATED]))
 
 

@@ -39,6 +39,7 @@ def transfer_weight(
     return EnsembleWeight(
         0.0 if dice is None else _ERROR_PENALTY * (1 - dice) ** 2,
         limit=1.0,
+        limit_beyond=1.0,
         half_distance_slices=config.half_distance_slices,
         is_held_out=True,
         propagation_factor=float(np.mean(factors)) if factors else 1.0,

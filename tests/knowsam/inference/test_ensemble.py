@@ -48,14 +48,14 @@ def test_students_and_propagated_labels_are_weighed_by_the_variances_of_their_er
     student_variance: float, limit: float, share: float
 ) -> None:
     propagated = apart(3)
-    _, found = ensemble(propagated, propagated.probabilities, EnsembleWeight(student_variance, limit, 0.0))
+    _, found = ensemble(propagated, propagated.probabilities, EnsembleWeight(student_variance, limit, limit, 0.0))
     assert found.item() == pytest.approx(share, abs=1e-4)
 
 
 def test_logarithms_of_probabilities_are_pooled_and_those_of_students_of_other_volumes_themselves() -> None:
     propagated = apart(0, 3)._replace(refined=torch.tensor([0.8, 0.2]).view(1, 2, 1, 1).repeat(2, 1, SIZE, SIZE))
     students = torch.tensor([0.1, 0.9]).view(1, 2, 1, 1).repeat(2, 1, SIZE, SIZE)
-    weight = EnsembleWeight(0.0, 0.5, 0.0)
+    weight = EnsembleWeight(0.0, 0.5, 0.5, 0.0)
     found, _ = ensemble(propagated, students, weight)
     of_other_volumes, _ = ensemble(propagated, students, replace(weight, is_held_out=True))
     # The odds are 1 / 4 and 9; their geometric mean is 3 / 2. Annotated slices stay as they are.
@@ -66,13 +66,15 @@ def test_logarithms_of_probabilities_are_pooled_and_those_of_students_of_other_v
 def test_students_count_more_where_the_outlines_that_were_propagated_are_guesses() -> None:
     drawn = between(disc(5), disc(5), 6, 3)
     guessed = drawn._replace(source_error=torch.full((1, 1, 1, 1), 0.2))
-    shares = [ensemble(one, one.probabilities, EnsembleWeight(0.04, 0.6, 0.0))[1].item() for one in (drawn, guessed)]
+    shares = [
+        ensemble(one, one.probabilities, EnsembleWeight(0.04, 0.6, 0.6, 0.0))[1].item() for one in (drawn, guessed)
+    ]
     assert shares == pytest.approx([0.0, 0.5], abs=1e-4)
 
 
 def test_beside_an_annotated_slice_students_have_little_weight() -> None:
     propagated = apart(0, 1, 3)
-    _, shares = ensemble(propagated, propagated.probabilities, EnsembleWeight(0.0, 0.6, 2.0))
+    _, shares = ensemble(propagated, propagated.probabilities, EnsembleWeight(0.0, 0.6, 0.6, 2.0))
     torch.testing.assert_close(shares.flatten(), torch.tensor([0.0, 0.2, 0.36]))
 
 
@@ -80,14 +82,14 @@ def test_students_of_other_volumes_count_more_where_propagated_labels_were_seen_
     """They are expected to err by 0.5 here."""
     propagated = apart(3)
     for factor, variance in ((0.5, 0.0625), (1.0, 0.25), (1.6, 0.64), (2.5, 1.0)):
-        weight = EnsembleWeight(0.75, 1.0, 0.0, is_held_out=True, propagation_factor=factor)
+        weight = EnsembleWeight(0.75, 1.0, 1.0, 0.0, is_held_out=True, propagation_factor=factor)
         _, share = ensemble(propagated, propagated.probabilities, weight)
         assert share.item() == pytest.approx(variance / (variance + 3 * 0.5**2), abs=1e-4)
 
 
 def test_beyond_the_outermost_annotated_slice_students_of_other_volumes_count_as_far_as_outlines_change() -> None:
     beyond = apart(3)._replace(position=torch.zeros(1, 1, 1, 1), beyond_error=torch.full((1, 1, 1, 1), 0.2))
-    held_out = EnsembleWeight(0.03, 1.0, 0.0, is_held_out=True)
+    held_out = EnsembleWeight(0.03, 1.0, 1.0, 0.0, is_held_out=True)
     _, share = ensemble(beyond, beyond.probabilities, held_out)
     assert share.item() == pytest.approx(0.04 / (0.04 + 3 * 0.1**2), abs=1e-4)
     _, unknown = ensemble(beyond._replace(beyond_error=None), beyond.probabilities, held_out)
@@ -99,17 +101,25 @@ def test_students_are_weighed_against_what_the_propagator_leaves_of_the_error_of
     propagated = apart(3)
     refined = propagated._replace(refined=propagated.probabilities)
     left = 0.25 * PROPAGATOR_ERROR**2 / (0.25 + PROPAGATOR_ERROR**2)
-    weight = EnsembleWeight(0.03, 1.0, 0.0)
+    weight = EnsembleWeight(0.03, 1.0, 1.0, 0.0)
     _, share = ensemble(refined, propagated.probabilities, weight)
     assert share.item() == pytest.approx(left / (left + 3 * 0.1**2), abs=1e-4)
     _, held_out = ensemble(refined, propagated.probabilities, replace(weight, is_held_out=True))
     assert held_out.item() == pytest.approx(0.25 / (0.25 + 3 * 0.1**2), abs=1e-4)
 
 
+def test_beyond_the_outermost_annotated_slice_students_have_a_limit_of_its_own() -> None:
+    here = apart(3)
+    beyond = here._replace(position=torch.zeros(1, 1, 1, 1))
+    weight = EnsembleWeight(0.0, 0.5, 0.3, 0.0)
+    shares = [ensemble(one, one.probabilities, weight)[1].item() for one in (here, beyond)]
+    assert shares == pytest.approx([0.5, 0.3])
+
+
 def test_beyond_the_outermost_annotated_slice_the_propagator_takes_no_weight_from_students() -> None:
     beyond = apart(3)._replace(position=torch.zeros(1, 1, 1, 1))
     beyond = beyond._replace(refined=beyond.probabilities)
-    _, share = ensemble(beyond, beyond.probabilities, EnsembleWeight(0.03, 1.0, 0.0))
+    _, share = ensemble(beyond, beyond.probabilities, EnsembleWeight(0.03, 1.0, 1.0, 0.0))
     assert share.item() == pytest.approx(1 / 1.03, abs=1e-4)
 
 
@@ -119,7 +129,7 @@ def test_position_decides_between_two_structures_that_follow_each_other_and_stud
     students = torch.zeros(2, 3, SIZE, SIZE)
     students[:, 2, :, : SIZE // 2] = 1.0
     students[:, 0, :, SIZE // 2 :] = 1.0
-    weight = EnsembleWeight(0.0001, 1.0, 0.0)
+    weight = EnsembleWeight(0.0001, 1.0, 1.0, 0.0)
     found, share = ensemble(propagated, students, weight)
     assert share.min() > 0.9
     left, right = found[:, :, SIZE // 2, SIZE // 2 - 3], found[:, :, SIZE // 2, SIZE // 2 + 3]

@@ -230,7 +230,7 @@ STRIPE = np.tile((np.abs(np.arange(32) - 15.5) < 8).astype(np.uint8), (32, 1))
 def with_shapes(
     students: nn.Module, volume: Volume, config: Config, nearest: float, error: float | None, most: float = 1.0
 ) -> Predictor:
-    weight = None if error is None else EnsembleWeight(3 * error**2, most, 2.0)
+    weight = None if error is None else EnsembleWeight(3 * error**2, most, most, 2.0)
     return replace(predictor(students, volume, config), propagate=Shapes(nearest), weight=weight)
 
 
@@ -266,7 +266,7 @@ def test_students_of_other_volumes_do_not_see_what_is_propagated(
     ball: Volume, config: Config, is_held_out: bool
 ) -> None:
     students = ChannelReaders(SURE, SURE, SURE)
-    weight = EnsembleWeight(0.03, 1.0, 2.0, is_held_out=is_held_out)
+    weight = EnsembleWeight(0.03, 1.0, 1.0, 2.0, is_held_out=is_held_out)
     list(replace(with_shapes(students, ball, config, 3.0, 0.1), weight=weight).slices([5]))
     assert (students.seen > 0) != is_held_out
 
