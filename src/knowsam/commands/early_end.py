@@ -8,13 +8,12 @@ from threading import Thread
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from knowsam.training.processes import ENDING_SIGNALS
+
 if TYPE_CHECKING:
     from types import FrameType
 
 ENDING_SENTENCE = "Finishing with what was learnt so far; press Ctrl-C again to abort."
-
-_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name))
-"""What Ctrl-C, a scheduler and a terminal that is closed send; no system has them all."""
 
 _ECHO_S = 1.0
 """A terminal that is closed says so more than once, within such a time."""
@@ -41,7 +40,7 @@ class EarlyEnd:
     def __enter__(self) -> EarlyEnd:
         """Begin to listen."""
         # Under nohup, and in the background of a script, some signals are to be ignored.
-        caught = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        caught = [number for number in ENDING_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
         self._previous = {number: signal.signal(number, self._on_signal) for number in caught}
         return self
 

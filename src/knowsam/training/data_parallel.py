@@ -25,7 +25,7 @@ from torch import distributed as dist
 from knowsam.errors import ConfigError, KnowSAMError, TrainingError
 from knowsam.inference.device import is_out_of_memory, resolve_device
 from knowsam.training.interruption import Interrupted
-from knowsam.training.processes import Done, Network, Processes
+from knowsam.training.processes import ENDING_SIGNALS, Done, Network, Processes
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
 
 Given = ParamSpec("Given")
 Found = TypeVar("Found")
-
-_FROM_OUTSIDE = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
-"""Signals that a terminal or a scheduler sends to all processes of a command; the first one obeys for all."""
 
 _RAISED_IN_ALL = "_raised_in_all_processes"
 """An attribute of errors that all processes know of."""
@@ -257,9 +254,9 @@ def _work_beside(
     place: _Place, there: Connection, work: Callable[..., object], given: tuple[Any, ...], named: dict[str, Any]
 ) -> None:
     """Work in another process than the first one, which hears of every error."""
-    for name in _FROM_OUTSIDE:
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    # The first one obeys for all.
+    for number in ENDING_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     logging.disable()
     sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     _fabric_package()

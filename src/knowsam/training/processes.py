@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
@@ -10,6 +11,11 @@ if TYPE_CHECKING:
 
 Done = TypeVar("Done")
 Network = TypeVar("Network", bound=Callable[..., object])
+
+ENDING_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)
+)
+"""What Ctrl-C, a scheduler and a terminal that is closed send to all processes of a command; no system has them all."""
 
 
 class Processes:
