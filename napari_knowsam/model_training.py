@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import count
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject
@@ -183,8 +182,8 @@ class FinishedTraining(Work):
         from knowsam.commands.outputs import saved
 
         target = self._target.path
-        wanted = _free(target) if self.is_stopping else target
-        path = saved(wanted, lambda place: _write(model, place, overwrite=place == target))
+        may_replace = not self.is_stopping
+        path = saved(target, lambda place: _write(model, place, overwrite=place == target and may_replace))
         found = "Model > Kept models opens it." if path.parent == models_folder() else f"It is {path}."
         return path, f"Trained {path.stem} on {volumes} finished volumes. {found}"
 
@@ -234,9 +233,3 @@ def _write(model: TrainedModel, path: Path, *, overwrite: bool) -> None:
     from knowsam.training.trained_model import save_model
 
     save_model(model, path, overwrite=overwrite)
-
-
-def _free(path: Path) -> Path:
-    """Return a path that is not taken: ``hearts``, ``hearts 2``, ``hearts 3`` and so on."""
-    others = (path.with_name(f"{path.stem} {number}{path.suffix}") for number in count(2))
-    return path if not path.exists() else next(other for other in others if not other.exists())

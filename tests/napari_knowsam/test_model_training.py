@@ -140,9 +140,9 @@ def test_a_model_that_was_to_be_replaced_stays_if_the_training_is_stopped(
     assert background.window is not None
     background.window._button.click()
     robot.wait_until(lambda: not background.is_busy)
-    assert "Trained phantoms 2 on 2 finished volumes" in said(robot)
+    assert "Trained phantoms-1 on 2 finished volumes" in said(robot)
     assert place_of_model("phantoms").read_bytes() == b"a good one"
-    assert load_model(place_of_model("phantoms 2")).about == "Phantoms."
+    assert load_model(place_of_model("phantoms-1")).about == "Phantoms."
 
 
 def test_two_labels_layers_of_one_image_are_one_finished_volume(robot: Robot) -> None:
