@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -24,21 +23,12 @@ _SHAPE = (5, 32, 32)
 _BETWEEN_ANNOTATED = 2
 
 
-class WorkingDevice(NamedTuple):
-    """A device that can train.
-
-    Parameters
-    ----------
-    device : the one asked for, or the CPU.
-    notice : why it is not the one that ``auto`` stands for; empty if it is.
-    """
-
-    device: torch.device
-    notice: str = ""
-
-
-def working_device(name: str) -> WorkingDevice:
+def working_device(name: str) -> tuple[torch.device, str]:
     """Turn the name of a device, see `resolve_device`, into one that can train; ``auto`` falls back to the CPU.
+
+    Returns
+    -------
+    The device, and why it is not the one that ``auto`` stands for; empty if it is.
 
     Raises
     ------
@@ -48,11 +38,10 @@ def working_device(name: str) -> WorkingDevice:
     device = resolve_device(name)
     fault = "" if device.type == "cpu" else _fault(str(device))
     if not fault:
-        return WorkingDevice(device)
+        return device, ""
     if name == "auto":
-        return WorkingDevice(
-            torch.device("cpu"), f"The device {str(device)!r} fails ({fault}), so that the processor computes instead."
-        )
+        notice = f"The device {str(device)!r} fails ({fault}), so that the processor computes instead."
+        return torch.device("cpu"), notice
     raise ConfigError(
         f"The device {name!r} is there, but fails in the first training step: {fault}. "
         "Choose --device cpu, or install a newer PyTorch or driver."
