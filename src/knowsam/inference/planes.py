@@ -49,14 +49,6 @@ class NetworkSlices:
         return first, second
 
 
-def network_slices(
-    volume: Volume, axis: int, window: Window, clip_percent: float, device: torch.device
-) -> NetworkSlices:
-    """Return all slices along `axis`, resampled to the network plane."""
-    planes = network_planes(volume, axis, window, clip_percent).to(device)
-    return NetworkSlices(planes, window, axis, volume.shape)
-
-
 def network_planes(
     volume: Volume, axis: int, window: Window, clip_percent: float, *, check: Callable[[], None] | None = None
 ) -> Tensor:

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from knowsam.models.half_precision import shipped_weights
@@ -96,15 +95,11 @@ def shipped_propagator(device: torch.device) -> Propagator:
         If its weights are missing or are not those that were shipped.
     """
     without = "the pretrained propagator (--no-pretrained)"
-    return _with_weights(shipped_weights(WEIGHTS_FILE, WEIGHTS_SHA256, without)).to(device)
+    return propagator_of(shipped_weights(WEIGHTS_FILE, WEIGHTS_SHA256, without)).to(device)
 
 
-def load_propagator(path: Path) -> Propagator:
-    """Read a propagator, ready to predict."""
-    return _with_weights(load_file(path))
-
-
-def _with_weights(tensors: Mapping[str, Tensor]) -> Propagator:
+def propagator_of(tensors: Mapping[str, Tensor]) -> Propagator:
+    """Return a propagator with these weights, as wide as they are, ready to predict."""
     count = sum(name.startswith("down.") and name.endswith("first.weight") for name in tensors)
     widths = tuple(len(tensors[f"down.{level}.first.weight"]) for level in range(count))
     propagator = Propagator(tensors["stem.weight"].shape[1], widths)

@@ -18,7 +18,7 @@ from knowsam.data.ends import Extents
 from knowsam.data.window import Window
 from knowsam.errors import PredictionError
 from knowsam.inference.ensemble import EnsembleWeight
-from knowsam.inference.planes import network_slices
+from knowsam.inference.planes import NetworkSlices, network_planes
 from knowsam.inference.predictor import Predictor, SlicePrediction, outward
 from knowsam.models.students import StudentLogits, Students
 from knowsam.propagation.propagated_labels import PropagatedLabels
@@ -26,7 +26,6 @@ from knowsam.propagation.propagated_labels import PropagatedLabels
 if TYPE_CHECKING:
     from knowsam.data.volume import Volume
 
-CPU = torch.device("cpu")
 WHOLE = Window((0, 0), (32, 32), (32, 32))
 CENTRE = Window((4, 10), (20, 26), (16, 16))
 
@@ -67,7 +66,8 @@ def config() -> Config:
 
 
 def predictor(students: nn.Module, volume: Volume, config: Config, window: Window = WHOLE, axis: int = 0) -> Predictor:
-    slices = network_slices(volume, axis, window, config.plane.clip_percent, CPU)
+    planes = network_planes(volume, axis, window, config.plane.clip_percent)
+    slices = NetworkSlices(planes, window, axis, volume.shape)
     return Predictor(slices, config, students.classes, students)  # type: ignore[arg-type]
 
 

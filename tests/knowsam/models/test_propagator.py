@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from knowsam.errors import CheckpointError
 from knowsam.models import propagator as propagator_module
 from knowsam.models.half_precision import save_half
-from knowsam.models.propagator import Propagator, load_propagator, shipped_propagator
+from knowsam.models.propagator import Propagator, propagator_of, shipped_propagator
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +46,7 @@ def test_weights_that_were_written_are_read_with_their_widths(widths: tuple[int,
     propagator = Propagator(15, widths)
     torch.nn.init.normal_(propagator.head.weight)
     save_half(propagator, tmp_path / "weights.safetensors")
-    read = load_propagator(tmp_path / "weights.safetensors")
+    read = propagator_of(load_file(tmp_path / "weights.safetensors"))
     # They are kept in half precision.
     torch.testing.assert_close(read(*evidence()), propagator(*evidence()), rtol=0.02, atol=0.02)
 

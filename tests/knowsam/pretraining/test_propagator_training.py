@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from knowsam.models.propagator import load_propagator
+from knowsam.models.propagator import propagator_of
 from knowsam.pretraining.episode_pool import EpisodePool
 from knowsam.pretraining.episodes import episodes
 from knowsam.pretraining.mask_loss import mask_loss
@@ -83,4 +84,4 @@ def test_some_steps_beat_propagated_labels_on_other_volumes(tmp_path: Path) -> N
 def test_one_command_makes_weights(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "knowsam.pretraining", "propagator", tmp_path / "run.pt", "--steps", "2"]
     subprocess.run([*command, "-o", tmp_path / "weights.safetensors"], check=True)
-    assert load_propagator(tmp_path / "weights.safetensors").stem.in_channels == 15
+    assert propagator_of(load_file(tmp_path / "weights.safetensors")).stem.in_channels == 15

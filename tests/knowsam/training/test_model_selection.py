@@ -12,7 +12,7 @@ from knowsam.data.annotation import Annotation, LabelArray, LabelSlice
 from knowsam.data.case import Case
 from knowsam.data.sampling import SliceKey
 from knowsam.data.window import whole_slice_window
-from knowsam.inference.planes import network_slices
+from knowsam.inference.planes import NetworkSlices, network_planes
 from knowsam.inference.predictor import Predictor
 from knowsam.models.students import Students
 from knowsam.training.interruption import Interrupted, Interruption
@@ -125,7 +125,8 @@ def predictor(ball: Volume, tiny_config: Config) -> Predictor:
     with torch.no_grad():
         students.get_parameter("fusion.head.3.bias").copy_(torch.tensor([-1000.0, 1000.0]))
     window = whole_slice_window((32, 32), (1.0, 1.0), 1.0)
-    slices = network_slices(ball, 0, window, tiny_config.plane.clip_percent, torch.device("cpu"))
+    planes = network_planes(ball, 0, window, tiny_config.plane.clip_percent)
+    slices = NetworkSlices(planes, window, 0, ball.shape)
     return Predictor(slices, tiny_config, 2, students)
 
 

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from knowsam.data.annotation import BACKGROUND_CLASS, Annotation, LabelClass
 from knowsam.data.image_statistics import ImageStatistics
 from knowsam.errors import CheckpointError, InputError, OutputError
-from knowsam.inference.planes import network_slices
+from knowsam.inference.planes import NetworkSlices, network_planes
 from knowsam.inference.predictor import Predictor
 from knowsam.models.students import Students
 from knowsam.models.teacher_origin import TeacherOrigin
@@ -80,8 +80,9 @@ def write_with_checksum(path: Path, tensors: dict[str, torch.Tensor], descriptio
 
 
 def probabilities(model: TrainedModel, volume: Volume) -> np.ndarray:
-    window, clip_percent = model.window_for(volume), model.config.plane.clip_percent
-    slices = network_slices(volume, model.axis, window, clip_percent, torch.device("cpu"))
+    window = model.window_for(volume)
+    planes = network_planes(volume, model.axis, window, model.config.plane.clip_percent)
+    slices = NetworkSlices(planes, window, model.axis, volume.shape)
     predictor = Predictor(slices, model.config, len(model.classes), model.students)
     return next(predictor.slices([16])).probabilities
 
