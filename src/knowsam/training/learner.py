@@ -24,7 +24,7 @@ from knowsam.training.schedule import decayed
 from knowsam.training.semi_supervised.averaged_students import AveragedStudents
 from knowsam.training.semi_supervised.methods import METHODS
 from knowsam.training.step import StepLosses, step_losses, uses_unlabelled
-from knowsam.training.teaching import AtEveryImage, InTurn, Teaching
+from knowsam.training.teaching import EveryImageTeaching, RoundRobinTeaching, Teaching
 from knowsam.training.update import ExactUpdate, LateUpdate
 
 if TYPE_CHECKING:
@@ -223,9 +223,9 @@ class Learner:
         self._renew_teacher_optimizer()
         in_turn = self.config.teacher.teacher_in_turn
         if in_turn == "always" or (in_turn == "pretrained" and self.teacher.provenance.pretrained):
-            self._teaching = InTurn(self.teacher, self.averaged, self.config)
+            self._teaching = RoundRobinTeaching(self.teacher, self.averaged, self.config)
         else:
-            self._teaching = AtEveryImage(self._processes.shared(self.teacher))
+            self._teaching = EveryImageTeaching(self._processes.shared(self.teacher))
 
     def _renew_teacher_optimizer(self) -> None:
         """Make an optimiser for the present parameters; it keeps what is known of those that stayed."""

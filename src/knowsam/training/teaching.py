@@ -1,6 +1,6 @@
-"""How the teacher learns and teaches: at every image of every step as published, or at a few slices in turn.
+"""How the teacher learns and teaches: at every image of every step as published, or at a few slices, round-robin.
 
-In turn, the teacher looks at slices as they are. What it saw is kept, and warped along with the image whenever the
+Round-robin, the teacher looks at slices as they are. What it saw is kept, and warped along with the image whenever the
 slice is drawn; the frozen part of a pretrained SAM sees each slice once and for all.
 """
 
@@ -55,7 +55,7 @@ class Teaching(Protocol):
         """Go on with a teacher of other classes, and with averaged students of these."""
 
 
-class AtEveryImage:
+class EveryImageTeaching:
     """The published way: the teacher sees every augmented image; only the annotated ones carry gradient."""
 
     def __init__(self, teacher: Callable[[Tensor, Tensor], Tensor]) -> None:
@@ -92,7 +92,7 @@ class AtEveryImage:
         """Go on with a teacher of other classes, and with averaged students of these."""
 
 
-class InTurn:
+class RoundRobinTeaching:
     """In each step the teacher learns from a few annotated slices and looks at a few others, longest unseen first.
 
     Parameters
@@ -111,7 +111,7 @@ class InTurn:
     def __call__(self, batch: Batch, fused: Tensor) -> Taught:
         """Teach a batch; `fused` (B + U, C, H, W) are the students' logits, no gradient flows into them."""
         if batch.origin is None:
-            raise ValueError("a teacher that works in turn needs to know where the images of a batch come from")
+            raise ValueError("a round-robin teacher needs to know where the images of a batch come from")
         self._turn_to(batch.origin)
         self._bank.begin_step()
         learnt = min(self._config.teacher_slices, len(batch.labelled))

@@ -13,7 +13,7 @@ from knowsam import jobs
 from knowsam.models.mobile_sam_teacher import MobileSamTeacher
 from knowsam.models.sam2_teacher import Sam2Teacher
 from knowsam.training.schedule import Budget
-from knowsam.training.teaching import AtEveryImage, InTurn
+from knowsam.training.teaching import EveryImageTeaching, RoundRobinTeaching
 from knowsam.training.trained_model import load_model, save_model
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def test_a_mobilesam_learns_and_what_it_learnt_is_saved_and_gone_on_with(
     assert after.plan.to_dict()["earlier_model"] == "students and teacher"
 
 
-@pytest.mark.parametrize(("in_turn", "way"), [("pretrained", InTurn), ("never", AtEveryImage)])
+@pytest.mark.parametrize(("in_turn", "way"), [("pretrained", RoundRobinTeaching), ("never", EveryImageTeaching)])
 def test_a_sam2_learns_and_what_it_learnt_is_saved_and_gone_on_with(
     case: Case, tiny_config: Config, folder: Path, tmp_path: Path, in_turn: str, way: type
 ) -> None:

@@ -25,7 +25,7 @@ from knowsam.training.losses import (
 )
 from knowsam.training.mixing import mix
 from knowsam.training.step import StepLosses, step_losses, uses_unlabelled
-from knowsam.training.teaching import AtEveryImage, Taught
+from knowsam.training.teaching import EveryImageTeaching, Taught
 
 TERMS = [term.name for term in fields(StepLosses)]
 CONFIG = Config().with_values(grid=2, cells=1, distillation=True, mixing=True)
@@ -74,7 +74,7 @@ def terms_of(
 ) -> dict[str, Tensor]:
     """Return the weighted terms by name."""
     config = CONFIG.with_values(**values)
-    teaching = None if teacher is None else AtEveryImage(teacher)
+    teaching = None if teacher is None else EveryImageTeaching(teacher)
     terms = step_losses(students, teaching, MC, batch, progress, config, torch.float32, random=RANDOM)
     return dict(zip(TERMS, terms, strict=True))
 
@@ -190,7 +190,7 @@ def test_mixing_can_be_left_out_of_some_steps(
     assert [number for number in range(5) if terms[number][TERMS.index("mixing")] > 0] == mixed
 
 
-class SomeTeaching(AtEveryImage):
+class SomeTeaching(EveryImageTeaching):
     """Knows some slices of a batch only, and what it says of the others is nonsense."""
 
     def __init__(self, teacher: PixelTeacher, known: list[float]) -> None:
@@ -206,11 +206,11 @@ class SomeTeaching(AtEveryImage):
 def test_of_slices_the_teacher_has_not_seen_it_distils_nothing_and_the_fused_prediction_labels_the_mix(
     students: PixelStudents, teacher: PixelTeacher, batch: Batch
 ) -> None:
-    def terms(teaching: AtEveryImage | None) -> Tensor:
+    def terms(teaching: EveryImageTeaching | None) -> Tensor:
         return step_losses(students, teaching, MC, batch, LATE, CONFIG, torch.float32, random=RANDOM)
 
     distillation, mixing = TERMS.index("distillation"), TERMS.index("mixing")
-    nobody, alone, everybody = terms(SomeTeaching(teacher, [0] * 5)), terms(None), terms(AtEveryImage(teacher))
+    nobody, alone, everybody = terms(SomeTeaching(teacher, [0] * 5)), terms(None), terms(EveryImageTeaching(teacher))
     assert nobody[distillation] == 0
     torch.testing.assert_close(nobody[mixing], alone[mixing])
     annotated = terms(SomeTeaching(teacher, [1, 1, 0, 0, 0]))
@@ -239,7 +239,9 @@ def test_in_a_whole_step_every_part_of_the_students_learns_and_the_teacher_by_it
 ) -> None:
     students = Students(classes, config=tiny_config.students).train()
     teacher = SamTeacher(classes, (32, 32), tiny_config.teacher).train()
-    terms = step_losses(students, AtEveryImage(teacher), MC, batch, LATE, tiny_config, torch.float32, random=RANDOM)
+    terms = step_losses(
+        students, EveryImageTeaching(teacher), MC, batch, LATE, tiny_config, torch.float32, random=RANDOM
+    )
     own = torch.autograd.grad(
         terms[TERMS.index("teacher")], teacher.trainable_parameters(), retain_graph=True, allow_unused=True
     )
@@ -254,7 +256,7 @@ def test_losses_in_bfloat16_arithmetic_are_float32_and_close(
     students: PixelStudents, teacher: PixelTeacher, batch: Batch
 ) -> None:
     exact, reduced = (
-        step_losses(students, AtEveryImage(teacher), MC, batch, 0.1, CONFIG, dtype, random=RANDOM)
+        step_losses(students, EveryImageTeaching(teacher), MC, batch, 0.1, CONFIG, dtype, random=RANDOM)
         for dtype in (torch.float32, torch.bfloat16)
     )
     assert reduced.dtype == torch.float32

@@ -16,7 +16,7 @@ from knowsam.propagation.sampling import warp
 from knowsam.training.augment import augment_strongly
 from knowsam.training.batch import Batch, Origin
 from knowsam.training.losses import supervised_loss
-from knowsam.training.teaching import AtEveryImage, InTurn
+from knowsam.training.teaching import EveryImageTeaching, RoundRobinTeaching
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,20 +55,20 @@ def batch_of(planes: tuple[Tensor, ...], rows: Sequence[int] = (0, 1, 2, 3), **g
     )
 
 
-def pretrained(config: Config, **values: Any) -> tuple[InTurn, SamTeacher, Students]:
+def pretrained(config: Config, **values: Any) -> tuple[RoundRobinTeaching, SamTeacher, Students]:
     """Return a teacher whose first block of two is frozen."""
     config = config.with_values(**{"variant": "vit_b", "adapted_blocks": 1} | values)
     sam: nn.Module = build_sam(SamVariant(32, 2, 2, global_attention=(1,), decoder_mlp_dim=32), PLANE)
     teacher = SamTeacher(2, PLANE, config.teacher, weights=sam.state_dict())
     students = Students(2, config=config.students).requires_grad_(False).eval()
-    return InTurn(teacher, students, config), teacher, students
+    return RoundRobinTeaching(teacher, students, config), teacher, students
 
 
-def from_scratch(config: Config, **values: Any) -> tuple[InTurn, SamTeacher, Students]:
+def from_scratch(config: Config, **values: Any) -> tuple[RoundRobinTeaching, SamTeacher, Students]:
     config = config.with_values(variant="compact", **values)
     teacher = SamTeacher(2, PLANE, config.teacher)
     students = Students(2, config=config.students).requires_grad_(False).eval()
-    return InTurn(teacher, students, config), teacher, students
+    return RoundRobinTeaching(teacher, students, config), teacher, students
 
 
 def calls_of(module: nn.Module) -> list[int]:
@@ -249,7 +249,7 @@ def test_without_mask_prompts_the_students_are_not_asked(tiny_config: Config, pl
     teacher = SamTeacher(2, PLANE, config.teacher, mask_prompts=False)
     students = Students(2, config=config.students).eval()
     asked = calls_of(students)
-    InTurn(teacher, students, config)(batch_of(planes), FUSED)
+    RoundRobinTeaching(teacher, students, config)(batch_of(planes), FUSED)
     assert asked == []
 
 
@@ -262,7 +262,7 @@ def test_a_batch_of_unknown_origin_cannot_be_taught_in_turn(tiny_config: Config,
 def test_the_published_way_sees_every_augmented_image(tiny_config: Config, planes: tuple[Tensor, ...]) -> None:
     _, teacher, _ = from_scratch(tiny_config)
     batch, fused = batch_of(planes), torch.randn(4, 2, *PLANE)
-    taught = AtEveryImage(teacher)(batch, fused)
+    taught = EveryImageTeaching(teacher)(batch, fused)
     expected = teacher(torch.cat([batch.labelled, batch.unlabelled]), fused)
     torch.testing.assert_close(taught.logits, expected.detach(), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(taught.loss, supervised_loss(expected[:2], batch.labels))
