@@ -21,7 +21,7 @@ from knowsam.io.image_file import IMAGE_SUFFIXES, suggested_path
 from knowsam.io.labels import read_labels
 from napari_knowsam._writer import labels_of, mask_writer
 from napari_knowsam.choice_dialog import main_window
-from napari_knowsam.error_messages import errors_shown, told
+from napari_knowsam.error_messages import errors_shown, notices_shown
 from napari_knowsam.exporting import may_replace_surfaces
 from napari_knowsam.new_layers import ROLE_KEY
 from napari_knowsam.opening import Opening
@@ -92,7 +92,7 @@ def open_mask(viewer: napari.viewer.Viewer) -> None:
             if image is not None:
                 labels = belonging(labels, image)
             (data, kwargs, _), notices = labels_on_image(labels, labels.grid if image is None else image.grid)
-            told(replace(labels, notices=notices))
+            notices_shown(replace(labels, notices=notices))
             viewer.add_labels(data, **kwargs)
 
 
@@ -134,7 +134,7 @@ def measurements(
 
 def _open_image(viewer: napari.viewer.Viewer, path: Path) -> None:
     def show(volume: Volume, _description: str) -> None:
-        data, kwargs, _ = image_layer_data(told(volume))
+        data, kwargs, _ = image_layer_data(notices_shown(volume))
         viewer.add_image(data, **kwargs)
 
     Opening(path, show, main_window())

@@ -16,7 +16,7 @@ from knowsam.io.image import image_choices
 from knowsam.io.image_file import is_called_mask, is_image_name
 from knowsam.io.labels import read_labels
 from napari_knowsam.choice_dialog import ask_choice
-from napari_knowsam.error_messages import errors_shown, told
+from napari_knowsam.error_messages import errors_shown, notices_shown
 from napari_knowsam.opening import OpeningCancelledError, tracked_in_activity
 from napari_knowsam.volume_layers import VOLUME_KEY, LayerData, image_layer_data, labels_layer_data
 
@@ -57,15 +57,15 @@ def read_layer_data(path: Path) -> LayerData | None:
         If the path cannot be read.
     """
     if is_dicom_seg(path):
-        return labels_layer_data(told(read_labels(path)))
+        return labels_layer_data(notices_shown(read_labels(path)))
     if is_image_name(path) and is_called_mask(path):
         try:
-            return labels_layer_data(told(read_labels(path)))
+            return labels_layer_data(notices_shown(read_labels(path)))
         except InputError:
             # Not label values, whatever its name says; what is wrong with a damaged file shows below.
             pass
     choice = ask_choice(image_choices(path, tracked_in_activity))
-    return None if choice is None else image_layer_data(told(choice.read()))
+    return None if choice is None else image_layer_data(notices_shown(choice.read()))
 
 
 def _listed(path: Paths) -> list[Path]:

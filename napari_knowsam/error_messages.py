@@ -23,8 +23,8 @@ def errors_shown() -> Iterator[None]:
         show_error(str(error))
 
 
-def told(volume: Volume) -> Volume:
-    """Show what is to be known of how a file was read, and hand the volume on."""
+def notices_shown(volume: Volume) -> Volume:
+    """Show what is to be known of how a file was read; return the volume."""
     if volume.notices:
         show_info(f"{volume.name}: {' '.join(volume.notices)}")
     return volume

@@ -44,7 +44,7 @@ class LayerChoice:
         self.looks = ResultLooks()
         self._images = OpenImages(viewer, self.signals, self.looks)
         self._is_training = self.is_plane_fixed = False
-        self._told_of: Labels | None = None
+        self._warned_about: Labels | None = None
         # A layer that is removed may be one of many, and one that is added may be followed by its labels.
         self._choice_due = QTimer(self.signals)
         self._choice_due.setSingleShot(True)
@@ -255,7 +255,7 @@ class LayerChoice:
 
     def _choose(self, sync: LayerSync) -> None:
         """Make an image the chosen one, with the results of the work on it with other labels."""
-        before, self._told_of = self.sync, None
+        before, self._warned_about = self.sync, None
         if before is not sync:
             self.flush()
             self._leave()
@@ -360,9 +360,9 @@ class LayerChoice:
     def _on_painted(self, event: Any) -> None:
         """Take a layer somebody paints on as the labels, or say once that others count."""
         layer, sync = event.source, self.sync
-        if sync is None or any(layer in one.layers for one in self._images) or layer is self._told_of:
+        if sync is None or any(layer in one.layers for one in self._images) or layer is self._warned_about:
             return
-        self._told_of = layer
+        self._warned_about = layer
         if not sync.document.has_results:
             self.choose_labels(layer.name, sync.document.axis)
             return

@@ -298,7 +298,7 @@ class Presenter(QObject):
             self.controller.close()
             if is_trained:
                 self._training_display.say(status_messages.removed_sentence(work.volume.name))
-        self._training_display.take_back_unless(lambda told_of: self.layers.sync_of(told_of) is not None)
+        self._training_display.take_back_unless(lambda work: self.layers.sync_of(work) is not None)
 
     def _on_document_changed(self) -> None:
         sync = self.layers.sync

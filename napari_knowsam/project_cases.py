@@ -19,7 +19,7 @@ from knowsam.project.finished import mask_paths, read_finished, write_masks
 from knowsam.project.project import Project
 from napari_knowsam import status_messages
 from napari_knowsam.choice_dialog import main_window
-from napari_knowsam.error_messages import told
+from napari_knowsam.error_messages import notices_shown
 from napari_knowsam.opening import Opening
 from napari_knowsam.volume_layers import image_layer_data
 
@@ -175,7 +175,7 @@ class ProjectCases(QObject):
         self._require_idle()
         self._close_case()
         self._autosave.keep_in(volume, self.project.work_folder)
-        data, kwargs, _ = image_layer_data(told(volume))
+        data, kwargs, _ = image_layer_data(notices_shown(volume))
         image = self._viewer.add_image(data, **kwargs)
         try:
             # Labels that lie on the voxels of this image may be of another patient.

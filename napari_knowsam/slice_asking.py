@@ -97,11 +97,11 @@ class SliceAsking:
             from napari_knowsam.torch_loading import load_torch
 
             load_torch()
-            from knowsam.jobs import choose_teacher, told_device
+            from knowsam.jobs import checked_device, choose_teacher
             from knowsam.models.teachers import read_weights
             from knowsam.prompting.prompted_volume import PromptedVolume
 
-            device = told_device(self.device)
+            device = checked_device(self.device)
             if self.sam in OFFICIAL:
                 # Not by its name, which would download it again if it were damaged.
                 variant, weights = read_weights(place_of(self.sam))

@@ -40,7 +40,7 @@ class TrainingDisplay(QObject):
         self._notices: list[str] = []
         self._noticed_in: Callable[[], AnnotationDocument | None] = lambda: None
         self._sentence = status_messages.READY
-        self._told_of: ref[AnnotationDocument] | None = None
+        self._sentence_on: ref[AnnotationDocument] | None = None
         self._refusal: str | None = None
         self._steps: list[tuple[StepDone, float | None]] = []
         self._due = QTimer(self)
@@ -66,7 +66,7 @@ class TrainingDisplay(QObject):
 
     def say(self, sentence: str) -> None:
         """Say in a sentence what is going on."""
-        self._sentence, self._told_of = sentence, None
+        self._sentence, self._sentence_on = sentence, None
         self._show()
 
     def refuse(self, sentence: str) -> None:
@@ -81,10 +81,10 @@ class TrainingDisplay(QObject):
 
     def take_back_unless(self, is_there: Callable[[AnnotationDocument], bool]) -> None:
         """Take back what was said of a volume that is no longer there."""
-        if self._told_of is None:
+        if self._sentence_on is None:
             return
-        told_of = self._told_of()
-        if told_of is None or not is_there(told_of):
+        document = self._sentence_on()
+        if document is None or not is_there(document):
             self.say(status_messages.READY)
 
     def close(self) -> None:
@@ -104,7 +104,7 @@ class TrainingDisplay(QObject):
         named = sentence if work is None else f"{work.volume.name}: {sentence}"
         if named != self._sentence:
             self.say(named)
-        self._told_of = None if work is None else ref(work)
+        self._sentence_on = None if work is None else ref(work)
 
     def _show_soon(self) -> None:
         if not self._due.isActive():

@@ -54,8 +54,8 @@ class EditPanel(QWidget):
         self._drop = button("Drop", "Leave the structure as it is. (Escape)", self.drop_requested.emit)
         self._message = WrappedLabel()
         self._arrange()
-        self._tools.activated.connect(self._on_told_otherwise)
-        self._scopes.activated.connect(self._on_told_otherwise)
+        self._tools.activated.connect(self._on_chosen)
+        self._scopes.activated.connect(self._on_chosen)
         self._show_tool()
         self.set_preview(is_there=False)
 
@@ -102,7 +102,7 @@ class EditPanel(QWidget):
         """Show a sentence; an empty one brings back what the tool does."""
         self._message.setText(text or _HELP[self.tool])
 
-    def _on_told_otherwise(self) -> None:
+    def _on_chosen(self) -> None:
         self._show_tool()
         self.tool_chosen.emit()
 

@@ -129,7 +129,7 @@ def choose_teacher(choice: str, progress: Progress | None = None) -> Teacher:
     return Teacher(*read_weights(path))
 
 
-def told_device(name: str) -> torch.device:
+def checked_device(name: str) -> torch.device:
     """Return the device that a name stands for, and log why it is not the one that ``auto`` prefers.
 
     Raises
@@ -199,7 +199,7 @@ def segment(
 
 def _propagated(case: Case, config: Config, device: str, timer: PhaseTimer) -> Segmentation:
     """Segment a volume by what is propagated from its annotated slices."""
-    target, threads = told_device(device), CpuThreads()
+    target, threads = checked_device(device), CpuThreads()
     with timer.phase("propagation"), threads:
         windows, _ = common_windows([case], config)
         adapting = Interruption(threads.adapt)
@@ -296,7 +296,7 @@ def predict(
     """
     if difference := model.difference(volume):
         logger.warning("%s", difference)
-    target, threads = told_device(device), CpuThreads()
+    target, threads = checked_device(device), CpuThreads()
     case = Case(volume, Annotation(volume.shape, model.axis, model.classes))
 
     def meanwhile() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from knowsam.atlas.proposal import Atlas, propose
-from knowsam.commands.inputs import read_mask, told
+from knowsam.commands.inputs import notices_logged, read_mask
 from knowsam.data.annotation import default_classes
 from knowsam.errors import ConfigError, InputError
 from knowsam.io.image import read_image
@@ -61,7 +61,7 @@ def atlas_budget(options: Namespace) -> Budget:
 def read_atlases(images: Sequence[Path], labels: Sequence[Path], options: Namespace) -> list[Atlas]:
     """Read finished volumes with their masks."""
     return [
-        Atlas(told(read_image(image, options.pick)), read_mask(mask, ignore_identity=False))
+        Atlas(notices_logged(read_image(image, options.pick)), read_mask(mask, ignore_identity=False))
         for image, mask in zip(images, labels, strict=True)
     ]
 

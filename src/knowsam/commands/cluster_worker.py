@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from knowsam import __version__, jobs
 from knowsam.commands.cluster_task import Answer
-from knowsam.commands.inputs import told
+from knowsam.commands.inputs import notices_logged
 from knowsam.errors import ClusterError, ConfigError, InputError, KnowSAMError
 from knowsam.io.image import read_image
 from knowsam.io.image_file import mask_name
@@ -69,7 +69,7 @@ def _require_usable(task: PredictionTask) -> None:
                 "paths, as on a network drive, and permission to write there."
             )
     try:
-        jobs.told_device(task.device)
+        jobs.checked_device(task.device)
     except ConfigError as error:
         raise ClusterError(f"{here} the device cannot be used. {error}") from error
 
@@ -80,7 +80,7 @@ def _predicted(task: PredictionTask, image: Path) -> Predicted:
             f"On {socket.gethostname()}, where a worker runs, there is no {image}, or the worker may not read it. "
             "Check the path, and that workers have the same files under the same paths, as on a network drive."
         )
-    volume = told(read_image(image, task.pick))
+    volume = notices_logged(read_image(image, task.pick))
     with _ONE_AT_A_TIME:
         model = _model(task.model, task.checksum)
         labels = _mask(task, task.folder / mask_name(image), model, volume)

@@ -82,7 +82,7 @@ def run(options: Namespace) -> None:
     check_model(options.output, overwrite=options.overwrite)
     if options.report is not None:
         check_report(options.report, overwrite=options.overwrite)
-    device, timer = jobs.told_device(options.device), jobs.PhaseTimer()
+    device, timer = jobs.checked_device(options.device), jobs.PhaseTimer()
     teacher, weights = _teacher(options.teacher)
     with timer.phase("reading"):
         slices = _slices(options, device)

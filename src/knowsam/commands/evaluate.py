@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from knowsam.commands.inputs import read_mask, told
+from knowsam.commands.inputs import notices_logged, read_mask
 from knowsam.data.identity import belonging
 from knowsam.data.resample import is_part, placed_on
 from knowsam.data.sparse_slices import respaced
@@ -55,8 +55,8 @@ def score_table(scores: Sequence[ClassScores]) -> str:
 
 def _on_one_grid(prediction: Volume, reference: Volume) -> tuple[Volume, Volume]:
     """Return both masks on the grid of the one that covers more: a DICOM segmentation leaves empty slices out."""
-    prediction = told(_respaced(belonging(prediction, reference), reference))
-    reference = told(_respaced(reference, prediction))
+    prediction = notices_logged(_respaced(belonging(prediction, reference), reference))
+    reference = notices_logged(_respaced(reference, prediction))
     difference = grid_difference(prediction.grid, reference.grid)
     if difference is None:
         return prediction, reference
@@ -82,7 +82,7 @@ def _widened(part: Volume, whole: Volume) -> Volume | None:
         f"It covers {part.shape} of the {whole.shape} voxels of {whole.name}; the others were taken for background."
     )
     widened = placed_on(replace(part, notices=(notice,)), whole.grid)
-    return widened and told(widened)
+    return widened and notices_logged(widened)
 
 
 def _number(distance_mm: float) -> str:

@@ -6,7 +6,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from knowsam.commands.inputs import read_mask, told
+from knowsam.commands.inputs import notices_logged, read_mask
 from knowsam.data.annotation import labelled_classes
 from knowsam.data.identity import belonging
 from knowsam.data.resample import widened
@@ -32,10 +32,10 @@ def run(options: Namespace) -> None:
     ConfigError
         If a term is given for a value that the mask does not hold, or a DICOM file is wanted without its series.
     """
-    source = None if options.source is None else told(read_volume(options.source, options.pick))
+    source = None if options.source is None else notices_logged(read_volume(options.source, options.pick))
     mask = read_mask(options.mask, ignore_identity=options.ignore_identity)
     if source is not None:
-        mask = told(widened(belonging(mask, source), source.grid))
+        mask = notices_logged(widened(belonging(mask, source), source.grid))
     labels = _named(mask, dict(options.term))
     if is_surface_name(options.output):
         paths = write_surfaces(options.output, labels, overwrite=options.overwrite)

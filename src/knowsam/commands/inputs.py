@@ -125,8 +125,8 @@ def read_mask(path: Path, *, ignore_identity: bool) -> Volume:
     return replace(labels, identity=NOBODY) if ignore_identity else labels
 
 
-def told(volume: Volume) -> Volume:
-    """Log what is to be known of how a file was read, and hand the volume on."""
+def notices_logged(volume: Volume) -> Volume:
+    """Log what is to be known of how a file was read; return the volume."""
     for notice in volume.notices:
         logger.warning("%s: %s", volume.name, notice)
     return volume
@@ -134,14 +134,14 @@ def told(volume: Volume) -> Volume:
 
 def _read_volume(path: Path, pick: int | str | None, *, is_only_one: bool) -> Volume:
     """Read an image; of several, the voxels are kept on the disk, since together they may not fit into memory."""
-    volume = told(read_image(path, pick))
+    volume = notices_logged(read_image(path, pick))
     return volume if is_only_one else kept_on_disk(volume)
 
 
 def _read_painted(path: Path, image: Volume, *, ignore_identity: bool) -> Volume:
     """Read labels of an image, on its grid if their voxels lie on those of the image."""
     mask = respaced(belonging(read_mask(path, ignore_identity=ignore_identity), image), image.grid)
-    return told(placed_on(mask, image.grid) or mask)
+    return notices_logged(placed_on(mask, image.grid) or mask)
 
 
 def _painted_axis(masks: Sequence[Volume], ignore_value: int | None) -> int:
@@ -184,7 +184,7 @@ def _chosen_slices(
 def _on_image(painted: PaintedSlices, image: Volume) -> tuple[PaintedSlices, Volume]:
     placed, volume = in_painted_planes(painted, image)
     if placed is not painted:
-        told(placed.labels)
+        notices_logged(placed.labels)
     return placed, volume
 
 

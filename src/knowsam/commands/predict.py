@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from knowsam import jobs
 from knowsam.commands.cluster_prediction import cluster_attempts
-from knowsam.commands.inputs import read_model, told
+from knowsam.commands.inputs import notices_logged, read_model
 from knowsam.commands.outputs import check_folder, check_mask, saved
 from knowsam.errors import ClusterError, InputError, KnowSAMError, PredictionError
 from knowsam.io.atomic import check_free
@@ -38,7 +38,7 @@ def run(options: Namespace) -> None:
     """Do what the options say; all outputs are checked before the first prediction."""
     is_here = options.scheduler is None
     # That of a worker is checked there.
-    device = str(jobs.told_device(options.device)) if is_here else options.device
+    device = str(jobs.checked_device(options.device)) if is_here else options.device
     targets = _checked_targets(options)
     model = read_model(options.model)
     attempts = _attempts(targets, model, device, options) if is_here else cluster_attempts(targets, options)
@@ -97,7 +97,7 @@ def _attempts(
 
 
 def _predicted(image: Path, target: Path, model: TrainedModel, device: str, options: Namespace) -> Predicted:
-    volume = told(read_image(image, options.pick))
+    volume = notices_logged(read_image(image, options.pick))
     labels, _ = jobs.predict(model, volume, device=device)
     place = saved(target, partial(_write, labels=labels, volume=volume, model=model, options=options))
     row = Predicted(image.name, place.name)

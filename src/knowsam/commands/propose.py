@@ -17,7 +17,7 @@ from knowsam.commands.atlases import (
     require_a_mask_each,
     volume_bar,
 )
-from knowsam.commands.inputs import told
+from knowsam.commands.inputs import notices_logged
 from knowsam.commands.outputs import check_mask, saved
 from knowsam.data.painted_axis import acquired_axis
 from knowsam.errors import ConfigError
@@ -42,7 +42,7 @@ def run(options: Namespace) -> None:
     inputs = [options.image, *options.atlases, *options.labels]
     check_mask(options.output, inputs=inputs, overwrite=options.overwrite)
     allowed = atlas_budget(options)
-    volume = told(read_image(options.image, options.pick))
+    volume = notices_logged(read_image(options.image, options.pick))
     atlases = read_atlases(options.atlases, options.labels, options)
     classes = classes_of(atlases)
     proposal = make_proposal(volume, atlases, classes, acquired_axis(volume.spacing_mm), allowed)

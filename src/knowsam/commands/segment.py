@@ -37,7 +37,7 @@ def run(options: Namespace) -> None:
     """Do what the options say; everything that can be refused is refused before training."""
     model = None if options.start_from is None else read_model(options.start_from)
     config, allowed = chosen_config(options, None if model is None else model.config_elsewhere), budget(options)
-    device = str(jobs.told_device(options.device))
+    device = str(jobs.checked_device(options.device))
     is_untrained = allowed.is_zero and model is None
     if is_untrained and options.save_model is not None:
         raise ConfigError("A budget of 0 trains nothing, so there is no model to save. Give a longer one.")

@@ -52,7 +52,7 @@ def run(options: Namespace) -> None:
     if options.report is not None:
         check_report(options.report, overwrite=options.overwrite)
     if options.devices == 1:
-        _train(Processes(str(jobs.told_device(options.device))), options, config, allowed)
+        _train(Processes(str(jobs.checked_device(options.device))), options, config, allowed)
         return
     # Imported here, since one process needs no Fabric and none of what it imports.
     from knowsam.training.data_parallel import in_processes

@@ -136,11 +136,11 @@ def _merged(stored: Volume, grid: Grid, notices: tuple[str | None, ...], segment
     """Make one of layers of segments, which are the fastest axis; the segments are numbered from 1."""
     i, j, k = grid.shape
     labels = as_label_values(stored.name, stored.array).reshape(k, j, i, -1)
-    merged, told = merged_layers(stored.name, labels, segments)
+    merged, more = merged_layers(stored.name, labels, segments)
     classes = tuple(replace(segment.label_class, value=number) for number, segment in enumerate(segments, 1))
     array = to_working(merged.T, grid.affine)
     said = (notice for notice in (*notices, notice_of_shear(grid.affine)) if notice)
-    return Volume(array, grid, stored.name, (*said, *stored.notices, *told), classes)
+    return Volume(array, grid, stored.name, (*said, *stored.notices, *more), classes)
 
 
 def _read_header(path: Path) -> _Header:

@@ -61,5 +61,5 @@ class StoredImage:
         voxels = self.voxels or self.path
         array = read_voxels(self.path.name, voxels, self.grid, self.encoding, real)
         surplus = notice_of_surplus(voxels, self.grid.shape, self.encoding)
-        told = tuple(notice for notice in (*self.notices, notice_of_shear(self.grid.affine), surplus) if notice)
-        return Volume(array, self.grid, self.path.name, told, self.classes, self.display_range)
+        notices = tuple(notice for notice in (*self.notices, notice_of_shear(self.grid.affine), surplus) if notice)
+        return Volume(array, self.grid, self.path.name, notices, self.classes, self.display_range)

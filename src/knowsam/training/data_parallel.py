@@ -290,18 +290,18 @@ def _connected(place: _Place) -> Iterator[DataParallel]:
 @contextmanager
 def _environment(place: _Place) -> Iterator[None]:
     """Tell Fabric by environment variables, as a scheduler would, that the processes are there already."""
-    told = {
+    variables = {
         "LOCAL_RANK": str(place.rank),
         "NODE_RANK": "0",
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(place.port),
     }
     before = dict(os.environ)
-    os.environ.update(told)
+    os.environ.update(variables)
     try:
         yield
     finally:
-        for name in told:
+        for name in variables:
             if name in before:
                 os.environ[name] = before[name]
             else:

@@ -53,7 +53,7 @@ def refuse_sizes(path: Path, dataset: Dataset) -> None:
 def label_values(
     path: Path, dataset: Dataset, frames: SegFrames, classes: Mapping[int, LabelClass]
 ) -> tuple[Labels, tuple[str, ...]]:
-    """Return the values of classes in every slice, (slices, rows, columns), and what is to be told of segments.
+    """Return the values of classes in every slice, (slices, rows, columns), and what is to be said of segments.
 
     Parameters
     ----------
@@ -77,11 +77,11 @@ def label_values(
             yield index, np.unpackbits(bits, count=rows * columns).view(bool).reshape(rows, columns)
 
     segments = [SegmentPlanes(one.name, partial(planes, number)) for number, one in classes.items()]
-    numbers, told = merged(path.name, (count, rows, columns), segments)
+    numbers, notices = merged(path.name, (count, rows, columns), segments)
     if dataset.SegmentationType == "FRACTIONAL":
         thin = [one.name for number, one in classes.items() if not any(bits.any() for bits in packed[number].values())]
-        told = (_fractional_notice(thin), *told)
-    return _relabelled(numbers, {place: one.value for place, one in enumerate(classes.values(), 1)}), told
+        notices = (_fractional_notice(thin), *notices)
+    return _relabelled(numbers, {place: one.value for place, one in enumerate(classes.values(), 1)}), notices
 
 
 def _label_map(path: Path, dataset: Dataset, frames: SegFrames) -> Labels:

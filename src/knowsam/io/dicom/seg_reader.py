@@ -80,13 +80,13 @@ def _volume(path: Path, dataset: Dataset) -> Volume:
     refuse_sizes(path, dataset)
     frames = seg_frames(path, dataset)
     classes = _classes(dataset)
-    labels, told = label_values(path, dataset, frames, classes)
+    labels, notices = label_values(path, dataset, frames, classes)
     assumed = () if frames.sparse is None else (frames.sparse.notice,)
     return Volume(
         to_working(labels.T, frames.grid.affine),
         frames.grid,
         path.stem,
-        notices=tuple(filter(None, (*assumed, *told))),
+        notices=tuple(filter(None, (*assumed, *notices))),
         classes=tuple(classes.values()),
         identity=identity_of_labels(dataset),
         sparse=frames.sparse,

@@ -86,12 +86,12 @@ def _choices(folder: Folder, given: Path | None = None) -> tuple[ImageChoice, ..
 
 def _of_series(frames: list[Frame], folder: Folder, given: Path | None) -> list[ImageChoice]:
     """Return the images of one series; where it is damaged, one whose reading says so."""
-    told = () if given is None else (_ONE_SLICE,)
+    notices = () if given is None else (_ONE_SLICE,)
     try:
         folder.refuse_spoiled(frames[0].file.series)
         with damage_refused("The headers of the series are damaged. Export it again."):
             slices = [frame for frame in frames if not frame.is_mosaic]
-            choices = [_choice(stack, (*told, *folder.notices)) for stack in _holding(stacks_of(slices), given)]
+            choices = [_choice(stack, (*notices, *folder.notices)) for stack in _holding(stacks_of(slices), given)]
             mosaics = len(frames) - len(slices)
             return [*choices, *([_mosaic_choice(frames[0], mosaics)] if mosaics else [])]
     except InputError as error:
@@ -218,12 +218,12 @@ def _placed(ordered: Sequence[Frame]) -> tuple[Affine, tuple[str, ...]]:
 
 
 def _left_out(copies: int, alone: int) -> tuple[str, ...]:
-    told = []
+    said = []
     if copies:
-        told.append(_images(copies, "is a copy of another one and was", "are copies of others and were") + " left out.")
+        said.append(_images(copies, "is a copy of another one and was", "are copies of others and were") + " left out.")
     if alone:
-        told.append(_images(alone, "belongs to no stack of slices and was", "belong to none and were") + " left out.")
-    return tuple(told)
+        said.append(_images(alone, "belongs to no stack of slices and was", "belong to none and were") + " left out.")
+    return tuple(said)
 
 
 def _images(count: int, one: str, many: str) -> str:

@@ -69,9 +69,9 @@ def refuse_uneven(distances_mm: Distances) -> None:
     if np.allclose(gaps_mm, (missing + 1) * usual_mm, rtol=_GAP_FRACTION, atol=_rounded_mm(usual_mm)):
         raise InputError(_missing_sentence(distances_mm, missing))
     gap = int(np.argmax(uneven))
-    told = _teller(usual_mm)
+    text = _formatter(usual_mm)
     raise InputError(
-        f"Slices {gap + 1} and {gap + 2} by position lie {told(gaps_mm[gap])} mm apart, but {told(usual_mm)} mm are "
+        f"Slices {gap + 1} and {gap + 2} by position lie {text(gaps_mm[gap])} mm apart, but {text(usual_mm)} mm are "
         "usual in the series. Export it again with all its slices, or resample it to even spacing."
     )
 
@@ -91,7 +91,7 @@ def _rounded_mm(usual_mm: float) -> float:
     return min(_ROUNDED_MM, _ROUNDED_FRACTION * usual_mm)
 
 
-def _teller(usual_mm: float) -> Callable[[float], str]:
+def _formatter(usual_mm: float) -> Callable[[float], str]:
     """Return what writes lengths with two decimals, or as many as it takes to tell slices apart."""
     decimals = max(2, 2 - math.floor(math.log10(usual_mm)))
     return lambda length_mm: f"{length_mm:.{decimals}f}"
@@ -105,12 +105,12 @@ def _missing_sentence(distances_mm: Distances, missing: npt.NDArray[np.int_]) ->
         for start, count in zip(distances_mm, missing.tolist(), strict=False)
         for number in range(1, min(count, _MOST_LISTED + 1) + 1)
     ]
-    told = _teller(usual_mm)
-    listed = ", ".join(told(place) for place in positions_mm[:_MOST_LISTED])
+    text = _formatter(usual_mm)
+    listed = ", ".join(text(place) for place in positions_mm[:_MOST_LISTED])
     more = ", ..." if len(positions_mm) > _MOST_LISTED else ""
     return (
         f"{_count(int(missing.sum()), 'slice is', 'slices are')} missing, at {listed}{more} mm along the normal; the "
-        f"{len(distances_mm)} that are there reach from {told(distances_mm[0])} to {told(distances_mm[-1])} mm. "
+        f"{len(distances_mm)} that are there reach from {text(distances_mm[0])} to {text(distances_mm[-1])} mm. "
         "Export the series again with all its slices."
     )
 
