@@ -21,7 +21,7 @@ from knowsam.io.dicom.header import (
     read_image_file,
     stored,
 )
-from knowsam.io.dicom.telling import TELLING
+from knowsam.io.dicom.splitting_attributes import SPLITTING_ATTRIBUTES
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 _POSITION = "ImagePositionPatient"
 
-_TELLING_KEYWORDS = frozenset(attribute.keyword for attribute in TELLING)
+_SPLITTING_KEYWORDS = frozenset(attribute.keyword for attribute in SPLITTING_ATTRIBUTES)
 
-_VECTORS = tuple(attribute.keyword for attribute in TELLING if attribute.of_frames)
+_VECTORS = tuple(attribute.keyword for attribute in SPLITTING_ATTRIBUTES if attribute.of_frames)
 
 _MACROS = {
     "PlanePositionSequence": {_POSITION},
@@ -161,9 +161,9 @@ def _said(group: Dataset) -> dict[str, Any]:
         macro = group[tag]
         # A macro has one item.
         for item in macro.value[:1] if macro.VR == "SQ" else ():
-            found |= _taken(item, _TELLING_KEYWORDS | _MACROS.get(macro.keyword, set()))
+            found |= _taken(item, _SPLITTING_KEYWORDS | _MACROS.get(macro.keyword, set()))
             for direction in item.get("DiffusionGradientDirectionSequence") or ():
-                found |= _taken(direction, _TELLING_KEYWORDS)
+                found |= _taken(direction, _SPLITTING_KEYWORDS)
     return found
 
 

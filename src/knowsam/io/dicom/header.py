@@ -21,7 +21,7 @@ from pydicom.uid import UID, ExplicitVRBigEndian, ImplicitVRLittleEndian, MediaS
 from knowsam.errors import InputError
 from knowsam.io.dicom.files import DAMAGE, META_START, damage_refused, damaged_header, opened
 from knowsam.io.dicom.identity import IDENTIFYING
-from knowsam.io.dicom.telling import SIEMENS, TELLING
+from knowsam.io.dicom.splitting_attributes import SIEMENS, SPLITTING_ATTRIBUTES
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -69,7 +69,7 @@ _SIEMENS_TILES = Tag(0x0019100A)
 
 _READ: list[BaseTag | int] = [
     *map(Tag, _READ_KEYWORDS),
-    *(tag for attribute in TELLING for tag in attribute.tags),
+    *(tag for attribute in SPLITTING_ATTRIBUTES for tag in attribute.tags),
     _SIEMENS_TILES,
 ]
 _PIXEL_KEYWORDS = {0x7FE00010: "PixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00008: "FloatPixelData"}

@@ -14,7 +14,15 @@ from knowsam.data.short_line import short_line
 from knowsam.io.dicom.grid import distances_mm
 from knowsam.io.dicom.identity import identity_of
 from knowsam.io.dicom.spacing import are_even, positions
-from knowsam.io.dicom.telling import TELLING, Says, Telling, differing, marks_of, occasions, values_of
+from knowsam.io.dicom.splitting_attributes import (
+    SPLITTING_ATTRIBUTES,
+    Meaning,
+    SplittingAttribute,
+    differing,
+    marks_of,
+    occasions,
+    values_of,
+)
 
 if TYPE_CHECKING:
     from knowsam.data.identity import Identity
@@ -89,7 +97,7 @@ def stacks_of(series: list[Frame]) -> list[Stack]:
     InputError
         If an attribute that may tell them apart is damaged.
     """
-    parts = [stack for looks in _of_one_look(series) for stack in _told_apart(looks, TELLING)]
+    parts = [stack for looks in _of_one_look(series) for stack in _split_by_attributes(looks, SPLITTING_ATTRIBUTES)]
     alone = sum(len(stack.frames) for stack in parts if stack.is_alone)
     return [replace(stack, alone=alone) for stack in parts if not stack.is_alone]
 
@@ -124,10 +132,10 @@ def _of_one_orientation(alike: list[Frame]) -> list[list[Frame]]:
     return parts
 
 
-def _told_apart(frames: list[Frame], attributes: Sequence[Telling]) -> list[Stack]:
+def _split_by_attributes(frames: list[Frame], attributes: Sequence[SplittingAttribute]) -> list[Stack]:
     """Split frames by the attributes that leave one frame at each position, and these evenly spaced."""
     attributes = differing(frames, attributes)
-    for attribute in (attribute for attribute in attributes if attribute.says is Says.WHOM):
+    for attribute in (attribute for attribute in attributes if attribute.meaning is Meaning.PATIENT):
         groups = _by_value(frames, values_of(frames, attribute))
         # A file that names nobody may be of anybody.
         if len(groups.keys() - {None}) > 1:
@@ -139,12 +147,12 @@ def _told_apart(frames: list[Frame], attributes: Sequence[Telling]) -> list[Stac
         return _interleaved(frames, attributes)
     for attribute in attributes:
         groups = _by_value(frames, values_of(frames, attribute))
-        if _tells_apart(list(groups.values()), repeats):
+        if _separates(list(groups.values()), repeats):
             return _split(groups, attribute, attributes)
     return _by_rank_in_time(frames, repeats, attributes) or [Stack(tuple(frames))]
 
 
-def _of_one_number(frames: list[Frame], attributes: Sequence[Telling]) -> list[Stack]:
+def _of_one_number(frames: list[Frame], attributes: Sequence[SplittingAttribute]) -> list[Stack]:
     """Split frames of which no place is known by the attributes that leave as many in each part."""
     for attribute in attributes:
         groups = _by_value(frames, values_of(frames, attribute))
@@ -154,22 +162,24 @@ def _of_one_number(frames: list[Frame], attributes: Sequence[Telling]) -> list[S
     return [Stack(tuple(frames))]
 
 
-def _tells_apart(groups: list[list[Frame]], repeats: int) -> bool:
+def _separates(groups: list[list[Frame]], repeats: int) -> bool:
     if repeats == 1:
         return len(groups) > 1 and all(len(group) > 1 and are_even(distances_mm(group)) for group in groups)
     return 1 < len(groups) <= repeats and max(map(_repeats, groups)) < repeats
 
 
-def _split(groups: dict[Any, list[Frame]], attribute: Telling, attributes: Sequence[Telling]) -> list[Stack]:
+def _split(
+    groups: dict[Any, list[Frame]], attribute: SplittingAttribute, attributes: Sequence[SplittingAttribute]
+) -> list[Stack]:
     others = [other for other in attributes if other is not attribute]
     return [
         replace(stack, marks=(mark, *stack.marks))
         for mark, group in zip(marks_of(attribute, list(groups)), groups.values(), strict=True)
-        for stack in _told_apart(group, others)
+        for stack in _split_by_attributes(group, others)
     ]
 
 
-def _interleaved(frames: list[Frame], attributes: Sequence[Telling]) -> list[Stack]:
+def _interleaved(frames: list[Frame], attributes: Sequence[SplittingAttribute]) -> list[Stack]:
     """Split evenly spaced frames, one at each position, if slices of two images lie between each other.
 
     Even spacing is no proof of one image. But one image may have been acquired in two turns, odd slices behind even
@@ -179,31 +189,31 @@ def _interleaved(frames: list[Frame], attributes: Sequence[Telling]) -> list[Sta
     for attribute in attributes:
         values = values_of(frames, attribute)
         values = occasions(values) if attribute.is_clock else values
-        if not _lie_between_each_other(list(_by_value(places, values).values()), attribute.says):
+        if not _lie_between_each_other(list(_by_value(places, values).values()), attribute.meaning):
             continue
         groups = _by_value(frames, values)
         parts = _split(groups, attribute, attributes)
-        if attribute.says is Says.WHAT:
+        if attribute.meaning is Meaning.CONTENT:
             return parts
         marks = (f"all {len(groups)} {attribute.noun}s interleaved",)
         return [*parts, Stack(tuple(frames), marks, _unlike(frames, attributes))]
     return [Stack(tuple(frames), notices=_unlike(frames, attributes))]
 
 
-def _lie_between_each_other(groups: Sequence[list[int]], says: Says) -> bool:
+def _lie_between_each_other(groups: Sequence[list[int]], meaning: Meaning) -> bool:
     """Tell whether the slices of each group, by their numbers in the stack, are evenly spaced between the others'."""
-    if says is Says.WHICH_PART or len(groups) < 2 or min(map(len, groups)) < 2:
+    if meaning is Meaning.PART or len(groups) < 2 or min(map(len, groups)) < 2:
         return False
     steps = [set(np.diff(sorted(group)).tolist()) for group in groups]
-    if says is Says.WHAT:
+    if meaning is Meaning.CONTENT:
         return all(len(step) == 1 for step in steps) and steps != [{1}] * len(groups)
     # Where slices far from each other are excited together, a moment is that of a few slices.
     return steps == [{len(groups)}] * len(groups) and len(groups) <= min(map(len, groups))
 
 
-def _unlike(frames: list[Frame], attributes: Sequence[Telling]) -> tuple[str, ...]:
+def _unlike(frames: list[Frame], attributes: Sequence[SplittingAttribute]) -> tuple[str, ...]:
     """Return what is doubtful about frames that lie like one image, but say that they show different things."""
-    for attribute in (attribute for attribute in attributes if attribute.says in (Says.WHOM, Says.WHAT)):
+    for attribute in (attribute for attribute in attributes if attribute.meaning in (Meaning.PATIENT, Meaning.CONTENT)):
         marks = marks_of(attribute, list(_by_value(frames, values_of(frames, attribute))))
         if len(marks) > 1:
             listed = ", ".join(marks[:_MOST_LISTED]) + (" and more" if len(marks) > _MOST_LISTED else "")
@@ -213,7 +223,7 @@ def _unlike(frames: list[Frame], attributes: Sequence[Telling]) -> tuple[str, ..
     return ()
 
 
-def _by_rank_in_time(frames: list[Frame], repeats: int, attributes: Sequence[Telling]) -> list[Stack]:
+def _by_rank_in_time(frames: list[Frame], repeats: int, attributes: Sequence[SplittingAttribute]) -> list[Stack]:
     """Split frames whose times differ from slice to slice, as in a beating heart, by their order at each position."""
     places = _at_each_position(frames)
     if repeats == 1 or {len(place) for place in places} != {repeats}:

@@ -27,31 +27,31 @@ _SHORTEST_PAUSE_S = 3.0
 """Slices taken by turns within one repetition lie closer in time, also where seconds are written without a fraction."""
 
 
-class Says(Enum):
+class Meaning(Enum):
     """What it means if evenly spaced slices, one at each position, differ in an attribute."""
 
-    WHOM = auto()
+    PATIENT = auto()
     """They show different persons, wherever they lie."""
 
-    WHAT = auto()
+    CONTENT = auto()
     """They show different things, such as two echoes."""
 
-    WHEN = auto()
+    TIME = auto()
     """They were taken at different times: as two images, or as one whose slices were taken by turns."""
 
-    WHICH_PART = auto()
+    PART = auto()
     """They are parts of one image."""
 
 
 @dataclass(frozen=True)
-class Telling:
+class SplittingAttribute:
     """An attribute that may tell images of one series apart.
 
     Parameters
     ----------
     keyword : of the attribute; of a private one, what to call it.
     noun : what it is in the words for a person.
-    words : how a value is told; of values that mean nothing to a person, or may name a patient, only the rank is told.
+    words : its value in words; where it means nothing to a person, or may name a patient, only the rank is given.
     element, creator : of a private attribute: its tag in the first block of its group, and whose block that must be.
     day : keyword of the date that belongs to a time of the day.
     of_frames : the header holds a value for each frame, as in nuclear medicine.
@@ -61,7 +61,7 @@ class Telling:
     keyword: str
     noun: str
     words: str = ""
-    says: Says = Says.WHAT
+    meaning: Meaning = Meaning.CONTENT
     is_text: bool = False
     is_clock: bool = False
     day: str = ""
@@ -79,38 +79,38 @@ class Telling:
         object.__setattr__(self, "tags", (own, *block, *day))
 
 
-TELLING = (
-    Telling("StackID", "stack", "stack {}", Says.WHICH_PART, is_text=True),
-    Telling("PatientID", "patient", says=Says.WHOM, is_text=True),
-    Telling("StudyInstanceUID", "study", is_text=True),
-    Telling("FrameOfReferenceUID", "frame of reference", is_text=True),
-    Telling("SeriesNumber", "series number", "series number {}"),
-    Telling("SeriesDescription", "description", is_text=True),
-    Telling("TemporalPositionIdentifier", "time point", "time point {}"),
-    Telling("TemporalPositionIndex", "time point", "time point {}"),
-    Telling("EchoNumbers", "echo", "echo {}"),
-    Telling("EffectiveEchoTime", "echo time", "echo time {} ms"),
-    Telling("EchoTime", "echo time", "echo time {} ms"),
-    Telling("InversionTime", "inversion time", "inversion time {} ms"),
-    Telling("InversionTimes", "inversion time", "inversion time {} ms"),
-    Telling("FlipAngle", "flip angle", "flip angle {}"),
-    Telling("DiffusionBValue", "b value", "b = {}"),
-    Telling("SiemensBValue", "b value", "b = {}", element=0x0019100C, creator=SIEMENS),
-    Telling("GEBValue", "b value", "b = {}", element=0x00431039, creator="GEMS_PARM_01"),
-    Telling("PhilipsBValue", "b value", "b = {}", element=0x20011003, creator="Philips Imaging DD 001"),
-    Telling("UIHBValue", "b value", "b = {}", element=0x00651009, creator="Image Private Header"),
-    Telling("ComplexImageComponent", "type", "type {}", is_text=True),
-    Telling("FrameType", "type", "type {}", is_text=True),
-    Telling("ImageType", "type", "type {}", is_text=True),
-    Telling("GEDataType", "component", element=0x0043102F, creator="GEMS_PARM_01"),
-    Telling("SequenceName", "sequence", "sequence {}", is_text=True),
-    Telling("ConvolutionKernel", "kernel", "kernel {}", is_text=True),
-    Telling("KVP", "voltage", "{} kV"),
-    Telling("ContrastBolusAgent", "contrast agent", "contrast agent {}", is_text=True),
-    Telling("NominalPercentageOfCardiacPhase", "cardiac phase", "cardiac phase {} %"),
-    Telling("NominalPercentageOfRespiratoryPhase", "respiratory phase", "respiratory phase {} %"),
+SPLITTING_ATTRIBUTES = (
+    SplittingAttribute("StackID", "stack", "stack {}", Meaning.PART, is_text=True),
+    SplittingAttribute("PatientID", "patient", meaning=Meaning.PATIENT, is_text=True),
+    SplittingAttribute("StudyInstanceUID", "study", is_text=True),
+    SplittingAttribute("FrameOfReferenceUID", "frame of reference", is_text=True),
+    SplittingAttribute("SeriesNumber", "series number", "series number {}"),
+    SplittingAttribute("SeriesDescription", "description", is_text=True),
+    SplittingAttribute("TemporalPositionIdentifier", "time point", "time point {}"),
+    SplittingAttribute("TemporalPositionIndex", "time point", "time point {}"),
+    SplittingAttribute("EchoNumbers", "echo", "echo {}"),
+    SplittingAttribute("EffectiveEchoTime", "echo time", "echo time {} ms"),
+    SplittingAttribute("EchoTime", "echo time", "echo time {} ms"),
+    SplittingAttribute("InversionTime", "inversion time", "inversion time {} ms"),
+    SplittingAttribute("InversionTimes", "inversion time", "inversion time {} ms"),
+    SplittingAttribute("FlipAngle", "flip angle", "flip angle {}"),
+    SplittingAttribute("DiffusionBValue", "b value", "b = {}"),
+    SplittingAttribute("SiemensBValue", "b value", "b = {}", element=0x0019100C, creator=SIEMENS),
+    SplittingAttribute("GEBValue", "b value", "b = {}", element=0x00431039, creator="GEMS_PARM_01"),
+    SplittingAttribute("PhilipsBValue", "b value", "b = {}", element=0x20011003, creator="Philips Imaging DD 001"),
+    SplittingAttribute("UIHBValue", "b value", "b = {}", element=0x00651009, creator="Image Private Header"),
+    SplittingAttribute("ComplexImageComponent", "type", "type {}", is_text=True),
+    SplittingAttribute("FrameType", "type", "type {}", is_text=True),
+    SplittingAttribute("ImageType", "type", "type {}", is_text=True),
+    SplittingAttribute("GEDataType", "component", element=0x0043102F, creator="GEMS_PARM_01"),
+    SplittingAttribute("SequenceName", "sequence", "sequence {}", is_text=True),
+    SplittingAttribute("ConvolutionKernel", "kernel", "kernel {}", is_text=True),
+    SplittingAttribute("KVP", "voltage", "{} kV"),
+    SplittingAttribute("ContrastBolusAgent", "contrast agent", "contrast agent {}", is_text=True),
+    SplittingAttribute("NominalPercentageOfCardiacPhase", "cardiac phase", "cardiac phase {} %"),
+    SplittingAttribute("NominalPercentageOfRespiratoryPhase", "respiratory phase", "respiratory phase {} %"),
     *(
-        Telling(keyword, noun, f"{noun} {{}}", of_frames=True)
+        SplittingAttribute(keyword, noun, f"{noun} {{}}", of_frames=True)
         for keyword, noun in (
             ("EnergyWindowVector", "energy window"),
             ("DetectorVector", "detector"),
@@ -120,29 +120,31 @@ TELLING = (
             ("TimeSliceVector", "time slice"),
         )
     ),
-    Telling("AcquisitionNumber", "acquisition", "acquisition {}", Says.WHEN),
-    Telling("FrameAcquisitionNumber", "acquisition", "acquisition {}", Says.WHEN),
-    Telling("FrameReferenceTime", "time", says=Says.WHEN, is_ranked=True),
-    Telling("NominalCardiacTriggerDelayTime", "time", says=Says.WHEN, is_ranked=True),
-    Telling("TriggerTime", "time", says=Says.WHEN, is_ranked=True),
-    Telling("DiffusionGradientOrientation", "direction"),
-    Telling("SiemensDirection", "direction", element=0x0019100E, creator=SIEMENS),
-    Telling("AcquisitionTime", "time", says=Says.WHEN, is_clock=True, day="AcquisitionDate", is_ranked=True),
-    Telling("AcquisitionDateTime", "time", says=Says.WHEN, is_clock=True, is_ranked=True),
-    Telling("FrameAcquisitionDateTime", "time", says=Says.WHEN, is_clock=True, is_ranked=True),
-    Telling("ContentTime", "time", says=Says.WHEN, is_clock=True, day="ContentDate"),
-    Telling("RepetitionTime", "repetition time", "repetition time {} ms", Says.WHEN),
-    Telling("ImageComments", "comment", says=Says.WHEN, is_text=True),
+    SplittingAttribute("AcquisitionNumber", "acquisition", "acquisition {}", Meaning.TIME),
+    SplittingAttribute("FrameAcquisitionNumber", "acquisition", "acquisition {}", Meaning.TIME),
+    SplittingAttribute("FrameReferenceTime", "time", meaning=Meaning.TIME, is_ranked=True),
+    SplittingAttribute("NominalCardiacTriggerDelayTime", "time", meaning=Meaning.TIME, is_ranked=True),
+    SplittingAttribute("TriggerTime", "time", meaning=Meaning.TIME, is_ranked=True),
+    SplittingAttribute("DiffusionGradientOrientation", "direction"),
+    SplittingAttribute("SiemensDirection", "direction", element=0x0019100E, creator=SIEMENS),
+    SplittingAttribute(
+        "AcquisitionTime", "time", meaning=Meaning.TIME, is_clock=True, day="AcquisitionDate", is_ranked=True
+    ),
+    SplittingAttribute("AcquisitionDateTime", "time", meaning=Meaning.TIME, is_clock=True, is_ranked=True),
+    SplittingAttribute("FrameAcquisitionDateTime", "time", meaning=Meaning.TIME, is_clock=True, is_ranked=True),
+    SplittingAttribute("ContentTime", "time", meaning=Meaning.TIME, is_clock=True, day="ContentDate"),
+    SplittingAttribute("RepetitionTime", "repetition time", "repetition time {} ms", Meaning.TIME),
+    SplittingAttribute("ImageComments", "comment", meaning=Meaning.TIME, is_text=True),
 )
 """Those that mean most to a person come first."""
 
 
-def differing(frames: Sequence[Frame], attributes: Iterable[Telling]) -> tuple[Telling, ...]:
+def differing(frames: Sequence[Frame], attributes: Iterable[SplittingAttribute]) -> tuple[SplittingAttribute, ...]:
     """Return those of the attributes in which frames differ."""
     return tuple(attribute for attribute in attributes if _differ(frames, attribute))
 
 
-def values_of(frames: Sequence[Frame], attribute: Telling) -> list[Any]:
+def values_of(frames: Sequence[Frame], attribute: SplittingAttribute) -> list[Any]:
     """Return the value of each frame, to be compared and sorted: a text or numbers, None where there is none.
 
     Raises
@@ -177,24 +179,24 @@ def occasions(moments: Sequence[Any]) -> list[Any]:
     ]
 
 
-def marks_of(attribute: Telling, values: Sequence[Any]) -> list[str]:
+def marks_of(attribute: SplittingAttribute, values: Sequence[Any]) -> list[str]:
     """Tell for each value of an attribute, in their order, how it differs from the others; names no patient."""
     if attribute.noun == "type":
         common = set.intersection(*(set((value or "").split("/")) for value in values))
         own = [[word for word in (value or "").split("/") if word not in common] for value in values]
         return [f"type {short_line(' '.join(words)).lower() or 'plain'}" for words in own]
     if attribute.words:
-        return [attribute.words.format(_told(value)) for value in values]
+        return [attribute.words.format(_as_text(value)) for value in values]
     return [f"{attribute.noun} {rank} of {len(values)}" for rank in range(1, len(values) + 1)]
 
 
-def _differ(frames: Sequence[Frame], attribute: Telling) -> bool:
+def _differ(frames: Sequence[Frame], attribute: SplittingAttribute) -> bool:
     # As stored they are compared in no time, so that only attributes that tell anything are decoded.
     first = frames[0].stored(attribute.keyword, attribute.tags)
     return any(frame.stored(attribute.keyword, attribute.tags) != first for frame in frames)
 
 
-def _value(frame: Frame, attribute: Telling) -> Any:
+def _value(frame: Frame, attribute: SplittingAttribute) -> Any:
     if attribute.is_clock:
         return _moment_s(attribute, *frame.stored(attribute.keyword, attribute.tags))
     private = bool(attribute.creator)
@@ -208,7 +210,7 @@ def _value(frame: Frame, attribute: Telling) -> Any:
     return _numbers(attribute, values)
 
 
-def _numbers(attribute: Telling, values: Sequence[Any]) -> Any:
+def _numbers(attribute: SplittingAttribute, values: Sequence[Any]) -> Any:
     if attribute.noun == "b value":
         # GE adds 10^9 to it, and three other numbers follow.
         values = [float(value) % 1e9 for value in values[:1]]
@@ -216,7 +218,7 @@ def _numbers(attribute: Telling, values: Sequence[Any]) -> Any:
     return tuple(float(f"{float(value):.6g}") for value in values) or None
 
 
-def _moment_s(attribute: Telling, *stored: Any) -> tuple[float] | None:
+def _moment_s(attribute: SplittingAttribute, *stored: Any) -> tuple[float] | None:
     """Return when a frame was acquired, in s; of a time of the day and its date, or of one text that is both."""
     # To decode times as pydicom does would take longer than all else that is done with them.
     texts = [text.decode("ascii", "replace") if isinstance(text, bytes) else str(text or "") for text in stored]
@@ -245,7 +247,7 @@ def _over_midnight(moments: list[Any]) -> list[Any]:
     return [(moment[0] + _DAY_S,) if moment is not None and moment[0] < noon else moment for moment in moments]
 
 
-def _told(value: Any) -> str:
+def _as_text(value: Any) -> str:
     if value is None:
         return "unknown"
     return short_line(value) if isinstance(value, str) else " ".join(f"{number:g}" for number in value)
