@@ -1,4 +1,4 @@
-"""What a training session is told, and what it tells: the two sides of its mailbox."""
+"""The messages that a training session reads, and the events that it yields."""
 
 from __future__ import annotations
 

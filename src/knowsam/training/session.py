@@ -11,7 +11,6 @@ from knowsam.errors import TrainingError
 from knowsam.inference.cpu_threads import CpuThreads
 from knowsam.inference.device import fault_sentence
 from knowsam.training.continuation import Continuation
-from knowsam.training.conversation import Conversation
 from knowsam.training.device_check import working_device
 from knowsam.training.events import (
     Event,
@@ -29,6 +28,7 @@ from knowsam.training.mailbox import Mailbox
 from knowsam.training.model_selection import ModelSelection
 from knowsam.training.plan import make_plan
 from knowsam.training.processes import Processes
+from knowsam.training.session_control import SessionControl
 from knowsam.training.start import introduction
 from knowsam.training.timed_training import TimedTraining
 from knowsam.training.trained_model import TrainedModel
@@ -128,7 +128,7 @@ class TrainingSession:
             processes=processes,
         )
         self._mailbox = Mailbox(interruption, processes)
-        self._conversation = Conversation(self._mailbox, Intake(self.trainer), self.model, processes)
+        self._control = SessionControl(self._mailbox, Intake(self.trainer), self.model, processes)
         self._transfer = Transfer(is_transfer=self.plan.is_transfer, minimum=self.config.training.adaptation_minimum)
         self._timed = TimedTraining(self.trainer, budget)
 
@@ -194,20 +194,20 @@ class TrainingSession:
     def _run(self) -> Iterator[Event]:
         if self.trainer.is_prepared:
             raise TrainingError("This session has run already. Make a new one that starts from its model.")
-        told = self._conversation
-        yield told.enter(Stage.PREPARING)
-        yield from told.until_done(self.trainer.prepare)
-        if not told.is_stopping:
-            told.begin_to_show(LiveRefresh(self.trainer.display, share=self.config.training.refresh_share))
+        control = self._control
+        yield control.enter(Stage.PREPARING)
+        yield from control.until_done(self.trainer.prepare)
+        if not control.is_stopping:
+            control.begin_to_show(LiveRefresh(self.trainer.display, share=self.config.training.refresh_share))
             yield from self._introduce()
-            yield told.enter(Stage.TRAINING)
+            yield control.enter(Stage.TRAINING)
             yield from self._train()
-        stopped = told.is_stopping
+        stopped = control.is_stopping
         if self.trainer.is_prepared and self.trainer.display.has_learnt:
             # What was painted since the last step is not learnt from, but it belongs into the mask.
-            yield from told.obey()
-            yield from told.take_in()
-        yield Finished(self._timed.steps, self._timed.seconds, stopped=stopped, outdated=told.outdated)
+            yield from control.read_messages()
+            yield from control.take_in()
+        yield Finished(self._timed.steps, self._timed.seconds, stopped=stopped, outdated=control.outdated)
 
     def _introduce(self) -> Iterator[Event]:
         yield Planned(self.plan)
@@ -215,17 +215,17 @@ class TrainingSession:
             yield Notice(sentence)
 
     def _train(self) -> Iterator[Event]:
-        told, timed = self._conversation, self._timed
-        yield from told.obey()
-        yield from told.show_propagated()
-        yield from told.refresh(0.0)
+        control, timed = self._control, self._timed
+        yield from control.read_messages()
+        yield from control.show_propagated()
+        yield from control.refresh(0.0)
         while timed.progress < 1.0:
-            yield from told.obey()
-            if told.is_stopping:
+            yield from control.read_messages()
+            if control.is_stopping:
                 break
-            yield from told.take_in()
-            yield from told.show_propagated()
-            if told.is_stopping:
+            yield from control.take_in()
+            yield from control.show_propagated()
+            if control.is_stopping:
                 break
             if self._transfer.has_too_few(annotated := len(self.trainer.annotated)):
                 yield Notice(self._transfer.too_few_sentence(annotated))
@@ -233,12 +233,12 @@ class TrainingSession:
             yield from self._step()
         if timed.steps:
             while (validated := timed.validate()) is None:
-                yield from told.obey()
+                yield from control.read_messages()
             yield validated
 
     def _step(self) -> Iterator[Event]:
         """Take one step, and show what came of it."""
-        told, timed, started = self._conversation, self._timed, self._timed.seconds
+        control, timed, started = self._control, self._timed, self._timed.seconds
         event = timed.step()
         # A step is broken off for what is painted, the one after that is not.
         self._mailbox.labels_interrupt = event is not None
@@ -246,8 +246,8 @@ class TrainingSession:
             yield event
         if not isinstance(event, StepDone):
             return
-        is_first_seen = told.watched is not None and not self.trainer.display.has_learnt
+        is_first_seen = control.watched is not None and not self.trainer.display.has_learnt
         is_due = is_first_seen or timed.is_time_to_validate
         if is_due and timed.progress < 1.0 and (validated := timed.validate()) is not None:
             yield validated
-        yield from told.refresh(timed.seconds - started)
+        yield from control.refresh(timed.seconds - started)

@@ -1,4 +1,4 @@
-"""What a session is told while it works: pause, stop and another slice to watch are obeyed at once."""
+"""How messages steer a session: pause, stop and another slice to watch take effect at once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from knowsam.training.trained_model import TrainedModel
 
 
-class Conversation:
+class SessionControl:
     """Reads the mailbox between two pieces of work, and shows what can be shown of what was read.
 
     Parameters
@@ -67,7 +67,7 @@ class Conversation:
         if self.watched is not None:
             live.watch(self.watched.case, self.watched.index)
 
-    def obey(self, *, paused: bool = False) -> Iterator[Event]:
+    def read_messages(self, *, paused: bool = False) -> Iterator[Event]:
         """Read all messages; those that training has to take in wait for `take_in`."""
         self._mailbox.heed()
         while (paused and not self.is_stopping) or not self._mailbox.is_empty:
@@ -101,7 +101,7 @@ class Conversation:
             try:
                 self._processes.together(work)
             except Interrupted:
-                yield from self.obey()
+                yield from self.read_messages()
             else:
                 return
 
@@ -119,7 +119,7 @@ class Conversation:
             yield from self.live.take_back()
         while self.live is not None and self.live.can_show and self.live.has_urgent and not self.is_stopping:
             yield self.live.some()
-            yield from self.obey()
+            yield from self.read_messages()
             yield from self.take_in()
 
     def refresh(self, seconds: float) -> Iterator[Event]:
@@ -127,7 +127,7 @@ class Conversation:
         if self.live is not None and self.live.can_show:
             for ready in self.live.beside(seconds):
                 yield ready
-                yield from self.obey()
+                yield from self.read_messages()
                 if self.is_stopping or self._intake.has_waiting:
                     break
 
