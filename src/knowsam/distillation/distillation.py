@@ -58,7 +58,7 @@ class Student(nn.Module):
         self.sam, self.to_teacher = sam, to_teacher
 
 
-def _asked(sam: nn.Module) -> PromptedSam:
+def _promptable(sam: nn.Module) -> PromptedSam:
     return PromptedSam(sam, VARIANTS[STUDENT])
 
 
@@ -138,12 +138,12 @@ class Distillation:
         rows = _evenly(self._slices.held_out, _COMPARED_SLICES)
         images, seen = self._slices.images(rows), self._cache.embeddings(rows)
         to_teacher, _ = self._map(self.sam)
-        return agreement(self._teacher, _asked(self.sam), to_teacher, images, seen, self._seed)
+        return agreement(self._teacher, _promptable(self.sam), to_teacher, images, seen, self._seed)
 
     def latencies_ms(self) -> tuple[float, float]:
         """Return how long teacher and student need for one slice and one click, in ms."""
         image = self._slices.images(self._slices.held_out[:1])
-        teacher, student = latencies_ms([self._teacher, _asked(self.sam)], image)
+        teacher, student = latencies_ms([self._teacher, _promptable(self.sam)], image)
         return teacher, student
 
     def _drawn(self, generator: Generator) -> Tensor:
@@ -166,13 +166,13 @@ class Distillation:
     def _map(self, sam: nn.Module) -> tuple[nn.Module, float]:
         """Fit the map from the embedding of a student to the teacher's, and return its error, on slices learnt from."""
         rows = _evenly(self._slices.learnt, _MAPPED_SLICES)
-        own, seen = _asked(sam).embed(self._slices.images(rows)), self._teacher.image(self._cache.embeddings(rows))
+        own, seen = _promptable(sam).embed(self._slices.images(rows)), self._teacher.image(self._cache.embeddings(rows))
         to_teacher = embedding_map(own, seen)
         return to_teacher, float(unexplained(to_teacher(own), seen))
 
     def _loss(self, rows: Sequence[int], source: PromptSource, student: Student) -> Tensor:
         """Return the error of the embedding, and that of the answers to some rounds of prompts."""
-        seen, asked = self._cache.embeddings(rows), _asked(student.sam)
+        seen, asked = self._cache.embeddings(rows), _promptable(student.sam)
         embedding = asked.embed(self._slices.images(rows))
         prompts = first_prompts(self._teacher, seen, self._slices.plane, source)
         rounds, losses = source.rounds(), []

@@ -179,14 +179,14 @@ class Predictor:
         """Return probabilities (B, C, h, w) and that of being wrong (B, 1, h, w) on the window's box, on the CPU."""
         propagated = None if self.propagate is None else self.propagate(indices)
         if propagated is None:
-            probabilities, disagreement = self._asked(indices, None)
+            probabilities, disagreement = self._student_prediction(indices, None)
         elif self.weight is None or not propagated.nearest_slices.any():
             # In annotated slices themselves the students have no weight.
             probabilities = propagated.probabilities
             disagreement = torch.zeros_like(probabilities[:, :1])
         else:
             # Students of other volumes know propagated labels from short ways only, and would believe those from afar.
-            students, disagreement = self._asked(indices, None if self.weight.is_held_out else propagated)
+            students, disagreement = self._student_prediction(indices, None if self.weight.is_held_out else propagated)
             probabilities, share = ensemble(propagated, students, self.weight)
             disagreement = disagreement * share
         probabilities = self._within_ends(probabilities, indices)
@@ -208,7 +208,7 @@ class Predictor:
         left = probabilities.masked_fill(ended, 0)
         return torch.cat([left[:, :1] + 1 - left.sum(dim=1, keepdim=True), left[:, 1:]], dim=1)
 
-    def _asked(self, indices: Sequence[int], propagated: PropagatedLabels | None) -> tuple[Tensor, Tensor]:
+    def _student_prediction(self, indices: Sequence[int], propagated: PropagatedLabels | None) -> tuple[Tensor, Tensor]:
         """Return what the students say: probabilities (B, C, H, W) and disagreement (B, 1, H, W) on network planes."""
         if self.students is None:
             raise ValueError("nothing is propagated to these slices, and there are no students to ask")

@@ -19,7 +19,7 @@ _BATCH_PIXELS = 12 * 64 * 96
 _MIDDLE_GREY, _GREY_DEVIATION = 0.5, 0.25
 
 
-class AskedSlices(NamedTuple):
+class PromptedSlices(NamedTuple):
     """Slices in which SAM is asked for one structure.
 
     Parameters
@@ -34,14 +34,14 @@ class AskedSlices(NamedTuple):
     target: Tensor
 
 
-class AskedBatch(NamedTuple):
+class PromptedBatch(NamedTuple):
     """A batch of slices, and where the prompts for them come from."""
 
-    slices: AskedSlices
+    slices: PromptedSlices
     prompts: PromptSource
 
 
-def asked_slices(seed: int) -> list[AskedSlices]:
+def prompted_slices(seed: int) -> list[PromptedSlices]:
     """Return slices of one synthetic volume, for each painter and class, one byte a value."""
     found = []
     for question in questions(seed):
@@ -49,7 +49,7 @@ def asked_slices(seed: int) -> list[AskedSlices]:
         images = with_neighbours(question.volume.image, indices, neighbours=True)
         for index, target in question.targets():
             propagated = question.propagated.probabilities[:, index : index + 1]
-            found.append(AskedSlices(_packed(images), _packed(propagated), target))
+            found.append(PromptedSlices(_packed(images), _packed(propagated), target))
     return found
 
 
@@ -65,18 +65,18 @@ class PromptedPool:
         self._slices = SlicePool(seed, device, _BATCH_PIXELS)
         self._prompts = PromptSource(self._slices.generator, device)
 
-    def add(self, samples: Sequence[AskedSlices]) -> None:
+    def add(self, samples: Sequence[PromptedSlices]) -> None:
         """Take the slices of one more volume and forget those of the oldest one."""
         self._slices.add(samples)
 
-    def batch(self) -> AskedBatch:
+    def batch(self) -> PromptedBatch:
         """Draw slices of one plane size, from any volumes, and augment them."""
         flips = self._slices.flips()
         images, propagated, target = (flipped(maps, flips).float() for maps in self._slices.draw())
         images = images.flip(1) if flips[3] else images
         standardised = self._slices.grey_values((images / 255 - _MIDDLE_GREY) / _GREY_DEVIATION)
         images = (standardised * _GREY_DEVIATION + _MIDDLE_GREY).clamp(0, 1)
-        return AskedBatch(AskedSlices(images, propagated / 255, target), self._prompts)
+        return PromptedBatch(PromptedSlices(images, propagated / 255, target), self._prompts)
 
 
 def _packed(maps: Tensor) -> Tensor:

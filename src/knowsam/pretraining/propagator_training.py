@@ -8,7 +8,7 @@ from knowsam.models.propagator import Propagator
 from knowsam.pretraining.episode_pool import EpisodePool
 from knowsam.pretraining.episodes import Episode, episodes
 from knowsam.pretraining.mask_loss import mask_loss
-from knowsam.pretraining.training_run import Lesson
+from knowsam.pretraining.training_run import PretrainingTask
 from knowsam.propagation.evidence import MAPS, POSITION_VALUES, propagated_logit
 
 if TYPE_CHECKING:
@@ -24,4 +24,6 @@ def propagator_loss(propagator: Propagator, batch: Episode) -> Tensor:
     return mask_loss(logits, batch.target, dice_weight=_DICE_WEIGHT, smoothing_px=_DICE_SMOOTHING_PX)
 
 
-PROPAGATOR_LESSON = Lesson(lambda: Propagator(MAPS + POSITION_VALUES), episodes, EpisodePool, propagator_loss, 1e-3)
+PROPAGATOR_TASK = PretrainingTask(
+    lambda: Propagator(MAPS + POSITION_VALUES), episodes, EpisodePool, propagator_loss, 1e-3
+)

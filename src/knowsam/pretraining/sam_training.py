@@ -10,8 +10,8 @@ from knowsam.models.prompted_sam import PromptedSam
 from knowsam.models.sam import VARIANTS, build_sam
 from knowsam.models.sam_prompting import embed
 from knowsam.pretraining.mask_loss import mask_loss
-from knowsam.pretraining.prompted_pool import AskedBatch, PromptedPool, asked_slices
-from knowsam.pretraining.training_run import Lesson
+from knowsam.pretraining.prompted_pool import PromptedBatch, PromptedPool, prompted_slices
+from knowsam.pretraining.training_run import PretrainingTask
 
 PLANE = (96, 96)
 """Of the position tables; for slices of other sizes they are interpolated."""
@@ -30,7 +30,7 @@ _PIXEL_WEIGHT = 0.5
 _LEARNING_RATE = 2e-3
 
 
-class SeeingSam(nn.Module):
+class SamWithPixelHead(nn.Module):
     """A compact SAM from whose image embedding the pixels of each patch can be read, by a map dropped in the end."""
 
     def __init__(self) -> None:
@@ -56,14 +56,14 @@ def untrained_sam() -> nn.Module:
     return sam
 
 
-def seeing_loss(seeing: SeeingSam, batch: AskedBatch) -> Tensor:
+def sam_loss(network: SamWithPixelHead, batch: PromptedBatch) -> Tensor:
     """Return the loss of the masks, and that of the pixels."""
     images = batch.slices.images
-    embedding = embed(seeing.sam, images)
-    return masks_loss(seeing.sam, embedding, batch) + _PIXEL_WEIGHT * seeing.pixel_loss(embedding, images)
+    embedding = embed(network.sam, images)
+    return masks_loss(network.sam, embedding, batch) + _PIXEL_WEIGHT * network.pixel_loss(embedding, images)
 
 
-def masks_loss(sam: nn.Module, embedding: Tensor, batch: AskedBatch) -> Tensor:
+def masks_loss(sam: nn.Module, embedding: Tensor, batch: PromptedBatch) -> Tensor:
     """Return the mean loss over the rounds of a batch, given the embedding (B, E, h, w) of its slices."""
     slices, source = batch
     asked = PromptedSam(sam, VARIANTS["compact"])
@@ -87,4 +87,6 @@ def _quality_loss(quality: Tensor, logits: Tensor, target: Tensor) -> Tensor:
     return F.mse_loss(quality, (overlap + 1) / (union + 1))
 
 
-SAM_LESSON = Lesson(SeeingSam, asked_slices, PromptedPool, seeing_loss, _LEARNING_RATE, kept=lambda seeing: seeing.sam)
+SAM_TASK = PretrainingTask(
+    SamWithPixelHead, prompted_slices, PromptedPool, sam_loss, _LEARNING_RATE, kept=lambda network: network.sam
+)

@@ -56,7 +56,7 @@ def _whole(network: nn.Module) -> nn.Module:
 
 
 @dataclass(frozen=True)
-class Lesson(Generic[NetworkT, SampleT, BatchT]):
+class PretrainingTask(Generic[NetworkT, SampleT, BatchT]):
     """What is learnt.
 
     Parameters
@@ -78,7 +78,7 @@ class Lesson(Generic[NetworkT, SampleT, BatchT]):
 
 
 class TrainingRun(Generic[NetworkT, SampleT, BatchT]):
-    """A network that learns a lesson.
+    """A network that is pretrained.
 
     Parameters
     ----------
@@ -87,11 +87,13 @@ class TrainingRun(Generic[NetworkT, SampleT, BatchT]):
     device : of the network; the volumes are made on the CPU.
     """
 
-    def __init__(self, lesson: Lesson[NetworkT, SampleT, BatchT], seed: int, steps: int, device: torch.device) -> None:
+    def __init__(
+        self, task: PretrainingTask[NetworkT, SampleT, BatchT], seed: int, steps: int, device: torch.device
+    ) -> None:
         torch.manual_seed(seed)
         self.seed, self.steps, self.device = seed, steps, device
-        self._lesson = lesson
-        self._learner = AveragedNetwork(lesson.network(), lesson.learning_rate, device)
+        self._task = task
+        self._learner = AveragedNetwork(task.network(), task.learning_rate, device)
 
     @property
     def step(self) -> int:
@@ -110,9 +112,9 @@ class TrainingRun(Generic[NetworkT, SampleT, BatchT]):
             self._load(file)
         started, losses = monotonic(), []
         seeds = count(_SEEDS_PER_RUN * (self.seed + 1) + self.step // _STEPS_PER_VOLUME)
-        with _volumes(self._lesson.samples, seeds, workers) as volumes:
+        with _volumes(self._task.samples, seeds, workers) as volumes:
             # Seeded by the step, so that a run that goes on draws anew what it would have drawn.
-            pool = self._lesson.pool(self.seed + self.step, self.device)
+            pool = self._task.pool(self.seed + self.step, self.device)
             for own in islice(volumes, _FIRST_VOLUMES):
                 pool.add(own)
             while self.step < self.steps:
@@ -129,7 +131,7 @@ class TrainingRun(Generic[NetworkT, SampleT, BatchT]):
     def _learn(self, batch: BatchT) -> Tensor:
         progress = self.step / self.steps
         factor = rate(self.step, progress, warm_up_steps=_WARM_UP_STEPS, decay_from=_DECAY_FROM)
-        return self._learner.learn(lambda network: self._lesson.loss(network, batch), factor)
+        return self._learner.learn(lambda network: self._task.loss(network, batch), factor)
 
     def _save(self, file: Path) -> None:
         state = {"seed": self.seed, "steps": self.steps, **self._learner.state()}

@@ -15,7 +15,7 @@ from knowsam.models.propagator import propagator_of
 from knowsam.pretraining.episode_pool import EpisodePool
 from knowsam.pretraining.episodes import episodes
 from knowsam.pretraining.mask_loss import mask_loss
-from knowsam.pretraining.propagator_training import PROPAGATOR_LESSON
+from knowsam.pretraining.propagator_training import PROPAGATOR_TASK
 from knowsam.pretraining.training_run import TrainingRun
 from knowsam.propagation.evidence import propagated_logit
 
@@ -70,7 +70,7 @@ def test_a_right_answer_costs_less_than_a_wrong_one() -> None:
 
 @pytest.mark.slow
 def test_some_steps_beat_propagated_labels_on_other_volumes(tmp_path: Path) -> None:
-    propagator = TrainingRun(PROPAGATOR_LESSON, 0, 240, CPU).run(tmp_path / "run.pt").eval()
+    propagator = TrainingRun(PROPAGATOR_TASK, 0, 240, CPU).run(tmp_path / "run.pt").eval()
     before, after = [], []
     with torch.inference_mode():
         for episode in (episode for seed in range(20) for episode in episodes(seed)):

@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from knowsam.models.sam import VARIANTS, build_sam, load_resized
 from knowsam.models.sam_prompting import embed
 from knowsam.pretraining.averaged_network import AveragedNetwork
-from knowsam.pretraining.prompted_pool import PromptedPool, asked_slices
-from knowsam.pretraining.sam_training import SeeingSam, seeing_loss
+from knowsam.pretraining.prompted_pool import PromptedPool, prompted_slices
+from knowsam.pretraining.sam_training import SamWithPixelHead, sam_loss
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def filled_pool() -> PromptedPool:
     pool = PromptedPool(0, torch.device("cpu"))
     for seed in (1, 11):
-        pool.add(asked_slices(seed))
+        pool.add(prompted_slices(seed))
     return pool
 
 
@@ -51,10 +51,10 @@ def test_augmentation_keeps_the_propagated_labels_with_their_target(pool: Prompt
 
 
 def test_every_part_of_sam_learns_sooner_or_later(pool: PromptedPool) -> None:
-    seeing = SeeingSam()
-    waiting = dict(seeing.named_parameters())
+    network = SamWithPixelHead()
+    waiting = dict(network.named_parameters())
     for _ in range(4):
-        seeing_loss(seeing, pool.batch()).backward()
+        sam_loss(network, pool.batch()).backward()
         waiting = {name: parameter for name, parameter in waiting.items() if parameter.grad is None}
         if not waiting:
             break
@@ -64,10 +64,10 @@ def test_every_part_of_sam_learns_sooner_or_later(pool: PromptedPool) -> None:
 @pytest.mark.slow
 def test_the_embedding_is_of_the_image_after_some_steps(pool: PromptedPool) -> None:
     torch.manual_seed(0)
-    learner = AveragedNetwork(SeeingSam(), 1.5e-3, torch.device("cpu"))
+    learner = AveragedNetwork(SamWithPixelHead(), 1.5e-3, torch.device("cpu"))
     for _ in range(20):
         batch = pool.batch()
-        learner.learn(lambda network, batch=batch: seeing_loss(network, batch), 1.0)
+        learner.learn(lambda network, batch=batch: sam_loss(network, batch), 1.0)
     with torch.no_grad():
         seen = embed(learner.average.sam, pool.batch().slices.images)
     assert seen.var(dim=0).mean() > 0.5 * seen.var(dim=(0, 2, 3)).mean()
