@@ -150,7 +150,7 @@ def through_window(image: Path, painting: Path, mask: Path, seconds: float, pict
     viewer.layers.selection.active = viewer.layers[0]
     _, widget = viewer.window.add_plugin_dock_widget("napari-knowsam")
     widget.train.budget = lambda: Budget(seconds=seconds)
-    widget.train.train_requested.emit()
+    widget.train.bar.train_requested.emit()
     wait_until(lambda: widget.presenter.controller.is_running)
     wait_until(lambda: not widget.presenter.controller.is_running)
     document = widget.presenter.layers.document

@@ -68,7 +68,7 @@ def _opened(image: Volume, labels: LabelArray) -> Window:
 
 def _row(window: Window, path: Path) -> list[str]:
     def is_over() -> bool:
-        return not window.widget.result.pinned._message.text().startswith("Writing")
+        return not window.widget.result.bar._message.text().startswith("Writing")
 
     cpu_s, clicked = time.process_time(), time.perf_counter()
     window.widget.result.export_requested.emit(path)

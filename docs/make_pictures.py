@@ -43,7 +43,7 @@ def main() -> None:
 
     picture("painted")
 
-    widget.train.train_requested.emit()
+    widget.train.bar.train_requested.emit()
     presenter.layers.sync.view.go_to(CORRECTED_SLICE)
     wait_until(lambda: CORRECTED_SLICE in document.predictions.indices)
     wait_until(lambda: progress > 0.6)

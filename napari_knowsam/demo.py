@@ -93,7 +93,7 @@ def _run_unattended(viewer: Viewer, widget: KnowSAMWidget, folder: Path) -> None
     assert document is not None
     painted = document.annotated
     started = time.monotonic()
-    widget.train.train_requested.emit()
+    widget.train.bar.train_requested.emit()
     wait_until(lambda: bool(document.predictions.indices))
     sys.stdout.write(f"First prediction {time.monotonic() - started:.1f} s after the click\n")
     viewer.window.screenshot(str(folder / "training.png"), flash=False)

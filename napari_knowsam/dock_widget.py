@@ -72,7 +72,7 @@ class KnowSAMWidget(QWidget):
         self.cases = CaseBar()
         column.addWidget(self.cases)
         column.addWidget(self._panels, 1)
-        column.addWidget(_pinned(self.train.pinned, self.result.pinned))
+        column.addWidget(_pinned(self.train.bar, self.result.bar))
         presenter = self.presenter = Presenter(self._viewer, self.annotate, self.train, self.result, self.cases)
         presenter.controller.stage_changed.connect(self._on_stage_changed)
         self._structure_edit = StructureEdit(self._viewer, presenter.layers, self.edit, self)

@@ -106,7 +106,7 @@ class DocumentDisplay(QObject):
         self._result.set_has_prediction(bool(document.predictions.indices or document.annotated))
         open_ended = {value for value in document.class_list.values[1:] if goes_beyond_painted(document, value)}
         self._result.set_volumes(document.volumes_ml(), self._dice, open_ended)
-        self._train.set_score(self._score, is_open=bool(open_ended))
+        self._train.bar.set_score(self._score, is_open=bool(open_ended))
         if self._result.are_volumes_looked_at:
             self._measure()
         self._result.set_history(document.history.undo_name, document.history.redo_name)
@@ -126,5 +126,5 @@ class DocumentDisplay(QObject):
         self._annotate.set_painted(frozenset())
         self._result.set_has_prediction(False)
         self._result.set_volumes((), {}, ())
-        self._train.set_score(None)
+        self._train.bar.set_score(None)
         self._result.set_history(None, None)

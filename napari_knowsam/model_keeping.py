@@ -57,7 +57,7 @@ class ModelKeeping(QObject):
         self._has_learnt = False
         self._targets: WeakKeyDictionary[AnnotationDocument, ModelTarget] = WeakKeyDictionary()
         self._wanted: tuple[AnnotationDocument, ModelTarget] | None = None
-        result.save_model_requested.connect(self._on_save_requested)
+        result.bar.save_model_requested.connect(self._on_save_requested)
         result.open_model_requested.connect(self.open)
         controller.validated.connect(self._on_validated)
         controller.model_ready.connect(self._on_model_ready)
@@ -250,7 +250,7 @@ class ModelKeeping(QObject):
         work = self._layers.document
         has_last = work is not None and self._controller.model(work) is not None
         self._train.set_can_continue(has_last)
-        self._result.set_has_model(has_last or (work is not None and self._is_learning(work)))
+        self._result.bar.set_has_model(has_last or (work is not None and self._is_learning(work)))
 
 
 def suggested_target(classes: Sequence[LabelClass]) -> ModelTarget:

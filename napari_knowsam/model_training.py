@@ -58,7 +58,7 @@ class ModelTraining(QObject):
         super().__init__(parent)
         self._layers, self._controller, self._background = layers, controller, background
         self._train, self._result, self._cases = train, result, cases
-        result.train_model_requested.connect(self._on_requested)
+        result.bar.train_model_requested.connect(self._on_requested)
 
     def _on_requested(self) -> None:
         busy = self._background.busy_sentence(self._controller)

@@ -158,19 +158,20 @@ class Presenter(QObject):
         self.autosave.problem.connect(panel.set_message)
 
     def _connect_train(self) -> None:
-        self._train.train_requested.connect(self._on_train_requested)
-        self._train.pause_requested.connect(self.controller.pause)
-        self._train.resume_requested.connect(self.controller.resume)
-        self._train.stop_requested.connect(self.controller.stop)
+        bar = self._train.bar
+        bar.train_requested.connect(self._on_train_requested)
+        bar.pause_requested.connect(self.controller.pause)
+        bar.resume_requested.connect(self.controller.resume)
+        bar.stop_requested.connect(self.controller.stop)
 
     def _connect_result(self) -> None:
         panel, layers = self._result, self.layers
         panel.live_toggled.connect(self._on_live_toggled)
         panel.opacity_chosen.connect(layers.set_opacity)
         panel.uncertainty_toggled.connect(layers.set_uncertainty_visible)
-        panel.accept_slice_requested.connect(self._changing_slice(accepting.accept_slice))
-        panel.accept_between_requested.connect(self._accepting(accepting.accept_between))
-        panel.accept_all_requested.connect(self._accepting(accepting.accept_all))
+        panel.bar.accept_slice_requested.connect(self._changing_slice(accepting.accept_slice))
+        panel.bar.accept_between_requested.connect(self._accepting(accepting.accept_between))
+        panel.bar.accept_all_requested.connect(self._accepting(accepting.accept_all))
         for asking in (panel, layers.signals):
             asking.undo_requested.connect(self._undo)
             asking.redo_requested.connect(self._redo)

@@ -44,7 +44,7 @@ class Proposing(QObject):
         self._layers, self._controller = layers, controller
         self._train, self._result, self._cases = train, result, cases
         self._correction: Correction | None = None
-        result.propose_requested.connect(self._on_requested)
+        result.bar.propose_requested.connect(self._on_requested)
         controller.proposed.connect(self._on_proposed)
 
     def _on_requested(self) -> None:

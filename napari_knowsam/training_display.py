@@ -93,7 +93,7 @@ class TrainingDisplay(QObject):
         self._steps.clear()
 
     def _show(self) -> None:
-        self._panel.set_message(f"{self._sentence}\n{' '.join(self._notices)}".strip())
+        self._panel.bar.set_message(f"{self._sentence}\n{' '.join(self._notices)}".strip())
 
     def _tell(self, sentence: str) -> None:
         """Say what is going on, and in which volume, since another one may be on the screen."""
@@ -119,11 +119,11 @@ class TrainingDisplay(QObject):
         work = self._controller.work
         if steps and work is not None:
             latest, seconds_left = steps[-1]
-            self._panel.set_progress(latest.step, latest.progress, seconds_left)
+            self._panel.bar.set_progress(latest.step, latest.progress, seconds_left)
             if self._stage is Stage.TRAINING:
                 self._tell(status_messages.training_sentence(latest, len(work.annotated), self._dice, self._shown))
         elif self._stage is Stage.APPLYING and work is not None:
-            self._panel.set_applied(1 - self._controller.outdated(work) / work.slice_count)
+            self._panel.bar.set_applied(1 - self._controller.outdated(work) / work.slice_count)
         elif self._stage is None:
             self._say_finished()
 

@@ -24,11 +24,11 @@ class ResultBar(QWidget):
     accept_between_requested = Signal()
     accept_all_requested = Signal()
     export_clicked = Signal()
-    save_model_clicked = Signal()
+    save_model_requested = Signal()
     open_model_clicked = Signal()
     kept_model_chosen = Signal(object)
-    propose_clicked = Signal()
-    train_model_clicked = Signal()
+    propose_requested = Signal()
+    train_model_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -56,11 +56,11 @@ class ResultBar(QWidget):
             "Model",
             "Keep what was learnt, or use what was learnt before.",
             {
-                _SAVE_MODEL: self.save_model_clicked.emit,
+                _SAVE_MODEL: self.save_model_requested.emit,
                 _KEPT_MODELS: None,
                 "Open model…": self.open_model_clicked.emit,
-                "Propose from finished volumes": self.propose_clicked.emit,
-                "Train on finished volumes…": self.train_model_clicked.emit,
+                "Propose from finished volumes": self.propose_requested.emit,
+                "Train on finished volumes…": self.train_model_requested.emit,
             },
         )
         self._model.about_to_open.connect(self._offer_kept_models)

@@ -26,22 +26,16 @@ class ResultPanel(QWidget):
 
     Attributes
     ----------
-    pinned : the buttons to accept and export, for a place that does not scroll.
+    bar : the buttons to accept, to export and for models, for a place that does not scroll.
     """
 
     live_toggled = Signal(bool)
     opacity_chosen = Signal(float)
     uncertainty_toggled = Signal(bool)
-    accept_slice_requested = Signal()
-    accept_between_requested = Signal()
-    accept_all_requested = Signal()
     undo_requested = Signal()
     redo_requested = Signal()
     export_requested = Signal(object)
-    save_model_requested = Signal()
     open_model_requested = Signal(object)
-    propose_requested = Signal()
-    train_model_requested = Signal()
     volumes_looked_at = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -58,7 +52,7 @@ class ResultPanel(QWidget):
         self._undo = button("Undo", "", self.undo_requested.emit)
         self._redo = button("Redo", "", self.redo_requested.emit)
         self._volumes = VolumeTable()
-        self.pinned = ResultBar(self)
+        self.bar = ResultBar(self)
         self._arrange()
         self._connect()
         self.set_live(True)
@@ -69,7 +63,7 @@ class ResultPanel(QWidget):
         """Offer what needs a prediction; undo and redo depend on the history alone."""
         for widget in (self._live, self._uncertainty, self._opacity, self._volumes):
             widget.setEnabled(has_prediction)
-        self.pinned.set_has_prediction(has_prediction)
+        self.bar.set_has_prediction(has_prediction)
 
     def set_live(self, live: bool) -> None:
         """Show whether the prediction is visible."""
@@ -100,13 +94,9 @@ class ResultPanel(QWidget):
         self._show_history(self._undo, "Undo", "Ctrl+Z", undo)
         self._show_history(self._redo, "Redo", "Ctrl+Shift+Z", redo)
 
-    def set_has_model(self, has_model: bool) -> None:
-        """Offer to save a model if there is one."""
-        self.pinned.set_has_model(has_model)
-
     def set_message(self, text: str) -> None:
         """Say in a sentence what came of exporting."""
-        self.pinned.set_message(text)
+        self.bar.set_message(text)
 
     def set_suggested_name(self, name: str, *, dicom: bool = False) -> None:
         """Suggest a file name, or a path, for the export, and offer DICOM where the image has a series to refer to."""
@@ -137,16 +127,9 @@ class ResultPanel(QWidget):
         self._uncertainty.toggled.connect(self.uncertainty_toggled)
         self._opacity.opacity_chosen.connect(self.opacity_chosen)
         self._volumes.looked_at.connect(self.volumes_looked_at)
-        bar = self.pinned
-        bar.accept_slice_requested.connect(self.accept_slice_requested)
-        bar.accept_between_requested.connect(self.accept_between_requested)
-        bar.accept_all_requested.connect(self.accept_all_requested)
-        bar.export_clicked.connect(self._on_export_clicked)
-        bar.save_model_clicked.connect(self.save_model_requested)
-        bar.open_model_clicked.connect(self._on_open_model_clicked)
-        bar.kept_model_chosen.connect(self.open_model_requested)
-        bar.propose_clicked.connect(self.propose_requested)
-        bar.train_model_clicked.connect(self.train_model_requested)
+        self.bar.export_clicked.connect(self._on_export_clicked)
+        self.bar.open_model_clicked.connect(self._on_open_model_clicked)
+        self.bar.kept_model_chosen.connect(self.open_model_requested)
 
     @staticmethod
     def _show_history(history_button: QPushButton, verb: str, key: str, name: str | None) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
 
 from knowsam.config import Config, PredictionConfig
@@ -38,14 +37,9 @@ class TrainPanel(QWidget):
 
     Attributes
     ----------
-    pinned : sentence, progress, score and buttons, for a place that does not scroll.
+    bar : sentence, progress, score, and the buttons to start, pause and stop, for a place that does not scroll.
     model_box : shows the opened model.
     """
-
-    train_requested = Signal()
-    pause_requested = Signal()
-    resume_requested = Signal()
-    stop_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -67,9 +61,8 @@ class TrainPanel(QWidget):
         self._advanced = Section("Advanced", self._options)
         self._advanced.toggleButton().setToolTip("The curves, and every setting of the method.")
         self._advanced.toggled.connect(self._on_advanced_toggled)
-        self.pinned = TrainingBar(self)
+        self.bar = TrainingBar(self)
         self._arrange()
-        self._connect()
         self._refresh_hint()
 
     def budget(self) -> Budget:
@@ -127,21 +120,9 @@ class TrainPanel(QWidget):
 
     def set_stage(self, stage: Stage | None) -> None:
         """Show what training is doing, and its curves once there are some."""
-        self.pinned.set_stage(stage)
+        self.bar.set_stage(stage)
         if stage is not None:
             self._plot.show()
-
-    def set_progress(self, step: int, progress: float, seconds_left: float | None) -> None:
-        """Show how far training is: the share of the budget that is used, in [0, 1], and the seconds left, if known."""
-        self.pinned.set_progress(step, progress, seconds_left)
-
-    def set_applied(self, share: float) -> None:
-        """Show how much of a volume a model is applied to, in [0, 1]."""
-        self.pinned.set_applied(share)
-
-    def set_score(self, dice: float | None, *, is_open: bool = False) -> None:
-        """Show how good the prediction probably is; None if that cannot be told."""
-        self.pinned.set_score(dice, is_open=is_open)
 
     def add_losses(self, step: int, losses: Mapping[str, float]) -> None:
         """Append the weighted loss terms of one step to the plot."""
@@ -160,24 +141,13 @@ class TrainPanel(QWidget):
         """
         self._plot.clear(holdout_minimum)
         self._start.go_on()
-        self.pinned.clear_progress()
-
-    def set_message(self, text: str) -> None:
-        """Say in a sentence what is going on."""
-        self.pinned.set_message(text)
+        self.bar.clear_progress()
 
     def set_settings_enabled(self, enabled: bool) -> None:
         """Let the settings be changed, or not while they would change nothing."""
         self._basic.setEnabled(enabled)
         self.model_box.setEnabled(enabled)
         self._options.setEnabled(enabled)
-
-    def _connect(self) -> None:
-        bar = self.pinned
-        bar.train_requested.connect(self.train_requested)
-        bar.pause_requested.connect(self.pause_requested)
-        bar.resume_requested.connect(self.resume_requested)
-        bar.stop_requested.connect(self.stop_requested)
 
     def _on_advanced_toggled(self, is_expanded: bool) -> None:
         # Fifty entries take longer to build than all the rest, and few ever look at them.
@@ -186,7 +156,7 @@ class TrainPanel(QWidget):
 
     def _build_form(self) -> None:
         self._form = ConfigForm(self._config, hidden=_CHOSEN_ELSEWHERE)
-        self._form.changed.connect(lambda: self.pinned.set_valid(not self._has_problem()))
+        self._form.changed.connect(lambda: self.bar.set_valid(not self._has_problem()))
         self._form.changed.connect(self._refresh_hint)
         options = self._options.layout()
         assert options is not None

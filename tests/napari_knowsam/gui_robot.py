@@ -126,11 +126,11 @@ class Robot:
     @property
     def train_message(self) -> str:
         """What is said of the sample, without its name."""
-        return self.widget.train.pinned._message.text().removeprefix("phantom: ")
+        return self.widget.train.bar._message.text().removeprefix("phantom: ")
 
     @property
     def result_message(self) -> str:
-        return self.widget.result.pinned._message.text()
+        return self.widget.result.bar._message.text()
 
     def wait_until(self, condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
         """Let the window live until something has happened."""
@@ -138,7 +138,7 @@ class Robot:
 
     def click(self, panel: QWidget, text: str) -> None:
         """Click the button of a panel, or of what it has pinned below all panels, that bears this text."""
-        owned = {*panel.findChildren(QAbstractButton), *getattr(panel, "pinned", panel).findChildren(QAbstractButton)}
+        owned = {*panel.findChildren(QAbstractButton), *getattr(panel, "bar", panel).findChildren(QAbstractButton)}
         found = [one for one in owned if one.text() == text]
         assert len(found) == 1, f"{len(found)} buttons say {text!r}"
         assert found[0].isEnabled(), f"the button {text!r} is off"

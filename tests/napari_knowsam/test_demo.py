@@ -54,7 +54,7 @@ def test_it_opens_with_three_painted_slices_and_a_panel_that_is_ready() -> None:
     assert document.annotated == (10, 15, 22)
     assert widget.presenter.layers.sync.view.index in document.annotated
     assert [label_class.name for label_class in document.classes[1:]] == ["liver", "kidneys", "lesion"]
-    assert widget.train.pinned._train.isEnabled()
+    assert widget.train.bar._train.isEnabled()
     widget.close_presenter()
 
 

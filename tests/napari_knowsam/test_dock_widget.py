@@ -60,7 +60,7 @@ def test_on_a_small_screen_nothing_has_to_be_scrolled_while_training(window: Win
     window.train()
     area = window.widget.findChild(QScrollArea)
     window.wait_until(lambda: area.verticalScrollBar().maximum() == 0)
-    for bar in (window.widget.train.pinned, window.widget.result.pinned):
+    for bar in (window.widget.train.bar, window.widget.result.bar):
         assert bar.isVisible()
         assert not area.isAncestorOf(bar)
     assert window.widget.width() <= WIDEST_PX

@@ -126,7 +126,7 @@ class Panels:
 
     def start(self) -> None:
         """Begin a training."""
-        self.train.train_requested.emit()
+        self.train.bar.train_requested.emit()
         self.qtbot.waitUntil(lambda: bool(self.session.of(Watch)), timeout=30_000)
 
     def tell(self, *events: Event | Exception) -> None:
@@ -157,7 +157,7 @@ class Panels:
     @property
     def train_message(self) -> str:
         """What is said of the volume, without its name."""
-        return self.train.pinned._message.text().removeprefix("tiny: ")
+        return self.train.bar._message.text().removeprefix("tiny: ")
 
     @property
     def annotate_message(self) -> str:
@@ -212,7 +212,7 @@ def test_the_panels_show_what_there_is(panels: Panels) -> None:
     assert panels.annotate._marks._current == 3
     assert panels.annotate._marks._states[3] is SliceState.COMPLETE
     assert panels.result._suggested_name == "tiny_mask.nii.gz"
-    assert panels.result.pinned._export.isEnabled()
+    assert panels.result.bar._export.isEnabled()
 
 
 def test_training_gets_the_painted_slices_and_the_slice_that_is_looked_at(training: Panels) -> None:
@@ -261,7 +261,7 @@ def test_a_second_training_goes_on_unless_new_networks_are_chosen(
         if session is sessions[2]:
             choose(box, Start.NEW)
         panels.start()
-        panels.train.stop_requested.emit()
+        panels.train.bar.stop_requested.emit()
         panels.wait_until(lambda: not panels.presenter.controller.is_running)
         panels.wait_until(box.isEnabled)
     assert [last is None for last in lasts] == [True, False, True]
@@ -269,14 +269,14 @@ def test_a_second_training_goes_on_unless_new_networks_are_chosen(
 
 def test_a_second_click_on_train_starts_nothing(training: Panels) -> None:
     worker = training.presenter.controller._worker
-    training.train.train_requested.emit()
+    training.train.bar.train_requested.emit()
     assert training.presenter.controller._worker is worker
 
 
 def test_pause_resume_and_stop_reach_the_session(training: Panels) -> None:
-    training.train.pause_requested.emit()
-    training.train.resume_requested.emit()
-    training.train.stop_requested.emit()
+    training.train.bar.pause_requested.emit()
+    training.train.bar.resume_requested.emit()
+    training.train.bar.stop_requested.emit()
     assert [m for m in training.session.received if isinstance(m, (Pause, Resume, Stop))] == [Pause(), Resume(), Stop()]
     training.wait_until(lambda: not training.presenter.controller.is_running)
     assert training.train_message.startswith("Training stopped after 3 steps")
@@ -284,7 +284,7 @@ def test_pause_resume_and_stop_reach_the_session(training: Panels) -> None:
 
 def test_the_settings_cannot_change_while_training(training: Panels) -> None:
     assert not training.train._basic.isEnabled()
-    training.train.stop_requested.emit()
+    training.train.bar.stop_requested.emit()
     training.wait_until(lambda: training.train._basic.isEnabled())
 
 
@@ -301,7 +301,7 @@ def test_a_step_moves_the_progress_and_says_how_it_stands(training: Panels) -> N
     training.tell(Validated(1, 0.75, adopted=True, shown=shown), StepDone(12, 0.5, 20.0, Losses()))  # type: ignore[arg-type]
     training.wait_until(lambda: training.train_message.startswith("Step 12"))
     assert "Dice is 0.75" in training.train_message
-    assert training.train.pinned._bar.value() == 50
+    assert training.train.bar._bar.value() == 50
 
 
 def test_a_score_that_was_not_adopted_is_not_claimed(training: Panels) -> None:
@@ -313,7 +313,7 @@ def test_a_score_that_was_not_adopted_is_not_claimed(training: Panels) -> None:
 def test_steps_are_shown_together_and_the_last_one_is_said(training: Panels, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn, said = list[int](), list[str]()
     monkeypatch.setattr(training.train, "add_losses", lambda step, _: drawn.append(step))
-    monkeypatch.setattr(training.train, "set_message", said.append)
+    monkeypatch.setattr(training.train.bar, "set_message", said.append)
     training.tell(*(StepDone(step, 0.5, 20.0, Losses()) for step in range(1, 21)))  # type: ignore[arg-type]
     training.wait_until(lambda: bool(drawn))
     assert drawn == list(range(1, 21))
@@ -326,16 +326,16 @@ def test_the_end_says_how_many_slices_are_older_and_so_do_accepting_and_exportin
 ) -> None:
     training.predict(5, 1)
     training.session.outdated = 12
-    training.train.stop_requested.emit()
+    training.train.bar.stop_requested.emit()
     training.wait_until(lambda: not training.presenter.controller.is_running)
     assert "12 slices still show an older prediction" in training.train_message
-    training.result.accept_all_requested.emit()
-    assert "while 12 slices waited" in training.result.pinned._message.text()
-    training.result.accept_all_requested.emit()
-    assert training.result.pinned._message.text() == ""
+    training.result.bar.accept_all_requested.emit()
+    assert "while 12 slices waited" in training.result.bar._message.text()
+    training.result.bar.accept_all_requested.emit()
+    assert training.result.bar._message.text() == ""
     assert "no prediction to accept" in training.annotate_message
     training.export(tmp_path / "mask.nii.gz")
-    assert "12 slices still show" in training.result.pinned._message.text()
+    assert "12 slices still show" in training.result.bar._message.text()
 
 
 def test_a_notice_stays_under_the_sentence(training: Panels) -> None:
@@ -374,7 +374,7 @@ def test_propagated_labels_are_called_so_as_soon_as_they_are_shown(training: Pan
 def test_training_that_does_not_make_propagated_labels_better_says_so_to_the_end(training: Panels) -> None:
     _validate(training, PROPAGATED)
     assert status_messages.shown_sentence(Shown.NOT_BETTER) in training.train_message
-    training.train.stop_requested.emit()
+    training.train.bar.stop_requested.emit()
     training.wait_until(lambda: training.train_message.startswith("Training stopped"))
     assert "did not make better what was shown before" in training.train_message
 
@@ -393,7 +393,7 @@ def test_an_error_is_told_and_training_can_begin_again(training: Panels) -> None
     training.tell(ValueError("no such thing"))
     training.wait_until(lambda: not training.presenter.controller.is_running)
     assert "no such thing" in training.train_message
-    assert training.train.pinned._train.isEnabled()
+    assert training.train.bar._train.isEnabled()
 
 
 def test_a_prediction_is_shown_and_counted(training: Panels) -> None:
@@ -401,7 +401,7 @@ def test_a_prediction_is_shown_and_counted(training: Panels) -> None:
     training.wait_until(lambda: 1 in training.document.predictions.indices)
     layer = training.viewer.layers["tiny prediction"]
     assert (layer.data[1] == SPLEEN).all()
-    training.wait_until(lambda: training.result.pinned._export.isEnabled())
+    training.wait_until(lambda: training.result.bar._export.isEnabled())
 
 
 def test_a_prediction_of_other_classes_is_not_shown(training: Panels) -> None:
@@ -426,7 +426,7 @@ def test_the_session_hears_who_made_the_labels(training: Panels) -> None:
     training.predict(1, 2)
     training.wait_until(lambda: 1 in training.document.predictions.indices)
     training.layers.sync.view.go_to(1)
-    training.result.accept_slice_requested.emit()
+    training.result.bar.accept_slice_requested.emit()
     heard = training.session.of(SliceAnnotated)[-1]
     assert (heard.label_slice.index, heard.label_slice.by_hand) == (1, False)
     training.labels.data[2, 1:3, 1:3] = SPLEEN
@@ -470,7 +470,7 @@ def test_the_plane_changes_only_while_nothing_is_trained(training: Panels) -> No
     assert training.document.axis == 0
     assert training.annotate._axes.currentIndex() == 0
     assert "The plane cannot change while training" in training.annotate_message
-    training.train.stop_requested.emit()
+    training.train.bar.stop_requested.emit()
     training.wait_until(lambda: not training.presenter.controller.is_running)
     training.annotate.new_labels_requested.emit()
     training.annotate.axis_chosen.emit(1)
@@ -531,9 +531,9 @@ def test_slices_are_accepted_undone_and_redone_from_the_panel(training: Panels) 
         training.predict(index, 1)
     training.wait_until(lambda: len(training.document.predictions.indices) == 6)
     training.layers.sync.view.go_to(4)
-    training.result.accept_slice_requested.emit()
+    training.result.bar.accept_slice_requested.emit()
     assert training.document.annotated == (3, 4)
-    training.result.accept_all_requested.emit()
+    training.result.bar.accept_all_requested.emit()
     assert training.document.annotated == tuple(range(6))
     training.result.undo_requested.emit()
     assert training.document.annotated == (3, 4)
@@ -545,15 +545,15 @@ def test_slices_are_accepted_undone_and_redone_from_the_panel(training: Panels) 
 
 def test_what_cannot_be_accepted_is_told(panels: Panels) -> None:
     panels.layers.sync.view.go_to(1)
-    panels.result.accept_slice_requested.emit()
+    panels.result.bar.accept_slice_requested.emit()
     assert "holds nothing to accept" in panels.annotate_message
-    panels.result.accept_all_requested.emit()
+    panels.result.bar.accept_all_requested.emit()
     assert "There is no prediction to accept" in panels.annotate_message
 
 
 def test_why_nobody_could_train_is_taken_back_once_something_is_painted(panels: Panels) -> None:
     panels.labels.data = np.zeros_like(panels.labels.data)
-    panels.train.train_requested.emit()
+    panels.train.bar.train_requested.emit()
     assert panels.train_message.startswith("Nothing is painted yet")
     panels.labels.data[1, 2:5, 2:6] = LIVER
     panels.labels.refresh()
@@ -688,7 +688,7 @@ def test_an_export_that_lacks_predictions_says_so(training: Panels, tmp_path: Pa
 
 def test_without_an_image_nothing_of_the_last_one_is_shown(training: Panels) -> None:
     training.predict(1, 2)
-    training.wait_until(lambda: training.result.pinned._export.isEnabled())
+    training.wait_until(lambda: training.result.bar._export.isEnabled())
     training.annotate.mark_requested.emit(SliceState.PARTIAL)
     training.viewer.layers.clear()
     assert training.annotate._marks._states == ()
@@ -717,7 +717,7 @@ def test_training_ends_when_its_image_is_removed_while_another_is_looked_at(trai
 
 
 def test_nothing_is_said_of_an_image_that_is_no_longer_there(training: Panels) -> None:
-    training.train.stop_requested.emit()
+    training.train.bar.stop_requested.emit()
     training.wait_until(lambda: not training.presenter.controller.is_running)
     assert training.train_message.startswith("Training stopped")
     training.viewer.layers.remove(training.image)
@@ -771,7 +771,7 @@ def test_what_is_said_of_a_training_names_its_volume_while_another_one_is_on_the
     training.wait_until(lambda: training.layers.sync.image is other)
     training.tell(StepDone(12, 0.5, 20.0, Losses()))  # type: ignore[arg-type]
     training.wait_until(lambda: "Step 12" in training.train_message)
-    assert training.train.pinned._message.text().startswith("tiny: Step 12")
+    assert training.train.bar._message.text().startswith("tiny: Step 12")
 
 
 def test_keys_say_how_much_of_a_slice_is_painted(panels: Panels) -> None:

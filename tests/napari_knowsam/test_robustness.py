@@ -124,7 +124,7 @@ def test_another_image_cannot_be_trained_on_meanwhile(training: Robot) -> None:
     worker = training.worker
     training.viewer.add_image(np.random.default_rng(0).random((10, 40, 50)), name="other")
     _choose(training, "other")
-    training.widget.train.train_requested.emit()
+    training.widget.train.bar.train_requested.emit()
     assert training.worker is worker
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,9 +21,9 @@ SIGNALS = (
     "live_toggled",
     "opacity_chosen",
     "uncertainty_toggled",
-    "accept_slice_requested",
-    "accept_between_requested",
-    "accept_all_requested",
+    "bar.accept_slice_requested",
+    "bar.accept_between_requested",
+    "bar.accept_all_requested",
     "undo_requested",
     "redo_requested",
     "export_requested",
@@ -48,7 +49,7 @@ def _button(panel: ResultPanel, text: str) -> QAbstractButton:
 
 def test_no_setter_emits_a_signal(panel: ResultPanel) -> None:
     for name in SIGNALS:
-        getattr(panel, name).connect(lambda *_, name=name: pytest.fail(f"{name} was emitted"))
+        attrgetter(name)(panel).connect(lambda *_, name=name: pytest.fail(f"{name} was emitted"))
     for value in (True, False):
         panel.set_live(value)
         panel.set_has_prediction(value)
@@ -70,16 +71,16 @@ def test_without_a_prediction_only_a_model_can_be_opened_and_the_history_used(pa
 @pytest.mark.parametrize(
     ("text", "signal"),
     [
-        ("Slice", "accept_slice_requested"),
-        ("Between", "accept_between_requested"),
-        ("All", "accept_all_requested"),
+        ("Slice", "bar.accept_slice_requested"),
+        ("Between", "bar.accept_between_requested"),
+        ("All", "bar.accept_all_requested"),
         ("Undo", "undo_requested"),
         ("Redo", "redo_requested"),
     ],
 )
 def test_each_button_is_its_wish(qtbot: QtBot, panel: ResultPanel, text: str, signal: str) -> None:
     panel.set_history("a", "b")
-    with qtbot.waitSignal(getattr(panel, signal)):
+    with qtbot.waitSignal(attrgetter(signal)(panel)):
         _button(panel, text).click()
 
 
@@ -89,7 +90,7 @@ def test_each_button_is_its_wish(qtbot: QtBot, panel: ResultPanel, text: str, si
 )
 def test_a_switch_tells_its_new_position(qtbot: QtBot, panel: ResultPanel, text: str, signal: str) -> None:
     box = _button(panel, text)
-    with qtbot.waitSignal(getattr(panel, signal)) as toggled:
+    with qtbot.waitSignal(attrgetter(signal)(panel)) as toggled:
         box.click()
     assert toggled.args == [box.isChecked()]
 
@@ -230,4 +231,4 @@ def test_a_cancelled_dialog_gives_no_path(panel: ResultPanel) -> None:
 def test_every_button_has_a_tooltip_and_the_panel_fits_a_narrow_dock(panel: ResultPanel) -> None:
     assert [one.text() for one in panel.findChildren(QAbstractButton) if one.text() and not one.toolTip()] == []
     panel.set_volumes([(LabelClass(1, "a class with a very long name " * 4, (1, 2, 3)), 1.0)], {1: None}, {1})
-    assert max(panel.minimumSizeHint().width(), panel.pinned.minimumSizeHint().width()) <= 350
+    assert max(panel.minimumSizeHint().width(), panel.bar.minimumSizeHint().width()) <= 350

@@ -64,14 +64,14 @@ def test_each_stage_offers_its_buttons(
 
 def test_the_buttons_are_wishes(qtbot: QtBot, panel: TrainPanel) -> None:
     train, pause, stop = _buttons(panel)
-    with qtbot.waitSignal(panel.train_requested):
+    with qtbot.waitSignal(panel.bar.train_requested):
         train.click()
     panel.set_stage(Stage.TRAINING)
-    with qtbot.waitSignals([panel.pause_requested, panel.stop_requested]):
+    with qtbot.waitSignals([panel.bar.pause_requested, panel.bar.stop_requested]):
         pause.click()
         stop.click()
     panel.set_stage(Stage.PAUSED)
-    with qtbot.assertNotEmitted(panel.pause_requested), qtbot.waitSignal(panel.resume_requested):
+    with qtbot.assertNotEmitted(panel.bar.pause_requested), qtbot.waitSignal(panel.bar.resume_requested):
         pause.click()
 
 
@@ -293,23 +293,23 @@ def test_progress_is_said_in_words_and_steps_only_in_the_tooltip(
     panel: TrainPanel, seconds_left: float | None, text: str
 ) -> None:
     panel.set_stage(Stage.TRAINING)
-    panel.set_progress(7, 0.25, seconds_left)
+    panel.bar.set_progress(7, 0.25, seconds_left)
     bar = panel.findChild(QProgressBar)
     assert (bar.text(), bar.value()) == (text, 25)
     assert bar.toolTip().startswith("Step 7")
 
 
 def test_a_score_is_shown_where_there_is_one_and_explained_in_its_tooltip(panel: TrainPanel) -> None:
-    score = panel.pinned._score
+    score = panel.bar._score
     assert score.text() == "Score -"
     assert "cannot" in score.toolTip()
-    panel.set_score(0.917)
+    panel.bar.set_score(0.917)
     assert score.text() == "Score about 0.92"
     assert "Dice" in score.toolTip()
-    panel.set_score(0.917, is_open=True)
+    panel.bar.set_score(0.917, is_open=True)
     assert score.text() == "Score about 0.92, ends?"
     assert "say so" in score.toolTip()
-    panel.set_score(None, is_open=True)
+    panel.bar.set_score(None, is_open=True)
     assert score.text() == "Score -"
 
 
@@ -331,5 +331,5 @@ def test_the_curves_can_be_unfolded_while_the_settings_are_locked(panel: TrainPa
 def test_it_fits_a_narrow_dock_with_everything_unfolded(panel: TrainPanel) -> None:
     panel.set_stage(Stage.PAUSED)
     panel.findChild(QCollapsible).expand(animate=False)
-    panel.set_message("A sentence that is much longer than the panel is wide. " * 4)
-    assert max(panel.minimumSizeHint().width(), panel.pinned.minimumSizeHint().width()) <= 350
+    panel.bar.set_message("A sentence that is much longer than the panel is wide. " * 4)
+    assert max(panel.minimumSizeHint().width(), panel.bar.minimumSizeHint().width()) <= 350
