@@ -15,10 +15,9 @@ from napari_knowsam.status_messages import BUSY
 from napari_knowsam.training_worker import leave_a_core, lower_priority
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from qtpy.QtWidgets import QWidget
-
+    from napari_knowsam.panels.result_panel import ResultPanel
     from napari_knowsam.training_controller import TrainingController
 
 _BUSY_BESIDE = (
@@ -83,9 +82,9 @@ class Background(QObject):
     window : shows the last work; None before there was one.
     """
 
-    def __init__(self, widget: QWidget, parent: QObject | None = None) -> None:
+    def __init__(self, controller: TrainingController, result: ResultPanel, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._widget = widget
+        self._controller, self._result = controller, result
         self.work: Work | None = None
         self.window: ProgressWindow | None = None
         self._sentence = ""
@@ -99,16 +98,30 @@ class Background(QObject):
         """Whether a work goes on."""
         return self.work is not None
 
-    def busy_sentence(self, controller: TrainingController) -> str:
-        """Say what has to end before a work can begin; empty if nothing has."""
-        return BUSY if controller.is_busy else _BUSY_BESIDE if self.is_busy else ""
+    def begin(self, prepare: Callable[[], Work | None]) -> None:
+        """Do the work that is prepared, or say in the panel why it cannot begin.
 
-    def begin(self, work: Work) -> None:
-        """Do a work; another one must not go on."""
+        Parameters
+        ----------
+        prepare : returns the work, or None if the person thinks better of it; may raise a KnowSAMError.
+        """
+        busy = BUSY if self._controller.is_busy else _BUSY_BESIDE if self.is_busy else ""
+        self._result.set_message(busy)
+        if busy:
+            return
+        try:
+            work = prepare()
+        except KnowSAMError as error:
+            self._result.set_message(str(error))
+        else:
+            if work is not None:
+                self._begin(work)
+
+    def _begin(self, work: Work) -> None:
         if self.window is not None:
             self.window.close()
         self._sentence, self._outcomes = "", SimpleQueue()
-        self.work, self.window = work, ProgressWindow(work.title, self._widget)
+        self.work, self.window = work, ProgressWindow(work.title, self._result)
         self.window.stop_requested.connect(work.stop)
         self.window.show()
         self._listening.start()

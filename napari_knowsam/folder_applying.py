@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject
 
-from knowsam.errors import InputError, KnowSAMError, OutputError
+from knowsam.errors import InputError, OutputError
 from knowsam.io.atomic import check_place
 from knowsam.io.image_file import mask_name
 from knowsam.prediction_table import write_table
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from napari_knowsam.model_keeping import ModelKeeping
     from napari_knowsam.panels.result_panel import ResultPanel
     from napari_knowsam.panels.train_panel import TrainPanel
-    from napari_knowsam.training_controller import TrainingController
 
 TABLE = "predictions.csv"
 _MOST_NAMED = 3
@@ -35,7 +34,6 @@ class FolderApplying(QObject):
 
     def __init__(
         self,
-        controller: TrainingController,
         train: TrainPanel,
         result: ResultPanel,
         models: ModelKeeping,
@@ -43,24 +41,18 @@ class FolderApplying(QObject):
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self._controller, self._models, self._background = controller, models, background
+        self._models, self._background = models, background
         self._train, self._result = train, result
         train.model_box.apply_to_folder_requested.connect(self._on_requested)
 
     def _on_requested(self) -> None:
-        busy = self._background.busy_sentence(self._controller)
-        self._result.set_message(busy)
-        if busy:
-            return
+        self._background.begin(self._prepared)
+
+    def _prepared(self) -> FolderPrediction | None:
         model, folders = self._models.model, ask_folders(self._result)
         if model is None or folders is None:
-            return
-        try:
-            images = _checked_images(*folders)
-        except KnowSAMError as error:
-            self._result.set_message(str(error))
-        else:
-            self._background.begin(FolderPrediction(model, images, folders[1], self._train.device()))
+            return None
+        return FolderPrediction(model, _checked_images(*folders), folders[1], self._train.device())
 
 
 def _checked_images(folder: Path, masks: Path) -> list[Path]:

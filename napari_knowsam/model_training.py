@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from napari_knowsam.panels.train_panel import TrainPanel
     from napari_knowsam.project_cases import ProjectCases
     from napari_knowsam.sessions import TrainingSettings
-    from napari_knowsam.training_controller import TrainingController
 
 _FEWEST = 2
 
@@ -48,7 +47,6 @@ class ModelTraining(QObject):
     def __init__(
         self,
         layers: LayerChoice,
-        controller: TrainingController,
         train: TrainPanel,
         result: ResultPanel,
         cases: ProjectCases,
@@ -56,21 +54,14 @@ class ModelTraining(QObject):
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self._layers, self._controller, self._background = layers, controller, background
+        self._layers, self._background = layers, background
         self._train, self._result, self._cases = train, result, cases
         result.bar.train_model_requested.connect(self._on_requested)
 
     def _on_requested(self) -> None:
-        busy = self._background.busy_sentence(self._controller)
-        self._result.set_message(busy)
-        if busy:
-            return
-        try:
-            self._begin()
-        except KnowSAMError as error:
-            self._result.set_message(str(error))
+        self._background.begin(self._prepared)
 
-    def _begin(self) -> None:
+    def _prepared(self) -> FinishedTraining | None:
         self._layers.flush()
         finished = FinishedVolumes(self._layers, self._cases)
         axis = finished.axis
@@ -83,11 +74,10 @@ class ModelTraining(QObject):
         classes, settings = finished.classes, training_settings(self._train, None)
         question = f"Also measure how good it is in other volumes, which takes {len(finished)} more trainings"
         chosen = ask_model_to_train(self._result, suggested_target(classes), question)
-        if chosen is not None:
-            target, is_checked = chosen
-            reader = finished.reader(classes)
-            work = FinishedTraining(reader, axis, classes, settings, target, is_checked=is_checked)
-            self._background.begin(work)
+        if chosen is None:
+            return None
+        target, is_checked = chosen
+        return FinishedTraining(finished.reader(classes), axis, classes, settings, target, is_checked=is_checked)
 
 
 class FinishedTraining(Work):

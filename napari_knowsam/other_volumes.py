@@ -41,11 +41,11 @@ class OtherVolumes(QObject):
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self.background = Background(result, self)
+        self.background = Background(controller, result, self)
         self.proposing = Proposing(layers, controller, train, result, cases, self)
-        self.training = ModelTraining(layers, controller, train, result, cases, self.background, self)
+        self.training = ModelTraining(layers, train, result, cases, self.background, self)
         self.applying = Applying(layers, controller, train, result, models, self)
-        self.folder = FolderApplying(controller, train, result, models, self.background, self)
+        self.folder = FolderApplying(train, result, models, self.background, self)
 
     def close(self) -> None:
         """End what goes on beside the window."""
