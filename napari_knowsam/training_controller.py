@@ -264,7 +264,11 @@ class TrainingController(QObject):
     def close(self) -> None:
         """End everything; waits a moment for the thread."""
         worker = self._worker
-        self._let_go()
+        if self.is_running:
+            self.abandon()
+            self._forget()
+            self.stage_changed.emit(None)
+        self._drop_propagation()
         if worker is not None:
             worker.wait(_CLOSING_S)
 
@@ -272,13 +276,6 @@ class TrainingController(QObject):
         """Let the thread end by itself; needs nothing of Qt."""
         if self._worker is not None:
             self._worker.submit(Stop())
-
-    def _let_go(self) -> None:
-        if self.is_running:
-            self.abandon()
-            self._forget()
-            self.stage_changed.emit(None)
-        self._drop_propagation()
 
     def _drop_propagation(self) -> None:
         if not self.is_running:
