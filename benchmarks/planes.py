@@ -120,9 +120,8 @@ def _propagated(
     assert propagation is not None
     # A single slice is propagated, too, which the program does not do.
     predictor = Predictor(volumes.slices[0], config, 2, None, propagation._displayed.at)
-    probabilities = predictor.volume(keep_probabilities=True).probabilities
-    assert probabilities is not None
-    return probabilities[1].astype(np.float32)
+    slices = predictor.slices(list(range(structure.shape[axis])))
+    return np.stack([one.probabilities[1] for one in slices], axis)
 
 
 def _held(structure: npt.NDArray[np.uint8], axis: int) -> npt.NDArray[np.intp]:

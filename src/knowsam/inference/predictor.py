@@ -91,12 +91,10 @@ class VolumePrediction:
     ----------
     labels : (Z, Y, X), class indices.
     error_probability : (Z, Y, X), float16, how probable it is that the label is wrong.
-    probabilities : (C, Z, Y, X), float16, if they were asked for.
     """
 
     labels: LabelArray
     error_probability: npt.NDArray[np.float16]
-    probabilities: npt.NDArray[np.float16] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,25 +143,16 @@ class Predictor:
             for index, box, box_error in zip(chosen, probabilities, error[:, 0], strict=True):
                 yield SlicePrediction(index, box, box_error, self.source.window, self.source.slice_shape)
 
-    def volume(self, first: int | None = None, *, keep_probabilities: bool = False) -> VolumePrediction:
-        """Predict all slices, from `first` (the middle by default) outward."""
+    def volume(self) -> VolumePrediction:
+        """Predict all slices."""
         axis, count = self.source.axis, self.source.volume_shape[self.source.axis]
         shape = (count, *self.source.slice_shape)
         labels = np.empty(shape, np.uint8)
         error_probability = np.empty(shape, np.float16)
-        probabilities: npt.NDArray[np.float16] | None = None
-        for predicted in self.slices(outward(count, count // 2 if first is None else first)):
+        for predicted in self.slices(list(range(count))):
             labels[predicted.index] = predicted.labels
             error_probability[predicted.index] = predicted.error_probability
-            if keep_probabilities:
-                if probabilities is None:
-                    probabilities = np.empty((len(predicted.box), *shape), np.float16)
-                probabilities[:, predicted.index] = predicted.probabilities
-        return VolumePrediction(
-            np.moveaxis(labels, 0, axis),
-            np.moveaxis(error_probability, 0, axis),
-            None if probabilities is None else np.moveaxis(probabilities, 1, axis + 1),
-        )
+        return VolumePrediction(np.moveaxis(labels, 0, axis), np.moveaxis(error_probability, 0, axis))
 
     @property
     def _device(self) -> torch.device:
@@ -223,12 +212,3 @@ class Predictor:
             logits = self.students(images)
         unet, vnet, fused = (z.float().softmax(dim=1) for z in logits)
         return fused, (unet - vnet).abs().sum(dim=1, keepdim=True) / 2
-
-
-def outward(count: int, first: int) -> list[int]:
-    """Return all indices below `count`, nearest to `first` first.
-
-    >>> outward(5, 1)
-    [1, 0, 2, 3, 4]
-    """
-    return sorted(range(count), key=lambda index: (abs(index - first), index))
