@@ -26,8 +26,6 @@ from knowsam.pretraining.prompting import PromptSource, Shares
 from knowsam.pretraining.sam_training import untrained_sam
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from knowsam.distillation.image_slices import ImageSlices
     from knowsam.models.sam_prompting import Prompts
     from knowsam.training.schedule import Budget
@@ -80,7 +78,6 @@ class Distillation:
     device : of both networks.
     seed : of the order of the slices and of the prompts.
     start : weights of the compact SAM to begin with; by default those that come with the program.
-    folder : for what the teacher saw, where memory does not hold it; None stands for the user's cache folder.
 
     Raises
     ------
@@ -97,7 +94,6 @@ class Distillation:
         device: torch.device,
         seed: int = 0,
         start: Mapping[str, Tensor] | None = None,
-        folder: Path | None = None,
     ) -> None:
         torch.manual_seed(seed)
         sam = untrained_sam()
@@ -107,7 +103,7 @@ class Distillation:
         self._teacher = promptable_sam(variant, weights, slices.plane)
         self._teacher.sam.to(device)
         self._start = sam.to(device).eval()
-        self._cache = EmbeddingCache(self._teacher, slices, folder)
+        self._cache = EmbeddingCache(self._teacher, slices)
         self._learner: AveragedNetwork[Student] | None = None
 
     @property

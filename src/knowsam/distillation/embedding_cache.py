@@ -9,8 +9,6 @@ from knowsam.config import TeacherConfig
 from knowsam.training.trunk_cache import TrunkCache, signature
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from torch import Tensor
 
     from knowsam.distillation.image_slices import ImageSlices
@@ -20,16 +18,11 @@ _AT_ONCE = 4
 
 
 class EmbeddingCache:
-    """Embeddings of the teacher: in memory up to a limit, then in a file, see `TrunkCache`.
+    """Embeddings of the teacher: in memory up to a limit, then in a file, see `TrunkCache`."""
 
-    Parameters
-    ----------
-    folder : of the file; None stands for the user's cache folder.
-    """
-
-    def __init__(self, teacher: PromptableSam, slices: ImageSlices, folder: Path | None = None) -> None:
+    def __init__(self, teacher: PromptableSam, slices: ImageSlices) -> None:
         self._teacher, self._slices = teacher, slices
-        self._cache = TrunkCache(sum(map(len, slices.planes)), TeacherConfig(), self._sign, folder=folder)
+        self._cache = TrunkCache(sum(map(len, slices.planes)), TeacherConfig(), self._sign)
 
     def fill(self) -> Iterator[int]:
         """Compute all there are, and yield after some slices how many these were."""

@@ -17,23 +17,23 @@ MOST_CLASSES = IGNORE
 """With background; class indices beyond could not be told from unjudged pixels."""
 
 
-def background_brush(values: Iterable[int], largest: int = 255) -> int:
-    """Return the value for known background: the largest one that is no label.
+def background_brush(values: Iterable[int]) -> int:
+    """Return the value for known background: the largest one of a byte that is no label.
 
     Raises
     ------
     InputError
         If every value is a label.
 
-    >>> background_brush([1, 2]), background_brush([1, 255]), background_brush([1], largest=127)
-    (255, 254, 127)
+    >>> background_brush([1, 2]), background_brush([1, 255])
+    (255, 254)
     """
     taken = set(values)
-    for value in range(largest, 0, -1):
+    for value in range(255, 0, -1):
         if value not in taken:
             return value
     raise InputError(
-        f"The labels hold every value from 1 to {largest}, but one must be left for known background. "
+        "The labels hold every value from 1 to 255, but one must be left for known background. "
         "Choose other labels, or make new ones."
     )
 

@@ -58,6 +58,7 @@ _PROPOSAL_SHIFT, _SHIFTED = 0.015, 0.5
 """Largest shift of what is proposed against the image, relative to the plane, and in which share of the slices."""
 
 _SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+_SEED = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,7 +194,6 @@ class CorrectiveLearning:
         device: torch.device,
         interruption: Interruption,
         earlier: Correction | None = None,
-        seed: int = 0,
     ) -> None:
         by_image = {fingerprint(one.volume): one for one in finished if np.isin(one.labels, values[1:]).any()}
         if len(by_image) < FEWEST_FINISHED:
@@ -215,9 +215,9 @@ class CorrectiveLearning:
                 ProposedSlices.of(one.volume, one.proposal, values, window, axis, config, device, interruption.check)
             )
         self._labels = [own.labels(one.labels, values) for own, one in zip(self._slices, finished, strict=True)]
-        self._generator, self._order = Generator(device).manual_seed(seed), np.random.default_rng(seed)
+        self._generator, self._order = Generator(device).manual_seed(_SEED), np.random.default_rng(_SEED)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.manual_seed(_SEED)
             self._learners = [self._learner(number, count, device) for number in range(count)]
         if earlier is not None:
             for learner, learnt in zip(self._learners, earlier.correctors, strict=True):

@@ -60,7 +60,6 @@ class ProposalSession(PropagationSession):
     earlier : what was learnt when a mask of another volume was proposed, to go on from.
     keep : called in a thread with what was learnt.
     device : where to learn, see `working_device`.
-    correction : how long to learn from them, by default two minutes; zero learns nothing.
     """
 
     def __init__(
@@ -73,12 +72,10 @@ class ProposalSession(PropagationSession):
         earlier: Correction | None = None,
         keep: Callable[[Correction], object] = lambda _: None,
         device: str = "auto",
-        correction: Budget | None = None,
     ) -> None:
         super().__init__(case, config)
         self._atlases, self._notices = tuple(atlases), tuple(notices)
         self._earlier, self._keep, self._correction_device = earlier, keep, device
-        self._correction = correction or CORRECTION_BUDGET
 
     def _run(self) -> Iterator[Event]:
         yield StageChanged(Stage.PROPOSING)
@@ -99,7 +96,7 @@ class ProposalSession(PropagationSession):
         yield Proposed(mask)
         yield shown_proposal(mask, case.annotation)
         yield Applied(stopped=False)
-        if self._correction.is_zero or len(self._atlases) < FEWEST_FINISHED:
+        if len(self._atlases) < FEWEST_FINISHED:
             yield from super()._run()
             return
         yield Notice("Meanwhile the finished volumes teach how such proposals err.")
@@ -134,7 +131,7 @@ class ProposalSession(PropagationSession):
                     self._atlases,
                     [one.value for one in case.annotation.classes],
                     case.annotation.axis,
-                    self._correction,
+                    CORRECTION_BUDGET,
                     config=self._config.plane,
                     device=device,
                     interruption=interruption,

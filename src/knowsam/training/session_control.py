@@ -67,8 +67,9 @@ class SessionControl:
         if self.watched is not None:
             live.watch(self.watched.case, self.watched.index)
 
-    def read_messages(self, *, paused: bool = False) -> Iterator[Event]:
+    def read_messages(self) -> Iterator[Event]:
         """Read all messages; those that training has to take in wait for `take_in`."""
+        paused = False
         self._mailbox.heed()
         while (paused and not self.is_stopping) or not self._mailbox.is_empty:
             match message := self._mailbox.get():
