@@ -16,9 +16,8 @@ from knowsam.commands.inputs import notices_logged, read_mask
 from knowsam.data.annotation import default_classes
 from knowsam.errors import ConfigError, InputError
 from knowsam.io.image import read_image
+from knowsam.jobs import checked_device
 from knowsam.training.corrective_learning import FEWEST_FINISHED, learn_correction
-from knowsam.training.device_check import working_device
-from knowsam.training.schedule import Budget
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from knowsam.data.annotation import LabelClass
     from knowsam.data.proposed_mask import ProposedMask
     from knowsam.data.volume import Volume
+    from knowsam.training.schedule import Budget
 
 logger = logging.getLogger(__name__)
 
@@ -45,17 +45,6 @@ def require_a_mask_each(atlases: Sequence[Path], labels: Sequence[Path]) -> None
             f"There are {len(atlases)} finished volumes and {len(labels)} masks of them. Give one mask for each, in "
             "their order."
         )
-
-
-def atlas_budget(options: Namespace) -> Budget:
-    """Return how long to learn from finished volumes how their proposals err.
-
-    Raises
-    ------
-    ConfigError
-        If that is no duration.
-    """
-    return Budget.parse(options.atlas_budget)
 
 
 def read_atlases(images: Sequence[Path], labels: Sequence[Path], options: Namespace) -> list[Atlas]:
@@ -79,7 +68,7 @@ def make_proposal(
     Parameters
     ----------
     classes : background first. axis : working axis along which slices are corrected.
-    budget : how long to learn from the finished volumes how their proposals err. device : where, see `working_device`.
+    budget : how long to learn from the finished volumes how their proposals err. device : where, see `checked_device`.
     """
     mask = _registered(volume, atlases).mask
     if budget.is_zero:
@@ -103,9 +92,7 @@ def _corrected(
     budget: Budget,
     device: str,
 ) -> ProposedMask:
-    chosen, notice = working_device(device)
-    if notice:
-        logger.warning("%s", notice)
+    chosen = checked_device(device)
     with volume_bar("Proposing finished volumes from each other", len(atlases)) as show:
         correction = learn_correction(atlases, values, axis, budget, device=chosen, progress=show)
     logger.info("%s", correction.sentence)

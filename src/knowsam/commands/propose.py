@@ -9,14 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from knowsam.atlas.leave_one_out import proposals_of_each
-from knowsam.commands.atlases import (
-    atlas_budget,
-    classes_of,
-    make_proposal,
-    read_atlases,
-    require_a_mask_each,
-    volume_bar,
-)
+from knowsam.commands.atlases import classes_of, make_proposal, read_atlases, require_a_mask_each, volume_bar
 from knowsam.commands.inputs import notices_logged
 from knowsam.commands.outputs import check_mask, saved
 from knowsam.data.painted_axis import acquired_axis
@@ -24,6 +17,7 @@ from knowsam.errors import ConfigError
 from knowsam.inference.metrics import dice_score
 from knowsam.io.image import read_image
 from knowsam.io.labels import write_labels
+from knowsam.training.schedule import Budget
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -41,7 +35,7 @@ def run(options: Namespace) -> None:
         raise ConfigError("--check proposes each finished volume from the others. Give two or more, or leave it out.")
     inputs = [options.image, *options.atlases, *options.labels]
     check_mask(options.output, inputs=inputs, overwrite=options.overwrite)
-    allowed = atlas_budget(options)
+    allowed = Budget.parse(options.atlas_budget)
     volume = notices_logged(read_image(options.image, options.pick))
     atlases = read_atlases(options.atlases, options.labels, options)
     classes = classes_of(atlases)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from knowsam import jobs
-from knowsam.commands.atlases import atlas_budget, classes_of, make_proposal, read_atlases, require_a_mask_each
+from knowsam.commands.atlases import classes_of, make_proposal, read_atlases, require_a_mask_each
 from knowsam.commands.inputs import budget, read_cases, read_model, read_teacher, with_classes_of
 from knowsam.commands.outputs import check_mask, check_model, check_report, save_report, save_trained, saved
 from knowsam.commands.training_progress import TrainingProgress
@@ -20,6 +20,7 @@ from knowsam.options import chosen_config
 from knowsam.report import Report
 from knowsam.report_page import Segmented, check_report_page_writable, is_report_page_name, write_report_page
 from knowsam.training.dice_estimate import in_words
+from knowsam.training.schedule import Budget
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     from knowsam.atlas.proposal import Atlas
     from knowsam.data.case import Case
-    from knowsam.training.schedule import Budget
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ def run(options: Namespace) -> None:
     if is_untrained and options.save_model is not None:
         raise ConfigError("A budget of 0 trains nothing, so there is no model to save. Give a longer one.")
     require_a_mask_each(options.atlases, options.atlas_labels)
-    atlas_allowed = atlas_budget(options)
+    atlas_allowed = Budget.parse(options.atlas_budget)
     check_mask(options.output, inputs=_inputs(options), overwrite=options.overwrite)
     if options.save_model is not None:
         check_model(options.save_model, overwrite=options.overwrite)
