@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QFormLayout, QHBoxLayout, QLabel, QMessageBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QFormLayout, QHBoxLayout, QLabel, QMessageBox, QWidget
 
 from napari_knowsam.panels.brush_size import BrushSize
 from napari_knowsam.panels.buttons import button, tightened
 from napari_knowsam.panels.choice_box import ChoiceBox
 from napari_knowsam.panels.class_table import ClassTable
+from napari_knowsam.panels.column import PANEL_MARGINS_PX, fill_column
 from napari_knowsam.panels.help_button import HelpButton
 from napari_knowsam.panels.menu_button import MenuButton
 from napari_knowsam.panels.restore_offer import RestoreOffer
@@ -230,16 +231,8 @@ class AnnotatePanel(QWidget):
         painting.setSpacing(12)
         painting.addWidget(self._add_class)
         painting.addWidget(self._brush, 1)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(4, 2, 4, 4)
-        column.setSpacing(4)
-        column.addLayout(form)
-        column.addWidget(self._across)
-        column.addWidget(self._offer)
-        column.addWidget(self._table)
-        column.addLayout(painting)
-        column.addWidget(self._marks)
-        column.addWidget(self._message)
+        parts = (form, self._across, self._offer, self._table, painting, self._marks, self._message)
+        fill_column(self, *parts, margins_px=PANEL_MARGINS_PX)
 
     def _connect(self) -> None:
         self._images.textActivated.connect(self.image_chosen)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QHBoxLayout, QWidget
 
 from knowsam.document.edit_tools import Tool, ToolUse
 from napari_knowsam.panels.buttons import button
 from napari_knowsam.panels.choice_box import ChoiceBox
+from napari_knowsam.panels.column import PANEL_MARGINS_PX, fill_column
 from napari_knowsam.panels.wheel_guard import WheelGuard
 from napari_knowsam.panels.wrapped_label import WrappedLabel
 
@@ -123,12 +124,7 @@ class EditPanel(QWidget):
         where.addWidget(self._protect)
         for widget in (self._preview, self._apply, self._drop):
             buttons.addWidget(widget, 1)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(4, 2, 4, 4)
-        column.setSpacing(4)
-        for row in (what, grey, where, buttons):
-            column.addLayout(row)
-        column.addWidget(self._message)
+        fill_column(self, what, grey, where, buttons, self._message, margins_px=PANEL_MARGINS_PX)
 
 
 def _spin_box(tooltip: str, lowest: float, highest: float, suffix: str = "") -> QDoubleSpinBox:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QWidget
 
 from napari_knowsam.panels.buttons import button
+from napari_knowsam.panels.column import fill_column
 from napari_knowsam.panels.menu_button import MenuButton
 from napari_knowsam.panels.wrapped_label import WrappedLabel
 
@@ -36,11 +37,7 @@ class ModelBox(QWidget):
         row = QHBoxLayout()
         row.addWidget(self._apply, 1)
         row.addWidget(self._others)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
-        column.addWidget(self._facts)
-        column.addLayout(row)
+        fill_column(self, self._facts, row)
         self.hide()
 
     def set_facts(self, facts: str, card: str) -> None:

@@ -6,10 +6,11 @@ from functools import partial
 
 from qtpy.QtCore import QUrl, Signal
 from qtpy.QtGui import QDesktopServices
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QWidget
 
 from knowsam.io.kept_models import kept_models, models_folder
 from napari_knowsam.panels.buttons import button, tightened
+from napari_knowsam.panels.column import fill_column
 from napari_knowsam.panels.menu_button import Entry, MenuButton
 from napari_knowsam.panels.wrapped_label import WrappedLabel
 
@@ -72,11 +73,7 @@ class ResultBar(QWidget):
         row.addWidget(accept)
         for one in (*self._accept_buttons, self._export, self._model):
             row.addWidget(tightened(one), 1)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
-        column.addLayout(row)
-        column.addWidget(self._message)
+        fill_column(self, row, self._message)
 
     def set_has_prediction(self, has_prediction: bool) -> None:
         """Offer what needs a prediction."""

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QPushButton, QWidget
 
 from napari_knowsam.panels.buttons import button
+from napari_knowsam.panels.column import PANEL_MARGINS_PX, fill_column
 from napari_knowsam.panels.export_dialog import ask_mask_path
 from napari_knowsam.panels.model_dialogs import ask_model_file
 from napari_knowsam.panels.opacity_slider import OpacitySlider
@@ -115,12 +116,7 @@ class ResultPanel(QWidget):
         looks.addWidget(self._opacity, 1)
         looks.addWidget(self._undo)
         looks.addWidget(self._redo)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(4, 2, 4, 4)
-        column.setSpacing(4)
-        column.addLayout(switches)
-        column.addLayout(looks)
-        column.addWidget(self._volumes)
+        fill_column(self, switches, looks, self._volumes, margins_px=PANEL_MARGINS_PX)
 
     def _connect(self) -> None:
         self._live.toggled.connect(self.live_toggled)

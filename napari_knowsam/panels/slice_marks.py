@@ -6,11 +6,12 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QWidget
 
 from knowsam.data.annotation import SliceState
 from knowsam.data.slice_number import slice_number
 from napari_knowsam.panels.buttons import button, tightened
+from napari_knowsam.panels.column import fill_column
 from napari_knowsam.panels.slice_ends import SliceEnds
 from napari_knowsam.panels.slice_legend import SliceLegend
 from napari_knowsam.panels.slice_strip import SliceStrip
@@ -101,14 +102,7 @@ class SliceMarks(QWidget):
         marks.setSpacing(4)
         for column, mark_button in enumerate(self._mark_buttons.values()):
             marks.addWidget(mark_button, 0, column)
-        column_box = QVBoxLayout(self)
-        column_box.setContentsMargins(0, 0, 0, 0)
-        column_box.setSpacing(4)
-        column_box.addWidget(self._strip)
-        column_box.addWidget(SliceLegend())
-        column_box.addLayout(walk)
-        column_box.addLayout(marks)
-        column_box.addWidget(self._ends)
+        fill_column(self, self._strip, SliceLegend(), walk, marks, self._ends)
 
     def _state(self) -> SliceState | None:
         """Return the state of the current slice, None if there is no such slice."""

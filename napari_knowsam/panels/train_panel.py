@@ -13,6 +13,7 @@ from knowsam.training.plan import with_parts
 from napari_knowsam.panels.budget_choice import BudgetChoice
 from napari_knowsam.panels.buttons import button
 from napari_knowsam.panels.choice_box import ChoiceBox
+from napari_knowsam.panels.column import PANEL_MARGINS_PX, fill_column
 from napari_knowsam.panels.config_form import ConfigForm
 from napari_knowsam.panels.model_box import ModelBox
 from napari_knowsam.panels.section import Section
@@ -176,12 +177,7 @@ class TrainPanel(QWidget):
         options.setContentsMargins(0, 0, 0, 0)
         options.addWidget(more)
         self._advanced.addWidget(self._plot)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(4, 2, 4, 4)
-        column.setSpacing(4)
-        column.addWidget(self._basic)
-        column.addWidget(self.model_box)
-        column.addWidget(self._advanced)
+        fill_column(self, self._basic, self.model_box, self._advanced, margins_px=PANEL_MARGINS_PX)
 
     def _has_problem(self) -> bool:
         return self._form is not None and bool(self._form.problem())

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QSizePolicy, QWidget
 
 from knowsam.training.events import Stage
 from napari_knowsam.panels.buttons import button
+from napari_knowsam.panels.column import fill_column
 from napari_knowsam.panels.wrapped_label import WrappedLabel
 
 _BAR_STYLE = """
@@ -127,12 +128,7 @@ class TrainingBar(QWidget):
         buttons.addWidget(self._train, 1)
         buttons.addWidget(self._pause)
         buttons.addWidget(self._stop)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
-        column.addWidget(self._message)
-        column.addLayout(headline)
-        column.addLayout(buttons)
+        fill_column(self, self._message, headline, buttons)
 
     def _refresh_train_button(self) -> None:
         self._train.setEnabled(self._stage is None and self._is_valid)
