@@ -6,11 +6,13 @@ import hashlib
 import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
+
+from filelock import FileLock, Timeout
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +24,7 @@ What it raises breaks the download off.
 
 _CHUNK_BYTES = 1 << 20
 _TIMEOUT_S = 30.0
+_WAITING_S = 0.5
 _UNSATISFIABLE = 416
 """Status of an answer to whoever asks for more than there is."""
 
@@ -30,6 +33,7 @@ def download(url: str, target: Path, sha256: str, progress: Progress | None = No
     """Download a file; it stands at `target` when it is whole and the one that was meant, and not before.
 
     Proxies are those of the environment. Until it is whole, it is a file beside the target with `.part` at its end.
+    Where another process or thread brings it already, this waits, tells the progress of that, and goes on if it ends.
 
     Raises
     ------
@@ -38,8 +42,14 @@ def download(url: str, target: Path, sha256: str, progress: Progress | None = No
     ValueError
         If what came is another file; it is removed.
     """
+    with alone(target, progress):
+        if not (target.is_file() and sha256_of(target) == sha256):
+            _bring(url, target, sha256, progress)
+
+
+def _bring(url: str, target: Path, sha256: str, progress: Progress | None) -> None:
+    """Download a file that nobody else downloads."""
     part = part_of(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
     is_resumed = part.is_file()
     _complete(url, part, progress)
     found = sha256_of(part)
@@ -59,6 +69,36 @@ def part_of(target: Path) -> Path:
     return target.with_name(f"{target.name}.part")
 
 
+@contextmanager
+def alone(target: Path, progress: Progress | None = None) -> Iterator[None]:
+    """Let one process or thread at a time bring a file; the system lets the next one in also where one has crashed."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(target.with_name(f"{target.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        logger.warning("%s is being downloaded by another window or command already; waiting for it.", target)
+        _wait(lock, part_of(target), progress)
+    try:
+        yield
+        # Whoever holds the removed one from here on finds the file whole, and downloads nothing.
+        with suppress(OSError):
+            os.unlink(lock.lock_file)
+    finally:
+        lock.release()
+
+
+def _wait(lock: FileLock, part: Path, progress: Progress | None) -> None:
+    """Wait for a lock, and tell meanwhile how much of the file whoever holds it has."""
+    while True:
+        try:
+            lock.acquire(timeout=_WAITING_S)
+            return
+        except Timeout:
+            if progress is not None:
+                progress(_arrived(part), 0)
+
+
 def sha256_of(path: Path) -> str:
     """Return the checksum of a file of any size."""
     with path.open("rb") as file:
@@ -73,16 +113,21 @@ def _complete(url: str, part: Path, progress: Progress | None) -> None:
             _append_rest(url, part, progress)
             return
         except (OSError, HTTPException) as error:
-            arrived = part.stat().st_size if part.is_file() else 0
+            arrived = _arrived(part)
             if isinstance(error, HTTPError) or arrived <= before:
                 raise error if isinstance(error, OSError) else OSError(str(error)) from error
             logger.debug("%s broke off at %d bytes: %s", url, arrived, error)
             before = arrived
 
 
+def _arrived(part: Path) -> int:
+    """Return how many bytes of a file there are."""
+    return part.stat().st_size if part.is_file() else 0
+
+
 def _append_rest(url: str, part: Path, progress: Progress | None) -> None:
     """Bring what is missing of a file; a server that sends all of it again is taken at its word."""
-    arrived = part.stat().st_size if part.is_file() else 0
+    arrived = _arrived(part)
     with _opened(url, arrived) as response:
         if response is None:
             return

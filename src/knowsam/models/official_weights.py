@@ -10,7 +10,7 @@ from urllib.error import HTTPError
 import platformdirs
 
 from knowsam.errors import CheckpointError
-from knowsam.models.download import Progress, download, part_of, sha256_of
+from knowsam.models.download import Progress, alone, download, part_of, sha256_of
 from knowsam.models.published_weights import ALIASES, FOLDER_FILES, OFFICIAL, OfficialWeights
 
 FOLDER_VARIABLE = "KNOWSAM_WEIGHTS"
@@ -120,10 +120,10 @@ def add_official_weights(path: Path) -> str:
     try:
         name = _recognised(path)
         for target, _ in _places(name):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            part = part_of(target)
-            shutil.copyfile(path / target.name if path.is_dir() else path, part)
-            os.replace(part, target)
+            with alone(target):
+                part = part_of(target)
+                shutil.copyfile(path / target.name if path.is_dir() else path, part)
+                os.replace(part, target)
     except OSError as exc:
         raise CheckpointError(
             f"{path} cannot be read, or not be copied to {weights_folder()}: {exc.strerror}. Check the path; the "

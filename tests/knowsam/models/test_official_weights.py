@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
+import subprocess
+import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -129,6 +132,63 @@ def test_a_download_that_was_ended_goes_on_the_next_time(server: Server) -> None
     assert server.starts == [0, 50_000]
 
 
+def test_two_who_want_the_same_weights_download_them_once(
+    server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(download_module, "_WAITING_S", 0.02)
+    server.pause_s = 0.02
+    begun = threading.Event()
+    told: list[tuple[int, int]] = []
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(official_weights, "vit_b", lambda arrived, size: begun.set())
+        assert begun.wait(10)
+        second = pool.submit(official_weights, "vit_b", lambda *arrived: told.append(arrived))
+        assert first.result().read_bytes() == second.result().read_bytes() == CONTENT
+    assert server.starts == [0]
+    assert "sam.pth is being downloaded by another window or command already" in caplog.text
+    assert 0 < told[0][0] < len(CONTENT)
+    assert [path.name for path in place_of("vit_b").parent.iterdir()] == ["sam.pth"]
+
+
+def test_who_waits_goes_on_where_the_first_ends_early(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download_module, "_WAITING_S", 0.02)
+    begun, waits = threading.Event(), threading.Event()
+
+    def end(arrived: int, size: int) -> None:
+        begun.set()
+        if arrived >= 50_000:
+            assert waits.wait(10)
+            raise KeyboardInterrupt
+
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(official_weights, "vit_b", end)
+        assert begun.wait(10)
+        second = pool.submit(official_weights, "vit_b", lambda arrived, size: waits.set())
+        assert second.result().read_bytes() == CONTENT
+        assert isinstance(first.exception(), KeyboardInterrupt)
+    assert server.starts == [0, 50_000]
+
+
+def test_who_waits_for_another_download_can_end_that(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download_module, "_WAITING_S", 0.02)
+
+    def end(arrived: int, size: int) -> None:
+        raise KeyboardInterrupt
+
+    with download_module.alone(place_of("vit_b")), ThreadPoolExecutor() as pool:
+        assert isinstance(pool.submit(official_weights, "vit_b", end).exception(), KeyboardInterrupt)
+    assert server.starts == []
+
+
+def test_a_process_that_died_while_it_downloaded_blocks_nobody(server: Server) -> None:
+    lock = place_of("vit_b").with_name("sam.pth.lock")
+    lock.parent.mkdir()
+    dying = "import os, sys; from filelock import FileLock; FileLock(sys.argv[1]).acquire(); os._exit(1)"
+    subprocess.run([sys.executable, "-c", dying, str(lock)], check=False)
+    assert lock.is_file()
+    assert official_weights("vit_b").read_bytes() == CONTENT
+
+
 def test_a_server_that_begins_anew_is_taken_at_its_word(server: Server) -> None:
     server.goes_on = False
     part = place_of("vit_b").with_name("sam.pth.part")
@@ -176,7 +236,7 @@ def test_a_failed_download_tells_how_to_place_the_file_by_hand(
     )
     with pytest.raises(CheckpointError, match=".*".join(map(re.escape, told))):
         official_weights("vit_b")
-    assert not list(target.parent.iterdir())
+    assert {path.suffix for path in target.parent.iterdir()} == {".lock"}
     target.write_bytes(CONTENT)
     assert official_weights("vit_b") == target
 
