@@ -130,6 +130,7 @@ class LabelSlice:
     by_hand : False if a prediction was accepted or corrected, or an outline of SAM not confirmed yet; a score on such a
         slice would flatter.
     corrected : whether a person painted over the prediction, of which the rest was left as it was.
+    unconfirmed : whether it has an outline of SAM that nobody has corrected or accepted.
 
     Raises
     ------
@@ -143,6 +144,7 @@ class LabelSlice:
     ends: frozenset[End] = frozenset()
     by_hand: bool = True
     corrected: bool = False
+    unconfirmed: bool = False
 
     def __post_init__(self) -> None:
         given = np.asarray(self.labels)

@@ -193,6 +193,7 @@ class AnnotatedVolume:
             ends,
             by_hand=not (one.from_prediction or one.unconfirmed),
             corrected=one.correction is not None and not one.unconfirmed,
+            unconfirmed=bool(one.unconfirmed),
         )
 
     def state(self, index: int) -> SliceState:

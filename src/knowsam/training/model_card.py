@@ -39,6 +39,8 @@ def _classes(model: TrainedModel) -> str:
 
 def _learnt_from(model: TrainedModel) -> str:
     slices = "one annotated slice" if model.annotated_slices == 1 else f"{model.annotated_slices} annotated slices"
+    if model.unconfirmed_slices:
+        slices += f" ({model.unconfirmed_slices} of them outlined by SAM, which nobody had corrected or accepted)"
     if not model.images:
         return slices
     volumes = "one volume" if len(model.images) == 1 else f"{len(model.images)} volumes"

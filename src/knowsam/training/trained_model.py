@@ -56,6 +56,7 @@ class TrainedModel:
     validations : step and Dice of each time that the students were measured on held-out slices.
     expected : what to expect of each class in other volumes; empty if it was not measured.
     about : what a person says of the model.
+    unconfirmed_slices : annotated ones with an outline of SAM that nobody had corrected or accepted.
     """
 
     students: Students
@@ -73,6 +74,7 @@ class TrainedModel:
     validations: tuple[tuple[int, float], ...] = ()
     expected: tuple[ExpectedDice, ...] = ()
     about: str = ""
+    unconfirmed_slices: int = 0
 
     @classmethod
     def of(cls, trainer: Trainer) -> TrainedModel:
@@ -96,6 +98,7 @@ class TrainedModel:
             pixel_mm=trainer.pixel_mm,
             steps=trainer.steps,
             annotated_slices=len(trainer.annotated),
+            unconfirmed_slices=len(trainer.unconfirmed),
             images=trainer.images,
             dice=trainer.unaided_dice(),
             validations=tuple(trainer.validations),
@@ -260,6 +263,7 @@ def packed_model(model: TrainedModel) -> tuple[dict[str, Any], dict[str, Tensor]
         "pixel_mm": model.pixel_mm,
         "steps": model.steps,
         "annotated_slices": model.annotated_slices,
+        "unconfirmed_slices": model.unconfirmed_slices,
         "images": [asdict(image) for image in model.images],
         "dice": model.dice,
         "validations": model.validations,
@@ -299,6 +303,7 @@ def unpacked_model(description: Mapping[str, Any], tensors: Mapping[str, Tensor]
         validations=tuple((int(step), float(dice)) for step, dice in description.get("validations", ())),
         expected=tuple(ExpectedDice(**one) for one in description.get("expected", ())),
         about=str(description.get("about", "")),
+        unconfirmed_slices=int(description.get("unconfirmed_slices", 0)),
     )
 
 

@@ -137,6 +137,12 @@ class Trainer:
         return [SliceKey(number, index) for number, own in enumerate(annotations) for index in own.annotated]
 
     @property
+    def unconfirmed(self) -> list[SliceKey]:
+        """All annotated slices with an outline of SAM that nobody has corrected or accepted."""
+        annotations = [case.annotation for case in self.cases]
+        return [key for key in self.annotated if annotations[key.case].slices[key.slice_index].unconfirmed]
+
+    @property
     def _judging(self) -> list[SliceKey]:
         """All annotated slices that tell how good a prediction is."""
         annotations = [case.annotation for case in self.cases]

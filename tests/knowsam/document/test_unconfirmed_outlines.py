@@ -47,6 +47,7 @@ def test_an_outline_is_an_annotation_that_is_not_by_hand_until_it_is_accepted(do
     assert (document.unconfirmed, by_hand(document)) == ((1, 3), (2,))
     assert document.accept((1, 2)) == (1,)
     assert (document.unconfirmed, by_hand(document)) == ((3,), (1, 2))
+    assert [index for index, one in document.annotation().slices.items() if one.unconfirmed] == [3]
 
 
 def test_a_stroke_confirms_the_structure_it_corrects_and_no_other_one(document: AnnotationDocument) -> None:

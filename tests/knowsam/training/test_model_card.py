@@ -45,6 +45,14 @@ def test_it_says_what_is_segmented_and_what_it_was_learnt_from(model: TrainedMod
     assert "one annotated slice of 2 volumes (CT and others; slices 1.5 to 5 mm apart)" in both
 
 
+def test_it_says_how_many_slices_hold_outlines_that_nobody_has_confirmed(model: TrainedModel) -> None:
+    assert "outlined" not in model_card(model)
+    card = model_card(replace(model, unconfirmed_slices=2))
+    assert (
+        "5 annotated slices (2 of them outlined by SAM, which nobody had corrected or accepted) of one volume" in card
+    )
+
+
 def test_it_names_the_method_and_whether_sam_taught(model: TrainedModel) -> None:
     assert "Method: mutual consistency (KnowSAM, Huang et al. 2025)." in model_card(model)
     other = replace(model, config=model.config.with_values(semi_supervised="cps"), teacher_origin=SAM)

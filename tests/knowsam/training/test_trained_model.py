@@ -55,6 +55,7 @@ def model(tiny_config: Config) -> TrainedModel:
         validations=((10, 0.5), (20, 0.75)),
         expected=(ExpectedDice(7, 0.8, 0.7, 0.9, 4),),
         about="Gadolinium MR of our scanner",
+        unconfirmed_slices=2,
     )
 
 
@@ -96,7 +97,7 @@ def test_a_loaded_model_predicts_exactly_what_the_saved_one_did(model: TrainedMo
 def test_a_loaded_model_has_all_that_was_saved(model: TrainedModel, saved: Path) -> None:
     loaded = load_model(saved)
     names = ("config", "classes", "axis", "pixel_mm", "steps", "annotated_slices", "images", "dice")
-    names += ("validations", "expected", "about")
+    names += ("validations", "expected", "about", "unconfirmed_slices")
     same = {name: getattr(model, name) for name in names}
     assert {name: getattr(loaded, name) for name in same} == same
     assert loaded.teacher.keys() == {"prompt"}
@@ -106,12 +107,13 @@ def test_a_loaded_model_has_all_that_was_saved(model: TrainedModel, saved: Path)
 def test_a_model_is_one_file_and_says_nothing_of_the_volumes(saved: Path) -> None:
     assert [path.name for path in saved.parent.iterdir()] == [MODEL_FILE]
     known = {"format", "config", "classes", "axis", "pixel_mm", "steps", "annotated_slices", "teacher_origin", "plan"}
-    assert described(saved).keys() == known | {"dice", "images", "validations", "expected", "about", "card"}
+    known |= {"dice", "images", "validations", "expected", "about", "card", "unconfirmed_slices"}
+    assert described(saved).keys() == known
 
 
 def test_a_file_of_an_earlier_version_lacks_only_what_is_new(model: TrainedModel, saved: Path) -> None:
     description = described(saved)
-    for new in ("validations", "expected", "about", "card"):
+    for new in ("validations", "expected", "about", "card", "unconfirmed_slices"):
         del description[new]
     rewrite(saved, description)
     assert load_model(saved).steps == model.steps
