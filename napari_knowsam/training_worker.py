@@ -78,17 +78,16 @@ class SessionWorker(Generic[S]):
     Parameters
     ----------
     make_session : called in the thread, since it imports torch and may load or download weights.
-    conclude : called in the thread when it ends, however it ends, with the session.
     """
 
-    def __init__(self, make_session: Callable[[], S], conclude: Callable[[S], None] = lambda _: None) -> None:
+    def __init__(self, make_session: Callable[[], S]) -> None:
         self._session: S | None = None
-        self._make_session, self._conclude = make_session, conclude
         self._outcomes: queue.SimpleQueue[Event | Exception] = queue.SimpleQueue()
         self._waiting: list[Message] = []
         self._lock = threading.Lock()
-        # A daemon: whatever it does, it never keeps a closed napari alive for long.
-        self._thread = threading.Thread(target=self._run, name=THREAD, daemon=True)
+        # A daemon: whatever it does, it never keeps a closed napari alive for long. What makes the session often refers
+        # to this worker; the thread forgets it when it ends, so that the networks are freed with the worker.
+        self._thread = threading.Thread(target=self._run, args=(make_session,), name=THREAD, daemon=True)
 
     def start(self) -> None:
         """Begin."""
@@ -131,10 +130,10 @@ class SessionWorker(Generic[S]):
             self._thread.join(seconds)
         return not self._thread.is_alive()
 
-    def _run(self) -> None:
+    def _run(self, make_session: Callable[[], S]) -> None:
         try:
             lower_priority()
-            session = self._open_session()
+            session = self._open_session(make_session)
             for event in session.run():
                 self._outcomes.put(event)
                 self._heed(event)
@@ -150,8 +149,11 @@ class SessionWorker(Generic[S]):
     def _heed(self, event: Event) -> None:
         """Do what is to be done in the thread when something happens."""
 
-    def _open_session(self) -> S:
-        session = self._make_session()
+    def _conclude(self, session: S) -> None:
+        """Do what is to be done in the thread when it ends, however it ends."""
+
+    def _open_session(self, make_session: Callable[[], S]) -> S:
+        session = make_session()
         with self._lock:
             self._session = session
             for message in self._waiting:
@@ -177,7 +179,7 @@ class TrainingWorker(SessionWorker["TrainingSession"]):
         make_session: Callable[[Progress], TrainingSession],
         keep: Callable[[Continuation], None] = lambda _: None,
     ) -> None:
-        super().__init__(lambda: make_session(self._on_download), self._conclude_training)
+        super().__init__(lambda: make_session(self._on_download))
         self._reported_at = -math.inf
         self.learnt: Continuation | None = None
         self._keep = keep
@@ -196,7 +198,7 @@ class TrainingWorker(SessionWorker["TrainingSession"]):
         if isinstance(event, Validated) and time.monotonic() > self._kept_at + _KEEP_EVERY_S and self._session:
             self._save(self._session.continuation())
 
-    def _conclude_training(self, session: TrainingSession) -> None:
+    def _conclude(self, session: TrainingSession) -> None:
         """Copy what was learnt here, since it would hold up the window there."""
         if session.students is None:
             return

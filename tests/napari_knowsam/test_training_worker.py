@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
+import weakref
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -69,6 +71,18 @@ def test_every_event_arrives_in_order_from_another_thread() -> None:
 def test_an_error_is_told_of_whatever_its_type(error: Exception) -> None:
     """Thread workers of napari and superqt lose a RuntimeError, which torch raises for most things."""
     assert outcomes_of(worker_of(FakeSession(Notice("begun"), error=error))) == [Notice("begun"), error]
+
+
+def test_a_worker_that_has_ended_is_freed_at_once_with_its_session() -> None:
+    session = FakeSession()
+    worker, gone = worker_of(session), weakref.ref(session)
+    outcomes_of(worker)
+    gc.disable()
+    try:
+        del worker, session
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_an_error_while_the_session_is_made_is_told_of() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from knowsam.config import Config
@@ -128,7 +129,9 @@ class TrainingSession:
             processes=processes,
         )
         self._mailbox = Mailbox(interruption, processes)
-        self._control = SessionControl(self._mailbox, Intake(self.trainer), self.model, processes)
+        # Not a method of this session: it would keep itself, and with it the networks on the GPU, alive.
+        model = partial(TrainedModel.of, self.trainer)
+        self._control = SessionControl(self._mailbox, Intake(self.trainer), model, processes)
         self._transfer = Transfer(is_transfer=self.plan.is_transfer, minimum=self.config.training.adaptation_minimum)
         self._timed = TimedTraining(self.trainer, budget)
 

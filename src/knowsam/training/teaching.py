@@ -7,6 +7,7 @@ slice is drawn; the frozen part of a pretrained SAM sees each slice once and for
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import torch
@@ -143,14 +144,9 @@ class RoundRobinTeaching:
         self._bank.clear()
         self._trunk = None
         if self._config.cache_trunk and self._teacher.frozen_blocks:
-            self._trunk = TrunkCache(sum(map(len, origin.planes)), self._config, self._signature)
-
-    def _signature(self) -> str:
-        assert self._planes is not None
-        device = self._planes[0].device.type
-        arithmetic = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
-        state = self._teacher.frozen_state()
-        return signature(self._planes, state, self._config.variant, self._neighbours, arithmetic)
+            # Not a method of this object: the two would keep each other, and the networks, alive.
+            sign = partial(_signature, origin.planes, self._teacher, self._config.variant, neighbours=self._neighbours)
+            self._trunk = TrunkCache(sum(map(len, origin.planes)), self._config, sign)
 
     def _due(self, batch: Batch, learnt: int) -> list[int]:
         """Return positions in the batch of the slices to look at, besides the ones learnt from."""
@@ -192,6 +188,13 @@ class RoundRobinTeaching:
         blank = torch.zeros(self._teacher.classes, *self._teacher.mask_size, device=origin.grid.device)
         logits, known = self._bank.look_up(origin.rows, blank)
         return warp(logits, origin.grid), known
+
+
+def _signature(planes: tuple[Tensor, ...], teacher: PromptedTeacher, variant: str, *, neighbours: bool) -> str:
+    """Return what tells which frozen blocks have seen which planes, in the arithmetic of now."""
+    device = planes[0].device.type
+    arithmetic = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
+    return signature(planes, teacher.frozen_state(), variant, neighbours, arithmetic)
 
 
 def _part(prompts: Tensor | None, rows: slice) -> Tensor | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -71,6 +73,20 @@ def test_a_run_counts_its_steps_and_ends_with_a_validation(
     assert isinstance(events[-1], Finished)
     assert (events[-1].steps, events[-1].stopped) == (4, False)
     assert isinstance(events[-2], Validated)
+
+
+@pytest.mark.usefixtures("batches")
+def test_a_session_that_has_ended_frees_its_networks_at_once(case: Case, quick_config: Config) -> None:
+    session = session_of(case, config=quick_config, steps=1)
+    for _ in session.run():
+        pass
+    networks = [weakref.ref(network) for network in (session.trainer.learner.students, session.students)]
+    gc.disable()
+    try:
+        del session
+        assert [network() for network in networks] == [None, None]
+    finally:
+        gc.enable()
 
 
 def test_the_user_is_told_what_is_learnt_from(

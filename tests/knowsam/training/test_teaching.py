@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -101,6 +103,18 @@ def test_logits_from_a_cached_trunk_are_those_without_a_cache(tiny_config: Confi
         assert taught.known.tolist() == [1, 1, 1, 1]
         for position in range(4):
             assert_close(taught.logits[position], seen(teacher, students, batch, position))
+
+
+def test_a_teacher_with_a_cached_trunk_is_freed_at_once(tiny_config: Config, planes: tuple[Tensor, ...]) -> None:
+    teaching, teacher, _ = pretrained(tiny_config)
+    teaching(batch_of(planes), FUSED)
+    gone = weakref.ref(teacher)
+    gc.disable()
+    try:
+        del teaching, teacher
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("memory_mib", [1, 0])
