@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtCore import QEvent, QObject, QSignalBlocker, Qt, Signal
 from qtpy.QtGui import QColor, QKeyEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -132,6 +132,12 @@ class ClassTable(QTableWidget):
             super().keyPressEvent(event)
         else:
             event.ignore()
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Choose no class only because the keyboard has come to one of its buttons, as Qt would."""
+        if event is not None and event.type() == QEvent.Type.FocusIn and isinstance(watched, QToolButton):
+            return False
+        return bool(super().eventFilter(watched, event))
 
     def _arrange_headers(self) -> None:
         rows, columns = self.verticalHeader(), self.horizontalHeader()

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QKeyEvent
-from qtpy.QtWidgets import QLineEdit, QToolButton
+from qtpy.QtGui import QFocusEvent, QKeyEvent
+from qtpy.QtWidgets import QApplication, QLineEdit, QToolButton
 
 from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass
 from napari_knowsam.panels.class_table import ClassTable
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 BRUSH = 255
 LIVER, SPLEEN = LabelClass(2, "liver", (230, 75, 53)), LabelClass(5, "spleen", (77, 187, 213))
 CLASSES = (BACKGROUND_CLASS, LIVER, SPLEEN)
-NAME, KEY, REMOVE = 1, 2, 3
+COLOR, NAME, KEY, REMOVE = range(4)
 
 
 @pytest.fixture
@@ -71,6 +71,15 @@ def test_a_class_can_be_chosen_again_after_another_value_was_selected_elsewhere(
     assert table.chosen_value() is None
     with qtbot.waitSignal(table.class_chosen):
         table.setCurrentCell(1, NAME)
+
+
+@pytest.mark.parametrize("column", [COLOR, REMOVE])
+def test_the_keyboard_that_comes_to_a_button_chooses_no_class(qtbot: QtBot, table: ClassTable, column: int) -> None:
+    table.select_class(5)
+    with qtbot.assertNotEmitted(table.class_chosen):
+        focus = QFocusEvent(QFocusEvent.Type.FocusIn, Qt.FocusReason.TabFocusReason)
+        QApplication.sendEvent(_button(table, 1, column), focus)
+    assert table.chosen_value() == 5
 
 
 def test_showing_and_selecting_emits_nothing(qtbot: QtBot, table: ClassTable) -> None:
