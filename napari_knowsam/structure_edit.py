@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -13,13 +14,14 @@ from qtpy.QtCore import QObject, QTimer
 
 from knowsam.data.annotation import BACKGROUND_CLASS
 from knowsam.document.annotation_document import AnnotationDocument
-from knowsam.document.edit import Edit, Structure, other_structures, structure_in_slice, structure_in_volume
+from knowsam.document.edit import Edit, Structure, other_structures, read_structure, structure_in_slice
 from knowsam.errors import InputError
 from napari_knowsam.edit_preview import EditPreview
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
+    from knowsam.document.edit import MakeStructure, StructureReading
     from knowsam.document.edit_tools import ToolUse
     from napari_knowsam.layer_choice import LayerChoice
     from napari_knowsam.layer_sync import LayerSync
@@ -30,18 +32,27 @@ _CLICK_PX = 3.0
 _RENEWAL_MS = 500
 """Predictions arrive many a second."""
 
-_LEFT_ALONE = 10
-"""How many times as long as it takes to look at the structure the window is left alone before the next look."""
+_READING_S = 0.008
+"""How long the window may stand still while the structure is read: no frame is lost."""
 
 Point = tuple[int, int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """A structure that is being read and edited; `before` is what it was in a preview that may still be true."""
+
+    reading: StructureReading
+    use: ToolUse
+    before: Structure | None
 
 
 class StructureEdit(QObject):
     """Shows what a tool makes of the structure, and takes it into the document or drops it.
 
-    Tools work in a thread, because those on all slices take up to seconds; what one makes that was dropped meanwhile is
-    never seen. A stroke, another class or another image drops the preview, which is no longer true then; where another
-    prediction comes, it is made anew.
+    All slices of a large volume are read a few at a time, and tools work in a thread, because both take up to seconds;
+    what is made of a preview that was dropped meanwhile is never seen. A stroke, another class or another image drops
+    the preview, which is no longer true then; where another prediction comes, it is made anew.
     """
 
     def __init__(self, viewer: Viewer, layers: LayerChoice, panel: EditPanel, parent: QObject | None = None) -> None:
@@ -52,7 +63,10 @@ class StructureEdit(QObject):
         self._preview = EditPreview(viewer)
         self._use: ToolUse | None = None
         self._edited: Structure | None = None
-        self._running: Structure | None = None
+        self._running: _Run | None = None
+        self._reading = QTimer(self)
+        self._reading.setInterval(0)
+        self._reading.timeout.connect(self._read_on)
         self._renewal = QTimer(self)
         self._renewal.setSingleShot(True)
         self._renewal.setInterval(_RENEWAL_MS)
@@ -89,17 +103,12 @@ class StructureEdit(QObject):
             return
         sync.flush()
         self._use = use = self._panel.tool_use(None if point is None else _slice_first(point, sync.document.axis))
-        try:
-            structure = self._structure(sync, use, sync.view.index)
-        except InputError as error:
-            self.drop()
-            self._panel.set_message(str(error))
-            return
-        self._action = f"{use.tool.action} of “{sync.document.class_list.name_of(structure.value)}” in"
-        self._panel.set_message("Working … Escape stops it.")
-        self._panel.set_can_drop()
-        self._preview.offer({"Escape": self.drop}, sync)
-        self._run(structure, use)
+        self._begin(sync, use, sync.view.index, None)
+        if self._running is not None:
+            self._action = f"{use.tool.action} of “{sync.document.class_list.name_of(sync.selected_value)}” in"
+            self._panel.set_message("Working … Escape stops it.")
+            self._panel.set_can_drop()
+            self._preview.offer({"Escape": self.drop}, sync)
 
     def apply(self) -> None:
         """Take what is outlined over."""
@@ -120,59 +129,80 @@ class StructureEdit(QObject):
 
     def _clear(self) -> None:
         """Forget the preview; its layer stays for the next one, since napari takes a third of a second to remove it."""
+        self._reading.stop()
         self._running = self._edited = None
         self._preview.clear()
         self._panel.set_preview(is_there=False)
         self._panel.set_message("")
 
-    def _run(self, structure: Structure, use: ToolUse) -> None:
-        self._running = self._edited = structure
-        found, refused = partial(self._on_found, structure), partial(self._on_refused, structure)
-        create_worker(structure.edited, use, _ignore_errors=True, _connect={"returned": found, "errored": refused})
+    def _begin(self, sync: LayerSync, use: ToolUse, index: int, before: Structure | None) -> None:
+        """Read the structure, in the slice or in all of them, and let the tool work on it."""
+        try:
+            self._running = _Run(self._structure_reading(sync, use, index), use, before)
+        except InputError as error:
+            self._refuse(error)
+        else:
+            self._reading.start()
+
+    def _read_on(self) -> None:
+        """Read a few slices more."""
+        run, until = self._running, monotonic() + _READING_S
+        if run is None:
+            return
+        try:
+            while True:
+                next(run.reading)
+                if monotonic() >= until:
+                    return
+        except StopIteration as end:
+            self._reading.stop()
+            slots = {"returned": partial(self._on_found, run), "errored": partial(self._on_refused, run)}
+            create_worker(_edited, end.value, run.use, run.before, _ignore_errors=True, _connect=slots)
+        except InputError as error:
+            self._refuse(error)
+
+    def _refuse(self, error: InputError) -> None:
+        self.drop()
+        self._panel.set_message(str(error))
 
     def _on_slices_changed(self, _indices: Collection[int]) -> None:
         # Any slice may be a part of the structure by now.
-        if self._preview.edit is not None and not self._renewal.isActive():
+        is_read = self._preview.edit is not None or self._running is not None
+        if is_read and not self._renewal.isActive():
             self._renewal.start()
 
     def _renew(self) -> None:
         """Find out what the tool would do now; what it would have done stays in sight until that is known."""
+        if self._running is not None:
+            # Broken off, it would never come to its end where predictions arrive all the time.
+            self._renewal.start()
+            return
         sync, use, before = self._layers.sync, self._use, self._edited
-        if self._preview.edit is None or sync is None or use is None or before is None:
-            return
-        try:
-            structure = self._structure(sync, use, before.first)
-        except InputError as error:
-            self.drop()
-            self._panel.set_message(str(error))
-            return
-        if not (np.array_equal(structure.mask, before.mask) and np.array_equal(structure.blocked, before.blocked)):
-            self._run(structure, use)
+        if self._preview.edit is not None and sync is not None and use is not None and before is not None:
+            self._begin(sync, use, before.first, before)
 
-    def _structure(self, sync: LayerSync, use: ToolUse, index: int) -> Structure:
+    def _structure_reading(self, sync: LayerSync, use: ToolUse, index: int) -> StructureReading:
         document, value = sync.document, sync.selected_value
         others = other_structures(document, value, "edit")
         protected = others if self._panel.protects else ()
-        started = monotonic()
         if self._panel.is_whole_volume:
-            structure = structure_in_volume(document, value, use.reach_mm, protected)
-        else:
-            structure = structure_in_slice(document, value, index, protected)
-        # All of a large volume takes up to a second, in which the window stands still.
-        self._renewal.setInterval(max(_RENEWAL_MS, round(1000 * _LEFT_ALONE * (monotonic() - started))))
-        return structure
+            return read_structure(document, value, use.reach_mm, protected)
+        return _at_once(structure_in_slice(document, value, index, protected))
 
-    def _on_refused(self, structure: Structure, error: Exception) -> None:
-        if self._running is structure:
+    def _on_refused(self, run: _Run, error: Exception) -> None:
+        if self._running is run:
             self.drop()
             self._panel.set_message(str(error))
         if not isinstance(error, InputError):
             raise error
 
-    def _on_found(self, structure: Structure, edit: Edit) -> None:
-        if self._running is not structure:
+    def _on_found(self, run: _Run, found: tuple[Structure, Edit | None]) -> None:
+        if self._running is not run:
             return
         self._running = None
+        self._edited, edit = found
+        if edit is None:
+            return
         sync = self._layers.sync
         if sync is None or not edit.masks:
             self.drop()
@@ -221,6 +251,18 @@ class StructureEdit(QObject):
             image = sync.layers.image
             voxel = np.round(image.world_to_data(event.position[-image.ndim :]))[-3:].astype(int)
             self.preview((int(voxel[0]), int(voxel[1]), int(voxel[2])))
+
+
+def _edited(make: MakeStructure, use: ToolUse, before: Structure | None) -> tuple[Structure, Edit | None]:
+    """Return a structure and what a tool makes of it; None if that is what it made of the one before."""
+    structure = make()
+    is_known = before is not None and structure.is_same_as(before)
+    return structure, None if is_known else structure.edited(use)
+
+
+def _at_once(structure: Structure) -> StructureReading:
+    yield from ()
+    return lambda: structure
 
 
 def _slice_first(voxel: Point, axis: int) -> Point:

@@ -12,6 +12,7 @@ import pytest
 from napari.utils.interactions import mouse_press_callbacks, mouse_release_callbacks
 from napari.utils.key_bindings import KeymapHandler
 from opened import LIVER, SHAPE, SPLEEN, plane, stroke
+from qtpy.QtCore import QTimer
 
 from knowsam.document.edit import Edit, Structure
 from knowsam.document.edit_tools import Tool, ToolUse
@@ -138,15 +139,34 @@ def test_a_preview_on_all_slices_is_made_anew_where_the_structure_is_predicted_i
     qtbot.waitUntil(lambda: layer.data[0].any())
 
 
-def test_a_preview_that_takes_long_to_make_is_made_anew_less_often(
-    editing: Editing, monkeypatch: pytest.MonkeyPatch
+def test_the_window_lives_while_a_large_structure_is_read(editing: Editing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(structure_edit, "_READING_S", 0.0)
+    editing.choose(Tool.SHRINK, whole_volume=True)
+    read, between = list[int](), list[int]()
+    shown, document = type(editing.opened.document).shown, editing.opened.document
+    monkeypatch.setattr(type(document), "shown", lambda of, index: (read.append(index), shown(of, index))[1])
+    living = QTimer()
+    living.timeout.connect(lambda: between.append(len(read)))
+    living.start(0)
+    read.clear()
+    editing.preview()
+    # Four slices are read one by one, with the window at work in between.
+    assert len({*between}) > 4
+
+
+def test_a_preview_of_what_is_predicted_all_the_time_comes_to_its_end(
+    editing: Editing, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    editing.choose(Tool.SHRINK)
-    for looking_s, waiting_ms in ((0.6, 6000), (0.0, 500)):
-        clock = iter((0.0, looking_s))
-        monkeypatch.setattr(structure_edit, "monotonic", lambda clock=clock: next(clock))
-        editing.preview()
-        assert editing.edit._renewal.interval() == waiting_ms
+    editing.choose(Tool.SHRINK, whole_volume=True)
+    editing.preview()
+    edit = editing.edit
+    edit._renewal.setInterval(0)
+    run = structure_edit._Run(iter(()), edit._use, None)
+    edit._running = run
+    edit._on_slices_changed((3,))
+    qtbot.wait(50)
+    assert edit._running is run
+    assert edit._renewal.isActive()
 
 
 def test_escape_drops_a_preview_and_the_keys_are_given_back(editing: Editing) -> None:
@@ -163,9 +183,10 @@ def test_a_tool_at_work_can_be_stopped(
     editing: Editing, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch, stop: Callable[[Editing], None]
 ) -> None:
     editing.choose(Tool.SHRINK, whole_volume=True)
-    may_go_on, edited, edits = Event(), Structure.edited, list[Edit]()
+    begun, may_go_on, edited, edits = Event(), Event(), Structure.edited, list[Edit]()
 
     def slowly_edited(structure: Structure, use: ToolUse) -> Edit:
+        begun.set()
         may_go_on.wait()
         edits.append(edited(structure, use))
         return edits[-1]
@@ -173,6 +194,7 @@ def test_a_tool_at_work_can_be_stopped(
     monkeypatch.setattr(Structure, "edited", slowly_edited)
     editing.panel._preview.click()
     assert "Escape" in editing.message
+    qtbot.waitUntil(begun.is_set)
     stop(editing)
     may_go_on.set()
     qtbot.waitUntil(lambda: bool(edits))

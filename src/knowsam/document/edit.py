@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 from knowsam.data.annotation import BACKGROUND_CLASS
 from knowsam.data.slice_number import slice_number
+from knowsam.document.slice_annotation import Values
 from knowsam.errors import InputError
 
 if TYPE_CHECKING:
     from knowsam.document.annotated_volume import AnnotatedVolume
-    from knowsam.document.slice_annotation import Values
 
 Mask = npt.NDArray[np.bool_]
 
@@ -43,6 +43,11 @@ class Structure:
     blocked: Mask
     spacing_mm: tuple[float, ...]
     is_editable: tuple[bool, ...]
+
+    def is_same_as(self, other: Structure) -> bool:
+        """Whether a tool makes the same of both in the same image."""
+        pairs = ((self.mask, other.mask), (self.blocked, other.blocked))
+        return self.first == other.first and all(np.array_equal(one, another) for one, another in pairs)
 
     def edited(self, tool: Callable[[Structure], Mask]) -> Edit:
         """Return what a tool makes of it, in the slices that it changes."""
@@ -84,6 +89,10 @@ class Edit:
             return before | {self.value}
         # Nobody has looked at each of many slices.
         return before if len(self.masks) > 1 else before - touched
+
+
+MakeStructure = Callable[[], Structure]
+StructureReading = Generator[None, None, MakeStructure]
 
 
 def other_structures(document: AnnotatedVolume, value: int, action: str) -> tuple[int, ...]:
@@ -131,11 +140,30 @@ def structure_in_slice(document: AnnotatedVolume, value: int, index: int, protec
 def structure_in_volume(
     document: AnnotatedVolume, value: int, reach_mm: float = 0.0, protected: Collection[int] = ()
 ) -> Structure:
-    """Return a structure as it is shown in all slices, with those that a tool can reach beside them.
+    """Return what `read_structure` makes of a structure in all slices, all at once."""
+    reading = read_structure(document, value, reach_mm, protected)
+    while True:
+        try:
+            next(reading)
+        except StopIteration as end:
+            make: MakeStructure = end.value
+            return make()
+
+
+def read_structure(
+    document: AnnotatedVolume, value: int, reach_mm: float = 0.0, protected: Collection[int] = ()
+) -> StructureReading:
+    """Read a structure as it is shown in all slices, with those that a tool can reach beside them, slice by slice.
+
+    A large volume takes up to a second, in which the window of its document must not stand still.
 
     Parameters
     ----------
     protected : values of classes that keep their pixels.
+
+    Returns
+    -------
+    A generator to be run where the document is changed, that returns what makes the structure in any other thread.
 
     Raises
     ------
@@ -151,12 +179,20 @@ def structure_in_volume(
     spacing_mm = document.spacing_mm
     reach = math.ceil(reach_mm / spacing_mm[0])
     indices = range(max(min(held) - reach, 0), min(max(held) + reach + 1, document.slice_count))
-    planes = [document.shown(index) for index in indices]
-    mask = np.stack([plane == value for plane in planes])
-    blocked = np.stack([np.isin(plane, tuple(protected)) for plane in planes])
+    planes, is_editable = list[Values](), list[bool]()
+    for index in indices:
+        # A prediction that comes later is written into the same array.
+        planes.append(document.shown(index).copy())
+        is_editable.append(document.shows(index))
+        yield
     image = np.moveaxis(document.volume.array, document.axis, 0)[indices.start : indices.stop]
-    is_editable = tuple(map(document.shows, indices))
-    return Structure(value, indices.start, mask, image, blocked, spacing_mm, is_editable)
+
+    def make() -> Structure:
+        mask = np.stack([plane == value for plane in planes])
+        blocked = np.stack([np.isin(plane, tuple(protected)) for plane in planes])
+        return Structure(value, indices.start, mask, image, blocked, spacing_mm, tuple(is_editable))
+
+    return make
 
 
 def _require_shown(document: AnnotatedVolume, value: int, indices: range) -> None:
