@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from knowsam.errors import InputError
 from knowsam.io.on_disk import kept_on_disk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from knowsam.data.annotation import LabelClass
     from knowsam.document.annotation_document import AnnotationDocument
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 Read = tuple[list[Atlas], list[str]]
 """Finished volumes, and what is wrong with others."""
+
+Reader = Callable[[Callable[[], None]], Read]
 
 
 class FinishedVolumes:
@@ -55,7 +58,7 @@ class FinishedVolumes:
         """Working axis along which the one that was chosen last was annotated; None where there are no volumes."""
         return self._open[0].axis if self._open else self._project_axis
 
-    def reader(self, classes: Sequence[LabelClass], most: int | None = None) -> Callable[[], Read]:
+    def reader(self, classes: Sequence[LabelClass], most: int | None = None) -> Reader:
         """Return what reads them, open ones first; open ones are taken as they are now.
 
         Parameters
@@ -63,7 +66,8 @@ class FinishedVolumes:
         classes : of which they must not name one otherwise.
         most : of them to be read; None reads all.
 
-        What is returned raises an InputError if no volume is left, or one names a class otherwise.
+        What is returned calls what it is given before it reads a volume, which may break it off, and raises an
+        InputError if no volume is left, or one names a class otherwise.
         """
         return partial(_read, [_atlas(one) for one in self._open], self._elsewhere, classes, most)
 
@@ -78,11 +82,13 @@ def _read(
     elsewhere: Sequence[Callable[[], tuple[Volume, Volume]]],
     classes: Sequence[LabelClass],
     most: int | None,
+    check: Callable[[], None],
 ) -> Read:
     atlases, problems = list(is_open), list[str]()
     for read in elsewhere:
         if most is not None and len(atlases) >= most:
             break
+        check()
         try:
             volume, mask = read()
         except InputError as error:

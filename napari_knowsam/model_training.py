@@ -19,7 +19,7 @@ from napari_knowsam.panels.model_dialogs import ask_model_to_train
 from napari_knowsam.training_case import training_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from knowsam.atlas.proposal import Atlas
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from knowsam.training.session import TrainingSession
     from knowsam.training.trained_model import TrainedModel
     from napari_knowsam.background import Background
-    from napari_knowsam.finished_volumes import Read
+    from napari_knowsam.finished_volumes import Reader
     from napari_knowsam.layer_choice import LayerChoice
     from napari_knowsam.panels.model_dialogs import ModelTarget
     from napari_knowsam.panels.result_panel import ResultPanel
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from napari_knowsam.sessions import TrainingSettings
 
 _FEWEST = 2
+_NOTHING_LEARNT = "It was stopped before it had learnt anything."
 
 
 class ModelTraining(QObject):
@@ -85,7 +86,7 @@ class FinishedTraining(Work):
 
     Parameters
     ----------
-    read : what reads the volumes.
+    read : what reads the volumes, see `FinishedVolumes.reader`.
     axis : working axis along which slices are learnt from.
     classes : background first.
     is_checked : whether the model is to be measured in other volumes.
@@ -93,7 +94,7 @@ class FinishedTraining(Work):
 
     def __init__(
         self,
-        read: Callable[[], Read],
+        read: Reader,
         axis: int,
         classes: tuple[LabelClass, ...],
         settings: TrainingSettings,
@@ -123,8 +124,13 @@ class FinishedTraining(Work):
             If the volumes cannot be learnt from, or the model can be saved nowhere.
         """
         from knowsam import jobs
+        from knowsam.training.interruption import Interrupted
 
-        atlases, problems = self._read()
+        try:
+            atlases, problems = self._read(self.check)
+        except Interrupted:
+            yield _NOTHING_LEARNT
+            return
         cases = [self._case(atlas) for atlas in atlases]
         if len(cases) < _FEWEST:
             raise InputError(" ".join([f"Only {len(cases)} of the finished volumes can be learnt from.", *problems]))
@@ -135,7 +141,7 @@ class FinishedTraining(Work):
         except TrainingError:
             if not self.is_stopping:
                 raise
-            yield "It was stopped before it had learnt anything."
+            yield _NOTHING_LEARNT
             return
         path, done = self._saved(model, len(cases))
         yield " ".join([done, model.weakness, *problems])

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 _CLOSING_S = 1.0
 
-Atlases = Callable[[], tuple[Sequence["Atlas"], Sequence[str]]]
-"""Reads finished volumes, and returns them with what is wrong with others."""
+Atlases = Callable[[Callable[[], None]], tuple[Sequence["Atlas"], Sequence[str]]]
+"""Reads finished volumes, and returns them with what is wrong with others; calls what breaks it off before each."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,7 @@ def proposal_session(
     earlier: Correction | None,
     keep: Callable[[Correction], object],
     device: str,
+    check: Callable[[], None],
 ) -> PropagationSession:
     """Build a session that begins with the masks of finished volumes, which are read in its thread.
 
@@ -102,11 +103,12 @@ def proposal_session(
     earlier : what was learnt of how such masks err when the last one was proposed.
     keep : called in a thread with what is learnt now.
     device : where that is learnt.
+    check : called before a volume is read; what it raises breaks that off.
     """
     leave_a_core()
     from knowsam.training.proposal_session import ProposalSession
 
-    return ProposalSession(case, config, *atlases(), earlier=earlier, keep=keep, device=device)
+    return ProposalSession(case, config, *atlases(check), earlier=earlier, keep=keep, device=device)
 
 
 def application_session(model: TrainedModel, case: Case, device: str) -> PropagationSession:

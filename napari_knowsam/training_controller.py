@@ -31,7 +31,7 @@ from knowsam.training.events import (
     Watch,
 )
 from napari_knowsam.sessions import application_session, propagation_session, training_session
-from napari_knowsam.training_worker import SessionWorker, TrainingWorker
+from napari_knowsam.training_worker import ProposalWorker, SessionWorker, TrainingWorker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -187,7 +187,8 @@ class TrainingController(QObject):
             return
         before = self._worker or self._ended
         self._drop_propagation()
-        self._predict(work, partial(propagation_session, work.copy(), config, self._displays.get(work), before))
+        make_session = partial(propagation_session, work.copy(), config, self._displays.get(work), before)
+        self._predict(work, SessionWorker(make_session))
 
     def apply(self, case: Case, model: TrainedModel, work: AnnotationDocument, device: str = "auto") -> None:
         """Let a model of other volumes predict a work, and keep its predictions up to date from then on.
@@ -196,31 +197,33 @@ class TrainingController(QObject):
         ----------
         work : what the case was taken from.
         """
-        self._begin_applying(work, partial(application_session, model, case, device), Stage.APPLYING)
+        worker = SessionWorker(partial(application_session, model, case, device))
+        self._begin_applying(work, worker, Stage.APPLYING)
 
-    def propose(self, make_session: Callable[[], PropagationSession], work: AnnotationDocument) -> None:
+    def propose(
+        self, make_session: Callable[[Callable[[], None]], PropagationSession], work: AnnotationDocument
+    ) -> None:
         """Let finished volumes propose a mask of a work, and keep its predictions up to date from then on.
 
         Parameters
         ----------
-        make_session : see `proposal_session`; called in a thread.
+        make_session : see `ProposalWorker`; called in a thread.
         """
-        self._begin_applying(work, make_session, Stage.PROPOSING)
+        self._begin_applying(work, ProposalWorker(make_session), Stage.PROPOSING)
 
     def _begin_applying(
-        self, work: AnnotationDocument, make_session: Callable[[], PropagationSession], stage: Stage
+        self, work: AnnotationDocument, worker: SessionWorker[PropagationSession], stage: Stage
     ) -> None:
         if self.is_running:
             raise RuntimeError("A training is going on.")
         self._drop_propagation()
         self._is_applying = True
-        self._predict(work, make_session)
+        self._predict(work, worker)
         self.stage_changed.emit(stage)
 
-    def _predict(self, work: AnnotationDocument, make_session: Callable[[], PropagationSession]) -> None:
-        self._work = work
-        self._worker = SessionWorker(make_session)
-        self._worker.start()
+    def _predict(self, work: AnnotationDocument, worker: SessionWorker[PropagationSession]) -> None:
+        self._work, self._worker = work, worker
+        worker.start()
         self._listening.start()
 
     def submit(self, message: Message) -> None:
@@ -243,7 +246,7 @@ class TrainingController(QObject):
         """End training and keep what was learnt, or predict no further."""
         if not self.is_busy or self._worker is None:
             return
-        # Importing torch and loading weights cannot be broken off, only left alone; a download ends by itself then.
+        # Importing torch and loading weights cannot be broken off, only left alone; downloading and reading end then.
         if self._worker.has_session:
             self.submit(Stop())
         elif self._is_applying:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from knowsam.training.continuation import Continuation
     from knowsam.training.display import Display
     from knowsam.training.events import Event, Message
+    from knowsam.training.propagation_session import PropagationSession
     from knowsam.training.session import TrainingSession
 
 logger = logging.getLogger(__name__)
@@ -152,6 +153,12 @@ class SessionWorker(Generic[S]):
     def _conclude(self, session: S) -> None:
         """Do what is to be done in the thread when it ends, however it ends."""
 
+    @property
+    def _is_stopped_early(self) -> bool:
+        """Whether it is to end before the session is made."""
+        with self._lock:
+            return any(isinstance(message, Stop) for message in self._waiting)
+
     def _open_session(self, make_session: Callable[[], S]) -> S:
         session = make_session()
         with self._lock:
@@ -159,6 +166,22 @@ class SessionWorker(Generic[S]):
             for message in self._waiting:
                 session.submit(message)
         return session
+
+
+class ProposalWorker(SessionWorker["PropagationSession"]):
+    """Runs a session that begins with finished volumes, whose reading it breaks off when it is to end.
+
+    Parameters
+    ----------
+    make_session : see `SessionWorker`; called with what it is to call before it reads a volume.
+    """
+
+    def __init__(self, make_session: Callable[[Callable[[], None]], PropagationSession]) -> None:
+        super().__init__(lambda: make_session(self._check))
+
+    def _check(self) -> None:
+        if self._is_stopped_early:
+            raise TrainingError("It was stopped while finished volumes were read. Ask for a proposal again.")
 
 
 class TrainingWorker(SessionWorker["TrainingSession"]):
@@ -187,9 +210,8 @@ class TrainingWorker(SessionWorker["TrainingSession"]):
 
     def _on_download(self, arrived: int, size: int) -> None:
         """Tell how far a download is, and break it off where the training was stopped."""
-        with self._lock:
-            if any(isinstance(message, Stop) for message in self._waiting):
-                raise TrainingError("Training was stopped while weights were downloaded. Train again.")
+        if self._is_stopped_early:
+            raise TrainingError("Training was stopped while weights were downloaded. Train again.")
         if time.monotonic() > self._reported_at + _REPORT_EVERY_S:
             self._reported_at = time.monotonic()
             self._outcomes.put(Downloading(arrived, size))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,10 +16,15 @@ from knowsam.io.sample import sample_folder
 from knowsam.training.schedule import Budget
 from knowsam.training.trained_model import load_model
 from napari_knowsam import model_training
+from napari_knowsam.finished_volumes import FinishedVolumes
+from napari_knowsam.model_training import FinishedTraining
 from napari_knowsam.panels.model_dialogs import ModelTarget
+from napari_knowsam.sessions import TrainingSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from knowsam.data.volume import Volume
 
 
 ENTRY = "Train on finished volumes…"
@@ -107,6 +113,29 @@ def test_a_training_that_is_stopped_before_it_has_learnt_leaves_no_model_and_say
     robot.wait_until(lambda: robot.background.work is None)
     assert "It was stopped before it had learnt anything" in said(robot)
     assert kept_models() == []
+
+
+def test_a_stop_is_heeded_between_two_volumes_that_are_read(
+    robot: Robot, phantom: Volume, phantom_labels: Volume
+) -> None:
+    read: list[str] = []
+
+    def read_first() -> tuple[Volume, Volume]:
+        read.append("first")
+        work.stop()
+        return phantom, phantom_labels
+
+    def read_second() -> tuple[Volume, Volume]:
+        read.append("second")
+        return phantom, phantom_labels
+
+    nothing_open = SimpleNamespace(documents=())
+    cases = SimpleNamespace(finished_elsewhere=[read_first, read_second], classes=(), axis=0)
+    reader = FinishedVolumes(nothing_open, cases).reader(())
+    settings, target = TrainingSettings(Budget(steps=1), TINY), ModelTarget(place_of_model("phantoms"), "")
+    work = FinishedTraining(reader, 0, (), settings, target, is_checked=False)
+    assert list(work.run()) == ["It was stopped before it had learnt anything."]
+    assert read == ["first"]
 
 
 def test_a_training_that_is_stopped_keeps_what_it_has_learnt(robot: Robot, monkeypatch: pytest.MonkeyPatch) -> None:

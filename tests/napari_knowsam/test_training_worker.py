@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 import threading
+import time
 import weakref
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -14,10 +15,10 @@ import pytest
 
 from knowsam.errors import TrainingError
 from knowsam.training.events import Downloading, Event, Finished, Message, Notice, Pause, Shown, Source, Stop, Validated
-from napari_knowsam.training_worker import TrainingWorker, lower_priority
+from napari_knowsam.training_worker import ProposalWorker, TrainingWorker, lower_priority
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from knowsam.models.download import Progress
 
@@ -71,6 +72,24 @@ def test_every_event_arrives_in_order_from_another_thread() -> None:
 def test_an_error_is_told_of_whatever_its_type(error: Exception) -> None:
     """Thread workers of napari and superqt lose a RuntimeError, which torch raises for most things."""
     assert outcomes_of(worker_of(FakeSession(Notice("begun"), error=error))) == [Notice("begun"), error]
+
+
+def test_a_proposal_that_is_stopped_reads_no_further_volume() -> None:
+    reading = threading.Event()
+
+    def read(check: Callable[[], None]) -> None:
+        while True:
+            check()
+            reading.set()
+            time.sleep(0.01)
+
+    worker = ProposalWorker(read)  # type: ignore[arg-type]
+    worker.start()
+    assert reading.wait(5.0)
+    worker.submit(Stop())
+    assert worker.wait(5.0)
+    (error,) = worker.take()
+    assert "stopped while finished volumes were read" in str(error)
 
 
 def test_a_worker_that_has_ended_is_freed_at_once_with_its_session() -> None:
