@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, QTimer
 
 from knowsam.errors import KnowSAMError
-from napari_knowsam.panels.progress_window import ProgressWindow
+from napari_knowsam.panels.progress_window import ProgressWindow, ask_to_end
 from napari_knowsam.status_messages import BUSY
 from napari_knowsam.training_worker import leave_a_core, lower_priority
 
@@ -97,6 +97,15 @@ class Background(QObject):
     def is_busy(self) -> bool:
         """Whether a work goes on."""
         return self.work is not None
+
+    @property
+    def is_unsaved(self) -> bool:
+        """Whether closing would end a work before it is done."""
+        return self.is_busy
+
+    def may_close(self) -> bool:
+        """Ask whether the work may end before it is done; it goes on meanwhile."""
+        return self.work is None or ask_to_end(self._result, self.work.title)
 
     def begin(self, prepare: Callable[[], Work | None]) -> None:
         """Do the work that is prepared, or say in the panel why it cannot begin.

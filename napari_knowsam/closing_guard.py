@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class Reason(Protocol):
-    """Why closing is not to go on without a question."""
+    """Why closing is not to go on without a question: a model that is not saved, or work that is not done."""
 
     @property
     def is_unsaved(self) -> bool:
-        """Whether anything would be lost."""
+        """Whether anything would be lost, or not be finished."""
 
     def may_close(self) -> bool:
         """Ask; return whether it may go on."""
@@ -33,9 +33,9 @@ class ClosingGuard(QObject):
     `remove_dock_widget` do none of that. Whoever has answered our question is not asked napari's own as well.
     """
 
-    def __init__(self, reason: Reason) -> None:
+    def __init__(self, *reasons: Reason) -> None:
         super().__init__()
-        self._reason = reason
+        self._reasons = reasons
         # They own this, as their attributes.
         self._dock: Callable[[], Any] = lambda: None
         self._window: Callable[[], Any] = lambda: None
@@ -66,10 +66,10 @@ class ClosingGuard(QObject):
     def eventFilter(self, _watched: QObject | None, event: QEvent | None) -> bool:
         """Ask before a click on the cross of the window closes it."""
         is_click = event is not None and event.type() == QEvent.Type.Close and event.spontaneous()
-        if event is None or not is_click or not self._reason.is_unsaved:
+        if event is None or not is_click or not self._has_to_ask:
             return False
         event.ignore()
-        if self._reason.may_close():
+        if self._may_close():
             # While a window is being closed, Qt lets nobody close it.
             QTimer.singleShot(0, self._close_window)
         return True
@@ -77,8 +77,8 @@ class ClosingGuard(QObject):
     def _close_window(self, quit_app: bool = False, confirm_need: bool = False) -> None:
         """Do what napari does, whose question is answered already if ours is."""
         window = self._window()
-        if confirm_need and self._reason.is_unsaved:
-            if not self._reason.may_close():
+        if confirm_need and self._has_to_ask:
+            if not self._may_close():
                 return
             confirm_need = False
         if window is not None:
@@ -86,5 +86,13 @@ class ClosingGuard(QObject):
 
     def _close_dock(self) -> None:
         dock = self._dock()
-        if dock is not None and (not self._reason.is_unsaved or self._reason.may_close()):
+        if dock is not None and self._may_close():
             type(dock).destroyOnClose(dock)
+
+    @property
+    def _has_to_ask(self) -> bool:
+        return any(reason.is_unsaved for reason in self._reasons)
+
+    def _may_close(self) -> bool:
+        """Ask for each reason there is, until one answer is no."""
+        return all(reason.may_close() for reason in self._reasons if reason.is_unsaved)

@@ -85,7 +85,7 @@ class KnowSAMWidget(QWidget):
         self._panels.verticalScrollBar().rangeChanged.connect(self._on_range_changed)
         self._tools.currentChanged.connect(self._on_tool_chosen)
         presenter.models.opened.connect(self._on_model_opened)
-        self._guard = ClosingGuard(presenter.models)
+        self._guard = ClosingGuard(presenter.others.background, presenter.models)
         self.annotate.image_file_requested.connect(partial(open_image, self._viewer))
         self.annotate.dicom_requested.connect(partial(open_dicom, self._viewer))
         # Not a method of this widget, which is no more when it is called.

@@ -81,7 +81,7 @@ class Presenter(QObject):
             partial(restore, self.autosave, self.layers, self._on_axis_chosen, self.models.take_up)
         )
         self.cases = ProjectCases(viewer, self.layers, self.controller, self.autosave, cases, self._restore, self)
-        self._others = OtherVolumes(self.layers, self.controller, train, result, self.cases, self.models, self)
+        self.others = OtherVolumes(self.layers, self.controller, train, result, self.cases, self.models, self)
         self._keys = Keys(viewer, self._key_actions())
         self._connect_annotate()
         self._connect_train()
@@ -118,7 +118,7 @@ class Presenter(QObject):
         self._closed = True
         self._document_display.close()
         self._exporting.close()
-        self._others.close()
+        self.others.close()
         self.controller.close()
         self._training_display.close()
         self.layers.flush()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QPoint, Signal
-from qtpy.QtWidgets import QDialog, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDialog, QHBoxLayout, QMessageBox, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_knowsam.panels.wrapped_label import WrappedLabel
 
@@ -14,6 +14,24 @@ if TYPE_CHECKING:
 
 _WIDTH_PX = 380
 _MARGIN_PX = 40
+
+
+def ask_to_end(parent: QWidget | None, title: str) -> bool:
+    """Ask whether work may end before it is done, since somebody closes what it belongs to.
+
+    Parameters
+    ----------
+    title : what goes on.
+    """
+    box = QMessageBox(parent)
+    box.setWindowTitle("Stop and close?")
+    box.setIcon(QMessageBox.Icon.Question)
+    box.setText(f"This still goes on beside the window: {title}.")
+    box.setInformativeText("If you close now, it is stopped, and what is done by then is kept.")
+    stop = box.addButton("Stop and close", QMessageBox.ButtonRole.DestructiveRole)
+    box.setDefaultButton(box.addButton(QMessageBox.StandardButton.Cancel))
+    box.exec()
+    return bool(box.clickedButton() is stop)
 
 
 class ProgressWindow(QDialog):

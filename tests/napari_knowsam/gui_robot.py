@@ -113,7 +113,7 @@ class Robot:
     @property
     def background(self) -> Background:
         """What goes on beside the work on this volume."""
-        return self.presenter._others.background
+        return self.presenter.others.background
 
     @property
     def is_running(self) -> bool:

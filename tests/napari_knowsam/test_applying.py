@@ -174,7 +174,7 @@ def test_an_image_that_is_removed_while_it_waits_or_is_predicted_is_left_out(rob
     robot.wait_until(lambda: "Applied the model to one image." in robot.result_message)
     assert "left out" in robot.result_message
     assert predicted(robot) == {"second"}
-    assert not robot.presenter._others.applying._is_at_all
+    assert not robot.presenter.others.applying._is_at_all
 
 
 def test_painting_in_another_image_does_not_break_an_application_off(robot: Robot) -> None:

@@ -23,7 +23,8 @@ from knowsam.io.kept_models import FOLDER_VARIABLE, place_of_model
 from knowsam.models.students import Students
 from knowsam.training.schedule import Budget
 from knowsam.training.trained_model import TrainedModel, load_model, save_model
-from napari_knowsam import model_keeping, training_controller
+from napari_knowsam import background, model_keeping, training_controller
+from napari_knowsam.background import Work
 from napari_knowsam.panels import model_dialogs, result_panel
 from napari_knowsam.panels.model_dialogs import ModelTarget, SaveModelDialog, Unsaved
 from napari_knowsam.panels.start_choice import Start
@@ -282,6 +283,14 @@ def close_window_by_click(robot: WindowRobot) -> None:
     QApplication.sendEvent(robot.viewer.window._qt_window, Click())
 
 
+class Waiting(Work):
+    """Goes on until it is stopped."""
+
+    def run(self) -> Iterator[str]:
+        self._stopping.wait()
+        yield "Done."
+
+
 WAYS_TO_CLOSE = [close_dock, close_window_by_menu, close_window_by_click]
 
 
@@ -314,6 +323,28 @@ def test_closing_asks_once_what_becomes_of_a_model_that_was_not_saved(
     close_window_by_menu(window)
     assert len(person.asked) == len(WAYS_TO_CLOSE) + 1
     assert len(closed) == 5
+
+
+def test_closing_asks_whether_work_beside_the_window_may_end(
+    window: WindowRobot, closed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    answers = {"may end": False}
+    monkeypatch.setattr(background, "ask_to_end", lambda _parent, title: asked.append(title) or answers["may end"])
+    window.wait_until(lambda: window.widget._guard._window() is not None)
+    work = Waiting("Waiting", "for the end")
+    window.background.begin(work)
+    for may_end, expected in ((False, []), (True, ["dock", "window", "window"])):
+        answers["may end"] = may_end
+        for close in WAYS_TO_CLOSE:
+            close(window)
+        QApplication.processEvents()
+        assert closed == expected
+    assert asked == ["Waiting"] * 2 * len(WAYS_TO_CLOSE)
+    work.stop()
+    window.wait_until(lambda: not window.background.is_busy)
+    close_dock(window)
+    assert len(asked) == 2 * len(WAYS_TO_CLOSE)
 
 
 def test_nobody_is_asked_where_nothing_would_be_lost_and_no_program_is(
