@@ -330,6 +330,7 @@ class Presenter(QObject):
         document = sync.document
         if config.method.shape_prior and document.can_propagate and sync.plane_question is None:
             self.controller.propagate(document, config)
+            self._training_display.propagation_begins()
             self._watch()
 
     def _on_classes_changed(self, classes: tuple[LabelClass, ...]) -> None:

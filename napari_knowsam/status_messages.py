@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 READY = "Paint a few slices of the structure, then train. Slices you do not paint are used too."
 
+PROPAGATING = "Propagating what you painted to the other slices; the first time, that takes some seconds."
+
 BUSY = "A training goes on, or a model is being applied. Stop that first."
 
 

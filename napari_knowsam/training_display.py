@@ -75,9 +75,16 @@ class TrainingDisplay(QObject):
         self.say(sentence)
 
     def things_changed(self) -> None:
-        """Take a refusal or failure back: what was missing may be there by now."""
-        if self._sentence == self._refusal:
+        """Take back what may be true no longer: a refusal or failure, or that something is propagated."""
+        work = self._controller.work
+        begun = self._sentence.endswith(status_messages.PROPAGATING)
+        if self._sentence == self._refusal or (begun and (work is None or not work.can_propagate)):
             self.say(status_messages.READY)
+
+    def propagation_begins(self) -> None:
+        """Say so where nothing else is said; it takes seconds until the first slices are predicted."""
+        if self._sentence == status_messages.READY:
+            self._tell(status_messages.PROPAGATING)
 
     def take_back_unless(self, is_there: Callable[[AnnotationDocument], bool]) -> None:
         """Take back what was said of a volume that is no longer there."""

@@ -27,7 +27,7 @@ from knowsam.document.kept_files import fingerprint
 from knowsam.document.snapshot_file import read_snapshot
 from knowsam.training import continuation
 from napari_knowsam import autosave as autosave_module
-from napari_knowsam import save_file
+from napari_knowsam import save_file, status_messages
 from napari_knowsam.autosave import INTERVAL_MS, Autosave
 from napari_knowsam.dock_widget import KnowSAMWidget
 from napari_knowsam.volume_layers import image_layer_data
@@ -518,9 +518,12 @@ def test_after_a_crash_the_painting_is_offered_and_restored_and_can_be_undone(cr
     assert (labels_of(viewer).data[3, 2:5, 2:5] == 2).all()
     assert offered(widget) == ""
     assert not any(layer.name.endswith(" prediction") for layer in viewer.layers)
+    said = widget.train.pinned._message
+    assert said.text().endswith(status_messages.PROPAGATING)
     change(widget, AnnotationDocument.undo)
     change(widget, AnnotationDocument.undo)
     assert not labels_of(viewer).data.any()
+    assert said.text() == status_messages.READY
     change(widget, AnnotationDocument.redo)
     assert labels_of(viewer).data[1].sum() == 9
     widget.close_presenter()
