@@ -64,6 +64,12 @@ class ImageLayers(QObject):
         return tuple(layer for layer in (self.prediction, self.uncertainty) if layer is not None)
 
     @property
+    def disposable(self) -> tuple[Layer, ...]:
+        """Results in which nobody has corrected anything: they go with the image, since they can be made again."""
+        kept = self.prediction if self._document.corrected else None
+        return tuple(one.layer for one in self.results if one is not kept)
+
+    @property
     def is_prediction_seen(self) -> bool:
         """Whether the prediction layer is there and visible."""
         return self.prediction is not None and bool(self.prediction.layer.visible)

@@ -329,14 +329,14 @@ class LayerChoice:
                 self.signals.problem.emit(_labels_are_gone(sync))
         if is_image_gone:
             self.signals.document_changed.emit()
-        if self.sync is None:
+        if self.sync is None or is_image_gone:
             self._choice_due.start()
         self._emit_names()
 
     def _end(self, sync: LayerSync) -> None:
         if sync is self.sync:
             self._leave()
-        self._images.end(sync)
+        self._images.end_with_image(sync)
 
     def _on_selected(self) -> None:
         self._selection_due.start()
@@ -375,6 +375,7 @@ class LayerChoice:
     def _on_choice_due(self) -> None:
         if self.sync is None:
             self.choose_image(None)
+        self._images.remove_results()
 
 
 def _labels_are_gone(sync: LayerSync) -> str:

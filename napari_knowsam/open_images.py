@@ -27,6 +27,8 @@ class OpenImages:
     def __init__(self, viewer: Viewer, signals: LayerSignals, looks: ResultLooks) -> None:
         self._viewer, self._signals, self._looks = viewer, signals, looks
         self._syncs: list[LayerSync] = []
+        self._results_to_remove: list[Layer] = []
+        self._corrected: list[Layer] = []
 
     def __iter__(self) -> Iterator[LayerSync]:
         return iter(list(self._syncs))
@@ -99,6 +101,31 @@ class OpenImages:
         self._syncs.remove(sync)
         sync.close()
         sync.deleteLater()
+
+    def end_with_image(self, sync: LayerSync) -> None:
+        """Forget the work on an image that was removed; its results are removed by `remove_results`."""
+        layers = sync.layers
+        self._results_to_remove += layers.disposable
+        if layers.prediction is not None and layers.prediction.layer not in layers.disposable:
+            self._corrected.append(layers.prediction.layer)
+        self.end(sync)
+
+    def remove_results(self) -> None:
+        """Remove results of images that were removed, and say which ones stay, since a person has corrected them.
+
+        They would be taken for those of another image. napari must not be removing layers itself just now.
+        """
+        removed, self._results_to_remove = self._results_to_remove, []
+        for layer in removed:
+            if layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
+        corrected = [layer.name for layer in self._corrected if layer in self._viewer.layers]
+        self._corrected.clear()
+        if corrected:
+            self._signals.problem.emit(
+                f"{' and '.join(corrected)} stays, since it shows what you corrected. That is saved, too: open the "
+                "image again to go on with it."
+            )
 
     def close(self) -> None:
         """Let go of all layers."""

@@ -94,6 +94,37 @@ def test_labels_of_another_shape_are_said_not_to_belong_to_the_volume(opened: Op
     assert opened.heard.labels[-1][1] == "mine"
 
 
+def test_results_go_with_their_image_and_what_was_painted_stays(opened: Opened, qtbot: QtBot) -> None:
+    opened.predict(3, 1)
+    opened.choice.set_uncertainty_visible(True)
+    assert len(opened.viewer.layers) == 4
+    opened.viewer.layers.remove(opened.image)
+    qtbot.waitUntil(lambda: list(opened.viewer.layers) == [opened.labels])
+
+
+def test_a_prediction_that_was_corrected_stays_when_its_image_goes_and_that_is_said(
+    opened: Opened, tiny: Volume, qtbot: QtBot
+) -> None:
+    prediction, other = opened.prediction_of(3), add_other(opened, tiny)
+    opened.choice.set_uncertainty_visible(True)
+    stroke(prediction, SPLEEN, 3)
+    opened.viewer.layers.remove(opened.image)
+    qtbot.waitUntil(lambda: "tiny uncertainty" not in opened.viewer.layers)
+    assert opened.sync.image is other
+    assert prediction in opened.viewer.layers
+    assert prediction.data[3, 4, 5] == SPLEEN
+    assert "tiny prediction stays, since it shows what you corrected." in opened.heard.problems[-1]
+
+
+def test_layers_that_are_removed_together_are_removed(opened: Opened, qtbot: QtBot) -> None:
+    stroke(opened.prediction_of(3), SPLEEN, 3)
+    opened.viewer.layers.select_all()
+    opened.viewer.layers.remove_selected()
+    qtbot.wait(50)
+    assert list(opened.viewer.layers) == []
+    assert not any("stays" in problem for problem in opened.heard.problems)
+
+
 def test_nothing_is_chosen_any_more_after_closing(opened: Opened, tiny: Volume, qtbot: QtBot) -> None:
     opened.choice.close()
     stroke(add_labels(opened, tiny), SPLEEN, 3)
