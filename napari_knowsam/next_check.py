@@ -42,9 +42,14 @@ class NextCheck(QObject):
 def sentence(following: NextSlice) -> str:
     """Return why a slice is worth a check.
 
-    >>> sentence(NextSlice(34, 0.07, 27, 41))
-    'Slice 35: about 7% of what is shown is probably wrong. It lies between slices 28 and 42, which you judged.'
+    >>> sentence(NextSlice(34, 0.0, 27, 41, unconfirmed=3))
+    'Slice 35: SAM outlined it, and nobody has confirmed that. Correct it or accept it (U); there are 2 more.'
     """
+    number = slice_number(following.index)
+    if following.unconfirmed:
+        more = following.unconfirmed - 1
+        others = f"; there {'is' if more == 1 else 'are'} {more} more" if more else ""
+        return f"Slice {number}: SAM outlined it, and nobody has confirmed that. Correct it or accept it (U){others}."
     before, after = (None if one is None else slice_number(one) for one in (following.before, following.after))
     if before is not None and after is not None:
         place = f"It lies between slices {before} and {after}, which you judged."
@@ -53,4 +58,4 @@ def sentence(following: NextSlice) -> str:
             f"It lies beyond slice {after if before is None else before}, the outermost one you judged: does it end?"
         )
     how_much = f"about {min(following.wrong_share, 1.0):.0%} of what is shown is probably wrong"
-    return f"Slice {slice_number(following.index)}: {how_much}. {place}"
+    return f"Slice {number}: {how_much}. {place}"

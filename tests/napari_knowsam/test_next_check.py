@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from opened import LIVER, plane, stroke
 
+from knowsam.document.annotation_document import AnnotationDocument
+from knowsam.document.edit import Edit
 from napari_knowsam.next_check import NextCheck
 from napari_knowsam.panels.annotate_panel import AnnotatePanel
 
@@ -45,6 +48,15 @@ def test_beyond_the_outermost_slice_the_end_is_asked_for(opened: Opened, panel: 
     panel.next_slice_requested.emit()
     assert opened.sync.view.index == 5
     assert "beyond slice 5" in panel.sentences[-1]
+
+
+def test_what_sam_outlined_is_to_be_confirmed_first(opened: Opened, panel: AnnotatePanel) -> None:
+    mask = np.ones(opened.document.plane_shape, bool)
+    opened.sync.change(AnnotationDocument.edit, Edit(LIVER, {1: mask, 2: mask}, is_by_sam=True), "outlining in")
+    opened.predict(5, 1)
+    panel.next_slice_requested.emit()
+    assert opened.sync.view.index == 1
+    assert panel.sentences[-1].endswith("Correct it or accept it (U); there is 1 more.")
 
 
 def test_where_there_is_nothing_to_check_the_slice_stays(opened: Opened, panel: AnnotatePanel) -> None:

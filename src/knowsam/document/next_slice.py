@@ -30,30 +30,45 @@ class NextSlice:
     index : of the slice.
     wrong_share : see `wrong_shares`.
     before, after : indices of the nearest completely judged slices, None where there are none.
+    unconfirmed : how many slices hold an outline of SAM that nobody has corrected or accepted. This one is among them
+        then, whatever its share.
     """
 
     index: int
     wrong_share: float
     before: int | None
     after: int | None
+    unconfirmed: int = 0
 
 
 def next_slice(document: AnnotatedVolume) -> NextSlice | None:
-    """Return the slice to look at next; None as long as no prediction tells anything.
+    """Return the slice to look at next; None if SAM has outlined nothing, and no prediction tells anything.
+
+    Outlines that nobody has confirmed come first, since they count as annotations until then.
 
     Parameters
     ----------
     document : its uncertainty is the probability of each pixel to be wrong.
     """
-    errors_px = np.array(document.expected_errors_px)
+    outlined = document.unconfirmed
     judged = document.fully_judged
-    worth = worths(errors_px, judged)
+    worth = _outline_worths(document) if outlined else worths(np.array(document.expected_errors_px), judged)
     if not worth.any():
         return None
     index = int(worth.argmax())
     before = max((one for one in judged if one < index), default=None)
     after = min((one for one in judged if one > index), default=None)
-    return NextSlice(index, wrong_shares(document)[index], before, after)
+    return NextSlice(index, wrong_shares(document)[index], before, after, len(outlined))
+
+
+def _outline_worths(document: AnnotatedVolume) -> npt.NDArray[np.float64]:
+    """Return how much a look at each outline (N,) is worth: how far it lies from slices that a person has annotated.
+
+    An outline that was followed to there errs the more, the farther it went.
+    """
+    indices = np.arange(document.slice_count)
+    by_people = sorted({*document.annotated} - {*document.unconfirmed})
+    return worths(np.isin(indices, document.unconfirmed).astype(np.float64), by_people)
 
 
 def wrong_shares(document: AnnotatedVolume) -> tuple[float, ...]:

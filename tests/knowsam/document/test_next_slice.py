@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from knowsam.document.annotation_document import AnnotationDocument
+from knowsam.document.edit import Edit
 from knowsam.document.next_slice import next_slice, worths, wrong_shares
 
 if TYPE_CHECKING:
@@ -32,6 +33,11 @@ def predict(document: AnnotationDocument, percents: dict[int, int], pixels: int 
 
 def paint(document: AnnotationDocument, *indices: int) -> None:
     document.paint({index: np.full(document.plane_shape, LIVER, np.uint8) for index in indices})
+
+
+def outline(document: AnnotationDocument, *indices: int) -> None:
+    mask = np.eye(*document.plane_shape, dtype=bool)
+    document.edit(Edit(LIVER, dict.fromkeys(indices, mask), is_by_sam=True), "outlining in")
 
 
 def test_without_a_prediction_no_slice_is_proposed(document: AnnotationDocument) -> None:
@@ -63,6 +69,28 @@ def test_beyond_the_outermost_slices_there_is_something_to_check_too(document: A
     found = next_slice(document)
     assert found is not None
     assert (found.before, found.after) == (2, None)
+
+
+def test_outlines_that_nobody_confirmed_come_first_those_farthest_from_known_slices_before_others(
+    document: AnnotationDocument,
+) -> None:
+    paint(document, 0)
+    predict(document, {4: 40, 5: 80})
+    outline(document, 1, 2, 3)
+    proposed = []
+    while (found := next_slice(document)) is not None and found.unconfirmed:
+        proposed.append((found.index, found.unconfirmed))
+        document.accept((found.index,))
+    assert proposed == [(3, 3), (1, 2), (2, 1)]
+    assert found is not None
+    assert found.index == 5
+
+
+def test_an_outline_is_to_be_checked_where_nothing_is_predicted_nor_painted(document: AnnotationDocument) -> None:
+    outline(document, 2, 3)
+    found = next_slice(document)
+    assert found is not None
+    assert (found.index, found.before, found.after) == (2, None, None)
 
 
 def test_shares_are_of_what_is_shown_and_stay_finite_where_nothing_is(document: AnnotationDocument) -> None:
