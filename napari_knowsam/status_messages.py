@@ -164,11 +164,14 @@ def saved_sentence(
     name, image_name : of the file, and of the image if the file has its grid.
     empty_slices : slices that are neither painted nor predicted, though others are predicted.
     outdated : slices that wait for a new prediction.
-    unconfirmed : slices with an outline of SAM that nobody has corrected or accepted.
+    unconfirmed : slices with an outline of SAM that nobody has corrected or accepted; a file of labels keeps no mark.
     """
     grid = "" if image_name is None else f", on the grid of {image_name}"
     saved = f"Saved {name}{grid}.{_waiting(outdated)}{' Then export again.' * bool(outdated)}"
-    return " ".join(one for one in (saved, unconfirmed_sentence(unconfirmed), empty_sentence(empty_slices)) if one)
+    outlined = unconfirmed_sentence(unconfirmed)
+    if outlined and image_name is not None:
+        outlined += f" The file does not tell {'it' if unconfirmed == 1 else 'them'} from painted slices."
+    return " ".join(one for one in (saved, outlined, empty_sentence(empty_slices)) if one)
 
 
 def unconfirmed_sentence(count: int) -> str:

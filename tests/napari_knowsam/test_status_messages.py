@@ -79,6 +79,12 @@ def test_outlines_that_nobody_has_confirmed_are_counted_when_a_mask_is_saved() -
     assert sentence == "Saved mask.nii.gz. 3 slices were outlined by SAM, and nobody has corrected or accepted them."
 
 
+@pytest.mark.parametrize(("unconfirmed", "which"), [(1, "it"), (3, "them")])
+def test_a_file_of_labels_is_said_to_keep_no_mark_of_outlines(unconfirmed: int, which: str) -> None:
+    sentence = status_messages.saved_sentence("mask.nii.gz", "MR", 0, unconfirmed=unconfirmed)
+    assert sentence.endswith(f"accepted {which}. The file does not tell {which} from painted slices.")
+
+
 @pytest.mark.parametrize(("stopped", "how"), [(True, "Training stopped after 7 steps"), (False, "Training finished")])
 def test_the_end_says_how_it_came_and_what_comes_next(stopped: bool, how: str) -> None:
     sentence = status_messages.finished_sentence(Finished(7, 2.0, stopped=stopped))
