@@ -12,7 +12,7 @@ import numpy as np
 
 from knowsam.data.annotation import BACKGROUND_CLASS, Annotation, LabelClass, LabelSlice, SliceState, plane_shape
 from knowsam.data.case import Case
-from knowsam.data.ends import End
+from knowsam.data.ends import End, Side
 from knowsam.document.class_list import ClassList
 from knowsam.document.predictions import Predictions
 from knowsam.document.slice_annotation import NOT_PAINTED, SliceAnnotation, Values
@@ -120,9 +120,11 @@ class AnnotatedVolume:
     def unjudged(self) -> tuple[int, ...]:
         """Indices of all slices, from the first to the last that shows a structure, that nobody has judged completely.
 
-        SAM's outlines count only once they are confirmed.
+        Where a single slice shows one, those beside it are among them unless its ends are marked, for it is probably
+        only the first that was painted. SAM's outlines count only once they are confirmed.
         """
-        left_out = self._left_out_among([index for index, area in enumerate(self.structure_areas_px) if area])
+        showing = [index for index, area in enumerate(self.structure_areas_px) if area]
+        left_out = self._left_out_among(self._with_open_sides(*showing) if len(showing) == 1 else showing)
         return tuple(sorted({*left_out, *self.unconfirmed}))
 
     @property
@@ -277,6 +279,13 @@ class AnnotatedVolume:
     def _left_out_among(self, held: list[int]) -> tuple[int, ...]:
         """Return the slices between the first and the last of some that were not judged completely, ascending."""
         return tuple(sorted({*range(held[0], held[-1] + 1)} - {*self.fully_judged})) if held else ()
+
+    def _with_open_sides(self, index: int) -> list[int]:
+        """Return a slice with those beside it, but on the sides on which a person says that a structure ends there."""
+        ended = {end.side for end in self.ends_at(index)}
+        beside = {Side.BELOW: index - 1, Side.ABOVE: index + 1}
+        among = {index, *(one for side, one in beside.items() if side not in ended)}
+        return sorted(among.intersection(range(self.slice_count)))
 
     def _slice(self, index: int) -> SliceAnnotation:
         return self._slices.get(index, SliceAnnotation())

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pytest
 
 from knowsam.data.annotation import BACKGROUND_CLASS, IGNORE, LabelClass, SliceState
+from knowsam.data.ends import Side
 from knowsam.document.annotation_document import AnnotationDocument
 from knowsam.errors import InputError
 
@@ -592,6 +593,15 @@ def test_a_class_of_a_model_with_the_value_of_the_brush_is_refused_where_that_ma
     document.paint({SLICE: plane(SPLEEN, BRUSH)})
     with pytest.raises(InputError, match="Make new labels"):
         document.take_classes((BACKGROUND_CLASS, LabelClass(BRUSH, "odd", (9, 9, 9))))
+
+
+def test_a_structure_in_one_slice_is_finished_only_with_its_ends(document: AnnotationDocument) -> None:
+    document.paint({3: full(LIVER)})
+    assert (document.unjudged, document.is_finished) == ((2, 4), False)
+    document.mark(2, SliceState.BACKGROUND_ONLY)
+    assert (document.unjudged, document.is_finished) == ((4,), False)
+    document.toggle_end(3, LIVER, Side.ABOVE)
+    assert document.is_finished
 
 
 def test_it_is_finished_once_every_slice_of_the_structure_is_judged(document: AnnotationDocument) -> None:
