@@ -47,3 +47,6 @@ class LayerSignals(QObject):
 
     problem = Signal(str)
     """A sentence for the user."""
+
+    outlived = Signal(str)
+    """A sentence for the user that is no news any more."""

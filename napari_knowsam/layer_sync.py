@@ -66,6 +66,7 @@ class LayerSync(QObject):
         self.is_chosen = False
         self.selected_value = BACKGROUND_CLASS.value
         self._unreported: set[int] = set()
+        self._undo_sentence = ""
         self._held: dict[int, Prediction] = {}
         self.document, painting = opened_document(labels, volume, axis)
         self.plane_question, self._notices = painting.question, painting.notices
@@ -223,7 +224,8 @@ class LayerSync(QObject):
         changed = self.change(action)
         if changed and not any(self.view.shows(index) for index in changed):
             self.view.go_to(min(changed, key=lambda index: abs(index - self.view.index)))
-        self._tell(self._signals.problem, f"{verb.capitalize()}: {name}.")
+        self._undo_sentence = f"{verb.capitalize()}: {name}."
+        self._tell(self._signals.problem, self._undo_sentence)
 
     def _tell(self, signal: Any, *values: object) -> None:
         """Emit a signal, all of which are about the chosen image."""
@@ -235,6 +237,7 @@ class LayerSync(QObject):
         if not self.is_chosen:
             self._unreported.update(indices)
             return
+        self._signals.outlived.emit(self._undo_sentence)
         if indices := tuple(indices):
             self._signals.slices_annotated.emit(indices)
         self._signals.history_changed.emit()

@@ -251,6 +251,7 @@ class Presenter(QObject):
     def _on_train_requested(self) -> None:
         if self.controller.is_running:
             return
+        self._result.set_message("")
         try:
             self._start_training()
         except KnowSAMError as error:
@@ -291,6 +292,7 @@ class Presenter(QObject):
         signals.turned.connect(self._annotate.set_seen_axis)
         signals.class_selected.connect(self._annotate.select_class)
         signals.problem.connect(self._annotate.set_message)
+        signals.outlived.connect(self._annotate.take_back)
 
     def _on_images_changed(self, names: list[str], chosen: str | None) -> None:
         self._annotate.set_images(names, chosen)

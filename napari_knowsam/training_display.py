@@ -88,6 +88,10 @@ class TrainingDisplay(QObject):
 
     def take_back_unless(self, is_there: Callable[[AnnotationDocument], bool]) -> None:
         """Take back what was said of a volume that is no longer there."""
+        noticed_in = self._noticed_in()
+        if self._notices and (noticed_in is None or not is_there(noticed_in)):
+            self._notices = []
+            self._show()
         if self._sentence_on is None:
             return
         document = self._sentence_on()

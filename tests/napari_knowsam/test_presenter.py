@@ -344,6 +344,20 @@ def test_a_notice_stays_under_the_sentence(training: Panels) -> None:
     assert training.train_message.endswith("\nMemory ran out.")
 
 
+def test_what_was_said_of_a_result_is_taken_back_when_training_begins(panels: Panels) -> None:
+    panels.result.set_message("Saved mask.nii.gz.")
+    panels.start()
+    assert panels.result.pinned._message.text() == ""
+
+
+def test_a_notice_goes_with_its_image(training: Panels) -> None:
+    training.tell(Notice("Memory ran out."))
+    training.wait_until(lambda: training.train_message.endswith("\nMemory ran out."))
+    training.viewer.layers.remove(training.image)
+    assert "The image was removed" in training.train_message
+    assert "Memory" not in training.train_message
+
+
 def test_what_is_said_before_training_begins_is_kept_until_there_is_news(panels: Panels) -> None:
     panels.start()
     panels.tell(Notice("SAM does not teach."), Notice("Training on 5 slices."), StageChanged(Stage.TRAINING))
@@ -822,6 +836,16 @@ def test_there_is_one_undo_for_all_slices_and_layers_in_the_order_of_the_acts(
     assert training.annotate_message == "There is nothing to undo."
     told = {one.label_slice.index: one.label_slice.state for one in training.session.of(SliceAnnotated)}
     assert told == {1: SliceState.UNLABELLED, 4: SliceState.UNLABELLED}
+
+
+def test_what_was_undone_is_said_until_somebody_paints_again(panels: Panels) -> None:
+    panels.labels.paint((4, 4, 5), SPLEEN)
+    panels.layers.flush()
+    panels.press("Alt-Z", panels.labels)
+    assert panels.annotate_message == "Undo: painting of slice 5."
+    panels.labels.paint((2, 4, 5), SPLEEN)
+    panels.layers.flush()
+    assert panels.annotate_message == ""
 
 
 def test_the_keys_of_undo_are_given_back_with_the_layers(panels: Panels) -> None:
