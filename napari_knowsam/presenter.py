@@ -346,10 +346,7 @@ class Presenter(QObject):
         self._watch()
 
     def _watch(self) -> None:
-        """Tell the session which slice is on the screen.
-
-        Predictions go on while another volume is there or nothing is to be seen: what is exported must be complete.
-        """
+        """Tell the session which slice is seen; it predicts unseen ones, too, for what is exported must be complete."""
         sync = self.layers.sync
         if sync is not None and self._is_current():
             is_watched = self._live or self.controller.is_busy or self._outdated > 0
