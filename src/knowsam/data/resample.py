@@ -26,7 +26,7 @@ def placed_on(labels: Volume, grid: Grid) -> Volume | None:
     """Return labels on another grid with voxels in the same places; None if its voxels lie elsewhere.
 
     Labels that match the grid already are returned as they are. Sparse ones keep to their slices where the image has
-    slices there. A notice says what was lost.
+    slices there. A notice says what was lost, and that labels which reach beyond the grid may belong to another image.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def placed_on(labels: Volume, grid: Grid) -> Volume | None:
     offset = _whole_offset(np.linalg.inv(labels.affine) @ grid.working_affine, grid)
     if offset is None:
         return None
-    notices = notices_of_outside(labels, grid)
+    notices = notices_of_outside(labels, grid) or _notices_of_extent(labels.grid, grid, offset)
     array = _pasted(labels.array, offset, grid)
     return replace(labels, array=array, grid=grid, notices=(*labels.notices, *notices), sparse=None)
 
@@ -55,6 +55,10 @@ def is_part(part: Grid, whole: Grid) -> bool:
     offset = _whole_offset(np.linalg.inv(part.working_affine) @ whole.working_affine, whole)
     if offset is None or part.working_shape == whole.working_shape:
         return False
+    return _lies_within(part, whole, offset)
+
+
+def _lies_within(part: Grid, whole: Grid, offset: npt.NDArray[np.intp]) -> bool:
     return bool(((offset <= 0) & (part.working_shape - offset <= whole.working_shape)).all())
 
 
@@ -86,6 +90,16 @@ def notices_of_outside(labels: Volume, grid: Grid) -> tuple[str, ...]:
     lost = sorted(set(np.unique(labels.array).tolist()) - inside - {BACKGROUND_CLASS.value})
     nothing_left = f" Nothing was left of label {', '.join(map(str, lost))}." if lost else ""
     return (f"{outside} of {labelled} labelled voxels lie outside of the image and were left out.{nothing_left}",)
+
+
+def _notices_of_extent(labels: Grid, grid: Grid, offset: npt.NDArray[np.intp]) -> tuple[str, ...]:
+    """Say that labels reach beyond the grid, be it with background only, as those of another patient may."""
+    if _lies_within(labels, grid, offset):
+        return ()
+    return (
+        f"The labels have shape {labels.shape} and reach beyond the image, which has {grid.shape}. Check that they "
+        "belong to this image.",
+    )
 
 
 def _whole_offset(to_labels: Affine, grid: Grid) -> npt.NDArray[np.intp] | None:

@@ -57,6 +57,17 @@ def test_labels_that_reach_beyond_the_image_are_cut_off_and_the_loss_is_counted(
     )
 
 
+def test_labels_of_a_larger_image_are_told_of_even_if_none_is_lost() -> None:
+    image = part((2, 0, 0), (4, 7, 8))
+    values = np.where(np.arange(SHAPE[0])[:, None, None] < 2, 0, VALUES)
+    placed = placed_on(labels_on(GRID, values), image)
+    assert np.array_equal(placed.array, to_working(values[2:], AFFINE))
+    assert placed.notices[1:] == (
+        f"The labels have shape {SHAPE} and reach beyond the image, which has (4, 7, 8). "
+        "Check that they belong to this image.",
+    )
+
+
 def test_a_grid_that_is_off_by_rounding_only_is_pasted() -> None:
     placed = placed_on(labels_on(part((0, 0, 0), SHAPE, shift_vx=0.01), VALUES), GRID)
     assert np.array_equal(placed.array, to_working(VALUES, AFFINE))
