@@ -274,7 +274,7 @@ def _refuse_voxels(name: str, array: npt.NDArray[Any]) -> None:
     low, high = array.min(), array.max()
     if not (np.isfinite(low) and np.isfinite(high)):
         raise InputError(
-            f"The layer {name} contains voxels that are infinite or no numbers, but grey values are needed. "
+            f"The layer {name} contains NaN or infinite values, but grey values are needed. "
             "Replace them, for example by the value of the background."
         )
     if low == high:

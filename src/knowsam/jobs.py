@@ -207,8 +207,8 @@ def _propagated(case: Case, config: Config, device: str, timer: PhaseTimer) -> S
         display = Display(volumes, config, [case])
         if not display.can_predict(0):
             raise TrainingError(
-                "Labels are propagated from two or more slices that are painted completely, or in which some of both "
-                "structures and background is, and there are fewer. Paint one more, or train for longer than 0."
+                "Without training, at least two slices are needed that are painted completely, or scribbled with both "
+                "structures and background. Paint another slice, or give a budget above 0 to train."
             )
         prediction = display.predictor(0).volume()
         display.measure(0)

@@ -98,7 +98,7 @@ def test_where_structures_end_with_the_outermost_painted_slices_nothing_is_found
 
 def test_without_training_what_it_needs_is_asked_for(ball: Volume, ball_labels: LabelArray) -> None:
     annotation = Annotation.from_labels(ball_labels, axis=0, indices=[4])
-    with pytest.raises(TrainingError, match="from two or more slices that are painted completely"):
+    with pytest.raises(TrainingError, match="at least two slices are needed that are painted completely"):
         jobs.segment(ball, annotation, budget=Budget(steps=0), device="cpu")
 
 

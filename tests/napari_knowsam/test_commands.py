@@ -304,7 +304,7 @@ def test_a_folder_without_dicom_is_refused_with_its_sentence(
     chosen.path = tmp_path
     run_to_its_end("open_dicom", viewer, qtbot)
     assert len(viewer.layers) == 1
-    assert "0 DICOM images were found" in last_message()
+    assert "No DICOM images were found" in last_message()
 
 
 @pytest.fixture

@@ -142,7 +142,7 @@ def test_the_window_may_be_closed_while_it_is_asked_which_image_is_meant(
 def test_what_cannot_be_read_is_told_in_its_sentence(window: QMainWindow, qtbot: QtBot, tmp_path: Path) -> None:
     Opening(tmp_path, lambda *_: pytest.fail("opened"), window)
     qtbot.waitUntil(lambda: ended(window))
-    assert "0 DICOM images were found" in str(notification_manager.records[-1].message)
+    assert "No DICOM images were found" in str(notification_manager.records[-1].message)
 
 
 def test_a_folder_that_is_dropped_shows_its_progress_to_napari_and_can_be_cancelled_there(

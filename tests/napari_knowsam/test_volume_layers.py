@@ -178,7 +178,7 @@ def test_an_array_of_another_shape_leaves_the_file_behind(tiny: Volume) -> None:
         (lambda: Image([COUNTING, COUNTING[::2, ::2, ::2]], multiscale=True), "several resolutions"),
         (lambda: Image(np.ones((4, 5, 6))), "All voxels .* 1.0"),
         (lambda: Image(COUNTING[:1]), r"\(1, 5, 6\).*two slices"),
-        (lambda: Image(np.where(COUNTING < 3, np.nan, COUNTING), contrast_limits=(0, 1)), "no numbers"),
+        (lambda: Image(np.where(COUNTING < 3, np.nan, COUNTING), contrast_limits=(0, 1)), "NaN or infinite"),
         (lambda: Image(COUNTING, rotate=(0, 0, 20)), "rotated"),
         (lambda: Image(COUNTING, shear=(0.1, 0, 0)), "sheared"),
         (lambda: Image(COUNTING, scale=(1, 1, -1)), "mirrored"),

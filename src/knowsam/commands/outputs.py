@@ -115,8 +115,12 @@ def check_model(path: Path, *, overwrite: bool) -> None:
     check_free(file, overwrite=overwrite)
 
 
-def check_report(path: Path, *, overwrite: bool) -> None:
+def check_report(path: Path, *, overwrite: bool, endings: str = ".json") -> None:
     """Check that a report can be written to `path`.
+
+    Parameters
+    ----------
+    endings : those that the command takes, for the message.
 
     Raises
     ------
@@ -124,7 +128,7 @@ def check_report(path: Path, *, overwrite: bool) -> None:
         If the name does not end in .json, the folder is missing or not writable or the file exists and is to be kept.
     """
     if path.suffix.lower() != ".json":
-        raise OutputError(f"The report is to be called {path.name}, but must end in .json. Change the name.")
+        raise OutputError(f"The report is to be called {path.name}, but must end in {endings}. Change the name.")
     check_place(path, overwrite=overwrite)
 
 

@@ -47,8 +47,10 @@ def run(options: Namespace) -> None:
     if options.save_model is not None:
         check_model(options.save_model, overwrite=options.overwrite)
     if options.report is not None:
-        check = check_report_page_writable if is_report_page_name(options.report) else check_report
-        check(options.report, overwrite=options.overwrite)
+        if is_report_page_name(options.report):
+            check_report_page_writable(options.report, overwrite=options.overwrite)
+        else:
+            check_report(options.report, overwrite=options.overwrite, endings=".json or .html")
     timer = jobs.PhaseTimer()
     with timer.phase("reading"):
         (case,) = read_cases([options.image], [options.labels], options)

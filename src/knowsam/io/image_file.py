@@ -108,6 +108,8 @@ def images_in(path: Path) -> Sequence[ReadImage]:
     InputError
         If the file is missing, damaged, or not what its name says.
     """
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, but a file is needed. Give the file in it.")
     if not path.is_file():
         raise InputError(f"There is no file {path}. Check the path.")
     return kind_of(path).images(path)

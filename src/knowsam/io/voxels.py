@@ -169,8 +169,8 @@ def read_voxels(name: str, path: Path, grid: Grid, encoding: Encoding, real: npt
         raise damage_error(f"{name} is damaged or cut off ({error}). Copy or export the file again.", error) from error
     if non_finite:
         raise InputError(
-            f"{name} contains {non_finite} voxels that are NaN or infinite, but numbers are needed everywhere. "
-            "Replace them, for example by the value of the background."
+            f"{non_finite} of {array_ijk.size} voxels of {name} are NaN or infinite, but numbers are needed "
+            "everywhere. Replace them, for example by the value of the background."
         )
     return to_working(array_ijk, grid.affine)
 

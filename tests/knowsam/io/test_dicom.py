@@ -213,7 +213,7 @@ def test_other_bytes_that_begin_like_a_data_set_are_no_dicom_file(tmp_path: Path
 
 def test_a_folder_without_dicom_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("not DICOM")
-    with pytest.raises(InputError, match="0 DICOM images were found"):
+    with pytest.raises(InputError, match=r"No DICOM images were found.*\.nii\.gz, give the file itself"):
         read_volume(tmp_path)
 
 

@@ -239,7 +239,7 @@ def test_a_slice_alone_is_refused(tmp_path: Path) -> None:
 def test_a_segmentation_in_a_folder_is_no_image(tmp_path: Path) -> None:
     labels = dicom_slice(0)
     labels.file_meta.MediaStorageSOPClassUID = labels.SOPClassUID = SegmentationStorage
-    with pytest.raises(InputError, match="0 DICOM images"):
+    with pytest.raises(InputError, match="No DICOM images"):
         read_volume(saved(labels, tmp_path / "labels.dcm").parent)
 
 

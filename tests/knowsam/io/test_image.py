@@ -26,7 +26,7 @@ def test_a_nifti_file_is_read(tmp_path: Path, name: str) -> None:
 
 
 def test_a_folder_is_taken_for_a_dicom_series(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="0 DICOM images"):
+    with pytest.raises(InputError, match="No DICOM images"):
         read_image(tmp_path)
 
 

@@ -158,6 +158,11 @@ def _nothing_found(folder: Folder) -> str:
     if folder.homeless:
         return folder.homeless[0]
     frames = [frame for series in folder.series.values() for frame in series]
+    if not frames:
+        return (
+            "No DICOM images were found. Give the folder in which all slices of a DICOM series lie; "
+            "of other formats, such as .nii.gz, give the file itself."
+        )
     if len(frames) > 1 and not all(frame.is_placed for frame in frames):
         return (
             "The slices have no complete position, orientation or pixel spacing, without which their place is unknown. "
