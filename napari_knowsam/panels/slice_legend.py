@@ -8,17 +8,17 @@ from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from knowsam.data.annotation import SliceState
 from napari_knowsam.panels.slice_looks import SLICE_LOOKS
-from napari_knowsam.panels.slice_strip import DOUBT_COLOR, draw_diamond
+from napari_knowsam.panels.slice_strip import UNCERTAIN_COLOR, draw_diamond
 from napari_knowsam.panels.small_font import small_font
 
-_CORRECTED, _OUTLINED, _DOUBT = "corrected", "outlined", "doubtful"
+_CORRECTED, _OUTLINED, _UNCERTAIN = "corrected", "outlined", "uncertain"
 _ENTRIES: tuple[tuple[SliceState | None, str], ...] = (
     (SliceState.COMPLETE, "complete"),
     (SliceState.PARTIAL, "partly"),
     (SliceState.BACKGROUND_ONLY, "empty"),
     (None, _CORRECTED),
     (None, _OUTLINED),
-    (None, _DOUBT),
+    (None, _UNCERTAIN),
 )
 _BAR_PX = 5
 _GAP_PX = 4
@@ -52,8 +52,8 @@ class SliceLegend(QWidget):
     def _draw_entry(self, painter: QPainter, left_px: float, state: SliceState | None, word: str) -> None:
         text_color = self.palette().color(QPalette.ColorRole.WindowText)
         room_px = self.height() - 4
-        if word == _DOUBT:
-            painter.fillRect(QRectF(left_px, 2 + room_px / 2, _BAR_PX, room_px / 2), DOUBT_COLOR)
+        if word == _UNCERTAIN:
+            painter.fillRect(QRectF(left_px, 2 + room_px / 2, _BAR_PX, room_px / 2), UNCERTAIN_COLOR)
         elif state is None:
             draw_diamond(painter, left_px + _BAR_PX / 2, self.height() / 2, text_color, is_filled=word == _CORRECTED)
         else:

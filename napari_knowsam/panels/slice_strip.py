@@ -20,7 +20,7 @@ _FULL_SHARE = 0.3
 """A bar of what may be wrong fills the strip at this share."""
 
 _LEAST_SHARE = 0.005
-DOUBT_COLOR = QColor(226, 84, 76, 150)
+UNCERTAIN_COLOR = QColor(226, 84, 76, 150)
 _STEPS = {
     Qt.Key.Key_Left: -1,
     Qt.Key.Key_Right: 1,
@@ -142,7 +142,7 @@ class SliceStrip(QWidget):
         if not self.isEnabled():
             painter.setOpacity(0.4)
         self._draw_ground(painter)
-        self._draw_doubts(painter)
+        self._draw_uncertain(painter)
         self._draw_position_line(painter)
         # What is known best is drawn last, so that it shows where many slices share a pixel.
         for state in SLICE_LOOKS:
@@ -175,11 +175,11 @@ class SliceStrip(QWidget):
                 left_px = min(index * slice_px, self.width() - width_px)
                 painter.fillRect(QRectF(left_px, bottom_px - height_px, width_px, height_px), look.brush())
 
-    def _draw_doubts(self, painter: QPainter) -> None:
+    def _draw_uncertain(self, painter: QPainter) -> None:
         bottom_px, slice_px = _GUTTER_PX + self._bar_room_px(), self._slice_width_px()
         for index, share in enumerate(self._wrong_shares[: len(self._states)]):
             height_px = min(share / _FULL_SHARE, 1.0) * self._bar_room_px()
-            painter.fillRect(QRectF(index * slice_px, bottom_px - height_px, slice_px, height_px), DOUBT_COLOR)
+            painter.fillRect(QRectF(index * slice_px, bottom_px - height_px, slice_px, height_px), UNCERTAIN_COLOR)
 
     def _bar_room_px(self) -> int:
         return self.height() - 2 * _GUTTER_PX
