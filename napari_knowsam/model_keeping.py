@@ -267,5 +267,6 @@ def _facts(name: str, model: TrainedModel) -> str:
     expected = "".join(f" In other volumes, {names[one.value]}: {one.sentence}." for one in worst)
     return (
         f"{name}: {', '.join(names.values())}; {PLANE_NAMES[model.axis]} slices at {model.pixel_mm:.2g} mm a pixel. "
-        f"Learnt from {status_messages.slices_in_words(model.annotated_slices)} in {model.steps} steps.{expected}"
+        f"Learnt from {status_messages.slices_in_words(model.annotated_slices)} in "
+        f"{status_messages.steps_in_words(model.steps)}.{expected}"
     )

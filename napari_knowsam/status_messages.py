@@ -42,7 +42,7 @@ _STAGES = {
     Stage.PROPOSING: "Bringing the masks of the finished volumes to this one, which takes some seconds for each.",
 }
 
-_KEPT = " It did not make better what was shown before, so that is shown as it is."
+_KEPT = " It did not improve what was shown before, so that stays."
 
 
 def missing_sentence(annotation: Annotation) -> str | None:
@@ -204,6 +204,11 @@ def slices_in_words(count: int) -> str:
     return "one slice" if count == 1 else f"{count} slices"
 
 
+def steps_in_words(count: int) -> str:
+    """Return how many steps of training."""
+    return "one step" if count == 1 else f"{count} steps"
+
+
 def accepted_sentence(outdated: int) -> str:
     """Say that an older prediction was accepted in slices that wait for a new one; nothing if none does."""
     if not outdated:
@@ -230,8 +235,8 @@ def finished_sentence(
     how = "stopped" if finished.stopped else "finished"
     kept = "" if shown not in (Shown.PROPAGATED, Shown.PROPOSED, Shown.NOT_BETTER) else _KEPT
     return (
-        f"Training {how} after {finished.steps} steps.{kept}{_score(dice)}{_waiting(outdated)} Look through the "
-        "slices, correct what is wrong and train again: it goes on from here. Or accept and export."
+        f"Training {how} after {steps_in_words(finished.steps)}.{kept}{_score(dice)}{_waiting(outdated)} Look through "
+        "the slices, correct what is wrong and train again: it goes on from here. Or accept and export."
     )
 
 

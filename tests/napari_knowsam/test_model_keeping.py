@@ -253,15 +253,15 @@ def test_the_next_training_begins_with_the_opened_model_and_says_why_it_learns_n
     assert "Annotate at least 12 slices" in robot.train_message
 
 
-def test_a_model_that_finds_little_by_itself_says_so_when_it_is_opened_and_applied(
+def test_a_model_that_predicts_poorly_by_itself_says_so_when_it_is_opened_and_applied(
     robot: Robot, person: Person, model: TrainedModel
 ) -> None:
     save_model(replace(model, dice=0.25), person.target, overwrite=True)
     robot.choose("Open model…")
-    assert "find little: a Dice of 0.25" in robot.result_message
+    assert "predicts poorly: Dice 0.25" in robot.result_message
     robot.click(robot.widget.train, "Apply to this volume")
     robot.wait_until(lambda: "The model was applied." in robot.train_message)
-    assert "a Dice of 0.25" in robot.train_message
+    assert "predicts poorly: Dice 0.25" in robot.train_message
 
 
 def close_dock(robot: WindowRobot) -> None:

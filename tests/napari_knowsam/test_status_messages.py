@@ -95,9 +95,14 @@ def test_the_end_says_how_it_came_and_what_comes_next(stopped: bool, how: str) -
     assert "On painted slices it never learnt from, Dice is 0.91." in scored
 
 
+def test_one_step_is_one_step() -> None:
+    sentence = status_messages.finished_sentence(Finished(1, 2.0, stopped=True))
+    assert sentence.startswith("Training stopped after one step.")
+
+
 @pytest.mark.parametrize("shown", [Shown.PROPAGATED, Shown.PROPOSED, Shown.NOT_BETTER])
 def test_an_end_without_gain_says_that_what_was_shown_stays(shown: Shown) -> None:
-    kept = "did not make better what was shown before"
+    kept = "did not improve what was shown before"
     assert kept in status_messages.finished_sentence(Finished(7, 2.0, stopped=False), shown)
     assert kept not in status_messages.finished_sentence(Finished(7, 2.0, stopped=False), Shown.BOTH)
 

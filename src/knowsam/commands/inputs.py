@@ -44,7 +44,7 @@ def budget(options: Namespace) -> Budget:
 
 
 def read_model(path: Path) -> TrainedModel:
-    """Read a model, and warn of one that finds little by itself.
+    """Read a model, and warn of one that predicts poorly by itself.
 
     Parameters
     ----------

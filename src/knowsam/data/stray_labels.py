@@ -44,9 +44,9 @@ class StrayLabel:
 
     def sentence(self, counted: int) -> str:
         """Return what is to be said of it, with the slice as it is counted where it is shown."""
-        noun = "voxel" if self.voxels == 1 else "voxels"
+        noun, verb = ("voxel", "makes") if self.voxels == 1 else ("voxels", "make")
         return (
-            f"In slice {counted}, {self.voxels} {noun} of label {self.value} make it count as painted completely, "
+            f"In slice {counted}, {self.voxels} {noun} of label {self.value} {verb} it count as painted completely, "
             f"though the painted slices round it suggest about {self.expected}. If that was an accident, erase it."
         )
 

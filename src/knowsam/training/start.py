@@ -68,4 +68,5 @@ def introduction(trainer: Trainer) -> list[str]:
     name = trainer.plan.config.method.semi_supervised
     is_usual = name == MethodConfig().semi_supervised
     method = [] if is_usual else [f"The students learn by {METHODS[name].title}."]
-    return [*teacher, f"Training on {labelled} annotated slices{kept}", *method]
+    slices = "one annotated slice" if labelled == 1 else f"{labelled} annotated slices"
+    return [*teacher, f"Training on {slices}{kept}", *method]

@@ -106,12 +106,12 @@ class TrainedModel:
 
     @property
     def weakness(self) -> str:
-        """A sentence on networks that find little where nothing is painted; empty if they find enough."""
+        """A sentence on networks that predict poorly where nothing is painted; empty if they do not."""
         if self.dice is None or self.dice >= _LEAST_DICE:
             return ""
         return (
-            f"Where nothing is painted, the networks of this model find little: a Dice of {self.dice:.2f} even where "
-            "they learnt. For other volumes, train for longer, or on more slices and volumes."
+            f"Where nothing is painted, this model predicts poorly: Dice {self.dice:.2f} even where it learnt. "
+            "For other volumes, train for longer, or on more slices and volumes."
         )
 
     def require_knows(self, classes: Iterable[LabelClass]) -> None:

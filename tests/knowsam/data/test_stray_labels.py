@@ -73,4 +73,4 @@ def test_slices_judged_in_part_are_not_meant_to_be_complete() -> None:
 
 
 def test_the_sentence_counts_as_it_is_told_to() -> None:
-    assert "slice 13, 1 voxel of label 2" in StrayLabel(26, 2, 1, 700).sentence(13)
+    assert "slice 13, 1 voxel of label 2 makes it count" in StrayLabel(26, 2, 1, 700).sentence(13)

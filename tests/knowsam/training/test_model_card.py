@@ -72,6 +72,6 @@ def test_a_class_that_too_few_volumes_show_is_said_to_be_unmeasured(model: Train
     assert "In other volumes, thrombus: not measured" in card
 
 
-def test_networks_that_find_little_are_said_to(model: TrainedModel) -> None:
-    assert "find little" not in model_card(model)
-    assert "find little" in model_card(replace(model, dice=0.0))
+def test_networks_that_predict_poorly_are_said_to(model: TrainedModel) -> None:
+    assert "predicts poorly" not in model_card(model)
+    assert "predicts poorly" in model_card(replace(model, dice=0.0))

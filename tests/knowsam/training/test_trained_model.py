@@ -121,10 +121,10 @@ def test_a_file_of_an_earlier_version_lacks_only_what_is_new(model: TrainedModel
 
 
 @pytest.mark.parametrize(("dice", "warns"), [(0.25, True), (0.8, False), (None, False)])
-def test_a_model_that_finds_little_in_its_own_volumes_says_so(
+def test_a_model_that_predicts_poorly_in_its_own_volumes_says_so(
     model: TrainedModel, dice: float | None, warns: bool
 ) -> None:
-    assert ("a Dice of 0.25" in replace(model, dice=dice).weakness) == warns
+    assert ("Dice 0.25" in replace(model, dice=dice).weakness) == warns
 
 
 def test_a_newer_model_takes_the_place_of_the_older_one(model: TrainedModel, saved: Path) -> None:
