@@ -141,6 +141,7 @@ def test_several_files_open_as_one_layer_each(nifti_file: Writer) -> None:
     ("name", "array", "kind"),
     [
         ("la_01_label.nii.gz", MASK, "labels"),
+        ("painted.nii.gz", MASK, "labels"),
         ("case-seg.nii", MASK, "labels"),
         ("lesionMask.nii", MASK, "labels"),
         ("SEGMENTATION.nii", MASK.astype(np.float32), "labels"),

@@ -50,7 +50,7 @@ MASK_SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mha")
 _ENDINGS = {*IMAGE_SUFFIXES, *MASK_SUFFIXES}
 _MASK_WORDS = {
     *("dseg", "seg", "segs", "segmentation", "label", "labels", "labelmap"),
-    *("mask", "masks", "roi", "rois", "scribble", "scribbles"),
+    *("mask", "masks", "roi", "rois", "scribble", "scribbles", "painted", "annotation", "annotations"),
 }
 
 
