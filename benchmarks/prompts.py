@@ -8,6 +8,9 @@ share of first slices beyond the structure in which it is no longer outlined.
 
 With `--adapted STEPS`, five slices of each structure are annotated, the compact SAM teaches students on them for so
 many steps, and is asked in other slices, before and after. There, clicks also go on from what is propagated.
+
+With `--stopping`, structures are followed as far as it goes, to see what tells where they are lost (`following.py`):
+from a third of their slices, which SAM outlines from a box and three clicks.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from following import Way, dice_of, followed_on, rule_table, signal_table
 from propagated import propagated
 from propagator import add_task_options, structures, truths
 from provenance import provenance
@@ -47,6 +51,7 @@ if TYPE_CHECKING:
     from tasks import Task, Truth
     from torch import Tensor
 
+    from knowsam.prompting.prompted_volume import PromptedMask
     from knowsam.prompting.slice_prompts import Box, Mask
 
 _SLICES = 6
@@ -82,6 +87,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="of another compact SAM than the shipped one, or official ones")
     parser.add_argument("--per-volume", type=int, default=2, help="structures of each volume (default: %(default)s)")
     parser.add_argument("--adapted", type=int, metavar="STEPS", help="ask the compact SAM after a training, too")
+    parser.add_argument("--stopping", action="store_true", help="see where structures that are followed are lost")
     parser.add_argument(
         "--rates", type=float, nargs="+", default=[1.0], help="of its adapters, times that of trainings"
     )
@@ -91,6 +97,9 @@ def main() -> None:
         _compare_adapted(options)
         return
     weights = _weights(options.variant, options.weights)
+    if options.stopping:
+        _compare_rules(options, weights)
+        return
     results, random = [], np.random.default_rng(0)
     for truth, name, own in _structures(options):
         volume = PromptedVolume(truth.volume, truth.annotation.axis, options.variant, weights, torch.device("cpu"))
@@ -126,6 +135,27 @@ def _compare_adapted(options: argparse.Namespace) -> None:
     print(*provenance("seed of training and boxes 0"), sep="\n")
     for row, results in rows.items():
         print(f"{row}:\n\n{_table(results)}\n")
+
+
+def _compare_rules(options: argparse.Namespace, weights: Mapping[str, Tensor]) -> None:
+    """Follow structures as far as it goes, and print what would have stopped where they are lost."""
+    ways: dict[str, list[Way]] = {}
+    random = np.random.default_rng(0)
+    for truth, name, own in _structures(options):
+        volume = PromptedVolume(truth.volume, truth.annotation.axis, options.variant, weights, torch.device("cpu"))
+        mask = own.indices > 0
+        held = np.flatnonzero(mask.sum(axis=(1, 2)) >= _SMALLEST_PX)
+        if not len(held):
+            continue
+        index = int(held[len(held) // 3])
+        target = _largest_piece(mask[index])
+        begun = _three_clicks(volume, index, target, _jittered(box_of(target), target.shape, random)).mask
+        ways[name] = [list(followed_on(volume, index, begun, direction, mask)) for direction in (1, -1)]
+        shown = [[round(one.dice, 2) for one in way] for way in ways[name]]
+        print(truth.data, name, shown, file=sys.stderr, flush=True)
+    print(*provenance("no training; seed of the boxes 0"), sep="\n")
+    slices = sum(len(way) for own in ways.values() for way in own)
+    print(f"{slices} slices of {len(ways)} structures.\n\n{signal_table(ways)}\n\n{rule_table(ways)}")
 
 
 class _Adapted(PromptedVolume):
@@ -168,7 +198,7 @@ def _result(
         target = _largest_piece(truth[index])
         answers, seconds = _answers(volume, index, target, _jittered(box_of(target), target.shape, random))
         from_shown = [] if shown is None else _from_shown(volume, index, shown[index], truth[index])
-        rows.append([*(_dice(answer, target) for answer in answers), *from_shown])
+        rows.append([*(dice_of(answer, target) for answer in answers), *from_shown])
         times.append(seconds)
         follows.append(_followed(volume, index, truth))
     ends = _ends(volume, truth, held)
@@ -187,12 +217,8 @@ def _answers(volume: PromptedVolume, index: int, target: Mask, box: Box) -> tupl
     answer = volume.ask(index, boxed)
     asked = time.process_time()
     ellipse = _ellipse(box, target.shape)
-    found = [ellipse, answer.mask]
-    prompts = boxed
-    for _ in range(3):
-        prompts = _corrected(prompts, answer.mask, target)
-        answer = volume.ask(index, SlicePrompts(prompts.clicks, box, answer.logits))
-    found += [answer.mask, volume.ask(index, SlicePrompts(box=box, logits=logits_of(ellipse))).mask]
+    found = [ellipse, answer.mask, _three_clicks(volume, index, target, box).mask]
+    found += [volume.ask(index, SlicePrompts(box=box, logits=logits_of(ellipse))).mask]
     prompts = _corrected(SlicePrompts(), np.zeros_like(target), target)
     answer = volume.ask(index, prompts)
     for number in range(1, _CLICKS + 1):
@@ -203,14 +229,24 @@ def _answers(volume: PromptedVolume, index: int, target: Mask, box: Box) -> tupl
     return found, (seen - started - (asked - seen), asked - seen)
 
 
+def _three_clicks(volume: PromptedVolume, index: int, target: Mask, box: Box) -> PromptedMask:
+    """Return the answer to a box and three clicks that correct it."""
+    prompts = SlicePrompts(box=box)
+    answer = volume.ask(index, prompts)
+    for _ in range(3):
+        prompts = _corrected(prompts, answer.mask, target)
+        answer = volume.ask(index, SlicePrompts(prompts.clicks, box, answer.logits))
+    return answer
+
+
 def _from_shown(volume: PromptedVolume, index: int, shown: Mask, target: Mask) -> list[float]:
     """Return the Dice of what is shown, and after one and three clicks that go on from it."""
-    prompts, found, dice = SlicePrompts(logits=logits_of(shown)), shown, [_dice(shown, target)]
+    prompts, found, dice = SlicePrompts(logits=logits_of(shown)), shown, [dice_of(shown, target)]
     for _ in range(3):
         prompts = _corrected(prompts, found, target)
         answer = volume.ask(index, prompts)
         prompts, found = SlicePrompts(prompts.clicks, logits=answer.logits), answer.mask
-        dice.append(_dice(found, target))
+        dice.append(dice_of(found, target))
     return [dice[0], dice[1], dice[3]]
 
 
@@ -234,7 +270,7 @@ def _followed(volume: PromptedVolume, index: int, truth: Mask) -> tuple[float, f
             if 0 <= other < len(truth) and truth[other].sum() >= _SMALLEST_PX:
                 missed.append(other not in found)
                 if other in found:
-                    dice.append(_dice(found[other], truth[other]))
+                    dice.append(dice_of(found[other], truth[other]))
     return (float(np.mean(dice)) if dice else np.nan), (float(np.mean(missed)) if missed else np.nan)
 
 
@@ -267,10 +303,6 @@ def _ellipse(box: Box, shape: tuple[int, ...]) -> Mask:
     y = (rows + 0.5 - (top + bottom) / 2) / max((bottom - top) / 2, 0.5)
     x = (columns + 0.5 - (left + right) / 2) / max((right - left) / 2, 0.5)
     return np.asarray(y**2 + x**2 <= 1)
-
-
-def _dice(found: Mask, truth: Mask) -> float:
-    return float(2 * (found & truth).sum() / max(found.sum() + truth.sum(), 1))
 
 
 def _table(results: list[Result]) -> str:

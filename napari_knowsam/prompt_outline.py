@@ -89,7 +89,7 @@ class PromptOutline(QObject):
         self._restart()
 
     def follow(self) -> None:
-        """Outline the structure in the slices beside, as long as they look alike inside."""
+        """Outline the structure in the slices beside, as long as it stays much the same."""
         sync, asking = self._layers.sync, self._asked()
         if sync is None or asking is None:
             return

@@ -33,7 +33,7 @@ class PromptPanel(QWidget):
         self._drop = button("Drop", "Forget box, clicks and outline. (Escape)", self.drop_requested.emit)
         self._follow = button(
             "Follow",
-            "Outline the structure in the slices beside, as long as they look alike inside.",
+            "Outline the structure in the slices beside, as long as it stays much the same.",
             self.follow_requested.emit,
         )
         self._stop = button("Stop", "Follow no further, and keep what is outlined.", self.stop_requested.emit)

@@ -16,9 +16,14 @@ if TYPE_CHECKING:
     from knowsam.prompting.prompted_volume import PromptedMask, PromptedVolume
     from knowsam.prompting.slice_prompts import Mask
 
+_LEAST_OVERLAP = 0.9
+"""Dice of SAM's mask and the first one, brought there by registration."""
+
+_LEAST_SHARE = 0.6
+"""Of the area where it began, or the other way round."""
+
 _LEAST_ALIKE = 0.65
-_LEAST_SHARE = 0.4
-"""Of the area from one slice to the next, or the other way round."""
+"""What the histograms of the grey values inside have in common."""
 
 _BINS = 24
 _SMOOTHING = 0.25, 0.5, 0.25
@@ -35,25 +40,27 @@ def followed(volume: PromptedVolume, index: int, mask: Mask, direction: int) -> 
 
     Yields
     ------
-    The slices, the nearest first, as long as the grey values inside are those of the structure where it began, and its
-    area does not leap. SAM's own view of its masks tells less of where a structure ends (`benchmarks/prompts.py`).
+    The slices, the nearest first, as long as SAM's mask agrees with registration alone, and area and grey values inside
+    are about those of the structure where it began. That stops early rather than late. SAM's own view of its mask, or
+    a comparison with the slice before, tells less of where a structure is lost (`benchmarks/prompts.py --stopping`).
     """
     if not mask.any():
         return
-    grey = _histogram(volume.grey_values(index, mask))
-    area, logits = int(mask.sum()), logits_of(mask)
-    while 0 <= index + direction < volume.slice_count:
+    grey, area_px, logits = _histogram(volume.grey_values(index, mask)), int(mask.sum()), logits_of(mask)
+    for registered in volume.registered(mask, index, direction):
         logits = volume.moved(logits, index, index + direction)
         if not (logits > 0).any():
             return
         index += direction
         found = volume.ask(index, SlicePrompts(logits=logits))
-        now = int(found.mask.sum())
+        now_px = int(found.mask.sum())
+        overlap = 2 * int((found.mask & registered).sum()) / max(now_px + int(registered.sum()), 1)
         alike = np.minimum(grey, _histogram(volume.grey_values(index, found.mask))).sum()
-        if alike < _LEAST_ALIKE or min(now, area) < _LEAST_SHARE * max(now, area):
+        is_of_a_size = min(now_px, area_px) >= _LEAST_SHARE * max(now_px, area_px)
+        if overlap < _LEAST_OVERLAP or not is_of_a_size or alike < _LEAST_ALIKE:
             return
         yield index, found
-        area, logits = now, found.logits
+        logits = found.logits
 
 
 def _histogram(grey_values: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:

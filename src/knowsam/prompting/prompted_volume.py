@@ -20,12 +20,11 @@ from knowsam.inference.planes import resized
 from knowsam.models.prompted_sam import STUDENT
 from knowsam.models.sam_prompting import BOTTOM_RIGHT, INSIDE, MOST_LOGIT, NO_POINT, OUTSIDE, TOP_LEFT, Prompts
 from knowsam.models.teachers import promptable_sam
-from knowsam.prompting.slice_prompts import SlicePrompts
-from knowsam.propagation.registration import displaced
-from knowsam.propagation.slice_flows import SliceFlows
+from knowsam.prompting.slice_prompts import SlicePrompts, logits_of
+from knowsam.propagation.registration import displaced, register
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import numpy.typing as npt
 
@@ -131,13 +130,31 @@ class PromptedVolume:
     def moved(self, logits: Logits, index: int, to: int) -> Logits:
         """Bring a mask, as logits (H, W), from one slice to another by registration of what is round it."""
         window = self._window(SlicePrompts(logits=logits))
-        flows = SliceFlows(self._planes([index, to], window), PropagationConfig().reach * self._plane[0])
-        moved = displaced(self._logits_on_plane(logits, window), flows.chains([0], [1])[0].float())
+        moved = displaced(self._logits_on_plane(logits, window), self._flow(index, to, window))
         return self._on_slice(moved, window)
+
+    @torch.inference_mode()
+    def registered(self, mask: Mask, index: int, direction: int) -> Iterator[Mask]:
+        """Yield where a mask (H, W) of a slice lies in those beside it in one direction, by registration alone."""
+        logits = logits_of(mask)
+        window = self._window(SlicePrompts(logits=logits))
+        on_plane = self._logits_on_plane(logits, window)
+        flow = torch.zeros(1, 2, *self._plane, device=self._device)
+        while 0 <= index + direction < self.slice_count:
+            step = self._flow(index, index + direction, window)
+            flow = step + displaced(flow, step)
+            index += direction
+            yield self._on_slice(displaced(on_plane, flow), window) > 0
 
     def grey_values(self, index: int, mask: Mask) -> npt.NDArray[np.float32]:
         """Return the grey values of a slice where a mask (H, W) is, in [0, 1]."""
         return self._scale(self._slices[index][mask])
+
+    def _flow(self, index: int, to: int, window: Window) -> Tensor:
+        """Return the displacements (1, 2, H, W), in px of the plane, that bring a slice to another one."""
+        planes = self._planes([index, to], window)
+        planes = (planes - planes.mean()) / planes.std().clamp_min(1e-6)
+        return register(planes[1:], planes[:1], PropagationConfig().reach * self._plane[0])
 
     def _planes(self, indices: list[int], window: Window) -> Tensor:
         """Return the part of some slices that SAM sees, (N, H, W), in [0, 1]; beyond its ends the volume goes on."""

@@ -36,8 +36,13 @@ def balls() -> tuple[Mask, Mask]:
 
 def volume(axis: int) -> Volume:
     """Return an image of both balls, of anisotropic voxels, whose slices lie along an axis."""
+    return image_of(balls()[0] | balls()[1], axis)
+
+
+def image_of(bright: Mask, axis: int = 0) -> Volume:
+    """Return a noisy image in which something (SLICES, HEIGHT, WIDTH) is bright."""
     noise = np.random.default_rng(0).normal(0, 20, (SLICES, HEIGHT, WIDTH))
-    image = np.moveaxis(100 + 400 * (balls()[0] | balls()[1]) + noise, 0, axis).astype(np.float32)
+    image = np.moveaxis(100 + 400 * bright + noise, 0, axis).astype(np.float32)
     spacing = [1.0, 1.5]
     spacing.insert(axis, 3.0)
     return Volume(image, Grid(image.shape[::-1], np.diag([*spacing[::-1], 1.0])), "balls")
@@ -79,6 +84,25 @@ def test_a_structure_is_followed_in_both_directions_to_its_ends() -> None:
     assert list(up) == [6, 7, 8, 9]
     assert list(down) == [4, 3, 2]
     assert min(dice(found.mask, own[index]) for index, found in (up | down).items()) > 0.85
+
+
+def test_a_structure_that_shrinks_is_followed_until_much_of_it_is_gone() -> None:
+    z, rows, columns = np.ogrid[:SLICES, :HEIGHT, :WIDTH]
+    cone = np.hypot(rows - 60, columns - 45) < 24 - 2 * z
+    asked = PromptedVolume(image_of(cone), 0, "compact", compact_sam_weights(), CPU)
+    found = dict(followed(asked, 2, cone[2], 1))
+    assert list(found) == [3, 4]
+    assert dice(found[3].mask, cone[3]) > 0.85
+
+
+def test_registration_takes_a_mask_along_as_far_as_there_are_slices() -> None:
+    z, rows, columns = np.ogrid[:SLICES, :HEIGHT, :WIDTH]
+    leaning = np.hypot(rows - 40 - 2 * z, columns - 45) < RADIUS
+    asked = PromptedVolume(image_of(leaning), 0, "compact", compact_sam_weights(), CPU)
+    up, down = (list(asked.registered(leaning[5], 5, direction)) for direction in (1, -1))
+    assert (len(up), len(down)) == (6, 5)
+    assert dice(up[-1], leaning[11]) > 0.9 > dice(leaning[5], leaning[11])
+    assert dice(down[-1], leaning[0]) > 0.9 > dice(leaning[5], leaning[0])
 
 
 def test_what_is_seen_once_is_kept() -> None:
