@@ -2,7 +2,8 @@
 
 Students are trained for a number of steps; then every rule is tried on the very same students. Dice in the slices that
 are not annotated; gains are over no students at all, the mean and the smallest of any volume. `d` is the distance from
-the nearest annotated slice in slices, `e` the proxy error of the students, `x` the error of the propagator.
+the nearest annotated slice in slices, `e` the proxy error of the students, `x` the error of the propagator, `g` the
+expected error of propagated labels before it.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class Rule(NamedTuple):
     limit, half_distance_slices : as in `EnsembleWeight`; beyond the outermost annotated slices at most `limit_beyond`.
     variance : of the students by their proxy error.
     is_linear : whether probabilities are averaged, not their logarithms.
+    shared_variance : as in `EnsembleWeight`.
     """
 
     limit: float
@@ -50,6 +52,7 @@ class Rule(NamedTuple):
     variance: Callable[[float], float]
     is_linear: bool = False
     limit_beyond: float = 1.0
+    shared_variance: float = 0.0
 
 
 def _known(_: float) -> float:
@@ -76,7 +79,11 @@ RULES = {
     "0.5 d / (d + 2), e^4 / x^2, linear": Rule(0.5, 2.0, _steep, is_linear=True),
     "0.3 d / (d + 2), e^4 / x^2": Rule(0.3, 2.0, _steep),
     "0.5 d / (d + 2), e^4 / x^2": Rule(0.5, 2.0, _steep),
-    "0.5 d / (d + 2), e^4 / x^2, beyond 0.3 (default)": Rule(0.5, 2.0, _steep, limit_beyond=0.3),
+    "0.5 d / (d + 2), e^4 / x^2, beyond 0.3": Rule(0.5, 2.0, _steep, limit_beyond=0.3),
+    "0.5 d / (d + 2), e^4 / x^2 + 0.1 g^2, beyond 0.3 (default)": Rule(
+        0.5, 2.0, _steep, limit_beyond=0.3, shared_variance=0.1
+    ),
+    "0.5 d / (d + 2), e^4 / x^2 + 0.3 g^2, beyond 0.3": Rule(0.5, 2.0, _steep, limit_beyond=0.3, shared_variance=0.3),
     "0.7 d / (d + 2), e^4 / x^2": Rule(0.7, 2.0, _steep),
 }
 
@@ -125,7 +132,8 @@ def result_of(task: Task, steps: int) -> Result:
     for name, rule in RULES.items():
         with patch("knowsam.inference.predictor.ensemble", _linear) if rule.is_linear else nullcontext():
             limits = rule.limit, min(rule.limit, rule.limit_beyond)
-            found[name] = dice(EnsembleWeight(rule.variance(error), *limits, rule.half_distance_slices))
+            how = *limits, rule.half_distance_slices, rule.shared_variance
+            found[name] = dice(EnsembleWeight(rule.variance(error), *how))
     return Result(without, found)
 
 

@@ -30,6 +30,7 @@ class EnsembleWeight:
     student_variance : of their error in 1 - Dice: held-out, or by a proxy, see `is_held_out`.
     limit, limit_beyond : their weight far from any annotated slice, between two of them and beyond the outermost one.
     half_distance_slices : distance from the nearest annotated slice at which they have half of it.
+    shared_variance : how much of the variance of the error of propagated labels they share, because they see these.
     is_held_out : whether the error was measured in slices that the students have not learnt from, those of other
         volumes, without what is propagated; if not, a proxy was: their disagreement with propagated labels right
         beside annotated slices, where these are nearly exact.
@@ -40,6 +41,7 @@ class EnsembleWeight:
     limit: float
     limit_beyond: float
     half_distance_slices: float
+    shared_variance: float = 0.0
     is_held_out: bool = False
     propagation_factor: float = 1.0
 
@@ -83,7 +85,8 @@ def _student_weight(propagated: PropagatedLabels, weight: EnsembleWeight) -> Ten
         refined = refined_variance(propagated.expected_error**2) + propagated.source_variance
         variance = torch.where(propagated.is_one_sided, variance, refined)
     variance = variance + _SMALLEST_VARIANCE
-    by_error = variance / (variance + weight.student_variance)
+    student_variance = weight.student_variance + weight.shared_variance * propagated.expected_error**2
+    by_error = variance / (variance + student_variance)
     distance = propagated.nearest_slices
     limit = torch.where(propagated.is_one_sided, weight.limit_beyond, weight.limit)
     by_distance = limit * distance / (distance + weight.half_distance_slices).clamp_min(1e-12)

@@ -63,6 +63,13 @@ def test_logarithms_of_probabilities_are_pooled_and_those_of_students_of_other_v
     assert of_other_volumes[:, 1, 0, 0].tolist() == pytest.approx([0.2, 0.55])
 
 
+def test_students_share_the_error_of_the_labels_that_they_see() -> None:
+    """Propagated labels are expected to err by 0.5 here."""
+    propagated = apart(3)
+    _, share = ensemble(propagated, propagated.probabilities, EnsembleWeight(0.25, 1.0, 1.0, 0.0, shared_variance=0.4))
+    assert share.item() == pytest.approx(0.25 / (0.25 + 0.25 + 0.1), abs=1e-4)
+
+
 def test_students_count_more_where_the_outlines_that_were_propagated_are_guesses() -> None:
     drawn = between(disc(5), disc(5), 6, 3)
     guessed = drawn._replace(source_error=torch.full((1, 1, 1, 1), 0.2))
