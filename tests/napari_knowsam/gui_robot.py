@@ -137,7 +137,7 @@ class Robot:
         self.qtbot.waitUntil(condition, timeout=round(1000 * timeout_s))
 
     def click(self, panel: QWidget, text: str) -> None:
-        """Click the button of a panel, or of what it has pinned below all panels, that bears this text."""
+        """Click the button of a panel, or of its bar below all panels, that bears this text."""
         owned = {*panel.findChildren(QAbstractButton), *getattr(panel, "bar", panel).findChildren(QAbstractButton)}
         found = [one for one in owned if one.text() == text]
         assert len(found) == 1, f"{len(found)} buttons say {text!r}"

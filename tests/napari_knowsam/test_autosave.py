@@ -518,7 +518,7 @@ def test_after_a_crash_the_painting_is_offered_and_restored_and_can_be_undone(cr
     assert (labels_of(viewer).data[3, 2:5, 2:5] == 2).all()
     assert offered(widget) == ""
     assert not any(layer.name.endswith(" prediction") for layer in viewer.layers)
-    said = widget.train.pinned._message
+    said = widget.train.bar._message
     assert said.text().endswith(status_messages.PROPAGATING)
     change(widget, AnnotationDocument.undo)
     change(widget, AnnotationDocument.undo)

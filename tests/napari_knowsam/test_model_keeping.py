@@ -333,7 +333,7 @@ def test_closing_asks_whether_work_beside_the_window_may_end(
     monkeypatch.setattr(background, "ask_to_end", lambda _parent, title: asked.append(title) or answers["may end"])
     window.wait_until(lambda: window.widget._guard._window() is not None)
     work = Waiting("Waiting", "for the end")
-    window.background.begin(work)
+    window.background.begin(lambda: work)
     for may_end, expected in ((False, []), (True, ["dock", "window", "window"])):
         answers["may end"] = may_end
         for close in WAYS_TO_CLOSE:

@@ -347,7 +347,7 @@ def test_a_notice_stays_under_the_sentence(training: Panels) -> None:
 def test_what_was_said_of_a_result_is_taken_back_when_training_begins(panels: Panels) -> None:
     panels.result.set_message("Saved mask.nii.gz.")
     panels.start()
-    assert panels.result.pinned._message.text() == ""
+    assert panels.result.bar._message.text() == ""
 
 
 def test_a_notice_goes_with_its_image(training: Panels) -> None:
