@@ -56,6 +56,24 @@ def test_students_that_see_what_is_propagated_have_no_error(
 
 
 @pytest.mark.usefixtures("steps")
+@pytest.mark.parametrize(("chosen", "limits"), [(0.5, (0.5, 0.3)), (0.2, (0.2, 0.2))])
+def test_students_are_weighed_by_the_square_of_their_error_over_that_of_the_propagator(
+    case: Case,
+    propagating_config: Config,
+    monkeypatch: pytest.MonkeyPatch,
+    chosen: float,
+    limits: tuple[float, float],
+) -> None:
+    monkeypatch.setattr("knowsam.training.best_students.agreement", lambda *_: 0.9)
+    weight = last_of(case, propagating_config.with_values(student_weight=chosen)).predictor().weight
+    assert weight is not None
+    # The propagator errs by 0.06.
+    assert weight.student_variance == pytest.approx((0.1**2 / 0.06) ** 2)
+    assert (weight.limit, weight.limit_beyond) == limits
+    assert weight.shared_variance == 0.1
+
+
+@pytest.mark.usefixtures("steps")
 def test_without_held_out_slices_students_that_agree_less_with_propagated_labels_do_not_predict(
     case: Case, propagating_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
