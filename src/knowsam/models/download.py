@@ -73,7 +73,8 @@ def part_of(target: Path) -> Path:
 def alone(target: Path, progress: Progress | None = None) -> Iterator[None]:
     """Let one process or thread at a time bring a file; the system lets the next one in also where one has crashed."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(target.with_name(f"{target.name}.lock"))
+    # In a folder that several people share, anybody may take the lock that somebody else left.
+    lock = FileLock(target.with_name(f"{target.name}.lock"), mode=0o666)
     try:
         lock.acquire(timeout=0)
     except Timeout:
