@@ -82,8 +82,8 @@ class TrainingDisplay(QObject):
             self.say(status_messages.READY)
 
     def propagation_begins(self) -> None:
-        """Say so where nothing else is said; it takes seconds until the first slices are predicted."""
-        if self._sentence == status_messages.READY:
+        """Say so where nothing else is said, or so of another volume; it takes seconds until slices are predicted."""
+        if self._sentence == status_messages.READY or self._sentence.endswith(status_messages.PROPAGATING):
             self._tell(status_messages.PROPAGATING)
 
     def take_back_unless(self, is_there: Callable[[AnnotationDocument], bool]) -> None:

@@ -788,6 +788,22 @@ def test_what_is_said_of_a_training_names_its_volume_while_another_one_is_on_the
     assert training.train.bar._message.text().startswith("tiny: Step 12")
 
 
+def test_labels_are_said_to_be_propagated_in_the_volume_in_which_they_are(
+    panels: Panels, tiny: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training_controller, "propagation_session", lambda *_: FakeSession())
+    panels.labels.paint((1, 4, 5), LIVER)
+    panels.layers.flush()
+    assert panels.train.bar._message.text() == f"tiny: {status_messages.PROPAGATING}"
+    data, kwargs, _ = image_layer_data(tiny)
+    other = panels.viewer.add_image(data.copy(), **kwargs | {"name": "other"})
+    panels.wait_until(lambda: panels.layers.sync.image is other)
+    for index in (1, 4):
+        panels.layers.sync.layers.labels.layer.paint((index, 4, 5), 1)
+    panels.layers.flush()
+    assert panels.train.bar._message.text() == f"other: {status_messages.PROPAGATING}"
+
+
 def test_keys_say_how_much_of_a_slice_is_painted(panels: Panels) -> None:
     for key, state in (("J", SliceState.PARTIAL), ("K", SliceState.COMPLETE)):
         panels.press(key)
