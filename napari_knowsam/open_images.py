@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from napari.layers import Labels
 
+from knowsam.document.kept_files import fingerprint
 from knowsam.errors import InputError
 from napari_knowsam.layer_sync import LayerSync
 from napari_knowsam.new_layers import PREVIEW, ROLE_KEY, empty_labels, insert_quietly
@@ -29,6 +31,7 @@ class OpenImages:
         self._syncs: list[LayerSync] = []
         self._results_to_remove: list[Layer] = []
         self._corrected: list[Layer] = []
+        self._left_over: WeakKeyDictionary[Layer, str] = WeakKeyDictionary()
 
     def __iter__(self) -> Iterator[LayerSync]:
         return iter(list(self._syncs))
@@ -47,6 +50,7 @@ class OpenImages:
         volume = volume_of(image)
         # Volumes of several patients often have the same grid; what was painted in one belongs to it.
         taken = [sync.layers.labels.layer for sync in self._syncs if sync.layers.labels is not None]
+        taken += [layer for layer, image_of in self._left_over.items() if image_of != fingerprint(volume)]
         for labels in (one for one in self.candidates(Labels) if one not in taken):
             try:
                 return self.of_layers(image, labels, volume)
@@ -103,8 +107,13 @@ class OpenImages:
         sync.deleteLater()
 
     def end_with_image(self, sync: LayerSync) -> None:
-        """Forget the work on an image that was removed; its results are removed by `remove_results`."""
+        """Forget the work on an image that was removed; its results are removed by `remove_results`.
+
+        Its labels stay. Another image does not take them up, unless somebody chooses them.
+        """
         layers = sync.layers
+        if layers.labels is not None:
+            self._left_over[layers.labels.layer] = fingerprint(sync.document.volume)
         self._results_to_remove += layers.disposable
         if layers.prediction is not None and layers.prediction.layer not in layers.disposable:
             self._corrected.append(layers.prediction.layer)

@@ -447,6 +447,20 @@ def test_a_removed_image_takes_its_work_along(opened: Opened, qtbot: QtBot) -> N
     opened.choice.set_live_visible(True)
 
 
+@pytest.mark.parametrize("is_the_same", [True, False])
+def test_labels_that_a_removed_image_left_are_taken_up_by_the_same_image_alone(
+    opened: Opened, tiny: Volume, qtbot: QtBot, is_the_same: bool
+) -> None:
+    stroke(opened.labels, LIVER, 3)
+    opened.choice.flush()
+    opened.viewer.layers.remove(opened.image)
+    voxels = np.array(tiny.array) if is_the_same else tiny.array + 1
+    again = opened.viewer.add_image(voxels, **layer_kwargs(tiny) | {"name": "again"})
+    qtbot.waitUntil(lambda: opened.choice.sync is not None and opened.sync.image is again)
+    assert opened.document.annotated == ((3,) if is_the_same else ())
+    assert opened.labels in opened.viewer.layers
+
+
 def test_labels_of_another_shape_are_refused(opened: Opened) -> None:
     document = opened.document
     opened.viewer.add_labels(np.zeros((2, 3, 4), np.uint8), name="small")
