@@ -236,13 +236,17 @@ def _result(
 
 
 def _tables(results: Sequence[Result]) -> Iterator[str]:
-    for setting, data, k, budget in sorted({(r.setting, r.data, r.k, r.budget) for r in results}):
-        block = [r for r in results if (r.setting, r.data, r.k, r.budget) == (setting, data, k, budget)]
-        threads = ", ".join(map(str, sorted({r.threads for r in block})))
-        where = f"one volume, k = {k}" if setting == ONE else "many volumes"
-        yield f"**{data}, {where}**, budget {budget}, threads of each run: {threads}\n"
-        for what in (what for what, own in SCORES.items() if own == setting):
-            yield _table(block, what) + "\n"
+    for setting, budget in sorted({(r.setting, r.budget) for r in results}):
+        block = [r for r in results if (r.setting, r.budget) == (setting, budget)]
+        groups = {data: [r for r in block if r.data == data] for data in sorted({r.data for r in block})}
+        for data, own in (groups | {"all data": block} if len(groups) > 1 else groups).items():
+            threads, k = (
+                ", ".join(map(str, sorted(found))) for found in ({r.threads for r in own}, {r.k for r in own})
+            )
+            where = f"one volume, k = {k}" if setting == ONE else "many volumes"
+            yield f"**{data}, {where}**, budget {budget}, threads of each run: {threads}\n"
+            for what in (what for what, one in SCORES.items() if one == setting):
+                yield _table(own, what) + "\n"
 
 
 def _table(block: Sequence[Result], what: str) -> str:
