@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from scipy import ndimage
-from sklearn.metrics import roc_auc_score
+from scipy.stats import mannwhitneyu
 from tables import table
 
 from knowsam.prompting.prompted_volume import PromptedMask
@@ -256,10 +256,10 @@ def _kept(ways: Sequence[Way], rule: Rule) -> tuple[float, float, float]:
 
 def _roc_area(own: Sequence[tuple[float, bool]]) -> float | None:
     known = [(value, is_right) for value, is_right in own if not np.isnan(value)]
-    if len({is_right for _, is_right in known}) < 2:
+    right, wrong = ([value for value, is_right in known if is_right is wanted] for wanted in (True, False))
+    if not right or not wrong:
         return None
-    values, are_right = zip(*known, strict=True)
-    return float(roc_auc_score(are_right, values))
+    return float(mannwhitneyu(right, wrong).statistic) / (len(right) * len(wrong))
 
 
 def dice_of(found: Mask, truth: Mask) -> float:
