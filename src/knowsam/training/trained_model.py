@@ -299,11 +299,10 @@ def unpacked_model(description: Mapping[str, Any], tensors: Mapping[str, Tensor]
         annotated_slices=int(description["annotated_slices"]),
         images=tuple(_image_statistics(one) for one in description["images"]),
         dice=None if description["dice"] is None else float(description["dice"]),
-        # Files of earlier versions do not have what follows.
-        validations=tuple((int(step), float(dice)) for step, dice in description.get("validations", ())),
-        expected=tuple(ExpectedDice(**one) for one in description.get("expected", ())),
-        about=str(description.get("about", "")),
-        unconfirmed_slices=int(description.get("unconfirmed_slices", 0)),
+        validations=tuple((int(step), float(dice)) for step, dice in description["validations"]),
+        expected=tuple(ExpectedDice(**one) for one in description["expected"]),
+        about=str(description["about"]),
+        unconfirmed_slices=int(description["unconfirmed_slices"]),
     )
 
 

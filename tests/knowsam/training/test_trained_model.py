@@ -111,15 +111,6 @@ def test_a_model_is_one_file_and_says_nothing_of_the_volumes(saved: Path) -> Non
     assert described(saved).keys() == known
 
 
-def test_a_file_of_an_earlier_version_lacks_only_what_is_new(model: TrainedModel, saved: Path) -> None:
-    description = described(saved)
-    for new in ("validations", "expected", "about", "card", "unconfirmed_slices"):
-        del description[new]
-    rewrite(saved, description)
-    assert load_model(saved).steps == model.steps
-    assert load_model(saved).expected == ()
-
-
 @pytest.mark.parametrize(("dice", "warns"), [(0.25, True), (0.8, False), (None, False)])
 def test_a_model_that_predicts_poorly_in_its_own_volumes_says_so(
     model: TrainedModel, dice: float | None, warns: bool
