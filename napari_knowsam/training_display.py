@@ -195,6 +195,9 @@ class TrainingDisplay(QObject):
         return Shown.BOTH if shown.source is events.Source.ENSEMBLE else Shown.LEARNT
 
     def _on_noticed(self, notice: str) -> None:
+        if notice == self._panel.left_out:
+            # Under every training, it would take the place of what is news; it stands beside the teacher.
+            return
         # What is said before training begins belongs together; later, only the latest is news.
         self._notices = [*self._notices, notice] if self._stage is Stage.PREPARING else [notice]
         work = self._controller.work

@@ -49,7 +49,7 @@ class TrainPanel(QWidget):
         self._budget = BudgetChoice()
         self._teacher = TeacherChoice()
         self._hint = WrappedLabel()
-        self._hint.setAccessibleName("What the time is too short for")
+        self._hint.setAccessibleName("What of the method is left out")
         self._budget.changed.connect(self._refresh_hint)
         self._teacher.currentIndexChanged.connect(self._refresh_hint)
         self._device = ChoiceBox("Where to compute.")
@@ -65,6 +65,11 @@ class TrainPanel(QWidget):
         self.bar = TrainingBar(self)
         self._arrange()
         self._refresh_hint()
+
+    @property
+    def left_out(self) -> str:
+        """What the panel says of parts of the method that nobody asked for."""
+        return self._hint.text()
 
     def budget(self) -> Budget:
         """Return how long to train."""
