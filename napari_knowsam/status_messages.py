@@ -29,7 +29,7 @@ class Shown(Enum):
     PROPAGATED = "propagated from your painted slices; nothing is trained yet. Training adds to it once that helps."
     NOT_BETTER = "propagated from your painted slices; training has not made it better so far, so it adds nothing yet."
     PROPOSED = "what is proposed, and near your slices your own labels."
-    BOTH = "propagated from your painted slices, with what the networks add, most where your slices are far."
+    BOTH = "your slices, propagated, and what the networks add."
     LEARNT = "what the networks have learnt."
     JUDGED = "what you painted and accepted, in all slices. Correct what is wrong, or export."
 
@@ -150,7 +150,7 @@ def training_sentence(step: StepDone, annotated: int, dice: float | None, shown:
     dice : score on held-out slices, None if there is none.
     """
     slices = slices_in_words(annotated)
-    doing = f"Step {step.step}: learning from what you painted in {slices} and from all the others.{_score(dice)}"
+    doing = f"Step {step.step}: learning from {slices} you painted and all others.{_score(dice)}"
     return f"{doing} {shown_sentence(shown)}".strip()
 
 

@@ -26,7 +26,7 @@ def test_every_stage_has_a_sentence(stage: Stage, beginning: str) -> None:
     assert status_messages.stage_sentence(stage).startswith(beginning)
 
 
-@pytest.mark.parametrize(("annotated", "slices"), [(1, "painted in one slice "), (3, "painted in 3 slices ")])
+@pytest.mark.parametrize(("annotated", "slices"), [(1, "from one slice you"), (3, "from 3 slices you")])
 def test_a_step_names_the_slices_it_learns_from(annotated: int, slices: str) -> None:
     sentence = status_messages.training_sentence(StepDone(12, 0.1, 3.0, LOSSES), annotated, None)
     assert sentence.startswith("Step 12: ")
@@ -42,7 +42,7 @@ def test_a_step_names_the_score_where_there_is_one() -> None:
 @pytest.mark.parametrize("shown", list(Shown))
 def test_a_step_says_what_is_shown(shown: Shown) -> None:
     sentence = status_messages.training_sentence(StepDone(12, 0.1, 3.0, LOSSES), 3, None, shown)
-    assert sentence.endswith(f" Shown: {shown.value}" if shown.value else "from all the others.")
+    assert sentence.endswith(f" Shown: {shown.value}" if shown.value else "all others.")
 
 
 @pytest.mark.parametrize(
