@@ -24,7 +24,7 @@ from provenance import provenance
 from tables import table
 
 from knowsam.config import Config
-from knowsam.inference.ensemble import EnsembleWeight, ensemble
+from knowsam.inference.ensemble import EnsembleWeight, ensemble, proxy_variance
 from knowsam.inference.refinement import PROPAGATOR_ERROR, with_order_of_structures
 from knowsam.training.schedule import Budget
 from knowsam.training.session import TrainingSession
@@ -67,24 +67,22 @@ def _three_times(error: float) -> float:
     return 3 * error**2
 
 
-def _steep(error: float) -> float:
-    return (error**2 / PROPAGATOR_ERROR) ** 2
-
-
 RULES = {
     "students alone": Rule(1.0, 0.0, _known),
     "0.3 d / (d + 2), 3 e^2, linear (before)": Rule(0.3, 2.0, _three_times, is_linear=True),
     "0.3 d / (d + 2), 3 e^2": Rule(0.3, 2.0, _three_times),
     "0.5 d / (d + 2), e^2": Rule(0.5, 2.0, _squared),
-    "0.5 d / (d + 2), e^4 / x^2, linear": Rule(0.5, 2.0, _steep, is_linear=True),
-    "0.3 d / (d + 2), e^4 / x^2": Rule(0.3, 2.0, _steep),
-    "0.5 d / (d + 2), e^4 / x^2": Rule(0.5, 2.0, _steep),
-    "0.5 d / (d + 2), e^4 / x^2, beyond 0.3": Rule(0.5, 2.0, _steep, limit_beyond=0.3),
+    "0.5 d / (d + 2), e^4 / x^2, linear": Rule(0.5, 2.0, proxy_variance, is_linear=True),
+    "0.3 d / (d + 2), e^4 / x^2": Rule(0.3, 2.0, proxy_variance),
+    "0.5 d / (d + 2), e^4 / x^2": Rule(0.5, 2.0, proxy_variance),
+    "0.5 d / (d + 2), e^4 / x^2, beyond 0.3": Rule(0.5, 2.0, proxy_variance, limit_beyond=0.3),
     "0.5 d / (d + 2), e^4 / x^2 + 0.1 g^2, beyond 0.3 (default)": Rule(
-        0.5, 2.0, _steep, limit_beyond=0.3, shared_variance=0.1
+        0.5, 2.0, proxy_variance, limit_beyond=0.3, shared_variance=0.1
     ),
-    "0.5 d / (d + 2), e^4 / x^2 + 0.3 g^2, beyond 0.3": Rule(0.5, 2.0, _steep, limit_beyond=0.3, shared_variance=0.3),
-    "0.7 d / (d + 2), e^4 / x^2": Rule(0.7, 2.0, _steep),
+    "0.5 d / (d + 2), e^4 / x^2 + 0.3 g^2, beyond 0.3": Rule(
+        0.5, 2.0, proxy_variance, limit_beyond=0.3, shared_variance=0.3
+    ),
+    "0.7 d / (d + 2), e^4 / x^2": Rule(0.7, 2.0, proxy_variance),
 }
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from knowsam.inference.refinement import refined_variance, with_order_of_structures
+from knowsam.inference.refinement import PROPAGATOR_ERROR, refined_variance, with_order_of_structures
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -70,6 +70,15 @@ def ensemble(propagated: PropagatedLabels, students: Tensor, weight: EnsembleWei
     students = with_order_of_structures(propagated, students)
     own, others = (p.clamp_min(_SMALLEST_PROBABILITY).log() for p in (propagated.probabilities, students))
     return torch.where(share > 0, own.lerp(others, share).softmax(dim=1), propagated.probabilities), share
+
+
+def proxy_variance(error: float) -> float:
+    """Return the `student_variance` of students with a proxy error, in 1 - Dice.
+
+    One below the error of the propagator makes them better than it says, one above it far worse
+    (`benchmarks/results/weighing.md`).
+    """
+    return (error**2 / PROPAGATOR_ERROR) ** 2
 
 
 def _student_weight(propagated: PropagatedLabels, weight: EnsembleWeight) -> Tensor:

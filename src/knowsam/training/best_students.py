@@ -6,9 +6,8 @@ import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from knowsam.inference.ensemble import STUDENTS_ALONE, EnsembleWeight
+from knowsam.inference.ensemble import STUDENTS_ALONE, EnsembleWeight, proxy_variance
 from knowsam.inference.predictor import Predictor
-from knowsam.inference.refinement import PROPAGATOR_ERROR
 from knowsam.training.display import Display
 from knowsam.training.events import Validated
 from knowsam.training.interruption import Interruption
@@ -171,17 +170,12 @@ class BestStudents:
         return [[] if one is None else one.next_to_annotated(_PROXY_SLICES) for one in self._propagations]
 
     def _weight_by_proxy(self, error: float) -> EnsembleWeight | None:
-        """Return the weight of students that have learnt from slices of these volumes.
-
-        A proxy error below that of the propagator makes them better than it says, one above it far worse
-        (`benchmarks/results/weighing.md`).
-        """
+        """Return the weight of students that have learnt from slices of these volumes."""
         if error >= _LARGEST_ERROR:
             return None
         config = self._config.propagation
-        variance = (error**2 / PROPAGATOR_ERROR) ** 2
         limits = config.student_weight, min(config.student_weight, _LIMIT_BEYOND)
-        return EnsembleWeight(variance, *limits, config.half_distance_slices, _SHARED_VARIANCE)
+        return EnsembleWeight(proxy_variance(error), *limits, config.half_distance_slices, _SHARED_VARIANCE)
 
     def _scores(self, students: Students, weight: EnsembleWeight | None) -> tuple[float | None, float | None]:
         """Return the Dice on held-out slices of students, and of propagated labels alone if any are."""
