@@ -50,7 +50,8 @@ class OpenImages:
         volume = volume_of(image)
         # Volumes of several patients often have the same grid; what was painted in one belongs to it.
         taken = [sync.layers.labels.layer for sync in self._syncs if sync.layers.labels is not None]
-        taken += [layer for layer, image_of in self._left_over.items() if image_of != fingerprint(volume)]
+        own = fingerprint(volume)
+        taken += [layer for layer, others in self._left_over.items() if others != own]
         for labels in (one for one in self.candidates(Labels) if one not in taken):
             try:
                 return self.of_layers(image, labels, volume)
