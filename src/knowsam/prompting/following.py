@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from knowsam.inference.metrics import dice_score
 from knowsam.prompting.slice_prompts import SlicePrompts, logits_of
 
 if TYPE_CHECKING:
@@ -53,8 +54,7 @@ def followed(volume: PromptedVolume, index: int, mask: Mask, direction: int) -> 
             return
         index += direction
         found = volume.ask(index, SlicePrompts(logits=logits))
-        now_px = int(found.mask.sum())
-        overlap = 2 * int((found.mask & registered).sum()) / max(now_px + int(registered.sum()), 1)
+        now_px, overlap = int(found.mask.sum()), dice_score(found.mask, registered, value=1)
         alike = np.minimum(grey, _histogram(volume.grey_values(index, found.mask))).sum()
         is_of_a_size = min(now_px, area_px) >= _LEAST_SHARE * max(now_px, area_px)
         if overlap < _LEAST_OVERLAP or not is_of_a_size or alike < _LEAST_ALIKE:
