@@ -104,12 +104,12 @@ def publish(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
 
 
 def test_weights_are_downloaded_once_and_progress_is_told(server: Server) -> None:
-    told: list[tuple[int, int]] = []
-    file = official_weights("vit_b", lambda *arrived: told.append(arrived))
+    reported: list[tuple[int, int]] = []
+    file = official_weights("vit_b", lambda *arrived: reported.append(arrived))
     assert file.read_bytes() == CONTENT
     assert [path.name for path in file.parent.iterdir()] == ["sam.pth"]
-    assert told[0] == (10_000, len(CONTENT))
-    assert told[-1] == (len(CONTENT), len(CONTENT))
+    assert reported[0] == (10_000, len(CONTENT))
+    assert reported[-1] == (len(CONTENT), len(CONTENT))
     server.files.clear()
     assert official_weights("vit_b") == file
 
@@ -138,15 +138,15 @@ def test_two_who_want_the_same_weights_download_them_once(
     monkeypatch.setattr(download_module, "_WAITING_S", 0.02)
     server.pause_s = 0.02
     begun = threading.Event()
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
     with ThreadPoolExecutor() as pool:
         first = pool.submit(official_weights, "vit_b", lambda arrived, size: begun.set())
         assert begun.wait(10)
-        second = pool.submit(official_weights, "vit_b", lambda *arrived: told.append(arrived))
+        second = pool.submit(official_weights, "vit_b", lambda *arrived: reported.append(arrived))
         assert first.result().read_bytes() == second.result().read_bytes() == CONTENT
     assert server.starts == [0]
     assert "sam.pth is being downloaded by another window or command already" in caplog.text
-    assert 0 < told[0][0] < len(CONTENT)
+    assert 0 < reported[0][0] < len(CONTENT)
     assert [path.name for path in place_of("vit_b").parent.iterdir()] == ["sam.pth"]
 
 
@@ -226,7 +226,7 @@ def test_a_failed_download_tells_how_to_place_the_file_by_hand(
     server.files["tampered.pth"] = b"something else"
     publish(monkeypatch, f"{server.address}/{name}")
     target = place_of("vit_b")
-    told = (
+    reported = (
         reason,
         f"Download {name}",
         f"SHA-256 {SHA256}",
@@ -234,7 +234,7 @@ def test_a_failed_download_tells_how_to_place_the_file_by_hand(
         "knowsam models add FILE",
         "--teacher FILE",
     )
-    with pytest.raises(CheckpointError, match=".*".join(map(re.escape, told))):
+    with pytest.raises(CheckpointError, match=".*".join(map(re.escape, reported))):
         official_weights("vit_b")
     (left,) = target.parent.iterdir()
     assert left.suffix == ".lock"
@@ -334,16 +334,16 @@ def test_a_folder_that_was_ended_is_completed_the_next_time(hub: Server) -> None
 
 def test_a_slow_download_ends_when_somebody_ends_it(hub: Server) -> None:
     hub.pause_s = 0.05
-    told: list[int] = []
+    reported: list[int] = []
 
     def end(arrived: int, size: int) -> None:
-        told.append(arrived)
+        reported.append(arrived)
         if arrived > 30_000:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         official_weights("sam2", end)
-    assert told == [2, 10_000, 20_000, 30_000, 40_000]
+    assert reported == [2, 10_000, 20_000, 30_000, 40_000]
 
 
 def test_a_large_file_to_which_the_hub_leads_elsewhere_goes_on_there_where_it_broke_off(hub: Server) -> None:
@@ -370,13 +370,13 @@ def test_a_folder_that_cannot_be_had_tells_how_to_place_its_files_by_hand(
     served: dict[str, bytes], reason: str, hub: Server, tmp_path: Path
 ) -> None:
     hub.files = served
-    told = (
+    reported = (
         f"SAM 2.1 tiny could not be downloaded: {reason}",
         f"Download config.json (https://huggingface.co/{REVISION}/config.json, SHA-256",
         f"save them in {place_of('sam2')}",
         "knowsam models add FOLDER",
     )
-    with pytest.raises(CheckpointError, match=".*".join(map(re.escape, told))):
+    with pytest.raises(CheckpointError, match=".*".join(map(re.escape, reported))):
         official_weights("sam2")
     assert not is_here("sam2")
 
