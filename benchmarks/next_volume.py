@@ -1,10 +1,10 @@
 """What is a model of some annotated volumes worth in the next one, before and after three of its slices are corrected?
 
-Hippocampus, two structures. A model is trained on 1 to 8 volumes of which every slice is labelled and applied to five
-others. Then three slices of the new volume are corrected: those that lie evenly between the first and the last slice
-that holds any structure, these included, get their true labels, and training goes on from the model, on the new volume
-alone. All rows are scored alike: Dice is the mean over the classes, on the slices between those two ends that were not
-corrected. "Whole volume" counts all slices of it; only a model without corrections has it.
+A model is trained on volumes of which every slice is labelled: 1 to 8 hippocampi, for five others, or all but one
+volume of a smaller set, for that one. Then three slices of the new volume are corrected: those that lie evenly between
+the first and the last slice that holds any structure, these included, get their true labels, and training goes on from
+the model, on the new volume alone. All rows are scored alike: Dice is the mean over the classes, on the slices between
+those two ends that were not corrected. "Whole volume" counts all slices of it; only a model without corrections has it.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Piece:
     data: DataSet
     volumes: tuple[str, ...]
     row: str
-    trained_on: int
+    finished: tuple[str, ...]
     unlabelled: int
     seed: int
     budget: Budget
@@ -114,14 +114,14 @@ class Piece:
 
     def key(self, volume: str, corrected: int) -> Key:
         """Return the key of one result."""
-        behind = self.data.name, volume, self.trained_on, self.unlabelled
+        behind = self.data.name, volume, len(self.finished), self.unlabelled
         return *behind, self.row, corrected, self.seed, self._budget_in_words(corrected)
 
     @property
     def arguments(self) -> list[str]:
         """The options that ask for this piece alone."""
-        count = [] if self.row in WITHOUT_MODEL else ["--trained-on", str(self.trained_on)]
-        return [*self.shared, "--rows", self.row, "--seeds", str(self.seed), *count]
+        count = [] if self.row in WITHOUT_MODEL else ["--trained-on", str(len(self.finished))]
+        return [*self.shared, "--rows", self.row, "--seeds", str(self.seed), *count, "--volumes", *self.volumes]
 
     def _budget_in_words(self, corrected: int) -> str:
         whole, short = in_words(self.budget), in_words(self.correction_budget)
@@ -137,9 +137,16 @@ def main() -> None:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, metavar="FOLDER", help="folder with images/ and labels/ of 30 volumes")
-    parser.add_argument("--volumes", nargs="+", metavar="NAME", help="new volumes (default: the last five)")
-    parser.add_argument("--trained-on", type=int, nargs="+", choices=range(1, 9), default=[1, 2, 4, 8], metavar="N")
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="30 hippocampi, or fewer volumes of any kind")
+    parser.add_argument("--volumes", nargs="+", metavar="NAME", help="new volumes (default: the last five, or each)")
+    parser.add_argument(
+        "--trained-on",
+        type=int,
+        nargs="+",
+        choices=range(1, 9),
+        metavar="N",
+        help="volumes behind the model (default: 1, 2, 4 and 8, or all others)",
+    )
     parser.add_argument("--unlabelled", type=int, default=0, help="volumes without labels to train on too, up to 15")
     parser.add_argument("--correction-budget", default="10s", help="training time in the new volume (default: 10s)")
     parser.add_argument("--correction-steps", type=int, help="training steps in the new volume, instead of a time")
@@ -161,20 +168,38 @@ def _parse() -> argparse.Namespace:
 
 def _pieces(options: argparse.Namespace) -> Iterator[Piece]:
     data = find_data_set(options.data)
-    if len(data.volumes) < TESTED.stop:
-        sys.exit(f"{TESTED.stop} volumes are needed, but {options.data} has {len(data.volumes)}.")
-    new_volumes = data.volumes[TESTED]
-    chosen = tuple(options.volumes or new_volumes)
-    if not set(chosen) <= set(new_volumes):
-        sys.exit(f"The new volumes are {', '.join(new_volumes)}; others are trained on. Choose --volumes among them.")
+    groups = _new_volumes(data, options.volumes)
     short = Budget(steps=options.correction_steps) if options.correction_steps else None
     budgets = budget_of(options), short or Budget.parse(options.correction_budget)
-    for row in options.rows:
-        counts = [0] if row in WITHOUT_MODEL else options.trained_on
-        unlabelled = 0 if row in WITHOUT_MODEL else options.unlabelled
-        for count, seed in product(counts, [0] if row == INTERPOLATION else options.seeds):
+    for volumes, row in product(groups, options.rows):
+        with_model = row not in WITHOUT_MODEL
+        models = _finished(data, volumes, options.trained_on) if with_model else [()]
+        for finished, seed in product(models, [0] if row == INTERPOLATION else options.seeds):
             how = seed, *budgets, options.threads, _shared(options)
-            yield Piece(data, chosen, row, count, unlabelled, *how)
+            yield Piece(data, volumes, row, finished, options.unlabelled if with_model else 0, *how)
+
+
+def _new_volumes(data: DataSet, chosen: Sequence[str] | None) -> list[tuple[str, ...]]:
+    """Return the volumes that are new to one and the same model."""
+    groups = [data.volumes[TESTED]] if _are_many(data) else [(volume,) for volume in data.volumes]
+    new = [volume for group in groups for volume in group]
+    if not set(chosen or ()) <= set(new):
+        sys.exit(f"The new volumes are {', '.join(new)}. Choose --volumes among them.")
+    groups = [tuple(volume for volume in group if volume in (chosen or new)) for group in groups]
+    return [group for group in groups if group]
+
+
+def _finished(data: DataSet, new: Sequence[str], counts: Sequence[int] | None) -> list[tuple[str, ...]]:
+    """Return the volumes behind each model."""
+    if _are_many(data):
+        return [data.volumes[LABELLED][:count] for count in counts or (1, 2, 4, 8)]
+    others = tuple(volume for volume in data.volumes if volume not in new)
+    return [others[:count] for count in counts or (len(others),)]
+
+
+def _are_many(data: DataSet) -> bool:
+    """Whether there are enough volumes to set some aside; of fewer, each is new to a model of the others."""
+    return len(data.volumes) >= TESTED.stop
 
 
 def _shared(options: argparse.Namespace) -> tuple[str, ...]:
@@ -182,8 +207,7 @@ def _shared(options: argparse.Namespace) -> tuple[str, ...]:
     named = {"--data": options.data, "--unlabelled": options.unlabelled}
     named |= {"--correction-budget": options.correction_budget}
     named |= {"--correction-steps": options.correction_steps} if options.correction_steps else {}
-    volumes = ["--volumes", *options.volumes] if options.volumes else []
-    return (*volumes, *(str(word) for pair in named.items() for word in pair))
+    return tuple(str(word) for pair in named.items() for word in pair)
 
 
 def _run(piece: Piece) -> Iterator[Result]:
@@ -203,7 +227,7 @@ def _run(piece: Piece) -> Iterator[Result]:
 
 def _train_and_test(piece: Piece) -> Iterator[Result]:
     config = ours(MODELS[piece.row])
-    cases = [piece.data.truth(volume).case for volume in piece.data.volumes[LABELLED][: piece.trained_on]]
+    cases = [piece.data.truth(volume).case for volume in piece.finished]
     images = piece.data.images[UNLABELLED][: piece.unlabelled]
     cases += [read_unlabelled_case(image, cases[0].annotation) for image in images]
     started = time.monotonic()
