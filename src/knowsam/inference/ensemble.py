@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from knowsam.inference.refinement import PROPAGATOR_ERROR, refined_variance, with_order_of_structures
+from knowsam.propagation.most_probable import most_probable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,6 +20,12 @@ _SMALLEST_VARIANCE = 1e-8
 
 _SMALLEST_PROBABILITY = 1e-4
 """What is less probable counts as this much, so that no side can rule a class out."""
+
+_SMALLEST_SHARE = 1e-4
+"""Share of a slice below which a structure is in none of its pixels, however improbable."""
+
+_MOST_UNSURE = 10.0
+"""How many times as unsure as where they were judged students count as at most."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,8 @@ class EnsembleWeight:
         volumes, without what is propagated; if not, a proxy was: their disagreement with propagated labels right
         beside annotated slices, where these are nearly exact.
     propagation_factor : how many times as wrong as expected propagated labels were where that could be seen.
+    self_assessed_error : of the students where their error was measured, see the function of this name: where they are
+        less sure of themselves, they count less. None if that is not asked for.
     """
 
     student_variance: float
@@ -44,6 +53,7 @@ class EnsembleWeight:
     shared_variance: float = 0.0
     is_held_out: bool = False
     propagation_factor: float = 1.0
+    self_assessed_error: float | None = None
 
 
 STUDENTS_ALONE = EnsembleWeight(student_variance=0.0, limit=1.0, limit_beyond=1.0, half_distance_slices=0.0)
@@ -64,7 +74,7 @@ def ensemble(propagated: PropagatedLabels, students: Tensor, weight: EnsembleWei
     -------
     Probabilities (B, C, H, W), and the weight (B, 1, 1, 1) that the students have in them.
     """
-    share = _student_weight(propagated, weight)
+    share = _student_weight(propagated, students, weight)
     if weight.is_held_out:
         return propagated.probabilities.lerp(students, share), share
     students = with_order_of_structures(propagated, students)
@@ -81,7 +91,20 @@ def proxy_variance(error: float) -> float:
     return (error**2 / PROPAGATOR_ERROR) ** 2
 
 
-def _student_weight(propagated: PropagatedLabels, weight: EnsembleWeight) -> Tensor:
+def self_assessed_error(probabilities: Tensor) -> Tensor:
+    """Return the error, in 1 - Dice, that probabilities (B, C, H, W) expect of their own most probable labels: (B,).
+
+    It is the mean over the structures that can be in the slice, one that is nowhere the most probable with an error of
+    1; nan where there is none.
+    """
+    structures = probabilities[:, 1:]
+    numbers = torch.arange(1, probabilities.shape[1], device=probabilities.device).view(1, -1, 1, 1)
+    labels = most_probable(probabilities, keepdim=True) == numbers
+    overlap, size = (one.mean(dim=(2, 3)) for one in (structures * labels, structures + labels))
+    return (1 - 2 * overlap / size).where(size > _SMALLEST_SHARE, torch.nan).nanmean(dim=1)
+
+
+def _student_weight(propagated: PropagatedLabels, students: Tensor, weight: EnsembleWeight) -> Tensor:
     """Return the weight of the students, (B, 1, 1, 1).
 
     The errors of both are weighed as variances are; but near an annotated slice nobody knows better than its outline.
@@ -95,8 +118,19 @@ def _student_weight(propagated: PropagatedLabels, weight: EnsembleWeight) -> Ten
         variance = torch.where(propagated.is_one_sided, variance, refined)
     variance = variance + _SMALLEST_VARIANCE
     student_variance = weight.student_variance + weight.shared_variance * propagated.expected_error**2
+    if weight.self_assessed_error is not None:
+        student_variance = student_variance * _unsureness(students, weight.self_assessed_error) ** 4
     by_error = variance / (variance + student_variance)
     distance = propagated.nearest_slices
     limit = torch.where(propagated.is_one_sided, weight.limit_beyond, weight.limit)
     by_distance = limit * distance / (distance + weight.half_distance_slices).clamp_min(1e-12)
     return torch.minimum(by_error, by_distance)
+
+
+def _unsureness(students: Tensor, where_judged: float) -> Tensor:
+    """Return how many times as unsure as where they were judged the students are of each slice, (B, 1, 1, 1).
+
+    Their error grows with its square (`benchmarks/results/next_volume.md`); it is nowhere smaller than was measured.
+    """
+    ratio = self_assessed_error(students) / max(where_judged, _SMALLEST_PROBABILITY)
+    return ratio.nan_to_num(1.0).clamp(1.0, _MOST_UNSURE)[:, None, None, None]

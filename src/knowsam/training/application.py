@@ -17,8 +17,7 @@ from knowsam.training.events import Applied, Notice, PredictionReady, Stage, Sta
 from knowsam.training.interruption import Interrupted
 from knowsam.training.network_volumes import NetworkVolumes
 from knowsam.training.propagation_session import PropagationSession, has_some_to_propagate
-from knowsam.training.transfer import judging_slices, transfer_weight
-from knowsam.training.validation import holdout_dice
+from knowsam.training.transfer import student_score, transfer_weight
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,7 +131,6 @@ def _weigh(display: Display, interruption: Interruption) -> None:
     painted = [SliceKey(0, index) for index, one in case.annotation.slices.items() if one.judges_predictions]
     unaided = Predictor(display.volumes.slices[0], display.config, len(display.classes), display.students)
     propagations = display.volumes.propagations
-    judging = judging_slices(painted, display.cases, propagations)
-    dice = holdout_dice([unaided], display.cases, judging, interruption)
-    if dice is not None:
-        display.show_students(transfer_weight(dice, propagations, display.config.propagation), dice)
+    score = student_score([unaided], display.cases, painted, propagations, interruption)
+    if score is not None:
+        display.show_students(transfer_weight(score, propagations, display.config.propagation), score.dice)

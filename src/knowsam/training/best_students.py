@@ -11,7 +11,7 @@ from knowsam.inference.predictor import Predictor
 from knowsam.training.display import Display
 from knowsam.training.events import Validated
 from knowsam.training.interruption import Interruption
-from knowsam.training.transfer import judging_slices, transfer_weight
+from knowsam.training.transfer import student_score, transfer_weight
 from knowsam.training.validation import agreement, holdout_dice
 
 if TYPE_CHECKING:
@@ -102,10 +102,9 @@ class BestStudents:
         """
         error = self._proxy_error(self.students)
         weight = self._weight_by_proxy(error or 0.0)
-        judging = judging_slices(unseen, self.display.cases, self._propagations)
-        dice = holdout_dice(self._unaided(), self.display.cases, judging, self._interruption)
-        if dice is not None:
-            weight = transfer_weight(dice, self._propagations, self._config.propagation)
+        score = student_score(self._unaided(), self.display.cases, unseen, self._propagations, self._interruption)
+        if score is not None:
+            weight = transfer_weight(score, self._propagations, self._config.propagation)
         dice, propagated = self._scores(self.students, weight)
         self._last_error = error or 0.0
         self._adopt(dice, error)

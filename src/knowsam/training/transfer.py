@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from knowsam.inference.ensemble import EnsembleWeight
+from knowsam.training.validation import holdout_dice, self_assessment
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from knowsam.config import PropagationConfig
     from knowsam.data.case import Case
     from knowsam.data.sampling import SliceKey
+    from knowsam.inference.predictor import Predictor
+    from knowsam.training.interruption import Interruption
     from knowsam.training.volume_propagation import VolumePropagation
 
 _ERROR_PENALTY = 2.0
@@ -23,30 +26,66 @@ Measured in `benchmarks/results/next_volume.md`.
 """
 
 
+class StudentScore(NamedTuple):
+    """How good students of other volumes are alone in slices annotated here.
+
+    Parameters
+    ----------
+    self_assessed_error : what they take their error for in these, see `ensemble.self_assessed_error`; None if they
+        show no structure there.
+    """
+
+    dice: float
+    self_assessed_error: float | None
+
+
+def student_score(
+    predictors: Sequence[Predictor],
+    cases: Sequence[Case],
+    annotated: Collection[SliceKey],
+    propagations: Sequence[VolumePropagation | None],
+    interruption: Interruption,
+) -> StudentScore | None:
+    """Compare students of other volumes with annotated slices; None if no structure is in these.
+
+    Parameters
+    ----------
+    predictors : one for each case, by the students alone.
+
+    Raises
+    ------
+    Interrupted
+        If somebody asked for it.
+    """
+    judging = _judging_slices(annotated, cases, propagations)
+    dice = holdout_dice(predictors, cases, judging, interruption)
+    return None if dice is None else StudentScore(dice, self_assessment(predictors, judging, interruption))
+
+
 def transfer_weight(
-    dice: float | None, propagations: Sequence[VolumePropagation | None], config: PropagationConfig
+    score: StudentScore | None, propagations: Sequence[VolumePropagation | None], config: PropagationConfig
 ) -> EnsembleWeight:
     """Return the weight of students of other volumes beside propagated labels.
 
     Parameters
     ----------
-    dice : of the students alone in slices annotated here, see `judging_slices`; None if there are none, so that nothing
-        speaks against them.
+    score : None if there is none, so that nothing speaks against them.
     propagations : of the volumes; where none of them tells how wrong propagated labels are, that is as expected.
     """
     found = [None if one is None else one.error_factor() for one in propagations]
     factors = [factor for factor in found if factor is not None]
     return EnsembleWeight(
-        0.0 if dice is None else _ERROR_PENALTY * (1 - dice) ** 2,
+        0.0 if score is None else _ERROR_PENALTY * (1 - score.dice) ** 2,
         limit=1.0,
         limit_beyond=1.0,
         half_distance_slices=config.half_distance_slices,
         is_held_out=True,
         propagation_factor=float(np.mean(factors)) if factors else 1.0,
+        self_assessed_error=None if score is None else score.self_assessed_error,
     )
 
 
-def judging_slices(
+def _judging_slices(
     keys: Collection[SliceKey], cases: Sequence[Case], propagations: Sequence[VolumePropagation | None]
 ) -> Collection[SliceKey]:
     """Leave the outermost annotated slices out if others show a structure: students err there as nowhere else."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from knowsam.data.annotation import BACKGROUND, IGNORE
+from knowsam.inference.ensemble import self_assessed_error
 from knowsam.inference.metrics import dice_score
 
 if TYPE_CHECKING:
@@ -41,8 +43,7 @@ def holdout_dice(
         If somebody asked for it.
     """
     found, painted = [], []
-    for number, (predictor, case) in enumerate(zip(predictors, cases, strict=True)):
-        indices = sorted(key.slice_index for key in holdout if key.case == number)
+    for predictor, case, indices in zip(predictors, cases, _by_case(holdout, len(cases)), strict=True):
         for prediction in _predicted(predictor, indices, interruption):
             labels = case.annotation.slices[prediction.index].labels
             judged = labels != IGNORE
@@ -82,6 +83,29 @@ def agreement(
             scores.append(_mean_dice([prediction.labels], [reference.labels]))
     known = [score for score in scores if score is not None]
     return float(np.mean(known)) if known else None
+
+
+def self_assessment(
+    predictors: Sequence[Predictor], slices: Collection[SliceKey], interruption: Interruption
+) -> float | None:
+    """Return what predictors, one for each case, take their error for, a mean over slices; None if they show nothing.
+
+    Raises
+    ------
+    Interrupted
+        If somebody asked for it.
+    """
+    errors = [
+        self_assessed_error(prediction.box[None]).item()
+        for predictor, indices in zip(predictors, _by_case(slices, len(predictors)), strict=True)
+        for prediction in _predicted(predictor, indices, interruption)
+    ]
+    known = [error for error in errors if not math.isnan(error)]
+    return float(np.mean(known)) if known else None
+
+
+def _by_case(slices: Collection[SliceKey], cases: int) -> list[list[int]]:
+    return [sorted(key.slice_index for key in slices if key.case == number) for number in range(cases)]
 
 
 def _predicted(predictor: Predictor, indices: Sequence[int], interruption: Interruption) -> Iterator[SlicePrediction]:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from knowsam.data.distances import signed_distances_mm
-from knowsam.inference.ensemble import EnsembleWeight, ensemble
+from knowsam.inference.ensemble import EnsembleWeight, ensemble, self_assessed_error
 from knowsam.inference.refinement import PROPAGATOR_ERROR
 from knowsam.propagation.propagated_labels import PropagatedLabels
 
@@ -92,6 +92,42 @@ def test_students_of_other_volumes_count_more_where_propagated_labels_were_seen_
         weight = EnsembleWeight(0.75, 1.0, 1.0, 0.0, is_held_out=True, propagation_factor=factor)
         _, share = ensemble(propagated, propagated.probabilities, weight)
         assert share.item() == pytest.approx(variance / (variance + 3 * 0.5**2), abs=1e-4)
+
+
+def probabilities_of(*structures: torch.Tensor) -> torch.Tensor:
+    """Return the probabilities (1, C, H, W) of structures (H, W) and background."""
+    found = torch.stack(structures)[None]
+    return torch.cat([1 - found.sum(dim=1, keepdim=True), found], dim=1)
+
+
+def test_students_expect_of_their_labels_the_dice_that_their_probabilities_give() -> None:
+    half, nowhere = torch.zeros(SIZE, SIZE), torch.zeros(SIZE, SIZE)
+    half[: SIZE // 2] = 0.8
+    error = self_assessed_error(probabilities_of(half))
+    assert error.item() == pytest.approx(1 - 2 * 0.4 / (0.4 + 0.5), abs=1e-5)
+    with_a_trace = self_assessed_error(probabilities_of(half, torch.full((SIZE, SIZE), 0.1)))
+    assert with_a_trace.item() == pytest.approx((error.item() + 1) / 2)
+    assert self_assessed_error(probabilities_of(half, nowhere)).item() == pytest.approx(error.item())
+    assert self_assessed_error(probabilities_of(nowhere)).isnan().item()
+
+
+@pytest.mark.parametrize(("where_judged", "times"), [(None, 1.0), (1 / 18, 16.0), (1 / 9, 1.0), (1 / 3, 1.0)])
+def test_students_of_other_volumes_count_less_where_they_are_less_sure_than_where_they_were_judged(
+    where_judged: float | None, times: float
+) -> None:
+    """They take their own error for a ninth here."""
+    propagated = apart(3)
+    half = torch.zeros(SIZE, SIZE)
+    half[: SIZE // 2] = 0.8
+    weight = EnsembleWeight(0.05, 1.0, 1.0, 0.0, is_held_out=True, self_assessed_error=where_judged)
+    _, share = ensemble(propagated, probabilities_of(half), weight)
+    assert share.item() == pytest.approx(0.25 / (0.25 + times * 0.05), abs=1e-4)
+
+
+def test_students_that_see_nothing_in_a_slice_count_there_as_they_were_judged() -> None:
+    weight = EnsembleWeight(0.05, 1.0, 1.0, 0.0, is_held_out=True, self_assessed_error=0.1)
+    _, share = ensemble(apart(3), probabilities_of(torch.zeros(SIZE, SIZE)), weight)
+    assert share.item() == pytest.approx(0.25 / 0.3, abs=1e-4)
 
 
 def test_beyond_the_outermost_annotated_slice_students_of_other_volumes_count_as_far_as_outlines_change() -> None:

@@ -14,7 +14,7 @@ from knowsam.data.case import Case
 from knowsam.inference.metrics import dice_score
 from knowsam.inference.planes import network_labels, network_planes
 from knowsam.training.network_volumes import common_windows
-from knowsam.training.transfer import transfer_weight
+from knowsam.training.transfer import StudentScore, transfer_weight
 from knowsam.training.volume_propagation import VolumePropagation
 
 if TYPE_CHECKING:
@@ -273,8 +273,12 @@ def test_annotated_slices_tell_how_many_times_as_wrong_as_expected_propagated_la
     assert prior.error_factor() == pytest.approx(factor, abs=0.02)
     # A volume that does not tell has no say.
     tells_nothing = prior_of(painted(ball, labels, 2, 8), config)
-    weights = [transfer_weight(0.9, one, config.propagation) for one in ([prior, tells_nothing, None], [tells_nothing])]
+    score = StudentScore(0.9, 0.2)
+    weights = [
+        transfer_weight(score, one, config.propagation) for one in ([prior, tells_nothing, None], [tells_nothing])
+    ]
     assert [one.propagation_factor for one in weights] == [pytest.approx(factor, abs=0.02), 1.0]
+    assert [one.self_assessed_error for one in weights] == [0.2, 0.2]
 
 
 def test_other_classes_are_carried_from_then_on(case: Case, tiny_config: Config) -> None:

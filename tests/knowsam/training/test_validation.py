@@ -1,0 +1,48 @@
+"""What students take their own error for in chosen slices."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import pytest
+import torch
+
+from knowsam.data.sampling import SliceKey
+from knowsam.data.window import Window
+from knowsam.inference.predictor import Predictor, SlicePrediction
+from knowsam.training.interruption import Interruption
+from knowsam.training.validation import self_assessment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+WINDOW = Window((0, 0), (8, 8), (8, 8))
+
+
+class SureOf:
+    """Predicts a structure in half of each slice, with the probability that is given for it."""
+
+    def __init__(self, probabilities: dict[int, float]) -> None:
+        self.probabilities = probabilities
+
+    def slices(self, indices: Sequence[int]) -> Iterator[SlicePrediction]:
+        for index in indices:
+            structure = torch.zeros(8, 8)
+            structure[:4] = self.probabilities[index]
+            yield SlicePrediction(index, torch.stack([1 - structure, structure]), structure, WINDOW, (8, 8))
+
+
+def assessed(*volumes: dict[int, float], slices: Sequence[tuple[int, int]]) -> float | None:
+    predictors = [cast("Predictor", SureOf(volume)) for volume in volumes]
+    return self_assessment(predictors, [SliceKey(*one) for one in slices], Interruption())
+
+
+def test_it_is_the_mean_over_the_chosen_slices_of_all_volumes_that_show_a_structure() -> None:
+    first, second = {2: 0.8, 5: 0.6}, {2: 1.0, 3: 0.0}
+    expected = (1 - 2 * 0.8 / 1.8 + 0.0) / 2
+    assert assessed(first, second, slices=[(0, 2), (1, 2), (1, 3)]) == pytest.approx(expected, abs=1e-6)
+
+
+def test_there_is_none_where_they_show_nothing() -> None:
+    assert assessed({2: 0.0}, slices=[(0, 2)]) is None
+    assert assessed({2: 0.8}, slices=[]) is None
