@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,7 +57,7 @@ class Autosave(QObject):
     """A sentence about painting that can be restored; an empty one if there is none."""
 
     problem = Signal(str)
-    """Why nothing can be saved, or that an image is open twice; said once."""
+    """Why nothing can be saved, that an image is open twice, or whether what was closed is saved; each said once."""
 
     def __init__(self, folder: Path | None = None, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -159,6 +159,11 @@ class Autosave(QObject):
         self.save()
         return self._wait()
 
+    def tell_whether_kept(self, stayed: Mapping[str, AnnotationDocument]) -> None:
+        """Say of layers that stay though their images were closed, by name, whether what they show is saved, too."""
+        is_kept = all(map(self._is_kept, stayed.values()))
+        self.problem.emit(stayed_sentence(tuple(stayed), is_kept=is_kept))
+
     def close(self) -> None:
         """Save, wait for it, and watch nothing any more."""
         self._due.stop()
@@ -216,6 +221,12 @@ class Autosave(QObject):
     def _training_of(self, snapshot: Snapshot) -> Path | None:
         return kept_training(self._sources[snapshot])
 
+    def _is_kept(self, document: AnnotationDocument) -> bool:
+        """Return whether a file holds all that was judged in a document, once what is being written is there."""
+        self._wait()
+        here = document.snapshot()
+        return any(kept.holds(here) for kept in self._kept(document.volume))
+
     def _lacking(self, document: AnnotationDocument) -> Snapshot | None:
         here = document.snapshot()
         return next((kept for kept in self._offers[document.volume] if not here.holds(kept)), None)
@@ -253,3 +264,17 @@ def offer_sentence(slices: int, when: datetime) -> str:
     """
     painted = "one slice" if slices == 1 else f"{slices} slices"
     return f"You painted {painted} of this image on {when.day} {_MONTHS[when.month - 1]}, {when:%H:%M}."
+
+
+def stayed_sentence(names: Sequence[str], *, is_kept: bool) -> str:
+    """Say why layers stay though their images were closed, and how nothing of them is lost.
+
+    >>> stayed_sentence(["heart prediction"], is_kept=True)
+    'heart prediction stays: it shows what you corrected. That is saved, too: open the image again to go on with it.'
+    """
+    if is_kept:
+        then = "That is saved, too: open the image again to go on with it."
+    else:
+        then = "That could not be saved by itself: save the layer (File, Save Selected Layers) before you close napari."
+    stays = "stays: it shows" if len(names) == 1 else "stay: they show"
+    return f"{' and '.join(names)} {stays} what you corrected. {then}"

@@ -45,6 +45,10 @@ class LayerSignals(QObject):
     layer_dropped = Signal()
     """A layer is no longer used, because it does not fit the image any more."""
 
+    corrections_stayed = Signal(object)
+    """Names of prediction layers that stay, since they show corrections, though their images were removed: a mapping to
+    the documents that hold these."""
+
     problem = Signal(str)
     """A sentence for the user."""
 

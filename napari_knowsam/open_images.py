@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from knowsam.data.volume import Volume
+    from knowsam.document.annotation_document import AnnotationDocument
     from napari_knowsam.layer_signals import LayerSignals
     from napari_knowsam.new_layers import ResultLooks
 
@@ -30,7 +31,7 @@ class OpenImages:
         self._viewer, self._signals, self._looks = viewer, signals, looks
         self._syncs: list[LayerSync] = []
         self._results_to_remove: list[Layer] = []
-        self._corrected: list[Layer] = []
+        self._corrected: dict[Layer, AnnotationDocument] = {}
         self._left_over: WeakKeyDictionary[Layer, str] = WeakKeyDictionary()
 
     def __iter__(self) -> Iterator[LayerSync]:
@@ -117,11 +118,11 @@ class OpenImages:
             self._left_over[layers.labels.layer] = fingerprint(sync.document.volume)
         self._results_to_remove += layers.disposable
         if layers.prediction is not None and layers.prediction.layer not in layers.disposable:
-            self._corrected.append(layers.prediction.layer)
+            self._corrected[layers.prediction.layer] = sync.document
         self.end(sync)
 
     def remove_results(self) -> None:
-        """Remove results of images that were removed, and say which ones stay, since a person has corrected them.
+        """Remove results of images that were removed, and tell which ones stay, since a person has corrected them.
 
         They would be taken for those of another image. napari must not be removing layers itself just now.
         """
@@ -129,13 +130,10 @@ class OpenImages:
         for layer in removed:
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
-        corrected = [layer.name for layer in self._corrected if layer in self._viewer.layers]
-        self._corrected.clear()
-        if corrected:
-            self._signals.problem.emit(
-                f"{' and '.join(corrected)} stays, since it shows what you corrected. That is saved, too: open the "
-                "image again to go on with it."
-            )
+        corrected, self._corrected = self._corrected, {}
+        stayed = {layer.name: document for layer, document in corrected.items() if layer in self._viewer.layers}
+        if stayed:
+            self._signals.corrections_stayed.emit(stayed)
 
     def close(self) -> None:
         """Let go of all layers."""

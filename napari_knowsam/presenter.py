@@ -292,6 +292,7 @@ class Presenter(QObject):
         signals.turned.connect(self._annotate.set_seen_axis)
         signals.class_selected.connect(self._annotate.select_class)
         signals.problem.connect(self._annotate.set_message)
+        signals.corrections_stayed.connect(self.autosave.tell_whether_kept)
         signals.outlived.connect(self._annotate.take_back)
 
     def _on_images_changed(self, names: list[str], chosen: str | None) -> None:

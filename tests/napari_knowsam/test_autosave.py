@@ -554,6 +554,35 @@ def test_restored_corrections_are_seen(folder: Path, document: AnnotationDocumen
     widget.close_presenter()
 
 
+def close_corrected_image(document: AnnotationDocument, qtbot: QtBot) -> str:
+    """Correct a slice of the image, remove it from the viewer, and return what is said of that."""
+    viewer, widget = open_image(document.volume)
+    change(widget, lambda work: work.correct({5: square(1, 4)}))
+    sync = presenter_of(widget).layers.sync
+    assert sync is not None
+    sync.layers.show_live()
+    viewer.layers.remove(document.volume.name)
+    said = widget.annotate._message
+    qtbot.waitUntil(lambda: "stays" in said.text())
+    widget.close_presenter()
+    return said.text()
+
+
+def test_corrections_of_a_closed_image_are_said_to_be_saved(document: AnnotationDocument, qtbot: QtBot) -> None:
+    said = close_corrected_image(document, qtbot)
+    assert said.startswith(f"{NAME} prediction stays: it shows what you corrected. That is saved, too")
+
+
+def test_corrections_of_a_closed_image_are_not_said_to_be_saved_where_that_failed(
+    document: AnnotationDocument, folder: Path, qtbot: QtBot
+) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.write_bytes(b"in the way")
+    said = close_corrected_image(document, qtbot)
+    assert "could not be saved by itself" in said
+    assert "before you close napari" in said
+
+
 def test_the_plane_is_changed_for_what_was_painted_in_another_one(
     folder: Path, named: Volume, classes: tuple[LabelClass, ...]
 ) -> None:

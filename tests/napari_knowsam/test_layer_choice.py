@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot
 
     from knowsam.data.volume import Volume
+    from knowsam.document.annotation_document import AnnotationDocument
 
 
 def add_labels(opened: Opened, tiny: Volume, name: str = "theirs") -> Labels:
@@ -102,10 +103,12 @@ def test_results_go_with_their_image_and_what_was_painted_stays(opened: Opened, 
     qtbot.waitUntil(lambda: list(opened.viewer.layers) == [opened.labels])
 
 
-def test_a_prediction_that_was_corrected_stays_when_its_image_goes_and_that_is_said(
+def test_a_prediction_that_was_corrected_stays_when_its_image_goes_and_that_is_told(
     opened: Opened, tiny: Volume, qtbot: QtBot
 ) -> None:
-    prediction, other = opened.prediction_of(3), add_other(opened, tiny)
+    prediction, other, document = opened.prediction_of(3), add_other(opened, tiny), opened.document
+    stayed: list[dict[str, AnnotationDocument]] = []
+    opened.choice.signals.corrections_stayed.connect(stayed.append)
     opened.choice.set_uncertainty_visible(True)
     stroke(prediction, SPLEEN, 3)
     opened.viewer.layers.remove(opened.image)
@@ -113,16 +116,18 @@ def test_a_prediction_that_was_corrected_stays_when_its_image_goes_and_that_is_s
     assert opened.sync.image is other
     assert prediction in opened.viewer.layers
     assert prediction.data[3, 4, 5] == SPLEEN
-    assert "tiny prediction stays, since it shows what you corrected." in opened.heard.problems[-1]
+    assert stayed == [{"tiny prediction": document}]
 
 
 def test_layers_that_are_removed_together_are_removed(opened: Opened, qtbot: QtBot) -> None:
+    stayed: list[dict[str, AnnotationDocument]] = []
+    opened.choice.signals.corrections_stayed.connect(stayed.append)
     stroke(opened.prediction_of(3), SPLEEN, 3)
     opened.viewer.layers.select_all()
     opened.viewer.layers.remove_selected()
     qtbot.wait(50)
     assert list(opened.viewer.layers) == []
-    assert not any("stays" in problem for problem in opened.heard.problems)
+    assert stayed == []
 
 
 def test_nothing_is_chosen_any_more_after_closing(opened: Opened, tiny: Volume, qtbot: QtBot) -> None:
