@@ -229,6 +229,12 @@ class LayerChoice:
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
 
+    def show_restored_corrections(self) -> None:
+        """Show what was corrected, in place of a layer that showed it when the image was removed."""
+        if self.sync is not None and self.sync.document.corrected:
+            self._images.remove_left_predictions(self.sync.document)
+            self.sync.layers.show_live()
+
     def set_live_visible(self, visible: bool) -> None:
         """Show or hide the prediction layer."""
         self.looks.is_live = visible

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
 from napari.layers import Labels
 
 from knowsam.document.kept_files import fingerprint
@@ -20,8 +23,18 @@ if TYPE_CHECKING:
 
     from knowsam.data.volume import Volume
     from knowsam.document.annotation_document import AnnotationDocument
+    from knowsam.document.snapshot import Snapshot
     from napari_knowsam.layer_signals import LayerSignals
     from napari_knowsam.new_layers import ResultLooks
+
+
+@dataclass(frozen=True)
+class _LeftPrediction:
+    """What a prediction layer held when its image was removed."""
+
+    image: str
+    judged: Snapshot
+    values: str
 
 
 class OpenImages:
@@ -33,6 +46,7 @@ class OpenImages:
         self._results_to_remove: list[Layer] = []
         self._corrected: dict[Layer, AnnotationDocument] = {}
         self._left_over: WeakKeyDictionary[Layer, str] = WeakKeyDictionary()
+        self._left_predictions: WeakKeyDictionary[Layer, _LeftPrediction] = WeakKeyDictionary()
 
     def __iter__(self) -> Iterator[LayerSync]:
         return iter(list(self._syncs))
@@ -131,9 +145,23 @@ class OpenImages:
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
         corrected, self._corrected = self._corrected, {}
-        stayed = {layer.name: document for layer, document in corrected.items() if layer in self._viewer.layers}
+        stayed = {layer: document for layer, document in corrected.items() if layer in self._viewer.layers}
+        for layer, document in stayed.items():
+            left = _LeftPrediction(fingerprint(document.volume), document.snapshot(), _digest(layer))
+            self._left_predictions[layer] = left
         if stayed:
-            self._signals.corrections_stayed.emit(stayed)
+            self._signals.corrections_stayed.emit({layer.name: document for layer, document in stayed.items()})
+
+    def remove_left_predictions(self, document: AnnotationDocument) -> None:
+        """Remove what stayed of earlier work on the same image, since a document shows the same corrections now.
+
+        A layer that was painted on since stays, and so does one that is painted on as labels.
+        """
+        image, here = fingerprint(document.volume), document.snapshot()
+        for layer, left in list(self._left_predictions.items()):
+            is_used = layer not in self._viewer.layers or any(layer in sync.layers for sync in self)
+            if not is_used and left.image == image and here.holds(left.judged) and left.values == _digest(layer):
+                self._viewer.layers.remove(layer)
 
     def close(self) -> None:
         """Let go of all layers."""
@@ -151,3 +179,8 @@ class OpenImages:
         results = {one.layer for sync in self._syncs for one in sync.layers.results}
         layers = (layer for layer in self._viewer.layers if isinstance(layer, kind) and layer not in results)
         return [layer.name for layer in layers if layer.metadata.get(ROLE_KEY) != PREVIEW]
+
+
+def _digest(layer: Layer) -> str:
+    """Return letters and digits that differ once anything else is painted on a layer."""
+    return blake2b(np.ascontiguousarray(layer.data).data).hexdigest()

@@ -51,8 +51,7 @@ def restore(
     if not sync.document.snapshot().holds(offer):
         return
     training = autosave.settle()
-    if sync.document.corrected:
-        # Corrections are seen in the prediction layer alone.
-        sync.layers.show_live()
+    # What was corrected is seen in the prediction layer alone.
+    layers.show_restored_corrections()
     if training is not None:
         take_up(sync.document, training)

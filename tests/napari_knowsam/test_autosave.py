@@ -554,31 +554,74 @@ def test_restored_corrections_are_seen(folder: Path, document: AnnotationDocumen
     widget.close_presenter()
 
 
-def close_corrected_image(document: AnnotationDocument, qtbot: QtBot) -> str:
-    """Correct a slice of the image, remove it from the viewer, and return what is said of that."""
-    viewer, widget = open_image(document.volume)
-    change(widget, lambda work: work.correct({5: square(1, 4)}))
+@pytest.fixture
+def closed(named: Volume, qtbot: QtBot) -> Callable[[], tuple[ViewerModel, KnowSAMWidget]]:
+    """Correct a slice of an image, and remove the image from the viewer."""
+
+    def close() -> tuple[ViewerModel, KnowSAMWidget]:
+        viewer, widget = open_image(named)
+        change(widget, lambda work: work.correct({5: square(1, 4)}))
+        sync = presenter_of(widget).layers.sync
+        assert sync is not None
+        sync.layers.show_live()
+        viewer.layers.remove(NAME)
+        qtbot.waitUntil(lambda: "stays" in widget.annotate._message.text())
+        return viewer, widget
+
+    return close
+
+
+def reopen(viewer: ViewerModel, widget: KnowSAMWidget, volume: Volume, qtbot: QtBot) -> list[Labels]:
+    """Open an image anew, restore what was painted, and return the prediction layers."""
+    data, kwargs, _ = image_layer_data(Volume(volume.array.copy(), volume.grid, NAME))
+    viewer.add_layer(Image(data, **kwargs))
+    qtbot.waitUntil(lambda: bool(offered(widget)))
+    press(widget, "Restore")
+    return [layer for layer in viewer.layers if " prediction" in layer.name]
+
+
+def test_restored_corrections_take_the_place_of_the_layer_that_stayed(
+    closed: Callable[[], tuple[ViewerModel, KnowSAMWidget]], named: Volume, qtbot: QtBot
+) -> None:
+    viewer, widget = closed()
+    (prediction,) = reopen(viewer, widget, named, qtbot)
+    assert prediction.name == f"{NAME} prediction"
+    np.testing.assert_array_equal(prediction.data[5], square(1, 4))
     sync = presenter_of(widget).layers.sync
     assert sync is not None
-    sync.layers.show_live()
-    viewer.layers.remove(document.volume.name)
-    said = widget.annotate._message
-    qtbot.waitUntil(lambda: "stays" in said.text())
+    assert prediction in sync.layers
     widget.close_presenter()
-    return said.text()
 
 
-def test_corrections_of_a_closed_image_are_said_to_be_saved(document: AnnotationDocument, qtbot: QtBot) -> None:
-    said = close_corrected_image(document, qtbot)
+def test_a_layer_that_stayed_and_was_painted_on_since_is_not_removed(
+    closed: Callable[[], tuple[ViewerModel, KnowSAMWidget]], named: Volume, qtbot: QtBot
+) -> None:
+    viewer, widget = closed()
+    left = viewer.layers[f"{NAME} prediction"]
+    left.data[2, 2:5, 2:5] = 1
+    assert len(reopen(viewer, widget, named, qtbot)) == 2
+    assert left in viewer.layers
+    assert left.data[2, 2:5, 2:5].all()
+    widget.close_presenter()
+
+
+def test_corrections_of_a_closed_image_are_said_to_be_saved(
+    closed: Callable[[], tuple[ViewerModel, KnowSAMWidget]],
+) -> None:
+    _, widget = closed()
+    said = widget.annotate._message.text()
+    widget.close_presenter()
     assert said.startswith(f"{NAME} prediction stays: it shows what you corrected. That is saved, too")
 
 
 def test_corrections_of_a_closed_image_are_not_said_to_be_saved_where_that_failed(
-    document: AnnotationDocument, folder: Path, qtbot: QtBot
+    closed: Callable[[], tuple[ViewerModel, KnowSAMWidget]], folder: Path
 ) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.write_bytes(b"in the way")
-    said = close_corrected_image(document, qtbot)
+    _, widget = closed()
+    said = widget.annotate._message.text()
+    widget.close_presenter()
     assert "could not be saved by itself" in said
     assert "before you close napari" in said
 
