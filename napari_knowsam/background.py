@@ -94,14 +94,9 @@ class Background(QObject):
         self._listening.timeout.connect(self._listen)
 
     @property
-    def is_busy(self) -> bool:
-        """Whether a work goes on."""
-        return self.work is not None
-
-    @property
-    def is_unsaved(self) -> bool:
+    def has_to_ask(self) -> bool:
         """Whether closing would end a work before it is done."""
-        return self.is_busy
+        return self.work is not None
 
     def may_close(self) -> bool:
         """Ask whether the work may end before it is done; it goes on meanwhile."""
@@ -114,7 +109,7 @@ class Background(QObject):
         ----------
         prepare : returns the work, or None if the person thinks better of it; may raise a KnowSAMError.
         """
-        busy = BUSY if self._controller.is_busy else _BUSY_BESIDE if self.is_busy else ""
+        busy = BUSY if self._controller.is_busy else _BUSY_BESIDE if self.work is not None else ""
         self._result.set_message(busy)
         if busy:
             return

@@ -18,7 +18,7 @@ class Reason(Protocol):
     """Why closing is not to go on without a question: a model that is not saved, or work that is not done."""
 
     @property
-    def is_unsaved(self) -> bool:
+    def has_to_ask(self) -> bool:
         """Whether anything would be lost, or not be finished."""
 
     def may_close(self) -> bool:
@@ -91,8 +91,8 @@ class ClosingGuard(QObject):
 
     @property
     def _has_to_ask(self) -> bool:
-        return any(reason.is_unsaved for reason in self._reasons)
+        return any(reason.has_to_ask for reason in self._reasons)
 
     def _may_close(self) -> bool:
         """Ask for each reason there is, until one answer is no."""
-        return all(reason.may_close() for reason in self._reasons if reason.is_unsaved)
+        return all(reason.may_close() for reason in self._reasons if reason.has_to_ask)

@@ -105,7 +105,7 @@ class ModelKeeping(QObject):
         return not is_lost or self._may_lose([work])
 
     @property
-    def is_unsaved(self) -> bool:
+    def has_to_ask(self) -> bool:
         """Whether there is a model that was learnt and not saved."""
         return bool(self._unsaved())
 

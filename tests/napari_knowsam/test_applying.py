@@ -106,7 +106,7 @@ def test_a_folder_is_predicted_beside_the_work_with_a_table_and_what_is_damaged_
     apply_to_folder(robot, monkeypatch, folder, masks)
     assert not robot.presenter.controller.is_busy
     background = robot.background
-    robot.wait_until(lambda: not background.is_busy)
+    robot.wait_until(lambda: background.work is None)
     assert background.window is not None
     assert "Predicted 2 of 3 images" in background.window.text
     assert "damaged.nii.gz: " in background.window.text
@@ -138,7 +138,7 @@ def test_stop_leaves_the_masks_that_are_there_and_their_table(
     assert window is not None
     robot.wait_until(lambda: (tmp_path / "a_mask.nii.gz").exists())
     window._button.click()
-    robot.wait_until(lambda: not background.is_busy)
+    robot.wait_until(lambda: background.work is None)
     masks = list(tmp_path.glob("*_mask.nii.gz"))
     assert f"Predicted {len(masks)} of 3 images" in window.text
     assert masks
@@ -159,7 +159,7 @@ def test_an_error_in_one_image_costs_no_other(
     monkeypatch.setattr(jobs, "predict", fail_in_b)
     apply_to_folder(robot, monkeypatch, folder, tmp_path)
     background = robot.background
-    robot.wait_until(lambda: not background.is_busy)
+    robot.wait_until(lambda: background.work is None)
     assert background.window is not None
     assert "Predicted 1 of 3 images" in background.window.text
     assert "b.nii.gz: " in background.window.text

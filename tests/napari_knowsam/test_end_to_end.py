@@ -61,7 +61,7 @@ def test_a_training_goes_on_where_one_of_an_earlier_session_ended(make_robot: Ca
     assert restored is not None
     assert restored.steps == trained.steps
     assert TrainPanel.config(robot.widget.train) == before.widget.train.config()
-    assert not robot.presenter.models.is_unsaved
+    assert not robot.presenter.models.has_to_ask
     robot.train()
     assert robot.session.plan.last is not None
     assert robot.session.plan.last.model.steps == trained.steps

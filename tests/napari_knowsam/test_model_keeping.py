@@ -115,13 +115,13 @@ def test_a_model_is_saved_while_training_goes_on_and_after_it(robot: Robot, pers
     assert early.annotated_slices == 3
     assert early.about == "Livers."
     assert person.suggested == [ModelTarget(place_of_model("liver, kidneys, lesion"), "")]
-    assert robot.presenter.models.is_unsaved
+    assert robot.presenter.models.has_to_ask
     robot.stop()
     robot.widget.annotate.class_renamed.emit(1, "my liver")
     robot.choose("Save model…")
     assert load_model(person.target).classes[1].name == "my liver"
     assert person.suggested[1:] == [ModelTarget(person.target, "Livers.")]
-    assert not robot.presenter.models.is_unsaved
+    assert not robot.presenter.models.has_to_ask
 
 
 def test_a_model_is_named_and_described_and_opened_again_from_the_kept_ones(
@@ -170,7 +170,7 @@ def test_a_model_that_cannot_be_saved_is_still_unsaved_and_says_why(trained: Rob
     trained.choose("Save model…")
     assert "cannot be written" in trained.result_message
     assert "Choose another folder" in trained.result_message
-    assert trained.presenter.models.is_unsaved
+    assert trained.presenter.models.has_to_ask
 
 
 def test_a_model_is_applied_to_an_unpainted_volume_and_what_it_predicts_can_be_corrected(
@@ -342,7 +342,7 @@ def test_closing_asks_whether_work_beside_the_window_may_end(
         assert closed == expected
     assert asked == ["Waiting"] * 2 * len(WAYS_TO_CLOSE)
     work.stop()
-    window.wait_until(lambda: not window.background.is_busy)
+    window.wait_until(lambda: window.background.work is None)
     close_dock(window)
     assert len(asked) == 2 * len(WAYS_TO_CLOSE)
 
@@ -370,9 +370,9 @@ def test_a_training_that_would_replace_an_unsaved_model_asks_first(trained: Robo
 
 def test_saving_while_closing_ends_the_training_and_keeps_what_was_learnt(robot: Robot, person: Person) -> None:
     robot.train()
-    robot.wait_until(lambda: robot.presenter.models.is_unsaved)
+    robot.wait_until(lambda: robot.presenter.models.has_to_ask)
     person.answer = Unsaved.SAVE
     assert robot.presenter.models.may_close()
     assert not robot.is_running
     assert load_model(person.target).steps > 0
-    assert not robot.presenter.models.is_unsaved
+    assert not robot.presenter.models.has_to_ask

@@ -168,7 +168,7 @@ def test_a_model_that_was_to_be_replaced_stays_if_the_training_is_stopped(
     robot.wait_until(lambda: background.work is not None and background.work.progress[0] == "Training")
     assert background.window is not None
     background.window._button.click()
-    robot.wait_until(lambda: not background.is_busy)
+    robot.wait_until(lambda: background.work is None)
     assert "Trained phantoms-1 on 2 finished volumes" in said(robot)
     assert place_of_model("phantoms").read_bytes() == b"a good one"
     assert load_model(place_of_model("phantoms-1")).about == "Phantoms."
