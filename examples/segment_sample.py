@@ -61,7 +61,7 @@ def follow(session: TrainingSession, event: Event, *, correction: LabelSlice) ->
     """Print what a training tells, ask for live predictions, and correct one slice while it runs."""
     match event:
         case Planned():
-            print("Plan:", *event.plan.reasons, sep="\n  ")
+            print("Plan:", *event.plan.left_out, *event.plan.reasons, sep="\n  ")
             session.submit(Watch(correction.index))
         case PredictionReady():
             print("Predicted slices:", *(predicted.index for predicted in event.slices))

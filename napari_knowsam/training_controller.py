@@ -77,7 +77,7 @@ class TrainingController(QObject):
     predictions_gone = Signal()
     """What was predicted of the work is void: too little is left annotated to say anything of it."""
 
-    noticed = Signal(str)
+    noticed = Signal(object)
     """A sentence for the user."""
 
     proposed = Signal(object)
@@ -359,7 +359,7 @@ class TrainingController(QObject):
             case PredictionsGone():
                 self.predictions_gone.emit()
             case Notice():
-                self.noticed.emit(event.text)
+                self.noticed.emit(event)
             case Proposed():
                 self.proposed.emit(event.mask)
             case Downloading():

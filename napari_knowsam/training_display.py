@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from knowsam.config import Config
     from knowsam.document.annotation_document import AnnotationDocument
-    from knowsam.training.events import Applied, Finished, PredictionReady, StepDone, Validated
+    from knowsam.training.events import Applied, Finished, Notice, PredictionReady, StepDone, Validated
     from napari_knowsam.panels.train_panel import TrainPanel
     from napari_knowsam.training_controller import TrainingController
 
@@ -194,12 +194,12 @@ class TrainingDisplay(QObject):
             return Shown.PROPOSED
         return Shown.BOTH if shown.source is events.Source.ENSEMBLE else Shown.LEARNT
 
-    def _on_noticed(self, notice: str) -> None:
-        if notice == self._panel.left_out:
+    def _on_noticed(self, notice: Notice) -> None:
+        if notice.by_default:
             # Under every training, it would take the place of what is news; it stands beside the teacher.
             return
         # What is said before training begins belongs together; later, only the latest is news.
-        self._notices = [*self._notices, notice] if self._stage is Stage.PREPARING else [notice]
+        self._notices = [*self._notices, notice.text] if self._stage is Stage.PREPARING else [notice.text]
         work = self._controller.work
         self._noticed_in = self._noticed_in if work is None else ref(work)
         self._show()

@@ -66,11 +66,6 @@ class TrainPanel(QWidget):
         self._arrange()
         self._refresh_hint()
 
-    @property
-    def left_out(self) -> str:
-        """What the panel says of parts of the method that nobody asked for."""
-        return self._hint.text()
-
     def budget(self) -> Budget:
         """Return how long to train."""
         return self._budget.budget()

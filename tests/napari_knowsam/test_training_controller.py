@@ -128,14 +128,14 @@ def test_every_event_becomes_its_signal(
 ) -> None:
     controller, _, heard = controlled
     controller.train(case, SETTINGS, work)
-    qtbot.waitUntil(lambda: ("noticed", "half way") in heard, timeout=30_000)
+    qtbot.waitUntil(lambda: ("noticed", Notice("half way")) in heard, timeout=30_000)
     assert heard == [
         ("stage_changed", Stage.PREPARING),
         ("stage_changed", Stage.TRAINING),
         ("stepped", (1, 40.0)),
         ("validated", VALIDATED),
         ("predicted", READY),
-        ("noticed", "half way"),
+        ("noticed", Notice("half way")),
     ]
 
 
@@ -145,7 +145,7 @@ def test_a_stopped_training_ends_idle_and_can_be_started_again(
     controller, session, heard = controlled
     controller.train(case, SETTINGS, work)
     qtbot.waitUntil(session.running.is_set, timeout=30_000)
-    qtbot.waitUntil(lambda: ("noticed", "half way") in heard, timeout=30_000)
+    qtbot.waitUntil(lambda: ("noticed", Notice("half way")) in heard, timeout=30_000)
     controller.stop()
     qtbot.waitUntil(lambda: not controller.is_running, timeout=30_000)
     assert heard[-2:] == [("finished", Finished(1, 20.0, stopped=True)), ("stage_changed", None)]
@@ -275,7 +275,7 @@ def test_after_a_training_its_predictions_go_on_for_the_slice_that_was_watched(
     monkeypatch.setattr(training_controller, "propagation_session", follow)
     controller.train(case, SETTINGS, work)
     controller.submit(Watch(3))
-    qtbot.waitUntil(lambda: ("noticed", "half way") in heard, timeout=30_000)
+    qtbot.waitUntil(lambda: ("noticed", Notice("half way")) in heard, timeout=30_000)
     controller.stop()
     qtbot.waitUntil(lambda: following.received == [Watch(3)], timeout=30_000)
     assert shown == [session.display]

@@ -106,9 +106,15 @@ class Planned:
 
 @dataclass(frozen=True)
 class Notice:
-    """From the session: one sentence a user should read."""
+    """From the session: one sentence a user should read.
+
+    Parameters
+    ----------
+    by_default : whether it says what of the method the settings leave out by default, which can be seen beside them.
+    """
 
     text: str
+    by_default: bool = False
 
 
 @dataclass(frozen=True)

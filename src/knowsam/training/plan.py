@@ -36,7 +36,8 @@ class TrainingPlan:
     earlier : the model to start from, its teacher left out where it is not that of this training.
     last : the training to go on with, whose model is the earlier one; None starts anew.
     is_transfer : whether the earlier model is one of other volumes.
-    reasons : why the training differs from what was asked for, or what was decided where nothing was; in sentences.
+    left_out : parts of the method that are left out because nobody asked for them, in sentences.
+    reasons : why else the training differs from what was asked for, in sentences.
     """
 
     config: Config
@@ -47,6 +48,7 @@ class TrainingPlan:
     earlier: TrainedModel | None
     last: Continuation | None
     is_transfer: bool
+    left_out: tuple[str, ...]
     reasons: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -60,7 +62,7 @@ class TrainingPlan:
             "earlier_model": earlier,
             "steps_before": 0 if self.last is None else self.last.model.steps,
             "is_transfer": self.is_transfer,
-            "reasons": list(self.reasons),
+            "reasons": [*self.left_out, *self.reasons],
         }
 
 
@@ -89,11 +91,12 @@ def make_plan(
 
     chosen = config
     is_official = sam_weights is not None and config.teacher.variant != "compact"
-    config, reasons = with_parts(config, is_official=is_official)
+    config, left_out = with_parts(config, is_official=is_official)
+    reasons: tuple[str, ...] = ()
     teacher = TeacherOrigin.of(config.teacher, sam_weights) if config.method.distillation else None
     if last is not None and not last.fits(config):
         last = None
-        reasons = (*reasons, _FROM_SCRATCH)
+        reasons = (_FROM_SCRATCH,)
     earlier = start_from if last is None else last.model
     if earlier is not None and earlier.teacher and earlier.teacher_origin != teacher:
         earlier = replace(earlier, teacher=MappingProxyType({}))
@@ -106,7 +109,7 @@ def make_plan(
         reasons = (*reasons, "The optimiser is another one, and begins anew.")
     if last is not None:
         reasons = (*reasons, "Training goes on where the last one ended.")
-    if not config.method.distillation and not reasons:
+    if not config.method.distillation and not left_out and not reasons:
         reasons = ("No teacher: the students learn alone.",)
     if device_notice:
         reasons = (device_notice, *reasons)
@@ -115,11 +118,11 @@ def make_plan(
         # A few slices of one volume would soon outweigh all that was learnt from others.
         rate = config.training.adaptation * config.training.learning_rate
         config = config.with_values(learning_rate=rate)
-    return TrainingPlan(config, chosen, budget, device, teacher, earlier, last, is_transfer, reasons)
+    return TrainingPlan(config, chosen, budget, device, teacher, earlier, last, is_transfer, left_out, reasons)
 
 
 def with_parts(config: Config, *, is_official: bool) -> tuple[Config, tuple[str, ...]]:
-    """Return the settings with every part of the method on or off, and the reasons for what nobody chose.
+    """Return the settings with every part of the method on or off, and sentences on what nobody chose and is off.
 
     The compact SAM teaches, and slices are mixed, only where somebody asks for it: in a minute neither makes a
     difference, and in models of other volumes the distillation makes the students worse

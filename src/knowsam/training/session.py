@@ -214,6 +214,8 @@ class TrainingSession:
 
     def _introduce(self) -> Iterator[Event]:
         yield Planned(self.plan)
+        for sentence in self.plan.left_out:
+            yield Notice(sentence, by_default=True)
         for sentence in (*self.plan.reasons, *self._differences, *introduction(self.trainer)):
             yield Notice(sentence)
 

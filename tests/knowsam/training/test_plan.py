@@ -39,7 +39,7 @@ def test_parts_that_nobody_chose_run_with_official_weights(
 ) -> None:
     plan = make_plan(Config().with_values(variant=variant), budget, CPU, sam_weights=weights)
     assert parts(plan) == (run, run)
-    assert bool(plan.reasons) is not run
+    assert bool(plan.left_out) is not run
 
 
 @pytest.mark.parametrize("budget", [SHORT, LONG, Budget(steps=1)])
@@ -47,14 +47,15 @@ def test_parts_that_nobody_chose_run_with_official_weights(
 def test_what_a_person_chose_runs_in_every_budget(budget: Budget, distillation: bool, mixing: bool) -> None:
     plan = make_plan(Config().with_values(distillation=distillation, mixing=mixing), budget, CPU)
     assert parts(plan) == (distillation, mixing)
+    assert plan.left_out == ()
     assert plan.reasons == (() if distillation else ("No teacher: the students learn alone.",))
 
 
 def test_one_part_can_be_chosen_and_the_other_left_to_the_plan() -> None:
     plan = make_plan(Config().with_values(mixing=True), SHORT, CPU)
     assert parts(plan) == (False, True)
-    assert "compact SAM does not teach" in plan.reasons[0]
-    assert "mixed" not in plan.reasons[0]
+    assert "compact SAM does not teach" in plan.left_out[0]
+    assert "mixed" not in plan.left_out[0]
 
 
 def test_without_a_teacher_nothing_is_distilled_whatever_was_asked_for() -> None:

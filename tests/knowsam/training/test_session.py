@@ -98,6 +98,15 @@ def test_the_user_is_told_what_is_learnt_from(
     assert enough[1].text == "Training on 7 annotated slices, validating on 1 more."
 
 
+def test_what_the_settings_leave_out_by_default_is_told_apart_from_other_notices(
+    case: Case, quick_config: Config, batches: list[Batch]
+) -> None:
+    config = quick_config.with_values(mixing=None, variant="none")
+    first, second, *_ = of_kind(list(session_of(case, config=config).run()), Notice)
+    assert first == Notice("Slices are not mixed unless you ask for it.", by_default=True)
+    assert not second.by_default
+
+
 @pytest.mark.usefixtures("small_sam")
 def test_the_user_is_told_of_the_teacher(case: Case, tiny_config: Config, batches: list[Batch]) -> None:
     notice = until(session_of(case, config=tiny_config).run(), Notice)
