@@ -73,7 +73,7 @@ class Presenter(QObject):
         self._stage: Stage | None = None
         self._live = True
         self._closed = self._letters_shown = False
-        self._training_display = TrainingDisplay(train, self.controller, self)
+        self._training_display = TrainingDisplay(train, self.controller, lambda: self.layers.document, self)
         self._document_display = DocumentDisplay(annotate, train, result, self)
         self.models = ModelKeeping(self.layers, self.controller, train, result, self)
         self._exporting = Exporting(self.layers, result, self._made, self)
@@ -97,7 +97,7 @@ class Presenter(QObject):
     def start(self) -> None:
         """Choose the first image and show what there is."""
         self.layers.choose_image(None)
-        self._training_display.say(status_messages.READY)
+        self._training_display.say_what_is_next()
 
     def show_letters(self) -> None:
         """Show the letters of orientation, whose first drawing takes a while."""

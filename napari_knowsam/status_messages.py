@@ -13,9 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from knowsam.data.annotation import Annotation
+    from knowsam.document.annotation_document import AnnotationDocument
     from knowsam.training.events import Applied, Downloading, Finished, StepDone
 
+NO_IMAGE = "Open an image file or a DICOM folder first (Open, at the top)."
+
 READY = "Paint a few slices of the structure, then train. Slices you do not paint are used too."
+
+PAINTED = "Paint further slices of the structure, or train on what is painted. Slices you do not paint are used too."
 
 PROPAGATING = "Propagating what you painted to the other slices; the first time, that takes some seconds."
 
@@ -43,6 +48,13 @@ _STAGES = {
 }
 
 _KEPT = " It did not improve what was shown before, so that stays."
+
+
+def next_sentence(document: AnnotationDocument | None) -> str:
+    """Say what can be done next with the chosen image, or without one, where nothing goes on."""
+    if document is None:
+        return NO_IMAGE
+    return PAINTED if document.painted_values() else READY
 
 
 def missing_sentence(annotation: Annotation) -> str | None:

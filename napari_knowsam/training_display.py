@@ -27,11 +27,22 @@ _INTERVAL_MS = 1000
 
 
 class TrainingDisplay(QObject):
-    """Tells in the Train panel what comes of the training; steps are collected and shown once a second."""
+    """Tells in the Train panel what comes of the training; steps are collected and shown once a second.
 
-    def __init__(self, panel: TrainPanel, controller: TrainingController, parent: QObject | None = None) -> None:
+    Parameters
+    ----------
+    chosen : returns the work on the chosen image.
+    """
+
+    def __init__(
+        self,
+        panel: TrainPanel,
+        controller: TrainingController,
+        chosen: Callable[[], AnnotationDocument | None],
+        parent: QObject | None = None,
+    ) -> None:
         super().__init__(parent)
-        self._panel, self._controller = panel, controller
+        self._panel, self._controller, self._chosen = panel, controller, chosen
         self._finished: tuple[ref[AnnotationDocument], Finished] | None = None
         self._stage: Stage | None = None
         self._dice: float | None = None
@@ -39,7 +50,8 @@ class TrainingDisplay(QObject):
         self._was_validated = False
         self._notices: list[str] = []
         self._noticed_in: Callable[[], AnnotationDocument | None] = lambda: None
-        self._sentence = status_messages.READY
+        self._sentence = ""
+        self._says_what_is_next = False
         self._sentence_on: ref[AnnotationDocument] | None = None
         self._refusal: str | None = None
         self._steps: list[tuple[StepDone, float | None]] = []
@@ -66,8 +78,13 @@ class TrainingDisplay(QObject):
 
     def say(self, sentence: str) -> None:
         """Say in a sentence what is going on."""
-        self._sentence, self._sentence_on = sentence, None
+        self._sentence, self._sentence_on, self._says_what_is_next = sentence, None, False
         self._show()
+
+    def say_what_is_next(self) -> None:
+        """Say what can be done next, until something goes on."""
+        self.say(status_messages.next_sentence(self._chosen()))
+        self._says_what_is_next = True
 
     def refuse(self, sentence: str) -> None:
         """Say why nobody can train as things are."""
@@ -75,15 +92,15 @@ class TrainingDisplay(QObject):
         self.say(sentence)
 
     def things_changed(self) -> None:
-        """Take back what may be true no longer: a refusal or failure, or that something is propagated."""
+        """Take back what may be true no longer: what is next, a refusal or failure, or that something is propagated."""
         work = self._controller.work
-        begun = self._sentence.endswith(status_messages.PROPAGATING)
-        if self._sentence == self._refusal or (begun and (work is None or not work.can_propagate)):
-            self.say(status_messages.READY)
+        begun = self._sentence.endswith(status_messages.PROPAGATING) and (work is None or not work.can_propagate)
+        if self._says_what_is_next or self._sentence == self._refusal or begun:
+            self.say_what_is_next()
 
     def propagation_begins(self) -> None:
         """Say so where nothing else is said, or so of another volume; it takes seconds until slices are predicted."""
-        if self._sentence == status_messages.READY or self._sentence.endswith(status_messages.PROPAGATING):
+        if self._says_what_is_next or self._sentence.endswith(status_messages.PROPAGATING):
             self._tell(status_messages.PROPAGATING)
 
     def take_back_unless(self, is_there: Callable[[AnnotationDocument], bool]) -> None:
@@ -96,7 +113,7 @@ class TrainingDisplay(QObject):
             return
         document = self._sentence_on()
         if document is None or not is_there(document):
-            self.say(status_messages.READY)
+            self.say_what_is_next()
 
     def close(self) -> None:
         """Show nothing any more."""
@@ -179,7 +196,7 @@ class TrainingDisplay(QObject):
     def _on_predictions_gone(self) -> None:
         self._shown = Shown.NOTHING
         if self._stage is None:
-            self.say(status_messages.READY)
+            self.say_what_is_next()
 
     def _say_propagation(self, shown: Shown) -> None:
         """Say where that comes from which is shown while nobody trains."""

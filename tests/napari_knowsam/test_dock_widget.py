@@ -12,7 +12,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QScrollArea, QScrollBar, QTabWidget
 
-from napari_knowsam import dock_widget
+from napari_knowsam import dock_widget, status_messages
 from napari_knowsam.dock_widget import KnowSAMWidget
 from napari_knowsam.panels.section import Section
 
@@ -26,13 +26,17 @@ if TYPE_CHECKING:
 MINIMUM_WIDTH_PX, WIDEST_PX = 350, 370
 
 
+def test_without_an_image_the_first_thing_to_do_is_to_open_one(make_robot: Callable[..., Robot]) -> None:
+    assert make_robot(None).train_message == status_messages.NO_IMAGE
+
+
 def test_napari_opens_it_with_the_image_and_the_labels_chosen(window: WindowRobot) -> None:
     presenter, dock = window.presenter, window.widget.parent()
     assert isinstance(window.widget, KnowSAMWidget)
     assert window.widget.annotate._images.currentText() == "phantom"
     assert window.widget.annotate._labels.currentText() == "phantom labels"
     assert window.document.annotated == (10, 15, 22)
-    assert window.train_message.startswith("Paint a few slices")
+    assert window.train_message == status_messages.PAINTED
     for is_floating in (True, False):
         dock.setFloating(is_floating)
         QApplication.processEvents()

@@ -240,7 +240,7 @@ def test_when_all_but_one_slice_are_erased_what_was_propagated_goes(propagating:
     propagating.presenter.layers.flush()
     propagating.wait_until(lambda: not propagating.document.predictions.indices)
     assert np.array_equal(propagating.prediction.data, propagating.labels.data)
-    assert propagating.train_message.startswith("Paint a few slices")
+    assert propagating.train_message.startswith("Paint further slices")
 
 
 def test_a_propagation_that_fails_is_told_where_one_paints(propagating: Robot, monkeypatch: pytest.MonkeyPatch) -> None:

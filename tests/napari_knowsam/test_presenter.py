@@ -578,7 +578,7 @@ def test_why_nobody_could_train_is_taken_back_once_something_is_painted(panels: 
     panels.labels.data[1, 2:5, 2:6] = LIVER
     panels.labels.refresh()
     panels.layers.flush()
-    assert panels.train_message == status_messages.READY
+    assert panels.train_message == status_messages.PAINTED
 
 
 def test_that_the_plane_is_fixed_is_said_only_while_training(training: Panels) -> None:
@@ -741,7 +741,26 @@ def test_nothing_is_said_of_an_image_that_is_no_longer_there(training: Panels) -
     training.wait_until(lambda: not training.presenter.controller.is_running)
     assert training.train_message.startswith("Training stopped")
     training.viewer.layers.remove(training.image)
-    assert training.train_message.startswith("Paint a few slices")
+    assert training.train_message == status_messages.NO_IMAGE
+
+
+def test_what_can_be_done_next_is_said_until_something_goes_on(panels: Panels) -> None:
+    assert panels.train_message == status_messages.PAINTED
+    panels.labels.data[3] = 0
+    panels.layers.flush()
+    assert panels.train_message == status_messages.READY
+    panels.viewer.layers.remove(panels.image)
+    assert panels.train_message == status_messages.NO_IMAGE
+    panels.viewer.add_layer(panels.image)
+    panels.wait_until(lambda: panels.train_message == status_messages.READY)
+
+
+def test_where_nothing_is_propagated_the_next_thing_is_to_paint_on_or_to_train(panels: Panels) -> None:
+    panels.result.live_toggled.emit(False)
+    panels.labels.data[1, 2:5, 2:6] = LIVER
+    panels.layers.flush()
+    assert panels.document.can_propagate
+    assert panels.train_message == status_messages.PAINTED
 
 
 def test_a_class_painted_just_now_is_not_removed_without_a_question(
