@@ -19,13 +19,17 @@ _START_SHARE = 1 / 30
 """Of the smaller side of a slice: 12 mm in an abdomen, 3 mm round a left atrium."""
 
 _FEWEST_START_PX = 3
+_UNTOUCHED_PX = 10
+"""In napari, of a layer for which nobody has chosen a size."""
+
+_BRUSH_MODES = ("paint", "erase")
 _PAINTING_MODES = ("paint", "fill", "polygon")
 
 
 class Brush(QObject):
     """Is the same for all layers of the chosen image, whichever is painted on.
 
-    napari counts its size in pixels, layer by layer.
+    napari counts its size in pixels, layer by layer. A size that somebody has chosen there stays.
     """
 
     size_changed = Signal(float, float)
@@ -35,6 +39,7 @@ class Brush(QObject):
         super().__init__()
         self._viewer, self._layers = viewer, layers
         self._image: Image | None = None
+        self._labels: Labels | None = None
         self._followed: Labels | None = None
         self._diameter_mm = 0.0
         self._stops_at_edges = False
@@ -99,15 +104,28 @@ class Brush(QObject):
 
     def _on_document_changed(self) -> None:
         sync = self._layers.sync
-        if sync is None:
-            self._unfollow()
-            self._image = None
-        elif sync.layers.image is not self._image:
-            self._image = sync.layers.image
-            counts, sides_mm = self._sides
-            share_mm = _START_SHARE * float(np.multiply(counts, sides_mm).min())
-            self._diameter_mm = max(share_mm, _FEWEST_START_PX * min(sides_mm))
+        image = None if sync is None else sync.layers.image
+        labels = None if sync is None or sync.layers.labels is None else sync.layers.labels.layer
+        is_new_image, is_new_layer = image is not self._image, labels is not self._labels
+        self._image, self._labels = image, labels
+        if labels is not None and is_new_layer and self._has_chosen_size(labels, is_new_image):
+            self._diameter_mm = labels.brush_size * self._pixel_mm
+        elif image is not None and is_new_image:
+            self._diameter_mm = self._start_mm
         self._follow()
+
+    def _has_chosen_size(self, labels: Labels, is_new_image: bool) -> bool:
+        """Whether somebody wants the size that a layer has, which the plugin takes up: one who paints there does."""
+        if is_new_image:
+            return bool(labels.brush_size != _UNTOUCHED_PX)
+        return labels is self._viewer.layers.selection.active and labels.mode in _BRUSH_MODES
+
+    @property
+    def _start_mm(self) -> float:
+        """A size that suits the image."""
+        counts, sides_mm = self._sides
+        share_mm = _START_SHARE * float(np.multiply(counts, sides_mm).min())
+        return max(share_mm, _FEWEST_START_PX * min(sides_mm))
 
     def _follow(self) -> None:
         """Give the selected layer the size, and take it from there when it is changed there."""

@@ -9,7 +9,7 @@ import pytest
 
 from napari_knowsam.brush import Brush
 from napari_knowsam.layer_choice import LayerChoice
-from napari_knowsam.volume_layers import image_layer_data
+from napari_knowsam.volume_layers import image_layer_data, layer_kwargs
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -36,6 +36,11 @@ def brush(viewer: ViewerModel, layers: LayerChoice) -> Brush:
 @pytest.fixture
 def labels(brush: Brush, layers: LayerChoice) -> Labels:
     return layers.sync.layers.labels.layer
+
+
+def add_labels(viewer: ViewerModel, volume: Volume) -> Labels:
+    """Add an empty layer that lies on the image, as napari's own button does."""
+    return viewer.add_labels(np.zeros(volume.shape, np.uint8), **layer_kwargs(volume) | {"name": "theirs"})
 
 
 @pytest.fixture
@@ -107,6 +112,43 @@ def test_a_size_chosen_in_napari_is_told_and_goes_along_to_the_other_layer(
     assert sizes[-1] == (6.0, 1.5)
     viewer.layers.selection.active = prediction
     assert prediction.brush_size == 4
+
+
+@pytest.mark.parametrize("size", [7, 10], ids=["chosen", "napari's own"])
+def test_a_layer_that_is_taken_up_while_somebody_paints_on_it_keeps_its_size(
+    viewer: ViewerModel, brush: Brush, labels: Labels, layers: LayerChoice, tiny: Volume, size: int
+) -> None:
+    brush.take_up()
+    theirs = add_labels(viewer, tiny)
+    theirs.mode, theirs.brush_size = "paint", size
+    told: list[float] = []
+    brush.size_changed.connect(lambda diameter_mm, _pixel_mm: told.append(diameter_mm))
+    theirs.paint((0, 4, 5), 1)
+    assert layers.sync.layers.labels.layer is theirs
+    assert theirs.brush_size == size
+    assert told[-1] == size * 1.5
+
+
+@pytest.mark.parametrize(("size", "kept"), [(7, 7), (10, 3)], ids=["chosen", "napari's own"])
+def test_a_size_that_was_chosen_before_the_image_is_worked_on_stays(
+    viewer: ViewerModel, layers: LayerChoice, tiny: Volume, size: int, kept: int
+) -> None:
+    theirs = add_labels(viewer, tiny)
+    theirs.brush_size = size
+    brush = Brush(viewer, layers)
+    layers.choose_image(None)
+    brush.take_up()
+    assert layers.sync.layers.labels.layer is theirs
+    assert theirs.brush_size == kept
+
+
+def test_new_labels_are_painted_with_the_size_of_the_others(brush: Brush, labels: Labels, layers: LayerChoice) -> None:
+    brush.take_up()
+    labels.brush_size = 6
+    layers.new_labels()
+    new = layers.sync.layers.labels.layer
+    assert new is not labels
+    assert new.brush_size == 6
 
 
 def test_in_another_plane_it_is_as_many_mm(viewer: ViewerModel, brush: Brush, labels: Labels) -> None:
