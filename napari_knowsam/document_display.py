@@ -100,8 +100,8 @@ class DocumentDisplay(QObject):
         if document is None:
             self._show_nothing()
             return
-        self._annotate.set_slices(document.states(), document.corrected, document.unconfirmed, document.marks)
-        self._annotate.set_wrong_shares(wrong_shares(document))
+        self._annotate.marks.set_slices(document.states(), document.corrected, document.unconfirmed, document.marks)
+        self._annotate.marks.set_wrong_shares(wrong_shares(document))
         self._annotate.set_painted(document.painted_values())
         self._result.set_has_prediction(bool(document.predictions.indices or document.annotated))
         open_ended = {value for value in document.class_list.values[1:] if goes_beyond_painted(document, value)}
@@ -121,8 +121,8 @@ class DocumentDisplay(QObject):
             self._result.set_measurements(measurements)
 
     def _show_nothing(self) -> None:
-        self._annotate.set_slices((), (), (), {})
-        self._annotate.set_wrong_shares(())
+        self._annotate.marks.set_slices((), (), (), {})
+        self._annotate.marks.set_wrong_shares(())
         self._annotate.set_painted(frozenset())
         self._result.set_has_prediction(False)
         self._result.set_volumes((), {}, ())

@@ -26,7 +26,7 @@ class EndMarks(QObject):
             signal.connect(self._show)
         for signal in (signals.looked_at, signals.class_selected):
             signal.connect(self._show)
-        panel.end_requested.connect(self.toggle)
+        panel.marks.end_requested.connect(self.toggle)
 
     def toggle(self, side: Side) -> None:
         """Say that the structure ends at the slice on screen, or take that back."""
@@ -40,6 +40,6 @@ class EndMarks(QObject):
         value = None if sync is None else sync.selected_value
         names = {} if sync is None else {one.value: one.name for one in sync.document.classes[1:]}
         if sync is None or value not in names:
-            self._panel.set_ends("", EndsHere())
+            self._panel.marks.set_ends("", EndsHere())
         else:
-            self._panel.set_ends(names[value], ends_here(sync.document, sync.view.index, value))
+            self._panel.marks.set_ends(names[value], ends_here(sync.document, sync.view.index, value))

@@ -25,7 +25,7 @@ class NextCheck(QObject):
     def __init__(self, layers: LayerChoice, panel: AnnotatePanel, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._layers, self._panel = layers, panel
-        panel.next_slice_requested.connect(self.go)
+        panel.marks.next_slice_requested.connect(self.go)
 
     def go(self) -> None:
         """Go to the slice to check next, as the prediction is now."""

@@ -131,30 +131,30 @@ class Presenter(QObject):
         self.layers.close()
 
     def _connect_annotate(self) -> None:
-        panel, layers = self._annotate, self.layers
+        panel, table, layers = self._annotate, self._annotate.table, self.layers
         panel.image_chosen.connect(self._guarded(layers.choose_image))
         panel.labels_chosen.connect(self._guarded(layers.choose_labels))
         panel.new_labels_requested.connect(self._guarded(layers.new_labels))
         panel.axis_chosen.connect(self._on_axis_chosen)
-        panel.class_chosen.connect(self._of_sync(LayerSync.select_class))
+        table.class_chosen.connect(self._of_sync(LayerSync.select_class))
         panel.class_added.connect(self._guarded(self._of_sync(LayerSync.add_class)))
-        panel.class_chosen.connect(lambda _: self._brush.take_up())
+        table.class_chosen.connect(lambda _: self._brush.take_up())
         panel.class_added.connect(self._brush.take_up)
         panel.window_chosen.connect(self._contrast.choose)
         self._contrast.changed.connect(panel.set_windows)
-        panel.brush_size_chosen.connect(self._brush.set_size)
-        panel.brush_edges_toggled.connect(self._brush.set_stops_at_edges)
-        self._brush.size_changed.connect(panel.set_brush_size)
-        panel.class_renamed.connect(self._changing(lambda work, value, name: work.class_list.change(value, name=name)))
-        panel.class_recolored.connect(self._changing(lambda work, value, rgb: work.class_list.change(value, color=rgb)))
+        panel.brush.size_chosen.connect(self._brush.set_size)
+        panel.brush.edges_toggled.connect(self._brush.set_stops_at_edges)
+        self._brush.size_changed.connect(panel.brush.set_size)
+        table.class_renamed.connect(self._changing(lambda work, value, name: work.class_list.change(value, name=name)))
+        table.class_recolored.connect(self._changing(lambda work, value, rgb: work.class_list.change(value, color=rgb)))
         panel.class_removed.connect(self._changing(AnnotationDocument.remove_class))
-        panel.slice_requested.connect(self._of_sync(lambda sync, index: sync.view.go_to(index)))
-        panel.mark_requested.connect(self._changing_slice(AnnotationDocument.mark))
-        panel.annotated_slice_requested.connect(self._of_sync(LayerSync.go_to_annotated))
-        panel.restore_requested.connect(self._restore)
-        panel.offer_declined.connect(self.autosave.settle)
+        panel.marks.slice_requested.connect(self._of_sync(lambda sync, index: sync.view.go_to(index)))
+        panel.marks.mark_requested.connect(self._changing_slice(AnnotationDocument.mark))
+        panel.marks.annotated_slice_requested.connect(self._of_sync(LayerSync.go_to_annotated))
+        panel.offer.accepted.connect(self._restore)
+        panel.offer.declined.connect(self.autosave.settle)
         panel.project_requested.connect(self.cases.open_project)
-        self.autosave.offered.connect(panel.set_offer)
+        self.autosave.offered.connect(panel.offer.set_sentence)
         self.autosave.problem.connect(panel.set_message)
 
     def _connect_train(self) -> None:
@@ -290,7 +290,7 @@ class Presenter(QObject):
         signals.history_changed.connect(self._document_display.show_soon)
         signals.looked_at.connect(self._on_looked_at)
         signals.turned.connect(self._annotate.set_seen_axis)
-        signals.class_selected.connect(self._annotate.select_class)
+        signals.class_selected.connect(self._annotate.table.select_class)
         signals.problem.connect(self._annotate.set_message)
         signals.corrections_stayed.connect(self.autosave.tell_whether_kept)
         signals.outlived.connect(self._annotate.take_back)
@@ -308,7 +308,7 @@ class Presenter(QObject):
         sync = self.layers.sync
         self._letters.set_visible(self._letters_shown and self.layers.has_known_orientation)
         if sync is not None:
-            self._annotate.set_current_slice(sync.view.index)
+            self._annotate.marks.set_current_slice(sync.view.index)
             self._annotate.set_seen_axis(sync.view.seen_axis)
         self._document_display.set_document(self.layers.document)
         self._training_display.things_changed()
@@ -343,7 +343,7 @@ class Presenter(QObject):
         self._document_display.show_soon()
 
     def _on_looked_at(self, index: int) -> None:
-        self._annotate.set_current_slice(index)
+        self._annotate.marks.set_current_slice(index)
         self._watch()
 
     def _watch(self) -> None:

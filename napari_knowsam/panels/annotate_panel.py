@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,14 +21,21 @@ from napari_knowsam.panels.slice_marks import SliceMarks
 from napari_knowsam.panels.wrapped_label import WrappedLabel
 
 if TYPE_CHECKING:
-    from knowsam.data.annotation import LabelClass, SliceState
-    from knowsam.document.structure_ends import EndsHere
+    from knowsam.data.annotation import LabelClass
 
 _AXES = ("Axial (z)", "Coronal (y)", "Sagittal (x)")
 
 
 class AnnotatePanel(QWidget):
-    """What to paint, where, and what has been painted; its setters never emit signals."""
+    """What to paint, where, and what has been painted; its setters never emit signals.
+
+    Attributes
+    ----------
+    table : the classes to paint; one that is painted is removed only by `class_removed`, after a question.
+    brush : how large the brush is, and whether it stops at edges.
+    marks : the state of every slice, how it is marked, and the way to others.
+    offer : of what was painted before.
+    """
 
     image_chosen = Signal(str)
     image_file_requested = Signal()
@@ -38,20 +45,8 @@ class AnnotatePanel(QWidget):
     labels_chosen = Signal(str)
     new_labels_requested = Signal()
     axis_chosen = Signal(int)
-    class_chosen = Signal(int)
     class_added = Signal()
-    class_renamed = Signal(int, str)
-    class_recolored = Signal(int, object)
     class_removed = Signal(int)
-    brush_size_chosen = Signal(float)
-    brush_edges_toggled = Signal(bool)
-    slice_requested = Signal(int)
-    mark_requested = Signal(object)
-    end_requested = Signal(object)
-    annotated_slice_requested = Signal(int)
-    next_slice_requested = Signal()
-    restore_requested = Signal()
-    offer_declined = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -82,11 +77,11 @@ class AnnotatePanel(QWidget):
         self._seen_axis: int | None = 0
         self._across = WrappedLabel()
         self._across.hide()
-        self._table = ClassTable()
+        self.table = ClassTable()
         self._add_class = button("Add class", "Add another structure to paint.", lambda: self.class_added.emit())
-        self._brush = BrushSize()
-        self._marks = SliceMarks()
-        self._offer = RestoreOffer()
+        self.brush = BrushSize()
+        self.marks = SliceMarks()
+        self.offer = RestoreOffer()
         self._message = QLabel()
         self._message.setWordWrap(True)
         self._message.hide()
@@ -100,10 +95,10 @@ class AnnotatePanel(QWidget):
             self._labels,
             self._new_labels,
             self._axes,
-            self._table,
+            self.table,
             self._add_class,
-            self._brush,
-            self._marks,
+            self.brush,
+            self.marks,
         ):
             widget.setEnabled(current is not None)
 
@@ -137,45 +132,11 @@ class AnnotatePanel(QWidget):
         painted : label values that occur in the labels; removing such a class is asked about first.
         """
         self._classes, self._painted = classes, painted
-        self._table.set_classes(classes, brush_value)
+        self.table.set_classes(classes, brush_value)
 
     def set_painted(self, values: frozenset[int]) -> None:
         """Take note which label values occur in the labels; removing such a class is asked about first."""
         self._painted = values
-
-    def select_class(self, value: int) -> None:
-        """Highlight the class that is being painted, by its label value."""
-        self._table.select_class(value)
-
-    def set_brush_size(self, diameter_mm: float, pixel_mm: float) -> None:
-        """Show how large the brush is, and the side of a pixel, by which that changes."""
-        self._brush.set_size(diameter_mm, pixel_mm)
-
-    def set_slices(
-        self,
-        states: Sequence[SliceState],
-        corrected: Collection[int],
-        unconfirmed: Collection[int],
-        marks: Mapping[int, SliceState],
-    ) -> None:
-        """Show the state of every slice, see `SliceStrip.set_slices`, and which states are marks a person has set."""
-        self._marks.set_slices(states, corrected, unconfirmed, marks)
-
-    def set_wrong_shares(self, shares: Sequence[float]) -> None:
-        """Show of every slice how much is probably wrong, as a share of what is shown there."""
-        self._marks.set_wrong_shares(shares)
-
-    def set_current_slice(self, index: int) -> None:
-        """Show which slice is on screen."""
-        self._marks.set_current_slice(index)
-
-    def set_ends(self, name: str, here: EndsHere) -> None:
-        """Show where the structure that is painted ends, as far as the current slice tells; no name hides it."""
-        self._marks.set_ends(name, here)
-
-    def set_offer(self, sentence: str) -> None:
-        """Offer to restore what was painted before; an empty sentence takes the offer back."""
-        self._offer.set_sentence(sentence)
 
     def set_message(self, text: str) -> None:
         """Show a sentence under the panel; an empty one hides it."""
@@ -230,8 +191,8 @@ class AnnotatePanel(QWidget):
         painting = QHBoxLayout()
         painting.setSpacing(12)
         painting.addWidget(self._add_class)
-        painting.addWidget(self._brush, 1)
-        parts = (form, self._across, self._offer, self._table, painting, self._marks, self._message)
+        painting.addWidget(self.brush, 1)
+        parts = (form, self._across, self.offer, self.table, painting, self.marks, self._message)
         fill_column(self, *parts, margins_px=PANEL_MARGINS_PX)
 
     def _connect(self) -> None:
@@ -239,19 +200,7 @@ class AnnotatePanel(QWidget):
         self._labels.textActivated.connect(self.labels_chosen)
         self._axes.activated.connect(self.axis_chosen)
         self._windows.textActivated.connect(self.window_chosen)
-        self._table.class_chosen.connect(self.class_chosen)
-        self._table.class_renamed.connect(self.class_renamed)
-        self._table.class_recolored.connect(self.class_recolored)
-        self._table.removal_requested.connect(self._on_removal_requested)
-        self._brush.size_chosen.connect(self.brush_size_chosen)
-        self._brush.edges_toggled.connect(self.brush_edges_toggled)
-        self._offer.accepted.connect(self.restore_requested)
-        self._offer.declined.connect(self.offer_declined)
-        self._marks.slice_requested.connect(self.slice_requested)
-        self._marks.mark_requested.connect(self.mark_requested)
-        self._marks.end_requested.connect(self.end_requested)
-        self._marks.annotated_slice_requested.connect(self.annotated_slice_requested)
-        self._marks.next_slice_requested.connect(self.next_slice_requested)
+        self.table.removal_requested.connect(self._on_removal_requested)
 
     def _on_project_clicked(self) -> None:
         chosen = QFileDialog.getExistingDirectory(self, "Open a folder of images as a project")

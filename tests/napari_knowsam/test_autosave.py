@@ -482,12 +482,12 @@ def labels_of(viewer: ViewerModel) -> Labels:
 
 def offered(widget: KnowSAMWidget) -> str:
     """What the panel offers to restore; empty if it shows no offer."""
-    offer = widget.annotate._offer
+    offer = widget.annotate.offer
     return "" if offer.isHidden() else offer.findChild(QLabel).text()
 
 
 def press(widget: KnowSAMWidget, text: str) -> None:
-    next(one for one in widget.annotate._offer.findChildren(QAbstractButton) if one.text() == text).click()
+    next(one for one in widget.annotate.offer.findChildren(QAbstractButton) if one.text() == text).click()
 
 
 @pytest.fixture

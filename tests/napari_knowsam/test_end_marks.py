@@ -33,7 +33,7 @@ def panel(qtbot: QtBot, opened: Opened) -> AnnotatePanel:
 
 def offered(panel: AnnotatePanel) -> dict[Side, tuple[bool, bool]]:
     """Return for each side whether an end can be marked, and is."""
-    buttons = panel._marks._ends._buttons
+    buttons = panel.marks._ends._buttons
     return {side: (one.isEnabled(), one.isChecked()) for side, one in buttons.items()}
 
 
@@ -46,7 +46,7 @@ def test_the_sides_on_which_it_is_painted_no_further_are_offered(opened: Opened,
 
 
 def test_a_mark_is_shown_handed_on_and_undone(opened: Opened, panel: AnnotatePanel) -> None:
-    panel.end_requested.emit(Side.ABOVE)
+    panel.marks.end_requested.emit(Side.ABOVE)
     assert offered(panel)[Side.ABOVE] == (True, True)
     assert opened.heard.slices[-1].ends == {End(1, Side.ABOVE)}
     opened.undo()
@@ -55,11 +55,11 @@ def test_a_mark_is_shown_handed_on_and_undone(opened: Opened, panel: AnnotatePan
 
 
 def test_while_background_is_painted_there_are_no_ends(opened: Opened, panel: AnnotatePanel) -> None:
-    assert panel._marks._ends.isVisibleTo(panel)
+    assert panel.marks._ends.isVisibleTo(panel)
     opened.sync.select_class(BACKGROUND_CLASS.value)
-    assert not panel._marks._ends.isVisibleTo(panel)
+    assert not panel.marks._ends.isVisibleTo(panel)
 
 
 def test_a_mark_elsewhere_is_refused_in_words(opened: Opened, panel: AnnotatePanel) -> None:
-    panel.end_requested.emit(Side.BELOW)
+    panel.marks.end_requested.emit(Side.BELOW)
     assert "is not the first one" in opened.heard.problems[-1]

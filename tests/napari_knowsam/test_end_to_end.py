@@ -351,7 +351,7 @@ def test_a_class_removed_while_training_is_gone_everywhere(robot: Robot, monkeyp
     robot.train()
     session = robot.session
     painted = robot.labels.data.copy()
-    robot.widget.annotate._table.removal_requested.emit(KIDNEYS)
+    robot.widget.annotate.table.removal_requested.emit(KIDNEYS)
     robot.wait_until(lambda: [c.value for c in session.cases[0].annotation.classes] == [0, LIVER, LESION])
     assert np.array_equal(robot.labels.data, np.where(painted == KIDNEYS, 0, painted))
     before = session.trainer.steps

@@ -117,7 +117,7 @@ def test_a_model_is_saved_while_training_goes_on_and_after_it(robot: Robot, pers
     assert person.suggested == [ModelTarget(place_of_model("liver, kidneys, lesion"), "")]
     assert robot.presenter.models.has_to_ask
     robot.stop()
-    robot.widget.annotate.class_renamed.emit(1, "my liver")
+    robot.widget.annotate.table.class_renamed.emit(1, "my liver")
     robot.choose("Save model…")
     assert load_model(person.target).classes[1].name == "my liver"
     assert person.suggested[1:] == [ModelTarget(person.target, "Livers.")]

@@ -36,7 +36,7 @@ def test_the_slice_comes_on_the_screen_with_the_reason(opened: Opened, panel: An
         [(index, plane(1), plane(percent)) for index, percent in enumerate((10, 30, 20, 10), start=1)], opened.document
     )
     opened.sync.view.go_to(1)
-    panel.next_slice_requested.emit()
+    panel.marks.next_slice_requested.emit()
     assert opened.sync.view.index == 2
     assert panel.sentences[-1].startswith("Slice 3: about 30% of what is shown is probably wrong. It lies between")
 
@@ -45,7 +45,7 @@ def test_beyond_the_outermost_slice_the_end_is_asked_for(opened: Opened, panel: 
     stroke(opened.labels, LIVER, 4)
     opened.choice.flush()
     opened.predict(5, 1)
-    panel.next_slice_requested.emit()
+    panel.marks.next_slice_requested.emit()
     assert opened.sync.view.index == 5
     assert "beyond slice 5" in panel.sentences[-1]
 
@@ -54,12 +54,12 @@ def test_what_sam_outlined_is_to_be_confirmed_first(opened: Opened, panel: Annot
     mask = np.ones(opened.document.plane_shape, bool)
     opened.sync.change(AnnotationDocument.edit, Edit(LIVER, {1: mask, 2: mask}, is_by_sam=True), "outlining in")
     opened.predict(5, 1)
-    panel.next_slice_requested.emit()
+    panel.marks.next_slice_requested.emit()
     assert opened.sync.view.index == 1
     assert panel.sentences[-1].endswith("Correct it or accept it (U); there is 1 more.")
 
 
 def test_where_there_is_nothing_to_check_the_slice_stays(opened: Opened, panel: AnnotatePanel) -> None:
-    panel.next_slice_requested.emit()
+    panel.marks.next_slice_requested.emit()
     assert opened.sync.view.index == 3
     assert panel.sentences[-1].startswith("No slice needs a check")

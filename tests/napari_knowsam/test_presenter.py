@@ -209,8 +209,8 @@ def test_the_panels_show_what_there_is(panels: Panels) -> None:
     assert panels.annotate._images.currentText() == "tiny"
     assert panels.annotate._labels.currentText() == "mine"
     assert panels.annotate._axes.currentIndex() == 0
-    assert panels.annotate._marks._current == 3
-    assert panels.annotate._marks._states[3] is SliceState.COMPLETE
+    assert panels.annotate.marks._current == 3
+    assert panels.annotate.marks._states[3] is SliceState.COMPLETE
     assert panels.result._suggested_name == "tiny_mask.nii.gz"
     assert panels.result.bar._export.isEnabled()
 
@@ -289,7 +289,7 @@ def test_the_settings_cannot_change_while_training(training: Panels) -> None:
 
 
 def test_whoever_chooses_a_class_can_paint_at_once(panels: Panels) -> None:
-    for choose in (lambda: panels.annotate.class_chosen.emit(SPLEEN), lambda: panels.press("Alt-2")):
+    for choose in (lambda: panels.annotate.table.class_chosen.emit(SPLEEN), lambda: panels.press("Alt-2")):
         panels.viewer.layers.selection.active, panels.labels.mode = panels.image, "pan_zoom"
         choose()
         assert panels.viewer.layers.selection.active is panels.labels
@@ -456,18 +456,18 @@ def test_the_session_hears_who_made_the_labels(training: Panels) -> None:
 
 
 def test_a_mark_reaches_the_session(training: Panels) -> None:
-    training.annotate.mark_requested.emit(SliceState.PARTIAL)
+    training.annotate.marks.mark_requested.emit(SliceState.PARTIAL)
     heard = training.session.of(SliceAnnotated)[-1].label_slice
     assert (heard.index, heard.labels[0, 0]) == (3, IGNORE)
-    training.annotate.mark_requested.emit(None)
+    training.annotate.marks.mark_requested.emit(None)
     assert training.session.of(SliceAnnotated)[-1].label_slice.labels[0, 0] == 0
 
 
 def test_changes_of_the_classes_reach_the_session_and_the_table(training: Panels) -> None:
     training.annotate.class_added.emit()
     added = training.document.classes[-1]
-    training.annotate.class_renamed.emit(added.value, "vessel")
-    training.annotate.class_recolored.emit(added.value, (1, 2, 3))
+    training.annotate.table.class_renamed.emit(added.value, "vessel")
+    training.annotate.table.class_recolored.emit(added.value, (1, 2, 3))
     expected = LabelClass(added.value, "vessel", (1, 2, 3))
     assert training.session.of(ClassesChanged)[-1].classes[-1] == expected
     assert training.annotate._classes[-1] == expected
@@ -507,16 +507,16 @@ def test_the_plane_does_not_change_under_what_is_painted(panels: Panels) -> None
 
 
 def test_a_class_is_chosen_in_the_table_and_in_napari(panels: Panels) -> None:
-    panels.annotate.class_chosen.emit(SPLEEN)
+    panels.annotate.table.class_chosen.emit(SPLEEN)
     assert panels.labels.selected_label == SPLEEN
     panels.labels.selected_label = LIVER
-    assert panels.annotate._table.chosen_value() == LIVER
+    assert panels.annotate.table.chosen_value() == LIVER
 
 
 def test_the_strip_and_the_arrows_move_the_viewer(panels: Panels) -> None:
-    panels.annotate.slice_requested.emit(5)
+    panels.annotate.marks.slice_requested.emit(5)
     assert panels.layers.sync.view.index == 5
-    panels.annotate.annotated_slice_requested.emit(-1)
+    panels.annotate.marks.annotated_slice_requested.emit(-1)
     assert panels.layers.sync.view.index == 3
 
 
@@ -709,9 +709,9 @@ def test_an_export_that_lacks_predictions_says_so(training: Panels, tmp_path: Pa
 def test_without_an_image_nothing_of_the_last_one_is_shown(training: Panels) -> None:
     training.predict(1, 2)
     training.wait_until(lambda: training.result.bar._export.isEnabled())
-    training.annotate.mark_requested.emit(SliceState.PARTIAL)
+    training.annotate.marks.mark_requested.emit(SliceState.PARTIAL)
     training.viewer.layers.clear()
-    assert training.annotate._marks._states == ()
+    assert training.annotate.marks._states == ()
     assert not training.result._undo.isEnabled()
     assert training.result._volumes.rowCount() == 0
     assert "The image was removed" in training.train_message
@@ -771,16 +771,16 @@ def test_a_class_painted_just_now_is_not_removed_without_a_question(
     panels.labels.data_setitem((np.array([1]), np.array([1]), np.array([1])), SPLEEN)
     panels.wait_until(lambda: 1 in panels.document.annotated)
     panels.wait_until(lambda: SPLEEN in panels.annotate._painted)
-    panels.annotate._table.removal_requested.emit(SPLEEN)
+    panels.annotate.table.removal_requested.emit(SPLEEN)
     assert [one.value for one in asked] == [SPLEEN]
     assert SPLEEN in [one.value for one in panels.document.classes]
 
 
 def test_a_slice_that_is_complete_by_painting_can_be_marked_and_unmarked(panels: Panels) -> None:
-    complete = panels.annotate._marks._mark_buttons[SliceState.COMPLETE]
+    complete = panels.annotate.marks._mark_buttons[SliceState.COMPLETE]
     complete.click()
     assert panels.document.marks.get(3) is SliceState.COMPLETE
-    panels.wait_until(lambda: bool(panels.annotate._marks._marks))
+    panels.wait_until(lambda: bool(panels.annotate.marks._marks))
     complete.click()
     assert panels.document.marks.get(3) is None
 
@@ -908,7 +908,7 @@ def test_alt_and_a_number_choose_a_class_if_there_is_one(panels: Panels) -> None
     for key, value in (("Alt-2", SPLEEN), ("Alt-9", SPLEEN), ("Alt-1", LIVER)):
         panels.press(key)
         assert panels.labels.selected_label == value
-        assert panels.annotate._table.chosen_value() == value
+        assert panels.annotate.table.chosen_value() == value
 
 
 def test_n_goes_from_one_annotated_slice_to_the_next_and_back(panels: Panels) -> None:

@@ -24,15 +24,8 @@ SIGNALS = (
     "labels_chosen",
     "new_labels_requested",
     "axis_chosen",
-    "class_chosen",
     "class_added",
-    "class_renamed",
-    "class_recolored",
     "class_removed",
-    "brush_size_chosen",
-    "slice_requested",
-    "mark_requested",
-    "annotated_slice_requested",
 )
 
 
@@ -43,7 +36,7 @@ def panel(qtbot: QtBot) -> AnnotatePanel:
     made.set_images(["CT", "MR"], "CT")
     made.set_labels(["CT labels"], "CT labels")
     made.set_classes(CLASSES, 255, frozenset({5}))
-    made.set_slices(STATES, {1}, {2}, {3: SliceState.BACKGROUND_ONLY})
+    made.marks.set_slices(STATES, {1}, {2}, {3: SliceState.BACKGROUND_ONLY})
     return made
 
 
@@ -62,19 +55,26 @@ def _remove(panel: AnnotatePanel, row: int) -> None:
 
 
 def test_no_setter_emits_a_signal(panel: AnnotatePanel) -> None:
-    for name in SIGNALS:
-        getattr(panel, name).connect(lambda *_, name=name: pytest.fail(f"{name} was emitted"))
+    table, brush, marks = panel.table, panel.brush, panel.marks
+    signals = {
+        **{name: getattr(panel, name) for name in SIGNALS},
+        **{name: getattr(table, name) for name in ("class_chosen", "class_renamed", "class_recolored")},
+        **{name: getattr(marks, name) for name in ("slice_requested", "mark_requested", "annotated_slice_requested")},
+        "size_chosen": brush.size_chosen,
+    }
+    for name, told in signals.items():
+        told.connect(lambda *_, name=name: pytest.fail(f"{name} was emitted"))
     panel.set_images(["a", "b"], "b")
     panel.set_images([], None)
     panel.set_labels(["c"], None)
     panel.set_labels(["c"], "c")
     panel.set_axis(2)
     panel.set_classes((BACKGROUND_CLASS, SPLEEN), 255, frozenset())
-    panel.select_class(5)
-    panel.select_class(255)
-    panel.set_slices(STATES, (), (), {})
-    panel.set_current_slice(2)
-    panel.set_brush_size(8.0, 0.5)
+    panel.table.select_class(5)
+    panel.table.select_class(255)
+    panel.marks.set_slices(STATES, (), (), {})
+    panel.marks.set_current_slice(2)
+    panel.brush.set_size(8.0, 0.5)
     panel.set_windows(["Lung", "Bone"], "Bone")
     panel.set_message("Hello.")
 
@@ -120,7 +120,7 @@ def test_without_an_image_nothing_can_be_painted_and_the_panel_says_why(panel: A
 def test_the_current_slice_is_said_in_words_and_by_its_button(
     panel: AnnotatePanel, index: int, button: list[str], sentence: str
 ) -> None:
-    panel.set_current_slice(index)
+    panel.marks.set_current_slice(index)
     assert _checked(panel) == button
     assert sentence in [label.text() for label in panel.findChildren(QLabel)]
 
@@ -138,9 +138,9 @@ def test_the_current_slice_is_said_in_words_and_by_its_button(
 def test_a_mark_is_a_wish_and_shows_only_once_it_is_granted(
     qtbot: QtBot, panel: AnnotatePanel, index: int, text: str, wish: SliceState | None
 ) -> None:
-    panel.set_current_slice(index)
+    panel.marks.set_current_slice(index)
     before = _checked(panel)
-    with qtbot.waitSignal(panel.mark_requested) as asked:
+    with qtbot.waitSignal(panel.marks.mark_requested) as asked:
         _button(panel, text).click()
     assert asked.args == [wish]
     assert _checked(panel) == before
@@ -150,13 +150,13 @@ def test_a_mark_is_a_wish_and_shows_only_once_it_is_granted(
 def test_the_arrows_ask_for_the_annotated_slice_on_their_side(
     qtbot: QtBot, panel: AnnotatePanel, text: str, direction: int
 ) -> None:
-    with qtbot.waitSignal(panel.annotated_slice_requested) as asked:
+    with qtbot.waitSignal(panel.marks.annotated_slice_requested) as asked:
         _button(panel, text).click()
     assert asked.args == [direction]
 
 
 def test_the_arrows_are_off_while_nothing_is_annotated(panel: AnnotatePanel) -> None:
-    panel.set_slices([SliceState.UNLABELLED] * 4, (), (), {})
+    panel.marks.set_slices([SliceState.UNLABELLED] * 4, (), (), {})
     assert not _button(panel, "▶").isEnabled()
 
 
@@ -231,11 +231,11 @@ def test_a_plane_that_is_only_looked_at_is_named(panel: AnnotatePanel, seen: int
 
 
 def test_the_brush_is_chosen_in_pixels_and_told_in_mm(qtbot: QtBot, panel: AnnotatePanel) -> None:
-    panel.set_brush_size(3.0, 0.625)
+    panel.brush.set_size(3.0, 0.625)
     slider = panel.findChild(QSlider)
     assert slider.value() == 5
     assert "3.0 mm" in [label.text() for label in panel.findChildren(QLabel)]
-    with qtbot.waitSignal(panel.brush_size_chosen) as chosen:
+    with qtbot.waitSignal(panel.brush.size_chosen) as chosen:
         slider.setValue(20)
     assert chosen.args == [12.5]
     assert "12 mm" in [label.text() for label in panel.findChildren(QLabel)]
