@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject
@@ -48,6 +49,8 @@ class ImageLayers(QObject):
         self.labels: PaintLayer | None = None
         self.prediction: PaintLayer | None = None
         self.uncertainty: Redraw | None = None
+        self._hidden: list[Layer] = []
+        self._looks_before: ResultLooks | None = None
 
     def __contains__(self, layer: Layer) -> bool:
         """Whether a layer is one of these."""
@@ -109,6 +112,21 @@ class ImageLayers(QObject):
             uncertainty.layer.data = self._document.predictions.uncertainty
             self.uncertainty = Redraw(uncertainty.layer, self._view, self)
 
+    def hide_results(self) -> None:
+        """Hide the results while another image is chosen, over which they would lie."""
+        self._looks_before = replace(self._looks)
+        self._hidden = [one.layer for one in self.results if one.layer.visible]
+        for layer in self._hidden:
+            layer.visible = False
+
+    def come_back(self) -> None:
+        """Show the results as they were before they were hidden, but for what was chosen for all images meanwhile."""
+        self._show_hidden()
+        before, self._looks_before = self._looks_before, None
+        # Predictions that came meanwhile have no layer yet.
+        if self.prediction is None or before != self._looks:
+            self.show_looks()
+
     def show_looks(self) -> None:
         """Show the results as they are to look."""
         self.show_opacity()
@@ -162,9 +180,15 @@ class ImageLayers(QObject):
         self.show_outlines()
 
     def close(self) -> None:
-        """Let go of all layers."""
+        """Let go of all layers, which can be seen again."""
+        self._show_hidden()
         for one in (*self.to_paint_on, *self.results):
             self.drop(one.layer)
+
+    def _show_hidden(self) -> None:
+        hidden, self._hidden = self._hidden, []
+        for layer in hidden:
+            layer.visible = True
 
     def _watch_prediction(self, layer: Labels) -> PaintLayer:
         self.prediction = self._watch(layer, self._document.shown)

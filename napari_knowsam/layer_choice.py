@@ -271,6 +271,8 @@ class LayerChoice:
             self.sync = sync
             if before is not None and before.image is sync.image:
                 sync.layers.take_results_of(before.layers)
+            elif before is not None:
+                before.layers.hide_results()
             sync.set_training(self._is_training)
             sync.choose()
             if sync.view.seen_axis is not None:

@@ -89,7 +89,7 @@ class LayerSync(QObject):
         missed, self._unreported = self._unreported, set()
         if missed:
             self._report(sorted(missed))
-        self.layers.show_looks()
+        self.layers.come_back()
         self._shown_index = self.view.index
         self.view.come_into_view()
 

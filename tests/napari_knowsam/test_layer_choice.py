@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from opened import LIVER, SHAPE, SPLEEN, add_other, stroke
+from opened import LIVER, SHAPE, SPLEEN, add_other, plane, stroke
 
 from knowsam.data.annotation import SliceState
 from napari_knowsam.volume_layers import layer_kwargs
@@ -117,6 +117,65 @@ def test_a_prediction_that_was_corrected_stays_when_its_image_goes_and_that_is_t
     assert prediction in opened.viewer.layers
     assert prediction.data[3, 4, 5] == SPLEEN
     assert stayed == [{"tiny prediction": document}]
+
+
+def shown(opened: Opened) -> list[str]:
+    return sorted(layer.name for layer in opened.viewer.layers if layer.visible)
+
+
+def test_results_are_hidden_while_another_image_is_chosen_and_come_back_as_they_were(
+    opened: Opened, tiny: Volume
+) -> None:
+    opened.predict(3, 1)
+    opened.choice.set_uncertainty_visible(True)
+    opened.viewer.layers["tiny uncertainty"].visible = False
+    add_other(opened, tiny)
+    before = shown(opened)
+    opened.choice.choose_image("other")
+    assert shown(opened) == ["mine", "other", "other labels", "tiny"]
+    opened.choice.choose_image("tiny")
+    assert shown(opened) == sorted([*before, "other labels"])
+    assert "tiny prediction" in before
+    assert "tiny uncertainty" not in before
+
+
+def test_what_was_chosen_for_all_images_meanwhile_counts_when_results_come_back(opened: Opened, tiny: Volume) -> None:
+    prediction = opened.prediction_of(3)
+    add_other(opened, tiny)
+    opened.choice.choose_image("other")
+    opened.choice.set_live_visible(False)
+    opened.choice.choose_image("tiny")
+    assert not prediction.visible
+
+
+def test_predictions_that_came_while_another_image_was_chosen_are_seen_when_the_image_comes_back(
+    opened: Opened, tiny: Volume
+) -> None:
+    document = opened.document
+    add_other(opened, tiny)
+    opened.choice.choose_image("other")
+    opened.apply([(3, plane(1), plane(40))], document)
+    opened.choice.choose_image("tiny")
+    assert "tiny prediction" in shown(opened)
+
+
+def test_no_results_stay_hidden_after_closing(opened: Opened, tiny: Volume) -> None:
+    opened.predict(3, 1)
+    add_other(opened, tiny)
+    opened.choice.choose_image("other")
+    opened.choice.close()
+    assert "tiny prediction" in shown(opened)
+
+
+def test_a_corrected_prediction_is_seen_when_its_image_goes_while_another_is_chosen(
+    opened: Opened, tiny: Volume
+) -> None:
+    stroke(opened.prediction_of(3), SPLEEN, 3)
+    add_other(opened, tiny)
+    opened.choice.choose_image("other")
+    assert "tiny prediction" not in shown(opened)
+    opened.viewer.layers.remove(opened.image)
+    assert "tiny prediction" in shown(opened)
 
 
 def test_layers_that_are_removed_together_are_removed(opened: Opened, qtbot: QtBot) -> None:
