@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from weakref import ReferenceType, WeakKeyDictionary, ref
 from platformdirs import user_data_path
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from knowsam.document.kept_files import fingerprint, paintings
 from knowsam.document.snapshot_file import read_snapshot
 from knowsam.errors import InputError
 from napari_knowsam.save_file import SaveFile, kept_training
@@ -90,11 +91,21 @@ class Autosave(QObject):
         """Keep the work on a volume, which has not been watched yet, in a folder of its own, and for good."""
         self._own_folders[volume] = folder
 
-    def watch(self, document: AnnotationDocument | None) -> None:
-        """Save the work that was watched until now, watch another one, and offer what is lacking in it."""
+    def watch(
+        self, document: AnnotationDocument | None, still_open: Collection[AnnotationDocument] | None = None
+    ) -> None:
+        """Save the work that was watched until now, watch another one, and offer what is lacking in it.
+
+        Parameters
+        ----------
+        still_open : the work on all images that are open, by default on all that were watched; other windows may have
+            the files of those that are closed.
+        """
         if document is not self._document:
             self.save()
             self._document = document
+        if still_open is not None:
+            self._let_go_of_others({one.volume for one in still_open})
         if document is not None:
             self._saved.setdefault(document, document.snapshot())
             if document.volume not in self._offers:
@@ -147,12 +158,6 @@ class Autosave(QObject):
         self._written_to = file.path.parent
         by_another, self._authors[file.path] = self._authors.get(file.path) != author, author
         self._writing = self._thread.submit(file.keep, snapshot, set_aside=by_another)
-
-    def let_go(self, volume: Volume) -> None:
-        """Let other windows have the file of a volume that is closed."""
-        file = self._files.pop(volume, None)
-        if file is not None:
-            file.release()
 
     def save_at_once(self) -> bool:
         """Save, wait for it, and return whether the work that is watched is on the disk."""
@@ -227,14 +232,21 @@ class Autosave(QObject):
         here = document.snapshot()
         return any(kept.holds(here) for kept in self._kept(document.volume))
 
+    def _let_go_of_others(self, volumes: Collection[Volume]) -> None:
+        """Let other windows have the files of all volumes but these."""
+        for volume in [one for one in self._files if one not in volumes]:
+            # What is being written may be of that one.
+            self._wait()
+            self._files.pop(volume).release()
+
     def _lacking(self, document: AnnotationDocument) -> Snapshot | None:
         here = document.snapshot()
         return next((kept for kept in self._offers[document.volume] if not here.holds(kept)), None)
 
     def _kept(self, volume: Volume) -> Iterator[Snapshot]:
-        own = self._file(volume)
         # Work that was begun before the volume had a folder of its own lies where that of all others does.
-        for path in (*own.found(), *(own.found(self._folder) if volume in self._own_folders else ())):
+        folders = dict.fromkeys((self._own_folders.get(volume, self._folder), self._folder))
+        for path in (path for folder in folders for path in paintings(folder, fingerprint(volume))):
             try:
                 snapshot = read_snapshot(path, volume.shape)
             except (OSError, InputError) as error:

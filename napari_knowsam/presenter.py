@@ -313,7 +313,7 @@ class Presenter(QObject):
         self._document_display.set_document(self.layers.document)
         self._training_display.things_changed()
         self._result.set_message("")
-        self.autosave.watch(self.layers.document)
+        self.autosave.watch(self.layers.document, self.layers.documents)
         self._watch()
 
     def _on_slices_annotated(self, indices: tuple[int, ...]) -> None:

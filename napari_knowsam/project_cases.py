@@ -63,7 +63,6 @@ class ProjectCases(QObject):
         self.project: Project | None = None
         self._case: ProjectCase | None = None
         self._image: Image | None = None
-        self._volume: Volume | None = None
         self._wanted: ProjectCase | None = None
         bar.case_chosen.connect(self._guarded(self._choose))
         bar.done_requested.connect(self._guarded(self._end_case))
@@ -186,7 +185,7 @@ class ProjectCases(QObject):
             raise
         is_other = bool(case.fingerprint) and fingerprint(volume) != case.fingerprint
         self._case = ProjectCase(case.path, pick=description) if is_other else replace(case, pick=description)
-        self._image, self._volume = image, volume
+        self._image = image
         if self._autosave.offer is not None:
             self._restore()
         else:
@@ -226,9 +225,7 @@ class ProjectCases(QObject):
             self._keep()
         if image is not None and image in self._viewer.layers:
             self._layers.close_image(image)
-        if self._volume is not None:
-            self._autosave.let_go(self._volume)
-        self._case = self._image = self._volume = None
+        self._case = self._image = None
 
     def _keep(self) -> None:
         """Save what was painted, and note how far the open image is."""

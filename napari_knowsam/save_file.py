@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QLockFile
 
-from knowsam.document.kept_files import TRAINING, fingerprint, is_kept_file, paintings
+from knowsam.document.kept_files import TRAINING, fingerprint, is_kept_file
 from knowsam.document.snapshot_file import read_snapshot, write_snapshot
 from knowsam.errors import InputError
 
@@ -59,10 +59,6 @@ class SaveFile:
         self._has_kept_training = False
         self.path = folder / f"{name}.npz"
         self.is_second = number > 1
-
-    def found(self, folder: Path | None = None) -> list[Path]:
-        """Return all files in which work on this image was kept, also by other windows, by default in this folder."""
-        return paintings(folder or self.path.parent, self._fingerprint)
 
     def keep(self, snapshot: Snapshot, *, set_aside: bool) -> None:
         """Write a snapshot; where `set_aside`, keep what another document has left there and this one lacks.

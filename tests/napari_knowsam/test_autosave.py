@@ -605,6 +605,21 @@ def test_a_layer_that_stayed_and_was_painted_on_since_is_not_removed(
     widget.close_presenter()
 
 
+def test_an_image_that_was_closed_is_not_said_to_be_open_when_it_is_opened_again(
+    named: Volume, folder: Path, qtbot: QtBot
+) -> None:
+    viewer, widget = open_image(named)
+    change(widget, lambda work: work.paint({3: square(1)}))
+    viewer.layers.remove(NAME)
+    data, kwargs, _ = image_layer_data(Volume(named.array.copy(), named.grid, NAME))
+    viewer.add_layer(Image(data, **kwargs))
+    qtbot.waitUntil(lambda: presenter_of(widget).layers.document is not None)
+    assert widget.annotate._message.text() == ""
+    change(widget, lambda work: work.paint({2: square(1)}))
+    widget.close_presenter()
+    assert files(folder) == [f"{fingerprint(named)}.npz"]
+
+
 def test_corrections_of_a_closed_image_are_said_to_be_saved(
     closed: Callable[[], tuple[ViewerModel, KnowSAMWidget]],
 ) -> None:
