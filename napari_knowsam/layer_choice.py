@@ -11,7 +11,7 @@ from knowsam.data.orientation import PLANE_NAMES
 from knowsam.errors import InputError
 from napari_knowsam.layer_signals import LayerSignals
 from napari_knowsam.new_layers import ROLE_KEY, ResultLooks
-from napari_knowsam.open_images import OpenImages
+from napari_knowsam.open_images import OpenImages, uncover
 from napari_knowsam.place_guard import PlaceGuard
 from napari_knowsam.volume_layers import has_known_orientation, volume_of
 
@@ -151,6 +151,11 @@ class LayerChoice:
         self._emit_names()
         if reasons:
             self.signals.problem.emit(reasons[0])
+
+    def show_image(self, name: str) -> None:
+        """Work on an image that somebody wants to see."""
+        self.choose_image(name)
+        uncover(self._viewer.layers, self._viewer.layers[name])
 
     def choose_anew(self, image: Image) -> None:
         """Work on an image that was just opened, with labels of its own, whatever other labels lie on its voxels.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from napari.layers import Labels
+from napari.layers import Image, Labels
 
 from knowsam.document.kept_files import fingerprint
 from knowsam.errors import InputError
@@ -18,7 +18,8 @@ from napari_knowsam.new_layers import PREVIEW, ROLE_KEY, empty_labels, insert_qu
 from napari_knowsam.volume_layers import require_layers_match, volume_of
 
 if TYPE_CHECKING:
-    from napari.layers import Image, Layer
+    from napari.components import LayerList
+    from napari.layers import Layer
     from napari.viewer import Viewer
 
     from knowsam.data.volume import Volume
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from knowsam.document.snapshot import Snapshot
     from napari_knowsam.layer_signals import LayerSignals
     from napari_knowsam.new_layers import ResultLooks
+
+_COVERING = ("opaque", "translucent", "translucent_no_depth")
+"""Ways of blending by which a layer hides what lies under it."""
 
 
 @dataclass(frozen=True)
@@ -184,3 +188,11 @@ class OpenImages:
 def _digest(layer: Layer) -> str:
     """Return letters and digits that differ once anything else is painted on a layer."""
     return blake2b(np.ascontiguousarray(layer.data).data).hexdigest()
+
+
+def uncover(layers: LayerList, image: Image) -> None:
+    """Show an image, and hide the opaque ones over it: what is painted would lie in an image that nobody sees."""
+    image.visible = True
+    for other in layers[layers.index(image) + 1 :]:
+        if isinstance(other, Image) and other.opacity == 1 and other.blending in _COVERING:
+            other.visible = False

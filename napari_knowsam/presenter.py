@@ -132,7 +132,7 @@ class Presenter(QObject):
 
     def _connect_annotate(self) -> None:
         panel, table, layers = self._annotate, self._annotate.table, self.layers
-        panel.image_chosen.connect(self._guarded(layers.choose_image))
+        panel.image_chosen.connect(self._guarded(layers.show_image))
         panel.labels_chosen.connect(self._guarded(layers.choose_labels))
         panel.new_labels_requested.connect(self._guarded(layers.new_labels))
         panel.axis_chosen.connect(self._on_axis_chosen)

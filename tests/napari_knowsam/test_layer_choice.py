@@ -159,6 +159,16 @@ def test_predictions_that_came_while_another_image_was_chosen_are_seen_when_the_
     assert "tiny prediction" in shown(opened)
 
 
+def test_an_image_that_is_chosen_by_its_name_is_seen(opened: Opened, tiny: Volume) -> None:
+    other, overlay = add_other(opened, tiny), add_other(opened, tiny)
+    overlay.blending = "additive"
+    opened.choice.show_image(opened.image.name)
+    assert opened.sync.image is opened.image
+    assert [one.visible for one in (opened.image, other, overlay)] == [True, False, True]
+    opened.choice.show_image(other.name)
+    assert [one.visible for one in (opened.image, other, overlay)] == [True, True, True]
+
+
 def test_no_results_stay_hidden_after_closing(opened: Opened, tiny: Volume) -> None:
     opened.predict(3, 1)
     add_other(opened, tiny)
