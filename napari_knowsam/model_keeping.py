@@ -118,7 +118,7 @@ class ModelKeeping(QObject):
         works = [work for work in controller.trained if controller.model(work) is not self._saved.get(work)]
         if self._is_learning(controller.work) and controller.work is not None and controller.work not in works:
             works.append(controller.work)
-        # What was learnt of an image that was removed is gone, and its training with it.
+        # What was learnt of an image that was removed lies beside what was painted in it.
         return [work for work in works if self._layers.sync_of(work) is not None]
 
     def _may_lose(self, works: Sequence[AnnotationDocument]) -> bool:

@@ -138,8 +138,8 @@ def applied_sentence(applied: Applied) -> str:
 def removed_sentence(name: str) -> str:
     """Say that an image was removed while it was trained on."""
     return (
-        f"{name}: The image was removed, so its training was ended, and what was learnt is gone. What you painted was "
-        "kept: open the image again to get it back."
+        f"{name}: The image was removed, so its training was ended. What you painted and what was learnt is kept: open "
+        "the image again to go on."
     )
 
 
