@@ -195,14 +195,20 @@ class TrainingDisplay(QObject):
 
     def _on_predictions_gone(self) -> None:
         self._shown = Shown.NOTHING
-        if self._stage is None:
+        if self._stage is None and self._is_all_judged:
+            self._say_propagation(Shown.JUDGED)
+        elif self._stage is None:
             self.say_what_is_next()
+
+    @property
+    def _is_all_judged(self) -> bool:
+        """Whether nothing is left to predict."""
+        work = self._controller.work
+        return work is not None and len(work.fully_judged) == work.slice_count
 
     def _say_propagation(self, shown: Shown) -> None:
         """Say where that comes from which is shown while nobody trains."""
-        work = self._controller.work
-        is_judged = work is not None and len(work.fully_judged) == work.slice_count
-        self._tell(status_messages.propagation_sentence(Shown.JUDGED if is_judged else shown))
+        self._tell(status_messages.propagation_sentence(Shown.JUDGED if self._is_all_judged else shown))
 
     def _in_words(self, shown: events.Shown) -> Shown:
         if shown.source is events.Source.PROPAGATION:

@@ -29,6 +29,7 @@ from knowsam.training.events import (
     Pause,
     PredictedSlice,
     PredictionReady,
+    PredictionsGone,
     Resume,
     SliceAnnotated,
     Source,
@@ -827,6 +828,18 @@ def test_labels_are_said_to_be_propagated_in_the_volume_in_which_they_are(
         panels.layers.sync.layers.labels.layer.paint((index, 4, 5), 1)
     panels.layers.flush()
     assert panels.train.bar._message.text() == f"other: {status_messages.PROPAGATING}"
+
+
+def test_where_all_slices_are_accepted_the_panel_does_not_ask_to_paint(
+    panels: Panels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    propagating = FakeSession()
+    monkeypatch.setattr(training_controller, "propagation_session", lambda *_: propagating)
+    panels.labels.data[:, 2:5, 2:6] = LIVER
+    panels.layers.flush()
+    # It has nothing left to propagate to.
+    propagating.happens.put(PredictionsGone(0))
+    panels.wait_until(lambda: panels.train_message.startswith(status_messages.shown_sentence(Shown.JUDGED)))
 
 
 def test_keys_say_how_much_of_a_slice_is_painted(panels: Panels) -> None:
