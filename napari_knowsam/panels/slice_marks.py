@@ -46,6 +46,8 @@ class SliceMarks(QWidget):
         self._strip.slice_requested.connect(self.slice_requested)
         self._sentence = QLabel()
         self._sentence.setWordWrap(True)
+        # Long words for a state take two lines; while somebody paints, nothing below is to move.
+        self._sentence.setMinimumHeight(2 * self._sentence.fontMetrics().lineSpacing())
         self._previous = button(
             "◀", "Previous annotated slice (Shift+N)", lambda: self.annotated_slice_requested.emit(-1)
         )

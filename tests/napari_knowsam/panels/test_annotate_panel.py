@@ -3,8 +3,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from qtpy.QtCore import QSize
-from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QSlider, QToolButton
+from qtpy.QtCore import QPoint, QSize
+from qtpy.QtWidgets import QApplication, QComboBox, QLabel, QPushButton, QSlider, QToolButton
 
 from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass, SliceState
 from napari_knowsam.panels.annotate_panel import AnnotatePanel
@@ -123,6 +123,17 @@ def test_the_current_slice_is_said_in_words_and_by_its_button(
     panel.marks.set_current_slice(index)
     assert _checked(panel) == button
     assert sentence in [label.text() for label in panel.findChildren(QLabel)]
+
+
+def test_nothing_moves_where_the_words_for_a_slice_take_two_lines(panel: AnnotatePanel) -> None:
+    panel.resize(340, 600)
+    panel.show()
+    tops = []
+    for index in (0, 2):
+        panel.set_current_slice(index)
+        QApplication.processEvents()
+        tops.append(_button(panel, "Complete").mapTo(panel, QPoint(0, 0)).y())
+    assert tops[0] == tops[1]
 
 
 @pytest.mark.parametrize(
