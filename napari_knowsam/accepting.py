@@ -24,14 +24,16 @@ def accept_between(document: AnnotationDocument) -> tuple[int, ...]:
     return _accept(
         document,
         range(annotated[0], annotated[-1] + 1) if annotated else (),
-        "Between the first and the last annotated slice there is no prediction to accept. "
-        "Annotate a slice on each side and train first.",
+        "Between the first and the last annotated slice there is nothing to accept: no prediction, or all painted or "
+        "accepted.",
     )
 
 
 def accept_all(document: AnnotationDocument) -> tuple[int, ...]:
     """Take the predictions of all slices as painted."""
-    return _accept(document, range(document.slice_count), "There is no prediction to accept. Train first.")
+    return _accept(
+        document, range(document.slice_count), "There is nothing to accept: no prediction, or all painted or accepted."
+    )
 
 
 def _accept(document: AnnotationDocument, indices: Iterable[int], refusal: str) -> tuple[int, ...]:

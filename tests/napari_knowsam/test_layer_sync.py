@@ -295,8 +295,11 @@ def test_accepting_between_takes_the_slices_inside_only(opened: Opened) -> None:
     ("action", "sentence"),
     [
         (lambda opened: opened.accept_slice(), "Slice 4 holds nothing to accept"),
-        (lambda opened: opened.accept_between(), "Annotate a slice on each side"),
-        (lambda opened: opened.accept_all(), "Train first"),
+        (
+            lambda opened: opened.accept_between(),
+            "Between the first and the last annotated slice there is nothing to accept",
+        ),
+        (lambda opened: opened.accept_all(), "nothing to accept: no prediction"),
         (lambda opened: opened.mark(SliceState.COMPLETE), "Background only"),
     ],
 )

@@ -334,7 +334,7 @@ def test_the_end_says_how_many_slices_are_older_and_so_do_accepting_and_exportin
     assert "while 12 slices waited" in training.result.bar._message.text()
     training.result.bar.accept_all_requested.emit()
     assert training.result.bar._message.text() == ""
-    assert "no prediction to accept" in training.annotate_message
+    assert "nothing to accept" in training.annotate_message
     training.export(tmp_path / "mask.nii.gz")
     assert "12 slices still show" in training.result.bar._message.text()
 
@@ -569,7 +569,7 @@ def test_what_cannot_be_accepted_is_told(panels: Panels) -> None:
     panels.result.bar.accept_slice_requested.emit()
     assert "holds nothing to accept" in panels.annotate_message
     panels.result.bar.accept_all_requested.emit()
-    assert "There is no prediction to accept" in panels.annotate_message
+    assert "There is nothing to accept: no prediction" in panels.annotate_message
 
 
 def test_why_nobody_could_train_is_taken_back_once_something_is_painted(panels: Panels) -> None:
