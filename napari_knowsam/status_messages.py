@@ -31,7 +31,7 @@ class Shown(Enum):
     """Where that comes from which is shown of slices nobody has painted, in words."""
 
     NOTHING = ""
-    PROPAGATED = "propagated from your painted slices; nothing is trained yet. Training adds to it once that helps."
+    PROPAGATED = "propagated from your painted slices. Training adds to it once that helps."
     NOT_BETTER = "propagated from your painted slices; training has not made it better so far, so it adds nothing yet."
     PROPOSED = "what is proposed, and near your slices your own labels."
     BOTH = "your slices, propagated, and what the networks add."

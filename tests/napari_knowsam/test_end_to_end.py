@@ -209,7 +209,7 @@ def test_a_stroke_on_the_labels_in_a_pause_corrects_the_slice_and_changes_those_
 def test_before_any_training_a_painted_slice_changes_those_beside_it_without_a_click(propagating: Robot) -> None:
     assert not propagating.has_prediction
     _paint_slice_18(propagating)
-    assert "nothing is trained yet" in propagating.train_message
+    assert "Training adds to it once that helps" in propagating.train_message
     assert not propagating.is_running
     before = {index: plane_of(propagating.prediction, index) for index in range(32)}
     propagating.press(Qt.Key.Key_J)

@@ -69,4 +69,4 @@ def introduction(trainer: Trainer) -> list[str]:
     is_usual = name == MethodConfig().semi_supervised
     method = [] if is_usual else [f"The students learn by {METHODS[name].title}."]
     slices = "one annotated slice" if labelled == 1 else f"{labelled} annotated slices"
-    return [*teacher, f"Training on {slices}{kept}", *method]
+    return [*teacher, f"Training began with {slices}{kept}", *method]

@@ -94,8 +94,8 @@ def test_the_user_is_told_what_is_learnt_from(
 ) -> None:
     few, enough = (of_kind(list(session_of(one, config=quick_config).run()), Notice) for one in (case, many))
     assert few[0].text == "No teacher: the students learn alone."
-    assert few[1].text == "Training on 2 annotated slices; too few to keep any for validation."
-    assert enough[1].text == "Training on 7 annotated slices, validating on 1 more."
+    assert few[1].text == "Training began with 2 annotated slices; too few to keep any for validation."
+    assert enough[1].text == "Training began with 7 annotated slices, validating on 1 more."
 
 
 def test_what_the_settings_leave_out_by_default_is_told_apart_from_other_notices(
