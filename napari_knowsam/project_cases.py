@@ -158,7 +158,10 @@ class ProjectCases(QObject):
         self._save(document)
         self._note(CaseState.DONE)
         if self.project.next_after(self._path) is None:
-            self._say(f"All {len(self.project.cases)} images of the project are done.")
+            self._say(
+                f"All {len(self.project.cases)} images of the project are done. For their masks: … > Export the masks "
+                "of all done. For a model of them: Model > Train on finished volumes."
+            )
         else:
             self._go_on()
 
