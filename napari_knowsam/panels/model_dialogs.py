@@ -70,7 +70,7 @@ class SaveModelDialog(QDialog):
     Parameters
     ----------
     elsewhere : file to suggest to somebody who does not want it among the kept models.
-    question : something else to agree to; none by default.
+    question : something else to agree to where the model is to be trained first; none by default.
 
     Attributes
     ----------
@@ -81,7 +81,7 @@ class SaveModelDialog(QDialog):
         self, suggested: ModelTarget, elsewhere: Path, parent: QWidget | None = None, question: str = ""
     ) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Save model")
+        self.setWindowTitle("Train a model" if question else "Save model")
         self.target: ModelTarget | None = None
         self._elsewhere = elsewhere
         self._name = QLineEdit(suggested.path.stem)
@@ -115,7 +115,9 @@ class SaveModelDialog(QDialog):
 
     def _buttons(self) -> QDialogButtonBox:
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel, parent=self)
-        self._save = buttons.addButton("Save", QDialogButtonBox.ButtonRole.AcceptRole)
+        self._save = buttons.addButton(
+            "Train" if self._agreed.text() else "Save", QDialogButtonBox.ButtonRole.AcceptRole
+        )
         self._save.setDefault(True)
         self._save_elsewhere = buttons.addButton("Save elsewhere…", QDialogButtonBox.ButtonRole.ActionRole)
         self._save.clicked.connect(self._on_save)
