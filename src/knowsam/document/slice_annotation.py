@@ -162,7 +162,7 @@ class SliceAnnotation:
             if state is not SliceState.COMPLETE:
                 raise InputError(
                     f"Slice {slice_number(index)} is corrected, and a corrected slice is judged completely. "
-                    "Undo the correction to mark the slice otherwise."
+                    "Undo the correction; or accept the slice (U): then it can be marked otherwise, or erased."
                 )
             return self
         if self.painted is not None and state is SliceState.BACKGROUND_ONLY:

@@ -257,6 +257,15 @@ def test_marking_says_whether_anything_changed(document: AnnotationDocument) -> 
     assert document.corrected == (SLICE,)
 
 
+def test_a_correction_is_taken_away_by_accepting_and_erasing_it(document: AnnotationDocument) -> None:
+    predict(document, SLICE, 1)
+    document.correct({SLICE: plane(LIVER)})
+    document.accept((SLICE,))
+    document.paint({SLICE: plane()})
+    assert document.annotated == document.corrected == ()
+    assert (document.shown(SLICE) == document.classes[1].value).all()
+
+
 def test_accepted_slices_are_painted_completely(document: AnnotationDocument) -> None:
     predict(document, 1, 1)
     predict(document, 2, 0)
