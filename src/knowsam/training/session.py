@@ -46,6 +46,10 @@ if TYPE_CHECKING:
     from knowsam.training.schedule import Budget
 
 
+_FEWEST_STEPS = 10
+"""Of new students, before they are shown where no labels are propagated."""
+
+
 class TrainingSession:
     """Trains KnowSAM on some annotated and many unlabelled slices of one or several volumes.
 
@@ -251,8 +255,15 @@ class TrainingSession:
             yield event
         if not isinstance(event, StepDone):
             return
-        is_first_seen = control.watched is not None and not self.trainer.display.has_learnt
-        is_due = is_first_seen or timed.is_time_to_validate
-        if is_due and timed.progress < 1.0 and (validated := timed.validate()) is not None:
+        if self._is_due and timed.progress < 1.0 and (validated := timed.validate()) is not None:
             yield validated
         yield from control.refresh(timed.seconds - started)
+
+    @property
+    def _is_due(self) -> bool:
+        """Whether the students are to be measured, after which they predict: at once, as soon as they know anything."""
+        control, steps = self._control, self._timed.steps
+        if control.watched is None or self.trainer.display.has_learnt:
+            return self._timed.is_time_to_validate
+        # Alone, they show noise at first, and whoever paints over that corrects it, and leaves the rest of it as right.
+        return steps >= _FEWEST_STEPS or (control.live is not None and control.live.can_show)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from knowsam.data.case import Case
 from knowsam.data.volume import Grid, Volume
 from knowsam.inference.predictor import Predictor, SlicePrediction
 from knowsam.models.students import Fusion
+from knowsam.training import session as session_module
 from knowsam.training.events import (
     ClassesChanged,
     Event,
@@ -129,6 +130,16 @@ def test_the_watched_slice_is_shown_alone_right_after_the_first_step(
     ready = next(events)
     assert isinstance(ready, PredictionReady)
     assert ([predicted.index for predicted in ready.slices], ready.outdated) == ([5], 11)
+
+
+def test_new_students_that_are_shown_alone_are_not_shown_before_they_know_anything(
+    case: Case, quick_config: Config, batches: list[Batch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_module, "_FEWEST_STEPS", 3)
+    session = session_of(case, config=quick_config)
+    session.submit(Watch(5))
+    before = of_kind(list(takewhile(lambda event: not isinstance(event, PredictionReady), session.run())), StepDone)
+    assert [event.step for event in before] == [1, 2, 3]
 
 
 def followed(session: TrainingSession, watch: Watch) -> list[PredictionReady]:
@@ -465,7 +476,7 @@ def test_a_class_can_be_added_and_painted_in_the_same_breath(case: Case, quick_c
     session = session_of(case, config=quick_config, steps=3)
     session.submit(Watch(5))
     events = session.run()
-    until(events, PredictionReady)
+    until(events, StepDone)
     classes = (BACKGROUND_CLASS, BALL, CYST)
     tell(session, ClassesChanged(classes), SliceAnnotated(LabelSlice(0, 9, painted)))
     rest = list(events)
