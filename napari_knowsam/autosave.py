@@ -67,7 +67,7 @@ class Autosave(QObject):
         self._offer: Snapshot | None = None
         self._offers: WeakKeyDictionary[Volume, list[Snapshot]] = WeakKeyDictionary()
         self._sources: WeakKeyDictionary[Snapshot, Path] = WeakKeyDictionary()
-        self._saved: WeakKeyDictionary[AnnotationDocument, Snapshot] = WeakKeyDictionary()
+        self._saved: WeakKeyDictionary[AnnotationDocument, Snapshot | None] = WeakKeyDictionary()
         self._files: WeakKeyDictionary[Volume, SaveFile] = WeakKeyDictionary()
         self._own_folders: WeakKeyDictionary[Volume, Path] = WeakKeyDictionary()
         self._authors: dict[Path, ReferenceType[AnnotationDocument]] = {}
@@ -194,7 +194,8 @@ class Autosave(QObject):
         ):
             return True
         # It is tried again as if nothing had ever been saved.
-        self._saved.clear()
+        for document in list(self._saved):
+            self._saved[document] = None
         self._authors.clear()
         return False
 

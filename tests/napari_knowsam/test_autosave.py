@@ -286,6 +286,21 @@ def test_what_could_not_be_saved_is_tried_again(document: AnnotationDocument, tm
     assert files(blocked) == [f"{fingerprint(document.volume)}.npz"]
 
 
+def test_what_could_not_be_saved_is_tried_again_when_its_image_is_chosen_again(
+    document: AnnotationDocument, tmp_path: Path
+) -> None:
+    blocked = tmp_path / "autosave"
+    blocked.touch()
+    kept = session(blocked, document)
+    document.paint({1: square(LIVER)})
+    kept.save_at_once()
+    kept.watch(None)
+    blocked.unlink()
+    kept.watch(document)
+    kept.close()
+    assert files(blocked) == [f"{fingerprint(document.volume)}.npz"]
+
+
 def test_two_windows_on_one_image_are_told_and_overwrite_nothing(document: AnnotationDocument, folder: Path) -> None:
     said: list[str] = []
     first, other = session(folder, document), again(document, *document.classes[1:])
