@@ -74,15 +74,15 @@ def unjudged_sentence(indices: Sequence[int]) -> str:
     """Say what has to be done before an image can be called done.
 
     >>> unjudged_sentence([11])
-    'Nobody has accepted slice 12 yet. Correct and accept it, or mark where the structure ends.'
+    'Nobody has accepted slice 12 yet. Correct and accept it, or mark where each structure ends.'
     """
     if len(indices) == 1:
         number = slice_number(indices[0])
-        return f"Nobody has accepted slice {number} yet. Correct and accept it, or mark where the structure ends."
+        return f"Nobody has accepted slice {number} yet. Correct and accept it, or mark where each structure ends."
     first, last = slice_number(indices[0]), slice_number(indices[-1])
     return (
         f"Nobody has accepted {len(indices)} slices between {first} and {last} yet. Correct and accept them (Accept, "
-        "All), or mark where the structure ends."
+        "All), or mark where each structure ends."
     )
 
 

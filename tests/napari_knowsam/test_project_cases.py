@@ -218,7 +218,7 @@ def test_what_is_predicted_beyond_the_painted_slices_after_it_was_done_changes_n
     wait_for(robot, "p1")
     robot.wait_until(lambda: robot.document.unjudged != ())
     robot.click(bar(robot), "Done")
-    assert "mark where the structure ends" in robot.annotate_message
+    assert "mark where each structure ends" in robot.annotate_message
 
 
 def test_labels_on_the_same_voxels_never_become_those_of_the_next_patient(robot: Robot) -> None:

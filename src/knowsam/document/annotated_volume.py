@@ -120,8 +120,8 @@ class AnnotatedVolume:
     def unjudged(self) -> tuple[int, ...]:
         """Indices of all slices, from the first to the last that shows a structure, that nobody has judged completely.
 
-        Where a single slice shows one, those beside it are among them unless its ends are marked, for it is probably
-        only the first that was painted. SAM's outlines count only once they are confirmed.
+        Where a single slice shows any, those beside it are among them unless the ends of all are marked, for it is
+        probably only the first that was painted. SAM's outlines count only once they are confirmed.
         """
         showing = [index for index, area in enumerate(self.structure_areas_px) if area]
         left_out = self._left_out_among(self._with_open_sides(*showing) if len(showing) == 1 else showing)
@@ -281,10 +281,11 @@ class AnnotatedVolume:
         return tuple(sorted({*range(held[0], held[-1] + 1)} - {*self.fully_judged})) if held else ()
 
     def _with_open_sides(self, index: int) -> list[int]:
-        """Return a slice with those beside it, but on the sides on which a person says that a structure ends there."""
-        ended = {end.side for end in self.ends_at(index)}
+        """Return a slice with those beside it, but on the sides on which a person says that all it shows ends there."""
+        shown = [value for value, pixels in self._facts_of(index).pixels.items() if pixels]
         beside = {Side.BELOW: index - 1, Side.ABOVE: index + 1}
-        among = {index, *(one for side, one in beside.items() if side not in ended)}
+        open_sides = [side for side in Side if not {End(value, side) for value in shown} <= self.ends_at(index)]
+        among = {index, *(beside[side] for side in open_sides)}
         return sorted(among.intersection(range(self.slice_count)))
 
     def _slice(self, index: int) -> SliceAnnotation:

@@ -613,6 +613,19 @@ def test_a_structure_in_one_slice_is_finished_only_with_its_ends(document: Annot
     assert document.is_finished
 
 
+def test_an_end_of_one_structure_does_not_close_the_side_on_which_another_one_goes_on(
+    document: AnnotationDocument,
+) -> None:
+    document.paint({3: plane(LIVER, SPLEEN)})
+    for side in Side:
+        document.toggle_end(3, LIVER, side)
+    assert (document.unjudged, document.is_finished) == ((2, 4), False)
+    document.toggle_end(3, SPLEEN, Side.BELOW)
+    assert (document.unjudged, document.is_finished) == ((4,), False)
+    document.toggle_end(3, SPLEEN, Side.ABOVE)
+    assert document.is_finished
+
+
 def test_it_is_finished_once_every_slice_of_the_structure_is_judged(document: AnnotationDocument) -> None:
     assert (document.unjudged, document.has_gaps, document.is_finished) == ((), False, False)
     document.paint({1: full(LIVER), 3: full(LIVER)})
