@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.client import HTTPException, HTTPResponse
@@ -43,8 +44,34 @@ def download(url: str, target: Path, sha256: str, progress: Progress | None = No
         If what came is another file; it is removed.
     """
     with alone(target, progress):
-        if not (target.is_file() and sha256_of(target) == sha256):
+        if not is_whole(target, sha256):
             _bring(url, target, sha256, progress)
+
+
+def copy(source: Path, target: Path, sha256: str) -> None:
+    """Copy a file, as `download` brings one.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read or written.
+    ValueError
+        If what arrived is another file, as from a bad stick; it is removed.
+    """
+    with alone(target):
+        if is_whole(target, sha256):
+            return
+        part = part_of(target)
+        shutil.copyfile(source, part)
+        if not is_whole(part, sha256):
+            part.unlink()
+            raise ValueError(f"what was copied from {source} is another file")
+        os.replace(part, target)
+
+
+def is_whole(file: Path, sha256: str) -> bool:
+    """Tell whether a file is there and the one that was meant."""
+    return file.is_file() and sha256_of(file) == sha256
 
 
 def _bring(url: str, target: Path, sha256: str, progress: Progress | None) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 from urllib.error import HTTPError
 
 import platformdirs
 
 from knowsam.errors import CheckpointError
-from knowsam.models.download import Progress, alone, download, part_of, sha256_of
+from knowsam.models.download import Progress, copy, download, is_whole, part_of, sha256_of
 from knowsam.models.published_weights import ALIASES, FOLDER_FILES, OFFICIAL, OfficialWeights
 
 FOLDER_VARIABLE = "KNOWSAM_WEIGHTS"
@@ -59,7 +58,7 @@ def is_here(name: str) -> bool:
 
 def is_intact(name: str) -> bool:
     """Tell whether weights are here and are the published ones; those of ViT-H take seconds."""
-    return is_here(name) and all(sha256_of(path) == sha256 for path, sha256 in _places(name))
+    return all(is_whole(path, sha256) for path, sha256 in _places(name))
 
 
 def _places(name: str) -> list[tuple[Path, str]]:
@@ -83,7 +82,7 @@ def official_weights(name: str, progress: Progress | None = None) -> Path:
     """
     found = official(name)
     for file, (path, sha256) in zip(found.files, _places(name), strict=True):
-        if path.is_file() and sha256_of(path) == sha256:
+        if is_whole(path, sha256):
             continue
         try:
             download(file.address, path, sha256, progress)
@@ -115,15 +114,17 @@ def add_official_weights(path: Path) -> str:
     Raises
     ------
     CheckpointError
-        If they are none of the published ones, or cannot be read or copied.
+        If they are none of the published ones, cannot be read or copied, or do not arrive whole.
     """
     try:
         name = _recognised(path)
-        for target, _ in _places(name):
-            with alone(target):
-                part = part_of(target)
-                shutil.copyfile(path / target.name if path.is_dir() else path, part)
-                os.replace(part, target)
+        for target, sha256 in _places(name):
+            copy(path / target.name if path.is_dir() else path, target, sha256)
+    except ValueError as exc:
+        raise CheckpointError(
+            f"{path} is a copy of {name}, but what arrived in {weights_folder()} is not. Try again, or copy it from "
+            "another disk."
+        ) from exc
     except OSError as exc:
         raise CheckpointError(
             f"{path} cannot be read, or not be copied to {weights_folder()}: {exc.strerror}. Check the path; the "

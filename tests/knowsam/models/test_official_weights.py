@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -278,6 +279,31 @@ def test_a_file_that_came_another_way_is_told_by_its_checksum(server: Server, tm
     assert is_intact("vit_b")
     with pytest.raises(CheckpointError, match="cannot be read"):
         add_official_weights(tmp_path / "missing.pth")
+
+
+def test_a_copy_that_does_not_arrive_whole_takes_no_place(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stick = tmp_path / "from_a_stick.bin"
+    stick.write_bytes(CONTENT)
+    with monkeypatch.context() as failing:
+        failing.setattr(shutil, "copyfile", lambda _, copied: copied.write_bytes(CONTENT[:-1]))
+        with pytest.raises(CheckpointError, match=r"is a copy of vit_b, but what arrived in .* is not"):
+            add_official_weights(stick)
+    assert not is_here("vit_b")
+    assert not download_module.part_of(place_of("vit_b")).exists()
+    add_official_weights(stick)
+    assert is_intact("vit_b")
+
+
+def test_a_file_that_is_whole_by_now_is_not_copied_again(server: Server, tmp_path: Path) -> None:
+    stick = tmp_path / "from_a_stick.bin"
+    stick.write_bytes(CONTENT)
+    add_official_weights(stick)
+    before = place_of("vit_b").stat()
+    add_official_weights(stick)
+    after = place_of("vit_b").stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
 REVISION = "facebook/sam2.1-hiera-tiny/resolve/0123"
