@@ -23,6 +23,7 @@ from napari_knowsam._writer import labels_of, mask_writer
 from napari_knowsam.choice_dialog import main_window
 from napari_knowsam.error_messages import errors_shown, notices_shown
 from napari_knowsam.exporting import may_replace_surfaces
+from napari_knowsam.missing_values import read_or_ask
 from napari_knowsam.new_layers import ROLE_KEY
 from napari_knowsam.opening import Opening
 from napari_knowsam.painted_layer import labels_on_image
@@ -88,7 +89,10 @@ def open_mask(viewer: napari.viewer.Viewer) -> None:
     chosen, _ = QFileDialog.getOpenFileName(QApplication.activeWindow(), "Open mask as labels", "", _MASK_FILTER)
     if chosen:
         with errors_shown():
-            labels, image = read_labels(Path(chosen)), _image_below(viewer)
+            path, image = Path(chosen), _image_below(viewer)
+            labels = read_or_ask(partial(read_labels, path), partial(read_labels, path, missing_as_background=True))
+            if labels is None:
+                return
             if image is not None:
                 labels = belonging(labels, image)
             (data, kwargs, _), notices = labels_on_image(labels, labels.grid if image is None else image.grid)

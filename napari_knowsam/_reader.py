@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from knowsam.io.image_file import is_called_mask, is_image_name
 from knowsam.io.labels import read_labels
 from napari_knowsam.choice_dialog import ask_choice
 from napari_knowsam.error_messages import errors_shown, notices_shown
+from napari_knowsam.missing_values import read_or_ask
 from napari_knowsam.opening import OpeningCancelledError, tracked_in_activity
 from napari_knowsam.volume_layers import VOLUME_KEY, LayerData, image_layer_data, labels_layer_data
 
@@ -49,7 +51,7 @@ def read_paths(path: Paths) -> Sequence[tuple[Any, ...]]:
 def read_layer_data(path: Path) -> LayerData | None:
     """Read an image, or label values from a DICOM segmentation and from a file that is called a mask and may be one.
 
-    None if there are several images and none of them was chosen.
+    None if there are several images and none of them was chosen, or voxels have no value and are not background.
 
     Raises
     ------
@@ -60,12 +62,14 @@ def read_layer_data(path: Path) -> LayerData | None:
         return labels_layer_data(notices_shown(read_labels(path)))
     if is_image_name(path) and is_called_mask(path):
         try:
-            return labels_layer_data(notices_shown(read_labels(path)))
+            labels = read_or_ask(partial(read_labels, path), partial(read_labels, path, missing_as_background=True))
+            return None if labels is None else labels_layer_data(notices_shown(labels))
         except InputError:
             # Not label values, whatever its name says; what is wrong with a damaged file shows below.
             pass
     choice = ask_choice(image_choices(path, tracked_in_activity))
-    return None if choice is None else image_layer_data(notices_shown(choice.read()))
+    volume = None if choice is None else read_or_ask(choice.read, choice.read_filled)
+    return None if volume is None else image_layer_data(notices_shown(volume))
 
 
 def _listed(path: Paths) -> list[Path]:

@@ -14,9 +14,11 @@ from napari.utils.progress import cancelable_progress
 from qtpy.QtCore import QObject, QTimer
 from qtpy.QtWidgets import QApplication, QProgressDialog, QWidget
 
+from knowsam.errors import MissingValuesError
 from knowsam.io.image import image_choices
 from napari_knowsam.choice_dialog import ask_choice
 from napari_knowsam.error_messages import errors_shown
+from napari_knowsam.missing_values import are_background
 
 if TYPE_CHECKING:
     from knowsam.data.volume import Volume
@@ -56,8 +58,10 @@ class Opening(QObject):
         self._bar.canceled.connect(self._timer.stop)
         self._start(partial(image_choices, path, self._progress.tracked), self._ask)
 
-    def _start(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
-        create_worker(work, _ignore_errors=True, _connect={"returned": then, "errored": self._fail})
+    def _start(
+        self, work: Callable[[], Any], then: Callable[[Any], None], fail: Callable[[Exception], None] | None = None
+    ) -> None:
+        create_worker(work, _ignore_errors=True, _connect={"returned": then, "errored": fail or self._fail})
 
     def _show_progress(self) -> None:
         self._bar.setMaximum(self._progress.total)
@@ -84,7 +88,22 @@ class Opening(QObject):
         self._bar.setLabelText("Reading the image...")
         self._bar.setMaximum(0)
         self._bar.setValue(0)
-        self._start(choice.read, partial(self._hand_on, choice.description))
+        self._start(choice.read, partial(self._hand_on, choice.description), partial(self._read_filled, choice))
+
+    def _read_filled(self, choice: ImageChoice, error: Exception) -> None:
+        """Read the image with voxels that have no value as background, if it failed by these and a person agrees."""
+        if self._progress.is_stopped or choice.read_filled is None or not isinstance(error, MissingValuesError):
+            self._fail(error)
+            return
+        self._bar.reset()
+        is_agreed = are_background(error)
+        # While it is asked, the window may be closed, and this goes with it.
+        if self._progress.is_stopped:
+            return
+        if is_agreed:
+            self._start(choice.read_filled, partial(self._hand_on, choice.description))
+        else:
+            self._end()
 
     def _hand_on(self, description: str, volume: Volume) -> None:
         self._end()

@@ -275,7 +275,7 @@ def _refuse_voxels(name: str, array: npt.NDArray[Any]) -> None:
     if not (np.isfinite(low) and np.isfinite(high)):
         raise InputError(
             f"The layer {name} contains NaN or infinite values, but grey values are needed. "
-            "Replace them, for example by the value of the background."
+            "Open its file with KnowSAM, which can take them for background."
         )
     if low == high:
         raise InputError(

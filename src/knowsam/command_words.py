@@ -49,6 +49,11 @@ _PICK = _word(
     help="which image, where a file or folder holds several: its number in brackets in the list that `knowsam info` "
     "prints (not the number of its series), its description, or a part of this",
 )
+_MISSING_AS_BACKGROUND = _flag(
+    "--missing-as-background",
+    help="take voxels that are NaN or infinite, as some programs write round a brain that was cut out, for background: "
+    "in images they get the smallest of all other values, in masks 0 (default: such files are refused)",
+)
 _IGNORE_IDENTITY = _flag(
     "--ignore-identity",
     help="take DICOM labels although they name another patient, study or frame of reference than the image; only if "
@@ -86,6 +91,7 @@ _ATLAS_BUDGET = _word(
 _ABOUT = _word("--about", metavar="TEXT", default="", help="what the model is for, to be kept in its file")
 _PAINTED = (
     _PICK,
+    _MISSING_AS_BACKGROUND,
     _word(
         "--annotated-slices",
         metavar="auto|all|N,N,...",
@@ -198,6 +204,7 @@ COMMANDS = (
                 "is unlike the images that the model has learnt from, and what was wrong with it",
             ),
             _PICK,
+            _MISSING_AS_BACKGROUND,
             _flag("--overwrite", help="replace masks that are already there"),
             _DEVICE,
             _word(
@@ -220,6 +227,7 @@ COMMANDS = (
             _IMAGES,
             _OUTPUT(metavar="MODEL", help="folder for the SAM, or .safetensors file"),
             _PICK,
+            _MISSING_AS_BACKGROUND,
             _word(
                 "--axis",
                 metavar="auto|0|1|2",
@@ -254,6 +262,7 @@ COMMANDS = (
             ),
             _ATLAS_BUDGET,
             _PICK,
+            _MISSING_AS_BACKGROUND,
             _flag("--overwrite", help="replace a mask that is already there"),
         ],
     ),
@@ -281,6 +290,7 @@ COMMANDS = (
             _path("mask", metavar="MASK", help="mask on the grid of the series, in any readable form"),
             _path("--source", metavar="FOLDER", help="folder with the DICOM series the mask was made in; for .dcm"),
             _PICK,
+            _MISSING_AS_BACKGROUND,
             _OUTPUT(metavar="OUT", help="file to write (.dcm, .rtstruct.dcm, .stl, .obj)"),
             _word(
                 "--term",
@@ -317,6 +327,7 @@ COMMANDS = (
         [
             _path("prediction", metavar="PREDICTION", help="mask (.nii.gz, .nii, .nrrd, .mha, DICOM)"),
             _path("reference", metavar="REFERENCE", help="mask on the same grid"),
+            _MISSING_AS_BACKGROUND,
             _IGNORE_IDENTITY,
             _flag("--json", help="print JSON instead of a table"),
         ],
@@ -327,7 +338,7 @@ COMMANDS = (
         "Tell the geometry of an image or mask, the orientation of its axes in words, and the classes of a mask. Where "
         "there are several images, list them.",
         "brain.nii.gz",
-        [_path("path", metavar="FILE|FOLDER", help=_IMAGE), _PICK],
+        [_path("path", metavar="FILE|FOLDER", help=_IMAGE), _PICK, _MISSING_AS_BACKGROUND],
     ),
     Command(
         "models",

@@ -11,6 +11,25 @@ class InputError(KnowSAMError):
     """A file, a folder or a set of labels cannot be used as it is."""
 
 
+class MissingValuesError(InputError):
+    """Voxels of a file are no numbers; it can be read if they are taken for background.
+
+    Parameters
+    ----------
+    found : how many voxels of what, as the beginning of a sentence.
+    """
+
+    def __init__(self, found: str) -> None:
+        super().__init__(found)
+        self.found = found
+
+    def __str__(self) -> str:
+        return (
+            f"{self.found}, but numbers are needed everywhere. If they are background, as round a brain that was cut "
+            "out, read the file with --missing-as-background; the window asks when it opens one."
+        )
+
+
 class OutputError(KnowSAMError):
     """A result cannot be written; nothing half-written is left behind."""
 

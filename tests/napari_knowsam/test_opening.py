@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import nibabel as nib
+import numpy as np
 import pytest
 from napari.utils.notifications import notification_manager
 from napari.utils.progress import cancelable_progress
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QApplication, QMainWindow, QProgressDialog, QPushButton
+from qtpy.QtWidgets import QApplication, QMainWindow, QMessageBox, QProgressDialog, QPushButton
 
 from knowsam.io.choice import ImageChoice
 from knowsam.io.sample import sample_folder
@@ -143,6 +145,38 @@ def test_what_cannot_be_read_is_told_in_its_sentence(window: QMainWindow, qtbot:
     Opening(tmp_path, lambda *_: pytest.fail("opened"), window)
     qtbot.waitUntil(lambda: ended(window))
     assert "No DICOM images were found" in str(notification_manager.records[-1].message)
+
+
+@pytest.mark.parametrize("agrees", [True, False])
+def test_voxels_without_a_value_are_background_if_a_person_says_so(
+    window: QMainWindow, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, agrees: bool
+) -> None:
+    asked: list[str] = []
+
+    def answer(_: object, title: str, question: str) -> QMessageBox.StandardButton:
+        asked.append(question)
+        return QMessageBox.StandardButton.Yes if agrees else QMessageBox.StandardButton.No
+
+    monkeypatch.setattr(QMessageBox, "question", answer)
+    opened: list[Volume] = []
+    before = len(notification_manager.records)
+    Opening(stripped(tmp_path), lambda volume, _: opened.append(volume), window)
+    qtbot.waitUntil(lambda: ended(window))
+    assert [one.partition(".")[0] for one in asked] == ["1 of 24 voxels of brain"]
+    assert [volume.array.min() for volume in opened] == [1] * agrees
+    assert len(notification_manager.records) == before
+    # Also where napari opens it.
+    layers = [layer for layer in read_paths(str(stripped(tmp_path))) if layer[0] is not None]
+    assert [array.min() for array, *_ in layers] == [1] * agrees
+    assert len(asked) == 2
+
+
+def stripped(folder: Path) -> Path:
+    """Return an image of which the first voxel has no value, and the others those from 1 to 23."""
+    grey = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    grey[0, 0, 0] = np.nan
+    nib.Nifti1Image(grey, np.eye(4)).to_filename(folder / "brain.nii")
+    return folder / "brain.nii"
 
 
 def test_a_folder_that_is_dropped_shows_its_progress_to_napari_and_can_be_cancelled_there(

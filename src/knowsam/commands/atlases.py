@@ -12,10 +12,9 @@ import numpy as np
 from tqdm import tqdm
 
 from knowsam.atlas.proposal import Atlas, propose
-from knowsam.commands.inputs import notices_logged, read_mask
+from knowsam.commands.inputs import read_mask, read_one_image
 from knowsam.data.annotation import default_classes
 from knowsam.errors import ConfigError, InputError
-from knowsam.io.image import read_image
 from knowsam.jobs import checked_device
 from knowsam.training.corrective_learning import FEWEST_FINISHED, learn_correction
 
@@ -50,7 +49,7 @@ def require_a_mask_each(atlases: Sequence[Path], labels: Sequence[Path]) -> None
 def read_atlases(images: Sequence[Path], labels: Sequence[Path], options: Namespace) -> list[Atlas]:
     """Read finished volumes with their masks."""
     return [
-        Atlas(notices_logged(read_image(image, options.pick)), read_mask(mask, ignore_identity=False))
+        Atlas(read_one_image(image, options), read_mask(mask, options, ignore_identity=False))
         for image, mask in zip(images, labels, strict=True)
     ]
 

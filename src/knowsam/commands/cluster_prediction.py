@@ -65,7 +65,13 @@ def cluster_attempts(targets: Mapping[Path, Path], options: Namespace) -> Genera
 def _task(folder: Path, options: Namespace) -> PredictionTask:
     model = saved_model_file(found_model(options.model)).absolute()
     return PredictionTask(
-        model, sha256_of(model), folder, pick=options.pick, device=options.device, measure=options.table is not None
+        model,
+        sha256_of(model),
+        folder,
+        pick=options.pick,
+        missing_as_background=options.missing_as_background,
+        device=options.device,
+        measure=options.table is not None,
     )
 
 

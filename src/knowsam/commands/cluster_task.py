@@ -44,6 +44,7 @@ class PredictionTask:
     checksum: str
     folder: Path
     pick: int | str | None
+    missing_as_background: bool
     device: str
     measure: bool
     version: str = __version__

@@ -80,7 +80,7 @@ def _predicted(task: PredictionTask, image: Path) -> Predicted:
             f"On {socket.gethostname()}, where a worker runs, there is no {image}, or the worker may not read it. "
             "Check the path, and that workers have the same files under the same paths, as on a network drive."
         )
-    volume = notices_logged(read_image(image, task.pick))
+    volume = notices_logged(read_image(image, task.pick, missing_as_background=task.missing_as_background))
     with _ONE_AT_A_TIME:
         model = _model(task.model, task.checksum)
         labels = _mask(task, task.folder / mask_name(image), model, volume)

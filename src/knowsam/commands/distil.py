@@ -122,7 +122,7 @@ def _teacher(choice: str) -> tuple[str, Mapping[str, Tensor]]:
 
 
 def _slices(options: Namespace, device: torch.device) -> ImageSlices:
-    volumes = read_images(options.images, options.pick)
+    volumes = read_images(options.images, options)
     axes = [
         acquired_axis(volume.spacing_mm) if options.axis is None else working_axis(volume.grid, options.axis)
         for volume in volumes

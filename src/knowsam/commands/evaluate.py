@@ -34,7 +34,8 @@ def run(options: Namespace) -> None:
         If a mask cannot be used, or neither grid is a part of the other.
     """
     paths = (options.prediction, options.reference)
-    prediction, reference = _on_one_grid(*(read_mask(path, ignore_identity=options.ignore_identity) for path in paths))
+    masks = (read_mask(path, options, ignore_identity=options.ignore_identity) for path in paths)
+    prediction, reference = _on_one_grid(*masks)
     values = sorted({int(v) for mask in (prediction, reference) for v in np.unique(mask.array) if v})
     scores = evaluate_masks(prediction.array, reference.array, reference.affine, values)
     text = json.dumps([_without_nan(score) for score in scores], indent=1) if options.json else score_table(scores)

@@ -32,8 +32,11 @@ def run(options: Namespace) -> None:
     ConfigError
         If a term is given for a value that the mask does not hold, or a DICOM file is wanted without its series.
     """
-    source = None if options.source is None else notices_logged(read_volume(options.source, options.pick))
-    mask = read_mask(options.mask, ignore_identity=options.ignore_identity)
+    filled = options.missing_as_background
+    source = None
+    if options.source is not None:
+        source = notices_logged(read_volume(options.source, options.pick, missing_as_background=filled))
+    mask = read_mask(options.mask, options, ignore_identity=options.ignore_identity)
     if source is not None:
         mask = notices_logged(widened(belonging(mask, source), source.grid))
     labels = _named(mask, dict(options.term))

@@ -26,8 +26,11 @@ _MOST_CLASSES = 32
 def run(options: Namespace) -> None:
     """Print geometry, orientation and, for a mask, classes; of several images without a pick, the list."""
     choices = image_choices(options.path)
-    several = len(choices) > 1 and options.pick is None
-    lines = _list(choices) if several else describe(chosen(choices, options.pick).read())
+    if len(choices) > 1 and options.pick is None:
+        lines = _list(choices)
+    else:
+        choice = chosen(choices, options.pick)
+        lines = describe(choice.volume(missing_as_background=options.missing_as_background))
     sys.stdout.write("\n".join(lines) + "\n")
 
 

@@ -94,11 +94,8 @@ def read_cases(images: Sequence[Path], labels: Sequence[Path], options: Namespac
     ConfigError
         If a slice does not exist.
     """
-    volumes = read_images(images, options.pick)
-    masks = [
-        _read_painted(path, volume, ignore_identity=options.ignore_identity)
-        for path, volume in zip(labels, volumes, strict=True)
-    ]
+    volumes = read_images(images, options)
+    masks = [_read_painted(path, volume, options) for path, volume in zip(labels, volumes, strict=True)]
     unjudged = options.ignore_value
     along = _painted_axis(masks, unjudged) if options.axis is None else working_axis(masks[0].grid, options.axis)
     chosen = [_chosen_slices(mask, along, options.annotated_slices, unjudged) for mask in masks]
@@ -108,20 +105,28 @@ def read_cases(images: Sequence[Path], labels: Sequence[Path], options: Namespac
     return [Case(volume, painted.annotation(classes)) for painted, volume in placed]
 
 
-def read_images(images: Sequence[Path], pick: int | str | None) -> list[Volume]:
-    """Read images, and tell what is to be known of how."""
-    return [_read_volume(path, pick, is_only_one=len(images) == 1) for path in images]
+def read_images(images: Sequence[Path], options: Namespace) -> list[Volume]:
+    """Read images; of several, the voxels are kept on the disk, since together they may not fit into memory."""
+    volumes = (read_one_image(path, options) for path in images)
+    return list(volumes) if len(images) == 1 else [kept_on_disk(volume) for volume in volumes]
 
 
-def read_unlabelled_case(image: Path, like: Annotation, pick: int | str | None = None) -> Case:
+def read_one_image(path: Path, options: Namespace) -> Volume:
+    """Read an image, and tell what is to be known of how."""
+    return notices_logged(read_image(path, options.pick, missing_as_background=options.missing_as_background))
+
+
+def read_unlabelled_case(
+    image: Path, like: Annotation, pick: int | str | None = None, *, missing_as_background: bool = False
+) -> Case:
     """Read an image that only lends its slices, for training along the axis and with the classes of `like`."""
-    volume = _read_volume(image, pick, is_only_one=False)
+    volume = kept_on_disk(notices_logged(read_image(image, pick, missing_as_background=missing_as_background)))
     return Case(volume, Annotation(volume.shape, like.axis, like.classes))
 
 
-def read_mask(path: Path, *, ignore_identity: bool) -> Volume:
+def read_mask(path: Path, options: Namespace, *, ignore_identity: bool) -> Volume:
     """Read labels, without what they say of patient and study if it does not count."""
-    labels = read_labels(path)
+    labels = read_labels(path, missing_as_background=options.missing_as_background)
     return replace(labels, identity=NOBODY) if ignore_identity else labels
 
 
@@ -132,15 +137,10 @@ def notices_logged(volume: Volume) -> Volume:
     return volume
 
 
-def _read_volume(path: Path, pick: int | str | None, *, is_only_one: bool) -> Volume:
-    """Read an image; of several, the voxels are kept on the disk, since together they may not fit into memory."""
-    volume = notices_logged(read_image(path, pick))
-    return volume if is_only_one else kept_on_disk(volume)
-
-
-def _read_painted(path: Path, image: Volume, *, ignore_identity: bool) -> Volume:
+def _read_painted(path: Path, image: Volume, options: Namespace) -> Volume:
     """Read labels of an image, on its grid if their voxels lie on those of the image."""
-    mask = respaced(belonging(read_mask(path, ignore_identity=ignore_identity), image), image.grid)
+    labels = read_mask(path, options, ignore_identity=options.ignore_identity)
+    mask = respaced(belonging(labels, image), image.grid)
     return notices_logged(placed_on(mask, image.grid) or mask)
 
 

@@ -14,11 +14,10 @@ from tqdm import tqdm
 
 from knowsam import jobs
 from knowsam.commands.cluster_prediction import cluster_attempts
-from knowsam.commands.inputs import notices_logged, read_model
+from knowsam.commands.inputs import read_model, read_one_image
 from knowsam.commands.outputs import check_folder, check_mask, saved
 from knowsam.errors import ClusterError, InputError, KnowSAMError, PredictionError
 from knowsam.io.atomic import check_free
-from knowsam.io.image import read_image
 from knowsam.io.image_file import mask_name
 from knowsam.io.labels import write_labels
 from knowsam.prediction_table import Predicted, write_table
@@ -97,7 +96,7 @@ def _attempts(
 
 
 def _predicted(image: Path, target: Path, model: TrainedModel, device: str, options: Namespace) -> Predicted:
-    volume = notices_logged(read_image(image, options.pick))
+    volume = read_one_image(image, options)
     labels, _ = jobs.predict(model, volume, device=device)
     place = saved(target, partial(_write, labels=labels, volume=volume, model=model, options=options))
     row = Predicted(image.name, place.name)

@@ -10,12 +10,11 @@ import numpy as np
 
 from knowsam.atlas.leave_one_out import proposals_of_each
 from knowsam.commands.atlases import classes_of, make_proposal, read_atlases, require_a_mask_each, volume_bar
-from knowsam.commands.inputs import notices_logged
+from knowsam.commands.inputs import read_one_image
 from knowsam.commands.outputs import check_mask, saved
 from knowsam.data.painted_axis import acquired_axis
 from knowsam.errors import ConfigError
 from knowsam.inference.metrics import dice_score
-from knowsam.io.image import read_image
 from knowsam.io.labels import write_labels
 from knowsam.training.schedule import Budget
 
@@ -36,7 +35,7 @@ def run(options: Namespace) -> None:
     inputs = [options.image, *options.atlases, *options.labels]
     check_mask(options.output, inputs=inputs, overwrite=options.overwrite)
     allowed = Budget.parse(options.atlas_budget)
-    volume = notices_logged(read_image(options.image, options.pick))
+    volume = read_one_image(options.image, options)
     atlases = read_atlases(options.atlases, options.labels, options)
     classes = classes_of(atlases)
     proposal = make_proposal(volume, atlases, classes, acquired_axis(volume.spacing_mm), allowed)

@@ -65,7 +65,13 @@ def _train(processes: Processes, options: Namespace, config: Config, allowed: Bu
     timer = jobs.PhaseTimer()
     with timer.phase("reading"):
         cases = read_cases(options.images, options.labels, options)
-        cases += [read_unlabelled_case(path, cases[0].annotation, options.pick) for path in options.unlabelled]
+        lending = partial(
+            read_unlabelled_case,
+            like=cases[0].annotation,
+            pick=options.pick,
+            missing_as_background=options.missing_as_background,
+        )
+        cases += map(lending, options.unlabelled)
         # What has to be downloaded is downloaded once.
         teacher = processes.first_decides(lambda: read_teacher(options.teacher))
     train = partial(

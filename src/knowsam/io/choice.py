@@ -22,12 +22,18 @@ class ImageChoice:
     extent : such as "22 slices of 320 x 280, 5 mm apart", or nothing where that is not known before reading.
     slices : how many there are, 0 where that is not known before reading.
     read : reads it.
+    read_filled : reads it with voxels that have no value as background; None for files that have no such voxels.
     """
 
     description: str
     extent: str
     slices: int
     read: Callable[[], Volume] = field(repr=False, compare=False)
+    read_filled: Callable[[], Volume] | None = field(default=None, repr=False, compare=False)
+
+    def volume(self, *, missing_as_background: bool) -> Volume:
+        """Read it in one of both ways."""
+        return self.read_filled() if missing_as_background and self.read_filled else self.read()
 
     def __str__(self) -> str:
         return f"{self.description}, {self.extent}" if self.extent else self.description

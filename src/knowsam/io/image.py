@@ -19,24 +19,28 @@ from knowsam.io.image_file import IMAGE_SUFFIXES, image_stem, images_in, is_imag
 if TYPE_CHECKING:
     from knowsam.data.volume import Volume
     from knowsam.io.dicom.folder import Tracked
+    from knowsam.io.missing_values import MissingAs
     from knowsam.io.stored_image import ReadImage
 
 
-def read_image(path: Path, pick: int | str | None = None) -> Volume:
+def read_image(path: Path, pick: int | str | None = None, *, missing_as_background: bool = False) -> Volume:
     """Read an image that is to be segmented.
 
     Parameters
     ----------
     pick : which one, where there are several: its number among `image_choices`, counted from 1, or a part of its
         description that fits no other.
+    missing_as_background : give voxels that are NaN or infinite the smallest of all other values, with a notice.
 
     Raises
     ------
+    MissingValuesError
+        If voxels are NaN or infinite, and are not to be taken for background.
     InputError
         If there is none or no single one is meant, it cannot be read, has fewer than two slices along an axis or is of
         one grey value throughout.
     """
-    volume = read_volume(path, pick)
+    volume = read_volume(path, pick, missing_as_background=missing_as_background)
     if min(volume.shape) < 2:
         raise InputError(
             f"{volume.name} has shape {volume.grid.shape}, but at least two slices along every axis are needed. "
@@ -50,15 +54,15 @@ def read_image(path: Path, pick: int | str | None = None) -> Volume:
     return volume
 
 
-def read_volume(path: Path, pick: int | str | None = None) -> Volume:
-    """Read an image whatever its voxels hold; `pick` as in `read_image`.
+def read_volume(path: Path, pick: int | str | None = None, *, missing_as_background: bool = False) -> Volume:
+    """Read an image whatever its voxels hold; parameters as those of `read_image`.
 
     Raises
     ------
     InputError
         If there is none, no single one is meant, or it cannot be read.
     """
-    return chosen(image_choices(path), pick).read()
+    return chosen(image_choices(path), pick).volume(missing_as_background=missing_as_background)
 
 
 def image_choices(path: Path, tracked: Tracked = iter) -> tuple[ImageChoice, ...]:
@@ -84,8 +88,11 @@ def image_choices(path: Path, tracked: Tracked = iter) -> tuple[ImageChoice, ...
         )
     images = images_in(path)
     names = ["the image"] if len(images) == 1 else [f"frame {n} of {len(images)}" for n in range(1, len(images) + 1)]
-    return tuple(ImageChoice(name, "", 0, partial(_read, path, read)) for name, read in zip(names, images, strict=True))
+    return tuple(
+        ImageChoice(name, "", 0, partial(_read, path, read), partial(_read, path, read, "smallest"))
+        for name, read in zip(names, images, strict=True)
+    )
 
 
-def _read(path: Path, read: ReadImage) -> Volume:
-    return replace(read(np.float32), name=image_stem(path.name), folder=path.absolute().parent)
+def _read(path: Path, read: ReadImage, missing_as: MissingAs = "refused") -> Volume:
+    return replace(read(np.float32, missing_as), name=image_stem(path.name), folder=path.absolute().parent)

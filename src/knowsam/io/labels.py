@@ -25,13 +25,19 @@ if TYPE_CHECKING:
     from knowsam.data.volume import Grid, Volume
 
 
-def read_labels(path: Path) -> Volume:
+def read_labels(path: Path, *, missing_as_background: bool = False) -> Volume:
     """Read label values into the smallest of uint8, uint16 and int32, with names and colours of their classes, if any.
 
     A DICOM segmentation is known by its content, every other kind of file by its name.
 
+    Parameters
+    ----------
+    missing_as_background : give voxels that are NaN or infinite the label 0, with a notice.
+
     Raises
     ------
+    MissingValuesError
+        If voxels are NaN or infinite, and are not to be taken for background.
     InputError
         If the file cannot be read, holds several images, or values that are no labels.
     """
@@ -44,7 +50,7 @@ def read_labels(path: Path) -> Volume:
             "Save the labels of one image as their own file."
         )
     # Of float64, for float32 does not hold the largest label.
-    volume = images[0](np.float64)
+    volume = images[0](np.float64, "zero" if missing_as_background else "refused")
     return replace(volume, array=as_label_values(path.name, volume.array), name=image_stem(path.name))
 
 

@@ -100,7 +100,7 @@ def nrrd_images(path: Path) -> tuple[ReadImage]:
     i, j, k = grid.shape
     # Of a grid whose axes run as the working ones do, the voxels come as they are stored.
     stored = StoredImage(path, Grid((header.sizes[0] * i, j, k), np.diag([-1.0, -1.0, -1.0, 1.0])), encoding)
-    return (lambda _: _merged(stored.read(np.float64), grid, notices, segments_from_fields(header.fields)),)
+    return (lambda *_: _merged(stored.read(np.float64), grid, notices, segments_from_fields(header.fields)),)
 
 
 def write_nrrd(path: Path, labels_ijk: npt.NDArray[np.integer], grid: Grid, classes: Sequence[LabelClass]) -> None:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy.typing as npt
 
 from knowsam.data.volume import Grid, Volume
+from knowsam.io.missing_values import MissingAs, fill_missing
 from knowsam.io.notices import notice_of_shear
 from knowsam.io.voxels import Encoding, notice_of_surplus, read_voxels, require_size
 
 if TYPE_CHECKING:
     from knowsam.data.annotation import LabelClass
 
-ReadImage = Callable[[npt.DTypeLike], Volume]
-"""Reads an image whose header was read: integers keep their type, real and scaled numbers get the given one."""
+
+class ReadImage(Protocol):
+    """Reads an image whose header was read."""
+
+    def __call__(self, real: npt.DTypeLike, missing_as: MissingAs = "refused", /) -> Volume:
+        """Return the image: integers keep their type, real and scaled numbers get the given one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,17 +53,20 @@ class StoredImage:
     def __post_init__(self) -> None:
         require_size(self.voxels or self.path, self.grid.shape, self.encoding)
 
-    def read(self, real: npt.DTypeLike) -> Volume:
+    def read(self, real: npt.DTypeLike, missing_as: MissingAs = "refused", /) -> Volume:
         """Read the image, as `ReadImage`.
 
         Raises
         ------
         InputError
-            If its voxels have no place, are no real numbers, end early, are damaged, NaN or infinite, or do not fit
-            into memory.
+            If its voxels have no place, are no real numbers, end early, are damaged or do not fit into memory, or if
+            some are NaN or infinite and are to be refused (MissingValuesError).
         """
         voxels = self.voxels or self.path
-        array = read_voxels(self.path.name, voxels, self.grid, self.encoding, real)
+        array, missing = read_voxels(self.path.name, voxels, self.grid, self.encoding, real)
+        filled = fill_missing(self.path.name, array, missing, missing_as) if missing else None
         surplus = notice_of_surplus(voxels, self.grid.shape, self.encoding)
-        notices = tuple(notice for notice in (*self.notices, notice_of_shear(self.grid.affine), surplus) if notice)
-        return Volume(array, self.grid, self.path.name, notices, self.classes, self.display_range)
+        said = (*self.notices, notice_of_shear(self.grid.affine), surplus, filled and filled.notice)
+        notices = tuple(notice for notice in said if notice)
+        padding = (filled.value, filled.value) if filled else None
+        return Volume(array, self.grid, self.path.name, notices, self.classes, self.display_range, padding)

@@ -136,8 +136,10 @@ def notice_of_surplus(path: Path, shape: tuple[int, int, int], encoding: Encodin
     return f"{path.name} holds {surplus} bytes more than its header tells of; check that the image looks right."
 
 
-def read_voxels(name: str, path: Path, grid: Grid, encoding: Encoding, real: npt.DTypeLike) -> npt.NDArray[Any]:
-    """Read one image into the working order, (Z, Y, X).
+def read_voxels(
+    name: str, path: Path, grid: Grid, encoding: Encoding, real: npt.DTypeLike
+) -> tuple[npt.NDArray[Any], int]:
+    """Read one image into the working order, (Z, Y, X), and count the voxels that are NaN or infinite.
 
     Parameters
     ----------
@@ -148,7 +150,7 @@ def read_voxels(name: str, path: Path, grid: Grid, encoding: Encoding, real: npt
     Raises
     ------
     InputError
-        If the voxels are no real numbers, end early, are damaged, NaN or infinite, or do not fit into memory.
+        If the voxels are no real numbers, end early, are damaged, or do not fit into memory.
     """
     if encoding.dtype.kind not in "iuf":
         raise InputError(
@@ -167,12 +169,7 @@ def read_voxels(name: str, path: Path, grid: Grid, encoding: Encoding, real: npt
         raise InputError(f"{name}, of shape {grid.shape}, does not fit into memory. Crop it or reduce it.") from error
     except READING_ERRORS as error:
         raise damage_error(f"{name} is damaged or cut off ({error}). Copy or export the file again.", error) from error
-    if non_finite:
-        raise InputError(
-            f"{non_finite} of {array_ijk.size} voxels of {name} are NaN or infinite, but numbers are needed "
-            "everywhere. Replace them, for example by the value of the background."
-        )
-    return to_working(array_ijk, grid.affine)
+    return to_working(array_ijk, grid.affine), non_finite
 
 
 def _fill(array_ijk: npt.NDArray[Any], stream: BinaryIO, encoding: Encoding) -> int:

@@ -30,7 +30,8 @@ def read_finished(project: Project, case: ProjectCase) -> tuple[Volume, Volume]:
         If the image cannot be read, is another one than that on which work is kept, or the work cannot be read or is
         not complete.
     """
-    volume = read_image(case.path, case.pick or None)
+    # Whoever worked on it has answered what its voxels without a value are; of any other image the fingerprint differs.
+    volume = read_image(case.path, case.pick or None, missing_as_background=True)
     if fingerprint(volume) != case.fingerprint:
         raise InputError(
             f"{case.path} holds another image than the one that was segmented. Bring that back, or segment this one."

@@ -62,7 +62,14 @@ def _cluster(**details: Any) -> distributed.LocalCluster:
 def _task(folder: Path, **details: Any) -> PredictionTask:
     file = folder / "model" / "model.safetensors"
     (folder / "run").mkdir(exist_ok=True)
-    given = {"checksum": sha256_of(file), "pick": None, "device": "cpu", "measure": True, **details}
+    given = {
+        "checksum": sha256_of(file),
+        "pick": None,
+        "missing_as_background": False,
+        "device": "cpu",
+        "measure": True,
+        **details,
+    }
     return PredictionTask(file, folder=folder / "run", **given)
 
 

@@ -38,6 +38,23 @@ def test_the_mask_has_the_grid_of_the_image_and_the_values_of_the_labels(
     assert set(np.unique(mask.dataobj)) == {0, 2, 7}
 
 
+def test_an_image_with_voxels_without_a_value_is_segmented_on_its_grid_for_whoever_calls_them_background(
+    folder: Path, knowsam: Callable[[str], int], caplog: pytest.LogCaptureFixture
+) -> None:
+    image = nib.load(folder / "image.nii.gz")
+    grey = image.get_fdata(dtype=np.float32)
+    grey[:3] = np.nan
+    nib.Nifti1Image(grey, None, image.header, dtype=np.float32).to_filename(folder / "stripped.nii.gz")
+    words = "segment {f}/stripped.nii.gz --labels {f}/labels.nii.gz -o {f}/out.nii.gz --budget 0"
+    assert knowsam(words) == 1
+    assert knowsam(words + " --missing-as-background") == 0
+    assert "are NaN or infinite; they were taken for background" in caplog.text
+    given, mask = nib.load(folder / "stripped.nii.gz").header, nib.load(folder / "out.nii.gz").header
+    for field in ("qform_code", "quatern_b", "quatern_c", "quatern_d", "sform_code", "srow_x", "srow_y", "srow_z"):
+        assert np.array_equal(mask[field], given[field])
+    assert set(np.unique(voxels(folder / "out.nii.gz"))) == {0, 2, 7}
+
+
 def test_without_training_no_weights_of_a_teacher_are_downloaded(
     knowsam: Callable[[str], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

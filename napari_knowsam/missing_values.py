@@ -1,0 +1,40 @@
+"""Ask whether voxels of a file that have no value are background."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QApplication, QMessageBox
+
+from knowsam.errors import MissingValuesError
+from napari_knowsam.choice_dialog import main_window
+
+if TYPE_CHECKING:
+    from knowsam.data.volume import Volume
+
+
+def read_or_ask(read: Callable[[], Volume], read_filled: Callable[[], Volume] | None) -> Volume | None:
+    """Return what is read, with voxels that have no value as background if a person agrees; None if not.
+
+    Raises
+    ------
+    MissingValuesError
+        If there are such voxels and no window to ask in.
+    """
+    try:
+        return read()
+    except MissingValuesError as error:
+        if read_filled is None or QApplication.instance() is None:
+            raise
+        return read_filled() if are_background(error) else None
+
+
+def are_background(error: MissingValuesError) -> bool:
+    """Ask whether voxels without a value are background."""
+    question = (
+        f"{error.found}. Are they background, as round a brain that was cut out? Then they get the smallest of all "
+        "other values, or 0 in a mask. The file stays as it is."
+    )
+    answer = QMessageBox.question(main_window(), "Voxels without a value", question)
+    return bool(answer == QMessageBox.StandardButton.Yes)
