@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass, default_classes
-from knowsam.data.orientation import PLANE_NAMES, file_index
+from knowsam.data.orientation import PLANE_NAMES, file_axis, file_index
 from knowsam.data.painted_axis import plausible_axes
 from knowsam.data.painted_slices import UNJUDGED, painted_by_default
 from knowsam.data.resample import placed_on
@@ -94,7 +94,7 @@ def painting_of(layer: Labels, volume: Volume, brush_value: int, axis: int | Non
     if not classes.any():
         return Painting(axes)
     strays = stray_labels(painted_by_default(replace(volume, array=classes), axes[0]))
-    return Painting(axes, notices=tuple(stray.sentence(slice_number(stray.index)) for stray in strays))
+    return Painting(axes, notices=tuple(stray.sentence(f"slice {slice_number(stray.index)}") for stray in strays))
 
 
 def labels_on_image(labels: Volume, grid: Grid) -> tuple[LayerData, tuple[str, ...]]:
@@ -116,11 +116,15 @@ def labels_on_image(labels: Volume, grid: Grid) -> tuple[LayerData, tuple[str, .
             "painted with."
         )
     painted = painted_by_default(labels, axes[0])
-    strays = [
-        stray.sentence(slice_number(file_index(labels.grid, axes[0], stray.index))) for stray in stray_labels(painted)
-    ]
+    strays = [stray.sentence(_place_in_file(labels, axes[0], stray.index)) for stray in stray_labels(painted)]
     placed = painted.on(grid)
     return _resampled_layer_data(placed), (*labels.notices, *placed.labels.notices, *strays)
+
+
+def _place_in_file(labels: Volume, axis: int, index: int) -> str:
+    """Return in words which slice of the file it is, for those on screen are others."""
+    along = file_axis(labels.grid, axis)
+    return f"slice {file_index(labels.grid, axis, index)} along axis {along} of {labels.name}, counted from 0"
 
 
 def _resampled_layer_data(painted: PaintedSlices) -> LayerData:

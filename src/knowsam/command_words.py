@@ -96,8 +96,9 @@ _PAINTED = (
         "--annotated-slices",
         metavar="auto|all|N,N,...",
         type=slice_list,
-        help="slices of LABELS that are completely painted, counted from 0 in the file; auto: every slice that holds "
-        "any label; all: every slice, those without labels being background (default: auto)",
+        help="slices of LABELS that are completely painted, counted from 0 along the voxel axis of that file, or of "
+        "IMAGE where LABELS cover a part of it only; auto: every slice that holds any label; all: every slice, those "
+        "without labels being background (default: auto)",
     ),
     _word(
         "--axis",

@@ -188,7 +188,7 @@ def _pictures(segmented: Segmented) -> str:
         captions=[f"slice {slice_number(index)}{_origin(segmented, index)}" for index in indices],
     )
     caption = (
-        f"{len(indices)} of {labels.shape[axis]} slices, of which the first is the one nearest to the {_FIRST[axis]}. "
+        f"{len(indices)} of {labels.shape[axis]} slices, counted from 1, the one nearest to the {_FIRST[axis]}. "
         "The patient's right is on the left of axial and coronal pictures."
     )
     encoded = b64encode(png(picture)).decode()
@@ -209,6 +209,7 @@ def _facts(segmented: Segmented) -> list[str]:
     if segmented.unconfirmed:
         outlined = _some_of(segmented.unconfirmed, count)
         facts.append(f"SAM outlined structures in {outlined}. Nobody has corrected or accepted these.")
+    facts.append(f"Slices are counted from 1, the one nearest to the {_FIRST[segmented.axis]}.")
     if segmented.plan is None:
         facts.append(
             "No training of it has ended: the others were propagated from these, or predicted by an earlier model."

@@ -58,6 +58,7 @@ def test_the_page_needs_no_other_file_and_shows_slices(tmp_path: Path, ball: Vol
 def test_how_it_was_made_is_told(tmp_path: Path, ball: Volume, ball_labels: LabelArray) -> None:
     page = page_of(tmp_path, ball, ball_labels, plan=PLAN, warnings=("Slices <look> odd.",))
     assert "A person painted or corrected 2 of 12 slices: 5, 8." in page
+    assert "Slices are counted from 1, the one nearest to the head." in page
     assert "Networks were trained on them for 90 s, on cpu, with no teacher." in page
     assert all(words in page for words in ("The budget is short.", "max_side_px", "Slices &lt;look&gt; odd.", "torch "))
 

@@ -71,6 +71,15 @@ def test_a_stray_is_told_in_the_count_of_the_window_and_the_background_brush_is_
     assert "In slice 9, 1 voxel" in notice
 
 
+def test_a_stray_in_labels_on_other_voxels_is_told_in_the_count_of_their_file() -> None:
+    values = np.zeros(IMAGE.working_shape, np.uint8)
+    values[[4, 12], 10:30, 10:30] = 1
+    values[8, 2, 2] = 1
+    half = Volume(values, Grid(IMAGE.shape, IMAGE.affine @ from_matvec(np.eye(3), (0.5, 0.5, 0.5))), "half")
+    _, notices = labels_on_image(half, IMAGE)
+    assert any("In slice 8 along axis 2 of half, counted from 0, 1 voxel of label 1" in notice for notice in notices)
+
+
 def test_labels_on_other_voxels_that_may_have_been_painted_in_several_planes_are_refused() -> None:
     half = Volume(line(), Grid(IMAGE.shape, IMAGE.affine @ from_matvec(np.eye(3), (0.5, 0.5, 0.5))), "half")
     with pytest.raises(

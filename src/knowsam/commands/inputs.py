@@ -83,8 +83,8 @@ def read_cases(images: Sequence[Path], labels: Sequence[Path], options: Namespac
     """Read images and what was painted in them, with the same classes and axis for all.
 
     Labels on another grid than that of their image are brought onto it, or an image is reformatted to planes that were
-    painted across its slices. Axes and slices are counted in the image where
-    its voxels are those of the labels, else in the labels.
+    painted across its slices. Axes and slices are counted in the file of the labels, but in that of the image where
+    the labels are a part of its voxels: a DICOM segmentation leaves empty slices out.
 
     Raises
     ------
@@ -98,7 +98,10 @@ def read_cases(images: Sequence[Path], labels: Sequence[Path], options: Namespac
     masks = [_read_painted(path, volume, options) for path, volume in zip(labels, volumes, strict=True)]
     unjudged = options.ignore_value
     along = _painted_axis(masks, unjudged) if options.axis is None else working_axis(masks[0].grid, options.axis)
-    chosen = [_chosen_slices(mask, along, options.annotated_slices, unjudged) for mask in masks]
+    chosen = [
+        _chosen_slices(mask, along, options.annotated_slices, unjudged, _counted_in(mask, volume))
+        for mask, volume in zip(masks, volumes, strict=True)
+    ]
     placed = [_on_image(painted, volume) for painted, volume in zip(chosen, volumes, strict=True)]
     values = set().union(*(painted.values for painted, _ in placed))
     classes = default_classes(values, known=[known for mask in masks for known in mask.classes])
@@ -167,17 +170,23 @@ def _are_scribbled(masks: Sequence[Volume], ignore_value: int | None) -> bool:
     return unjudged > sum(int(np.count_nonzero(mask.array)) for mask in masks) - unjudged
 
 
+def _counted_in(mask: Volume, image: Volume) -> str:
+    """Return the name of the file in which the slices of labels are counted."""
+    return (image if mask.grid is image.grid else mask).name
+
+
 def _chosen_slices(
-    mask: Volume, axis: int, file_indices: Sequence[int] | Literal["all"] | None, ignore_value: int | None
+    mask: Volume, axis: int, file_indices: Sequence[int] | Literal["all"] | None, ignore_value: int | None, file: str
 ) -> PaintedSlices:
-    """Return the slices that count as painted, and tell of them as they are counted in the file."""
+    """Return the slices that count as painted, and tell of them as they are counted in a file."""
     if file_indices is None:
         painted = painted_by_default(mask, axis, ignore_value)
     else:
-        painted = PaintedSlices(mask, axis, _working_indices(mask, axis, file_indices), ignore_value)
-    logger.info("%s", _summary(mask, axis, painted.indices))
+        painted = PaintedSlices(mask, axis, _working_indices(mask, axis, file_indices, file), ignore_value)
+    logger.info("%s", _summary(mask, axis, painted.indices, file))
     for stray in stray_labels(painted):
-        logger.warning("%s: %s", mask.name, stray.sentence(file_index(mask.grid, axis, stray.index)))
+        place = f"slice {file_index(mask.grid, axis, stray.index)}, counted from 0 in {file}"
+        logger.warning("%s: %s", mask.name, stray.sentence(place))
     return painted
 
 
@@ -188,24 +197,26 @@ def _on_image(painted: PaintedSlices, image: Volume) -> tuple[PaintedSlices, Vol
     return placed, volume
 
 
-def _working_indices(mask: Volume, axis: int, file_indices: Sequence[int] | Literal["all"]) -> tuple[int, ...]:
+def _working_indices(
+    mask: Volume, axis: int, file_indices: Sequence[int] | Literal["all"], file: str
+) -> tuple[int, ...]:
     count = mask.shape[axis]
     if file_indices == "all":
         return tuple(range(count))
     outside = [index for index in file_indices if not 0 <= index < count]
     if outside:
         raise ConfigError(
-            f"--annotated-slices names slice {outside[0]}, but {mask.name} has slices 0 to {count - 1} along axis "
+            f"--annotated-slices names slice {outside[0]}, but {file} has slices 0 to {count - 1} along axis "
             f"{file_axis(mask.grid, axis)}. Count slices from 0, along the axis that --axis names."
         )
     return tuple(working_index(mask.grid, file_axis(mask.grid, axis), index) for index in file_indices)
 
 
-def _summary(mask: Volume, axis: int, indices: Sequence[int]) -> str:
-    """Tell which slices were taken as painted, as they are counted in the file."""
+def _summary(mask: Volume, axis: int, indices: Sequence[int], file: str) -> str:
+    """Tell which slices were taken as painted, as they are counted in a file."""
     along = file_axis(mask.grid, axis)
     counted = sorted(file_index(mask.grid, axis, index) for index in indices)
     return (
         f"{mask.name}: {len(counted)} of {mask.shape[axis]} slices painted, {counted[0]} to {counted[-1]} "
-        f"along axis {along} ({describe_axes(mask.grid.affine)[along]})"
+        f"along axis {along} ({describe_axes(mask.grid.affine)[along]}), counted from 0 in {file}"
     )

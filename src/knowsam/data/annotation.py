@@ -150,8 +150,9 @@ class LabelSlice:
         given = np.asarray(self.labels)
         if given.size and (given.min() < 0 or given.max() > IGNORE):
             raise InputError(
-                f"Slice {self.index} holds labels from {given.min()} to {given.max()}, but class indices from 0 to "
-                f"{IGNORE - 1}, and {IGNORE} for unjudged pixels, were expected. Number the classes from 1."
+                f"Slice {self.index}, counted from 0, holds labels from {given.min()} to {given.max()}, but class "
+                f"indices from 0 to {IGNORE - 1}, and {IGNORE} for unjudged pixels, were expected. Number the classes "
+                "from 1."
             )
         labels = given.astype(np.uint8)
         labels.setflags(write=False)
@@ -285,18 +286,19 @@ class Annotation:
         if label_slice.axis != self.axis or not 0 <= label_slice.index < self.shape[self.axis]:
             raise InputError(
                 f"Slice {label_slice.index} along axis {label_slice.axis} was annotated, but slices 0 to "
-                f"{self.shape[self.axis] - 1} along axis {self.axis} were expected. Annotate along one axis only."
+                f"{self.shape[self.axis] - 1} along axis {self.axis} were expected, all counted from 0. Annotate along "
+                "one axis only."
             )
         if label_slice.labels.shape != self.plane_shape:
             raise InputError(
-                f"The labels of slice {label_slice.index} have shape {label_slice.labels.shape}, but the image has "
-                f"{self.plane_shape}. Use the labels that belong to this image."
+                f"The labels of slice {label_slice.index}, counted from 0, have shape {label_slice.labels.shape}, but "
+                f"the image has {self.plane_shape}. Use the labels that belong to this image."
             )
         judged = label_slice.labels[label_slice.labels != IGNORE]
         if judged.size and judged.max() >= len(self.classes):
             raise InputError(
-                f"Slice {label_slice.index} holds class {judged.max()}, but there are {len(self.classes)} classes "
-                "with background. Add the class first."
+                f"Slice {label_slice.index}, counted from 0, holds class {judged.max()}, but there are "
+                f"{len(self.classes)} classes with background. Add the class first."
             )
 
     @classmethod

@@ -42,11 +42,16 @@ class StrayLabel:
     voxels: int
     expected: int
 
-    def sentence(self, counted: int) -> str:
-        """Return what is to be said of it, with the slice as it is counted where it is shown."""
+    def sentence(self, place: str) -> str:
+        """Return what is to be said of it.
+
+        Parameters
+        ----------
+        place : the slice in words, as it is counted where the sentence is read.
+        """
         noun, verb = ("voxel", "makes") if self.voxels == 1 else ("voxels", "make")
         return (
-            f"In slice {counted}, {self.voxels} {noun} of label {self.value} {verb} it count as painted completely, "
+            f"In {place}, {self.voxels} {noun} of label {self.value} {verb} it count as painted completely, "
             f"though the painted slices round it suggest about {self.expected}. If that was an accident, erase it."
         )
 

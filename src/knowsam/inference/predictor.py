@@ -136,7 +136,7 @@ class Predictor:
             except (RuntimeError, MemoryError) as exc:
                 if not is_out_of_memory(exc) or batch_slices == 1:
                     fault = fault_sentence(exc, self._device)
-                    raise PredictionError(f"Slice {chosen[0]} cannot be predicted. {fault}") from exc
+                    raise PredictionError(f"A slice cannot be predicted. {fault}") from exc
                 batch_slices //= 2
                 continue
             done += len(chosen)

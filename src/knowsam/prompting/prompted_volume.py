@@ -13,7 +13,6 @@ from torch import Tensor
 
 from knowsam.config import PlaneConfig, PropagationConfig
 from knowsam.data.intensity import unit_scale
-from knowsam.data.slice_number import slice_number
 from knowsam.data.window import Window, extent_mm_of, window_round
 from knowsam.errors import InputError
 from knowsam.inference.planes import resized
@@ -176,8 +175,8 @@ class PromptedVolume:
         is_inside = top >= 0 and left >= 0 and bottom <= height and right <= width
         if not (is_inside and 0 <= index < self.slice_count):
             raise InputError(
-                f"Rows {top} to {bottom - 1}, columns {left} to {right - 1} of slice {slice_number(index)} are pointed "
-                f"at, but there are {self.slice_count} slices of {height} rows and {width} columns. Point inside."
+                f"Rows {top} to {bottom - 1}, columns {left} to {right - 1} of slice {index} are pointed at, but there "
+                f"are {self.slice_count} slices of {height} rows and {width} columns, all counted from 0. Point inside."
             )
 
     def _embedded(self, index: int, window: Window) -> Tensor:

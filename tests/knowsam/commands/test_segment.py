@@ -116,7 +116,10 @@ def test_by_default_exactly_the_slices_with_labels_come_out_as_painted(
     assert knowsam(SEGMENT + " --report {f}/report.json") == 0
     painted, mask = voxels(folder / "labels.nii.gz"), voxels(folder / "out.nii.gz")
     assert (mask[..., [2, 4, 5]] == painted[..., [2, 4, 5]]).all()
-    assert "labels: 3 of 8 slices painted, 2 to 5 along axis 2 (inferior to superior)" in caplog.text
+    assert (
+        "labels: 3 of 8 slices painted, 2 to 5 along axis 2 (inferior to superior), counted from 0 in labels"
+        in caplog.text
+    )
     assert "Training on 3 annotated slices" in json.loads((folder / "report.json").read_text())["notices"][1]
 
 
@@ -136,6 +139,21 @@ def test_axis_and_slices_count_in_the_labels_file_whatever_its_orientation(
     back = mask.as_reoriented(ornt_transform(io_orientation(mask.affine), axcodes2ornt(codes)))
     agrees = np.moveaxis(np.asarray(back.dataobj) == np.asarray(turned.dataobj), axis, 0).all(axis=(1, 2))
     assert np.flatnonzero(agrees).tolist() == [1, 4]
+
+
+def test_slices_of_labels_that_are_a_part_of_the_image_are_counted_there_and_it_is_said(
+    folder: Path, knowsam: Callable[[str], int], caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nib.load(folder / "labels.nii.gz").slicer[..., 1:6].to_filename(folder / "part.nii.gz")
+    words = SEGMENT.replace("labels.nii.gz", "part.nii.gz")
+    assert knowsam(words + " --axis 2 --annotated-slices 2,4,5") == 0
+    assert "part: 3 of 8 slices painted, 2 to 5 along axis 2 (inferior to superior), counted from 0 in image" in str(
+        caplog.messages
+    )
+    painted, mask = voxels(folder / "labels.nii.gz"), voxels(folder / "out.nii.gz")
+    assert (mask[..., [2, 4, 5]] == painted[..., [2, 4, 5]]).all()
+    assert knowsam(words + " --axis 2 --annotated-slices 8 --overwrite") == 2
+    assert "names slice 8, but image has slices 0 to 7 along axis 2" in capsys.readouterr().err
 
 
 def test_a_dicom_folder_is_segmented_and_the_report_names_neither_patient_nor_path(
@@ -243,7 +261,7 @@ def test_a_stray_voxel_is_told_in_the_count_of_the_file(
     values[20, 2, 3] = 2
     nib.Nifti1Image(values, labels.affine).to_filename(folder / "labels.nii.gz")
     assert knowsam(SEGMENT) == 0
-    assert "labels: In slice 3, 1 voxel of label 2" in caplog.text
+    assert "labels: In slice 3, counted from 0 in labels, 1 voxel of label 2" in caplog.text
 
 
 @pytest.mark.parametrize("tilt_deg", [2, 5, 10, 20])

@@ -185,7 +185,7 @@ def test_where_memory_is_short_smaller_batches_give_the_same_answer(ball: Volume
 
 
 def test_a_slice_that_fits_into_no_memory_is_a_prediction_error(ball: Volume, config: Config) -> None:
-    with pytest.raises(PredictionError, match="Slice 0 cannot be predicted"):
+    with pytest.raises(PredictionError, match="A slice cannot be predicted"):
         predictor(ShortOfMemory(0), ball, config).volume()
 
 

@@ -101,6 +101,10 @@ def take_slice_out(slices: Slices) -> None:
     del slices[2]
 
 
+def move_slice(slices: Slices) -> None:
+    slices[2].ImagePositionPatient = list(np.array(slices[2].ImagePositionPatient) + 0.8 * NORMAL)
+
+
 def repeat_position(slices: Slices) -> None:
     slices[2].ImagePositionPatient = slices[1].ImagePositionPatient
 
@@ -131,6 +135,10 @@ def forget_all_positions(slices: Slices) -> None:
     ("spoil", "message"),
     [
         (take_slice_out, r"1 slice is missing, at -17\.00 mm along the normal; the 4 .* from -22\.00 to -12\.00 mm"),
+        (
+            move_slice,
+            r"The slices at -19\.50 and -16\.20 mm along the normal lie 3\.30 mm apart, but 2\.50 mm are usual",
+        ),
         (repeat_position, "1 slice lies where another one lies that looks different"),
         (tilt_gantry, r"sideways by up to 1\.20 mm, as by a tilted gantry"),
         (keep_one, "1 DICOM image was found, but at least 2 slices"),

@@ -70,9 +70,11 @@ def refuse_uneven(distances_mm: Distances) -> None:
         raise InputError(_missing_sentence(distances_mm, missing))
     gap = int(np.argmax(uneven))
     text = _formatter(usual_mm)
+    lower, upper = text(distances_mm[gap]), text(distances_mm[gap + 1])
     raise InputError(
-        f"Slices {gap + 1} and {gap + 2} by position lie {text(gaps_mm[gap])} mm apart, but {text(usual_mm)} mm are "
-        "usual in the series. Export it again with all its slices, or resample it to even spacing."
+        f"The slices at {lower} and {upper} mm along the normal lie {text(gaps_mm[gap])} mm apart, but "
+        f"{text(usual_mm)} mm are usual in the series. Export it again with all its slices, or resample it to even "
+        "spacing."
     )
 
 
