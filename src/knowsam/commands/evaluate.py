@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import sys
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from knowsam.commands.inputs import notices_logged, read_mask
+from knowsam.data.annotation import different_name
 from knowsam.data.identity import belonging
 from knowsam.data.resample import is_part, placed_on
 from knowsam.data.sparse_slices import respaced
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
     from knowsam.data.volume import Volume
+
+logger = logging.getLogger(__name__)
 
 
 def run(options: Namespace) -> None:
@@ -36,6 +40,8 @@ def run(options: Namespace) -> None:
     paths = (options.prediction, options.reference)
     masks = (read_mask(path, options, ignore_identity=options.ignore_identity) for path in paths)
     prediction, reference = _on_one_grid(*masks)
+    if difference := different_name(prediction.classes, reference.classes, reference.name):
+        logger.warning("%s: %s The scores compare values, whatever they are called.", prediction.name, difference)
     values = sorted({int(v) for mask in (prediction, reference) for v in np.unique(mask.array) if v})
     scores = evaluate_masks(prediction.array, reference.array, reference.affine, values)
     text = json.dumps([_without_nan(score) for score in scores], indent=1) if options.json else score_table(scores)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from knowsam.commands.download_bar import download_bar
-from knowsam.data.annotation import Annotation, default_classes, without_unjudged
+from knowsam.data.annotation import (
+    Annotation,
+    default_classes,
+    different_name,
+    require_same_names,
+    without_unjudged,
+)
 from knowsam.data.case import Case
 from knowsam.data.identity import NOBODY, belonging
 from knowsam.data.orientation import describe_axes, file_axis, file_index, working_axis, working_index
@@ -31,6 +37,7 @@ from knowsam.training.schedule import Budget
 if TYPE_CHECKING:
     from argparse import Namespace
 
+    from knowsam.data.annotation import LabelClass
     from knowsam.data.volume import Volume
     from knowsam.jobs import Teacher
     from knowsam.training.trained_model import TrainedModel
@@ -76,6 +83,8 @@ def with_classes_of(model: TrainedModel, case: Case) -> Case:
         If a class is painted that the model does not know.
     """
     model.require_knows(case.annotation.classes)
+    if difference := different_name(case.annotation.classes, model.classes, "the model"):
+        logger.warning("%s The mask gets the names of the model. Check that they are the same structures.", difference)
     return replace(case, annotation=case.annotation.with_classes(model.classes))
 
 
@@ -89,8 +98,8 @@ def read_cases(images: Sequence[Path], labels: Sequence[Path], options: Namespac
     Raises
     ------
     InputError
-        If a file cannot be used, no label lies in its image, labels are of another patient or study, or it is not clear
-        along which axis slices were painted.
+        If a file cannot be used, no label lies in its image, labels are of another patient or study, a label value has
+        different names, or it is not clear along which axis slices were painted.
     ConfigError
         If a slice does not exist.
     """
@@ -103,9 +112,18 @@ def read_cases(images: Sequence[Path], labels: Sequence[Path], options: Namespac
         for mask, volume in zip(masks, volumes, strict=True)
     ]
     placed = [_on_image(painted, volume) for painted, volume in zip(chosen, volumes, strict=True)]
-    values = set().union(*(painted.values for painted, _ in placed))
-    classes = default_classes(values, known=[known for mask in masks for known in mask.classes])
+    classes = _classes_of(masks, [painted.values for painted, _ in placed])
     return [Case(volume, painted.annotation(classes)) for painted, volume in placed]
+
+
+def _classes_of(masks: Sequence[Volume], painted: Sequence[Collection[int]]) -> tuple[LabelClass, ...]:
+    """Return the classes of all masks, of which these values are painted; each value has one name in all of them."""
+    named: list[LabelClass] = []
+    for mask, values in zip(masks, painted, strict=True):
+        names = [one for one in mask.classes if one.value in values]
+        require_same_names(named, names, mask.name)
+        named += names
+    return default_classes(set().union(*painted), known=named)
 
 
 def read_images(images: Sequence[Path], options: Namespace) -> list[Volume]:

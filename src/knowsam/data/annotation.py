@@ -92,14 +92,19 @@ def require_same_names(classes: Iterable[LabelClass], others: Iterable[LabelClas
     InputError
         If one does not.
     """
+    difference = different_name(classes, others, of)
+    if difference is not None:
+        raise InputError(f"{difference} Give a value the same name everywhere, or leave that volume out.")
+
+
+def different_name(classes: Iterable[LabelClass], others: Iterable[LabelClass], of: str) -> str | None:
+    """Say which label value stands for something else in other labels, if one does; as `require_same_names`."""
     names = {one.value: one.name for one in classes}
     for other in others:
         name = names.get(other.value, other.name)
         if name.casefold() != other.name.casefold() and f"class {other.value}" not in (name, other.name):
-            raise InputError(
-                f"The label value {other.value} is “{name}” here, but “{other.name}” in {of}. Give a value the same "
-                "name everywhere, or leave that volume out."
-            )
+            return f"The label value {other.value} is “{name}” here, but “{other.name}” in {of}."
+    return None
 
 
 def labelled_classes(labels: Volume) -> tuple[LabelClass, ...]:

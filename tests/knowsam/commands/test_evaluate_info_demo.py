@@ -27,6 +27,18 @@ def test_evaluate_prints_the_scores_of_each_class_as_a_table(
     assert len({len(line) for line in (header, second, seventh)}) == 1
 
 
+def test_masks_that_call_a_value_by_different_names_are_compared_with_a_warning(
+    folder: Path, knowsam: Callable[[str], int], caplog: pytest.LogCaptureFixture
+) -> None:
+    labels = read_labels(folder / "labels.nii.gz")
+    for name in ("liver", "spleen"):
+        write_labels(folder / f"{name}.nii.gz", labels.array, labels.grid, [LabelClass(2, name, (1, 2, 3))])
+    assert knowsam("evaluate {f}/liver.nii.gz {f}/labels.nii.gz") == 0
+    assert "The label value" not in caplog.text
+    assert knowsam("evaluate {f}/liver.nii.gz {f}/spleen.nii.gz") == 0
+    assert "liver: The label value 2 is “liver” here, but “spleen” in spleen. The scores compare" in caplog.text
+
+
 def test_a_distance_to_nothing_is_a_dash_in_the_table_and_null_in_json(
     folder: Path, knowsam: Callable[[str], int], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -18,6 +19,7 @@ from knowsam.io.labels import read_labels, write_labels
 from knowsam.models import teachers
 from knowsam.training import display
 from knowsam.training.dice_estimate import DiceEstimate
+from knowsam.training.trained_model import load_model, save_model
 
 SEGMENT = "segment {f}/image.nii.gz --labels {f}/labels.nii.gz -o {f}/out.nii.gz {quick}"
 
@@ -228,6 +230,19 @@ def test_a_model_of_other_volumes_is_gone_on_from(
     assert {c.value for c in read_labels(folder / "out.nii.gz").classes} == {2, 7}
     painted, mask = voxels(folder / "labels.nii.gz"), voxels(folder / "out.nii.gz")
     assert (mask[..., [2, 4, 5]] == painted[..., [2, 4, 5]]).all()
+
+
+@pytest.mark.usefixtures("model")
+def test_a_model_that_calls_a_value_by_another_name_is_warned_of(
+    folder: Path, knowsam: Callable[[str], int], caplog: pytest.LogCaptureFixture
+) -> None:
+    model, labels = load_model(folder / "model"), read_labels(folder / "labels.nii.gz")
+    liver, spleen = (LabelClass(2, name, (1, 2, 3)) for name in ("liver", "spleen"))
+    known = tuple(liver if one.value == 2 else one for one in model.classes)
+    save_model(replace(model, classes=known), folder / "model", overwrite=True)
+    write_labels(folder / "labels.nii.gz", labels.array, labels.grid, [spleen], overwrite=True)
+    assert knowsam(f"{SEGMENT} --start-from {{f}}/model") == 0
+    assert "The label value 2 is “spleen” here, but “liver” in the model. The mask gets the names" in caplog.text
 
 
 @pytest.mark.usefixtures("model")

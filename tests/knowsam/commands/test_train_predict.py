@@ -9,6 +9,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from knowsam.data.annotation import LabelClass
+from knowsam.io.image import read_image
+from knowsam.io.labels import read_labels, write_labels
 from knowsam.training.trained_model import load_model
 
 TRAIN = "train {f}/image.nii.gz --labels {f}/labels.nii.gz --unlabelled {f}/other.nii.gz -o {f}/model {quick}"
@@ -31,6 +34,19 @@ def test_a_model_trained_on_several_volumes_predicts_a_mask_for_each_image(
         mask = nib.load(path)
         assert mask.shape == nib.load(two_images / "image.nii.gz").shape
         assert set(np.unique(mask.dataobj)) <= {0, 2, 7}
+
+
+def test_masks_that_call_one_value_by_different_names_are_refused_before_training(
+    two_images: Path, knowsam: Callable[[str], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, two, seven in (("image", "liver", "spleen"), ("other", "spleen", "Liver")):
+        volume, labels = read_image(two_images / f"{name}.nii.gz"), read_labels(two_images / "labels.nii.gz")
+        classes = [LabelClass(2, two, (1, 2, 3)), LabelClass(7, seven, (1, 2, 3))]
+        write_labels(two_images / f"{name}_mask.nii.gz", labels.array, volume.grid, classes)
+    words = "train {f}/image.nii.gz {f}/other.nii.gz --labels {f}/image_mask.nii.gz {f}/other_mask.nii.gz -o {f}/model"
+    assert knowsam(words) == 1
+    assert "value 2 is “liver” here, but “spleen” in other_mask. Give a value the same" in capsys.readouterr().err
+    assert not (two_images / "model").exists()
 
 
 def test_segment_saves_a_model_that_predict_takes(two_images: Path, knowsam: Callable[[str], int]) -> None:
