@@ -63,7 +63,8 @@ def check_labels_writable(path: Path, *, overwrite: bool = False) -> None:
         If its name ends in none of the known suffixes, the folder is missing or not writable, the file exists and is to
         be kept, or its kind needs a package that is not installed.
     """
-    if not path.name.lower().endswith(MASK_SUFFIXES):
+    # Of a name such as .Nii, nibabel would write and read another file, and ITK would refuse it.
+    if not path.name.endswith((*MASK_SUFFIXES, *(suffix.upper() for suffix in MASK_SUFFIXES))):
         endings = f"{', '.join(MASK_SUFFIXES[:-1])} or {MASK_SUFFIXES[-1]}"
         raise OutputError(f"The result is to be called {path.name}, but must end in {endings}. Change the name.")
     kind_of(path).require_package(OutputError)

@@ -43,6 +43,12 @@ def test_a_file_of_labels_is_an_image_as_well(tmp_path: Path, suffix: str) -> No
     np.testing.assert_array_equal(read_volume(path).array, labels())
 
 
+@pytest.mark.parametrize("name", ["mask.Nii", "mask.nii.GZ"])
+def test_an_ending_in_letters_of_both_cases_is_refused_before_anything_is_computed(tmp_path: Path, name: str) -> None:
+    with pytest.raises(OutputError, match=rf"called {name}, but must end in \.nii\.gz"):
+        check_labels_writable(tmp_path / name)
+
+
 @pytest.mark.parametrize("suffix", MASK_SUFFIXES)
 def test_an_existing_file_is_replaced_only_on_request(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"mask{suffix}"
