@@ -10,6 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from knowsam.data.ends import Side
 from knowsam.document.annotation_document import AnnotationDocument
 from knowsam.document.snapshot_file import write_snapshot
 from knowsam.errors import InputError, OutputError
@@ -53,6 +54,25 @@ def test_the_newest_painting_counts_and_must_be_complete(
     write_snapshot(project.work_folder / f"{case.fingerprint}.2.npz", document.snapshot())
     with pytest.raises(InputError, match="is not complete"):
         read_finished(project, case)
+
+
+def test_a_structure_that_may_go_on_beside_its_only_slice_is_not_complete(
+    folder: Path, classes: tuple[LabelClass, ...], finish: Finish
+) -> None:
+    project = Project(folder)
+    case = finish(project, project.cases[0])
+    volume = read_image(case.path)
+    document = AnnotationDocument(volume, 0, classes)
+    plane = np.full(volume.shape[1:], classes[1].value, np.uint8)
+    newest = project.work_folder / f"{case.fingerprint}.2.npz"
+    document.paint({1: plane})
+    write_snapshot(newest, document.snapshot())
+    with pytest.raises(InputError, match="is not complete"):
+        read_finished(project, case)
+    for side in Side:
+        document.toggle_end(1, classes[1].value, side)
+    write_snapshot(newest, document.snapshot())
+    assert read_finished(project, case)[1].array.any(axis=(1, 2)).tolist() == [False, True, False, False]
 
 
 def test_another_image_of_the_same_name_is_refused(folder: Path, finish: Finish) -> None:
