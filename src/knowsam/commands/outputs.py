@@ -97,7 +97,8 @@ def check_mask(path: Path, *, inputs: Collection[Path], overwrite: bool) -> None
     OutputError
         If it cannot or would.
     """
-    if path.resolve() in {read.resolve() for read in inputs}:
+    # Links, and file systems that do not tell A from a, give one file several names.
+    if os.path.exists(path) and any(os.path.exists(read) and path.samefile(read) for read in inputs):
         raise OutputError(f"{path} is an input, but is named as the result as well. Choose another name.")
     check_labels_writable(path, overwrite=overwrite)
 

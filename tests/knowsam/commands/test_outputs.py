@@ -9,7 +9,7 @@ from pathlib import Path
 import nibabel as nib
 import pytest
 
-from knowsam.commands.outputs import saved
+from knowsam.commands.outputs import check_mask, saved
 from knowsam.errors import OutputError
 from knowsam.io.atomic import output_written
 from knowsam.report import Report
@@ -29,6 +29,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(folder))
     monkeypatch.setenv("USERPROFILE", str(folder))
     return folder
+
+
+def test_an_input_is_no_result_under_another_name_either(tmp_path: Path) -> None:
+    image, link = tmp_path / "image.nii.gz", tmp_path / "link.nii.gz"
+    image.write_bytes(b"voxels")
+    link.hardlink_to(image)
+    with pytest.raises(OutputError, match="is an input, but is named as the result as well"):
+        check_mask(link, inputs=[image, tmp_path / "missing.nii.gz"], overwrite=True)
 
 
 @pytest.mark.parametrize(
