@@ -106,6 +106,12 @@ def read_cases(images: Sequence[Path], labels: Sequence[Path], options: Namespac
     volumes = read_images(images, options)
     masks = [_read_painted(path, volume, options) for path, volume in zip(labels, volumes, strict=True)]
     unjudged = options.ignore_value
+    if unjudged is not None and not any((mask.array == unjudged).any() for mask in masks):
+        logger.warning(
+            "No voxel of the labels has the value %d of --ignore-value, so all voxels of painted slices count as "
+            "judged. Check the value.",
+            unjudged,
+        )
     along = _painted_axis(masks, unjudged) if options.axis is None else working_axis(masks[0].grid, options.axis)
     chosen = [
         _chosen_slices(mask, along, options.annotated_slices, unjudged, _counted_in(mask, volume))

@@ -186,6 +186,17 @@ def test_getting_ready_does_not_use_the_budget_up(folder: Path, knowsam: Callabl
     assert len(json.loads((folder / "report.json").read_text())["steps"]) == 1
 
 
+def test_an_ignore_value_that_no_voxel_has_is_warned_of(
+    knowsam: Callable[[str], int], caplog: pytest.LogCaptureFixture
+) -> None:
+    words = "segment {f}/image.nii.gz --labels {f}/labels.nii.gz -o {f}/out.nii.gz --budget 0"
+    assert knowsam(words + " --ignore-value 99") == 0
+    assert "No voxel of the labels has the value 99 of --ignore-value" in caplog.text
+    caplog.clear()
+    assert knowsam(words + " --ignore-value 7 --overwrite") == 0
+    assert "No voxel of the labels" not in caplog.text
+
+
 def test_voxels_of_the_ignore_value_are_neither_learnt_nor_kept(folder: Path, knowsam: Callable[[str], int]) -> None:
     painted = voxels(folder / "labels.nii.gz").copy()
     painted[:, :10, 4], painted[..., 7] = 99, 99
