@@ -46,6 +46,7 @@ _CODES = {
 _CODE_NAMES = {"u1": "MET_UCHAR", "u2": "MET_USHORT", "i4": "MET_INT"}
 _FLAGS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
 _ALL_BUT_THE_VOXELS = -1
+_DIRECTION_FIELDS = ("TransformMatrix", "Rotation", "Orientation")
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,7 @@ def _grid(header: _Header) -> Grid:
         raise InputError(f"{header.path.name} has sizes {sizes}, but one 3D image is needed. Save it as its own file.")
     i, j, k = sizes
     # A row of the matrix is the direction of one axis.
-    directions = np.reshape(header.numbers("TransformMatrix", "Rotation", default="1 0 0 0 1 0 0 0 1"), (3, 3)).T
+    directions = np.reshape(header.numbers(*_DIRECTION_FIELDS, default="1 0 0 0 1 0 0 0 1"), (3, 3)).T
     spacing = np.reshape(header.numbers("ElementSpacing", "ElementSize", default="1 1 1"), 3)
     origin = np.reshape(header.numbers("Offset", "Position", "Origin", default="0 0 0"), 3)
     return Grid((i, j, k), RAS_FROM_LPS @ from_matvec(directions * spacing, origin))

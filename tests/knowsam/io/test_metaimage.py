@@ -44,7 +44,15 @@ def test_voxels_come_to_their_place(tmp_path: Path) -> None:
     assert (volume.array.dtype, volume.name, volume.notices) == (np.int16, "a", ())
 
 
-@pytest.mark.parametrize("older", [{"Offset": "Position"}, {"Offset": "Origin"}, {"TransformMatrix": "Rotation"}])
+@pytest.mark.parametrize(
+    "older",
+    [
+        {"Offset": "Position"},
+        {"Offset": "Origin"},
+        {"TransformMatrix": "Rotation"},
+        {"TransformMatrix": "Orientation"},
+    ],
+)
 def test_older_names_of_fields_mean_the_same(tmp_path: Path, older: dict[str, str]) -> None:
     renamed = dict.fromkeys(older) | {old: HEADER[new] for new, old in older.items()}
     np.testing.assert_allclose(read_volume(written(tmp_path / "a.mha", **renamed)).grid.affine, AFFINE)
