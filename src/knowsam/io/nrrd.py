@@ -179,7 +179,13 @@ def _dtype(header: _Header) -> np.dtype[Any]:
             f"{header.path.name} holds voxels of type {header.fields.get('type')}, but real numbers are needed. "
             "Convert it to grey values."
         )
-    return np.dtype((">" if header.fields.get("endian") == "big" else "<") + code)
+    dtype, endian = np.dtype(code), header.fields.get("endian")
+    if dtype.itemsize > 1 and endian not in ("little", "big"):
+        raise InputError(
+            f"{header.path.name} does not say in which order the bytes of its numbers are (endian: {endian}), but "
+            "little or big is needed. Save it as .nrrd again."
+        )
+    return dtype.newbyteorder(">" if endian == "big" else "<")
 
 
 def _grid(header: _Header) -> tuple[Grid, tuple[str | None, ...]]:
@@ -210,10 +216,25 @@ def _file_affine(fields: Mapping[str, Any]) -> Affine:
         # Layers come before the axes of space, and have no direction.
         axes = list(fields["space directions"])[len(fields["sizes"]) - 3 :]
         rows = np.array(axes, dtype=float).reshape(3, 3)
+        first = np.array(fields.get("space origin", (0, 0, 0)), dtype=float)
     else:
-        rows = np.diag(np.asarray(fields.get("spacings", (1, 1, 1)), dtype=float))
-    affine: Affine = from_matvec(rows.T, np.array(fields.get("space origin", (0, 0, 0)), dtype=float).reshape(3))
+        spacing = np.asarray(fields.get("spacings", (1, 1, 1)), dtype=float)
+        rows, first = np.diag(spacing), _first_voxel(fields, spacing)
+    affine: Affine = from_matvec(rows.T, first.reshape(3))
     return affine
+
+
+def _first_voxel(fields: Mapping[str, Any], spacing: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return where the middle of the first voxel lies in a file without directions, as ITK finds it."""
+    if "space origin" in fields:
+        return np.array(fields["space origin"], dtype=float)
+    mins = fields.get("axis mins", fields.get("axismins"))
+    if mins is None:
+        return np.zeros(3)
+    # A cell begins at the minimum, a node lies there.
+    is_node = np.array([word == "node" for word in fields.get("centerings", ("cell",) * 3)])
+    first: npt.NDArray[np.float64] = np.where(is_node, mins, mins + spacing / 2)
+    return first
 
 
 def _place_fields(grid: Grid) -> dict[str, Any]:

@@ -62,6 +62,24 @@ def test_a_file_of_no_anatomical_space_is_told(tmp_path: Path) -> None:
     assert volume.grid.spacing_mm == (1, 2, 3)
 
 
+@pytest.mark.parametrize(
+    ("centerings", "first"), [(None, (4.5, 6, 7.5)), ("cell cell cell", (4.5, 6, 7.5)), ("node node cell", (4, 5, 7.5))]
+)
+def test_without_directions_the_first_voxel_lies_at_the_minimum_of_the_axes(
+    tmp_path: Path, centerings: str | None, first: tuple[float, float, float]
+) -> None:
+    bare = {"space": None, "space_directions": None, "space_origin": None, "spacings": "1 2 3"}
+    volume = read_volume(written(tmp_path / "a.nrrd", **bare, axis_mins="4 5 6", centerings=centerings))
+    assert (volume.grid.affine[:3, 3] * (-1, -1, 1)).tolist() == list(first)
+
+
+@pytest.mark.parametrize("endian", [None, "middle"])
+def test_numbers_of_several_bytes_in_an_unknown_order_are_refused(tmp_path: Path, endian: str | None) -> None:
+    with pytest.raises(InputError, match="in which order the bytes of its numbers are"):
+        read_volume(written(tmp_path / "a.nrrd", endian=endian))
+    assert read_volume(written(tmp_path / "b.nrrd", VALUES.astype("u1").tobytes("F"), type="uchar", endian=endian))
+
+
 def test_other_units_than_mm_are_converted_and_told(tmp_path: Path) -> None:
     volume = read_volume(written(tmp_path / "a.nrrd", space_units='"cm" "cm" "cm"'))
     assert volume.grid.spacing_mm == pytest.approx((7, 8, 25))
