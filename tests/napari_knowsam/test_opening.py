@@ -171,6 +171,15 @@ def test_voxels_without_a_value_are_background_if_a_person_says_so(
     assert len(asked) == 2
 
 
+def test_a_mask_with_voxels_without_a_value_opens_as_labels_if_a_person_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, qtbot: QtBot
+) -> None:
+    monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.Yes)
+    mask = stripped(tmp_path).rename(tmp_path / "brain_mask.nii")
+    ((array, _, kind),) = read_paths(str(mask))
+    assert (kind, array.min(), array.max()) == ("labels", 0, 23)
+
+
 def stripped(folder: Path) -> Path:
     """Return an image of which the first voxel has no value, and the others those from 1 to 23."""
     grey = np.arange(24, dtype=np.float32).reshape(2, 3, 4)

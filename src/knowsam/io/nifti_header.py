@@ -167,6 +167,8 @@ class NiftiHeader:
         try:
             apart_mm = corners_apart_mm(sform, self.usable.get_qform(), self.shape) * mm
         except (HeaderDataError, ValueError):
+            apart_mm = np.nan
+        if not np.isfinite(apart_mm):
             return "The qform of the file is no rotation; the sform is used."
         if apart_mm <= _CONTRADICTION_VX * mm * voxel_sizes(sform).min():
             return None

@@ -80,8 +80,9 @@ def test_a_qform_that_is_no_rotation_is_refused_where_there_is_no_sform(tmp_path
         read_volume(path)
 
 
-def test_a_qform_that_is_no_rotation_is_told_and_the_sform_used(tmp_path: Path) -> None:
-    volume = read_volume(edited(written(tmp_path / "case.nii"), quatern_b=3.0))
+@pytest.mark.parametrize("value", [3.0, np.nan])
+def test_a_qform_that_is_no_rotation_is_told_and_the_sform_used(tmp_path: Path, value: float) -> None:
+    volume = read_volume(edited(written(tmp_path / "case.nii"), quatern_b=value))
     assert "qform of the file is no rotation" in volume.notices[0]
     np.testing.assert_allclose(volume.grid.affine, UPRIGHT, atol=1e-5)
 
