@@ -61,7 +61,7 @@ def check_labels_writable(path: Path, *, overwrite: bool = False) -> None:
     ------
     OutputError
         If its name ends in none of the known suffixes, the folder is missing or not writable, the file exists and is to
-        be kept, or its kind needs a package that is not installed.
+        be kept, other programs would read another file for it, or its kind needs a package that is not installed.
     """
     # Of a name such as .Nii, nibabel would write and read another file, and ITK would refuse it.
     if not path.name.endswith((*MASK_SUFFIXES, *(suffix.upper() for suffix in MASK_SUFFIXES))):
@@ -69,6 +69,19 @@ def check_labels_writable(path: Path, *, overwrite: bool = False) -> None:
         raise OutputError(f"The result is to be called {path.name}, but must end in {endings}. Change the name.")
     kind_of(path).require_package(OutputError)
     check_place(path, overwrite=overwrite)
+    _check_twin(path)
+
+
+def _check_twin(path: Path) -> None:
+    # nifti_findimgname of NIfTI's C library, on which ITK is built, looks for the voxels in the plain file first.
+    plain = path.with_suffix("") if path.suffix.lower() == ".gz" else path
+    twin = plain if plain != path else path.with_name(f"{path.name}.gz")
+    if plain.suffix.lower() == ".nii" and twin.exists():
+        raise OutputError(
+            f"{twin.name} lies in the folder in which {path.name} is to be written, and programs built on ITK, such as "
+            f"3D Slicer and ITK-SNAP, would read the voxels of {plain.name} for both. Choose another name, or move "
+            "that file away."
+        )
 
 
 def write_labels(

@@ -49,6 +49,18 @@ def test_an_ending_in_letters_of_both_cases_is_refused_before_anything_is_comput
         check_labels_writable(tmp_path / name)
 
 
+@pytest.mark.parametrize(("name", "twin"), [("mask.nii.gz", "mask.nii"), ("mask.nii", "mask.nii.gz")])
+def test_a_mask_beside_one_that_other_programs_would_read_for_it_is_refused(
+    tmp_path: Path, name: str, twin: str
+) -> None:
+    zeros = np.zeros(GRID.working_shape, np.uint8)
+    write_labels(tmp_path / twin, zeros, GRID)
+    with pytest.raises(OutputError, match=rf"{twin} lies in the folder.*would read the voxels of mask\.nii for both"):
+        check_labels_writable(tmp_path / name, overwrite=True)
+    write_labels(tmp_path / twin, zeros, GRID, overwrite=True)
+    write_labels(tmp_path / "mask.nrrd", zeros, GRID)
+
+
 @pytest.mark.parametrize("suffix", MASK_SUFFIXES)
 def test_an_existing_file_is_replaced_only_on_request(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"mask{suffix}"
