@@ -124,12 +124,13 @@ def read_cases(images: Sequence[Path], labels: Sequence[Path], options: Namespac
 
 def _classes_of(masks: Sequence[Volume], painted: Sequence[Collection[int]]) -> tuple[LabelClass, ...]:
     """Return the classes of all masks, of which these values are painted; each value has one name in all of them."""
-    named: list[LabelClass] = []
+    known: dict[int, LabelClass] = {}
     for mask, values in zip(masks, painted, strict=True):
-        names = [one for one in mask.classes if one.value in values]
-        require_same_names(named, names, mask.name)
-        named += names
-    return default_classes(set().union(*painted), known=named)
+        named = [one for one in mask.classes if one.value in values]
+        require_same_names(known.values(), named, mask.name)
+        # A name that somebody gave stays, whatever masks without names come after it.
+        known |= {one.value: one for one in named if one.value not in known or one.name != f"class {one.value}"}
+    return default_classes(set().union(*painted), known=known.values())
 
 
 def read_images(images: Sequence[Path], options: Namespace) -> list[Volume]:

@@ -39,12 +39,14 @@ def test_a_model_trained_on_several_volumes_predicts_a_mask_for_each_image(
 def test_masks_that_call_one_value_by_different_names_are_refused_before_training(
     two_images: Path, knowsam: Callable[[str], int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name, two, seven in (("image", "liver", "spleen"), ("other", "spleen", "Liver")):
+    shutil.copy(two_images / "image.nii.gz", two_images / "third.nii.gz")
+    named = (("image", "liver", "spleen"), ("third", "class 2", "class 7"), ("other", "spleen", "Liver"))
+    for name, two, seven in named:
         volume, labels = read_image(two_images / f"{name}.nii.gz"), read_labels(two_images / "labels.nii.gz")
         classes = [LabelClass(2, two, (1, 2, 3)), LabelClass(7, seven, (1, 2, 3))]
         write_labels(two_images / f"{name}_mask.nii.gz", labels.array, volume.grid, classes)
-    words = "train {f}/image.nii.gz {f}/other.nii.gz --labels {f}/image_mask.nii.gz {f}/other_mask.nii.gz -o {f}/model"
-    assert knowsam(words) == 1
+    images, masks = (" ".join(f"{{f}}/{name}{end}.nii.gz" for name, *_ in named) for end in ("", "_mask"))
+    assert knowsam(f"train {images} --labels {masks} -o {{f}}/model") == 1
     assert "value 2 is “liver” here, but “spleen” in other_mask. Give a value the same" in capsys.readouterr().err
     assert not (two_images / "model").exists()
 
