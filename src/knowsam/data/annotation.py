@@ -92,8 +92,7 @@ def require_same_names(classes: Iterable[LabelClass], others: Iterable[LabelClas
     InputError
         If one does not.
     """
-    difference = different_name(classes, others, of)
-    if difference is not None:
+    if difference := different_name(classes, others, of):
         raise InputError(f"{difference} Give a value the same name everywhere, or leave that volume out.")
 
 
