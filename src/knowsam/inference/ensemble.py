@@ -25,7 +25,10 @@ _SMALLEST_SHARE = 1e-4
 """Share of a slice below which a structure is in none of its pixels, however improbable."""
 
 _MOST_UNSURE = 10.0
-"""How many times as unsure as where they were judged students count as at most."""
+"""How many times as unsure as where they were judged students of other volumes count as at most."""
+
+_MOST_OVERCONFIDENT = 2.0
+"""How many times as wrong as they expect themselves propagated labels count as at most, beside such students."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ def _student_weight(propagated: PropagatedLabels, students: Tensor, weight: Ense
     """
     variance = propagated.variance
     if weight.is_held_out:
-        variance = (propagated.extrapolated_variance * weight.propagation_factor**2).clamp_max(1)
+        variance = _variance_that_was_seen(propagated, weight.propagation_factor)
     elif propagated.refined is not None:
         # Beyond the outermost annotated slices the propagator errs as far as anything does.
         refined = refined_variance(propagated.expected_error**2) + propagated.source_variance
@@ -125,6 +128,16 @@ def _student_weight(propagated: PropagatedLabels, students: Tensor, weight: Ense
     limit = torch.where(propagated.is_one_sided, weight.limit_beyond, weight.limit)
     by_distance = limit * distance / (distance + weight.half_distance_slices).clamp_min(1e-12)
     return torch.minimum(by_error, by_distance)
+
+
+def _variance_that_was_seen(propagated: PropagatedLabels, factor: float) -> Tensor:
+    """Return the variance of propagated labels, (B, 1, 1, 1), whose error was seen to be `factor` times as expected.
+
+    Where both sides contradict each other, as at a tip, the propagator often knows which is right; then it is sure.
+    """
+    variance = (propagated.extrapolated_variance * factor**2).clamp_max(1)
+    expected = self_assessed_error(propagated.probabilities).nan_to_num(0.0)[:, None, None, None]
+    return torch.where(propagated.is_one_sided, variance, variance.minimum((_MOST_OVERCONFIDENT * expected) ** 2))
 
 
 def _unsureness(students: Tensor, where_judged: float) -> Tensor:

@@ -124,6 +124,19 @@ def test_students_of_other_volumes_count_less_where_they_are_less_sure_than_wher
     assert share.item() == pytest.approx(0.25 / (0.25 + times * 0.05), abs=1e-4)
 
 
+def test_propagated_labels_that_are_sure_are_not_taken_for_much_worse_than_they_expect_though_both_sides_differ() -> (
+    None
+):
+    structure = torch.zeros(SIZE, SIZE)
+    structure[: SIZE // 2] = 0.95
+    sure = apart(3)._replace(refined=probabilities_of(structure))
+    variance = (2 * (1 - 2 * 0.95 / 1.95)) ** 2
+    weight = EnsembleWeight(variance, 1.0, 1.0, 0.0, is_held_out=True)
+    assert ensemble(sure, sure.probabilities, weight)[1].item() == pytest.approx(0.5, abs=1e-3)
+    beyond = sure._replace(position=torch.zeros(1, 1, 1, 1))
+    assert ensemble(beyond, beyond.probabilities, weight)[1].item() > 0.98
+
+
 def test_students_that_see_nothing_in_a_slice_count_there_as_they_were_judged() -> None:
     weight = EnsembleWeight(0.05, 1.0, 1.0, 0.0, is_held_out=True, self_assessed_error=0.1)
     _, share = ensemble(apart(3), probabilities_of(torch.zeros(SIZE, SIZE)), weight)
