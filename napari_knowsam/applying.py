@@ -116,6 +116,8 @@ class Applying(QObject):
             self._waiting.clear()
         elif (work := self._controller.work) is not None:
             self._applied.append(work.volume.name)
+            if applied.is_empty:
+                self._problems.append(f"{work.volume.name}: no structure was found.")
 
     def _on_failed(self, sentence: str) -> None:
         self._is_answered = True

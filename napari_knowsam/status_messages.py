@@ -129,6 +129,11 @@ def applied_sentence(applied: Applied) -> str:
     """Say what came of applying a model, and what comes next."""
     if applied.stopped:
         return "Stopped before all slices were predicted. Apply the model again, or go on painting."
+    if applied.is_empty:
+        return (
+            "The model was applied. It found no structure in this image: paint some slices and train, or open an image "
+            "of the kind that the model has learnt from."
+        )
     return (
         "The model was applied. Look through the slices and correct what is wrong, then accept and export. Or train: "
         "that begins with the model."

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from knowsam.training.events import Finished, Stage, StepDone
+from knowsam.training.events import Applied, Finished, Stage, StepDone
 from napari_knowsam import status_messages
 from napari_knowsam.status_messages import Shown
 
@@ -111,6 +111,13 @@ def test_an_end_before_the_first_step_claims_nothing_was_learnt() -> None:
     assert "nothing was learnt" in status_messages.finished_sentence(Finished(0, 0.0, stopped=True))
     sentence = status_messages.finished_sentence(Finished(0, 0.0, stopped=True), Shown.PROPAGATED)
     assert sentence.endswith(status_messages.shown_sentence(Shown.PROPAGATED))
+
+
+def test_a_model_that_finds_nothing_is_said_to_and_what_to_do_instead() -> None:
+    sentence = status_messages.applied_sentence(Applied(stopped=False, is_empty=True))
+    assert "found no structure in this image: paint some slices" in sentence
+    assert "export" not in sentence
+    assert "no structure" not in status_messages.applied_sentence(Applied(stopped=False))
 
 
 def test_where_all_is_painted_or_accepted_no_prediction_is_claimed_to_be_shown() -> None:

@@ -68,7 +68,7 @@ class ApplicationSession(PropagationSession):
                 outdated = event.outdated
                 if not outdated:
                     self._is_applied = True
-                    yield Applied(stopped=False)
+                    yield Applied(stopped=False, is_empty=not self._found.any())
         if not self._is_applied:
             yield Applied(stopped=True, outdated=outdated)
 

@@ -270,10 +270,12 @@ class Applied:
     Parameters
     ----------
     outdated : as in `Finished`.
+    is_empty : whether every slice is predicted, and background everywhere.
     """
 
     stopped: bool
     outdated: int = 0
+    is_empty: bool = False
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,20 @@ def test_every_slice_is_predicted_as_the_command_line_does(model: TrainedModel, 
     np.testing.assert_array_equal(np.stack([predicted[index] for index in range(12)]), expected.labels)
 
 
+def test_a_model_that_finds_nothing_says_so(model: TrainedModel, ball: Volume, monkeypatch: pytest.MonkeyPatch) -> None:
+    def background(_students: Students, images: torch.Tensor) -> StudentLogits:
+        logits = torch.zeros(len(images), 3, *images.shape[-2:])
+        logits[:, 0] = 9.0
+        return StudentLogits(logits, logits, logits)
+
+    monkeypatch.setattr(Students, "forward", background)
+    session = ApplicationSession(model, unpainted(ball, BALL, SHELL), device="cpu")
+    session.submit(Watch(5))
+    predicted, applied = until_applied(session.run())
+    assert not any(labels.any() for labels in predicted.values())
+    assert applied == Applied(stopped=False, is_empty=True)
+
+
 def test_classes_may_be_in_another_order_and_others_may_be_beside_them(model: TrainedModel, ball: Volume) -> None:
     other = LabelClass(9, "unknown to the model", (7, 8, 9))
     session = ApplicationSession(model, unpainted(ball, SHELL, other, BALL), device="cpu")
