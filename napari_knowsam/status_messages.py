@@ -235,7 +235,12 @@ def accepted_sentence(outdated: int) -> str:
 
 
 def finished_sentence(
-    finished: Finished, shown: Shown = Shown.NOTHING, dice: float | None = None, outdated: int = 0
+    finished: Finished,
+    shown: Shown = Shown.NOTHING,
+    dice: float | None = None,
+    outdated: int = 0,
+    *,
+    has_earlier: bool = False,
 ) -> str:
     """Say how training ended, how well what is shown does, and what comes next.
 
@@ -243,11 +248,13 @@ def finished_sentence(
     ----------
     dice : as in `training_sentence`.
     outdated : slices that wait for a new prediction by now.
+    has_earlier : whether an earlier training of this volume has learnt something.
     """
     if not finished.steps and not finished.stopped:
         return f"Nothing was trained.{_waiting(outdated)} {shown_sentence(shown)}".strip()
     if not finished.steps:
-        ended = "Training ended before its first step, so nothing was learnt. Train again."
+        kept = "what was learnt before is kept" if has_earlier else "nothing was learnt"
+        ended = f"Training ended before its first step, so {kept}. Train again."
         return f"{ended} {shown_sentence(Shown.PROPAGATED)}" if shown is Shown.PROPAGATED else ended
     how = "stopped" if finished.stopped else "finished"
     kept = "" if shown not in (Shown.PROPAGATED, Shown.PROPOSED, Shown.NOT_BETTER) else _KEPT

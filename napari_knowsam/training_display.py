@@ -260,7 +260,9 @@ class TrainingDisplay(QObject):
         if work is not of():
             self._finished = None
             return
-        outdated = self._controller.outdated(work)
-        self._tell(status_messages.finished_sentence(finished, self._shown, self._dice, outdated))
+        outdated, has_earlier = self._controller.outdated(work), self._controller.model(work) is not None
+        self._tell(
+            status_messages.finished_sentence(finished, self._shown, self._dice, outdated, has_earlier=has_earlier)
+        )
         if not outdated:
             self._finished = None

@@ -77,6 +77,7 @@ class FakeSession:
     students = object()
     display = None
     outdated = 0
+    steps = 3
 
     def __init__(self) -> None:
         self.received: list[Message] = []
@@ -92,7 +93,7 @@ class FakeSession:
             if isinstance(event, Exception):
                 raise event
             yield event
-        yield Finished(3, 1.5, stopped=True, outdated=self.outdated)
+        yield Finished(self.steps, 1.5, stopped=True, outdated=self.outdated)
 
     def continuation(self) -> Any:
         return SimpleNamespace(model=SimpleNamespace(steps=3), fits=lambda _: True)
@@ -266,6 +267,17 @@ def test_a_second_training_goes_on_unless_new_networks_are_chosen(
         panels.wait_until(lambda: not panels.presenter.controller.is_running)
         panels.wait_until(box.isEnabled)
     assert [last is None for last in lasts] == [True, False, True]
+
+
+def test_a_second_training_that_is_stopped_before_its_first_step_keeps_what_was_learnt(training: Panels) -> None:
+    training.train.bar.stop_requested.emit()
+    training.wait_until(lambda: training.train_message.startswith("Training stopped"))
+    training.wait_until(lambda: not training.presenter.controller.is_running)
+    training.session.steps = 0
+    training.start()
+    training.train.bar.stop_requested.emit()
+    training.wait_until(lambda: training.train_message.startswith("Training ended before its first step"))
+    assert "what was learnt before is kept" in training.train_message
 
 
 def test_a_second_click_on_train_starts_nothing(training: Panels) -> None:

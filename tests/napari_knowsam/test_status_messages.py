@@ -113,6 +113,12 @@ def test_an_end_before_the_first_step_claims_nothing_was_learnt() -> None:
     assert sentence.endswith(status_messages.shown_sentence(Shown.PROPAGATED))
 
 
+def test_what_was_learnt_before_is_kept_where_the_next_training_ends_before_its_first_step() -> None:
+    sentence = status_messages.finished_sentence(Finished(0, 0.0, stopped=True), has_earlier=True)
+    assert "what was learnt before is kept" in sentence
+    assert "nothing was learnt" not in sentence
+
+
 def test_a_model_that_finds_nothing_is_said_to_and_what_to_do_instead() -> None:
     sentence = status_messages.applied_sentence(Applied(stopped=False, is_empty=True))
     assert "found no structure in this image: paint some slices" in sentence
