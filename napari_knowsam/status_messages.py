@@ -47,7 +47,11 @@ _STAGES = {
     Stage.PROPOSING: "Bringing the masks of the finished volumes to this one, which takes some seconds for each.",
 }
 
-_KEPT = " It did not improve what was shown before, so that stays."
+_SHOWN_WITHOUT_GAIN = {
+    Shown.PROPAGATED: "what is propagated from your slices",
+    Shown.NOT_BETTER: "what is propagated from your slices",
+    Shown.PROPOSED: "what is proposed",
+}
 
 
 def next_sentence(document: AnnotationDocument | None) -> str:
@@ -257,11 +261,19 @@ def finished_sentence(
         ended = f"Training ended before its first step, so {kept}. Train again."
         return f"{ended} {shown_sentence(Shown.PROPAGATED)}" if shown is Shown.PROPAGATED else ended
     how = "stopped" if finished.stopped else "finished"
-    kept = "" if shown not in (Shown.PROPAGATED, Shown.PROPOSED, Shown.NOT_BETTER) else _KEPT
+    gain = _without_gain(shown, outdated) if shown in _SHOWN_WITHOUT_GAIN else _waiting(outdated)
     return (
-        f"Training {how} after {steps_in_words(finished.steps)}.{kept}{_score(dice)}{_waiting(outdated)} Look through "
-        "the slices, correct what is wrong and train again: it goes on from here. Or accept and export."
+        f"Training {how} after {steps_in_words(finished.steps)}.{gain}{_score(dice)} Look through the slices, correct "
+        "what is wrong and train again: it goes on from here. Or accept and export."
     )
+
+
+def _without_gain(shown: Shown, outdated: int) -> str:
+    """Say what is shown where the networks add nothing to it, and how many slices do not show it yet."""
+    rest = f"; {outdated} slices still change to it by themselves" if outdated else ""
+    if outdated == 1:
+        rest = "; one slice still changes to it by itself"
+    return f" It did not improve on {_SHOWN_WITHOUT_GAIN[shown]}, so this is shown{rest}."
 
 
 def _score(dice: float | None) -> str:

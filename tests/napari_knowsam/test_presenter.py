@@ -409,7 +409,7 @@ def test_training_that_does_not_make_propagated_labels_better_says_so_to_the_end
     assert status_messages.shown_sentence(Shown.NOT_BETTER) in training.train_message
     training.train.bar.stop_requested.emit()
     training.wait_until(lambda: training.train_message.startswith("Training stopped"))
-    assert "did not improve what was shown before" in training.train_message
+    assert "did not improve on what is propagated" in training.train_message
 
 
 def test_training_that_adds_to_propagated_labels_says_so(training: Panels) -> None:

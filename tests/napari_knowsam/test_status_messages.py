@@ -102,9 +102,16 @@ def test_one_step_is_one_step() -> None:
 
 @pytest.mark.parametrize("shown", [Shown.PROPAGATED, Shown.PROPOSED, Shown.NOT_BETTER])
 def test_an_end_without_gain_says_that_what_was_shown_stays(shown: Shown) -> None:
-    kept = "did not improve what was shown before"
+    kept = "did not improve on what is pro"
     assert kept in status_messages.finished_sentence(Finished(7, 2.0, stopped=False), shown)
     assert kept not in status_messages.finished_sentence(Finished(7, 2.0, stopped=False), Shown.BOTH)
+
+
+@pytest.mark.parametrize(("outdated", "rest"), [(1, "one slice still changes"), (126, "126 slices still change")])
+def test_an_end_without_gain_speaks_of_no_older_prediction_beside_what_stays(outdated: int, rest: str) -> None:
+    sentence = status_messages.finished_sentence(Finished(7, 2.0, stopped=False), Shown.NOT_BETTER, outdated=outdated)
+    assert f"propagated from your slices, so this is shown; {rest} to it by" in sentence
+    assert "older" not in sentence
 
 
 def test_an_end_before_the_first_step_claims_nothing_was_learnt() -> None:
