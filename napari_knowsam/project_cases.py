@@ -70,6 +70,7 @@ class ProjectCases(QObject):
         bar.export_requested.connect(self._guarded(self._export))
         bar.close_requested.connect(self._guarded(self._close_project))
         layers.signals.history_changed.connect(self._on_changed)
+        layers.signals.document_changed.connect(self._show_current)
 
     @property
     def classes(self) -> tuple[LabelClass, ...]:
@@ -131,8 +132,10 @@ class ProjectCases(QObject):
         case = self.project.cases[row]
         # Until it is open, the box goes on to show what is.
         self._show()
-        if self._document is None or case.path != self._path:
+        if self._document is None or self._image is None or case.path != self._path:
             self._open(case)
+        else:
+            self._layers.show_image(self._image.name)
 
     def _go_on(self) -> None:
         if self.project is None:
@@ -323,8 +326,16 @@ class ProjectCases(QObject):
         project = self.project
         cases = () if project is None else project.cases
         pictures = [] if project is None else [project.picture(case) for case in cases]
-        shown = [row for row, case in enumerate(cases) if case.path == self._path]
-        self._bar.set_cases(cases, pictures, shown[0] if shown else None)
+        self._bar.set_cases(cases, pictures)
+        self._show_current()
+
+    def _show_current(self) -> None:
+        """Show which image of the project is on the screen, if one is."""
+        cases = () if self.project is None else self.project.cases
+        document = self._document
+        is_seen = document is not None and document is self._layers.document
+        seen = [row for row, case in enumerate(cases) if is_seen and case.path == self._path]
+        self._bar.set_current(seen[0] if seen else None)
 
 
 def _write_all(project: Project, paths: Mapping[ProjectCase, Path]) -> str:

@@ -86,8 +86,8 @@ class CaseBar(QWidget):
             row.addWidget(tightened(one))
         self.hide()
 
-    def set_cases(self, cases: Sequence[ProjectCase], pictures: Sequence[Path], current: int | None) -> None:
-        """Show the images of a project, none of which may be the current one; without any, there is no project.
+    def set_cases(self, cases: Sequence[ProjectCase], pictures: Sequence[Path]) -> None:
+        """Show the images of a project; without any, there is no project.
 
         Parameters
         ----------
@@ -97,11 +97,15 @@ class CaseBar(QWidget):
         for case, picture in zip(cases, pictures, strict=True):
             self._cases.add_choice(f"{_SIGNS[case.state]} {case.name}", case.path, f"{case.name}: {case.state.value}")
             self._cases.setItemIcon(self._cases.count() - 1, _icon(picture))
-        self._cases.setCurrentIndex(-1 if current is None else current)
+        self.set_current(None)
         done = sum(case.state is CaseState.DONE for case in cases)
         self._count.setText(f"{done}/{len(cases)}")
         self._count.setToolTip(f"{done} of {len(cases)} images are done.")
         self.setVisible(bool(cases))
+
+    def set_current(self, row: int | None) -> None:
+        """Show which of the images is on the screen; None if another one is."""
+        self._cases.setCurrentIndex(-1 if row is None else row)
 
     def _on_export_clicked(self) -> None:
         chosen = QFileDialog.getExistingDirectory(self, "Export the masks of all done to")

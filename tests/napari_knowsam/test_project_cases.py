@@ -118,6 +118,20 @@ def test_only_what_is_finished_is_done_and_a_change_makes_it_unfinished_again(ro
     assert Project(folder).done == ()
 
 
+def test_an_image_that_is_none_of_the_project_is_not_named_as_one(robot: Robot) -> None:
+    image = robot.image
+    robot.viewer.add_image(np.array(image.data) + 1, name="other", scale=image.scale)
+    robot.wait_until(lambda: robot.document.volume.name == "other")
+    assert bar(robot)._cases.currentIndex() == -1
+    bar(robot).case_chosen.emit(0)
+    wait_for(robot, "p1")
+    robot.widget.annotate.image_chosen.emit("other")
+    assert bar(robot)._cases.currentIndex() == -1
+    robot.viewer.layers.remove("other")
+    robot.widget.annotate.image_chosen.emit("p1")
+    wait_for(robot, "p1")
+
+
 def test_no_image_is_left_while_a_training_goes_on(robot: Robot) -> None:
     paint(robot, range(2, 6))
     robot.click(robot.widget.train, "Train on my labels")
