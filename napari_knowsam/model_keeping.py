@@ -82,6 +82,17 @@ class ModelKeeping(QObject):
         self.fit(self._model)
         return self._model
 
+    def difference(self) -> str:
+        """Say in what the chosen volume is unlike those of the model that the next training begins with, if it is."""
+        document = self._layers.document
+        if self._model is None or document is None or self._train.start() is not Start.MODEL:
+            return ""
+        try:
+            difference = self._model.difference(document.volume)
+        except InputError as error:
+            difference = str(error)
+        return f"{difference} To train without the model, choose New networks (Start from)." if difference else ""
+
     def take_up(self, work: AnnotationDocument, path: Path) -> None:
         """Let the next training of a volume go on where one of an earlier day ended, which is kept in a file."""
         from knowsam.training.continuation import read_continuation
@@ -190,6 +201,7 @@ class ModelKeeping(QObject):
         sentence = (
             f"Opened {name}. Apply it to this volume, or train: that begins with it. {self._model.weakness}".strip()
         )
+        sentence = f"{sentence} {self.difference()}".strip()
         try:
             if self._layers.sync is not None and not self._controller.is_busy:
                 self.fit(self._model)

@@ -312,7 +312,7 @@ class Presenter(QObject):
             self._annotate.set_seen_axis(sync.view.seen_axis)
         self._document_display.set_document(self.layers.document)
         self._training_display.things_changed()
-        self._result.set_message("")
+        self._result.set_message(self.models.difference())
         self.autosave.watch(self.layers.document, self.layers.documents)
         self._watch()
 

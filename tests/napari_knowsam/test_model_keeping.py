@@ -19,6 +19,7 @@ from qtpy.QtWidgets import QApplication
 
 from knowsam import jobs
 from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass
+from knowsam.data.image_statistics import ImageStatistics
 from knowsam.io.kept_models import FOLDER_VARIABLE, place_of_model
 from knowsam.models.students import Students
 from knowsam.training.schedule import Budget
@@ -262,6 +263,28 @@ def test_a_model_that_predicts_poorly_by_itself_says_so_when_it_is_opened_and_ap
     robot.click(robot.widget.train, "Apply to this volume")
     robot.wait_until(lambda: "The model was applied." in robot.train_message)
     assert "predicts poorly: Dice 0.25" in robot.train_message
+
+
+def test_an_image_unlike_those_of_the_model_to_start_from_is_said_to_be_when_it_is_chosen(
+    make_robot: Callable[..., Robot], person: Person, model: TrainedModel
+) -> None:
+    robot = make_robot("phantom")
+    known = ImageStatistics.of(robot.document.volume, 0, TINY.plane.clip_percent)
+    save_model(replace(model, images=(known,)), person.target, overwrite=True)
+    robot.choose("Open model…")
+    assert "unlike" not in robot.result_message
+    thick = np.array(robot.image.scale) * (3, 1, 1)
+    robot.viewer.add_image(np.array(robot.image.data), name="thick", scale=thick)
+    robot.wait_until(lambda: robot.document.volume.name == "thick")
+    assert "thick is unlike the images that the model has learnt from: its slices are" in robot.result_message
+    assert "choose New networks" in robot.result_message
+    robot.choose("Open model…")
+    assert "thick is unlike" in robot.result_message
+    robot.widget.annotate.image_chosen.emit("phantom")
+    assert robot.result_message == ""
+    begin_with(robot, Start.NEW)
+    robot.widget.annotate.image_chosen.emit("thick")
+    assert robot.result_message == ""
 
 
 def close_dock(robot: WindowRobot) -> None:
