@@ -192,7 +192,8 @@ class AnnotatePanel(QWidget):
         painting.setSpacing(12)
         painting.addWidget(self._add_class)
         painting.addWidget(self.brush, 1)
-        parts = (form, self._across, self.offer, self.table, painting, self.marks, self._message)
+        # The table grows with each class that is added, below the button, so that it can be clicked again at once.
+        parts = (form, self._across, self.offer, painting, self.table, self.marks, self._message)
         fill_column(self, *parts, margins_px=PANEL_MARGINS_PX)
 
     def _connect(self) -> None:

@@ -214,6 +214,18 @@ def test_add_class_and_new_labels_are_wishes(qtbot: QtBot, panel: AnnotatePanel)
         _button(panel, "New").click()
 
 
+def test_classes_can_be_added_by_clicks_on_one_spot(panel: AnnotatePanel) -> None:
+    panel.resize(340, 600)
+    panel.show()
+    tops = []
+    for count in (1, 3):
+        added = (LabelClass(value, f"class {value}", (1, 2, 3)) for value in range(1, count + 1))
+        panel.set_classes((BACKGROUND_CLASS, *added), 9, frozenset())
+        QApplication.processEvents()
+        tops.append(_button(panel, "Add class").mapTo(panel, QPoint(0, 0)).y())
+    assert tops[0] == tops[1]
+
+
 def test_every_control_has_a_tooltip_and_marks_name_their_key(panel: AnnotatePanel) -> None:
     controls = [*panel.findChildren(QPushButton), *panel.findChildren(QComboBox), *panel.findChildren(QToolButton)]
     assert [one for one in controls if not one.toolTip()] == []
