@@ -311,7 +311,7 @@ class Presenter(QObject):
             self._annotate.marks.set_current_slice(sync.view.index)
             self._annotate.set_seen_axis(sync.view.seen_axis)
         self._document_display.set_document(self.layers.document)
-        self._training_display.things_changed()
+        self._training_display.document_changed()
         self._result.set_message(self.models.difference())
         self.autosave.watch(self.layers.document, self.layers.documents)
         self._watch()

@@ -98,6 +98,14 @@ class TrainingDisplay(QObject):
         if self._says_what_is_next or self._sentence == self._refusal or begun:
             self.say_what_is_next()
 
+    def document_changed(self) -> None:
+        """Take back what was said of another volume than the chosen one, unless something goes on in it."""
+        said_of = None if self._sentence_on is None else self._sentence_on()
+        if self._stage is None and said_of is not None and said_of is not self._chosen():
+            self._finished, self._notices = None, []
+            self.say_what_is_next()
+        self.things_changed()
+
     def propagation_begins(self) -> None:
         """Say so where nothing else is said, or so of another volume; it takes seconds until slices are predicted."""
         if self._says_what_is_next or self._sentence.endswith(status_messages.PROPAGATING):
@@ -207,7 +215,9 @@ class TrainingDisplay(QObject):
         return work is not None and len(work.fully_judged) == work.slice_count
 
     def _say_propagation(self, shown: Shown) -> None:
-        """Say where that comes from which is shown while nobody trains."""
+        """Say where that comes from which is shown while nobody trains, of the volume on the screen alone."""
+        if self._controller.work is not self._chosen():
+            return
         self._tell(status_messages.propagation_sentence(Shown.JUDGED if self._is_all_judged else shown))
 
     def _in_words(self, shown: events.Shown) -> Shown:

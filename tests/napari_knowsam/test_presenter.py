@@ -826,6 +826,21 @@ def test_what_is_said_of_a_training_names_its_volume_while_another_one_is_on_the
     assert training.train.bar._message.text().startswith("tiny: Step 12")
 
 
+def test_what_was_said_of_a_training_that_has_ended_goes_when_another_image_is_chosen(
+    training: Panels, tiny: Volume
+) -> None:
+    training.tell(Notice("Memory ran out."))
+    training.train.bar.stop_requested.emit()
+    training.wait_until(lambda: training.train_message.startswith("Training stopped"))
+    training.wait_until(lambda: not training.presenter.controller.is_running)
+    data, kwargs, _ = image_layer_data(tiny)
+    other = training.viewer.add_image(data.copy(), **kwargs | {"name": "other"})
+    training.wait_until(lambda: training.layers.sync.image is other)
+    assert training.train.bar._message.text() == status_messages.READY
+    training.annotate.image_chosen.emit("tiny")
+    assert training.train.bar._message.text() == status_messages.PAINTED
+
+
 def test_labels_are_said_to_be_propagated_in_the_volume_in_which_they_are(
     panels: Panels, tiny: Volume, monkeypatch: pytest.MonkeyPatch
 ) -> None:
