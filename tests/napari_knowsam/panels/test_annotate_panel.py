@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from qtpy.QtCore import QPoint, QSize
-from qtpy.QtWidgets import QApplication, QComboBox, QLabel, QPushButton, QSlider, QToolButton
+from qtpy.QtWidgets import QApplication, QComboBox, QLabel, QPushButton, QSlider, QToolButton, QVBoxLayout
 
 from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass, SliceState
 from napari_knowsam.panels.annotate_panel import AnnotatePanel
@@ -125,12 +125,20 @@ def test_the_current_slice_is_said_in_words_and_by_its_button(
     assert sentence in [label.text() for label in panel.findChildren(QLabel)]
 
 
-def test_nothing_moves_where_the_words_for_a_slice_take_two_lines(panel: AnnotatePanel) -> None:
-    panel.resize(340, 600)
+def _show(panel: AnnotatePanel) -> None:
+    """Show the panel with no more room for its parts than they need, as in the dock."""
+    column = panel.layout()
+    assert isinstance(column, QVBoxLayout)
+    column.addStretch(1)
+    panel.resize(340, 700)
     panel.show()
+
+
+def test_nothing_moves_where_the_words_for_a_slice_take_two_lines(panel: AnnotatePanel) -> None:
+    _show(panel)
     tops = []
     for index in (0, 2):
-        panel.set_current_slice(index)
+        panel.marks.set_current_slice(index)
         QApplication.processEvents()
         tops.append(_button(panel, "Complete").mapTo(panel, QPoint(0, 0)).y())
     assert tops[0] == tops[1]
@@ -215,8 +223,7 @@ def test_add_class_and_new_labels_are_wishes(qtbot: QtBot, panel: AnnotatePanel)
 
 
 def test_classes_can_be_added_by_clicks_on_one_spot(panel: AnnotatePanel) -> None:
-    panel.resize(340, 600)
-    panel.show()
+    _show(panel)
     tops = []
     for count in (1, 3):
         added = (LabelClass(value, f"class {value}", (1, 2, 3)) for value in range(1, count + 1))
