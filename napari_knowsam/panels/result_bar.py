@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from qtpy.QtCore import Qt, QUrl, Signal
+from qtpy.QtCore import QUrl, Signal
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QWidget
 
@@ -66,9 +66,8 @@ class ResultBar(QWidget):
         )
         self._model.about_to_open.connect(self._offer_kept_models)
         self.set_has_model(False)
-        # Below the buttons, which a sentence would push up.
-        self._message = WrappedLabel(least_lines=2)
-        self._message.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self._message = WrappedLabel()
+        self._message.hide()
         row = QHBoxLayout()
         row.setSpacing(4)
         row.addWidget(accept)
@@ -88,6 +87,7 @@ class ResultBar(QWidget):
     def set_message(self, text: str) -> None:
         """Say in a sentence what came of it."""
         self._message.setText(text)
+        self._message.setVisible(bool(text))
 
     def _offer_kept_models(self) -> None:
         """Look which models there are by now; other windows and programs keep some, too."""

@@ -27,15 +27,12 @@ class WrappedLabel(QLabel):
 
     Parameters
     ----------
-    least_lines : so many have room whatever is said, so that nothing beside the label moves.
     most_lines : more of them end with an ellipsis, and the tooltip has the rest.
     """
 
-    def __init__(
-        self, text: str = "", parent: QWidget | None = None, *, least_lines: int = 0, most_lines: int | None = None
-    ) -> None:
+    def __init__(self, text: str = "", parent: QWidget | None = None, *, most_lines: int | None = None) -> None:
         super().__init__(parent)
-        self._least_lines, self._most_lines = least_lines, most_lines
+        self._most_lines = most_lines
         self.setWordWrap(True)
         self.setText(text)
 
@@ -92,11 +89,8 @@ class WrappedLabel(QLabel):
 
     def _most_px(self) -> int:
         assert self._most_lines is not None
-        return self._height_px(self._most_lines)
-
-    def _height_px(self, lines: int) -> int:
         margins = self.contentsMargins()
-        return self._text_px(lines) + margins.top() + margins.bottom()
+        return self._text_px(self._most_lines) + margins.top() + margins.bottom()
 
     def _text_px(self, lines: int) -> int:
         """Return the height of some lines as labels have them, which is more than the spacing of the font says."""
@@ -104,11 +98,10 @@ class WrappedLabel(QLabel):
 
     def _insist(self) -> None:
         # Qt takes no less for needed than what was insisted on before.
-        least_px = self._height_px(self._least_lines)
-        self.setMinimumHeight(least_px)
+        self.setMinimumHeight(0)
         if not super().text():
             return
-        needed_px = max(self.heightForWidth(self.width()), least_px)
+        needed_px = max(self.heightForWidth(self.width()), 0)
         self.setMinimumHeight(needed_px if self._most_lines is None else min(needed_px, self._most_px()))
         if self._most_lines is not None:
             self.setMaximumHeight(self._most_px())

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from qtpy.QtCore import QPoint
-from qtpy.QtWidgets import QAbstractButton, QApplication, QSlider, QTableWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QAbstractButton, QSlider, QTableWidget
 
 from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass
 from knowsam.data.measurements import Measurement
@@ -44,7 +43,7 @@ def panel(qtbot: QtBot) -> ResultPanel:
     return made
 
 
-def _button(panel: QWidget, text: str) -> QAbstractButton:
+def _button(panel: ResultPanel, text: str) -> QAbstractButton:
     return next(one for one in panel.findChildren(QAbstractButton) if one.text() == text)
 
 
@@ -227,24 +226,6 @@ def test_a_file_the_dialog_did_not_ask_about_is_asked_about(
 @pytest.mark.usefixtures("chosen")
 def test_a_cancelled_dialog_gives_no_path(panel: ResultPanel) -> None:
     assert panel.ask_export_path() is None
-
-
-def test_the_buttons_stay_where_they_are_when_a_sentence_says_what_came_of_one(
-    panel: ResultPanel, qtbot: QtBot
-) -> None:
-    window = QWidget()
-    qtbot.addWidget(window)
-    column = QVBoxLayout(window)
-    column.addStretch(1)
-    column.addWidget(panel.bar)
-    window.resize(400, 300)
-    window.show()
-    tops = []
-    for sentence in ("", "Saved mask.nii.gz.", "Saved mask.nii.gz, on the grid of tiny. One slice is empty."):
-        panel.set_message(sentence)
-        QApplication.processEvents()
-        tops.append(_button(window, "Export…").mapTo(window, QPoint(0, 0)).y())
-    assert tops == [tops[0]] * 3
 
 
 def test_every_button_has_a_tooltip_and_the_panel_fits_a_narrow_dock(panel: ResultPanel) -> None:
