@@ -298,7 +298,7 @@ def test_after_training_has_ended_a_correction_changes_the_slices_beside_it_at_o
     propagating.stop()
     propagating.wait_until(lambda: "Look through the slices" in propagating.train_message)
     # How training ended is to be read until its last predictions have followed.
-    propagating.wait_until(lambda: "older prediction" not in propagating.train_message)
+    propagating.wait_until(lambda: "by themselves" not in propagating.train_message)
     propagating.look_at(12)
     before = {index: plane_of(propagating.prediction, index) for index in range(32)}
     propagating.paint(propagating.prediction, LESION, [(12, 60, 55), (12, 60, 75)], size=12)

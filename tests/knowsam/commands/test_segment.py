@@ -122,7 +122,7 @@ def test_by_default_exactly_the_slices_with_labels_come_out_as_painted(
         "labels: 3 of 8 slices painted, 2 to 5 along axis 2 (inferior to superior), counted from 0 in labels"
         in caplog.text
     )
-    assert "Training on 3 annotated slices" in json.loads((folder / "report.json").read_text())["notices"][1]
+    assert "Training began with 3 annotated slices" in json.loads((folder / "report.json").read_text())["notices"][1]
 
 
 @pytest.mark.parametrize(("codes", "axis"), [("LAS", 0), ("RPI", 2), ("PSL", 1), ("SRA", 0), ("ILP", 2)])
@@ -205,7 +205,7 @@ def test_voxels_of_the_ignore_value_are_neither_learnt_nor_kept(folder: Path, kn
     mask = voxels(folder / "out.nii.gz")
     assert set(np.unique(mask)) <= {0, 2, 7}
     assert (mask[:, 10:, 4] == painted[:, 10:, 4]).all()
-    assert "Training on 3 annotated slices" in json.loads((folder / "report.json").read_text())["notices"][1]
+    assert "Training began with 3 annotated slices" in json.loads((folder / "report.json").read_text())["notices"][1]
 
 
 def test_scribbles_in_every_slice_are_completed_along_their_axis(
