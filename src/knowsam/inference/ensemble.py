@@ -137,7 +137,9 @@ def _variance_that_was_seen(propagated: PropagatedLabels, factor: float) -> Tens
     """
     variance = (propagated.extrapolated_variance * factor**2).clamp_max(1)
     expected = self_assessed_error(propagated.probabilities).nan_to_num(0.0)[:, None, None, None]
-    return torch.where(propagated.is_one_sided, variance, variance.minimum((_MOST_OVERCONFIDENT * expected) ** 2))
+    # Of outlines that were guessed it knows nothing.
+    most = (_MOST_OVERCONFIDENT * expected) ** 2 + propagated.source_variance
+    return torch.where(propagated.is_one_sided, variance, variance.minimum(most))
 
 
 def _unsureness(students: Tensor, where_judged: float) -> Tensor:

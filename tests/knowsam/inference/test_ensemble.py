@@ -133,6 +133,9 @@ def test_propagated_labels_that_are_sure_are_not_taken_for_much_worse_than_they_
     variance = (2 * (1 - 2 * 0.95 / 1.95)) ** 2
     weight = EnsembleWeight(variance, 1.0, 1.0, 0.0, is_held_out=True)
     assert ensemble(sure, sure.probabilities, weight)[1].item() == pytest.approx(0.5, abs=1e-3)
+    guessed = sure._replace(source_error=torch.full((1, 1, 1, 1), 0.3))
+    expected = (variance + 0.09) / (2 * variance + 0.09)
+    assert ensemble(guessed, guessed.probabilities, weight)[1].item() == pytest.approx(expected, abs=1e-3)
     beyond = sure._replace(position=torch.zeros(1, 1, 1, 1))
     assert ensemble(beyond, beyond.probabilities, weight)[1].item() > 0.98
 
