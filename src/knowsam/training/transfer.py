@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from knowsam.inference.ensemble import EnsembleWeight
-from knowsam.training.validation import holdout_dice, self_assessment
+from knowsam.training.validation import holdout_score
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from knowsam.data.sampling import SliceKey
     from knowsam.inference.predictor import Predictor
     from knowsam.training.interruption import Interruption
+    from knowsam.training.validation import HoldoutScore
     from knowsam.training.volume_propagation import VolumePropagation
 
 _ERROR_PENALTY = 2.0
@@ -26,27 +27,14 @@ Measured in `benchmarks/results/next_volume.md`.
 """
 
 
-class StudentScore(NamedTuple):
-    """How good students of other volumes are alone in slices annotated here.
-
-    Parameters
-    ----------
-    self_assessed_error : what they take their error for in these, see `ensemble.self_assessed_error`; None if they
-        show no structure there.
-    """
-
-    dice: float
-    self_assessed_error: float | None
-
-
 def student_score(
     predictors: Sequence[Predictor],
     cases: Sequence[Case],
     annotated: Collection[SliceKey],
     propagations: Sequence[VolumePropagation | None],
     interruption: Interruption,
-) -> StudentScore | None:
-    """Compare students of other volumes with annotated slices; None if no structure is in these.
+) -> HoldoutScore | None:
+    """Compare students of other volumes with annotated slices, which are held out for them; None as `holdout_score`.
 
     Parameters
     ----------
@@ -57,13 +45,11 @@ def student_score(
     Interrupted
         If somebody asked for it.
     """
-    judging = _judging_slices(annotated, cases, propagations)
-    dice = holdout_dice(predictors, cases, judging, interruption)
-    return None if dice is None else StudentScore(dice, self_assessment(predictors, judging, interruption))
+    return holdout_score(predictors, cases, _judging_slices(annotated, cases, propagations), interruption)
 
 
 def transfer_weight(
-    score: StudentScore | None, propagations: Sequence[VolumePropagation | None], config: PropagationConfig
+    score: HoldoutScore | None, propagations: Sequence[VolumePropagation | None], config: PropagationConfig
 ) -> EnsembleWeight:
     """Return the weight of students of other volumes beside propagated labels.
 

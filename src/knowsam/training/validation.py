@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -24,10 +24,24 @@ _AT_ONCE = 2
 """Slices predicted between two looks whether somebody asked for it to be broken off."""
 
 
-def holdout_dice(
+class HoldoutScore(NamedTuple):
+    """How good predictors are on held-out slices.
+
+    Parameters
+    ----------
+    dice : mean over the painted classes, over the judged pixels of all held-out slices taken together.
+    self_assessed_error : what they take their error for there, see `ensemble.self_assessed_error`, a mean over slices;
+        None if they show no structure.
+    """
+
+    dice: float
+    self_assessed_error: float | None
+
+
+def holdout_score(
     predictors: Sequence[Predictor], cases: Sequence[Case], holdout: Collection[SliceKey], interruption: Interruption
-) -> float | None:
-    """Return the mean Dice over the painted classes, over the judged pixels of all held-out slices taken together.
+) -> HoldoutScore | None:
+    """Compare predictors with what was painted in held-out slices.
 
     Parameters
     ----------
@@ -42,14 +56,26 @@ def holdout_dice(
     Interrupted
         If somebody asked for it.
     """
-    found, painted = [], []
-    for predictor, case, indices in zip(predictors, cases, _by_case(holdout, len(cases)), strict=True):
+    found, painted, errors = [], [], []
+    for number, (predictor, case) in enumerate(zip(predictors, cases, strict=True)):
+        indices = sorted(key.slice_index for key in holdout if key.case == number)
         for prediction in _predicted(predictor, indices, interruption):
             labels = case.annotation.slices[prediction.index].labels
             judged = labels != IGNORE
             found.append(prediction.labels[judged])
             painted.append(labels[judged])
-    return _mean_dice(found, painted)
+            errors.append(self_assessed_error(prediction.box[None]).item())
+    dice = _mean_dice(found, painted)
+    known = [error for error in errors if not math.isnan(error)]
+    return None if dice is None else HoldoutScore(dice, float(np.mean(known)) if known else None)
+
+
+def holdout_dice(
+    predictors: Sequence[Predictor], cases: Sequence[Case], holdout: Collection[SliceKey], interruption: Interruption
+) -> float | None:
+    """Return the Dice of `holdout_score` alone."""
+    score = holdout_score(predictors, cases, holdout, interruption)
+    return None if score is None else score.dice
 
 
 def agreement(
@@ -83,29 +109,6 @@ def agreement(
             scores.append(_mean_dice([prediction.labels], [reference.labels]))
     known = [score for score in scores if score is not None]
     return float(np.mean(known)) if known else None
-
-
-def self_assessment(
-    predictors: Sequence[Predictor], slices: Collection[SliceKey], interruption: Interruption
-) -> float | None:
-    """Return what predictors, one for each case, take their error for, a mean over slices; None if they show nothing.
-
-    Raises
-    ------
-    Interrupted
-        If somebody asked for it.
-    """
-    errors = [
-        self_assessed_error(prediction.box[None]).item()
-        for predictor, indices in zip(predictors, _by_case(slices, len(predictors)), strict=True)
-        for prediction in _predicted(predictor, indices, interruption)
-    ]
-    known = [error for error in errors if not math.isnan(error)]
-    return float(np.mean(known)) if known else None
-
-
-def _by_case(slices: Collection[SliceKey], cases: int) -> list[list[int]]:
-    return [sorted(key.slice_index for key in slices if key.case == number) for number in range(cases)]
 
 
 def _predicted(predictor: Predictor, indices: Sequence[int], interruption: Interruption) -> Iterator[SlicePrediction]:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+import numpy as np
 import pytest
 import torch
 
+from knowsam.data.annotation import Annotation, default_classes
+from knowsam.data.case import Case
 from knowsam.data.sampling import SliceKey
+from knowsam.data.volume import Grid, Volume
 from knowsam.data.window import Window
 from knowsam.inference.predictor import Predictor, SlicePrediction
 from knowsam.training.interruption import Interruption
-from knowsam.training.validation import self_assessment
+from knowsam.training.validation import holdout_score
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,8 +37,12 @@ class SureOf:
 
 
 def assessed(*volumes: dict[int, float], slices: Sequence[tuple[int, int]]) -> float | None:
+    """Return what is assessed in slices in which everything is painted."""
     predictors = [cast("Predictor", SureOf(volume)) for volume in volumes]
-    return self_assessment(predictors, [SliceKey(*one) for one in slices], Interruption())
+    annotation = Annotation.from_labels(np.ones((6, 8, 8), np.uint8), 0, range(6), default_classes([0, 1]))
+    case = Case(Volume(np.zeros((6, 8, 8), np.float32), Grid((8, 8, 6), np.eye(4)), "painted"), annotation)
+    score = holdout_score(predictors, [case] * len(volumes), [SliceKey(*one) for one in slices], Interruption())
+    return None if score is None else score.self_assessed_error
 
 
 def test_it_is_the_mean_over_the_chosen_slices_of_all_volumes_that_show_a_structure() -> None:

@@ -14,7 +14,8 @@ from knowsam.data.case import Case
 from knowsam.inference.metrics import dice_score
 from knowsam.inference.planes import network_labels, network_planes
 from knowsam.training.network_volumes import common_windows
-from knowsam.training.transfer import StudentScore, transfer_weight
+from knowsam.training.transfer import transfer_weight
+from knowsam.training.validation import HoldoutScore
 from knowsam.training.volume_propagation import VolumePropagation
 
 if TYPE_CHECKING:
@@ -273,7 +274,7 @@ def test_annotated_slices_tell_how_many_times_as_wrong_as_expected_propagated_la
     assert prior.error_factor() == pytest.approx(factor, abs=0.02)
     # A volume that does not tell has no say.
     tells_nothing = prior_of(painted(ball, labels, 2, 8), config)
-    score = StudentScore(0.9, 0.2)
+    score = HoldoutScore(0.9, 0.2)
     weights = [
         transfer_weight(score, one, config.propagation) for one in ([prior, tells_nothing, None], [tells_nothing])
     ]
