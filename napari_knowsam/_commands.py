@@ -18,12 +18,11 @@ from knowsam.data.measurements import measured
 from knowsam.errors import InputError
 from knowsam.io.dicom.seg_writer import is_dicom_seg_name
 from knowsam.io.image_file import IMAGE_SUFFIXES, suggested_path
-from knowsam.io.labels import read_labels
 from napari_knowsam._writer import labels_of, mask_writer
 from napari_knowsam.choice_dialog import main_window
 from napari_knowsam.error_messages import errors_shown, notices_shown
 from napari_knowsam.exporting import may_replace_surfaces
-from napari_knowsam.missing_values import read_or_ask
+from napari_knowsam.missing_values import labels_or_ask
 from napari_knowsam.new_layers import ROLE_KEY
 from napari_knowsam.opening import Opening
 from napari_knowsam.painted_layer import labels_on_image
@@ -89,8 +88,7 @@ def open_mask(viewer: napari.viewer.Viewer) -> None:
     chosen, _ = QFileDialog.getOpenFileName(QApplication.activeWindow(), "Open mask as labels", "", _MASK_FILTER)
     if chosen:
         with errors_shown():
-            path, image = Path(chosen), _image_below(viewer)
-            labels = read_or_ask(partial(read_labels, path), partial(read_labels, path, missing_as_background=True))
+            labels, image = labels_or_ask(Path(chosen)), _image_below(viewer)
             if labels is None:
                 return
             if image is not None:

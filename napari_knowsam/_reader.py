@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from knowsam.io.image_file import is_called_mask, is_image_name
 from knowsam.io.labels import read_labels
 from napari_knowsam.choice_dialog import ask_choice
 from napari_knowsam.error_messages import errors_shown, notices_shown
-from napari_knowsam.missing_values import read_or_ask
+from napari_knowsam.missing_values import labels_or_ask, read_or_ask
 from napari_knowsam.opening import OpeningCancelledError, tracked_in_activity
 from napari_knowsam.volume_layers import VOLUME_KEY, LayerData, image_layer_data, labels_layer_data
 
@@ -62,7 +61,7 @@ def read_layer_data(path: Path) -> LayerData | None:
         return labels_layer_data(notices_shown(read_labels(path)))
     if is_image_name(path) and is_called_mask(path):
         try:
-            labels = read_or_ask(partial(read_labels, path), partial(read_labels, path, missing_as_background=True))
+            labels = labels_or_ask(path)
             return None if labels is None else labels_layer_data(notices_shown(labels))
         except InputError:
             # Not label values, whatever its name says; what is wrong with a damaged file shows below.

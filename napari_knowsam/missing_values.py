@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QApplication, QMessageBox
 
 from knowsam.errors import MissingValuesError
+from knowsam.io.labels import read_labels
 from napari_knowsam.choice_dialog import main_window
 
 if TYPE_CHECKING:
@@ -28,6 +31,11 @@ def read_or_ask(read: Callable[[], Volume], read_filled: Callable[[], Volume] | 
         if read_filled is None or QApplication.instance() is None:
             raise
         return read_filled() if are_background(error) else None
+
+
+def labels_or_ask(path: Path) -> Volume | None:
+    """Read labels as `read_or_ask` does."""
+    return read_or_ask(partial(read_labels, path), partial(read_labels, path, missing_as_background=True))
 
 
 def are_background(error: MissingValuesError) -> bool:
