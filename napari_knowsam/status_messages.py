@@ -58,7 +58,7 @@ def next_sentence(document: AnnotationDocument | None) -> str:
     """Say what can be done next with the chosen image, or without one, where nothing goes on."""
     if document is None:
         return NO_IMAGE
-    if len(document.fully_judged) == document.slice_count:
+    if document.is_fully_judged:
         return shown_sentence(Shown.JUDGED)
     return PAINTED if document.painted_values() else READY
 

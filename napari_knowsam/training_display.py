@@ -210,9 +210,8 @@ class TrainingDisplay(QObject):
 
     @property
     def _is_all_judged(self) -> bool:
-        """Whether nothing is left to predict."""
         work = self._controller.work
-        return work is not None and len(work.fully_judged) == work.slice_count
+        return work is not None and work.is_fully_judged
 
     def _say_propagation(self, shown: Shown) -> None:
         """Say where that comes from which is shown while nobody trains, of the volume on the screen alone."""

@@ -91,6 +91,11 @@ class AnnotatedVolume:
         return tuple(i for i in whole if i != self.open_index or self.state(i) is not SliceState.PARTIAL)
 
     @property
+    def is_fully_judged(self) -> bool:
+        """Whether all slices were judged completely, so that nothing is left to predict."""
+        return len(self.fully_judged) == self.slice_count
+
+    @property
     def can_propagate(self) -> bool:
         """Whether labels can be propagated, from two slices that were judged completely or can be completed."""
         scribbled = (i for i in self.annotated if self.label_slice(i).can_be_completed)
