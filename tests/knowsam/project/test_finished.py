@@ -39,19 +39,26 @@ def test_a_finished_image_is_read_with_its_mask_and_classes(
     np.testing.assert_array_equal(mask.array, expected)
 
 
+def begun_again(
+    project: Project, case: ProjectCase, classes: tuple[LabelClass, ...]
+) -> tuple[AnnotationDocument, Path]:
+    """Return work on the image of a case that was begun anew, and the file that would hold it."""
+    document = AnnotationDocument(read_image(case.path), 0, classes)
+    return document, project.work_folder / f"{case.fingerprint}.2.npz"
+
+
 def test_the_newest_painting_counts_and_must_be_complete(
     folder: Path, classes: tuple[LabelClass, ...], finish: Finish
 ) -> None:
     project = Project(folder)
     case = finish(project, project.cases[0])
-    volume = read_image(case.path)
-    document = AnnotationDocument(volume, 0, classes)
-    plane = np.full(volume.shape[1:], classes[2].value, np.uint8)
-    document.paint(dict.fromkeys(range(volume.shape[0]), plane))
-    write_snapshot(project.work_folder / f"{case.fingerprint}.2.npz", document.snapshot())
+    document, newest = begun_again(project, case, classes)
+    plane = np.full(document.volume.shape[1:], classes[2].value, np.uint8)
+    document.paint(dict.fromkeys(range(document.slice_count), plane))
+    write_snapshot(newest, document.snapshot())
     assert set(np.unique(read_finished(project, case)[1].array)) == {classes[2].value}
     document.paint({1: 0 * plane})
-    write_snapshot(project.work_folder / f"{case.fingerprint}.2.npz", document.snapshot())
+    write_snapshot(newest, document.snapshot())
     with pytest.raises(InputError, match="is not complete"):
         read_finished(project, case)
 
@@ -61,11 +68,8 @@ def test_a_structure_that_may_go_on_beside_its_only_slice_is_not_complete(
 ) -> None:
     project = Project(folder)
     case = finish(project, project.cases[0])
-    volume = read_image(case.path)
-    document = AnnotationDocument(volume, 0, classes)
-    plane = np.full(volume.shape[1:], classes[1].value, np.uint8)
-    newest = project.work_folder / f"{case.fingerprint}.2.npz"
-    document.paint({1: plane})
+    document, newest = begun_again(project, case, classes)
+    document.paint({1: np.full(document.volume.shape[1:], classes[1].value, np.uint8)})
     write_snapshot(newest, document.snapshot())
     with pytest.raises(InputError, match="is not complete"):
         read_finished(project, case)
