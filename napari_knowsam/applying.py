@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, QTimer
 
 from knowsam.errors import InputError, KnowSAMError
+from napari_knowsam.model_keeping import other_name
 from napari_knowsam.status_messages import BUSY
 
 if TYPE_CHECKING:
@@ -104,7 +105,10 @@ class Applying(QObject):
             raise InputError("It cannot be worked on, and was left out.")
         document = sync.document
         document.open_index = None
-        self._result.set_message("")
+        difference = other_name(document, model)
+        self._result.set_message(difference)
+        if difference and self._is_at_all:
+            self._problems.append(f"{document.volume.name}: {difference}")
         self._is_answered = False
         self._controller.apply(document.case(), model, document, self._train.device())
 

@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 
 from qtpy.QtCore import QObject, Signal
 
+from knowsam.data.annotation import different_name
 from knowsam.data.orientation import PLANE_NAMES
 from knowsam.document.annotation_document import AnnotationDocument
 from knowsam.errors import InputError, KnowSAMError
@@ -91,6 +92,7 @@ class ModelKeeping(QObject):
             difference = self._model.difference(document.volume)
         except InputError as error:
             difference = str(error)
+        difference = f"{other_name(document, self._model)} {difference}".strip()
         return f"{difference} To train without the model, choose New networks (Start from)." if difference else ""
 
     def take_up(self, work: AnnotationDocument, path: Path) -> None:
@@ -263,6 +265,14 @@ class ModelKeeping(QObject):
         has_last = work is not None and self._controller.model(work) is not None
         self._train.set_can_continue(has_last)
         self._result.bar.set_has_model(has_last or (work is not None and self._is_learning(work)))
+
+
+def other_name(work: AnnotationDocument, model: TrainedModel) -> str:
+    """Say which painted class has the value of a class of the model but another name, if one has."""
+    painted = work.painted_values()
+    classes = [one for one in work.classes if one.value in painted]
+    difference = different_name(classes, model.classes, "the model")
+    return f"{difference} Check that they are the same structure." if difference else ""
 
 
 def suggested_target(classes: Sequence[LabelClass]) -> ModelTarget:

@@ -251,7 +251,7 @@ class Presenter(QObject):
     def _on_train_requested(self) -> None:
         if self.controller.is_running:
             return
-        self._result.set_message("")
+        self._result.set_message(self.models.difference())
         try:
             self._start_training()
         except KnowSAMError as error:

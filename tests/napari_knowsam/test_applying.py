@@ -74,6 +74,16 @@ def test_an_image_that_the_model_does_not_fit_is_said_and_left_out(robot: Robot)
     assert predicted(robot) == {"second"}
 
 
+def test_an_image_whose_class_has_another_name_is_predicted_and_said_in_the_end(robot: Robot) -> None:
+    sync = robot.presenter.layers.require_sync()
+    sync.change(AnnotationDocument.paint, {5: np.full(sync.document.plane_shape, 1, np.int32)})
+    sync.change(lambda document: document.class_list.change(1, name="spleen"))
+    add(robot, "second", 2)
+    apply_to_all(robot)
+    robot.wait_until(lambda: "Applied the model to 2 images." in robot.result_message)
+    assert "phantom: The label value 1 is “spleen” here, but “liver” in the model." in robot.result_message
+
+
 def test_stop_leaves_the_images_that_come_after_it(robot: Robot) -> None:
     add(robot, "second", 2)
     apply_to_all(robot)

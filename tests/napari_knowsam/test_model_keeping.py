@@ -287,6 +287,23 @@ def test_an_image_unlike_those_of_the_model_to_start_from_is_said_to_be_when_it_
     assert robot.result_message == ""
 
 
+def test_a_model_that_names_a_painted_class_otherwise_says_so_when_it_is_opened_applied_and_trained_on(
+    robot: Robot, model: TrainedModel
+) -> None:
+    difference = "The label value 1 is “liver” here, but “left atrium” in the model. Check that they are the same"
+    robot.choose("Open model…")
+    assert difference in robot.result_message
+    robot.click(robot.widget.train, "Apply to this volume")
+    assert difference in robot.result_message
+    robot.wait_until(lambda: "The model was applied" in robot.train_message)
+    robot.click(robot.widget.train, "Train on my labels")
+    assert difference in robot.result_message
+    robot.wait_until(lambda: not robot.is_running)
+    robot.widget.annotate.table.class_renamed.emit(1, "left atrium")
+    robot.click(robot.widget.train, "Apply to this volume")
+    assert robot.result_message == ""
+
+
 def close_dock(robot: WindowRobot) -> None:
     robot.widget.parent().titleBarWidget().close_button.click()
 
