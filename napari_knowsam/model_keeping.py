@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from knowsam.data.annotation import LabelClass
+    from knowsam.data.volume import Volume
     from knowsam.training.events import Validated
     from knowsam.training.trained_model import TrainedModel
     from napari_knowsam.layer_choice import LayerChoice
@@ -54,6 +55,8 @@ class ModelKeeping(QObject):
         self._layers, self._controller = layers, controller
         self._train, self._result = train, result
         self._model: TrainedModel | None = None
+        # Of a large CT, the grey values take a second.
+        self._unlike: WeakKeyDictionary[Volume, str] = WeakKeyDictionary()
         self._saved: WeakKeyDictionary[AnnotationDocument, TrainedModel] = WeakKeyDictionary()
         self._has_learnt = False
         self._targets: WeakKeyDictionary[AnnotationDocument, ModelTarget] = WeakKeyDictionary()
@@ -88,11 +91,10 @@ class ModelKeeping(QObject):
         document = self._layers.document
         if self._model is None or document is None or self._train.start() is not Start.MODEL:
             return ""
-        try:
-            difference = self._model.difference(document.volume)
-        except InputError as error:
-            difference = str(error)
-        difference = f"{other_name(document, self._model)} {difference}".strip()
+        unlike = self._unlike.get(document.volume)
+        if unlike is None:
+            unlike = self._unlike[document.volume] = _unlike(self._model, document.volume)
+        difference = f"{other_name(document, self._model)} {unlike}".strip()
         return f"{difference} To train without the model, choose New networks (Start from)." if difference else ""
 
     def take_up(self, work: AnnotationDocument, path: Path) -> None:
@@ -197,6 +199,7 @@ class ModelKeeping(QObject):
         except KnowSAMError as error:
             self._result.set_message(str(error))
             return
+        self._unlike.clear()
         name = model_name(path)
         self._train.set_model(name, _facts(name, self._model), model_card(self._model))
         self.opened.emit()
@@ -279,6 +282,14 @@ def suggested_target(classes: Sequence[LabelClass]) -> ModelTarget:
     """Return where to save a model of some classes, background first, unless somebody knows better."""
     named = ", ".join(one.name for one in classes[1 : 1 + _MOST_NAMED])
     return ModelTarget(place_of_model(file_name(named)), "")
+
+
+def _unlike(model: TrainedModel, volume: Volume) -> str:
+    """Say in what a volume is unlike those that a model has learnt from, be it that it means nothing in it."""
+    try:
+        return model.difference(volume)
+    except InputError as error:
+        return str(error)
 
 
 def _facts(name: str, model: TrainedModel) -> str:

@@ -287,6 +287,19 @@ def test_an_image_unlike_those_of_the_model_to_start_from_is_said_to_be_when_it_
     assert robot.result_message == ""
 
 
+def test_an_image_is_compared_with_the_opened_model_once(
+    robot: Robot, model: TrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[str] = []
+    monkeypatch.setattr(TrainedModel, "difference", lambda _model, volume: compared.append(volume.name) or "Unlike.")
+    robot.choose("Open model…")
+    robot.widget.annotate.new_labels_requested.emit()
+    assert "Unlike." in robot.result_message
+    assert compared == ["phantom"]
+    robot.choose("Open model…")
+    assert compared == ["phantom"] * 2
+
+
 def test_a_model_that_names_a_painted_class_otherwise_says_so_when_it_is_opened_applied_and_trained_on(
     robot: Robot, model: TrainedModel
 ) -> None:
