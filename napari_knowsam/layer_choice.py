@@ -376,7 +376,7 @@ class LayerChoice:
         if sync is None or any(layer in one.layers for one in self._images) or layer is self._warned_about:
             return
         self._warned_about = layer
-        if not sync.document.has_results:
+        if ROLE_KEY in layer.metadata or not sync.document.has_results:
             self.choose_labels(layer.name, sync.document.axis)
             return
         counting = None if sync.layers.labels is None else sync.layers.labels.layer.name

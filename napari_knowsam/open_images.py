@@ -14,7 +14,7 @@ from napari.layers import Image, Labels
 from knowsam.document.kept_files import fingerprint
 from knowsam.errors import InputError
 from napari_knowsam.layer_sync import LayerSync
-from napari_knowsam.new_layers import PREVIEW, ROLE_KEY, empty_labels, insert_quietly
+from napari_knowsam.new_layers import ROLE_KEY, empty_labels, insert_quietly
 from napari_knowsam.volume_layers import require_layers_match, volume_of
 
 if TYPE_CHECKING:
@@ -103,8 +103,13 @@ class OpenImages:
         Raises
         ------
         InputError
-            If the labels do not lie on the voxels of the image, or are no classes.
+            If the labels show a prediction, do not lie on the voxels of the image, or are no classes.
         """
+        if ROLE_KEY in labels.metadata:
+            raise InputError(
+                f"The layer {labels.name} shows a prediction, but labels are what a person has judged. Choose labels "
+                "that were painted, or make new ones. To turn a prediction into labels, accept its slices."
+            )
         if labels.ndim != 3:
             raise InputError(
                 f"The labels {labels.name} have {labels.ndim} dimensions, but a single 3D volume is needed. "
@@ -159,12 +164,12 @@ class OpenImages:
     def remove_left_predictions(self, document: AnnotationDocument) -> None:
         """Remove what stayed of earlier work on the same image, since a document shows the same corrections now.
 
-        A layer that was painted on since stays, and so does one that is painted on as labels.
+        A layer that was painted on since stays.
         """
         image, here = fingerprint(document.volume), document.snapshot()
         for layer, left in list(self._left_predictions.items()):
-            is_used = layer not in self._viewer.layers or any(layer in sync.layers for sync in self)
-            if not is_used and left.image == image and here.holds(left.judged) and left.values == _digest(layer):
+            is_there = layer in self._viewer.layers
+            if is_there and left.image == image and here.holds(left.judged) and left.values == _digest(layer):
                 self._viewer.layers.remove(layer)
 
     def close(self) -> None:
@@ -173,16 +178,17 @@ class OpenImages:
             self.end(sync)
 
     def candidates(self, kind: type[Layer]) -> list[Any]:
-        """Return the layers to choose from by default: selected ones first, then the topmost; no results."""
-        layers = [layer for layer in reversed(self._viewer.layers) if isinstance(layer, kind)]
-        layers = [layer for layer in layers if ROLE_KEY not in layer.metadata]
-        return sorted(layers, key=lambda layer: layer not in self._viewer.layers.selection)
+        """Return the layers to choose from by default: selected ones first, then the topmost."""
+        topmost_first = self._choosable(kind)[::-1]
+        return sorted(topmost_first, key=lambda layer: layer not in self._viewer.layers.selection)
 
     def names(self, kind: type[Layer]) -> list[str]:
-        """Return the names of all layers a person can choose; not those that show results of this window."""
-        results = {one.layer for sync in self._syncs for one in sync.layers.results}
-        layers = (layer for layer in self._viewer.layers if isinstance(layer, kind) and layer not in results)
-        return [layer.name for layer in layers if layer.metadata.get(ROLE_KEY) != PREVIEW]
+        """Return the names of all layers a person can choose."""
+        return [layer.name for layer in self._choosable(kind)]
+
+    def _choosable(self, kind: type[Layer]) -> list[Layer]:
+        """Return the layers that show no result, be it one of an image or a window that are gone."""
+        return [one for one in self._viewer.layers if isinstance(one, kind) and ROLE_KEY not in one.metadata]
 
 
 def _digest(layer: Layer) -> str:

@@ -139,6 +139,18 @@ def test_results_are_hidden_while_another_image_is_chosen_and_come_back_as_they_
     assert "tiny uncertainty" not in before
 
 
+def test_a_prediction_whose_image_is_gone_is_no_labels(opened: Opened, tiny: Volume, qtbot: QtBot) -> None:
+    left, other = opened.prediction_of(3), add_other(opened, tiny)
+    stroke(left, SPLEEN, 3)
+    opened.viewer.layers.remove(opened.image)
+    qtbot.waitUntil(lambda: opened.choice.sync is not None and opened.sync.image is other)
+    assert opened.heard.labels[-1] == (["mine"], "mine")
+    stroke(left, SPLEEN, 2)
+    assert opened.heard.problems[-1].startswith("The layer tiny prediction shows a prediction, but labels are")
+    opened.choice.flush()
+    assert not opened.document.annotated
+
+
 def test_what_was_chosen_for_all_images_meanwhile_counts_when_results_come_back(opened: Opened, tiny: Volume) -> None:
     prediction = opened.prediction_of(3)
     add_other(opened, tiny)
