@@ -112,16 +112,18 @@ class ImageLayers(QObject):
             uncertainty.layer.data = self._document.predictions.uncertainty
             self.uncertainty = Redraw(uncertainty.layer, self._view, self)
 
-    def hide_results(self) -> None:
-        """Hide the results while another image is chosen, over which they would lie."""
+    def make_way(self, chosen: ImageLayers) -> None:
+        """Hide all but the image while another one is chosen, over which they would lie; not what both of them use."""
         self._looks_before = replace(self._looks)
-        self._hidden = [one.layer for one in self.results if one.layer.visible]
+        ours = dict.fromkeys(one.layer for one in (*self.to_paint_on, *self.results))
+        self._hidden = [layer for layer in ours if layer.visible]
         for layer in self._hidden:
-            layer.visible = False
+            layer.visible = layer in chosen
 
     def come_back(self) -> None:
-        """Show the results as they were before they were hidden, but for what was chosen for all images meanwhile."""
+        """Show the layers as they were before they were hidden, but for what was chosen for all images meanwhile."""
         self._show_hidden()
+        self._raise_labels()
         before, self._looks_before = self._looks_before, None
         # Predictions that came meanwhile have no layer yet.
         if self.prediction is None or before != self._looks:
@@ -189,6 +191,12 @@ class ImageLayers(QObject):
         hidden, self._hidden = self._hidden, []
         for layer in hidden:
             layer.visible = True
+
+    def _raise_labels(self) -> None:
+        """Bring labels that were opened before their image out from under it."""
+        layers = self._viewer.layers
+        if self.labels is not None and layers.index(self.labels.layer) < layers.index(self.image):
+            layers.move(layers.index(self.labels.layer), len(layers))
 
     def _watch_prediction(self, layer: Labels) -> PaintLayer:
         self.prediction = self._watch(layer, self._document.shown)

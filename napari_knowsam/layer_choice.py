@@ -155,7 +155,8 @@ class LayerChoice:
     def show_image(self, name: str) -> None:
         """Work on an image that somebody wants to see."""
         self.choose_image(name)
-        uncover(self._viewer.layers, self._viewer.layers[name])
+        if self.sync is not None and self.sync.image.name == name:
+            uncover(self._viewer.layers, self.sync.image)
 
     def choose_anew(self, image: Image) -> None:
         """Work on an image that was just opened, with labels of its own, whatever other labels lie on its voxels.
@@ -277,7 +278,7 @@ class LayerChoice:
             if before is not None and before.image is sync.image:
                 sync.layers.take_results_of(before.layers)
             elif before is not None:
-                before.layers.hide_results()
+                before.layers.make_way(sync.layers)
             sync.set_training(self._is_training)
             sync.choose()
             if sync.view.seen_axis is not None:
@@ -362,8 +363,9 @@ class LayerChoice:
         owner = next((sync for sync in self._images if layer in sync.layers), None)
         if owner is not None:
             self._choose(owner)
+            uncover(self._viewer.layers, owner.image)
         elif isinstance(layer, Image) and ROLE_KEY not in layer.metadata:
-            self.choose_image(layer.name)
+            self.show_image(layer.name)
 
     def _watch_strokes(self, layer: Layer) -> None:
         if isinstance(layer, Labels):

@@ -123,7 +123,7 @@ def shown(opened: Opened) -> list[str]:
     return sorted(layer.name for layer in opened.viewer.layers if layer.visible)
 
 
-def test_results_are_hidden_while_another_image_is_chosen_and_come_back_as_they_were(
+def test_what_lies_on_an_image_is_hidden_while_another_is_chosen_and_comes_back_as_it_was(
     opened: Opened, tiny: Volume
 ) -> None:
     opened.predict(3, 1)
@@ -132,11 +132,30 @@ def test_results_are_hidden_while_another_image_is_chosen_and_come_back_as_they_
     add_other(opened, tiny)
     before = shown(opened)
     opened.choice.choose_image("other")
-    assert shown(opened) == ["mine", "other", "other labels", "tiny"]
+    assert shown(opened) == ["other", "other labels", "tiny"]
     opened.choice.choose_image("tiny")
-    assert shown(opened) == sorted([*before, "other labels"])
+    assert shown(opened) == before
     assert "tiny prediction" in before
     assert "tiny uncertainty" not in before
+
+
+def test_labels_that_two_images_share_are_seen_with_both(opened: Opened, tiny: Volume) -> None:
+    add_other(opened, tiny)
+    opened.choice.choose_image("other")
+    opened.choice.choose_labels("mine")
+    add_other(opened, tiny).name = "third"
+    for name, is_shared in (("tiny", True), ("other", True), ("third", False), ("tiny", True)):
+        opened.choice.choose_image(name)
+        assert opened.labels.visible is is_shared
+
+
+def test_labels_that_were_opened_before_their_image_lie_over_it(opened: Opened, tiny: Volume, qtbot: QtBot) -> None:
+    theirs = add_labels(opened, tiny)
+    opened.viewer.layers.remove(opened.image)
+    other = add_other(opened, tiny)
+    qtbot.waitUntil(lambda: opened.choice.sync is not None)
+    assert theirs in opened.sync.layers
+    assert list(opened.viewer.layers) == [opened.labels, other, theirs]
 
 
 def test_a_prediction_whose_image_is_gone_is_no_labels(opened: Opened, tiny: Volume, qtbot: QtBot) -> None:
@@ -171,7 +190,7 @@ def test_predictions_that_came_while_another_image_was_chosen_are_seen_when_the_
     assert "tiny prediction" in shown(opened)
 
 
-def test_an_image_that_is_chosen_by_its_name_is_seen(opened: Opened, tiny: Volume) -> None:
+def test_an_image_that_is_chosen_is_seen(opened: Opened, tiny: Volume, qtbot: QtBot) -> None:
     other, overlay = add_other(opened, tiny), add_other(opened, tiny)
     overlay.blending = "additive"
     opened.choice.show_image(opened.image.name)
@@ -179,6 +198,9 @@ def test_an_image_that_is_chosen_by_its_name_is_seen(opened: Opened, tiny: Volum
     assert [one.visible for one in (opened.image, other, overlay)] == [True, False, True]
     opened.choice.show_image(other.name)
     assert [one.visible for one in (opened.image, other, overlay)] == [True, True, True]
+    opened.viewer.layers.selection.active = opened.image
+    qtbot.waitUntil(lambda: opened.sync.image is opened.image)
+    assert [one.visible for one in (opened.image, other, overlay)] == [True, False, True]
 
 
 def test_no_results_stay_hidden_after_closing(opened: Opened, tiny: Volume) -> None:
