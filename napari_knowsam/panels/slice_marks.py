@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QPushButton, QWidget
 
 from knowsam.data.annotation import SliceState
 from knowsam.data.slice_number import slice_number
@@ -15,6 +15,7 @@ from napari_knowsam.panels.column import fill_column
 from napari_knowsam.panels.slice_ends import SliceEnds
 from napari_knowsam.panels.slice_legend import SliceLegend
 from napari_knowsam.panels.slice_strip import SliceStrip
+from napari_knowsam.panels.wrapped_label import WrappedLabel
 
 if TYPE_CHECKING:
     from knowsam.document.structure_ends import EndsHere
@@ -44,10 +45,8 @@ class SliceMarks(QWidget):
         self._current = 0
         self._strip = SliceStrip()
         self._strip.slice_requested.connect(self.slice_requested)
-        self._sentence = QLabel()
-        self._sentence.setWordWrap(True)
         # Long words for a state take two lines; while somebody paints, nothing below is to move.
-        self._sentence.setMinimumHeight(2 * self._sentence.fontMetrics().lineSpacing())
+        self._sentence = WrappedLabel(fewest_lines=2)
         self._previous = button(
             "◀", "Previous annotated slice (Shift+N)", lambda: self.annotated_slice_requested.emit(-1)
         )

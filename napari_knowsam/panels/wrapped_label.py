@@ -27,12 +27,15 @@ class WrappedLabel(QLabel):
 
     Parameters
     ----------
+    fewest_lines : there is room for so many of them, whatever is said, so that nothing beside it moves.
     most_lines : more of them end with an ellipsis, and the tooltip has the rest.
     """
 
-    def __init__(self, text: str = "", parent: QWidget | None = None, *, most_lines: int | None = None) -> None:
+    def __init__(
+        self, text: str = "", parent: QWidget | None = None, *, fewest_lines: int = 0, most_lines: int | None = None
+    ) -> None:
         super().__init__(parent)
-        self._most_lines = most_lines
+        self._fewest_lines, self._most_lines = fewest_lines, most_lines
         self.setWordWrap(True)
         self.setText(text)
 
@@ -58,7 +61,7 @@ class WrappedLabel(QLabel):
 
     def paintEvent(self, event: QPaintEvent | None) -> None:
         """Draw all lines, or as many as there may be."""
-        if self._most_lines is None or self.heightForWidth(self.width()) <= self._most_px():
+        if self._most_lines is None or self.heightForWidth(self.width()) <= self._lines_px(self._most_lines):
             super().paintEvent(event)
             return
         painter = QPainter(self)
@@ -87,10 +90,9 @@ class WrappedLabel(QLabel):
         last = text[starts[-1] :].replace("\n", " ")
         return [*lines, self.fontMetrics().elidedText(last, Qt.TextElideMode.ElideRight, width_px)]
 
-    def _most_px(self) -> int:
-        assert self._most_lines is not None
+    def _lines_px(self, lines: int) -> int:
         margins = self.contentsMargins()
-        return self._text_px(self._most_lines) + margins.top() + margins.bottom()
+        return self._text_px(lines) + margins.top() + margins.bottom()
 
     def _text_px(self, lines: int) -> int:
         """Return the height of some lines as labels have them, which is more than the spacing of the font says."""
@@ -99,13 +101,15 @@ class WrappedLabel(QLabel):
     def _insist(self) -> None:
         # Qt takes no less for needed than what was insisted on before.
         self.setMinimumHeight(0)
-        if not super().text():
+        if not super().text() and not self._fewest_lines:
             return
-        needed_px = max(self.heightForWidth(self.width()), 0)
-        self.setMinimumHeight(needed_px if self._most_lines is None else min(needed_px, self._most_px()))
+        needed_px = max(self.heightForWidth(self.width()), self._lines_px(self._fewest_lines))
         if self._most_lines is not None:
-            self.setMaximumHeight(self._most_px())
-            self.setToolTip(self.text() if needed_px > self._most_px() else "")
+            most_px = self._lines_px(self._most_lines)
+            self.setMaximumHeight(most_px)
+            self.setToolTip(self.text() if needed_px > most_px else "")
+            needed_px = min(needed_px, most_px)
+        self.setMinimumHeight(needed_px)
 
 
 def _breakable(word: re.Match[str]) -> str:

@@ -77,3 +77,19 @@ def test_a_text_of_fewer_lines_than_there_may_be_can_be_asked_for_them(qtbot: Qt
     qtbot.addWidget(label)
     label.resize(400, 100)
     assert label._lines(5) == ["Two short lines.", "No more."]
+
+
+def test_room_that_is_kept_for_two_lines_is_as_high_as_two_lines(qtbot: QtBot) -> None:
+    label = WrappedLabel(fewest_lines=2)
+    qtbot.addWidget(label)
+    # napari's style gives labels a margin, of which the spacing of their font does not tell.
+    label.setStyleSheet("QLabel { padding: 3px; }")
+    label.resize(200, 100)
+    label.show()
+    heights_px = []
+    for text in ("", "One.", "A sentence of two lines, as it is"):
+        label.setText(text)
+        heights_px.append(label.minimumHeight())
+    assert label.heightForWidth(200) == heights_px[2]
+    assert label.heightForWidth(200) > label.fontMetrics().lineSpacing() * 1.5
+    assert len(set(heights_px)) == 1
