@@ -10,10 +10,12 @@ from qtpy.QtWidgets import QDialog, QHBoxLayout, QMessageBox, QProgressBar, QPus
 from napari_knowsam.panels.wrapped_label import WrappedLabel
 
 if TYPE_CHECKING:
-    from qtpy.QtGui import QCloseEvent, QShowEvent
+    from qtpy.QtGui import QCloseEvent, QResizeEvent, QShowEvent
 
-_WIDTH_PX = 380
-_MARGIN_PX = 40
+_WIDTH_PX = 300
+_LEFT_PX = 10
+_BUTTONS_PX = 100
+"""As high above the lower edge as napari's status bar, its buttons and the title bar of this window."""
 
 
 def ask_to_end(parent: QWidget | None, title: str) -> bool:
@@ -87,11 +89,17 @@ class ProgressWindow(QDialog):
         self.adjustSize()
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Appear at the lower left, where it covers no image."""
+        """Appear at the lower left, where it covers neither image nor buttons."""
         super().showEvent(event)
         if (parent := self.parentWidget()) is not None:
             corner = parent.window().geometry().bottomLeft()
-            self.move(corner + QPoint(_MARGIN_PX, -self.height() - _MARGIN_PX))
+            self.move(corner + QPoint(_LEFT_PX, -self.height() - _BUTTONS_PX))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Grow upwards, away from the buttons."""
+        super().resizeEvent(event)
+        if event.oldSize().isValid():
+            self.move(self.pos() + QPoint(0, event.oldSize().height() - event.size().height()))
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Stay as long as something goes on."""

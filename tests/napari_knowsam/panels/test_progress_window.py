@@ -56,8 +56,13 @@ def test_without_a_sentence_it_closes_at_the_end(window: ProgressWindow) -> None
     assert not window.isVisible()
 
 
-def test_it_does_not_cover_the_image(window: ProgressWindow, qtbot: QtBot) -> None:
+def test_it_covers_neither_the_image_nor_the_buttons_of_napari(window: ProgressWindow, qtbot: QtBot) -> None:
     qtbot.wait(50)
     around = window.parentWidget().geometry()
-    assert window.geometry().right() < around.center().x()
+    assert window.geometry().right() < around.left() + 320
     assert window.geometry().top() > around.center().y()
+    assert window.geometry().bottom() < around.bottom() - 65
+    bottom = window.geometry().bottom()
+    window.end("A sentence of many words that needs more than a few lines. " * 5)
+    qtbot.waitUntil(lambda: window.geometry().top() < bottom - 130)
+    assert window.geometry().bottom() == bottom
