@@ -187,6 +187,10 @@ class ImageLayers(QObject):
         for one in (*self.to_paint_on, *self.results):
             self.drop(one.layer)
 
+    def leave_labels_hidden(self) -> None:
+        """Let go of labels that another image hides, over which they would lie, since theirs is gone."""
+        self._hidden = [layer for layer in self._hidden if self.labels is None or layer is not self.labels.layer]
+
     def _show_hidden(self) -> None:
         hidden, self._hidden = self._hidden, []
         for layer in hidden:

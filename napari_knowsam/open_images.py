@@ -139,6 +139,7 @@ class OpenImages:
         layers = sync.layers
         if layers.labels is not None:
             self._left_over[layers.labels.layer] = fingerprint(sync.document.volume)
+            layers.leave_labels_hidden()
         self._results_to_remove += layers.disposable
         if layers.prediction is not None and layers.prediction.layer not in layers.disposable:
             self._corrected[layers.prediction.layer] = sync.document

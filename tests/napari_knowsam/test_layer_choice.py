@@ -220,6 +220,8 @@ def test_a_corrected_prediction_is_seen_when_its_image_goes_while_another_is_cho
     assert "tiny prediction" not in shown(opened)
     opened.viewer.layers.remove(opened.image)
     assert "tiny prediction" in shown(opened)
+    # It is told of; what was painted is another image's, and lies in the list of layers.
+    assert "mine" not in shown(opened)
 
 
 def test_layers_that_are_removed_together_are_removed(opened: Opened, qtbot: QtBot) -> None:
