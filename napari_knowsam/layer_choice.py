@@ -12,11 +12,11 @@ from knowsam.errors import InputError
 from napari_knowsam.layer_signals import LayerSignals
 from napari_knowsam.new_layers import ROLE_KEY, ResultLooks
 from napari_knowsam.open_images import OpenImages, uncover
+from napari_knowsam.other_labels import OtherLabels
 from napari_knowsam.place_guard import PlaceGuard
 from napari_knowsam.volume_layers import has_known_orientation, volume_of
 
 if TYPE_CHECKING:
-    from napari.layers import Layer
     from napari.viewer import Viewer
 
     from knowsam.document.annotation_document import AnnotationDocument
@@ -44,7 +44,6 @@ class LayerChoice:
         self.looks = ResultLooks()
         self._images = OpenImages(viewer, self.signals, self.looks)
         self._is_training = self.is_plane_fixed = False
-        self._warned_about: Labels | None = None
         # A layer that is removed may be one of many, and one that is added may be followed by its labels.
         self._choice_due = QTimer(self.signals)
         self._choice_due.setSingleShot(True)
@@ -65,9 +64,8 @@ class LayerChoice:
         ]
         for emitter, slot in self._connections:
             emitter.connect(slot)
-        for layer in viewer.layers:
-            self._watch_strokes(layer)
-        self._place_guard = PlaceGuard(viewer, self._works_on, self.signals)
+        self._other_labels = OtherLabels(viewer, self.signals, self._images, lambda: self.sync, self.choose_labels)
+        self._place_guard = PlaceGuard(viewer, self._images.holds, self.signals)
         self._place_guard.put_back.connect(self.signals.problem)
 
     @property
@@ -130,6 +128,7 @@ class LayerChoice:
         self._leave()
         self._images.close()
         self._place_guard.close()
+        self._other_labels.close()
 
     def flush(self) -> None:
         """Take over at once whatever was painted on the layers of the chosen image."""
@@ -267,7 +266,7 @@ class LayerChoice:
 
     def _choose(self, sync: LayerSync) -> None:
         """Make an image the chosen one, with the results of the work on it with other labels."""
-        before, self._warned_about = self.sync, None
+        before = self.sync
         if before is not sync:
             self.flush()
             self._leave()
@@ -291,10 +290,6 @@ class LayerChoice:
             notices += (_labels_are_gone(sync),)
         if notices:
             self.signals.problem.emit(" ".join(notices))
-
-    def _works_on(self, layer: Layer) -> bool:
-        """Tell whether a layer belongs to the work on any image, chosen or not."""
-        return any(layer in sync.layers for sync in self._images)
 
     def _leave(self) -> None:
         if self.sync is not None:
@@ -327,7 +322,6 @@ class LayerChoice:
 
     def _on_layer_inserted(self, event: Any) -> None:
         self._emit_names()
-        self._watch_strokes(event.value)
         if self.sync is None and isinstance(event.value, Image):
             self._choice_due.start()
 
@@ -366,26 +360,6 @@ class LayerChoice:
             uncover(self._viewer.layers, owner.image)
         elif isinstance(layer, Image) and ROLE_KEY not in layer.metadata:
             self.show_image(layer.name)
-
-    def _watch_strokes(self, layer: Layer) -> None:
-        if isinstance(layer, Labels):
-            layer.events.paint.connect(self._on_painted)
-            self._connections.append((layer.events.paint, self._on_painted))
-
-    def _on_painted(self, event: Any) -> None:
-        """Take a layer somebody paints on as the labels, or say once that others count."""
-        layer, sync = event.source, self.sync
-        if sync is None or any(layer in one.layers for one in self._images) or layer is self._warned_about:
-            return
-        self._warned_about = layer
-        if ROLE_KEY in layer.metadata or not sync.document.has_results:
-            self.choose_labels(layer.name, sync.document.axis)
-            return
-        counting = None if sync.layers.labels is None else sync.layers.labels.layer.name
-        self.signals.problem.emit(
-            f"You paint on {layer.name}, but what counts for {sync.image.name} is painted on {counting or 'no layer'}. "
-            "Choose the labels in the panel to change that."
-        )
 
     def _on_choice_due(self) -> None:
         if self.sync is None:

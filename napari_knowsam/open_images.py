@@ -55,6 +55,10 @@ class OpenImages:
     def __iter__(self) -> Iterator[LayerSync]:
         return iter(list(self._syncs))
 
+    def holds(self, layer: Layer) -> bool:
+        """Tell whether a layer belongs to the work on any image, chosen or not."""
+        return any(layer in sync.layers for sync in self._syncs)
+
     def of_image(self, image: Image) -> LayerSync:
         """Return the last work on an image, or begin one with labels that lie on its voxels, made if need be.
 

@@ -73,6 +73,27 @@ def test_before_anything_is_painted_the_layer_somebody_paints_on_counts(opened: 
     assert opened.document.axis == 0
 
 
+def test_painted_labels_that_are_opened_after_their_image_count_if_nothing_is_painted(
+    opened: Opened, tiny: Volume, qtbot: QtBot
+) -> None:
+    def open_painted(name: str) -> None:
+        values = np.zeros(SHAPE, np.uint8)
+        values[2:4, 2:5, 3:6] = SPLEEN
+        opened.viewer.add_labels(values, **layer_kwargs(tiny) | {"name": name})
+        qtbot.wait(20)
+
+    open_painted("theirs")
+    assert opened.heard.labels[-1][1] == "theirs"
+    assert opened.document.annotated == (2, 3)
+    open_painted("others")
+    assert opened.heard.labels[-1][1] == "theirs"
+    add_other(opened, tiny)
+    qtbot.waitUntil(lambda: opened.sync.image.name == "other")
+    opened.choice.new_labels()
+    open_painted("whose")
+    assert not opened.document.annotated
+
+
 def test_strokes_on_another_labels_layer_are_said_not_to_count_once(opened: Opened, tiny: Volume) -> None:
     stroke(opened.labels, LIVER, 3)
     opened.choice.flush()
