@@ -47,7 +47,7 @@ class TrainingDisplay(QObject):
         self._stage: Stage | None = None
         self._dice: float | None = None
         self._shown = Shown.NOTHING
-        self._was_validated = False
+        self._validated_in: Callable[[], AnnotationDocument | None] = lambda: None
         self._notices: list[str] = []
         self._noticed_in: Callable[[], AnnotationDocument | None] = lambda: None
         self._sentence = ""
@@ -73,7 +73,7 @@ class TrainingDisplay(QObject):
     def begin(self, config: Config) -> None:
         """Forget the training before; one with these settings begins."""
         self._finished, self._dice, self._notices = None, None, []
-        self._shown, self._was_validated = Shown.NOTHING, False
+        self._shown, self._validated_in = Shown.NOTHING, lambda: None
         self._panel.clear_plot(config.training.holdout_minimum)
 
     def say(self, sentence: str) -> None:
@@ -184,7 +184,8 @@ class TrainingDisplay(QObject):
         self._show_soon()
 
     def _on_validated(self, validated: Validated) -> None:
-        self._was_validated = True
+        work = self._controller.work
+        self._validated_in = self._validated_in if work is None else ref(work)
         self._shown = self._in_words(validated.shown)
         self._dice = validated.shown.dice
         self._panel.add_dice(validated.step, validated.dice, validated.adopted)
@@ -221,7 +222,9 @@ class TrainingDisplay(QObject):
 
     def _in_words(self, shown: events.Shown) -> Shown:
         if shown.source is events.Source.PROPAGATION:
-            return Shown.NOT_BETTER if self._was_validated else Shown.PROPAGATED
+            # Of a volume that is propagated after another one was trained, training tells nothing.
+            work = self._controller.work
+            return Shown.NOT_BETTER if work is not None and work is self._validated_in() else Shown.PROPAGATED
         if shown.source is events.Source.PROPOSAL:
             return Shown.PROPOSED
         return Shown.BOTH if shown.source is events.Source.ENSEMBLE else Shown.LEARNT

@@ -857,6 +857,25 @@ def test_labels_are_said_to_be_propagated_in_the_volume_in_which_they_are(
     assert panels.train.bar._message.text() == f"other: {status_messages.PROPAGATING}"
 
 
+def test_of_a_volume_that_was_not_trained_it_is_not_said_that_training_did_not_make_it_better(
+    training: Panels, tiny: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _validate(training, PROPAGATED)
+    training.tell(None)
+    training.wait_until(lambda: not training.presenter.controller.is_running)
+    monkeypatch.setattr(training_controller, "propagation_session", lambda *_: training.session)
+    data, kwargs, _ = image_layer_data(tiny)
+    other = training.viewer.add_image(data.copy(), **kwargs | {"name": "other"})
+    training.wait_until(lambda: training.layers.sync.image is other)
+    for index in (1, 4):
+        training.layers.sync.layers.labels.layer.paint((index, 4, 5), 1)
+    training.layers.flush()
+    training.shown = PROPAGATED
+    training.predict(3, 1)
+    said = f"other: {status_messages.shown_sentence(Shown.PROPAGATED)}"
+    training.wait_until(lambda: training.train.bar._message.text().startswith(said))
+
+
 def test_where_all_slices_are_accepted_the_panel_does_not_ask_to_paint(
     panels: Panels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
