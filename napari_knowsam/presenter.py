@@ -370,7 +370,7 @@ class Presenter(QObject):
         if stage in PREDICTING:
             self._watch()
         elif stage is None:
-            self._annotate.take_back(_PLANE_IS_FIXED)
+            self._annotate.take_back(_PLANE_IS_FIXED, status_messages.BUSY)
             # Who has stopped a model does not want its predictions to go on at once.
             if self.controller.work is None and was not in PREDICTING:
                 self._propagate()

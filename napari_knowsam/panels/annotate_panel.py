@@ -143,9 +143,9 @@ class AnnotatePanel(QWidget):
         self._message.setText(text)
         self._message.setVisible(bool(text))
 
-    def take_back(self, text: str) -> None:
-        """Show a sentence no more that is no longer true, if it is the one that is shown."""
-        if self._message.text() == text:
+    def take_back(self, *texts: str) -> None:
+        """Show sentences no more that are no longer true, if one of them is shown."""
+        if self._message.text() in texts:
             self.set_message("")
 
     def confirm_removal(self, label_class: LabelClass) -> bool:

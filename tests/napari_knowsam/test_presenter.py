@@ -602,6 +602,13 @@ def test_that_the_plane_is_fixed_is_said_only_while_training(training: Panels) -
     training.wait_until(lambda: training.annotate_message == "")
 
 
+def test_that_something_else_goes_on_is_said_only_while_it_does(training: Panels, tmp_path: Path) -> None:
+    training.annotate.project_requested.emit(tmp_path)
+    assert training.annotate_message == status_messages.BUSY
+    training.tell(None)
+    training.wait_until(lambda: training.annotate_message == "")
+
+
 @pytest.mark.parametrize("is_written_before", [True, False])
 def test_what_was_exported_is_not_said_of_another_volume(
     panels: Panels, tmp_path: Path, tiny: Volume, is_written_before: bool, monkeypatch: pytest.MonkeyPatch
