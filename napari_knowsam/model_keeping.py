@@ -203,10 +203,9 @@ class ModelKeeping(QObject):
         name = model_name(path)
         self._train.set_model(name, _facts(name, self._model), model_card(self._model))
         self.opened.emit()
-        sentence = (
-            f"Opened {name}. Apply it to this volume, or train: that begins with it. {self._model.weakness}".strip()
-        )
-        sentence = f"{sentence} {self.difference()}".strip()
+        # What may make the mask another structure comes before what only makes it a poor one.
+        remarks = f"{self.difference()} {self._model.weakness}".strip()
+        sentence = f"Opened {name}. Apply it to this volume, or train: that begins with it. {remarks}".strip()
         try:
             if self._layers.sync is not None and not self._controller.is_busy:
                 self.fit(self._model)
