@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
 from knowsam.data.ends import Side
 from knowsam.document.structure_ends import EndsHere
 from napari_knowsam.panels.buttons import button
+from napari_knowsam.panels.wrapped_label import WrappedLabel
 
 _SIDES = (
     (Side.BELOW, "First slice", "H", "No slice before this one holds the structure: nothing of it is found there."),
@@ -23,7 +24,8 @@ class SliceEnds(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._marked: frozenset[Side] = frozenset()
-        self._name = QLabel()
+        # A long name must not make the panels wider than their place, which would cut off what stands at the right.
+        self._name = WrappedLabel(most_lines=2)
         self._buttons = {side: self._button(side, *rest) for side, *rest in _SIDES}
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)

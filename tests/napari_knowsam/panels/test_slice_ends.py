@@ -28,6 +28,14 @@ def button(panel: SliceEnds, side: Side) -> QPushButton:
     return panel._buttons[side]
 
 
+@pytest.mark.parametrize("here", [EndsHere(ABOVE), EndsHere(ABOVE, tapering=ABOVE)])
+def test_a_long_name_does_not_make_the_panel_wider(ends: SliceEnds, here: EndsHere) -> None:
+    ends.set_ends("atrium", here)
+    width_px = ends.minimumSizeHint().width()
+    ends.set_ends("left atrium with its veins and appendage", here)
+    assert ends.minimumSizeHint().width() < width_px + 40
+
+
 def test_an_end_can_be_marked_only_at_an_outermost_slice(ends: SliceEnds) -> None:
     ends.set_ends("liver", EndsHere(ABOVE))
     assert button(ends, Side.ABOVE).isEnabled()
