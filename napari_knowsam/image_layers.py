@@ -94,7 +94,11 @@ class ImageLayers(QObject):
         new_layers.insert_quietly(self._viewer, labels, len(self._viewer.layers))
 
     def add_prediction(self) -> None:
-        """Show what is known of all slices."""
+        """Show what is known of all slices, and hide what was predicted before an image or the panel was closed."""
+        for other in self._viewer.layers:
+            if other.visible and new_layers.shows_result(other) and other not in self:
+                # It would cover this one, and be corrected and trusted in its place.
+                other.visible = False
         layer = new_layers.prediction_layer(self.image, self._document, self._looks)
         self._watch_prediction(layer)
         self._insert_above_image(layer)
@@ -118,7 +122,8 @@ class ImageLayers(QObject):
         ours = dict.fromkeys(one.layer for one in (*self.to_paint_on, *self.results))
         self._hidden = [layer for layer in ours if layer.visible]
         for layer in self._hidden:
-            layer.visible = layer in chosen
+            if layer not in chosen:
+                layer.visible = False
 
     def come_back(self) -> None:
         """Show the layers as they were before they were hidden, but for what was chosen for all images meanwhile."""

@@ -99,6 +99,11 @@ def outline_px(document: AnnotationDocument) -> int:
     return max(round(max(document.plane_shape) / _PIXELS_PER_OUTLINE_PX), 1)
 
 
+def shows_result(layer: Layer) -> bool:
+    """Tell whether a layer shows a prediction or its uncertainty, of whatever image."""
+    return layer.metadata.get(ROLE_KEY) not in (None, PREVIEW)
+
+
 def insert_quietly(viewer: Viewer, layer: Layer, position: int) -> None:
     """Add a layer, and leave the one that a person is working on selected."""
     selection = viewer.layers.selection

@@ -8,6 +8,7 @@ import numpy as np
 from opened import LIVER, SHAPE, SPLEEN, add_other, plane, stroke
 
 from knowsam.data.annotation import SliceState
+from napari_knowsam.layer_choice import LayerChoice
 from napari_knowsam.volume_layers import layer_kwargs
 
 if TYPE_CHECKING:
@@ -254,6 +255,18 @@ def test_layers_that_are_removed_together_are_removed(opened: Opened, qtbot: QtB
     qtbot.wait(50)
     assert list(opened.viewer.layers) == []
     assert stayed == []
+
+
+def test_a_prediction_of_a_panel_that_was_closed_does_not_cover_that_of_the_next_one(opened: Opened) -> None:
+    left = opened.prediction_of(3)
+    opened.choice.close()
+    assert left.visible
+    opened.choice = LayerChoice(opened.viewer)
+    opened.choice.choose_image(None)
+    opened.predict(2, 1)
+    (live,) = (one.layer for one in opened.sync.layers.results)
+    assert live is not left
+    assert [live.visible, left.visible, opened.labels.visible] == [True, False, True]
 
 
 def test_nothing_is_chosen_any_more_after_closing(opened: Opened, tiny: Volume, qtbot: QtBot) -> None:
