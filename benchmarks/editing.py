@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from functools import partial
 from time import process_time
 
 import numpy as np
@@ -14,7 +13,7 @@ from tables import table
 from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass
 from knowsam.data.volume import Grid, Volume
 from knowsam.document.annotation_document import AnnotationDocument
-from knowsam.document.edit import Structure, structure_in_slice, structure_in_volume
+from knowsam.document.edit import Structure, read_structure, structure_in_slice
 from knowsam.document.edit_tools import Tool, ToolUse
 from knowsam.editing.intensity import like_the_core
 
@@ -32,9 +31,9 @@ def main() -> None:
     rows = []
     for tool in Tool:
         use = ToolUse(tool, 3.0, (middle[0], middle[1], middle[2]), (20.0, 80.0))
-        in_slice = partial(_edit, use, structure_in_slice, document, _VALUE, middle[0])
-        in_volume = partial(_edit, use, structure_in_volume, document, _VALUE, use.reach_mm)
-        rows.append([tool.value, f"{_seconds(in_slice):.3f}", f"{_seconds(in_volume):.2f}"])
+        in_slice = _seconds(lambda use=use: structure_in_slice(document, _VALUE, middle[0]).edited(use))
+        in_volume = _seconds(lambda use=use: _structure_in_volume(document, use.reach_mm).edited(use))
+        rows.append([tool.value, f"{in_slice:.3f}", f"{in_volume:.2f}"])
     plane = document.volume.array[middle[0]]
     rows.append(
         ["Intensity brush of 60 pixels", f"{_seconds(lambda: like_the_core(plane, middle[1:], (30, 30))):.3f}", ""]
@@ -56,8 +55,9 @@ def _document(shape: tuple[int, int, int], radius: int) -> AnnotationDocument:
     return document
 
 
-def _edit(use: ToolUse, structure_of: Callable[..., Structure], *where: object) -> None:
-    structure_of(*where).edited(use)
+def _structure_in_volume(document: AnnotationDocument, reach_mm: float) -> Structure:
+    *_, make = read_structure(document, _VALUE, reach_mm)
+    return make()
 
 
 def _seconds(action: Callable[[], object]) -> float:

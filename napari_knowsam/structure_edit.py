@@ -150,14 +150,14 @@ class StructureEdit(QObject):
         if run is None:
             return
         try:
-            while True:
-                next(run.reading)
+            for make in run.reading:
+                if make is not None:
+                    self._reading.stop()
+                    slots = {"returned": partial(self._on_found, run), "errored": partial(self._on_refused, run)}
+                    create_worker(_edited, make, run.use, run.before, _ignore_errors=True, _connect=slots)
+                    return
                 if monotonic() >= until:
                     return
-        except StopIteration as end:
-            self._reading.stop()
-            slots = {"returned": partial(self._on_found, run), "errored": partial(self._on_refused, run)}
-            create_worker(_edited, end.value, run.use, run.before, _ignore_errors=True, _connect=slots)
         except InputError as error:
             self._refuse(error)
 
@@ -187,7 +187,8 @@ class StructureEdit(QObject):
         protected = others if self._panel.protects else ()
         if self._panel.is_whole_volume:
             return read_structure(document, value, use.reach_mm, protected)
-        return _at_once(structure_in_slice(document, value, index, protected))
+        structure = structure_in_slice(document, value, index, protected)
+        return iter([lambda: structure])
 
     def _on_refused(self, run: _Run, error: Exception) -> None:
         if self._running is run:
@@ -258,11 +259,6 @@ def _edited(make: MakeStructure, use: ToolUse, before: Structure | None) -> tupl
     structure = make()
     is_known = before is not None and structure.is_same_as(before)
     return structure, None if is_known else structure.edited(use)
-
-
-def _at_once(structure: Structure) -> StructureReading:
-    yield from ()
-    return lambda: structure
 
 
 def _slice_first(voxel: Point, axis: int) -> Point:

@@ -9,6 +9,7 @@ import numpy as np
 from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass, SliceState
 from knowsam.data.volume import Volume
 from knowsam.document.annotation_document import AnnotationDocument
+from knowsam.document.edit import Structure, read_structure
 
 AXIAL = 0
 LIVER, SPLEEN = 2, 5
@@ -29,6 +30,13 @@ def fill(document: AnnotationDocument) -> None:
     document.mark(3, SliceState.PARTIAL)
     document.mark(4, SliceState.BACKGROUND_ONLY)
     document.correct({5: square(LIVER, 4)})
+
+
+def structure_in_volume(document: AnnotationDocument, reach_mm: float = 0.0) -> Structure:
+    """The liver in all slices, read all at once."""
+    *_, make = read_structure(document, LIVER, reach_mm)
+    assert make is not None
+    return make()
 
 
 def again(document: AnnotationDocument, *classes: LabelClass) -> AnnotationDocument:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Generator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -92,7 +92,7 @@ class Edit:
 
 
 MakeStructure = Callable[[], Structure]
-StructureReading = Generator[None, None, MakeStructure]
+StructureReading = Iterator[MakeStructure | None]
 
 
 def other_structures(document: AnnotatedVolume, value: int, action: str) -> tuple[int, ...]:
@@ -137,33 +137,17 @@ def structure_in_slice(document: AnnotatedVolume, value: int, index: int, protec
     return Structure(value, index, mask, image, blocked, document.spacing_mm[1:], (True,))
 
 
-def structure_in_volume(
-    document: AnnotatedVolume, value: int, reach_mm: float = 0.0, protected: Collection[int] = ()
-) -> Structure:
-    """Return what `read_structure` makes of a structure in all slices, all at once."""
-    reading = read_structure(document, value, reach_mm, protected)
-    while True:
-        try:
-            next(reading)
-        except StopIteration as end:
-            make: MakeStructure = end.value
-            return make()
-
-
 def read_structure(
     document: AnnotatedVolume, value: int, reach_mm: float = 0.0, protected: Collection[int] = ()
 ) -> StructureReading:
     """Read a structure as it is shown in all slices, with those that a tool can reach beside them, slice by slice.
 
-    A large volume takes up to a second, in which the window of its document must not stand still.
+    A large volume takes up to a second, in which the window of its document must not stand still: each slice yields
+    None, in the thread that changes the document. Last comes a function that makes the structure in any thread.
 
     Parameters
     ----------
     protected : values of classes that keep their pixels.
-
-    Returns
-    -------
-    A generator to be run where the document is changed, that returns what makes the structure in any other thread.
 
     Raises
     ------
@@ -184,7 +168,7 @@ def read_structure(
         # A prediction that comes later is written into the same array.
         planes.append(document.shown(index).copy())
         is_editable.append(document.shows(index))
-        yield
+        yield None
     image = np.moveaxis(document.volume.array, document.axis, 0)[indices.start : indices.stop]
 
     def make() -> Structure:
@@ -192,7 +176,7 @@ def read_structure(
         blocked = np.stack([np.isin(plane, tuple(protected)) for plane in planes])
         return Structure(value, indices.start, mask, image, blocked, spacing_mm, tuple(is_editable))
 
-    return make
+    yield make
 
 
 def _require_shown(document: AnnotatedVolume, value: int, indices: range) -> None:

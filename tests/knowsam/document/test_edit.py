@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from painted import LIVER, SPLEEN, structure_in_volume
 
 from knowsam.data.annotation import LabelClass, SliceState
 from knowsam.document.annotation_document import AnnotationDocument
-from knowsam.document.edit import Edit, structure_in_slice, structure_in_volume
+from knowsam.document.edit import Edit, structure_in_slice
 from knowsam.document.edit_tools import Tool, ToolUse
 from knowsam.errors import InputError
 
 if TYPE_CHECKING:
     from knowsam.data.volume import Volume
 
-LIVER, SPLEEN = 2, 5
 BLOCK = (slice(2, 5), slice(3, 6))
 
 
@@ -58,7 +58,7 @@ def test_an_edited_prediction_is_a_correction_and_an_edited_painting_is_painted(
 def test_one_undo_takes_the_edit_of_all_slices_back(document: AnnotationDocument) -> None:
     predict(document, *range(document.slice_count))
     before = document.mask()
-    edit = structure_in_volume(document, LIVER).edited(lambda structure: ~structure.mask)
+    edit = structure_in_volume(document).edited(lambda structure: ~structure.mask)
     changed = document.edit(edit, "turning round")
     assert len(changed) == document.slice_count
     assert document.history.undo_name == f"turning round {document.slice_count} slices"
@@ -91,19 +91,19 @@ def test_protected_classes_keep_their_pixels(document: AnnotationDocument) -> No
 def test_slices_that_show_nothing_yet_are_not_filled(document: AnnotationDocument) -> None:
     predict(document, 1, 2)
     reach_mm = 2 * document.volume.spacing_mm[0]
-    edit = structure_in_volume(document, LIVER, reach_mm).edited(ToolUse(Tool.GROW, reach_mm))
+    edit = structure_in_volume(document, reach_mm).edited(ToolUse(Tool.GROW, reach_mm))
     assert set(edit.masks) == {1, 2}
 
 
 def test_a_structure_with_gaps_is_refused_and_so_is_one_that_is_not_there(document: AnnotationDocument) -> None:
     with pytest.raises(InputError, match="Paint it first"):
-        structure_in_volume(document, LIVER)
+        structure_in_volume(document)
     with pytest.raises(InputError, match="not in slice 1"):
         structure_in_slice(document, LIVER, 0)
     paint(document, 0)
     paint(document, 2)
     with pytest.raises(InputError, match="the first of them slice 2"):
-        structure_in_volume(document, LIVER)
+        structure_in_volume(document)
 
 
 def test_the_piece_at_a_point_stays_or_goes(document: AnnotationDocument) -> None:
@@ -111,7 +111,7 @@ def test_the_piece_at_a_point_stays_or_goes(document: AnnotationDocument) -> Non
     shown = document.shown(2)
     shown[7, 0] = LIVER
     document.correct({2: shown})
-    structure = structure_in_volume(document, LIVER)
+    structure = structure_in_volume(document)
     kept = structure.edited(ToolUse(Tool.KEEP_PIECE, point=(1, 3, 4)))
     assert set(kept.masks) == {2}
     assert not kept.masks[2][7, 0]
@@ -126,5 +126,5 @@ def test_the_piece_at_a_point_stays_or_goes(document: AnnotationDocument) -> Non
 def test_each_tool_works_on_a_slice_and_on_the_volume(document: AnnotationDocument, tool: Tool) -> None:
     predict(document, *range(document.slice_count))
     use = ToolUse(tool, 1.0, grey_range=(0.0, 10.0))
-    structures = structure_in_slice(document, LIVER, 1), structure_in_volume(document, LIVER, use.reach_mm)
+    structures = structure_in_slice(document, LIVER, 1), structure_in_volume(document, use.reach_mm)
     assert [use(structure).shape for structure in structures] == [structure.mask.shape for structure in structures]

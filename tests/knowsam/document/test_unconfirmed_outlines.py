@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from painted import AXIAL, LIVER, SPLEEN, again, square
+from painted import AXIAL, LIVER, SPLEEN, again, square, structure_in_volume
 
 from knowsam.data.annotation import LabelClass, SliceState
 from knowsam.document.annotation_document import AnnotationDocument
-from knowsam.document.edit import Edit, structure_in_slice, structure_in_volume
+from knowsam.document.edit import Edit, structure_in_slice
 from knowsam.document.edit_tools import Tool, ToolUse
 from knowsam.document.snapshot_file import read_snapshot, write_snapshot
 from knowsam.training.dice_estimate import judged_slices
@@ -74,7 +74,7 @@ def test_a_stroke_across_slices_confirms_nothing(document: AnnotationDocument) -
 def test_a_tool_confirms_in_one_slice_what_it_does_not_in_many(document: AnnotationDocument) -> None:
     outline(document, 1, 2)
     grow = ToolUse(Tool.GROW, document.volume.spacing_mm[1])
-    document.edit(structure_in_volume(document, LIVER).edited(grow), "growing in")
+    document.edit(structure_in_volume(document).edited(grow), "growing in")
     assert document.unconfirmed == (1, 2)
     document.edit(structure_in_slice(document, LIVER, 2).edited(grow), "growing in")
     assert document.unconfirmed == (1,)
