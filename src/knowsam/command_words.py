@@ -42,17 +42,20 @@ _IMAGE = "a .nii.gz, .nii, .nrrd, .mha, .mhd or DICOM file, or a folder of DICOM
 _LABELS = "a mask (.nii.gz, .nii, .nrrd, .mha, DICOM), resampled if not on the grid of the image; 0 is not painted"
 _IMAGES = _path("images", metavar="IMAGE", nargs="+", help=_IMAGE)
 _OUTPUT = partial(_path, "-o", "--output", required=True)
-_PICK = _word(
-    "--pick",
-    metavar="N|TEXT",
-    type=lambda text: int(text) if text.isdecimal() else text,
-    help="which image, where a file or folder holds several: its number in brackets in the list that `knowsam info` "
-    "prints (not the number of its series), its description, or a part of this",
-)
 _MISSING_AS_BACKGROUND = _flag(
     "--missing-as-background",
     help="take voxels that are NaN or infinite, as some programs write round a brain that was cut out, for background: "
     "in images they get the smallest of all other values, in masks 0 (default: such files are refused)",
+)
+_READING = (
+    _word(
+        "--pick",
+        metavar="N|TEXT",
+        type=lambda text: int(text) if text.isdecimal() else text,
+        help="which image, where a file or folder holds several: its number in brackets in the list that `knowsam "
+        "info` prints (not the number of its series), its description, or a part of this",
+    ),
+    _MISSING_AS_BACKGROUND,
 )
 _IGNORE_IDENTITY = _flag(
     "--ignore-identity",
@@ -90,8 +93,7 @@ _ATLAS_BUDGET = _word(
 )
 _ABOUT = _word("--about", metavar="TEXT", default="", help="what the model is for, to be kept in its file")
 _PAINTED = (
-    _PICK,
-    _MISSING_AS_BACKGROUND,
+    *_READING,
     _word(
         "--annotated-slices",
         metavar="auto|all|N,N,...",
@@ -204,8 +206,7 @@ COMMANDS = (
                 help="write for each image the volume, largest diameter and number of pieces of each class, whether it "
                 "is unlike the images that the model has learnt from, and what was wrong with it",
             ),
-            _PICK,
-            _MISSING_AS_BACKGROUND,
+            *_READING,
             _flag("--overwrite", help="replace masks that are already there"),
             _DEVICE,
             _word(
@@ -227,8 +228,7 @@ COMMANDS = (
             _word("teacher", metavar="TEACHER", help="a name, file or folder of a SAM, as for --teacher"),
             _IMAGES,
             _OUTPUT(metavar="MODEL", help="folder for the SAM, or .safetensors file"),
-            _PICK,
-            _MISSING_AS_BACKGROUND,
+            *_READING,
             _word(
                 "--axis",
                 metavar="auto|0|1|2",
@@ -262,8 +262,7 @@ COMMANDS = (
                 "expected of the mask",
             ),
             _ATLAS_BUDGET,
-            _PICK,
-            _MISSING_AS_BACKGROUND,
+            *_READING,
             _flag("--overwrite", help="replace a mask that is already there"),
         ],
     ),
@@ -290,8 +289,7 @@ COMMANDS = (
         [
             _path("mask", metavar="MASK", help="mask on the grid of the series, in any readable form"),
             _path("--source", metavar="FOLDER", help="folder with the DICOM series the mask was made in; for .dcm"),
-            _PICK,
-            _MISSING_AS_BACKGROUND,
+            *_READING,
             _OUTPUT(metavar="OUT", help="file to write (.dcm, .rtstruct.dcm, .stl, .obj)"),
             _word(
                 "--term",
@@ -339,7 +337,7 @@ COMMANDS = (
         "Tell the geometry of an image or mask, the orientation of its axes in words, and the classes of a mask. Where "
         "there are several images, list them.",
         "brain.nii.gz",
-        [_path("path", metavar="FILE|FOLDER", help=_IMAGE), _PICK, _MISSING_AS_BACKGROUND],
+        [_path("path", metavar="FILE|FOLDER", help=_IMAGE), *_READING],
     ),
     Command(
         "models",
