@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QCheckBox, QScrollArea
 
-from napari_knowsam.demo import let_live, open_demo, wait_until
+from napari_knowsam.demo import open_demo, wait_until
 
 if TYPE_CHECKING:
     from knowsam.training.events import StepDone
@@ -37,7 +38,8 @@ def main() -> None:
 
     def picture(name: str) -> None:
         presenter.layers.flush()
-        let_live(1.0)
+        drawn = time.monotonic() + 1.0
+        wait_until(lambda: time.monotonic() > drawn)
         viewer.window.screenshot(str(FOLDER / f"{name}.png"), flash=False)
         sys.stdout.write(f"{FOLDER / name}.png\n")
 

@@ -64,12 +64,6 @@ def open_demo() -> tuple[Viewer, KnowSAMWidget]:
     return viewer, widget
 
 
-def let_live(seconds: float) -> None:
-    """Let the window live for some time."""
-    end = time.monotonic() + seconds
-    wait_until(lambda: time.monotonic() >= end)
-
-
 def wait_until(condition: Callable[[], bool], longest_s: float = _LONGEST_S) -> None:
     """Let the window live until something has happened.
 

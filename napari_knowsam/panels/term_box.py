@@ -43,10 +43,6 @@ class TermBox(QComboBox):
         """Return what the words in the box stand for."""
         return term_for(self.currentText())
 
-    def suggestions(self) -> list[str]:
-        """Return what is offered for what was typed."""
-        return list(self._found.stringList())
-
     def showEvent(self, event: QShowEvent | None) -> None:
         """Let the suggestions look as the window does; by themselves they have none to take after."""
         super().showEvent(event)

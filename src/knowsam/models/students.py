@@ -76,20 +76,16 @@ class Students(nn.Module):
     Parameters
     ----------
     classes : C, background included.
-    in_channels : channels of the image.
     config : width, normalisation and dropout of the students.
     prior : whether they are shown propagated labels too.
     """
 
-    def __init__(
-        self, classes: int, in_channels: int = IMAGE_CHANNELS, *, config: StudentConfig, prior: bool = False
-    ) -> None:
+    def __init__(self, classes: int, *, config: StudentConfig, prior: bool = False) -> None:
         super().__init__()
         self.config, self.classes = config, classes
-        self.image_channels = in_channels
         # All that depends on the number of classes goes through here, so that the networks behind it need not.
         self.prior = nn.Conv2d(PRIOR_MAPS * classes, _PRIOR_FEATURES, kernel_size=1, bias=False) if prior else None
-        in_channels += _PRIOR_FEATURES if prior else 0
+        in_channels = IMAGE_CHANNELS + (_PRIOR_FEATURES if prior else 0)
         self.unet = UNet(in_channels, classes, config.width, config.norm, config.dropout)
         self.vnet = VNet(in_channels, classes, config.width, config.norm, config.dropout)
         self.fusion = Fusion(classes, config.norm)
@@ -104,11 +100,11 @@ class Students(nn.Module):
 
         Parameters
         ----------
-        x : (B, in_channels, H, W), in [0, 1]; H and W multiples of 16. Students that know propagated labels are
-            given (B, in_channels + 4 C, H, W), those in [-1, 1], and zeros where nothing is propagated.
+        x : (B, 3, H, W), in [0, 1]; H and W multiples of 16. Students that know propagated labels are given
+            (B, 3 + 4 C, H, W), those in [-1, 1], and zeros where nothing is propagated.
         """
-        centred = 2 * x[:, : self.image_channels] - 1
+        centred = 2 * x[:, :IMAGE_CHANNELS] - 1
         if self.prior is not None:
-            centred = torch.cat([centred, self.prior(x[:, self.image_channels :])], dim=1)
+            centred = torch.cat([centred, self.prior(x[:, IMAGE_CHANNELS:])], dim=1)
         unet, vnet = self.unet(centred), self.vnet(centred)
         return StudentLogits(unet, vnet, self.fusion(unet, vnet))

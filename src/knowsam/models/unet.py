@@ -44,7 +44,7 @@ class UNet(nn.Module):
 
     Parameters
     ----------
-    in_channels : channels of the image.
+    in_channels : channels of the input.
     classes : C, background included.
     width : channels of the finest level; each coarser level has twice as many.
     norm : normalisation layer, see `norm_layer`.
@@ -68,7 +68,7 @@ class UNet(nn.Module):
         self.head = nn.Conv2d(width, classes, kernel_size=3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map an image (B, in_channels, H, W), H and W multiples of 16, to logits (B, C, H, W)."""
+        """Map (B, in_channels, H, W), H and W multiples of 16, to logits (B, C, H, W)."""
         skips: list[Tensor] = []
         for level, block in enumerate(self.down):
             x = block(x if level == 0 else F.max_pool2d(x, kernel_size=2))

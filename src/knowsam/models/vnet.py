@@ -50,7 +50,7 @@ class VNet(nn.Module):
 
     Parameters
     ----------
-    in_channels : channels of the image.
+    in_channels : channels of the input.
     classes : C, background included.
     width : channels of the finest level; each coarser level has twice as many.
     norm : normalisation layer, see `norm_layer`.
@@ -78,7 +78,7 @@ class VNet(nn.Module):
         self.head = nn.Conv2d(width, classes, kernel_size=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map an image (B, in_channels, H, W), H and W multiples of 16, to logits (B, C, H, W)."""
+        """Map (B, in_channels, H, W), H and W multiples of 16, to logits (B, C, H, W)."""
         x = self.stem(x)
         skips: list[Tensor] = []
         for downsample, stage in zip(self.downsample, self.down, strict=True):

@@ -17,6 +17,7 @@ from knowsam.data.window import PLANE_MULTIPLE, SMALLEST_SIDE_PX
 from knowsam.errors import ConfigError, OutputError
 from knowsam.io.atomic import output_written
 from knowsam.models.propagator import shipped_propagator
+from knowsam.models.students import IMAGE_CHANNELS
 from knowsam.propagation.evidence import MAPS, POSITION_VALUES
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def write_students(model: TrainedModel, path: Path, *, overwrite: bool = False) 
         "neighbours": model.config.plane.neighbours,
         "prior_channels": students.prior_channels,
     }
-    planes = {"images": students.image_channels + students.prior_channels}
+    planes = {"images": IMAGE_CHANNELS + students.prior_channels}
     return _write(_Probabilities(students).eval(), planes, {}, "probabilities", description, path, overwrite)
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from knowsam.errors import TrainingError
-from knowsam.training.processes import Processes
 from knowsam.training.step import StepLosses
+
+if TYPE_CHECKING:
+    from knowsam.training.processes import Processes
 
 
 class Updated(NamedTuple):
@@ -32,11 +34,11 @@ class ExactUpdate:
 
     Parameters
     ----------
-    processes : whose gradients are averaged; by default there is but this one.
+    processes : whose gradients are averaged.
     """
 
-    def __init__(self, processes: Processes | None = None) -> None:
-        self._processes = processes or Processes()
+    def __init__(self, processes: Processes) -> None:
+        self._processes = processes
 
     def __call__(
         self,
@@ -73,11 +75,11 @@ class LateUpdate:
 
     Parameters
     ----------
-    processes : whose gradients are averaged; by default there is but this one.
+    processes : whose gradients are averaged.
     """
 
-    def __init__(self, processes: Processes | None = None) -> None:
-        self._processes = processes or Processes()
+    def __init__(self, processes: Processes) -> None:
+        self._processes = processes
         self._reading: _Reading | None = None
 
     def __call__(

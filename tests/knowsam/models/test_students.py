@@ -17,11 +17,11 @@ def test_all_three_predictions_cover_the_plane(classes: int) -> None:
 
 
 def test_the_students_see_the_image_centred_on_zero() -> None:
-    students = Students(2, in_channels=1, config=StudentConfig(width=4))
+    students = Students(2, config=StudentConfig(width=4))
     seen: list[Tensor] = []
     for student in (students.unet, students.vnet):
         student.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
-    students(torch.tensor([0.0, 1.0]).view(2, 1, 1, 1).expand(2, 1, 32, 32))
+    students(torch.tensor([0.0, 1.0]).view(2, 1, 1, 1).expand(2, 3, 32, 32))
     assert [(x[0].unique().item(), x[1].unique().item()) for x in seen] == [(-1.0, 1.0)] * 2
 
 

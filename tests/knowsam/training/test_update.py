@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from knowsam.errors import TrainingError
+from knowsam.training.processes import Processes
 from knowsam.training.update import ExactUpdate, LateUpdate
 
 TERMS = torch.tensor([1.0, 2.0, 3.0, 0.0, 0.0, 0.5])
@@ -36,7 +37,7 @@ def optimizer_of(weights: Weights, kind: str, fused: bool) -> torch.optim.Optimi
 @pytest.mark.parametrize("longest", [0.5, 1e6])
 def test_both_ways_lead_to_the_same_weights(kind: str, longest: float) -> None:
     values = []
-    for update in (ExactUpdate(), LateUpdate()):
+    for update in (ExactUpdate(Processes()), LateUpdate(Processes())):
         weights = Weights()
         optimizer = optimizer_of(weights, kind, isinstance(update, LateUpdate))
         for number in range(3):
@@ -48,7 +49,7 @@ def test_both_ways_lead_to_the_same_weights(kind: str, longest: float) -> None:
 
 
 def test_losses_come_at_once_or_a_step_late() -> None:
-    for update, expected in ((ExactUpdate(), [6.5, 13, 26]), (LateUpdate(), [6.5, 6.5, 13])):
+    for update, expected in ((ExactUpdate(Processes()), [6.5, 13, 26]), (LateUpdate(Processes()), [6.5, 6.5, 13])):
         weights = Weights()
         optimizer = torch.optim.SGD(weights.parameters(), lr=0.0, fused=isinstance(update, LateUpdate))
         found = [
@@ -64,14 +65,14 @@ def test_a_loss_that_is_not_finite_is_told_of_and_changes_nothing(kind: str, fac
     weights = Weights()
     optimizer = optimizer_of(weights, kind, fused=False)
     with pytest.raises(TrainingError, match=r"The loss of step 8 is .* lower --learning-rate"):
-        ExactUpdate()(weights.terms(factor), [weights], [optimizer], 1.0, 7)
+        ExactUpdate(Processes())(weights.terms(factor), [weights], [optimizer], 1.0, 7)
     assert weights.values() == [1, 1]
 
 
 @pytest.mark.parametrize("kind", ["adamw", "sgd"])
 @pytest.mark.parametrize("factor", [float("nan"), float("inf")])
 def test_a_loss_that_is_not_finite_changes_nothing_though_it_is_told_of_late(kind: str, factor: float) -> None:
-    weights, update = Weights(), LateUpdate()
+    weights, update = Weights(), LateUpdate(Processes())
     optimizer = optimizer_of(weights, kind, fused=True)
     update(weights.terms(), [weights], [optimizer], 1.0, 0)
     before = weights.values()
@@ -95,7 +96,7 @@ def take_two_steps(weights: Weights, update: ExactUpdate | LateUpdate, optimizer
 
 
 def test_a_gradient_that_is_not_finite_changes_nothing_either() -> None:
-    for update, error in ((ExactUpdate(), RuntimeError), (LateUpdate(), TrainingError)):
+    for update, error in ((ExactUpdate(Processes()), RuntimeError), (LateUpdate(Processes()), TrainingError)):
         weights = Weights()
         optimizer = torch.optim.SGD(weights.parameters(), lr=0.1, fused=isinstance(update, LateUpdate))
         weights.a.register_hook(lambda gradient: gradient * float("inf"))
