@@ -2,7 +2,7 @@
 
 Every structure of every volume is a task, see `propagator.py`. The estimate predicts each annotated slice from the
 others; the held-out Dice, for comparison, is that of the slices that training would hold out. The truth is the Dice in
-all slices between annotated ones. An estimate of None says nothing. After a training, only the estimate is judged.
+all slices between annotated ones. An estimate of None says nothing. After a training, only the estimate is compared.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def trained(task: Task, budget: Budget) -> Result:
-    """Train on the annotated slices of a task, and judge the result."""
+    """Train on the annotated slices of a task, and compare the result."""
     case = task.case
     result = jobs.segment(case.volume, case.annotation, budget=budget, device="cpu")
     labels = task.slices_first(class_indices(result.labels, case.annotation.classes))
@@ -73,7 +73,7 @@ def trained(task: Task, budget: Budget) -> Result:
 
 
 def untrained(task: Task) -> Result:
-    """Propagate the annotated slices of a task, and judge the result in all ways."""
+    """Propagate the annotated slices of a task, and compare the result in all ways."""
     config, case = Config(), task.case
     windows, _ = common_windows([case], config)
     volumes = NetworkVolumes([case], windows, config, device=torch.device("cpu"))

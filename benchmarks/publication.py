@@ -21,7 +21,7 @@ What the settings cannot express, or what is not known here of the publication:
   always is;
 - grey values: between the 0.5th and the 99.5th percentile of a volume;
 - and what `docs/method.md` lists under "Where this departs from the publication" and is no setting: the loss of
-  unjudged pixels, consistency and distillation of all classes, plain fused logits, adapters that begin as identity,
+  unlabelled pixels, consistency and distillation of all classes, plain fused logits, adapters that begin as identity,
   SAM's relative positions and pixel statistics, structures alone as prompts, no label outside the swapped cells of
   unlabelled slices.
 """

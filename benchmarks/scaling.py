@@ -174,7 +174,7 @@ def _measure(point: Point, threads: int, device: str) -> Result:
             training_from = time.monotonic() - started
         elif isinstance(event, StepDone):
             ends_s.append(event.seconds)
-    # As students that have been judged more than once are, which these few steps leave no time for.
+    # As students that have been validated more than once are, which these few steps leave no time for.
     predictor = replace(session.predictor(), weight=STUDENTS_ALONE)
     started = time.monotonic()
     predictor.volume()

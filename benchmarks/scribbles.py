@@ -60,9 +60,11 @@ def _scores(truth: Truth, seconds: list[float]) -> list[list[float]]:
         found = completed(network_scribbles(scribbled(truth, index), window), planes[index])
         seconds.append(time.process_time() - started)
         target = network_labels(truth.indices[index], window).numpy()
-        judged = target != IGNORE
+        labelled = target != IGNORE
         values = range(1, int(truth.indices.max()) + 1)
-        scores.append([dice_score(found[judged], target[judged], v) if (target == v).any() else np.nan for v in values])
+        scores.append(
+            [dice_score(found[labelled], target[labelled], v) if (target == v).any() else np.nan for v in values]
+        )
     return scores
 
 

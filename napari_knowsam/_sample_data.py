@@ -36,9 +36,9 @@ def painted_phantom() -> list[LayerData]:
 
 def _painted_slices(truth: Volume) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     axis = working_axis(truth.grid, _FILE_AXIS)
-    judged = np.zeros(truth.shape[axis], dtype=bool)
-    judged[[working_index(truth.grid, _FILE_AXIS, index) for index in _PAINTED]] = True
-    return np.where(np.expand_dims(judged, [other for other in range(3) if other != axis]), truth.array, np.uint8(0))
+    painted = np.zeros(truth.shape[axis], dtype=bool)
+    painted[[working_index(truth.grid, _FILE_AXIS, index) for index in _PAINTED]] = True
+    return np.where(np.expand_dims(painted, [other for other in range(3) if other != axis]), truth.array, np.uint8(0))
 
 
 def _classes() -> tuple[LabelClass, ...]:

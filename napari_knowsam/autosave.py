@@ -220,7 +220,7 @@ class Autosave(QObject):
         if self._offer is None:
             self.offered.emit("")
             return
-        sentence = offer_sentence(len(self._offer.judged), self._offer.taken_at)
+        sentence = offer_sentence(len(self._offer.annotated), self._offer.taken_at)
         learnt = "" if self._training_of(self._offer) is None else " What was learnt from them is kept, too."
         self.offered.emit(sentence + learnt)
 
@@ -228,7 +228,7 @@ class Autosave(QObject):
         return kept_training(self._sources[snapshot])
 
     def _is_kept(self, document: AnnotationDocument) -> bool:
-        """Return whether a file holds all that was judged in a document, once what is being written is there."""
+        """Return whether a file holds all annotations of a document, once what is being written is there."""
         self._wait()
         here = document.snapshot()
         return any(kept.holds(here) for kept in self._kept(document.volume))

@@ -1,4 +1,4 @@
-"""Slices that a person has judged, on their way to the session."""
+"""Slices that a person has annotated, on their way to the session."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _AT_ONCE_S = 0.03
 
 
 class Handover(QObject):
-    """Tells the session what was judged: a slice at once, a whole volume in pieces, between which the window draws."""
+    """Submits annotations to the session: a slice at once, a whole volume in pieces, between which the window draws."""
 
     def __init__(self, controller: TrainingController, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -32,7 +32,7 @@ class Handover(QObject):
     def add(self, indices: Iterable[int]) -> None:
         """Hand over slices of what the session works on, each as it is when its turn comes."""
         if self._controller.work is not self._work:
-            # A session that begins is given all that was judged by then.
+            # A session that begins is given all that was annotated by then.
             self._work, self._waiting = self._controller.work, {}
         self._waiting |= dict.fromkeys(indices)
         self._hand_over()

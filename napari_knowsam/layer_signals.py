@@ -18,7 +18,7 @@ class LayerSignals(QObject):
     """Another image, other labels or another axis, or an image is gone: everything is to be read anew."""
 
     slices_annotated = Signal(object)
-    """Indices of slices that a person judged otherwise than before; never none."""
+    """Indices of slices whose annotation a person has changed; never none."""
 
     classes_changed = Signal(object)
     """All classes; when one goes, this comes before the slices it was painted in."""

@@ -10,7 +10,7 @@ import numpy as np
 from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass, default_classes
 from knowsam.data.orientation import PLANE_NAMES, file_axis, file_index
 from knowsam.data.painted_axis import plausible_axes
-from knowsam.data.painted_slices import UNJUDGED, painted_by_default
+from knowsam.data.painted_slices import UNLABELLED, painted_by_default
 from knowsam.data.resample import placed_on
 from knowsam.data.slice_number import slice_number
 from knowsam.data.stray_labels import stray_labels
@@ -38,7 +38,7 @@ class Painting:
     Parameters
     ----------
     axes : working axes they may have been painted along, the likeliest first.
-    partial : indices of the slices in which only painted voxels, background included, were judged.
+    partial : indices of the slices in which only painted voxels, background included, were labelled.
     notices : sentences on slices that look like accidents.
     """
 
@@ -128,10 +128,10 @@ def _place_in_file(labels: Volume, axis: int, index: int) -> str:
 
 
 def _resampled_layer_data(painted: PaintedSlices) -> LayerData:
-    """Return layer data in which known background is painted where a slice is not judged completely."""
+    """Return layer data in which known background is painted where a slice is not annotated completely."""
     classes = default_classes(painted.values, known=painted.labels.classes)
     brush_value = background_brush(label_class.value for label_class in classes)
-    values: Values = np.where(painted.labels.array == UNJUDGED, NOT_PAINTED, painted.labels.array)
+    values: Values = np.where(painted.labels.array == UNLABELLED, NOT_PAINTED, painted.labels.array)
     for index in painted.partial:
         _at(values, painted.axis, index)[_at(painted.labels.array, painted.axis, index) == 0] = brush_value
     largest = max(brush_value, *(label_class.value for label_class in classes))

@@ -151,8 +151,8 @@ class ProjectCases(QObject):
         document = self._document
         if document is None or self.project is None or document is not self._layers.document:
             raise InputError("The image on the screen is none of the project. Choose the one that is done.")
-        if document.unjudged:
-            raise InputError(status_messages.unjudged_sentence(document.unjudged))
+        if document.unfinished:
+            raise InputError(status_messages.unfinished_sentence(document.unfinished))
         if not document.annotated:
             raise InputError(
                 "Nothing is painted or accepted in this image yet. If it shows no structure, mark one of its slices as "
@@ -253,7 +253,7 @@ class ProjectCases(QObject):
             )
 
     def _is_unfinished(self, document: AnnotationDocument) -> bool:
-        """Whether an image cannot be called done, whatever is predicted beyond what a person has judged."""
+        """Whether an image cannot be called done, whatever is predicted beyond what a person has annotated."""
         is_done = self._case is not None and self._case.state is CaseState.DONE
         return not is_done or document.has_gaps or not document.annotated
 

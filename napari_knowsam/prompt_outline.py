@@ -99,9 +99,9 @@ class PromptOutline(QObject):
             return
         self._is_stopped = False
         question = self._begin(sync, "Following …", is_following=True)
-        judged = frozenset(sync.document.annotated)
+        annotated = frozenset(sync.document.annotated)
         worker = create_worker(
-            asking.follow, index, self._masks[index], judged, _ignore_errors=True, _start_thread=False
+            asking.follow, index, self._masks[index], annotated, _ignore_errors=True, _start_thread=False
         )
         worker.yielded.connect(partial(self._on_followed, question, worker))
         worker.returned.connect(partial(self._on_follow_ended, question))

@@ -72,8 +72,8 @@ class SliceAsking:
         with self._lock, _refusing():
             return self._loaded().ask(index, prompts)
 
-    def follow(self, index: int, mask: Mask, judged: Collection[int]) -> Iterator[tuple[int, Mask]]:
-        """Yield the structure in the slices above and below, see `followed`, up to those that a person has judged.
+    def follow(self, index: int, mask: Mask, annotated: Collection[int]) -> Iterator[tuple[int, Mask]]:
+        """Yield the structure in the slices above and below, see `followed`, up to those that a person has annotated.
 
         Raises
         ------
@@ -88,7 +88,7 @@ class SliceAsking:
             while True:
                 with self._lock, _refusing():
                     step = next(following, None)
-                if step is None or step[0] in judged:
+                if step is None or step[0] in annotated:
                     break
                 yield step[0], step[1].mask
 

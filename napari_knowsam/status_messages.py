@@ -36,7 +36,7 @@ class Shown(Enum):
     PROPOSED = "what is proposed, and near your slices your own labels."
     BOTH = "your slices, propagated, and what the networks add."
     LEARNT = "what the networks have learnt."
-    JUDGED = "what you painted and accepted, in all slices. Correct what is wrong, or export."
+    ANNOTATED = "what you painted and accepted, in all slices. Correct what is wrong, or export."
 
 
 _STAGES = {
@@ -58,17 +58,17 @@ def next_sentence(document: AnnotationDocument | None) -> str:
     """Say what can be done next with the chosen image, or without one, where nothing goes on."""
     if document is None:
         return NO_IMAGE
-    if document.is_fully_judged:
-        return shown_sentence(Shown.JUDGED)
+    if document.is_fully_annotated:
+        return shown_sentence(Shown.ANNOTATED)
     return PAINTED if document.painted_values() else READY
 
 
 def missing_sentence(annotation: Annotation) -> str | None:
     """Say what has to be painted before there is something to learn, and something to tell it from; None if nothing."""
-    judged = [one.labels[one.labels != IGNORE] for one in annotation.slices.values()]
-    if not any((labels != BACKGROUND).any() for labels in judged):
+    labelled = [one.labels[one.labels != IGNORE] for one in annotation.slices.values()]
+    if not any((labels != BACKGROUND).any() for labels in labelled):
         return "Nothing is painted yet. Choose a class, paint the structure in a few slices, then train on them."
-    if not any((labels == BACKGROUND).any() for labels in judged):
+    if not any((labels == BACKGROUND).any() for labels in labelled):
         return (
             "All painted slices are marked as partly painted, so nothing is known to be background. "
             "Mark one as complete (K), or paint some background with the background brush."
@@ -76,10 +76,10 @@ def missing_sentence(annotation: Annotation) -> str | None:
     return None
 
 
-def unjudged_sentence(indices: Sequence[int]) -> str:
+def unfinished_sentence(indices: Sequence[int]) -> str:
     """Say what has to be done before an image can be called done.
 
-    >>> unjudged_sentence([11])
+    >>> unfinished_sentence([11])
     'Nobody has accepted slice 12 yet. Correct and accept it, or mark where each structure ends.'
     """
     if len(indices) == 1:
@@ -116,7 +116,7 @@ def shown_sentence(shown: Shown) -> str:
 
 def propagation_sentence(shown: Shown) -> str:
     """Say what is shown while nobody trains."""
-    if shown is Shown.JUDGED:
+    if shown is Shown.ANNOTATED:
         return shown_sentence(shown)
     return f"{shown_sentence(shown)} What you paint or correct changes the slices beside it at once."
 

@@ -20,7 +20,7 @@ class Strokes:
 
     A stroke in a slice that shows a prediction corrects it, whichever layer it falls on. So that brush, eraser and fill
     bucket find what is seen, the labels layer holds all that is shown of a slice while somebody corrects it there.
-    A stroke across slices judges nothing but its own pixels, and leaves the slices partly painted.
+    A stroke across slices labels nothing but its own pixels, and leaves the slices partly painted.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class Strokes:
     def paint(
         self, planes: Mapping[int, Values], *, crossed: Collection[int], over_prediction: bool
     ) -> tuple[int, ...]:
-        """Take slices (H, W) of the labels layer as they are now, and return the indices that were judged otherwise.
+        """Take slices (H, W) of the labels layer as they are now, and return the indices whose annotation changed.
 
         Parameters
         ----------
@@ -79,7 +79,7 @@ class Strokes:
         return () if index is None else (index,)
 
     def _open_slice(self, painted: Collection[int]) -> None:
-        """Nobody has judged what lies round the first stroke in a slice, until the slice is left."""
+        """What lies round the first stroke in a slice stays unlabelled until the slice is left."""
         current = self._view.index
         is_first = current in painted and self._document.state(current) is SliceState.UNLABELLED
         if self.is_training and is_first and not self._view.is_across:

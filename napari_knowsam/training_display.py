@@ -204,21 +204,21 @@ class TrainingDisplay(QObject):
 
     def _on_predictions_gone(self) -> None:
         self._shown = Shown.NOTHING
-        if self._stage is None and self._is_all_judged:
-            self._say_propagation(Shown.JUDGED)
+        if self._stage is None and self._is_all_annotated:
+            self._say_propagation(Shown.ANNOTATED)
         elif self._stage is None:
             self.say_what_is_next()
 
     @property
-    def _is_all_judged(self) -> bool:
+    def _is_all_annotated(self) -> bool:
         work = self._controller.work
-        return work is not None and work.is_fully_judged
+        return work is not None and work.is_fully_annotated
 
     def _say_propagation(self, shown: Shown) -> None:
         """Say where that comes from which is shown while nobody trains, of the volume on the screen alone."""
         if self._controller.work is not self._chosen():
             return
-        self._tell(status_messages.propagation_sentence(Shown.JUDGED if self._is_all_judged else shown))
+        self._tell(status_messages.propagation_sentence(Shown.ANNOTATED if self._is_all_annotated else shown))
 
     def _in_words(self, shown: events.Shown) -> Shown:
         if shown.source is events.Source.PROPAGATION:

@@ -113,7 +113,7 @@ _PAINTED = (
         "--ignore-value",
         metavar="V",
         type=int,
-        help="value in LABELS of voxels that nobody has judged, in partly painted slices (default: none)",
+        help="value in LABELS of unlabelled voxels, in partly painted slices (default: none)",
     ),
     _IGNORE_IDENTITY,
 )

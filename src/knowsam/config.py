@@ -74,7 +74,7 @@ class PropagationConfig(Section):
     )
     pretrained: bool = public(
         True,
-        "Let the pretrained propagator judge the slices between painted ones; off, show propagated labels alone.",
+        "Let the pretrained propagator correct propagated labels; off, show them as they are.",
         source="measured",
     )
     reach: float = setting(

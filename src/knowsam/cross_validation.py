@@ -57,7 +57,7 @@ def leave_one_out(
     annotated = [case for case in cases if case.annotation.slices]
     if len(annotated) < 2:
         raise InputError(
-            f"{len(annotated)} of {len(cases)} volumes are annotated, but a model is judged in a volume that it has "
+            f"{len(annotated)} of {len(cases)} volumes are annotated, but a model is validated in a volume that it has "
             "not learnt from. Give the masks of two or more."
         )
     for left_out in annotated:
@@ -81,22 +81,22 @@ def expected_dice(found: Sequence[LeftOut], classes: Sequence[LabelClass]) -> tu
 
 
 def _dice(indices: LabelArray, annotation: Annotation) -> dict[int, float]:
-    """Compare class indices (Z, Y, X) with what was annotated, as far as that was judged, by label value."""
+    """Compare class indices (Z, Y, X) with what was annotated, where it was annotated, by label value."""
     planes = np.moveaxis(indices, annotation.axis, 0)
-    truth = _judged(annotation, planes.shape)
+    truth = _reference(annotation, planes.shape)
     predicted = np.where(truth == IGNORE, IGNORE, planes)
     return {value: dice_score(predicted, truth, index) for value, index in _annotated_values(annotation).items()}
 
 
-def _judged(annotation: Annotation, shape: tuple[int, ...]) -> LabelArray:
+def _reference(annotation: Annotation, shape: tuple[int, ...]) -> LabelArray:
     """Return what is known of all slices (N, H, W); where slices were annotated without a gap, the structures end."""
     annotated = list(annotation.slices)
     is_gapless = len(annotated) > 1 and max(annotated) - min(annotated) + 1 == len(annotated)
     is_whole = is_gapless and not any((one.labels == IGNORE).any() for one in annotation.slices.values())
-    judged = np.full(shape, BACKGROUND if is_whole else IGNORE, np.uint8)
+    reference = np.full(shape, BACKGROUND if is_whole else IGNORE, np.uint8)
     for index, one in annotation.slices.items():
-        judged[index] = one.labels
-    return judged
+        reference[index] = one.labels
+    return reference
 
 
 def _annotated_values(annotation: Annotation) -> dict[int, int]:

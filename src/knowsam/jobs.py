@@ -324,10 +324,10 @@ def clean_up(indices: LabelArray, config: PredictionConfig) -> LabelArray:
 
 
 def with_annotations(indices: LabelArray, annotation: Annotation) -> LabelArray:
-    """Return class indices (Z, Y, X) with every judged pixel as the person judged it."""
+    """Return class indices (Z, Y, X) with every labelled pixel as the person labelled it."""
     result = np.array(indices)
     slices = np.moveaxis(result, annotation.axis, 0)
     for index, label_slice in annotation.slices.items():
-        judged = label_slice.labels != IGNORE
-        slices[index][judged] = label_slice.labels[judged]
+        labelled = label_slice.labels != IGNORE
+        slices[index][labelled] = label_slice.labels[labelled]
     return result

@@ -1,4 +1,4 @@
-"""The record of a job: everything needed to repeat it and to judge it, and nothing of the patient."""
+"""The record of a job: everything needed to repeat it and to assess it, and nothing of the patient."""
 
 from __future__ import annotations
 

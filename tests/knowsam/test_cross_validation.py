@@ -35,7 +35,7 @@ def case(tiny: Volume, classes: tuple[LabelClass, ...], name: str, planes: dict[
     return Case(Volume(tiny.array, tiny.grid, name), Annotation(tiny.shape, 0, classes, slices))
 
 
-def test_each_annotated_volume_is_left_out_and_judged_where_it_was_annotated(
+def test_each_annotated_volume_is_left_out_and_validated_where_it_was_annotated(
     tiny: Volume, classes: tuple[LabelClass, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     half = np.zeros(tiny.shape[1:], np.uint8)
@@ -63,7 +63,7 @@ def test_each_annotated_volume_is_left_out_and_judged_where_it_was_annotated(
     first, second = leave_one_out(cases, train)
     assert asked == [["b", "unlabelled"], ["a", "unlabelled"]]
     assert (first.name, second.name) == ("a", "b")
-    # Two of four rows are found; what nobody has judged does not count, nor a class that the others do not show.
+    # Two of four rows are found; what nobody has annotated does not count, nor a class that the others do not show.
     assert first.dice == pytest.approx({2: 2 * 20 / (20 + 40)})
     assert second.dice == pytest.approx({2: 2 * 20 / (20 + 10 + 40)})
 

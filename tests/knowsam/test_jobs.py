@@ -206,7 +206,7 @@ def test_clean_up_does_what_is_configured_and_no_more() -> None:
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
-def test_only_judged_pixels_are_taken_from_the_annotation(case: Case, axis: int) -> None:
+def test_only_labelled_pixels_are_taken_from_the_annotation(case: Case, axis: int) -> None:
     annotation = replace(case.annotation, axis=axis, slices={})
     painted = np.full(annotation.plane_shape, IGNORE, np.uint8)
     painted[0, :2] = 1, 0

@@ -24,7 +24,7 @@ def new_report() -> Report:
     return report
 
 
-def test_the_report_holds_what_is_needed_to_repeat_and_to_judge_a_job(tmp_path: Path) -> None:
+def test_the_report_holds_what_is_needed_to_repeat_and_to_assess_a_job(tmp_path: Path) -> None:
     report = new_report()
     for event in (
         Notice("Read me."),

@@ -111,7 +111,7 @@ def test_work_is_offered_in_the_next_session(document: AnnotationDocument, folde
     when = document.snapshot().taken_at
     assert said[-1].startswith(f"You painted 4 slices of this image on {when.day} ")
     assert kept.offer is not None
-    assert kept.offer.judged == (1, 3, 4, 5)
+    assert kept.offer.annotated == (1, 3, 4, 5)
     kept.close()
 
 
@@ -156,10 +156,10 @@ def test_an_unanswered_offer_survives_new_work_on_the_image(document: Annotation
     assert files(folder) == [f"{name}.npz", f"{name}.previous.npz"]
     kept = session(folder, again(document))
     assert kept.offer is not None
-    assert kept.offer.judged == (0,)
+    assert kept.offer.annotated == (0,)
     kept.settle()
     assert kept.offer is not None
-    assert kept.offer.judged == (1, 3, 4, 5)
+    assert kept.offer.annotated == (1, 3, 4, 5)
     kept.close()
 
 
@@ -172,7 +172,7 @@ def test_offers_that_are_never_answered_are_all_kept(document: AnnotationDocumen
     kept = session(folder, again(document))
     offers = []
     while kept.offer is not None:
-        offers.append(kept.offer.judged)
+        offers.append(kept.offer.annotated)
         kept.settle()
     assert offers == [(2,), (0,), (1, 3, 4, 5)]
     kept.close()
@@ -185,7 +185,7 @@ def test_work_that_holds_what_was_set_aside_takes_its_place(document: Annotation
     save(folder, again(document), lambda new: new.paint({4: square(1)}))
     name = fingerprint(document.volume)
     assert files(folder) == [f"{name}.npz", f"{name}.previous.npz"]
-    assert read_snapshot(folder / f"{name}.previous.npz", document.volume.shape).judged == (0, 2)
+    assert read_snapshot(folder / f"{name}.previous.npz", document.volume.shape).annotated == (0, 2)
 
 
 def test_a_second_damaged_file_does_not_replace_the_first(document: AnnotationDocument, folder: Path) -> None:
@@ -208,7 +208,7 @@ def test_work_from_which_everything_was_erased_leaves_what_was_saved(
     kept.close()
     later = session(folder, again(document))
     assert later.offer is not None
-    assert later.offer.judged == (1,)
+    assert later.offer.annotated == (1,)
     later.close()
 
 
@@ -318,8 +318,8 @@ def test_two_windows_on_one_image_are_told_and_overwrite_nothing(document: Annot
     second.close()
     name = fingerprint(document.volume)
     assert files(folder) == [f"{name}.2.npz", f"{name}.npz"]
-    assert read_snapshot(folder / f"{name}.npz", document.volume.shape).judged == (0, 1, 2)
-    assert read_snapshot(folder / f"{name}.2.npz", document.volume.shape).judged == (3, 4, 5)
+    assert read_snapshot(folder / f"{name}.npz", document.volume.shape).annotated == (0, 1, 2)
+    assert read_snapshot(folder / f"{name}.2.npz", document.volume.shape).annotated == (3, 4, 5)
     said.clear()
     third = Autosave(folder)
     third.problem.connect(said.append)
@@ -698,7 +698,7 @@ def test_closing_the_panel_saves_the_last_stroke(folder: Path, named: Volume) ->
     viewer, widget = open_image(named)
     labels_of(viewer).data[2, 2:5, 2:5] = 1
     widget.close_presenter()
-    assert read_snapshot(folder / f"{fingerprint(named)}.npz", named.shape).judged == (2,)
+    assert read_snapshot(folder / f"{fingerprint(named)}.npz", named.shape).annotated == (2,)
 
 
 def test_a_folder_that_cannot_be_written_does_not_stop_the_work(folder: Path, named: Volume) -> None:

@@ -230,7 +230,7 @@ def test_scribbles_are_completed_in_their_slice_without_a_click(propagating: Rob
     propagating.wait_until(lambda: propagating.has_prediction)
     propagating.wait_until(lambda: np.count_nonzero(plane_of(propagating.prediction, 26) == LESION) > 2 * stroke)
     assert not (plane_of(propagating.prediction, 26) == brush).any()
-    assert propagating.document.fully_judged == (10, 15, 22)
+    assert propagating.document.fully_annotated == (10, 15, 22)
 
 
 def test_when_all_but_one_slice_are_erased_what_was_propagated_goes(propagating: Robot) -> None:

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
     ("page", "sentence"), [("docs/guide.md", "From {} on"), ("README.md", "From {} painted slices")]
 )
 def test_the_texts_name_the_number_of_slices_from_which_there_is_a_score(page: str, sentence: str) -> None:
-    """Between both outermost ones lie those that are judged."""
+    """Between both outermost ones lie those that are annotated."""
     assert sentence.format(FEWEST_SLICES + 2) in (ROOT / page).read_text(encoding="utf-8")
 
 

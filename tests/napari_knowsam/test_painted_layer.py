@@ -1,4 +1,4 @@
-"""Labels that the window opens: an unclear plane is asked for, and what nobody judged stays unjudged."""
+"""Labels that the window opens: an unclear plane is asked for, and what is unlabelled stays so."""
 
 from __future__ import annotations
 
@@ -109,6 +109,6 @@ def test_slices_that_tilted_ones_cut_are_partly_painted(viewer: ViewerModel) -> 
     assert choice.document is not None
     annotation = choice.document.annotation()
     assert {annotation.state(index) for index in annotation.annotated} == {SliceState.PARTIAL}
-    judged = {int(value) for one in annotation.slices.values() for value in np.unique(one.labels)}
-    assert judged == {BACKGROUND, 1, IGNORE}
+    labelled = {int(value) for one in annotation.slices.values() for value in np.unique(one.labels)}
+    assert labelled == {BACKGROUND, 1, IGNORE}
     choice.close()

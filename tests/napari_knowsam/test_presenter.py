@@ -892,7 +892,7 @@ def test_where_all_slices_are_accepted_the_panel_does_not_ask_to_paint(
     panels.layers.flush()
     # It has nothing left to propagate to.
     propagating.happens.put(PredictionsGone(0))
-    panels.wait_until(lambda: panels.train_message.startswith(status_messages.shown_sentence(Shown.JUDGED)))
+    panels.wait_until(lambda: panels.train_message.startswith(status_messages.shown_sentence(Shown.ANNOTATED)))
 
 
 def test_keys_say_how_much_of_a_slice_is_painted(panels: Panels) -> None:

@@ -224,13 +224,13 @@ def test_what_is_predicted_beyond_the_painted_slices_after_it_was_done_changes_n
     robot.settings(Budget(seconds=120.0), PROPAGATING)
     paint(robot, range(2, 6))
     robot.presenter.cases._note(CaseState.DONE)
-    robot.wait_until(lambda: robot.document.unjudged != ())
+    robot.wait_until(lambda: robot.document.unfinished != ())
     robot.click(bar(robot), "Next")
     wait_for(robot, "p2")
     assert shown(robot) == "● ○ ○"
     bar(robot).case_chosen.emit(0)
     wait_for(robot, "p1")
-    robot.wait_until(lambda: robot.document.unjudged != ())
+    robot.wait_until(lambda: robot.document.unfinished != ())
     robot.click(bar(robot), "Done")
     assert "mark where each structure ends" in robot.annotate_message
 

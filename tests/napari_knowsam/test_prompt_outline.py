@@ -47,10 +47,10 @@ class Pointing:
         self.may_answer = Event()
         self.may_answer.set()
 
-        def follow(_: SliceAsking, index: int, mask: Mask, judged: Collection[int]) -> Iterator[tuple[int, Mask]]:
+        def follow(_: SliceAsking, index: int, mask: Mask, annotated: Collection[int]) -> Iterator[tuple[int, Mask]]:
             for other in (index + 1, index + 2, index - 1):
                 self.may_answer.wait()
-                if other not in judged:
+                if other not in annotated:
                     yield other, mask
 
         monkeypatch.setattr(SliceAsking, "outline", lambda _, *question: self._answer(*question))
@@ -286,7 +286,7 @@ def test_following_that_is_stopped_at_its_last_slice_ends_as_well(pointing: Poin
     assert pointing.panel._apply.isEnabled()
 
 
-def test_slices_that_a_person_has_judged_are_not_followed_into(pointing: Pointing) -> None:
+def test_annotated_slices_are_not_followed_into(pointing: Pointing) -> None:
     opened = pointing.opened
     stroke(opened.labels, LIVER, 4)
     opened.choice.flush()

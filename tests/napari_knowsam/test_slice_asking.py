@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 BOX = SlicePrompts(box=((20, 30), (50, 70)))
 
 
-def test_a_slice_is_outlined_and_followed_up_to_what_is_judged(phantom: Volume) -> None:
+def test_a_slice_is_outlined_and_followed_up_to_what_is_annotated(phantom: Volume) -> None:
     asking = SliceAsking(phantom, 0, "compact", "cpu")
     asking.look_at(16)
     mask = asking.outline(16, BOX).mask

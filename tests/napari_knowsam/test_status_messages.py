@@ -134,6 +134,6 @@ def test_a_model_that_finds_nothing_is_said_to_and_what_to_do_instead() -> None:
 
 
 def test_where_all_is_painted_or_accepted_no_prediction_is_claimed_to_be_shown() -> None:
-    sentence = status_messages.propagation_sentence(Shown.JUDGED)
+    sentence = status_messages.propagation_sentence(Shown.ANNOTATED)
     assert sentence.startswith("Shown: what you painted and accepted, in all slices.")
     assert "beside it" not in sentence

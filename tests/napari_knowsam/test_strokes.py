@@ -248,7 +248,7 @@ def test_labels_in_a_new_array_complete_their_slices(opened: Opened) -> None:
 
 
 @pytest.mark.parametrize("layer", ["labels", "prediction"])
-def test_a_stroke_across_predicted_slices_judges_nothing_but_its_own_pixels(across: Opened, layer: str) -> None:
+def test_a_stroke_across_predicted_slices_labels_nothing_but_its_own_pixels(across: Opened, layer: str) -> None:
     across.predict(1, 1)
     across.predict(2, 1)
     stroke_across(getattr(across, layer), [1, 2], SPLEEN)
@@ -271,7 +271,7 @@ def test_erasing_a_prediction_across_slices_says_that_there_is_background(across
     assert across.labels.data[1, 4, 5] == BRUSH
 
 
-def test_slices_that_are_judged_stay_so_when_a_stroke_goes_through_them(across: Opened) -> None:
+def test_annotated_slices_stay_so_when_a_stroke_goes_through_them(across: Opened) -> None:
     across.predict(1, 1)
     across.sync.change(AnnotationDocument.correct, {1: with_voxel(0)})
     stroke_across(across.labels, [0, 1], SPLEEN)

@@ -43,7 +43,7 @@ def run(options: Namespace) -> None:
             "and images without a mask behind --unlabelled."
         )
     if options.check and len(options.images) < 2:
-        raise ConfigError("--check judges a model in volumes that it has not learnt from. Give two or more masks.")
+        raise ConfigError("--check validates a model in volumes that it has not learnt from. Give two or more masks.")
     config, allowed = chosen_config(options), budget(options)
     if config.plane.whole_slices is None:
         # The model is made for other volumes, of which it will see whole slices.

@@ -23,13 +23,13 @@ BACKGROUND = 0
 """Class index of what is known to be none of the painted classes."""
 
 IGNORE = 255
-"""Label of a pixel nobody has judged; it never enters a loss or a score."""
+"""Label of an unlabelled pixel; it never enters a loss or a score."""
 
 LabelArray = npt.NDArray[np.uint8]
 
 
 class SliceState(Enum):
-    """How much of one slice has been judged by a person."""
+    """How much of one slice a person has annotated."""
 
     UNLABELLED = "unlabelled"
     PARTIAL = "partly labelled"
@@ -129,7 +129,7 @@ class LabelSlice:
     Parameters
     ----------
     axis, index : position in the working volume.
-    labels : (H, W), class indices, IGNORE where nobody has judged. Copied and made read-only.
+    labels : (H, W), class indices, IGNORE where unlabelled. Copied and made read-only.
     ends : structures that do not go on beyond this slice.
     by_hand : False if a prediction was accepted or corrected, or an outline of SAM not confirmed yet; a score on such a
         slice would flatter.
@@ -155,8 +155,8 @@ class LabelSlice:
         if given.size and (given.min() < 0 or given.max() > IGNORE):
             raise InputError(
                 f"Slice {self.index}, counted from 0, holds labels from {given.min()} to {given.max()}, but class "
-                f"indices from 0 to {IGNORE - 1}, and {IGNORE} for unjudged pixels, were expected. Number the classes "
-                "from 1."
+                f"indices from 0 to {IGNORE - 1}, and {IGNORE} for unlabelled pixels, were expected. Number the "
+                "classes from 1."
             )
         labels = given.astype(np.uint8)
         labels.setflags(write=False)
@@ -165,20 +165,20 @@ class LabelSlice:
     @property
     def state(self) -> SliceState:
         """What the labels amount to."""
-        judged = self.labels != IGNORE
-        if not judged.any():
+        labelled = self.labels != IGNORE
+        if not labelled.any():
             return SliceState.UNLABELLED
-        if not judged.all():
+        if not labelled.all():
             return SliceState.PARTIAL
         return SliceState.COMPLETE if self.labels.any() else SliceState.BACKGROUND_ONLY
 
     @property
     def can_be_completed(self) -> bool:
-        """Whether some of both background and structures is judged, so that the rest can be inferred."""
+        """Whether some of both background and structures is labelled, so that the rest can be inferred."""
         return self.state is SliceState.PARTIAL and bool(self.classes) and bool((self.labels == BACKGROUND).any())
 
     @property
-    def judges_predictions(self) -> bool:
+    def is_reference(self) -> bool:
         """Whether it tells how good a prediction is, as one that was merely accepted does not."""
         return self.by_hand or self.corrected
 
@@ -208,7 +208,7 @@ class Annotation:
     shape : (Z, Y, X) of the working volume.
     axis : working axis the slices are stacked along.
     classes : background first; their order gives the class indices.
-    slices : the judged slices by index; an index that is absent is unlabelled.
+    slices : the annotated slices by index; an index that is absent is unlabelled.
     """
 
     shape: tuple[int, int, int]
@@ -223,17 +223,17 @@ class Annotation:
 
     @property
     def annotated(self) -> tuple[int, ...]:
-        """Indices of all judged slices, ascending."""
+        """Indices of all annotated slices, ascending."""
         return tuple(sorted(self.slices))
 
     @property
     def by_hand(self) -> tuple[int, ...]:
-        """Indices of all judged slices whose labels a person has drawn or confirmed, ascending, see `LabelSlice`."""
+        """Indices of all annotated slices whose labels a person has drawn or confirmed, ascending, see `LabelSlice`."""
         return tuple(index for index in self.annotated if self.slices[index].by_hand)
 
     @property
     def unlabelled(self) -> tuple[int, ...]:
-        """Indices of all slices that nobody has judged, ascending."""
+        """Indices of all slices that nobody has annotated, ascending."""
         return tuple(index for index in range(self.shape[self.axis]) if index not in self.slices)
 
     def state(self, index: int) -> SliceState:
@@ -298,10 +298,10 @@ class Annotation:
                 f"The labels of slice {label_slice.index}, counted from 0, have shape {label_slice.labels.shape}, but "
                 f"the image has {self.plane_shape}. Use the labels that belong to this image."
             )
-        judged = label_slice.labels[label_slice.labels != IGNORE]
-        if judged.size and judged.max() >= len(self.classes):
+        labelled = label_slice.labels[label_slice.labels != IGNORE]
+        if labelled.size and labelled.max() >= len(self.classes):
             raise InputError(
-                f"Slice {label_slice.index}, counted from 0, holds class {judged.max()}, but there are "
+                f"Slice {label_slice.index}, counted from 0, holds class {labelled.max()}, but there are "
                 f"{len(self.classes)} classes with background. Add the class first."
             )
 
@@ -314,18 +314,18 @@ class Annotation:
         classes: tuple[LabelClass, ...] | None = None,
         ignore_value: int | None = None,
     ) -> Annotation:
-        """Take slices of a label volume as judged: completely, but for voxels of the `ignore_value`.
+        """Take slices of a label volume as annotated: completely, but for voxels of the `ignore_value`.
 
         Parameters
         ----------
         labels : (Z, Y, X), label values in the working orientation.
-        indices : the judged slices; by default every slice that holds any class.
-        ignore_value : marks voxels that nobody has judged; by default there are none in a judged slice.
+        indices : the annotated slices; by default every slice that holds any class.
+        ignore_value : marks unlabelled voxels; by default there are none in an annotated slice.
 
         Raises
         ------
         InputError
-            If no slice is judged, an index lies outside the volume or no class is painted in any judged slice.
+            If no slice is annotated, an index lies outside the volume or no class is painted in any annotated slice.
         """
         classified = without_unjudged(labels, ignore_value)
         chosen = slices_with_labels(classified, axis) if indices is None else tuple(indices)
@@ -358,7 +358,7 @@ def plane_shape(shape: tuple[int, int, int], axis: int) -> tuple[int, int]:
 
 
 def without_unjudged(labels: npt.NDArray[np.integer], ignore_value: int | None) -> npt.NDArray[np.integer]:
-    """Return label values in which voxels of the `ignore_value`, which nobody has judged, look like background."""
+    """Return label values in which voxels of the `ignore_value`, which are unlabelled, look like background."""
     return labels if ignore_value is None else np.where(labels == ignore_value, BACKGROUND_CLASS.value, labels)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Values = npt.NDArray[np.integer]
 
-UNJUDGED = -1
+UNLABELLED = -1
 """Value of the voxels of resampled labels that no painted slice covers."""
 
 _ROUNDING = 1e-3
@@ -35,7 +35,7 @@ class PaintedSlices:
     labels : label values.
     axis : working axis the slices are stacked along.
     indices : of the painted slices.
-    ignore_value : marks voxels that nobody has judged.
+    ignore_value : marks unlabelled voxels.
     tilt_deg : by which they were tilted against the slices they were resampled to; 0 where they run along these.
     """
 
@@ -47,17 +47,17 @@ class PaintedSlices:
 
     @property
     def values(self) -> set[int]:
-        """The label values in the painted slices, of judged voxels."""
+        """The label values in the painted slices, of labelled voxels."""
         planes = np.take(self.labels.array, self.indices, axis=self.axis)
         return {int(value) for value in np.unique(without_unjudged(planes, self.ignore_value))}
 
     @property
     def partial(self) -> tuple[int, ...]:
-        """Indices of the painted slices in which nobody has judged some voxels."""
+        """Indices of the painted slices in which some voxels are unlabelled."""
         if self.ignore_value is None:
             return ()
-        unjudged = np.take(self.labels.array, self.indices, axis=self.axis) == self.ignore_value
-        return tuple(np.compress(np.moveaxis(unjudged, self.axis, 0).any(axis=(1, 2)), self.indices).tolist())
+        unlabelled = np.take(self.labels.array, self.indices, axis=self.axis) == self.ignore_value
+        return tuple(np.compress(np.moveaxis(unlabelled, self.axis, 0).any(axis=(1, 2)), self.indices).tolist())
 
     def annotation(self, classes: tuple[LabelClass, ...]) -> Annotation:
         """Return what was painted as an annotation.
@@ -72,7 +72,7 @@ class PaintedSlices:
     def on(self, grid: Grid, *, image: Grid | None = None) -> PaintedSlices:
         """Return what was painted on the voxels of an image, each with the nearest label of the slice that covers it.
 
-        Where painted slices do not run along those of the image, these are judged in part. Beyond the edges of a
+        Where painted slices do not run along those of the image, these are annotated in part. Beyond the edges of a
         painted slice is background. The notices of the labels are those of this step.
 
         Parameters
@@ -91,13 +91,13 @@ class PaintedSlices:
         values = resampling.nearest()
         notices += resampling.keep_small(values)
         axis = resampling.axis
-        indices = _judged_slices(values, axis)
+        indices = _annotated_slices(values, axis)
         if not indices:
             raise InputError(
                 f"No painted slice of {self.labels.name} lies in the image. Load the labels that belong to this image."
             )
         placed = replace(self.labels, array=values, grid=grid)
-        painted = PaintedSlices(placed, axis, indices, UNJUDGED, resampling.tilt_deg)
+        painted = PaintedSlices(placed, axis, indices, UNLABELLED, resampling.tilt_deg)
         notices = (*resampling.notices(painted), *notices)
         return replace(painted, labels=replace(placed, notices=notices))
 
@@ -119,8 +119,8 @@ class _Resampling:
         self._slices_per_voxel = abs(self._to_labels[painted.axis, self.axis])
 
     def nearest(self) -> Values:
-        """Return (Z, Y, X), the values of the nearest voxels in the painted slices, `UNJUDGED` beyond these."""
-        values = np.full(self._grid.working_shape, UNJUDGED, np.int32)
+        """Return (Z, Y, X), the values of the nearest voxels in the painted slices, `UNLABELLED` beyond these."""
+        values = np.full(self._grid.working_shape, UNLABELLED, np.int32)
         rows, columns = (np.arange(count) for count in values.shape[1:])
         matrix = self._to_labels[:3, :, np.newaxis, np.newaxis]
         for index, plane in enumerate(values):
@@ -197,18 +197,18 @@ class _Resampling:
         beside = places[axis] - self._indices[number]
         # Half open, so that the middle between two slices belongs to one of them.
         reach = max(1.0, self._slices_per_voxel) / 2
-        judged = (beside >= -reach - _ROUNDING) & (beside < reach - _ROUNDING)
-        plane[judged] = BACKGROUND_CLASS.value
+        covered = (beside >= -reach - _ROUNDING) & (beside < reach - _ROUNDING)
+        plane[covered] = BACKGROUND_CLASS.value
         nearest = np.rint(places).astype(np.intp)
         nearest[axis] = self._indices[number]
         bounds = np.array(labels.shape)[:, np.newaxis, np.newaxis]
-        hit = judged & ((nearest >= 0) & (nearest < bounds)).all(axis=0)
+        hit = covered & ((nearest >= 0) & (nearest < bounds)).all(axis=0)
         found = labels[tuple(nearest[:, hit])].astype(np.int32)
-        self._used[number[judged]] = True
+        self._used[number[covered]] = True
         known = np.isin(found, self._values)
         self._found[number[hit][known], np.searchsorted(self._values, found[known])] = True
         ignored = self._painted.ignore_value
-        plane[hit] = found if ignored is None else np.where(found == ignored, UNJUDGED, found)
+        plane[hit] = found if ignored is None else np.where(found == ignored, UNLABELLED, found)
 
     def _has(self, number: int | slice, value: int) -> bool:
         return bool(np.any(self._found[number, np.searchsorted(self._values, value)]))
@@ -244,8 +244,8 @@ def _nearest_number(positions: npt.NDArray[np.float64], indices: npt.NDArray[np.
     return nearest
 
 
-def _judged_slices(values: Values, axis: int) -> tuple[int, ...]:
-    """Return the slices that hold labels or are judged completely; some background alone would teach little."""
+def _annotated_slices(values: Values, axis: int) -> tuple[int, ...]:
+    """Return the slices that hold labels or are annotated completely; some background alone would teach little."""
     planes = np.moveaxis(values, axis, 0)
-    kept = (planes > BACKGROUND_CLASS.value).any(axis=(1, 2)) | (planes != UNJUDGED).all(axis=(1, 2))
+    kept = (planes > BACKGROUND_CLASS.value).any(axis=(1, 2)) | (planes != UNLABELLED).all(axis=(1, 2))
     return tuple(np.flatnonzero(kept).tolist())

@@ -32,7 +32,7 @@ Fewer are cut at the ends of a structure that is labelled as a whole, whose othe
 def in_painted_planes(painted: PaintedSlices, image: Volume) -> tuple[PaintedSlices, Volume]:
     """Return what was painted on the voxels of an image, and that image, reformatted if painted planes cut its slices.
 
-    Cut slices are judged in part, and nothing is propagated from these. The notices of the labels are those of this
+    Cut slices are annotated in part, and nothing is propagated from these. The notices of the labels are those of this
     step.
 
     Raises

@@ -80,26 +80,26 @@ class AnnotatedVolume:
 
     @property
     def annotated(self) -> tuple[int, ...]:
-        """Indices of all slices a person has judged, completely or in part, ascending."""
-        return tuple(i for i in sorted(self._slices) if self._slices[i].is_judged)
+        """Indices of all slices a person has annotated, completely or in part, ascending."""
+        return tuple(i for i in sorted(self._slices) if self._slices[i].is_annotated)
 
     @property
-    def fully_judged(self) -> tuple[int, ...]:
-        """Indices of all slices that were judged completely, ascending."""
+    def fully_annotated(self) -> tuple[int, ...]:
+        """Indices of all slices that are annotated completely, ascending."""
         # Few need a look at all of their pixels.
         whole = (i for i in self.annotated if not self._slices[i].leaves_open)
         return tuple(i for i in whole if i != self.open_index or self.state(i) is not SliceState.PARTIAL)
 
     @property
-    def is_fully_judged(self) -> bool:
-        """Whether all slices were judged completely, so that nothing is left to predict."""
-        return len(self.fully_judged) == self.slice_count
+    def is_fully_annotated(self) -> bool:
+        """Whether all slices are annotated completely, so that nothing is left to predict."""
+        return len(self.fully_annotated) == self.slice_count
 
     @property
     def can_propagate(self) -> bool:
-        """Whether labels can be propagated, from two slices that were judged completely or can be completed."""
+        """Whether labels can be propagated, from two slices that are annotated completely or can be completed."""
         scribbled = (i for i in self.annotated if self.label_slice(i).can_be_completed)
-        return len({*islice(chain(self.fully_judged, scribbled), 2)}) > 1
+        return len({*islice(chain(self.fully_annotated, scribbled), 2)}) > 1
 
     @property
     def corrected(self) -> tuple[int, ...]:
@@ -118,12 +118,12 @@ class AnnotatedVolume:
 
     @property
     def unpredicted(self) -> int:
-        """Number of slices that were neither judged nor predicted."""
+        """Number of slices that were neither annotated nor predicted."""
         return self.slice_count - len({*self.predictions.indices, *self.annotated})
 
     @property
-    def unjudged(self) -> tuple[int, ...]:
-        """Indices of all slices, from the first to the last that shows a structure, that nobody has judged completely.
+    def unfinished(self) -> tuple[int, ...]:
+        """Indices of the slices, from the first to the last that shows a structure, that are not annotated completely.
 
         Where a single slice shows any, those beside it are among them unless the ends of all are marked, for it is
         probably only the first that was painted. SAM's outlines count only once they are confirmed.
@@ -134,13 +134,13 @@ class AnnotatedVolume:
 
     @property
     def has_gaps(self) -> bool:
-        """Whether slices are left out between the first and the last one in which a person has judged a structure."""
+        """Whether slices are left out between the first and the last one in which a structure is annotated."""
         return bool(self._left_out_among([i for i in self.annotated if any(self._facts_of(i).pixels.values())]))
 
     @property
     def is_finished(self) -> bool:
-        """Whether it shows a structure, and all slices from its first to its last one were judged completely."""
-        return any(self.structure_areas_px) and not self.unjudged
+        """Whether it shows a structure, and all slices from its first to its last one are annotated completely."""
+        return any(self.structure_areas_px) and not self.unfinished
 
     @property
     def has_results(self) -> bool:
@@ -154,7 +154,7 @@ class AnnotatedVolume:
 
     @property
     def expected_errors_px(self) -> tuple[float, ...]:
-        """How many pixels of what is shown of each slice are probably wrong; none in judged slices."""
+        """How many pixels of what is shown of each slice are probably wrong; none in annotated slices."""
         return tuple(self._facts_of(index).expected_error_px for index in range(self.slice_count))
 
     @property
@@ -176,7 +176,7 @@ class AnnotatedVolume:
     def shown(self, index: int) -> Values:
         """Return (H, W), what the prediction layer must hold, which is what is exported; not to be written into.
 
-        Where nobody has judged anything, it follows the prediction.
+        Where nothing is annotated, it follows the prediction.
         """
         # A slice that is painted afresh shows no prediction that arrives meanwhile, since it would go again.
         shown = self._slice(index).shown(self.predictions.values[self.at(index)], self.brush_value)
@@ -191,12 +191,12 @@ class AnnotatedVolume:
     def label_slice(self, index: int) -> LabelSlice:
         """Return what is known of a slice, in class indices."""
         one, values = self._slice(index), self.class_list.values
-        judged = one.judged(self.plane_shape, self.brush_value, is_open=index == self.open_index)
+        annotated = one.annotated_values(self.plane_shape, self.brush_value, is_open=index == self.open_index)
         ends = frozenset(End(values.index(end.of), end.side) for end in one.ends if end.of in values)
         return LabelSlice(
             self.axis,
             index,
-            self.class_list.indices(judged),
+            self.class_list.indices(annotated),
             ends,
             by_hand=not (one.from_prediction or one.unconfirmed),
             corrected=one.correction is not None and not one.unconfirmed,
@@ -204,7 +204,7 @@ class AnnotatedVolume:
         )
 
     def state(self, index: int) -> SliceState:
-        """Return how much of a slice was judged."""
+        """Return how much of a slice is annotated."""
         return self._facts_of(index).state
 
     def ends_at(self, index: int) -> frozenset[End]:
@@ -227,24 +227,24 @@ class AnnotatedVolume:
         return one.correction is not None or (one.is_empty and bool(self.predictions.values[self.at(index)].any()))
 
     def shows(self, index: int) -> bool:
-        """Return whether a slice was predicted or judged, so that what is shown of it means anything."""
-        return index in self.predictions or self._slice(index).is_judged
+        """Return whether a slice was predicted or annotated, so that what is shown of it means anything."""
+        return index in self.predictions or self._slice(index).is_annotated
 
     def states(self) -> list[SliceState]:
         """Return the state of every slice."""
         return [self.state(index) for index in range(self.slice_count)]
 
     def annotation(self) -> Annotation:
-        """Return all judged slices."""
+        """Return all annotated slices."""
         slices = {index: self.label_slice(index) for index in self.annotated}
         return Annotation(self.volume.shape, self.axis, self.classes, MappingProxyType(slices))
 
     def case(self) -> Case:
-        """Return the volume with all judged slices, and what is proposed for the others."""
+        """Return the volume with all annotated slices, and what is proposed for the others."""
         return Case(self.volume, self.annotation(), self.proposal)
 
     def copy(self) -> AnnotatedVolume:
-        """Return what was judged and proposed by now, without predictions; made in no time, since arrays are shared."""
+        """Return a copy of annotations and proposal, without predictions; it is cheap, since arrays are shared."""
         copied = AnnotatedVolume(self.volume, self.axis, self.classes, self.brush_value)
         copied.proposal, copied._slices, copied._open_index = self.proposal, dict(self._slices), self._open_index
         return copied
@@ -282,8 +282,8 @@ class AnnotatedVolume:
         return Snapshot(datetime.now(), self.volume.shape, self.axis, self.classes, self.brush_value, slices)
 
     def _left_out_among(self, held: list[int]) -> tuple[int, ...]:
-        """Return the slices between the first and the last of some that were not judged completely, ascending."""
-        return tuple(sorted({*range(held[0], held[-1] + 1)} - {*self.fully_judged})) if held else ()
+        """Return the slices between the first and the last of some that were not annotated completely, ascending."""
+        return tuple(sorted({*range(held[0], held[-1] + 1)} - {*self.fully_annotated})) if held else ()
 
     def _with_open_sides(self, index: int) -> list[int]:
         """Return a slice with those beside it, but on the sides on which a person says that all it shows ends there."""
@@ -301,7 +301,7 @@ class AnnotatedVolume:
         one = one.without_erased_outlines()
         if one.is_empty:
             self._slices.pop(index, None)
-        elif one.from_prediction and not one.is_judged:
+        elif one.from_prediction and not one.is_annotated:
             self._slices[index] = replace(one, from_prediction=False)
         else:
             self._slices[index] = one
@@ -311,7 +311,7 @@ class AnnotatedVolume:
             return SliceFacts()
         if index not in self._facts:
             one, shown = self._slice(index), self.shown(index)
-            if one.is_judged and not one.leaves_open and index != self.open_index:
+            if one.is_annotated and not one.leaves_open and index != self.open_index:
                 # As its labels say, but those take a look at all pixels several times.
                 state = SliceState.COMPLETE if shown.any() else SliceState.BACKGROUND_ONLY
             else:

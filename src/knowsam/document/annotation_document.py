@@ -256,7 +256,7 @@ class AnnotationDocument(AnnotatedVolume):
         self._facts.pop(index, None)
 
     def forget_predictions(self) -> tuple[int, ...]:
-        """Show only what a person has judged, and return the indices of the slices that were predicted."""
+        """Show only what a person has annotated, and return the indices of the slices that were predicted."""
         self._facts.clear()
         return self.predictions.clear()
 
@@ -285,7 +285,7 @@ class AnnotationDocument(AnnotatedVolume):
     def _correct(self, index: int, values: Values, unconfirmed: frozenset[int]) -> None:
         was_from_prediction = self._slice(index).from_prediction
         self._put(index, replace(self._slice(index), correction=None))
-        # Where the whole slice is judged without its correction, it is not the correction that took a prediction over.
+        # Where the slice is annotated completely without its correction, no prediction was taken over by it.
         from_prediction = self._shows_prediction(index) or was_from_prediction
         correction: Values | None = values
         if np.array_equal(values, self.shown(index)):

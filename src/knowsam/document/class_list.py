@@ -14,7 +14,7 @@ from knowsam.data.class_colors import class_color
 from knowsam.errors import InputError
 
 MOST_CLASSES = IGNORE
-"""With background; class indices beyond could not be told from unjudged pixels."""
+"""With background; class indices beyond could not be told from unlabelled pixels."""
 
 
 def background_brush(values: Iterable[int]) -> int:
@@ -104,8 +104,8 @@ class ClassList:
         # Sums take a tenth of the time of assignments to many pixels.
         for index, value in enumerate(self.values[1:], start=1):
             indices += (painting == value) * np.uint8(index)
-        unjudged = (indices == 0) & (painting != self.brush_value)
-        return indices + unjudged * np.uint8(IGNORE) if unjudged.any() else indices
+        unlabelled = (indices == 0) & (painting != self.brush_value)
+        return indices + unlabelled * np.uint8(IGNORE) if unlabelled.any() else indices
 
     def add(self, name: str | None = None) -> LabelClass:
         """Add a class with the next free colour, and the next value that no class ever had while there is one.

@@ -29,7 +29,7 @@ class NextSlice:
     ----------
     index : of the slice.
     wrong_share : see `wrong_shares`.
-    before, after : indices of the nearest completely judged slices, None where there are none.
+    before, after : indices of the nearest completely annotated slices, None where there are none.
     unconfirmed : how many slices hold an outline of SAM that nobody has corrected or accepted. This one is among them
         then, whatever its share.
     """
@@ -51,13 +51,13 @@ def next_slice(document: AnnotatedVolume) -> NextSlice | None:
     document : its uncertainty is the probability of each pixel to be wrong.
     """
     outlined = document.unconfirmed
-    judged = document.fully_judged
-    worth = _outline_worths(document) if outlined else worths(np.array(document.expected_errors_px), judged)
+    known = document.fully_annotated
+    worth = _outline_worths(document) if outlined else worths(np.array(document.expected_errors_px), known)
     if not worth.any():
         return None
     index = int(worth.argmax())
-    before = max((one for one in judged if one < index), default=None)
-    after = min((one for one in judged if one > index), default=None)
+    before = max((one for one in known if one < index), default=None)
+    after = min((one for one in known if one > index), default=None)
     return NextSlice(index, wrong_shares(document)[index], before, after, len(outlined))
 
 
@@ -82,7 +82,7 @@ def wrong_shares(document: AnnotatedVolume) -> tuple[float, ...]:
     return tuple(shares.tolist())
 
 
-def worths(errors_px: npt.NDArray[np.float64], judged: Sequence[int]) -> npt.NDArray[np.float64]:
+def worths(errors_px: npt.NDArray[np.float64], known: Sequence[int]) -> npt.NDArray[np.float64]:
     """Return how much an annotation of each slice is worth: a root of its error times its distance to known slices.
 
     An annotation also mends the slices beside it: the more of them, the further away the next known slice is. The
@@ -92,7 +92,7 @@ def worths(errors_px: npt.NDArray[np.float64], judged: Sequence[int]) -> npt.NDA
     Parameters
     ----------
     errors_px : (N,), expected number of wrong pixels of each slice.
-    judged : indices of the slices that are known already.
+    known : indices of the slices that are known already.
 
     Returns
     -------
@@ -102,6 +102,6 @@ def worths(errors_px: npt.NDArray[np.float64], judged: Sequence[int]) -> npt.NDA
     [0.0, 1.0, 4.0, 1.0, 0.0]
     """
     indices = np.arange(len(errors_px))
-    distances = [np.abs(indices - index) for index in judged] or [np.ones_like(indices)]
+    distances = [np.abs(indices - index) for index in known] or [np.ones_like(indices)]
     worth: npt.NDArray[np.float64] = errors_px**_ERROR_POWER * np.min(distances, axis=0)
     return worth

@@ -31,7 +31,7 @@ class SliceAnnotation:
         stroke is left.
     mark : the state the person gave it, if any.
     correction : (H, W), class values of the whole slice, as it was painted over a prediction.
-    from_prediction : whether some of what was judged was not drawn but taken from a prediction.
+    from_prediction : whether some labels were not drawn but taken from a prediction.
     ends : structures, by their label values, that do not go on beyond the slice.
     unconfirmed : structures, by their label values, that SAM has outlined, and nobody has corrected or accepted since.
     """
@@ -69,11 +69,11 @@ class SliceAnnotation:
         return self.mark is SliceState.PARTIAL and not self.painted.all()
 
     @property
-    def is_judged(self) -> bool:
-        """Whether anything was judged, be it that there is nothing but background."""
+    def is_annotated(self) -> bool:
+        """Whether anything is annotated, if only that there is nothing but background."""
         return not (self.painted is None and self.correction is None) or self.mark is SliceState.BACKGROUND_ONLY
 
-    def judged(self, plane_shape: tuple[int, int], brush_value: int, *, is_open: bool = False) -> Values:
+    def annotated_values(self, plane_shape: tuple[int, int], brush_value: int, *, is_open: bool = False) -> Values:
         """Return (H, W) as it would be painted to say all that is known: no pixel of background goes without saying.
 
         Parameters
@@ -92,7 +92,7 @@ class SliceAnnotation:
         return _replaced(self.painted, NOT_PAINTED, brush_value)
 
     def shown(self, predicted: Values, brush_value: int) -> Values:
-        """Return (H, W) as it is judged, and as it is predicted where nobody has said anything.
+        """Return (H, W) as it is annotated, and as it is predicted elsewhere.
 
         Parameters
         ----------
@@ -104,9 +104,9 @@ class SliceAnnotation:
         if self.painted is None:
             is_background = self.mark is SliceState.BACKGROUND_ONLY
             return np.full_like(predicted, BACKGROUND_CLASS.value) if is_background else predicted
-        judged = without_brush(self.painted, brush_value)
+        annotated = without_brush(self.painted, brush_value)
         # Where nothing is painted in a slice that is complete, there is background.
-        return np.where(self.painted == NOT_PAINTED, predicted, judged) if self.leaves_open else judged
+        return np.where(self.painted == NOT_PAINTED, predicted, annotated) if self.leaves_open else annotated
 
     def astype(self, dtype: np.dtype[np.integer]) -> SliceAnnotation:
         """Return the annotation with its arrays of another type."""
@@ -151,7 +151,7 @@ class SliceAnnotation:
     def marked(self, index: int, state: SliceState | None) -> SliceAnnotation:
         """Return the annotation of the slice, which has this index, with another mark or none.
 
-        A slice that is judged completely because it is corrected gets no mark.
+        A slice that is annotated completely because it is corrected gets no mark.
 
         Raises
         ------
@@ -161,7 +161,7 @@ class SliceAnnotation:
         if self.correction is not None:
             if state is not SliceState.COMPLETE:
                 raise InputError(
-                    f"Slice {slice_number(index)} is corrected, and a corrected slice is judged completely. "
+                    f"Slice {slice_number(index)} is corrected, and a corrected slice is annotated completely. "
                     "Undo the correction; or accept the slice (U): then it can be marked otherwise, or erased."
                 )
             return self
@@ -178,10 +178,10 @@ class SliceAnnotation:
         return self if state is self.mark else replace(self, mark=state)
 
     def _with_strokes(self, painted: Values) -> SliceAnnotation:
-        """Background round a stroke was judged before; a slice that was erased has no background to be sure of."""
+        """Background round a stroke stays annotated; a slice that was erased has no known background."""
         if (painted != NOT_PAINTED).any():
-            was_judged = self.mark is SliceState.BACKGROUND_ONLY
-            return replace(self, painted=painted, mark=SliceState.COMPLETE if was_judged else self.mark)
+            was_background = self.mark is SliceState.BACKGROUND_ONLY
+            return replace(self, painted=painted, mark=SliceState.COMPLETE if was_background else self.mark)
         is_erased = self.mark is SliceState.COMPLETE
         return replace(self, painted=None, mark=None if is_erased else self.mark)
 

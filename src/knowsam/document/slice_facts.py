@@ -21,10 +21,10 @@ class SliceFacts:
 
     Parameters
     ----------
-    state : how much was judged.
+    state : how much is annotated.
     pixels : their number in what is shown, by class value; no background.
     painted_values : class values a person painted, corrections included.
-    expected_error_px : how many pixels of what is shown are probably wrong; none where all was judged.
+    expected_error_px : how many pixels of what is shown are probably wrong; none where all is annotated.
     """
 
     state: SliceState = SliceState.UNLABELLED

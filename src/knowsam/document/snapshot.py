@@ -44,9 +44,9 @@ class Snapshot:
     redo: tuple[Step, ...] = ()
 
     @property
-    def judged(self) -> tuple[int, ...]:
-        """Indices of all slices that were judged, completely or in part, ascending."""
-        return tuple(index for index in sorted(self.slices) if (self._judged(index) != NOT_PAINTED).any())
+    def annotated(self) -> tuple[int, ...]:
+        """Indices of all slices that were annotated, completely or in part, ascending."""
+        return tuple(index for index in sorted(self.slices) if (self._values(index) != NOT_PAINTED).any())
 
     def is_unchanged_in(self, later: Snapshot) -> bool:
         """Whether nothing has happened between this snapshot and a later one of the same document."""
@@ -57,9 +57,9 @@ class Snapshot:
         return same_slices and (self.classes, self.brush_value) == (later.classes, later.brush_value)
 
     def holds(self, other: Snapshot) -> bool:
-        """Whether all that was judged in another snapshot of the same volume is judged just so in this one."""
+        """Whether this snapshot has the same annotations as another one of the same volume wherever that has any."""
         if self.axis != other.axis:
-            return not other.judged
+            return not other.annotated
         return all(self._agrees(other, index) for index in other.slices)
 
     def converted(self, brush_value: int, dtype: np.dtype[np.integer]) -> Snapshot:
@@ -74,11 +74,11 @@ class Snapshot:
         return replace(self, brush_value=brush_value, slices=converted(self.slices), undo=undo, redo=redo)
 
     def _agrees(self, other: Snapshot, index: int) -> bool:
-        mine, theirs = self._judged(index), other._judged(index)
+        mine, theirs = self._values(index), other._values(index)
         is_background = mine == self.brush_value
         if not np.array_equal(is_background, theirs == other.brush_value):
             return False
         return bool((mine == theirs)[~is_background].all())
 
-    def _judged(self, index: int) -> Values:
-        return self.slices.get(index, _NOTHING).judged(plane_shape(self.shape, self.axis), self.brush_value)
+    def _values(self, index: int) -> Values:
+        return self.slices.get(index, _NOTHING).annotated_values(plane_shape(self.shape, self.axis), self.brush_value)

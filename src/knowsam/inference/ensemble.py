@@ -25,7 +25,7 @@ _SMALLEST_SHARE = 1e-4
 """Share of a slice below which a structure is in none of its pixels, however improbable."""
 
 _MOST_UNSURE = 10.0
-"""How many times as unsure as where they were judged students of other volumes count as at most."""
+"""Students of other volumes count as at most this many times as unsure as where their error was measured."""
 
 _MOST_OVERCONFIDENT = 2.0
 """How many times as wrong as they expect themselves propagated labels count as at most, beside such students."""
@@ -142,10 +142,10 @@ def _variance_that_was_seen(propagated: PropagatedLabels, factor: float) -> Tens
     return torch.where(propagated.is_one_sided, variance, variance.minimum(most))
 
 
-def _unsureness(students: Tensor, where_judged: float) -> Tensor:
-    """Return how many times as unsure as where they were judged the students are of each slice, (B, 1, 1, 1).
+def _unsureness(students: Tensor, where_measured: float) -> Tensor:
+    """Return (B, 1, 1, 1), how many times as unsure the students are of each slice as where they were measured.
 
     Their error grows with its square (`benchmarks/results/next_volume.md`); it is nowhere smaller than was measured.
     """
-    ratio = self_assessed_error(students) / max(where_judged, _SMALLEST_PROBABILITY)
+    ratio = self_assessed_error(students) / max(where_measured, _SMALLEST_PROBABILITY)
     return ratio.nan_to_num(1.0).clamp(1.0, _MOST_UNSURE)[:, None, None, None]

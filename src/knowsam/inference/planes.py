@@ -106,18 +106,18 @@ def network_labels(labels: LabelArray, window: Window) -> Tensor:
 def network_scribbles(labels: LabelArray, window: Window) -> LabelArray:
     """Return the scribbles of one slice (rows, columns) on the network plane (H, W), be they ever so thin.
 
-    Where some of a pixel is not judged, structures count before background; outside the slice there is background.
+    Where a part of a pixel is unlabelled, structures count before background; outside the slice there is background.
     """
     crop = torch.from_numpy(window.crop(labels, fill=BACKGROUND).copy())
     values = [int(value) for value in crop.unique() if value != IGNORE]
     if not values:
         return np.full(window.plane, IGNORE, np.uint8)
     shares = F.adaptive_avg_pool2d(torch.stack([crop == value for value in values]).float(), window.plane)
-    judged = shares.sum(dim=0)
+    labelled = shares.sum(dim=0)
     is_structure = torch.tensor([value != BACKGROUND for value in values])[:, None, None]
-    first = shares + (is_structure & (shares > 0) & (judged < 1 - 1e-6))
+    first = shares + (is_structure & (shares > 0) & (labelled < 1 - 1e-6))
     largest = torch.tensor(values, dtype=torch.uint8)[first.argmax(dim=0)]
-    scribbles: LabelArray = largest.masked_fill(judged == 0, IGNORE).numpy()
+    scribbles: LabelArray = largest.masked_fill(labelled == 0, IGNORE).numpy()
     return scribbles
 
 

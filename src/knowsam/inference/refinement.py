@@ -1,4 +1,4 @@
-"""Propagated labels, refined by the propagator: it judges each structure, and counts as far as they probably err."""
+"""Propagated labels, refined by the propagator, whose weight grows with their expected error."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PROPAGATOR_ERROR = 0.06
 
 _SMALLEST_PROBABILITY = 1e-4
 _ABSENT = 1e-3
-"""A structure that is nowhere in a slice more probable than this is not judged there."""
+"""The propagator is not asked for a structure that is nowhere in a slice more probable than this."""
 
 _MOST_CACHED_BYTES = 256 << 20
 """Probabilities of slices that are kept; with many classes those asked for longest ago are computed again."""
@@ -36,7 +36,7 @@ _MOST_CACHED_BYTES = 256 << 20
 
 @dataclass(frozen=True, eq=False)
 class Refiner:
-    """The propagator and what it needs to judge slices of one volume."""
+    """The propagator and what it needs to refine slices of one volume."""
 
     propagator: Propagator
     evidence: EvidenceSource
@@ -115,7 +115,7 @@ def refined(propagator: Propagator, propagated: PropagatedLabels, evidence: Evid
         any_class = (propagated_logit(evidence.maps(classes)) + change).sigmoid()
         within = probabilities[:, 1:] / probabilities[:, 1:].sum(dim=1, keepdim=True).clamp_min(1e-6)
         # What is any structure, but none of those that can be here, is background.
-        structures = any_class * within * _is_judged(blend[:, 1:])
+        structures = any_class * within * _is_probable(blend[:, 1:])
         probabilities = torch.cat([1 - structures.sum(dim=1, keepdim=True), structures], dim=1)
     probabilities = with_order_of_structures(propagated, probabilities)
     share = _propagator_share(propagated.expected_error**2)
@@ -142,13 +142,13 @@ def _change(propagator: Propagator, evidence: Evidence, structure: int, propagat
     """
     maps = evidence.maps(structure)
     change = torch.zeros_like(maps[:, :1])
-    rows = _is_judged(propagated).flatten().nonzero().flatten()
+    rows = _is_probable(propagated).flatten().nonzero().flatten()
     if len(rows):
         change[rows] = propagator(maps[rows], evidence.position[rows])
     return change
 
 
-def _is_judged(propagated: Tensor) -> Tensor:
+def _is_probable(propagated: Tensor) -> Tensor:
     """Tell whether structures (..., H, W) are probable anywhere in the slice, (..., 1, 1)."""
     return propagated.amax(dim=(-2, -1), keepdim=True) > _ABSENT
 

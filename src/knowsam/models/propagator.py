@@ -60,7 +60,7 @@ class Propagator(nn.Module):
         _start_at_zero(self.head)
 
     def forward(self, maps: Tensor, position: Tensor) -> Tensor:
-        """Judge slices.
+        """Correct propagated labels of slices.
 
         Parameters
         ----------

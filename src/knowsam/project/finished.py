@@ -39,7 +39,7 @@ def read_finished(project: Project, case: ProjectCase) -> tuple[Volume, Volume]:
     newest = _newest(project, case, volume.shape)
     document = AnnotationDocument(volume, newest.axis, newest.classes, newest.brush_value)
     document.restore(newest)
-    if document.unjudged or not document.annotated:
+    if document.unfinished or not document.annotated:
         raise InputError(
             f"What was painted last in {case.name} is not complete, perhaps in another window. Open it, and say again "
             "that it is done."

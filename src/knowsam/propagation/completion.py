@@ -1,4 +1,4 @@
-"""Scribbles, completed: a pixel nobody has judged belongs to those from which a random walker gets there most easily.
+"""Scribbles, completed: an unlabelled pixel belongs to those from which a random walker gets there most easily.
 
 L. Grady, "Random Walks for Image Segmentation", TPAMI 2006; the walkers are those of scikit-image.
 """
@@ -30,7 +30,7 @@ def completed(scribbles: LabelArray, image: npt.NDArray[Any]) -> LabelArray:
 
     Parameters
     ----------
-    scribbles : (H, W), class indices of at least two classes, IGNORE where nobody has judged.
+    scribbles : (H, W), class indices of at least two classes, IGNORE where unlabelled.
     image : (H, W), grey values in [0, 1].
     """
     # Imported here, since it takes a while, and most slices are painted completely.

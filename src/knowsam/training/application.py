@@ -128,7 +128,7 @@ def applied_model(model: TrainedModel, case: Case, *, device: torch.device, inte
 def _weigh(display: Display, interruption: Interruption) -> None:
     """Weigh the students by how well they agree with what was painted, without what is propagated."""
     (case,) = display.cases
-    painted = [SliceKey(0, index) for index, one in case.annotation.slices.items() if one.judges_predictions]
+    painted = [SliceKey(0, index) for index, one in case.annotation.slices.items() if one.is_reference]
     unaided = Predictor(display.volumes.slices[0], display.config, len(display.classes), display.students)
     propagations = display.volumes.propagations
     score = student_score([unaided], display.cases, painted, propagations, interruption)

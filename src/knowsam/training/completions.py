@@ -80,7 +80,7 @@ class Completions:
 
 def _completed(scribbles: LabelArray, plane: Tensor) -> LabelArray | None:
     """Return the class indices of a slice, or None if its window shows too little of what was scribbled."""
-    judged = scribbles[scribbles != IGNORE]
-    if not (judged == BACKGROUND).any() or not (judged != BACKGROUND).any():
+    labelled = scribbles[scribbles != IGNORE]
+    if not (labelled == BACKGROUND).any() or not (labelled != BACKGROUND).any():
         return None
     return completed(scribbles, plane.cpu().numpy())

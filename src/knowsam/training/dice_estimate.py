@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from knowsam.inference.predictor import Predictor, Propagate
 
 FEWEST_SLICES = 3
-"""Judged slices below which nothing is said."""
+"""With fewer reference slices, there is no estimate."""
 
-JUDGED_SHARE, EXPECTED_SHARE = 0.27, 0.63
+LEFT_OUT_SHARE, EXPECTED_SHARE = 0.27, 0.63
 """What the probable error between annotated slices has of that of annotated slices predicted from the others, which lie
 twice as far away, and of what both sides of propagated labels contradict each other between annotated slices.
 
@@ -34,7 +34,7 @@ LARGEST_ERROR = 0.12
 
 _MOST_SLICES = 32
 _BATCH_SLICES = 8
-"""Slices that are judged, and slices between them that are looked at after each correction, and how many at a time."""
+"""Most reference slices, most slices between them, both after each correction, and how many are predicted at a time."""
 
 
 @dataclass(frozen=True)
@@ -61,16 +61,16 @@ class DiceEstimate:
         return float(np.mean(known)) if known and len(known) == len(self.by_class) else None
 
 
-def judged_slices(annotation: Annotation) -> list[int]:
+def reference_slices(annotation: Annotation) -> list[int]:
     """Return the slices between the outermost annotated ones that were painted completely, by hand or as a correction.
 
     A prediction that was merely accepted tells nothing.
     """
-    return [index for index in _outlined(annotation)[1:-1] if annotation.slices[index].judges_predictions]
+    return [index for index in _outlined(annotation)[1:-1] if annotation.slices[index].is_reference]
 
 
 def _outlined(annotation: Annotation) -> list[int]:
-    """Return the slices that were judged completely, ascending."""
+    """Return the slices that are annotated completely, ascending."""
     return [index for index in annotation.annotated if annotation.state(index) is not SliceState.PARTIAL]
 
 
@@ -84,22 +84,22 @@ def estimated_dice(predictor: Predictor, propagate: Propagate, annotation: Annot
 
     Returns
     -------
-    None with fewer than three slices to judge by, or none between them.
+    None with fewer than three reference slices, or none between them.
     """
-    judged, outlined = evenly(judged_slices(annotation), _MOST_SLICES), _outlined(annotation)
+    references, outlined = evenly(reference_slices(annotation), _MOST_SLICES), _outlined(annotation)
     between = sorted({*range(outlined[0], outlined[-1])} - {*outlined}) if outlined else []
-    if len(judged) < FEWEST_SLICES or not between:
+    if len(references) < FEWEST_SLICES or not between:
         return None
-    found = np.stack([prediction.labels for prediction in predictor.slices(judged)])
-    painted = np.stack([annotation.slices[index].labels for index in judged])
+    found = np.stack([prediction.labels for prediction in predictor.slices(references)])
+    painted = np.stack([annotation.slices[index].labels for index in references])
     expected = _expected_errors(propagate, evenly(between, _MOST_SLICES), len(annotation.classes))
     by_class: list[float | None] = []
     for number, expected_error in enumerate(expected, start=1):
         is_painted = (painted == number).any()
-        judged_error = 1 - dice_score(found, painted, number) if is_painted else 1.0
-        error = JUDGED_SHARE * judged_error + EXPECTED_SHARE * expected_error
+        left_out_error = 1 - dice_score(found, painted, number) if is_painted else 1.0
+        error = LEFT_OUT_SHARE * left_out_error + EXPECTED_SHARE * expected_error
         by_class.append(1 - error if is_painted and error <= LARGEST_ERROR else None)
-    return DiceEstimate(tuple(by_class), len(judged))
+    return DiceEstimate(tuple(by_class), len(references))
 
 
 def _expected_errors(propagate: Propagate, indices: Sequence[int], classes: int) -> list[float]:

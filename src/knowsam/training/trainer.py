@@ -107,7 +107,7 @@ class Trainer:
             interruption=self._interruption,
         )
         if self.plan.earlier is not None:
-            best.start_from_here(self._judging if self.plan.is_transfer else ())
+            best.start_from_here(self._references if self.plan.is_transfer else ())
         self.images = self._image_statistics()
         self._best = best
 
@@ -143,10 +143,10 @@ class Trainer:
         return [key for key in self.annotated if annotations[key.case].slices[key.slice_index].unconfirmed]
 
     @property
-    def _judging(self) -> list[SliceKey]:
+    def _references(self) -> list[SliceKey]:
         """All annotated slices that tell how good a prediction is."""
         annotations = [case.annotation for case in self.cases]
-        return [key for key in self.annotated if annotations[key.case].slices[key.slice_index].judges_predictions]
+        return [key for key in self.annotated if annotations[key.case].slices[key.slice_index].is_reference]
 
     def step(self, progress: float) -> StepLosses:
         """Take one step.

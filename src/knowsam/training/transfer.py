@@ -45,7 +45,7 @@ def student_score(
     Interrupted
         If somebody asked for it.
     """
-    return holdout_score(predictors, cases, _judging_slices(annotated, cases, propagations), interruption)
+    return holdout_score(predictors, cases, _reference_slices(annotated, cases, propagations), interruption)
 
 
 def transfer_weight(
@@ -71,7 +71,7 @@ def transfer_weight(
     )
 
 
-def _judging_slices(
+def _reference_slices(
     keys: Collection[SliceKey], cases: Sequence[Case], propagations: Sequence[VolumePropagation | None]
 ) -> Collection[SliceKey]:
     """Leave the outermost annotated slices out if others show a structure: students err there as nowhere else."""

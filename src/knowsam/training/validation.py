@@ -29,7 +29,7 @@ class HoldoutScore(NamedTuple):
 
     Parameters
     ----------
-    dice : mean over the painted classes, over the judged pixels of all held-out slices taken together.
+    dice : mean over the painted classes, over the labelled pixels of all held-out slices taken together.
     self_assessed_error : what they take their error for there, see `ensemble.self_assessed_error`, a mean over slices;
         None if they show no structure.
     """
@@ -61,9 +61,9 @@ def holdout_score(
         indices = sorted(key.slice_index for key in holdout if key.case == number)
         for prediction in _predicted(predictor, indices, interruption):
             labels = case.annotation.slices[prediction.index].labels
-            judged = labels != IGNORE
-            found.append(prediction.labels[judged])
-            painted.append(labels[judged])
+            labelled = labels != IGNORE
+            found.append(prediction.labels[labelled])
+            painted.append(labels[labelled])
             errors.append(self_assessed_error(prediction.box[None]).item())
     dice = _mean_dice(found, painted)
     known = [error for error in errors if not math.isnan(error)]

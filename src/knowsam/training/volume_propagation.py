@@ -107,14 +107,14 @@ class VolumePropagation:
             self._take(label_slice, classes)
         self._extents = Extents.of(self._label_slices, classes)
         self._take_proposal(case)
-        self._judge_proposal()
+        self._compare_proposal()
         self._update()
 
     def annotate(self, label_slice: LabelSlice, classes: int) -> list[int]:
         """Take in one painted slice; return the slices whose propagated labels it changes, ascending."""
         self._take(label_slice, classes)
         self._extents = Extents.of(self._label_slices, classes)
-        self._judge_proposal()
+        self._compare_proposal()
         return self._update()
 
     def hold_out(self, indices: Collection[int]) -> None:
@@ -208,7 +208,7 @@ class VolumePropagation:
         for refined in (self._displayed, self._left_out, self._validated):
             refined.proposed = self._proposed
 
-    def _judge_proposal(self) -> None:
+    def _compare_proposal(self) -> None:
         """Learn from all annotated slices, held-out ones as well, how far to believe what is proposed."""
         if self._proposed is not None:
             self._proposed.compare(self._outlines)

@@ -46,9 +46,9 @@ def plane(*values: int) -> LabelArray:
         (plane(1, IGNORE), SliceState.PARTIAL),
         (plane(BACKGROUND, IGNORE), SliceState.PARTIAL),
     ],
-    ids=["nothing judged", "all background", "all judged", "one pixel painted", "one pixel background"],
+    ids=["nothing labelled", "all background", "all labelled", "one pixel painted", "one pixel background"],
 )
-def test_the_state_of_a_slice_says_how_much_was_judged(labels: LabelArray, state: SliceState) -> None:
+def test_the_state_of_a_slice_says_how_much_is_annotated(labels: LabelArray, state: SliceState) -> None:
     assert LabelSlice(0, 2, labels).state is state
 
 
@@ -173,7 +173,7 @@ def test_there_can_be_as_many_classes_as_leave_ignore_free() -> None:
         default_classes(range(1, 256))
 
 
-def test_voxels_of_the_ignore_value_are_unjudged_and_no_class() -> None:
+def test_voxels_of_the_ignore_value_are_unlabelled_and_no_class() -> None:
     labels = np.zeros((3, 2, 2), dtype=np.uint8)
     labels[1] = [[5, 9], [0, 9]]
     labels[2] = 9
@@ -213,7 +213,7 @@ def test_with_other_classes_labels_keep_their_meaning(
     np.testing.assert_array_equal(changed.slices[3].labels, after)
 
 
-def test_a_slice_in_which_nothing_judged_is_left_is_unlabelled_again(empty: Annotation) -> None:
+def test_a_slice_in_which_nothing_labelled_is_left_is_unlabelled_again(empty: Annotation) -> None:
     painted = empty.with_slice(LabelSlice(0, 3, plane(1, IGNORE))).with_slice(LabelSlice(0, 4, plane(2, IGNORE)))
     assert painted.with_classes((BACKGROUND_CLASS, SPLEEN)).annotated == (4,)
 

@@ -1,4 +1,4 @@
-"""Painted slices on the voxels of another image: only what a painted slice covers is judged, and nothing is lost."""
+"""Painted slices on the voxels of another image: only what a painted slice covers is labelled, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from knowsam.data.annotation import IGNORE, SliceState, default_classes
 from knowsam.data.orientation import to_working
-from knowsam.data.painted_slices import UNJUDGED, PaintedSlices, painted_by_default
+from knowsam.data.painted_slices import UNLABELLED, PaintedSlices, painted_by_default
 from knowsam.data.volume import Grid, Volume
 from knowsam.errors import InputError
 
@@ -62,17 +62,17 @@ def test_every_voxel_gets_the_label_of_the_nearest_one(seed: int) -> None:
         nearest = tuple(np.rint(place).astype(int))
         inside = all(0 <= n < count for n, count in zip(nearest, labels.shape, strict=True))
         covered = -0.5 < place[0] < labels.shape[0] - 0.5
-        assert found == (labels.array[nearest] if inside else 0 if covered else UNJUDGED), place
+        assert found == (labels.array[nearest] if inside else 0 if covered else UNLABELLED), place
     assert "were resampled to those of the image" in placed.notices[0]
 
 
-def test_slices_that_the_painted_ones_cut_are_judged_where_these_run_and_it_is_said() -> None:
+def test_slices_that_the_painted_ones_cut_are_annotated_where_these_run_and_it_is_said() -> None:
     image = grid((20, 40, 40), (3, 1, 1), (0, 0, 0))
     tilted = grid((20, 40, 40), (3, 1, 1), (0, 0, 0), tilt_deg=10)
     placed = painted(tilted, box(tilted), [8, 12]).on(image)
     assert set(states(placed).values()) == {SliceState.PARTIAL}
     to_labels = np.linalg.inv(tilted.working_affine) @ image.working_affine
-    heights = apply_affine(to_labels, np.argwhere(placed.labels.array != UNJUDGED))[:, 0]
+    heights = apply_affine(to_labels, np.argwhere(placed.labels.array != UNLABELLED))[:, 0]
     assert np.minimum(abs(heights - 8), abs(heights - 12)).max() < 0.502
     assert "tilted by 10 degrees" in placed.labels.notices[1]
 
@@ -136,7 +136,7 @@ def test_labels_between_the_voxels_of_the_image_are_kept_on_those_that_hold_them
     assert "2 painted slices are smaller than the voxels of the image" in placed.labels.notices[1]
 
 
-def test_voxels_nobody_judged_stay_so_on_another_grid() -> None:
+def test_unlabelled_voxels_stay_so_on_another_grid() -> None:
     image, shifted = grid((4, 8, 8), (3, 1, 1), (0, 0, 0)), grid((4, 8, 8), (3, 1, 1), (0.6, 0, 0))
     values = np.zeros(shifted.working_shape, np.uint8)
     values[1], values[1, 2, 2] = 9, 1

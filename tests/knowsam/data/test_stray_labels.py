@@ -66,7 +66,7 @@ def test_the_tips_of_a_structure_are_meant(step: int) -> None:
     assert stray_labels(painted(slices=range(step, 40, step))) == ()
 
 
-def test_slices_judged_in_part_are_not_meant_to_be_complete() -> None:
+def test_slices_annotated_in_part_are_not_meant_to_be_complete() -> None:
     labels = np.array(painted((26, 10, 10, 1)).labels.array)
     labels[26][labels[26] == 0] = 9
     assert stray_labels(with_labels(labels, ignore_value=9)) == ()

@@ -89,7 +89,7 @@ def test_what_a_slice_is_known_to_hold_follows_from_strokes_and_marks(
         ((), SliceState.BACKGROUND_ONLY, [0] * 4),
     ],
 )
-def test_what_is_shown_is_what_a_person_judged_and_elsewhere_the_prediction(
+def test_what_is_shown_is_what_a_person_annotated_and_elsewhere_the_prediction(
     document: AnnotationDocument, painted: tuple[int, ...], mark: SliceState | None, expected: list[int]
 ) -> None:
     predict(document, SLICE, 2)
@@ -141,12 +141,12 @@ def test_painting_the_same_again_changes_nothing(document: AnnotationDocument) -
     assert document.undo() == ()
 
 
-def test_only_slices_judged_completely_have_outlines(document: AnnotationDocument) -> None:
+def test_only_slices_annotated_completely_have_outlines(document: AnnotationDocument) -> None:
     document.paint({1: plane(LIVER), 2: plane(LIVER), 4: plane(SPLEEN)})
     document.mark(2, SliceState.PARTIAL)
     document.mark(5, SliceState.BACKGROUND_ONLY)
     assert document.annotated == (1, 2, 4, 5)
-    assert document.fully_judged == (1, 4, 5)
+    assert document.fully_annotated == (1, 4, 5)
 
 
 def test_labels_can_be_propagated_from_two_slices_that_are_complete_or_can_be_completed(
@@ -160,7 +160,7 @@ def test_labels_can_be_propagated_from_two_slices_that_are_complete_or_can_be_co
     scribbles = scribbles.copy()
     scribbles[0] = BRUSH
     document.paint({2: scribbles})
-    assert document.fully_judged == (1,)
+    assert document.fully_annotated == (1,)
     assert document.can_propagate
     assert document.label_slice(2).can_be_completed
 
@@ -182,7 +182,7 @@ def test_an_unknown_value_is_refused_and_nothing_is_changed(document: Annotation
     assert document.history.undo_name is None
 
 
-def test_a_correction_judges_the_whole_slice_and_outlives_predictions(document: AnnotationDocument) -> None:
+def test_a_correction_annotates_the_whole_slice_and_outlives_predictions(document: AnnotationDocument) -> None:
     predict(document, SLICE, 1)
     assert document.correct({SLICE: plane(SPLEEN, BRUSH, LIVER)}) == (SLICE,)
     predict(document, SLICE, 2)
@@ -357,7 +357,7 @@ def test_undo_and_redo_know_which_slices_are_by_hand(document: AnnotationDocumen
     assert not document.label_slice(SLICE).by_hand
 
 
-def test_slices_neither_judged_nor_predicted_are_counted(document: AnnotationDocument) -> None:
+def test_slices_neither_annotated_nor_predicted_are_counted(document: AnnotationDocument) -> None:
     assert document.unpredicted == 6
     predict(document, SLICE, 1)
     document.paint({SLICE: plane(LIVER), OTHER: plane(LIVER)})
@@ -365,7 +365,7 @@ def test_slices_neither_judged_nor_predicted_are_counted(document: AnnotationDoc
     assert document.unpredicted == 4
 
 
-def test_forgotten_predictions_leave_what_a_person_has_judged(document: AnnotationDocument) -> None:
+def test_forgotten_predictions_leave_what_a_person_has_annotated(document: AnnotationDocument) -> None:
     for index in (SLICE, OTHER):
         predict(document, index, 1)
     document.correct({OTHER: plane(SPLEEN)})
@@ -606,9 +606,9 @@ def test_a_class_of_a_model_with_the_value_of_the_brush_is_refused_where_that_ma
 
 def test_a_structure_in_one_slice_is_finished_only_with_its_ends(document: AnnotationDocument) -> None:
     document.paint({3: full(LIVER)})
-    assert (document.unjudged, document.is_finished) == ((2, 4), False)
+    assert (document.unfinished, document.is_finished) == ((2, 4), False)
     document.mark(2, SliceState.BACKGROUND_ONLY)
-    assert (document.unjudged, document.is_finished) == ((4,), False)
+    assert (document.unfinished, document.is_finished) == ((4,), False)
     document.toggle_end(3, LIVER, Side.ABOVE)
     assert document.is_finished
 
@@ -619,21 +619,21 @@ def test_an_end_of_one_structure_does_not_close_the_side_on_which_another_one_go
     document.paint({3: plane(LIVER, SPLEEN)})
     for side in Side:
         document.toggle_end(3, LIVER, side)
-    assert (document.unjudged, document.is_finished) == ((2, 4), False)
+    assert (document.unfinished, document.is_finished) == ((2, 4), False)
     document.toggle_end(3, SPLEEN, Side.BELOW)
-    assert (document.unjudged, document.is_finished) == ((4,), False)
+    assert (document.unfinished, document.is_finished) == ((4,), False)
     document.toggle_end(3, SPLEEN, Side.ABOVE)
     assert document.is_finished
 
 
-def test_it_is_finished_once_every_slice_of_the_structure_is_judged(document: AnnotationDocument) -> None:
-    assert (document.unjudged, document.has_gaps, document.is_finished) == ((), False, False)
+def test_it_is_finished_once_every_slice_of_the_structure_is_annotated(document: AnnotationDocument) -> None:
+    assert (document.unfinished, document.has_gaps, document.is_finished) == ((), False, False)
     document.paint({1: full(LIVER), 3: full(LIVER)})
-    assert (document.unjudged, document.has_gaps, document.is_finished) == ((2,), True, False)
+    assert (document.unfinished, document.has_gaps, document.is_finished) == ((2,), True, False)
     document.paint({2: full(LIVER)})
-    assert (document.unjudged, document.has_gaps, document.is_finished) == ((), False, True)
-    # Nobody has judged what is predicted further out.
+    assert (document.unfinished, document.has_gaps, document.is_finished) == ((), False, True)
+    # Nobody has annotated what is predicted further out.
     predict(document, 5, class_index=1)
-    assert (document.unjudged, document.has_gaps, document.is_finished) == ((4, 5), False, False)
+    assert (document.unfinished, document.has_gaps, document.is_finished) == ((4, 5), False, False)
     document.paint({2: full(0)})
-    assert (document.unjudged, document.has_gaps) == ((2, 4, 5), True)
+    assert (document.unfinished, document.has_gaps) == ((2, 4, 5), True)

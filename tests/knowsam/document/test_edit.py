@@ -67,7 +67,7 @@ def test_one_undo_takes_the_edit_of_all_slices_back(document: AnnotationDocument
     assert document.annotated == ()
 
 
-def test_what_an_edit_takes_away_is_background_that_was_judged(document: AnnotationDocument) -> None:
+def test_what_an_edit_takes_away_is_background_that_is_known(document: AnnotationDocument) -> None:
     paint(document, 2)
     document.mark(2, SliceState.PARTIAL)
     nothing = np.zeros(document.plane_shape, bool)

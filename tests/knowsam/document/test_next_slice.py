@@ -54,7 +54,7 @@ def test_the_slice_that_is_worth_most_comes_first(document: AnnotationDocument) 
     assert found.wrong_share == pytest.approx(0.20 * 80 / 40)
 
 
-def test_a_slice_that_is_judged_is_not_proposed_again(document: AnnotationDocument) -> None:
+def test_a_slice_that_is_annotated_is_not_proposed_again(document: AnnotationDocument) -> None:
     predict(document, dict.fromkeys(range(6), 10))
     proposed = []
     while (found := next_slice(document)) is not None:

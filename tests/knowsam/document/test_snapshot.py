@@ -216,7 +216,7 @@ def test_a_class_on_the_value_of_the_brush_takes_it_over_while_nothing_is_painte
     assert busy.annotated == (0,)
 
 
-def test_a_snapshot_holds_another_only_if_every_slice_was_judged_alike(document: AnnotationDocument) -> None:
+def test_a_snapshot_holds_another_only_if_every_slice_was_annotated_alike(document: AnnotationDocument) -> None:
     nothing = document.snapshot()
     fill(document)
     everything = document.snapshot()

@@ -14,7 +14,7 @@ from knowsam.document.annotation_document import AnnotationDocument
 from knowsam.document.edit import Edit, structure_in_slice
 from knowsam.document.edit_tools import Tool, ToolUse
 from knowsam.document.snapshot_file import read_snapshot, write_snapshot
-from knowsam.training.dice_estimate import judged_slices
+from knowsam.training.dice_estimate import reference_slices
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,11 +87,11 @@ def test_an_outline_over_a_prediction_is_a_correction_only_once_a_person_correct
     for index in (1, 2, 3):
         predict(document, index)
     outline(document, 1, 2, 3)
-    assert judged_slices(document.annotation()) == []
+    assert reference_slices(document.annotation()) == []
     document.accept((1,))
     document.correct({2: square(LIVER, 3)})
     assert document.unconfirmed == (3,)
-    assert judged_slices(document.annotation()) == [2]
+    assert reference_slices(document.annotation()) == [2]
     assert by_hand(document) == (0, 4)
 
 
@@ -106,7 +106,7 @@ def test_an_image_is_finished_only_once_its_outlines_are_confirmed(document: Ann
     document.paint({1: square(LIVER), 3: square(LIVER)})
     outline(document, 2)
     document.mark(2, SliceState.COMPLETE)
-    assert document.unjudged == (2,)
+    assert document.unfinished == (2,)
     document.accept((2,))
     assert document.is_finished
 

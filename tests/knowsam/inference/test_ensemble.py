@@ -111,15 +111,15 @@ def test_students_expect_of_their_labels_the_dice_that_their_probabilities_give(
     assert self_assessed_error(probabilities_of(nowhere)).isnan().item()
 
 
-@pytest.mark.parametrize(("where_judged", "times"), [(None, 1.0), (1 / 18, 16.0), (1 / 9, 1.0), (1 / 3, 1.0)])
-def test_students_of_other_volumes_count_less_where_they_are_less_sure_than_where_they_were_judged(
-    where_judged: float | None, times: float
+@pytest.mark.parametrize(("where_measured", "times"), [(None, 1.0), (1 / 18, 16.0), (1 / 9, 1.0), (1 / 3, 1.0)])
+def test_students_of_other_volumes_count_less_where_they_are_less_sure_than_where_they_were_measured(
+    where_measured: float | None, times: float
 ) -> None:
     """They take their own error for a ninth here."""
     propagated = apart(3)
     half = torch.zeros(SIZE, SIZE)
     half[: SIZE // 2] = 0.8
-    weight = EnsembleWeight(0.05, 1.0, 1.0, 0.0, is_held_out=True, self_assessed_error=where_judged)
+    weight = EnsembleWeight(0.05, 1.0, 1.0, 0.0, is_held_out=True, self_assessed_error=where_measured)
     _, share = ensemble(propagated, probabilities_of(half), weight)
     assert share.item() == pytest.approx(0.25 / (0.25 + times * 0.05), abs=1e-4)
 
@@ -140,7 +140,7 @@ def test_propagated_labels_that_are_sure_are_not_taken_for_much_worse_than_they_
     assert ensemble(beyond, beyond.probabilities, weight)[1].item() > 0.98
 
 
-def test_students_that_see_nothing_in_a_slice_count_there_as_they_were_judged() -> None:
+def test_students_that_see_nothing_in_a_slice_count_there_as_they_were_measured() -> None:
     weight = EnsembleWeight(0.05, 1.0, 1.0, 0.0, is_held_out=True, self_assessed_error=0.1)
     _, share = ensemble(apart(3), probabilities_of(torch.zeros(SIZE, SIZE)), weight)
     assert share.item() == pytest.approx(0.25 / 0.3, abs=1e-4)

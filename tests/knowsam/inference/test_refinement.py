@@ -140,14 +140,14 @@ def test_position_decides_where_one_structure_follows_the_other() -> None:
 
 
 @pytest.mark.parametrize(("indices", "asked"), [([5], 1), ([0], 0), ([0, 5, 6], 2)])
-def test_slices_that_the_structure_does_not_reach_are_not_judged(indices: list[int], asked: int) -> None:
+def test_slices_that_the_structure_does_not_reach_are_not_refined(indices: list[int], asked: int) -> None:
     propagated, evidence = propagated_to(indices, {4: disc(), 8: disc()}, fade=4.0)
     propagator = Says(1)
     refined(propagator, propagated, evidence)
     assert propagator.asked == asked
 
 
-def test_a_slice_is_judged_once_until_other_labels_are_propagated_to_it() -> None:
+def test_a_slice_is_refined_once_until_other_labels_are_propagated_to_it() -> None:
     propagation, propagator = propagation_of({2: disc(), 8: disc(column=20.0)}), Says(2)
     refiner = Refiner(propagator, EvidenceSource(PLANES, 1.0))
     refined_propagation = RefinedPropagation(propagation, refiner, own=True)
@@ -163,7 +163,7 @@ def test_a_slice_is_judged_once_until_other_labels_are_propagated_to_it() -> Non
     assert not torch.equal(now[0], first[0])
 
 
-def test_what_is_kept_of_judged_slices_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_kept_of_refined_slices_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refinement, "_MOST_CACHED_BYTES", 2 * 2 * SIZE * SIZE * 2)
     propagator = Says(2)
     propagation = propagation_of({2: disc(), 8: disc(column=20.0)})

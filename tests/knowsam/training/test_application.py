@@ -211,7 +211,7 @@ def test_a_model_that_contradicts_what_is_painted_counts_little(model: TrainedMo
     assert shown.dice == pytest.approx(1 - (shown.weight.student_variance / 2) ** 0.5)
 
 
-def test_a_model_is_judged_by_an_outermost_slice_where_those_between_show_background_only(
+def test_a_model_is_validated_by_an_outermost_slice_where_those_between_show_background_only(
     model: TrainedModel, case: Case
 ) -> None:
     slices = {i: LabelSlice(0, i, np.zeros((32, 32), np.uint8)) for i in (0, 2)} | {7: case.annotation.slices[7]}

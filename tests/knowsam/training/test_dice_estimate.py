@@ -15,11 +15,11 @@ from knowsam.inference.metrics import dice_score
 from knowsam.propagation.propagated_labels import PropagatedLabels
 from knowsam.training.dice_estimate import (
     EXPECTED_SHARE,
-    JUDGED_SHARE,
+    LEFT_OUT_SHARE,
     DiceEstimate,
     estimated_dice,
     in_words,
-    judged_slices,
+    reference_slices,
 )
 from knowsam.training.schedule import Budget
 
@@ -81,10 +81,10 @@ def estimate_of(found: LabelArray, sides: tuple[LabelArray, LabelArray], painted
 def test_painted_slices_and_the_contradiction_of_both_sides_have_their_share() -> None:
     painted = annotation(1, 4, 7, 9, 12, labels=plane(*[1] * 8))
     whole, most = plane(*[1] * 8), plane(*[1] * 7)
-    judged = estimate_of(most, (whole, whole), painted)
-    assert judged is not None
-    assert judged.slices == 3
-    assert judged.mean == pytest.approx(1 - JUDGED_SHARE * (1 - 14 / 15))
+    estimate = estimate_of(most, (whole, whole), painted)
+    assert estimate is not None
+    assert estimate.slices == 3
+    assert estimate.mean == pytest.approx(1 - LEFT_OUT_SHARE * (1 - 14 / 15))
     expected = estimate_of(whole, (most, whole), painted)
     assert expected is not None
     assert expected.mean == pytest.approx(1 - EXPECTED_SHARE * (1 - 14 / 15) / 2, abs=1e-6)
@@ -102,12 +102,12 @@ def test_where_much_is_probably_wrong_nothing_is_said() -> None:
     )
 
 
-def test_only_slices_that_were_painted_whole_or_corrected_between_others_are_judged() -> None:
+def test_only_slices_that_were_painted_whole_or_corrected_between_others_are_references() -> None:
     painted = annotation(1, 4, 7, 9, 12, 15, labels=plane(1))
     painted = painted.with_slice(replace(painted.slices[4], by_hand=False, corrected=True))
     painted = painted.with_slice(replace(painted.slices[7], by_hand=False))
     painted = painted.with_slice(LabelSlice(0, 9, plane(1, IGNORE)))
-    assert judged_slices(painted) == [4, 12]
+    assert reference_slices(painted) == [4, 12]
     assert estimate_of(plane(1), (plane(1), plane(1)), painted) is None
 
 
@@ -119,7 +119,7 @@ def test_slices_beyond_the_outermost_completely_painted_ones_are_left_out() -> N
     assert asked == [2, 3, 5, 6, 8, 10, 11]
 
 
-def test_of_many_painted_slices_some_are_judged_evenly() -> None:
+def test_of_many_painted_slices_some_are_references_evenly() -> None:
     painted = Annotation((400, 2, 4), axis=0, classes=(BACKGROUND_CLASS, LIVER))
     for index in range(0, 400, 2):
         painted = painted.with_slice(LabelSlice(0, index, plane(1)))

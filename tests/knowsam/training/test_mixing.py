@@ -88,7 +88,7 @@ def test_a_pixel_moves_together_with_its_own_label() -> None:
     torch.testing.assert_close((mixed.labels_into_unlabelled / 200)[moved], mixed.into_unlabelled[:, 0][moved])
 
 
-def test_what_nobody_judged_stays_unjudged() -> None:
+def test_what_is_unlabelled_stays_unlabelled() -> None:
     y_l = labels(1)
     y_l[0, :, 0] = IGNORE
     p = certain_in("top left")

@@ -150,8 +150,8 @@ def test_where_only_background_is_held_out_there_is_no_score(
 ) -> None:
     case = painted(ball, ball_labels, 4)
     background = LabelSlice(0, 5, np.zeros((32, 32), np.uint8))
-    judged = Case(ball, case.annotation.with_slice(background))
-    assert selection_of(tiny_config, holdout=HOLDOUT).measure([predictor], [judged]) is None
+    empty = Case(ball, case.annotation.with_slice(background))
+    assert selection_of(tiny_config, holdout=HOLDOUT).measure([predictor], [empty]) is None
 
 
 def test_measuring_can_be_broken_off(

@@ -378,9 +378,7 @@ def test_the_score_is_the_dice_on_the_held_out_slices(
 
 
 @pytest.mark.usefixtures("painters")
-def test_pixels_nobody_judged_do_not_count_in_the_score(
-    many: Case, ball_labels: LabelArray, quick_config: Config
-) -> None:
+def test_unlabelled_pixels_do_not_count_in_the_score(many: Case, ball_labels: LabelArray, quick_config: Config) -> None:
     """One half of the held-out slice is taken back."""
     session = session_of(many, config=quick_config)
     events = session.run()
@@ -583,7 +581,7 @@ def test_the_error_of_students_is_a_held_out_one_on_slices_they_have_not_learnt_
 
 
 @pytest.mark.usefixtures("painters")
-def test_a_model_of_other_volumes_is_not_judged_by_its_own_predictions(case: Case, quick_config: Config) -> None:
+def test_a_model_of_other_volumes_is_not_validated_by_its_own_predictions(case: Case, quick_config: Config) -> None:
     start = session_of(case, config=quick_config, steps=1)
     list(start.run())
     slices = {4: case.annotation.slices[4]}

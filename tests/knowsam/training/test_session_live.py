@@ -513,7 +513,7 @@ def test_adding_a_class_leaves_what_is_seen_as_it_was(case: Case, quick_config: 
     np.testing.assert_array_equal(after.slices[0].labels, before.labels)
 
 
-def test_a_class_that_is_removed_leaves_the_labels_and_what_was_partly_painted_becomes_unjudged(
+def test_a_class_that_is_removed_leaves_the_labels_and_what_was_partly_painted_becomes_unlabelled(
     ball: Volume, ball_labels: LabelArray, quick_config: Config, batches: list[Batch]
 ) -> None:
     classes = (BACKGROUND_CLASS, BALL, CYST)

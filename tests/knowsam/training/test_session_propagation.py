@@ -35,7 +35,7 @@ SQUARE = np.pad(np.ones((8, 8), np.uint8), 12)
 
 @pytest.fixture(params=[True, False], ids=["registered", "interpolated"])
 def quick_config(still_config: Config, request: pytest.FixtureRequest) -> Config:
-    """Students alone, that are judged at the end only."""
+    """Students alone, that are validated at the end only."""
     return still_config.with_values(variant="none", validations=1, shape_prior=True, registration=request.param)
 
 

@@ -260,7 +260,7 @@ def test_in_a_volume_annotated_throughout_few_slices_are_carried_at_a_time_and_t
         assert not batch.pseudo_labels.confidence.any()
         given = torch.cat([batch.labelled, batch.unlabelled])[:, 3:]
         shown += given.abs().sum(dim=(1, 2, 3)).gt(0).tolist()
-    # Nothing is propagated before the first rehearsal, which every tenth batch begins on average.
+    # Nothing is propagated before the first simulation, which every tenth batch begins on average.
     begun = shown[shown.index(True) :]
     assert len(begun) > 200
     assert 0.35 < sum(begun) / len(begun) < 0.65

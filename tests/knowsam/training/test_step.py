@@ -53,7 +53,7 @@ def classes(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture
 def batch(classes: int) -> Batch:
-    """Two labelled slices with some unjudged pixels, and three unlabelled ones."""
+    """Two labelled slices with some unlabelled pixels, and three unlabelled ones."""
     labels = torch.randint(classes, (2, 32, 32)).to(torch.uint8)
     labels[:, :4] = IGNORE
     return Batch(torch.rand(2, 3, 32, 32), labels, torch.rand(3, 3, 32, 32))
@@ -157,7 +157,7 @@ def test_mixing_begins_at_its_share_of_the_training(
     assert (mixing > 0) == (progress >= 0.24)
 
 
-def test_unjudged_pixels_of_the_labelled_slices_do_not_enter_supervision(
+def test_unlabelled_pixels_of_the_labelled_slices_do_not_enter_supervision(
     students: PixelStudents, teacher: PixelTeacher, batch: Batch
 ) -> None:
     before = terms_of(students, teacher, batch)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from knowsam.data.volume import Volume
 
 EMPTY = np.zeros((32, 32), np.uint8)
-UNJUDGED = np.full((32, 32), IGNORE, np.uint8)
+UNLABELLED = np.full((32, 32), IGNORE, np.uint8)
 SQUARE = np.pad(np.ones((8, 8), np.uint8), 12)
 PARTIAL = np.where(SQUARE == 1, SQUARE, np.uint8(IGNORE))
 
@@ -70,7 +70,7 @@ def test_a_slice_with_some_of_structure_and_background_is_completed(
 ) -> None:
     case = painted(ball, ball_labels, 4)
     prior = prior_of(case, tiny_config)
-    scribbles = UNJUDGED.copy()
+    scribbles = UNLABELLED.copy()
     scribbles[15:17, 14:18] = 1
     assert prior.annotate(LabelSlice(0, 7, scribbles), 2) == []
     assert not prior.can_propagate
@@ -89,7 +89,7 @@ def test_a_slice_with_some_of_structure_and_background_is_completed(
 
 def scribbled(index: int, *values: int) -> LabelSlice:
     """A stroke of background above, and one of each other class in a row of its own in the midst of the ball."""
-    scribbles = UNJUDGED.copy()
+    scribbles = UNLABELLED.copy()
     for place, value in enumerate(values):
         scribbles[2 if value == 0 else 13 + 3 * place, 14:18] = value
     return LabelSlice(0, index, scribbles)
@@ -103,7 +103,7 @@ def test_between_slices_that_somebody_has_drawn_scribbles_change_nothing(
     assert prior.annotate(scribbled(5, 0, 1), 2) == []
     assert np.array_equal(shown_labels(prior, 5), before)
     # Without one of the two it is the other way round.
-    assert 5 in prior.annotate(LabelSlice(0, 8, UNJUDGED), 2)
+    assert 5 in prior.annotate(LabelSlice(0, 8, UNLABELLED), 2)
     assert not np.array_equal(shown_labels(prior, 5), before)
 
 
@@ -144,8 +144,8 @@ def test_the_structure_is_carried_along_any_axis(
     (window,), _ = common_windows([case], config)
     for index in range(indices[1], indices[2] + 1):
         truth = network_labels(np.take(ball_labels, index, axis=axis), window).numpy()
-        judged = truth != IGNORE
-        assert dice_score(shown_labels(prior, index)[judged], truth[judged], 1) > 0.85, index
+        labelled = truth != IGNORE
+        assert dice_score(shown_labels(prior, index)[labelled], truth[labelled], 1) > 0.85, index
 
 
 def test_an_annotated_slice_is_shown_as_it_was_painted(
@@ -212,7 +212,7 @@ def test_where_every_slice_is_annotated_nothing_is_carried(
     assert not prior.can_propagate
     assert prior.for_display([3]) is None
     assert prior.for_training([3]) is None
-    assert prior.annotate(LabelSlice(0, 3, UNJUDGED), 2) == list(range(12))
+    assert prior.annotate(LabelSlice(0, 3, UNLABELLED), 2) == list(range(12))
     assert prior.can_propagate
     assert shown_labels(prior, 3).any()
 
@@ -327,7 +327,7 @@ def test_where_every_slice_is_annotated_now_these_now_those_are_carried_to_the_o
     assert {len(propagated) for propagated in drawn} == {2, 3, 4}
 
 
-def test_a_rehearsal_is_neither_shown_nor_judged_with_nor_keeps_held_out_slices_from_being_so(
+def test_a_simulation_is_neither_shown_nor_validated_with_nor_keeps_held_out_slices_from_being_so(
     ball: Volume, ball_labels: LabelArray, tiny_config: Config
 ) -> None:
     prior = prior_of(painted(ball, ball_labels, *range(12)), tiny_config)
@@ -343,7 +343,7 @@ def test_a_rehearsal_is_neither_shown_nor_judged_with_nor_keeps_held_out_slices_
 
 
 @pytest.mark.parametrize(("indices", "is_dense"), [((3, 4, 5, 6), True), ((3, 4, 5), False), ((3, 4, 6, 7), False)])
-def test_slices_without_a_gap_are_rehearsed_with_and_shown_beyond_their_ends(
+def test_slices_without_a_gap_are_simulated_with_and_shown_beyond_their_ends(
     ball: Volume, ball_labels: LabelArray, tiny_config: Config, indices: tuple[int, ...], is_dense: bool
 ) -> None:
     prior = prior_of(painted(ball, ball_labels, *indices), tiny_config)
@@ -354,8 +354,8 @@ def test_slices_without_a_gap_are_rehearsed_with_and_shown_beyond_their_ends(
     assert shown_labels(prior, indices[-1] + 1).any()
 
 
-@pytest.mark.parametrize("labels", [UNJUDGED, PARTIAL], ids=["erased", "partly erased"])
-def test_a_slice_that_is_rehearsed_with_may_be_erased(
+@pytest.mark.parametrize("labels", [UNLABELLED, PARTIAL], ids=["erased", "partly erased"])
+def test_a_slice_that_is_simulated_with_may_be_erased(
     ball: Volume, ball_labels: LabelArray, tiny_config: Config, labels: LabelArray
 ) -> None:
     prior = prior_of(painted(ball, ball_labels, *range(2, 10)), tiny_config)
@@ -367,13 +367,13 @@ def test_a_slice_that_is_rehearsed_with_may_be_erased(
     assert prior.own([9]) is None
 
 
-def test_a_volume_with_unannotated_slices_between_does_not_rehearse(case: Case, tiny_config: Config) -> None:
+def test_a_volume_with_unannotated_slices_between_does_not_simulate(case: Case, tiny_config: Config) -> None:
     prior = prior_of(case, tiny_config)
     before = prior.for_training(range(12))
     prior.simulate_sparse_annotation(np.random.default_rng(0))
-    after, judged = prior.for_training(range(12)), prior.for_validation(range(12))
+    after, validated = prior.for_training(range(12)), prior.for_validation(range(12))
     assert before is not None
     assert after is not None
-    assert judged is not None
+    assert validated is not None
     torch.testing.assert_close(before.probabilities, after.probabilities)
-    torch.testing.assert_close(before.probabilities, judged.probabilities)
+    torch.testing.assert_close(before.probabilities, validated.probabilities)
