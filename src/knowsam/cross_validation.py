@@ -1,4 +1,4 @@
-"""How good a model of several volumes probably is in another one: each volume, predicted by a model of the others."""
+"""Leave-one-out cross-validation: each volume is predicted by a model of the others."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """How good a model is in a volume that it has not learnt from.
+    """The Dice of a model in a volume that it has not learnt from.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def leave_one_out(
     Parameters
     ----------
     train : trains on volumes, as `knowsam.jobs.train` does.
-    check : called now and then while a volume is predicted; what it raises breaks the work off.
+    check : called now and then while a volume is predicted; an exception it raises stops the work.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def leave_one_out(
 
 
 def expected_dice(found: Sequence[LeftOut], classes: Sequence[LabelClass]) -> tuple[ExpectedDice, ...]:
-    """Return what volumes that were left out let expect of each class in another one, if two at least show it.
+    """Return the expected Dice of each class in another volume, if at least two left-out volumes show it.
 
     Parameters
     ----------

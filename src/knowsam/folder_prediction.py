@@ -27,12 +27,12 @@ def predicted_images(
     device: str = "auto",
     check: Callable[[], None] = lambda: None,
 ) -> Iterator[Predicted]:
-    """Yield what became of each image, whose mask is in the folder then; one that cannot be used costs no other.
+    """Predict images one after the other, write their masks, and yield a row for each; an unusable one stops no other.
 
     Parameters
     ----------
     folder : for the masks, called as `mask_name` says; what is there already is kept.
-    check : called now and then; what it raises breaks the work off.
+    check : called regularly; an exception it raises stops the work.
     """
     for image in images:
         try:

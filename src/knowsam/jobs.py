@@ -74,7 +74,7 @@ class Segmentation:
     ----------
     labels : (Z, Y, X), the label values that files hold, in the working orientation.
     prediction : class indices as predicted, before clean-up, with both uncertainties.
-    model : what was learnt; None without training.
+    model : the trained model; None without training.
     estimate : of the Dice between annotated slices; None if too few of them lie between others.
     """
 
@@ -104,7 +104,7 @@ def choose_teacher(choice: str, progress: Progress | None = None) -> Teacher:
 
     Parameters
     ----------
-    progress : of a download; what it raises breaks that off.
+    progress : of a download; an exception it raises stops that.
 
     Raises
     ------
@@ -287,7 +287,7 @@ def predict(
 
     Parameters
     ----------
-    check : called now and then; what it raises breaks the work off.
+    check : called regularly; an exception it raises stops the work.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What a model has found in each of many images, as a table for a spreadsheet."""
+"""The table of many predicted images, for a spreadsheet."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Predicted:
-    """What became of one image.
+    """One predicted image, or why it was not predicted.
 
     Parameters
     ----------
     image, mask : names of the files; no mask where there was a problem.
     measures : of each class of the model but background.
-    difference : in what the image is unlike those that the model has learnt from.
-    notices : what is to be known of how the image was read.
+    difference : how the image differs from those that the model has learnt from.
+    notices : notices of reading the image.
     problem : why there is no mask.
     """
 
@@ -40,7 +40,7 @@ class Predicted:
     notices: Sequence[str] = ()
 
     def with_measures(self, labels: LabelArray, volume: Volume, model: TrainedModel) -> Predicted:
-        """Return the same with measures of a mask (Z, Y, X) of label values, and in what its image is unlike others."""
+        """Return the same with measures of a mask (Z, Y, X), and with difference and notices of its image."""
         values = [label_class.value for label_class in model.classes[1:]]
         measures = measured(labels, volume.affine, values, volume.array)
         return replace(self, measures=measures, difference=model.difference(volume), notices=volume.notices)

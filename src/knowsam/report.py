@@ -30,7 +30,7 @@ class Report:
     ----------
     devices : how many processes have trained together.
     plan : what ran; None without training.
-    probable_dice : between the annotated slices, by the label value of each class; None where it cannot be told.
+    probable_dice : between the annotated slices, by the label value of each class; None without an estimate.
     measurements : of each class of the mask.
     """
 

@@ -82,7 +82,7 @@ class Segmented:
     classes : background first.
     axis : working axis along which slices were painted.
     painted : indices of the slices a person has painted or corrected.
-    probable_dice : between the painted slices, by label value; None where it cannot be told.
+    probable_dice : between the painted slices, by label value; None without an estimate.
     plan : what ran, as `TrainingPlan.to_dict` says it; None without a training.
     warnings : sentences on what the reader must know.
     unconfirmed : indices of the slices with an outline of SAM that nobody has corrected or accepted.

@@ -20,7 +20,7 @@ def proposals_of_each(
 
     Parameters
     ----------
-    progress : called now and then with the number of volumes that are done; what it raises breaks the work off.
+    progress : called now and then with the number of volumes that are done; an exception it raises stops the work.
 
     Returns
     -------

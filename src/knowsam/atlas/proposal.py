@@ -84,7 +84,7 @@ def propose(volume: Volume, atlases: Sequence[Atlas], progress: Callable[[int], 
 
     Parameters
     ----------
-    progress : called now and then with the number of atlases that are done; what it raises breaks the work off.
+    progress : called now and then with the number of atlases that are done; an exception it raises stops the work.
 
     Raises
     ------

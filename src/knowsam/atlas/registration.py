@@ -51,7 +51,7 @@ def registered(new: Image, finished: Image, structure: Image, check: Callable[[]
     Parameters
     ----------
     new, finished : in [0, 1], see `grey_image`. structure : mask on the grid of the finished volume.
-    check : called now and then; what it raises breaks the work off.
+    check : called regularly; an exception it raises stops the work.
     """
     sitk = simpleitk()
     surroundings = _surroundings(structure)

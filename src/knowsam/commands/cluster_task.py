@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of an image.
+    """The result of one image.
 
     Parameters
     ----------
     outcome : the row of the table, or why there is no mask.
-    notices : what a user is to know of how that went.
+    notices : notices for the user.
     """
 
     outcome: Predicted | KnowSAMError | OSError

@@ -113,7 +113,7 @@ def _model(file: Path, checksum: str) -> TrainedModel:
 
 @contextmanager
 def _kept_notices() -> Iterator[list[str]]:
-    """Keep what is logged of an image: the log of a worker is not seen where the command was given."""
+    """Collect the log of an image, since the log of a worker is not seen where the command was given."""
     handler, ours = _Notices(), logging.getLogger("knowsam")
     ours.addHandler(handler)
     try:

@@ -1,4 +1,4 @@
-"""Where results are to go: refused before anything is computed where they cannot, saved elsewhere after it."""
+"""Outputs: checked before anything is computed, saved elsewhere if they cannot be written after it."""
 
 from __future__ import annotations
 

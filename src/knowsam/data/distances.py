@@ -23,7 +23,7 @@ def signed_distances_mm(
     labels : (H, W), class indices.
     classes : C, background included.
     spacing_mm : of rows and columns.
-    most_mm : distance beyond which nothing is further away or deeper; the smaller it is, the less there is to compute.
+    most_mm : largest distance; the smaller it is, the faster.
 
     Returns
     -------

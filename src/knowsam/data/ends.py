@@ -1,4 +1,4 @@
-"""Where structures end: what a person has said of the slices beyond the outermost painted ones."""
+"""Where structures end: marks of a person on the outermost painted slices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whom a volume shows: labels of one patient must not become those of another."""
+"""The identity of patient and study: labels of one patient must not become those of another."""
 
 from __future__ import annotations
 

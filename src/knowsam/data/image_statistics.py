@@ -1,4 +1,4 @@
-"""What the images look like that a model has learnt from, and whether another one looks like them."""
+"""Statistics of the images that a model has learnt from, to compare another one with them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SPACING_FACTOR = 2.0
 
 @dataclass(frozen=True)
 class ImageStatistics:
-    """How one image looks to the networks; nothing in it tells whose it is.
+    """Statistics of one image as networks see it; they do not identify the patient.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def require_known_modality(
 
 
 def difference_sentence(image: ImageStatistics, known: Sequence[ImageStatistics], name: str) -> str:
-    """Say in what an image differs from all that a model has learnt from; empty if in nothing that counts."""
+    """Describe how an image differs from all that a model has learnt from; empty if it does not matter."""
     if not known:
         return ""
     differences = []

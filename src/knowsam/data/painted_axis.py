@@ -1,4 +1,4 @@
-"""Which axis somebody painted along, told from where the labels break off."""
+"""The axis along which slices were painted, inferred from where the labels break off."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class SparseSlices:
     ----------
     indices : (N,), along the last axis of the file grid.
     positions_mm : (N, 3), of their first voxels, RAS+.
-    notice : what is to be told as long as the slices of no image say how far they are apart.
+    notice : what is logged until the slices of an image give their distances.
     """
 
     indices: npt.NDArray[np.intp]

@@ -1,4 +1,4 @@
-"""Labels of a few voxels in a slice that hardly anybody meant to paint."""
+"""Labels of a few voxels in a slice, probably painted by accident."""
 
 from __future__ import annotations
 

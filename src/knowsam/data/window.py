@@ -21,7 +21,7 @@ PLANE_MULTIPLE = 16
 """Network planes are multiples of this: four poolings of the UNet, one patch of SAM."""
 
 _FEWEST_ROUND_SCRIBBLES_PX = 32
-"""Background within this distance counts, be scribbles ever so small."""
+"""Background within this distance always counts, however small the scribbles are."""
 
 SMALLEST_SIDE_PX = 32
 """Below this the deepest level of the UNet is a single pixel, which cannot be normalised."""

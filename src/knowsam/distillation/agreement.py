@@ -1,4 +1,4 @@
-"""How far a student agrees with its teacher, and how long both take."""
+"""The agreement of a student with its teacher, and the latency of both."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _TIMED = 5
 
 @dataclass(frozen=True)
 class Agreement:
-    """What a student has of its teacher, on slices from which it has not learnt.
+    """The agreement of a student with its teacher, on held-out slices.
 
     Parameters
     ----------

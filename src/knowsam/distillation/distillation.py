@@ -1,4 +1,4 @@
-"""The compact SAM learns to see and to answer like its teacher."""
+"""Distillation: the compact SAM learns the embeddings and masks of its teacher."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the teacher sees in each slice, computed once."""
+"""The embeddings of the teacher, computed once for each slice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All that is known of one volume, slice by slice: what was painted, predicted, corrected and accepted."""
+"""One volume, slice by slice: what was painted, predicted, corrected and accepted."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class AnnotatedVolume:
-    """What is known of the slices of a volume along one axis, in label *values* as layers and files hold them.
+    """The state of all slices of a volume along one axis, in label *values* as layers and files hold them.
 
     Parameters
     ----------

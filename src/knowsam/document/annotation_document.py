@@ -1,4 +1,4 @@
-"""Everything a person does to the slices of one volume, and how to undo it."""
+"""All actions of a person on the slices of one volume, with undo."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _ONE_STRUCTURE = 2
 
 
 class AnnotationDocument(AnnotatedVolume):
-    """The work on one volume: what people and networks do to its slices.
+    """The annotations and predictions of one volume.
 
     Strokes, marks, corrections, accepted slices and removed classes can be undone; predictions cannot.
 
@@ -195,7 +195,7 @@ class AnnotationDocument(AnnotatedVolume):
         return self._go(self.history.redo(self._here))
 
     def snapshot(self) -> Snapshot:
-        """Return all that a person has said, as it is now, with what can be undone; no predictions."""
+        """Return all annotations as they are now, with what can be undone; no predictions."""
         undo, redo = self.history.steps
         return replace(super().snapshot(), undo=undo, redo=redo)
 

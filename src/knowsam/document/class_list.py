@@ -14,7 +14,7 @@ from knowsam.data.class_colors import class_color
 from knowsam.errors import InputError
 
 MOST_CLASSES = IGNORE
-"""With background; class indices beyond could not be told from unlabelled pixels."""
+"""With background; larger class indices would collide with `IGNORE`."""
 
 
 def background_brush(values: Iterable[int]) -> int:

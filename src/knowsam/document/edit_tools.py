@@ -35,17 +35,17 @@ class Tool(Enum):
 
     @property
     def takes_mm(self) -> bool:
-        """Whether it is told by how many millimetres."""
+        """Whether it takes a distance in mm."""
         return self in (Tool.GROW, Tool.SHRINK, Tool.SMOOTH)
 
     @property
     def takes_point(self) -> bool:
-        """Whether it is told at which voxel."""
+        """Whether it takes a voxel."""
         return self in (Tool.KEEP_PIECE, Tool.REMOVE_PIECE)
 
     @property
     def takes_range(self) -> bool:
-        """Whether it is told between which grey values."""
+        """Whether it takes a range of grey values."""
         return self is Tool.KEEP_RANGE
 
 
@@ -62,7 +62,7 @@ _ACTIONS = {
 
 @dataclass(frozen=True)
 class ToolUse:
-    """A tool, and what it is told.
+    """A tool with its parameters.
 
     Parameters
     ----------

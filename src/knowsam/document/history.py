@@ -1,4 +1,4 @@
-"""What can be undone: steps with the slices as they were."""
+"""Undo and redo: steps with the slices as they were."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LIMIT_BYTES = 256 * 2**20
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """How to get to the other side of one action.
+    """The state on the other side of one action.
 
     Its arrays are those of the document, which never changes them in place, so that a step of a whole volume is taken
     in no time; compressed, undoing an acceptance of 400 slices of 512 x 512 took half a second.

@@ -1,4 +1,4 @@
-"""Which slice of an annotation document is worth looking at next."""
+"""The slice of an annotation document that is worth most to check next."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class NextSlice:
 
 
 def next_slice(document: AnnotatedVolume) -> NextSlice | None:
-    """Return the slice to look at next; None if SAM has outlined nothing, and no prediction tells anything.
+    """Return the slice to look at next; None without an outline of SAM and without an uncertain prediction.
 
     Outlines that nobody has confirmed come first, since they count as annotations until then.
 

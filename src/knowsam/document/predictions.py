@@ -1,4 +1,4 @@
-"""The latest prediction of every slice of a volume, and how sure it is."""
+"""The latest prediction of every slice of a volume, with its uncertainty."""
 
 from __future__ import annotations
 

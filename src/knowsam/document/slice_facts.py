@@ -1,4 +1,4 @@
-"""What is often asked about a slice, and takes a look at all of its pixels."""
+"""Cached facts of a slice, which take a look at all of its pixels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SliceFacts:
-    """Facts of one slice, of which the defaults are those of a slice nobody and nothing has touched.
+    """Facts of one slice, the defaults are those of an untouched slice.
 
     Parameters
     ----------

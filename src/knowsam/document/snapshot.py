@@ -1,4 +1,4 @@
-"""All that a person has said about one volume at one moment."""
+"""All annotations of one volume at one moment."""
 
 from __future__ import annotations
 

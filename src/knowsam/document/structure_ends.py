@@ -1,4 +1,4 @@
-"""Where structures end in an annotation document: what can be said at a slice, what is, and what looks like an end."""
+"""Where structures end in an annotation document: possible, set and probable ones."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ _LOOK_EVERY_S = 0.25
 """Operating systems count busy time in steps of about 10 ms, so that a look is good to 4 % of a processor."""
 
 _NEARLY_FREE = 0.3
-"""Share of a processor that others may use without its thread being given up; beside more, the thread slows all."""
+"""A thread is kept while other programs use at most this share of its processor; beyond it, it slows all others."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class ProcessorTime:
 
 
 class CpuThreads:
-    """Keeps PyTorch from computing on more threads than processors are free, as long as its `with` block lasts.
+    """Limits PyTorch to as many threads as processors are free, within its `with` block.
 
     The threads of a layer wait for each other, so that one that has to share its processor slows all of them: on two
     processors, a second thread beside one busy program costs half the speed, and nearly all of it at a low priority
@@ -61,23 +61,23 @@ class CpuThreads:
         self._seen: ProcessorTime | None = None
 
     def __enter__(self) -> CpuThreads:
-        """Begin to look."""
+        """Begin to adapt the threads."""
         self._most = torch.get_num_threads()
         self._seen = self._read()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Give PyTorch its threads back."""
+        """Restore the number of threads."""
         self._seen = None
         torch.set_num_threads(self._most)
 
     def adapt(self) -> None:
-        """Take or give up threads, by what was free since the last look; to be called often, in the working thread."""
+        """Take or give up threads by what was free since the last call; call it often, in the working thread."""
         if self._seen is None or self._most == 1 or time.monotonic() < self._seen.elapsed_s + _LOOK_EVERY_S:
             return
         seen, self._seen = self._seen, self._read()
         wanted = threads_for(self._seen.free_processors(since=seen), self._most)
-        # Setting even the same number makes libraries start their threads anew.
+        # Setting the number again restarts the threads of some libraries, even if it is the same.
         if wanted != torch.get_num_threads():
             torch.set_num_threads(wanted)
 

@@ -1,4 +1,4 @@
-"""The ensemble of students and propagated labels: how far each counts in each slice."""
+"""The ensemble of students and propagated labels, and the weight of each in each slice."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _MOST_UNSURE = 10.0
 """Students of other volumes count as at most this many times as unsure as where their error was measured."""
 
 _MOST_OVERCONFIDENT = 2.0
-"""How many times as wrong as they expect themselves propagated labels count as at most, beside such students."""
+"""Beside such students, propagated labels count as at most this many times as wrong as they expect themselves."""
 
 
 @dataclass(frozen=True)
 class EnsembleWeight:
-    """How far the students count beside propagated labels.
+    """The weight of the students beside propagated labels.
 
     Parameters
     ----------
@@ -44,9 +44,9 @@ class EnsembleWeight:
     is_held_out : whether the error was measured in slices that the students have not learnt from, those of other
         volumes, without what is propagated; if not, a proxy was: their disagreement with propagated labels right
         beside annotated slices, where these are nearly exact.
-    propagation_factor : how many times as wrong as expected propagated labels were where that could be seen.
+    propagation_factor : observed error of propagated labels, relative to the expected one.
     self_assessed_error : of the students where their error was measured, see the function of this name: where they are
-        less sure of themselves, they count less. None if that is not asked for.
+        less sure of themselves, their weight is smaller. None switches that off.
     """
 
     student_variance: float
@@ -67,7 +67,7 @@ def ensemble(propagated: PropagatedLabels, students: Tensor, weight: EnsembleWei
     """Pool the probabilities of the students and propagated labels.
 
     Students of the volume itself by their logarithms (a logarithmic opinion pool: Genest and Zidek, Statistical Science
-    1, 1986), those of other volumes linearly: in few slices these are at times sure of what is wrong.
+    1, 1986), those of other volumes linearly: in few slices these are confident and wrong.
 
     Parameters
     ----------
@@ -110,11 +110,11 @@ def self_assessed_error(probabilities: Tensor) -> Tensor:
 def _student_weight(propagated: PropagatedLabels, students: Tensor, weight: EnsembleWeight) -> Tensor:
     """Return the weight of the students, (B, 1, 1, 1).
 
-    The errors of both are weighed as variances are; but near an annotated slice nobody knows better than its outline.
+    The errors of both are weighed as variances are; but near an annotated slice its outline counts most.
     """
     variance = propagated.variance
     if weight.is_held_out:
-        variance = _variance_that_was_seen(propagated, weight.propagation_factor)
+        variance = _observed_variance(propagated, weight.propagation_factor)
     elif propagated.refined is not None:
         # Beyond the outermost annotated slices the propagator errs as far as anything does.
         refined = refined_variance(propagated.expected_error**2) + propagated.source_variance
@@ -130,14 +130,14 @@ def _student_weight(propagated: PropagatedLabels, students: Tensor, weight: Ense
     return torch.minimum(by_error, by_distance)
 
 
-def _variance_that_was_seen(propagated: PropagatedLabels, factor: float) -> Tensor:
-    """Return the variance of propagated labels, (B, 1, 1, 1), whose error was seen to be `factor` times as expected.
+def _observed_variance(propagated: PropagatedLabels, factor: float) -> Tensor:
+    """Return the variance of propagated labels, (B, 1, 1, 1), whose observed error was `factor` times the expected one.
 
     Where both sides contradict each other, as at a tip, the propagator often knows which is right; then it is sure.
     """
     variance = (propagated.extrapolated_variance * factor**2).clamp_max(1)
     expected = self_assessed_error(propagated.probabilities).nan_to_num(0.0)[:, None, None, None]
-    # Of outlines that were guessed it knows nothing.
+    # It does not know the error of outlines that were completed from scribbles.
     most = (_MOST_OVERCONFIDENT * expected) ** 2 + propagated.source_variance
     return torch.where(propagated.is_one_sided, variance, variance.minimum(most))
 

@@ -1,4 +1,4 @@
-"""Slices of a volume as network planes: where volumes meet tensors."""
+"""Slices of a volume as network planes: from arrays to tensors."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def network_planes(
 
     Parameters
     ----------
-    check : called now and then; what it raises breaks the work off.
+    check : called regularly; an exception it raises stops the work.
     """
     scale = unit_scale(volume.array, clip_percent, volume.padding)
     slices = np.moveaxis(volume.array, axis, 0)
@@ -71,9 +71,9 @@ def network_planes(
 
 
 def network_probabilities(mask: ProposedMask, axis: int, window: Window, values: Sequence[int]) -> Tensor:
-    """Return what is proposed for all slices along `axis`, on the network plane: (N, C, H, W), float16, sum one.
+    """Return the proposal for all slices along `axis`, on the network plane: (N, C, H, W), float16, sum one.
 
-    What is not agreed on is shared by all other classes alike.
+    The rest of the agreement is shared by all other classes alike.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def network_labels(labels: LabelArray, window: Window) -> Tensor:
 
 
 def network_scribbles(labels: LabelArray, window: Window) -> LabelArray:
-    """Return the scribbles of one slice (rows, columns) on the network plane (H, W), be they ever so thin.
+    """Return the scribbles of one slice (rows, columns) on the network plane (H, W), however thin they are.
 
     Where a part of a pixel is unlabelled, structures count before background; outside the slice there is background.
     """
@@ -135,7 +135,7 @@ def network_outline(
     ----------
     classes : C, background included.
     spacing_mm : of rows and columns. pixel_mm : side of a network pixel.
-    most_px : distance in network pixels beyond which nothing is further away.
+    most_px : largest distance, in network pixels.
     """
     crop = window.crop(labels, fill=BACKGROUND)
     distances_mm = signed_distances_mm(crop, classes, spacing_mm, most_px * pixel_mm)

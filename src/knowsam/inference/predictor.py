@@ -37,7 +37,7 @@ Propagate = Callable[[Sequence[int]], "PropagatedLabels | None"]
 
 _BATCH_SLICES = 8
 _BATCH_VALUES = 1 << 24
-"""Probabilities that a batch holds at most, at the resolution of the slices: many classes come in small batches."""
+"""Most probabilities in a batch, at the resolution of the slices: many classes come in small batches."""
 
 
 @dataclass(frozen=True)
@@ -99,12 +99,12 @@ class VolumePrediction:
 
 @dataclass(frozen=True, eq=False)
 class Predictor:
-    """Predicts slices of one volume. It holds nothing that changes; `dataclasses.replace` gives a different one.
+    """Predicts slices of one volume. It is immutable; `dataclasses.replace` gives a different one.
 
     Parameters
     ----------
     source : the slices.
-    config : how they are shown to the students, and in which arithmetic.
+    config : how they are shown to the students, and the dtype.
     classes : C, background included.
     students : None leaves them out: propagated labels are the prediction.
     propagate : gives the labels propagated to slices, None where there are none.

@@ -1,4 +1,4 @@
-"""A proposed mask beside propagated labels: each of them counts as far as it is probably right."""
+"""A proposed mask beside propagated labels: the weight of each follows its expected error."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from knowsam.propagation.propagated_labels import PropagatedLabels
 
 ERROR_PENALTY = 1.5
-"""How much more the error of a proposed mask weighs than that of propagated labels."""
+"""Factor on the error of a proposed mask, relative to that of propagated labels."""
 
 HALF_DISTANCE_SLICES, HALF_DISTANCE_BEYOND_SLICES = 3.0, 1.0
 """Distance from the nearest annotated slice at which a proposed mask has half of its largest weight.
 
-The second one holds beyond the outermost annotated slice, where propagated labels know nothing.
+The second one holds beyond the outermost annotated slice, where propagated labels are extrapolated.
 """
 
 _UNSEEN_ERROR = 0.05
@@ -50,7 +50,7 @@ class ProposedLabels:
         self._errors = self._disagreement
 
     def compare(self, outlines: Mapping[int, Outline]) -> None:
-        """Learn how wrong the mask is from the outlines of annotated slices."""
+        """Estimate the error of the mask from the outlines of annotated slices."""
         self._errors = self._disagreement.clone()
         if not outlines:
             return
@@ -67,7 +67,7 @@ class ProposedLabels:
     def blended(self, propagated: PropagatedLabels, indices: Sequence[int]) -> Tensor:
         """Return probabilities (B, C, H, W) of slices: both errors are weighed as variances are.
 
-        Near an annotated slice that somebody has drawn, nobody knows better than its outline.
+        Near a slice that somebody has drawn, its outline counts most.
         """
         rows = list(indices)
         error = self._errors[rows].clamp(_SMALLEST_ERROR, 1).view(-1, 1, 1, 1)
@@ -83,7 +83,7 @@ class ProposedLabels:
 def _disagreement(probabilities: Tensor) -> Tensor:
     """Return for each slice (N,) the error, in 1 - Dice, that its probabilities say its most probable labels have.
 
-    It is 1 where nothing is proposed: to believe that was measured to be worse.
+    It is 1 where nothing is proposed, since a smaller error there gave worse results.
     """
     right, all_of_both = torch.zeros(2, len(probabilities), device=probabilities.device)
     for index in range(len(probabilities)):

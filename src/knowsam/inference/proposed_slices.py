@@ -38,7 +38,7 @@ class ProposedSlices:
     probabilities : (N, C, H, W), float16, what is proposed.
     window : the part of each slice that they show.
     axis : working axis the slices are stacked along.
-    near : the slices in which something is proposed, and some beside them; in others nothing is corrected.
+    near : the slices in which something is proposed, with a margin; only these are corrected.
     """
 
     planes: Tensor
@@ -64,7 +64,7 @@ class ProposedSlices:
         Parameters
         ----------
         values : label values of the classes, background first.
-        check : called now and then; what it raises breaks the work off.
+        check : called regularly; an exception it raises stops the work.
         """
         planes = network_planes(volume, axis, window, config.clip_percent, check=check)
         proposed = network_probabilities(proposal, axis, window, values)
@@ -97,7 +97,7 @@ class ProposedSlices:
 
         Parameters
         ----------
-        correct : returns the probabilities (B, C, H, W) of some slices; what it raises breaks the work off.
+        correct : returns the probabilities (B, C, H, W) of some slices; an exception it raises stops the work.
         """
         # A proposal that lacks the largest label value may be of a type that cannot hold it.
         holding = np.result_type(proposal.labels.dtype, np.min_scalar_type(max(values)))

@@ -114,7 +114,7 @@ def refined(propagator: Propagator, propagated: PropagatedLabels, evidence: Evid
         change = _change(propagator, evidence, classes, 1 - blend[:, BACKGROUND])
         any_class = (propagated_logit(evidence.maps(classes)) + change).sigmoid()
         within = probabilities[:, 1:] / probabilities[:, 1:].sum(dim=1, keepdim=True).clamp_min(1e-6)
-        # What is any structure, but none of those that can be here, is background.
+        # The probability of structures that cannot be here goes to background.
         structures = any_class * within * _is_probable(blend[:, 1:])
         probabilities = torch.cat([1 - structures.sum(dim=1, keepdim=True), structures], dim=1)
     probabilities = with_order_of_structures(propagated, probabilities)
@@ -124,12 +124,12 @@ def refined(propagator: Propagator, propagated: PropagatedLabels, evidence: Evid
 
 
 def refined_variance(variance: Tensor) -> Tensor:
-    """Return what is left of the variance of propagated labels once the propagator has been weighed against them."""
+    """Return the variance of propagated labels after refinement by the propagator."""
     return _propagator_share(variance) * PROPAGATOR_ERROR**2
 
 
 def _propagator_share(variance: Tensor) -> Tensor:
-    """Return how far the propagator counts beside propagated labels that err with this variance."""
+    """Return the weight of the propagator beside propagated labels with this variance of the error."""
     return variance / (variance + PROPAGATOR_ERROR**2)
 
 
@@ -154,7 +154,7 @@ def _is_probable(propagated: Tensor) -> Tensor:
 
 
 def _without_growth(probabilities: Tensor, blend: Tensor) -> Tensor:
-    """Let no structure be more probable than propagated labels make it.
+    """Cap the probability of each structure at that of the propagated labels.
 
     Beyond the outermost annotated slice the tissue of a structure often goes on where the structure ends: the
     propagator can tell that it ends, but not that it goes on.
@@ -164,7 +164,7 @@ def _without_growth(probabilities: Tensor, blend: Tensor) -> Tensor:
 
 
 def with_order_of_structures(propagated: PropagatedLabels, probabilities: Tensor) -> Tensor:
-    """Let position decide between two structures where one side says the one and the other side the other.
+    """Let position decide between two structures where each side propagates a different one.
 
     A border parallel to the slices falls somewhere between two annotated ones. Networks know slices of either
     structure, but hardly any in which one gives way to the other, and would move all of a slice across the border.

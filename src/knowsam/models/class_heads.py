@@ -1,4 +1,4 @@
-"""What a change of the classes means for trained networks: known classes keep their weights, a new one starts rare."""
+"""Changes of the classes of trained networks: known classes keep their weights, a new one starts as improbable."""
 
 from __future__ import annotations
 

@@ -22,9 +22,9 @@ _GREY_MEAN, _GREY_DEVIATION = 0.3, 0.2
 
 
 class Corrector(nn.Module):
-    """A UNet that says by how much the logits of what is proposed are to be changed; by nothing, before it has learnt.
+    """A UNet that says by how much the logits of what is proposed are to be changed; by zero before any training.
 
-    Instance normalisation: what other volumes look like does not enter the prediction of one.
+    Instance normalisation: the prediction of a volume does not depend on the statistics of others.
 
     Parameters
     ----------

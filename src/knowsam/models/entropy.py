@@ -1,4 +1,4 @@
-"""How undecided a prediction is."""
+"""The entropy of a prediction."""
 
 from __future__ import annotations
 

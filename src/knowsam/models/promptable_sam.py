@@ -1,4 +1,4 @@
-"""What a SAM is to whoever asks it for structures by clicks, boxes and masks, whatever it is made of."""
+"""The interface of a SAM that is prompted by clicks, boxes and masks."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class PromptableSam(Protocol):
         """Its networks."""
 
     def embed(self, images: Tensor) -> Tensor:
-        """Map images (B, 3, H, W), in [0, 1], to all that is needed to answer prompts: (B, ...), one tensor."""
+        """Map images (B, 3, H, W), in [0, 1], to an embedding: (B, ...), one tensor."""
 
     def image(self, embedding: Tensor) -> Tensor:
-        """Return what an embedding says at each place of the compact SAM: (B, E, H / 4, W / 4)."""
+        """Return the image part of an embedding, at the places of the compact SAM: (B, E, H / 4, W / 4)."""
 
     def masks(self, embedding: Tensor, prompts: Prompts) -> tuple[Tensor, Tensor]:
-        """Return logits (B, 1, H, W), and how good they are in the SAM's own view (B,)."""
+        """Return logits (B, 1, H, W), and the quality that the SAM predicts for them (B,)."""

@@ -1,4 +1,4 @@
-"""A SAM-2 or an EdgeTAM, asked on the planes of the compact SAM."""
+"""A SAM-2 or an EdgeTAM, prompted on the planes of the compact SAM."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class PromptedPyramid:
         return F.interpolate(self._unpacked(embedding).image, size=size, mode="bilinear", align_corners=False)
 
     def masks(self, embedding: Tensor, prompts: Prompts) -> tuple[Tensor, Tensor]:
-        """Return logits (B, 1, H, W), and how good they are in the network's own view (B,)."""
+        """Return logits (B, 1, H, W), and their predicted quality (B,)."""
         points, kinds = _ended(prompts)
         sparse = self.sam.point_tokens(points, kinds, self._plane)
         small, quality = self.sam.answer(self._unpacked(embedding), sparse, prompts.masks, prompts.has_mask)

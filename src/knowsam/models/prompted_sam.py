@@ -1,4 +1,4 @@
-"""A SAM of any variant, asked on the planes of the compact one."""
+"""A SAM of any variant, prompted on the planes of the compact one."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class PromptedSam:
         return embedding
 
     def masks(self, embedding: Tensor, prompts: Prompts) -> tuple[Tensor, Tensor]:
-        """Return logits (B, 1, H, W), and how good they are in SAM's own view (B,)."""
+        """Return logits (B, 1, H, W), and their predicted quality (B,)."""
         height, width = prompts.masks.shape[-2:]
         sparse = point_tokens(self.sam, prompts.points, prompts.kinds, (height, width))
         prompts = drawn(prompts) if self._corrects else prompts

@@ -1,6 +1,6 @@
-"""What every teacher is to the training: a promptable network with adapters and learnable prompts (paper, LPS).
+"""The base of all teachers: a promptable network with adapters and learnable prompts (paper, LPS).
 
-A network comes in by a class derived from `PromptedTeacher`, which says how it maps an image to an embedding, and
+A network is added by a class derived from `PromptedTeacher`, which says how it maps an image to an embedding, and
 embedding and prompts to a mask. Adapters, learnable prompts, mask prompts and classes are the same for all of them.
 """
 

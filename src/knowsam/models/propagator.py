@@ -37,12 +37,12 @@ class ResidualBlock(nn.Module):
         _start_at_zero(self.second)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Turn (B, in, H, W) into (B, out, H, W)."""
+        """Map (B, in, H, W) to (B, out, H, W)."""
         return F.relu(self.shortcut(x) + self.second(F.relu(self.first(x), inplace=True)), inplace=True)
 
 
 class Propagator(nn.Module):
-    """A UNet on the evidence for one structure; it says by how much the propagated logit is to be changed.
+    """A UNet on the evidence for one structure; its output is added to the propagated logit.
 
     Parameters
     ----------

@@ -170,7 +170,7 @@ class PyramidTeacher(PromptedTeacher):
 
         Returns
         -------
-        Logits (N, 1, 4h, 4w), and how good they are in the network's own view (N,).
+        Logits (N, 1, 4h, 4w), and their predicted quality (N,).
         """
         image = embedding.image
         if sparse is None:

@@ -16,14 +16,14 @@ from knowsam.models.tiny_vit import TinyVit
 from knowsam.propagation.registration import gaussian
 
 MOST_LOGIT = 6.0
-"""Mask prompts beyond it, to either side, count alike."""
+"""Mask prompts are clipped to it."""
 
 _SMOOTHING_PX = 3.0
 _CLICK_PX = 3.0
 """Standard deviation of a click that is drawn into a mask prompt."""
 
 _CLICK_LOGIT = 2 * MOST_LOGIT
-"""Whatever the mask prompt said there, the click is right."""
+"""Logit of a click in a mask prompt, whatever that held there."""
 
 _BOX_MARGIN = 0.1
 """Boxes are out of place by so much of their size, at most."""
@@ -33,7 +33,7 @@ NO_POINT, OUTSIDE, INSIDE, TOP_LEFT, BOTTOM_RIGHT = range(-1, 4)
 
 
 class Prompts(NamedTuple):
-    """What SAM is asked for in each slice.
+    """Prompts of each slice.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def decode(
 
     Returns
     -------
-    Logits (B, 1, 4h, 4w), and how good they are in SAM's own view (B,).
+    Logits (B, 1, 4h, 4w), and their predicted quality (B,).
     """
     decoder = sam.mask_decoder
     b, _, h, w = embedding.shape

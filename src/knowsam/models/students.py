@@ -1,4 +1,4 @@
-"""The two students and the fusion of what they see."""
+"""The two students and the fusion of their predictions."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ IMAGE_CHANNELS = 3
 """Channels of a slice that are grey values; any further ones are propagated labels."""
 
 PRIOR_MAPS = 4
-"""Maps of each class that tell of propagated labels, see `PropagatedLabels.channels`."""
+"""Maps of propagated labels for each class, see `PropagatedLabels.channels`."""
 
 _PRIOR_FEATURES = 8
 
@@ -77,13 +77,13 @@ class Students(nn.Module):
     ----------
     classes : C, background included.
     config : width, normalisation and dropout of the students.
-    prior : whether they are shown propagated labels too.
+    prior : whether propagated labels are a part of their input.
     """
 
     def __init__(self, classes: int, *, config: StudentConfig, prior: bool = False) -> None:
         super().__init__()
         self.config, self.classes = config, classes
-        # All that depends on the number of classes goes through here, so that the networks behind it need not.
+        # Only this layer depends on the number of classes, so that the networks behind it need not.
         self.prior = nn.Conv2d(PRIOR_MAPS * classes, _PRIOR_FEATURES, kernel_size=1, bias=False) if prior else None
         in_channels = IMAGE_CHANNELS + (_PRIOR_FEATURES if prior else 0)
         self.unet = UNet(in_channels, classes, config.width, config.norm, config.dropout)
@@ -92,7 +92,7 @@ class Students(nn.Module):
 
     @property
     def prior_channels(self) -> int:
-        """Channels behind those of the image that tell of propagated labels."""
+        """Channels of propagated labels, behind those of the image."""
         return 0 if self.prior is None else self.prior.in_channels
 
     def forward(self, x: Tensor) -> StudentLogits:

@@ -1,4 +1,4 @@
-"""What a teacher is built from, and how two sets of pretrained weights are told apart."""
+"""What a teacher is built from, and how two sets of pretrained weights are distinguished."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class TeacherOrigin:
 
 
 def _digest(weights: Mapping[str, Tensor]) -> str:
-    """Return a SHA-256 by which weights are told apart, from the beginning of each tensor: ViT-H has 2.6 GB."""
+    """Return a SHA-256 that identifies weights, from the beginning of each tensor: ViT-H has 2.6 GB."""
     digest = hashlib.sha256()
     for name in sorted(weights):
         tensor = weights[name]

@@ -68,7 +68,7 @@ def named_weights(name: str, progress: Progress | None = None) -> tuple[str, Map
     Parameters
     ----------
     name : one of `TEACHER_NAMES`. Published weights are downloaded once and checked.
-    progress : of the download; what it raises breaks that off.
+    progress : of the download; an exception it raises stops that.
 
     Raises
     ------

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 FIRST_PARAMETER = "patch_embed.seq.0.c.weight"
-"""By its name weights are told to be those of a TinyViT."""
+"""A tensor of this name shows that weights are those of a TinyViT."""
 
 CLASSIFIER = ("norm_head.", "head.")
-"""Beginnings of the names of what the published file has besides: the head that told photographs apart."""
+"""Beginnings of the names of what the published file has besides: the head that classified photographs."""
 
 _WIDTHS, _DEPTHS, _HEADS, _WINDOWS = (64, 128, 160, 320), (2, 2, 6, 2), (2, 4, 5, 10), (7, 7, 14, 7)
 _STRIDES = (2, 2, 1)

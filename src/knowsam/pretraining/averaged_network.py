@@ -1,4 +1,4 @@
-"""A network that learns, and the average of what it was, which is what is kept."""
+"""A network in training, and the moving average of its weights, which is kept."""
 
 from __future__ import annotations
 

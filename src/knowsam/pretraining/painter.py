@@ -1,4 +1,4 @@
-"""A person who annotates: which slices, and how far the outlines lie from the edges in the image."""
+"""A simulated annotator: which slices, and how far the outlines lie from the edges in the image."""
 
 from __future__ import annotations
 

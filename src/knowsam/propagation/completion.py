@@ -1,4 +1,4 @@
-"""Scribbles, completed: an unlabelled pixel belongs to those from which a random walker gets there most easily.
+"""Completion of scribbles by random walks: an unlabelled pixel gets the class that a walker most probably comes from.
 
 L. Grady, "Random Walks for Image Segmentation", TPAMI 2006; the walkers are those of scikit-image.
 """
@@ -19,7 +19,7 @@ COMPLETION_ERROR = 0.21
 """How wrong the completed slices of real scribbles are, in 1 - Dice; benchmarks/README.md has the measurement."""
 
 _FLAT, _EDGE = 0.001, 0.1
-"""Differences of neighbours that are no noise, and those that are edges in an image without any, in deviations."""
+"""Differences of neighbours, in standard deviations: beyond noise, and of edges in an image without noise."""
 
 _FEWEST_UNEVEN = 0.1
 """Share of neighbours that differ, below which the image has no noise."""
@@ -39,7 +39,7 @@ def completed(scribbles: LabelArray, image: npt.NDArray[Any]) -> LabelArray:
     if (scribbles != IGNORE).all():
         return scribbles
     found, seeds = np.unique(scribbles[scribbles != IGNORE], return_inverse=True)
-    # Zero means unknown to the walker, so every class moves up by one.
+    # scikit-image takes 0 for unlabelled, so every class moves up by one.
     numbered = np.zeros(scribbles.shape, np.int32)
     numbered[scribbles != IGNORE] = seeds + 1
     in_steps = _in_common_steps(image)

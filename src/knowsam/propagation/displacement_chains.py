@@ -1,4 +1,4 @@
-"""Displacements from annotated slices to the slices on their way, followed once for everybody who asks."""
+"""Displacements from annotated slices to others, computed once and shared."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Way = tuple[int, int]
 
 
 class DisplacementChains:
-    """Keeps what was followed from slice to slice, as far as any of those who share it reach.
+    """Keeps displacements as far as any of those who share it need them.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class DisplacementChains:
         self._chains: dict[Way, Tensor] = {}
 
     def follow(self, who: object, reach: Mapping[Way, int]) -> None:
-        """Follow the tissue as far as somebody reaches now, where that is not known yet; forget what nobody reaches.
+        """Compute displacements that are needed now and not known yet; drop those that nobody needs.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""What speaks for a structure in slices nobody has annotated: images, propagated outlines and grey values.
+"""Evidence for a structure in unannotated slices: images, propagated outlines and grey values.
 
 These are the inputs of the propagator (`knowsam.models.propagator`); no network is involved in them.
 """
@@ -67,7 +67,7 @@ class Evidence(NamedTuple):
     position: Tensor
 
     def maps(self, structure: int) -> Tensor:
-        """Return all maps (B, 10, H, W) that speak for one structure or against it."""
+        """Return all maps (B, 10, H, W) of the evidence for one structure."""
         return torch.cat([self.images, self.structures[:, structure]], dim=1)
 
 

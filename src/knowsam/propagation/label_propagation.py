@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from knowsam.propagation.displacement_chains import DisplacementChains, Way
 
 CAP = 0.25
-"""Distance beyond which nothing is further away, relative to the side of a square as large as the plane."""
+"""Largest distance, relative to the side of a square as large as the plane."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +61,7 @@ class LabelPropagation:
     chains : displacements between the slices of the volume; may be shared.
     slice_px : distance of neighbouring slices in network pixels.
     softness_px : distance over which a structure fades into the next.
-    cap_px : distance beyond which nothing is further away.
+    cap_px : largest distance.
     fade : px by which an outline shrinks for each px beyond the outermost annotated slice.
     """
 
@@ -77,7 +77,7 @@ class LabelPropagation:
 
     @property
     def can_propagate(self) -> bool:
-        """Whether there is any structure to propagate; if not, nothing may be asked."""
+        """Whether there is any structure to propagate; if not, do not call `at`."""
         return any(not outline.is_empty for outline in self._outlines.values())
 
     @property

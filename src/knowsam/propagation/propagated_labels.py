@@ -1,4 +1,4 @@
-"""What label propagation says of some slices: one outline from each side, blended by position."""
+"""Propagated labels of some slices: one outline from each side, blended by position."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class PropagatedLabels(NamedTuple):
 
     @property
     def expected_error(self) -> Tensor:
-        """(B, 1, 1, 1), how wrong the blend probably is, in 1 - Dice; 1 beyond the outermost annotated slice.
+        """(B, 1, 1, 1), the expected error of the blend, in 1 - Dice; 1 beyond the outermost annotated slice.
 
         Only what propagation adds to the errors of the outlines themselves, see `source_variance`. Were the errors of
         both sides independent and proportional to their distance, their disagreement would tell.
@@ -95,7 +95,7 @@ class PropagatedLabels(NamedTuple):
         return torch.where(self.is_one_sided, self.beyond_error**2 + self.source_variance, self.variance)
 
     def expected_error_of(self, number: int) -> Tensor:
-        """Return how wrong the blend probably is in one class, (B,), see `expected_error`."""
+        """Return the expected error of the blend in one class, (B,), see `expected_error`."""
         lower, upper = (most_probable(side) == number for side in (self.lower, self.upper))
         return self._expected_error(1 - slice_dice(lower, upper, 2)).flatten()
 

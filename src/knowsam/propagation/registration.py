@@ -33,7 +33,7 @@ def register(fixed: Tensor, moving: Tensor, sigma_px: float, check: Callable[[],
     ----------
     fixed, moving : (N, H, W), of about unit variance; consecutive slices, since neighbours lend each other evidence.
     sigma_px : radius of the neighbourhood that moves together, the standard deviation of a Gaussian.
-    check : called now and then; what it raises breaks the work off.
+    check : called regularly; an exception it raises stops the work.
 
     Returns
     -------

@@ -24,7 +24,7 @@ class SliceFlows:
     planes : (N, H, W), the slices of one volume.
     sigma_px : radius of the neighbourhood that moves together; 0 leaves everything where it is, without a look at the
         image.
-    check : called now and then; what it raises breaks the work off.
+    check : called regularly; an exception it raises stops the work.
     """
 
     def __init__(self, planes: Tensor, sigma_px: float, check: Callable[[], None] | None = None) -> None:

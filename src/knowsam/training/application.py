@@ -114,7 +114,7 @@ def applied_model(model: TrainedModel, case: Case, *, device: torch.device, inte
     Raises
     ------
     Interrupted
-        If somebody asked for it.
+        If an interruption was requested.
     """
     # Registration, which takes a while, is of no use before there is something to propagate.
     config = model.config if has_some_to_propagate(case) else model.config.with_values(shape_prior=False)

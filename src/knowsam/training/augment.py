@@ -40,7 +40,7 @@ def augment_weakly(images: Tensor, config: AugmentConfig, generator: Generator) 
 
 
 def augment_strongly(images: Tensor, config: AugmentConfig, generator: Generator) -> tuple[Tensor, Tensor]:
-    """Do what `augment_weakly` does, bend more and cut a square out, which the grid does not tell of."""
+    """Do what `augment_weakly` does, bend more and cut a square out, which the grid does not contain."""
     grid = _sampling_grid(images, config, config.strong_elastic, generator)
     return _cut_out(_change_intensity(warp(images, grid), config, generator), config, generator), grid
 

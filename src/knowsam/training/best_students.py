@@ -84,21 +84,21 @@ class BestStudents:
         return self.display.students
 
     def forget_score(self) -> None:
-        """Compare with no score that was measured on other evidence: annotations, held-out slices or planes."""
+        """Forget the best score, which was measured with other annotations, held-out slices or planes."""
         self._selection.forget()
         self.display.dice = None
 
     def start_from_here(self, unseen: Collection[SliceKey]) -> None:
-        """Take the students for ones that have learnt: what is not better than they are is no progress.
+        """Measure students that were trained before, so that later ones are compared with them.
 
         Parameters
         ----------
-        unseen : annotated slices that they have not learnt from, and that tell how good a prediction is.
+        unseen : annotated slices that they have not learnt from and that are references, see `LabelSlice.is_reference`.
 
         Raises
         ------
         Interrupted
-            If somebody asked for it; nothing has changed then.
+            If an interruption was requested; nothing has changed then.
         """
         error = self._proxy_error(self.students)
         weight = self._weight_by_proxy(error or 0.0)
@@ -116,10 +116,10 @@ class BestStudents:
         Raises
         ------
         Interrupted
-            If somebody asked for it; nothing has changed then.
+            If an interruption was requested; nothing has changed then.
         """
         error = self._proxy_error(self._learner.averaged)
-        # Of the last two measurements the worse one counts, and until there are two, students are taken to know
+        # The worse of the last two measurements counts, and until there are two, students are taken to know
         # nothing: on a few slices they can look good by chance.
         weight = self._weight_by_proxy(max(error or 0.0, self._last_error))
         dice, propagated = self._scores(self._learner.averaged, weight)
@@ -141,7 +141,7 @@ class BestStudents:
         None where there are neither.
         """
         aided, unaided = self._predictors(self.students, None), self._unaided()
-        # A session that was stopped wants to know it, too.
+        # A session that was stopped needs it, too.
         uninterrupted = Interruption()
         found = agreement(unaided, aided, self._beside_annotated(), uninterrupted)
         if found is None:

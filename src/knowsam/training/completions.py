@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 
 class Completions:
-    """Outlines of slices that are annotated in part, each made once for as long as nobody annotates it otherwise.
+    """Completed outlines of partly annotated slices, kept until their annotation changes.
 
     Parameters
     ----------
     planes : (N, H, W), the slices on the device.
-    cap_px : distance beyond which nothing is further away.
+    cap_px : largest distance.
     """
 
     def __init__(self, planes: Tensor, window: Window, cap_px: float) -> None:
@@ -63,13 +63,13 @@ class Completions:
     def beside(self, drawn: Mapping[int, Outline]) -> dict[int, Outline]:
         """Return the outlines to propagate: all that somebody has drawn, and completed ones that do not spoil those.
 
-        Between two drawn slices that hold a structure, what is propagated is better than a guess from a few strokes.
-        And where a class was not scribbled that slices on both sides hold, it is not absent but forgotten.
+        Between two drawn slices that hold a structure, propagated labels are better than outlines completed from a few
+        strokes. A class that slices on both sides hold, but that was not scribbled, is forgotten rather than absent.
         """
         held = [index for index, outline in drawn.items() if not outline.is_empty]
-        guessed = {i: one for i, one in self._outlines.items() if not held or not min(held) < i < max(held)}
-        sources = {**guessed, **drawn}
-        if not guessed:
+        completions = {i: one for i, one in self._outlines.items() if not held or not min(held) < i < max(held)}
+        sources = {**completions, **drawn}
+        if not completions:
             return sources
         indices = sorted(sources)
         present = torch.stack([sources[index].present for index in indices]).cpu().numpy()

@@ -92,7 +92,7 @@ class Correction:
 
         Parameters
         ----------
-        check : called now and then; what it raises breaks the work off.
+        check : called regularly; an exception it raises stops the work.
         """
         if not self.helps:
             return proposal

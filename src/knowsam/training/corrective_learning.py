@@ -127,7 +127,7 @@ def learn_correction(
     InputError
         If fewer than three are of use.
     Interrupted
-        If somebody asked for it.
+        If an interruption was requested.
     """
     interruption = interruption or Interruption()
 
@@ -230,7 +230,7 @@ class CorrectiveLearning:
         Raises
         ------
         Interrupted
-            If somebody asked for it.
+            If an interruption was requested.
         """
         started = time.monotonic()
         while (progress := budget.progress(steps=self._steps, seconds=time.monotonic() - started)) < 1:

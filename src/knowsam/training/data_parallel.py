@@ -1,7 +1,7 @@
 """Several processes that train one model, each on its own GPU or on some processors: data-parallel training.
 
-Lightning Fabric connects them. The first one is the process of the command itself, so that a terminal, its signals and
-errors are where they are without others.
+Lightning Fabric connects them. The first one is the process of the command itself, so that terminal, signals and errors
+work as with a single process.
 """
 
 from __future__ import annotations
@@ -253,8 +253,8 @@ def _wait_for(here: Connection) -> None:
 def _work_beside(
     place: _Place, there: Connection, work: Callable[..., object], given: tuple[Any, ...], named: dict[str, Any]
 ) -> None:
-    """Work in another process than the first one, which hears of every error."""
-    # The first one obeys for all.
+    """Work in a process other than the first one, which every error is sent to."""
+    # The first process reacts to signals for all.
     for number in ENDING_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     logging.disable()

@@ -23,14 +23,14 @@ FEWEST_SLICES = 3
 """With fewer reference slices, there is no estimate."""
 
 LEFT_OUT_SHARE, EXPECTED_SHARE = 0.27, 0.63
-"""What the probable error between annotated slices has of that of annotated slices predicted from the others, which lie
-twice as far away, and of what both sides of propagated labels contradict each other between annotated slices.
+"""Weights of the two parts of the probable error: that of annotated slices predicted from the others, which lie twice
+as far away, and the contradiction of both sides of propagated labels between annotated slices.
 
 Fitted to structures of which eight or ten slices were annotated; benchmarks/README.md has the measurement.
 """
 
 LARGEST_ERROR = 0.12
-"""Probable error above which nothing is said: it is too often another one."""
+"""There is no estimate above this probable error: it is wrong too often."""
 
 _MOST_SLICES = 32
 _BATCH_SLICES = 8
@@ -39,11 +39,11 @@ _BATCH_SLICES = 8
 
 @dataclass(frozen=True)
 class DiceEstimate:
-    """The probable Dice of propagated labels between annotated slices; students are heard where they do better.
+    """The probable Dice of propagated labels between annotated slices; students count only where they do better.
 
     Parameters
     ----------
-    by_class : of each class but background, in their order; None where nothing can be said.
+    by_class : of each class but background, in their order; None without an estimate.
     slices : how many annotated slices were predicted from the others.
     """
 
@@ -64,7 +64,7 @@ class DiceEstimate:
 def reference_slices(annotation: Annotation) -> list[int]:
     """Return the slices between the outermost annotated ones that were painted completely, by hand or as a correction.
 
-    A prediction that was merely accepted tells nothing.
+    A prediction that was merely accepted is no reference for another one.
     """
     return [index for index in _outlined(annotation)[1:-1] if annotation.slices[index].is_reference]
 

@@ -27,7 +27,7 @@ NEVER, URGENT = -1, -2
 
 
 class Display:
-    """Predicts for whoever watches, and says what the predictions are made of.
+    """Makes the predictions that are shown, and says what they are made of.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class Display:
     Attributes
     ----------
     weight : of the students where labels are propagated; None gives them none.
-    has_learnt : whether the students know anything.
+    has_learnt : whether the students have been trained.
     dice : held-out Dice of what is shown, see `Shown`.
     estimates : of the Dice in each volume, by its number, as far as `measure` was asked for them.
     version : grows whenever other students, weights, planes or classes make all predictions outdated.
@@ -79,7 +79,7 @@ class Display:
         return self.cases[0].annotation.classes
 
     def change_classes(self, classes: tuple[LabelClass, ...]) -> list[int | None] | None:
-        """Predict other classes, of which the volumes have to be told afterwards.
+        """Predict other classes; relabel the volumes afterwards.
 
         Returns
         -------

@@ -32,7 +32,7 @@ class ExpectedDice:
 
     @classmethod
     def of(cls, value: int, dice: Sequence[float]) -> ExpectedDice:
-        """Return what some volumes let expect of another one.
+        """Return what the Dice of some volumes predicts for another one.
 
         It is the prediction interval of a normal distribution, as wide as so few volumes make it.
 
@@ -57,7 +57,7 @@ class ExpectedDice:
 
     @property
     def sentence(self) -> str:
-        """Say it in words."""
+        """Return it in words."""
         return (
             f"Dice {self.mean:.2f} on average of {self.volumes} volumes; in another one of their kind probably from "
             f"{self.low:.2f} to {self.high:.2f}"

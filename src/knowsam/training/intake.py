@@ -1,4 +1,4 @@
-"""What is painted while training runs: shown at once where that can be, learnt from at the next step."""
+"""What is painted while training runs: shown at once if possible, learnt from at the next step."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Intake:
         self._waiting.append(message)
 
     def preview(self, message: SliceAnnotated, live: LiveRefresh) -> None:
-        """Let what a correction changes beside it be shown before training takes it in."""
+        """Show what a correction changes beside it before training takes it in."""
         waits_for_classes = any(isinstance(other, ClassesChanged) for other in self._waiting)
         cases = self._trainer.cases
         if waits_for_classes or not 0 <= message.case < len(cases):
@@ -48,7 +48,7 @@ class Intake:
         live.outdate_slices(message.case, self._trainer.slices.annotate(message.case, message.label_slice))
 
     def take_in(self, live: LiveRefresh, until_done: UntilDone) -> Iterator[Event]:
-        """Let training know of all that was painted and of all changes of the classes.
+        """Pass all annotations and all changes of the classes to the training.
 
         Parameters
         ----------

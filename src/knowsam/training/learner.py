@@ -89,7 +89,7 @@ class Learner:
 
     @property
     def uses_unlabelled(self) -> bool:
-        """Whether unlabelled slices make any difference."""
+        """Whether any term of the loss uses unlabelled slices."""
         return uses_unlabelled(self.config)
 
     def step(self, batch: Batch, number: int, progress: float) -> StepLosses:
@@ -105,7 +105,7 @@ class Learner:
         TrainingError
             If the loss or a gradient is not finite; no weight has changed by it.
         Interrupted
-            If somebody asked for it; no weight has changed then.
+            If an interruption was requested; no weight has changed then.
         """
         self.students.train()
         if self.teacher is not None:
@@ -171,7 +171,7 @@ class Learner:
         )
 
     def go_on(self, state: LearningState) -> None:
-        """Take over the students and what the optimisers know of them and of the teacher."""
+        """Take over the students and the states of the optimisers of students and teacher."""
         self.students.load_state_dict(state.students)
         self.averaged.load_state_dict(state.averaged)
         take_moments(self._student_optimizer, self.students, state.moments)
@@ -228,7 +228,7 @@ class Learner:
             self._teaching = EveryImageTeaching(self._processes.shared(self.teacher))
 
     def _renew_teacher_optimizer(self) -> None:
-        """Make an optimiser for the present parameters; it keeps what is known of those that stayed."""
+        """Make an optimiser of the present parameters; those that stayed keep their state."""
         assert self.teacher is not None
         known = self._teacher_optimizer.state if self._teacher_optimizer is not None else {}
         self._teacher_optimizer = teacher_optimizer(self.teacher.to(self.device), self.config, self.device)
@@ -255,7 +255,7 @@ class Learner:
         keep = min(self.config.training.averaging, (number + 1) / (number + 10))
         averages, states = _statistics(self.averaged), _statistics(self.students)
         if applied is not None:
-            # Unlike weights, what normalisation has seen of a step that was not applied need not be finite.
+            # Unlike weights, running statistics of a step that was not applied need not be finite.
             states = [torch.where(applied, state, average) for average, state in zip(averages, states, strict=True)]
         averages += list(self.averaged.parameters())
         states += list(self.students.parameters())
@@ -277,7 +277,7 @@ _POSITION_TABLES = (".pos_embed", ".rel_pos_h", ".rel_pos_w")
 
 
 def _statistics(students: Students) -> list[Tensor]:
-    """Return what the normalisation layers have seen."""
+    """Return the running statistics of the normalisation layers."""
     return [buffer for buffer in students.buffers() if buffer.is_floating_point()]
 
 

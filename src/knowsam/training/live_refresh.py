@@ -33,8 +33,8 @@ class LiveRefresh:
     """Keeps the predictions of one watched volume up to date while its students change.
 
     A prediction is out of date when other labels are propagated to its slice, and when the students that made it have
-    been replaced. The former come first and by themselves; of the latter those near the watched slice, then the oldest;
-    of equals the nearest. Slices in which no prediction is seen, such as the one just painted, come last.
+    been replaced. The former come first and by themselves; of the latter those near the watched slice, then the oldest,
+    and among equals the nearest. Slices in which no prediction is seen, such as the one just painted, come last.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ class LiveRefresh:
         predicted = tuple(_as_shown(prediction) for prediction in predictor.slices(chosen))
         self.display.made_by[self._case][chosen] = self.display.version
         seconds = time.monotonic() - started
-        # Clocks that tick slowly may show no time at all.
+        # A coarse clock may show no time at all.
         self._slice_s = max(seconds / len(chosen), _SHORTEST_S)
         self._last_count = len(chosen)
         if self._case not in self.display.estimates and not self.has_urgent:

@@ -71,7 +71,7 @@ def consistency_loss(logits: Tensor, q: Tensor) -> Tensor:
 
 def _log_of_others(log_p: Tensor) -> Tensor:
     """Return log(1 - p) of every class, exact however certain the prediction is."""
-    # Only the most probable class can round to one; what is left beside it is summed from the other classes.
+    # Only the most probable class can round to one; its complement is summed from the other classes.
     top = most_probable(log_p, keepdim=True) == _class_indices(log_p)
     beside_top = log_p.masked_fill(top, -math.inf).logsumexp(dim=1, keepdim=True)
     return torch.where(top, beside_top, torch.log1p(-log_p.exp().masked_fill(top, 0.0)))

@@ -56,7 +56,7 @@ class Mailbox:
         return message
 
     def heed(self) -> None:
-        """Let work go on that was broken off, unless a pause or stop lies behind other messages yet."""
+        """Let interrupted work go on, unless a pause or stop still waits behind other messages."""
         with self._putting:
             if not self._urgent:
                 self._interruption.clear()

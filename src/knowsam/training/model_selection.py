@@ -62,7 +62,7 @@ class ModelSelection:
             )
             holdout.update(SliceKey(number, index) for index in chosen)
         if holdout != self.holdout:
-            # A score on other slices says nothing of this one.
+            # Scores on different slices cannot be compared.
             self.forget()
         self.holdout = frozenset(holdout)
 
@@ -76,12 +76,12 @@ class ModelSelection:
         Raises
         ------
         Interrupted
-            If somebody asked for it.
+            If an interruption was requested.
         """
         return holdout_dice(predictors, cases, self.holdout, self._interruption)
 
     def adopt(self, score: float | None, slices: int | None = None) -> bool:
-        """Decide whether students of this score may predict, and if so, take it as the one to compare with.
+        """Decide whether students of this score may predict: not if it is below the best one by more than noise.
 
         Parameters
         ----------
@@ -91,7 +91,7 @@ class ModelSelection:
         if score is None:
             self._best_score = None
             return True
-        # How far a score on so few slices may fall without meaning anything.
+        # A score on so few slices may fall by as much by chance.
         noise = self._config.holdout_noise / math.sqrt(len(self.holdout) if slices is None else slices)
         if self._best_score is not None and score < self._best_score - noise:
             return False

@@ -1,4 +1,4 @@
-"""Volumes as networks and label propagation see them: planes on the device, and labels propagated between them."""
+"""Volumes for networks and label propagation: planes on the device, and labels propagated between them."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class NetworkVolumes:
         self.relabel(cases, check)
 
     def relabel(self, cases: Sequence[Case], check: Callable[[], None] | None = None) -> None:
-        """Propagate all labels anew; what `check` raises between two slices breaks it off."""
+        """Propagate all labels anew; an exception of `check` between two slices stops it."""
         for propagation, case in zip(self.propagations, cases, strict=True):
             if propagation is not None:
                 propagation.relabel(case, check)

@@ -1,4 +1,4 @@
-"""The optimisers of students and teacher, and what they know of each parameter."""
+"""The optimisers of students and teacher, and their state for each parameter."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Moments = Mapping[str, Mapping[str, Tensor]]
 
 
 def load_ahead() -> None:
-    """Let PyTorch import what it puts off until the first optimiser is made, which takes a second or more."""
+    """Let PyTorch import now what it otherwise imports with the first optimiser, which takes a second or more."""
     torch.optim.AdamW([torch.zeros(1, requires_grad=True)])
 
 
@@ -37,7 +37,7 @@ def teacher_optimizer(teacher: PromptedTeacher, config: Config, device: torch.de
 
 
 def moments_of(optimizer: torch.optim.Optimizer | None, network: nn.Module | None) -> Moments:
-    """Return a copy of what an optimiser knows, on the CPU; of no optimiser, nothing."""
+    """Return a copy of the state of an optimiser on the CPU, empty without an optimiser."""
     if optimizer is None or network is None:
         return {}
     return {
@@ -48,7 +48,7 @@ def moments_of(optimizer: torch.optim.Optimizer | None, network: nn.Module | Non
 
 
 def take_moments(optimizer: torch.optim.Optimizer, network: nn.Module, moments: Moments) -> None:
-    """Let an optimiser know what another one knew of the parameters that have kept their shape."""
+    """Give an optimiser the state that another one had for parameters of the same shape."""
     for name, parameter in network.named_parameters():
         known = moments.get(name, {})
         if known and all(value.shape in ((), parameter.shape) for value in known.values()):
@@ -56,7 +56,7 @@ def take_moments(optimizer: torch.optim.Optimizer, network: nn.Module, moments: 
 
 
 def _like(parameter: Tensor, value: Tensor) -> Tensor:
-    """Copy what an optimiser knows of a parameter, laid out in memory alike: fused ones go through both in step."""
+    """Copy the state of a parameter with the same memory layout, which fused optimisers require."""
     if value.shape != parameter.shape:
         return value.to(parameter.device, copy=True)
     return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)

@@ -76,7 +76,7 @@ def make_plan(
     last: Continuation | None = None,
     device_notice: str = "",
 ) -> TrainingPlan:
-    """Decide what runs.
+    """Resolve what runs.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def make_plan(
         reasons = (device_notice, *reasons)
     is_transfer = start_from is not None
     if is_transfer:
-        # A few slices of one volume would soon outweigh all that was learnt from others.
+        # A few slices of one volume would soon outweigh all that was learnt from other volumes.
         rate = config.training.adaptation * config.training.learning_rate
         config = config.with_values(learning_rate=rate)
     return TrainingPlan(config, chosen, budget, device, teacher, earlier, last, is_transfer, left_out, reasons)

@@ -55,7 +55,7 @@ def propagated_to(
     """Gather the labels propagated to some slices.
 
     What an annotated slice is shown lies between its own labels, as if its neighbours were near, and those
-    propagated to it, from twice as far as to any other: only so do the students learn how far to trust them.
+    propagated to it, from twice as far as to any other: so the students learn how reliable they are.
 
     Parameters
     ----------

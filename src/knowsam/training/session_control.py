@@ -97,7 +97,7 @@ class SessionControl:
                         yield from self._preview(message)
 
     def until_done(self, work: Callable[[], None]) -> Iterator[Event]:
-        """Work on no budget, anew after each pause that breaks it off, unless the session is to end."""
+        """Do work that is not in the budget, again after each pause that breaks it off, unless the session ends."""
         while not self.is_stopping:
             try:
                 self._processes.together(work)
@@ -107,12 +107,12 @@ class SessionControl:
                 return
 
     def take_in(self) -> Iterator[Event]:
-        """Let training know of what was painted."""
+        """Pass annotations to the training."""
         assert self.live is not None
         yield from self._intake.take_in(self.live, self.until_done)
 
     def show_propagated(self) -> Iterator[Event]:
-        """Send slices that other labels are propagated to at once: it takes no training to know better.
+        """Send slices that other labels are propagated to at once, since propagation takes no training.
 
         What is painted meanwhile is taken in between two moments, since it is to be seen at once, too.
         """

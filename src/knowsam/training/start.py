@@ -61,7 +61,7 @@ def best_so_far(plan: TrainingPlan, classes: tuple[LabelClass, ...]) -> Students
 
 
 def introduction(trainer: Trainer) -> list[str]:
-    """Say what teaches and what is learnt from, before the first step; and how, where that is not usual."""
+    """Describe teacher and training data before the first step, and how they are used where that is unusual."""
     labelled, held_out = len(trainer.slices.labelled_keys), len(trainer.selection.holdout)
     kept = f", validating on {held_out} more." if held_out else "; too few to keep any for validation."
     teacher = [] if trainer.learner.teacher is None else [str(trainer.learner.teacher.provenance)]

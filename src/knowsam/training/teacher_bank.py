@@ -1,4 +1,4 @@
-"""What the teacher saw on each slice when it last looked, so that it need not look again in every step."""
+"""The last predictions of the teacher, cached, so that it need not run on every slice in every step."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class TeacherBank:
     """The teacher's logits of slices at its own low resolution, in bfloat16 on the device, by the row of the slice.
 
     What is stored in a step can be looked up at once, but is forgotten unless the step comes to its end. Which slices
-    it holds, and since which step, is known on the host, so that asking never waits for the device.
+    it holds, and since which step, is kept on the host, so that look-ups never wait for the device.
     """
 
     def __init__(self) -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Taught(NamedTuple):
-    """What the teacher has to say of a batch.
+    """What the teacher predicts of a batch.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ class RoundRobinTeaching:
         self._bank.clear()
 
     def _turn_to(self, origin: Origin) -> None:
-        """Forget everything if these are not the planes of the step before."""
+        """Clear the caches if the planes have changed since the step before."""
         if origin.planes is self._planes:
             return
         self._planes = origin.planes
@@ -170,8 +170,8 @@ class RoundRobinTeaching:
     def _prompts(self, origin: Origin, positions: Sequence[int]) -> Tensor | None:
         """Return the mask prompts (K, C, H, W) of some slices as they are, None where the teacher needs none.
 
-        These are propagated labels, if there are any. Of annotated slices, the students' masks are known by heart, and
-        the teacher would learn to leave them as they are; of others, they are wrong for long, and SAM says so too.
+        These are propagated labels, if there are any. In annotated slices, the students' masks are nearly the labels,
+        and the teacher would learn to copy them; in others, they stay wrong for long, and SAM repeats the error.
         """
         if not self._teacher.mask_prompts:
             return None
@@ -191,7 +191,7 @@ class RoundRobinTeaching:
 
 
 def _signature(planes: tuple[Tensor, ...], teacher: PromptedTeacher, variant: str, *, neighbours: bool) -> str:
-    """Return what tells which frozen blocks have seen which planes, in the arithmetic of now."""
+    """Return a signature of the frozen blocks, the planes and the dtype."""
     device = planes[0].device.type
     arithmetic = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
     return signature(planes, teacher.frozen_state(), variant, neighbours, arithmetic)

@@ -23,7 +23,7 @@ T = TypeVar("T")
 def write_tensors(
     path: Path, description: Mapping[str, Any], tensors: Mapping[str, Tensor], *, overwrite: bool = True
 ) -> None:
-    """Write tensors by name and what is to be said of them, as JSON can hold it; whole or not at all.
+    """Write tensors by name with a description in JSON, whole or not at all.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def read_tensors(path: Path, unpacked: Callable[[dict[str, Any], dict[str, Tenso
 
 
 def checksum(description: str, tensors: Mapping[str, Tensor]) -> str:
-    """Return the SHA-256 of what a file holds, by which a changed byte shows."""
+    """Return the SHA-256 of the contents of a file."""
     digest = hashlib.sha256(description.encode())
     for name in sorted(tensors):
         tensor = tensors[name].contiguous()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class TimedTraining:
-    """Lets a trainer work and counts the time; getting ready, pauses and whoever consumes the events are not counted.
+    """Runs a trainer and counts its time, without preparation, pauses and the time that consumers of events take.
 
     Attributes
     ----------
@@ -80,12 +80,12 @@ class TimedTraining:
 
     @property
     def _schedule_progress(self) -> float:
-        """What learning rates and weights of losses follow: as if the last training had been given this budget too."""
+        """The progress that learning rates and loss weights follow: as if the last training had had this budget too."""
         whole = self._budget.after(steps=self._steps_before, seconds=self._before_s)
         return whole.progress(steps=self._steps_before + self.steps, seconds=self._before_s + self.seconds)
 
     def _agree_on_time(self) -> None:
-        """Let the clock of the first process tell all processes how much of the budget is used."""
+        """Share the used budget, by the clock of the first process, among all processes."""
         self.seconds = self._trainer.processes.first_decides(lambda: self.seconds)
 
     @contextmanager

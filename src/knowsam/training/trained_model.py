@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _FORMAT = 12
 
 _LEAST_DICE = 0.6
-"""Networks below it hardly know their own volumes."""
+"""Below this Dice, networks hardly know their own volumes."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class TrainedModel:
             )
 
     def difference(self, volume: Volume) -> str:
-        """Say in what a volume differs from those the model learnt from; empty if in nothing that counts.
+        """Describe how a volume differs from those the model learnt from; empty if it does not matter.
 
         Raises
         ------

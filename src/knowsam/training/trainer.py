@@ -1,4 +1,4 @@
-"""Everything that learns, and what it learns from: steps, validation and the students that predict."""
+"""The networks and their data: training steps, validation and the students that predict."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class OutOfMemory(Exception):
 
 
 class Trainer:
-    """Networks, the slices they learn from, and the choice of the students that predict. It knows no time or message.
+    """Networks, the slices they learn from, and the choice of the students that predict.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ class Trainer:
         Raises
         ------
         Interrupted
-            If somebody asked for it; call it again then.
+            If an interruption was requested; call it again then.
         """
         self.learner = start_learner(
             self.plan,
@@ -158,7 +158,7 @@ class Trainer:
         OutOfMemory
             If memory ran out, but need not with fewer slices.
         Interrupted
-            If somebody asked for it.
+            If an interruption was requested.
         """
         if not self.slices.labelled_keys:
             raise TrainingError("No annotated slice is left to learn from. Paint one, then train again.")
@@ -188,7 +188,7 @@ class Trainer:
         Raises
         ------
         Interrupted
-            If somebody asked for it; nothing has changed then.
+            If an interruption was requested; nothing has changed then.
         """
         validated = self._prepared.validate(step)
         if validated.dice is not None:
@@ -227,7 +227,7 @@ class Trainer:
         Raises
         ------
         Interrupted
-            If somebody asked for it; call it again then.
+            If an interruption was requested; call it again then.
         """
         windows, pixel_mm = wider_windows(self.cases, self.config, self.pixel_mm)
         self.slices = self._training_slices(windows)

@@ -1,4 +1,4 @@
-"""Transfer of a model of other volumes: how far it counts in a new one, and from when on it learns there."""
+"""Transfer of a model of other volumes: its weight in a new one, and when it begins to learn there."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from knowsam.training.volume_propagation import VolumePropagation
 
 _ERROR_PENALTY = 2.0
-"""How much more the variance of the error of students of other volumes weighs than that of propagated labels.
+"""Factor on the variance of the error of students of other volumes, relative to that of propagated labels.
 
 Measured in `benchmarks/results/next_volume.md`.
 """
@@ -43,7 +43,7 @@ def student_score(
     Raises
     ------
     Interrupted
-        If somebody asked for it.
+        If an interruption was requested.
     """
     return holdout_score(predictors, cases, _reference_slices(annotated, cases, propagations), interruption)
 
@@ -97,7 +97,7 @@ class Transfer:
         return annotated < self._minimum
 
     def too_few_sentence(self, annotated: int) -> str:
-        """Say why it does not learn, and what would let it."""
+        """Return why it does not learn, and what would change that."""
         return (
             f"Annotate at least {self._minimum} slices to let a model of other volumes learn: from {annotated} it "
             "would forget more than it learns."

@@ -1,4 +1,4 @@
-"""What the frozen blocks of a pretrained SAM give for a slice never changes, so each slice passes them once."""
+"""Cached outputs of the frozen blocks of a pretrained SAM, through which each slice passes once."""
 
 from __future__ import annotations
 

@@ -70,8 +70,8 @@ class ExactUpdate:
 class LateUpdate:
     """Never waits for the device, which decides itself whether to change the weights; the losses come a step late.
 
-    The optimisers have to be fused ones, which leave all weights and moments as they are where `found_inf` is one. What
-    was not finite is told of in the next step.
+    The optimisers have to be fused ones, which leave all weights and moments as they are where `found_inf` is one. A
+    loss or gradient that is not finite raises its error in the next step.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""An honest score: the students on slices that training never sees."""
+"""Validation: the Dice of the students on slices that training never sees."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from knowsam.training.interruption import Interruption
 
 _AT_ONCE = 2
-"""Slices predicted between two looks whether somebody asked for it to be broken off."""
+"""Slices predicted between two checks for an interruption."""
 
 
 class HoldoutScore(NamedTuple):
@@ -30,7 +30,7 @@ class HoldoutScore(NamedTuple):
     Parameters
     ----------
     dice : mean over the painted classes, over the labelled pixels of all held-out slices taken together.
-    self_assessed_error : what they take their error for there, see `ensemble.self_assessed_error`, a mean over slices;
+    self_assessed_error : their own estimate of the error there, see `ensemble.self_assessed_error`, a mean over slices;
         None if they show no structure.
     """
 
@@ -54,7 +54,7 @@ def holdout_score(
     Raises
     ------
     Interrupted
-        If somebody asked for it.
+        If an interruption was requested.
     """
     found, painted, errors = [], [], []
     for number, (predictor, case) in enumerate(zip(predictors, cases, strict=True)):
@@ -100,7 +100,7 @@ def agreement(
     Raises
     ------
     Interrupted
-        If somebody asked for it.
+        If an interruption was requested.
     """
     scores = []
     for predictor, other, indices in zip(predictors, others, slices, strict=True):
@@ -112,7 +112,7 @@ def agreement(
 
 
 def _predicted(predictor: Predictor, indices: Sequence[int], interruption: Interruption) -> Iterator[SlicePrediction]:
-    """Predict slices, a few at a time, so that it can be broken off between them."""
+    """Predict slices, a few at a time, with a check for an interruption between them."""
     for first in range(0, len(indices), _AT_ONCE):
         for prediction in predictor.slices(indices[first : first + _AT_ONCE]):
             interruption.check()

@@ -45,14 +45,14 @@ class VolumePropagation:
 
     What is displayed comes from all of them. The students are trained and validated with labels in which the held-out
     slices have no part. Partly annotated slices are completed as far as they can be, see `Completions`. Where slices
-    are annotated without a gap nothing is propagated between them, but sparse annotation is simulated: now these, now
-    those few slices are propagated as if no other were annotated, so that the students learn how far to trust
-    propagated labels in a volume of which little is painted.
+    are annotated without a gap nothing is propagated between them, but sparse annotation is simulated: changing subsets
+    of few slices are propagated as if no other were annotated, so that the students learn how reliable propagated
+    labels are in a volume of which little is painted.
 
     Parameters
     ----------
     planes : (N, H, W), the slices on the device.
-    check : called now and then; what it raises breaks the registration off.
+    check : called regularly; an exception it raises stops the registration.
     propagator : refines what is displayed and validated; None leaves propagated labels as they are.
     """
 
@@ -97,7 +97,7 @@ class VolumePropagation:
         self._simulated: frozenset[int] = frozenset()
 
     def relabel(self, case: Case, check: Callable[[], None] | None = None) -> None:
-        """Take all outlines anew; what `check` raises between two of them breaks it off."""
+        """Take all outlines anew; an exception of `check` between two of them stops it."""
         classes = len(case.annotation.classes)
         self._label_slices, self._outlines = {}, {}
         self._completions.clear()
@@ -167,7 +167,7 @@ class VolumePropagation:
     def error_factor(self) -> float | None:
         """Return how many times as wrong as expected labels propagated to annotated slices from the others are.
 
-        The outermost ones tell nothing of slices between others; None if there are none but these.
+        The outermost ones do not lie between others; None if there are no others.
         """
         compared = evenly([i for i in self._from_all.annotated[1:-1] if i in self._outlines], _MOST_COMPARED)
         if not compared or not self.can_propagate:
@@ -183,7 +183,7 @@ class VolumePropagation:
 
     def next_to_annotated(self, most: int) -> list[int]:
         """Return unannotated slices that training sees an annotation right beside, between the ends, `most` of them."""
-        # What is guessed tells little of the students.
+        # Completed outlines are too uncertain to validate students by.
         drawn = [index for index in self._from_training.annotated if index in self._outlines]
         sources = drawn or self._from_training.annotated
         beside = sorted({other for index in sources for other in (index - 1, index + 1)})
@@ -209,7 +209,7 @@ class VolumePropagation:
             refined.proposed = self._proposed
 
     def _compare_proposal(self) -> None:
-        """Learn from all annotated slices, held-out ones as well, how far to believe what is proposed."""
+        """Estimate the error of the proposal from all annotated slices, held-out ones included."""
         if self._proposed is not None:
             self._proposed.compare(self._outlines)
 
@@ -234,8 +234,8 @@ class VolumePropagation:
         changed = self._from_all.update({} if is_whole else sources, self._extents)
         self._displayed.forget(changed)
         self._left_out.forget(changed)
-        # With the second annotated slice there is something to say of all others, and without it nothing; and each one
-        # tells of all slices how far to believe what is proposed.
+        # Propagation begins with the second annotated slice, and ends without it, in all slices. Each annotated slice
+        # also changes the estimated error of the proposal, and so its weight in all slices.
         is_all = self._proposed is not None or self.can_propagate != could_propagate
         return list(range(self._slices)) if is_all else changed
 
@@ -249,5 +249,5 @@ def _some_of(structure: Sequence[int], order: Generator) -> frozenset[int]:
 
 
 def _can_be_asked(propagation: LabelPropagation) -> bool:
-    """Tell whether there is something to propagate, and to an annotated slice too, from which students learn."""
+    """Tell whether labels can be propagated to annotated slices as well, from which students learn."""
     return propagation.can_propagate and len(propagation.annotated) > 1
