@@ -10,9 +10,9 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from knowsam.commands.options import parse
 from knowsam.commands.standard_streams import dependable_streams
 from knowsam.errors import ConfigError, KnowSAMError
-from knowsam.options import parse
 
 logger = logging.getLogger(__name__)
 

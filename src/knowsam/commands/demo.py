@@ -10,6 +10,7 @@ import numpy as np
 
 from knowsam.commands import segment
 from knowsam.commands.evaluate import score_table
+from knowsam.commands.options import parse
 from knowsam.data.annotation import default_classes
 from knowsam.data.orientation import working_index
 from knowsam.errors import OutputError
@@ -18,7 +19,6 @@ from knowsam.inference.picture import montage, write_png
 from knowsam.io.image import read_volume
 from knowsam.io.labels import read_labels
 from knowsam.io.sample import sample_folder
-from knowsam.options import parse
 
 if TYPE_CHECKING:
     from argparse import Namespace

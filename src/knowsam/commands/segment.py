@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from knowsam import jobs
 from knowsam.commands.atlases import classes_of, make_proposal, read_atlases, require_a_mask_each
 from knowsam.commands.inputs import budget, read_cases, read_model, read_teacher, with_classes_of
+from knowsam.commands.options import chosen_config
 from knowsam.commands.outputs import check_mask, check_model, check_report, save_report, save_trained, saved
 from knowsam.commands.training_progress import TrainingProgress
 from knowsam.data.annotation import joined_classes, require_same_names
@@ -16,7 +17,6 @@ from knowsam.data.measurements import measured
 from knowsam.data.reformat import brought_back
 from knowsam.errors import ConfigError
 from knowsam.io.labels import write_labels
-from knowsam.options import chosen_config
 from knowsam.report import Report
 from knowsam.report_page import Segmented, check_report_page_writable, is_report_page_name, write_report_page
 from knowsam.training.dice_estimate import in_words

@@ -12,11 +12,11 @@ from tqdm import tqdm
 
 from knowsam import jobs
 from knowsam.commands.inputs import budget, read_cases, read_teacher, read_unlabelled_case
+from knowsam.commands.options import chosen_config
 from knowsam.commands.outputs import check_model, check_report, save_report, save_trained
 from knowsam.commands.training_progress import TrainingProgress
 from knowsam.cross_validation import expected_dice, leave_one_out
 from knowsam.errors import ConfigError
-from knowsam.options import chosen_config
 from knowsam.report import Report
 from knowsam.training.processes import Processes
 

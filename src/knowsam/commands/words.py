@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from knowsam.option_values import axis, scheduler, slice_list, term, whole
+from knowsam.commands.option_values import axis, scheduler, slice_list, term, whole
 
 Word = tuple[tuple[str, ...], dict[str, Any]]
 """One argument of a command: its names, and what argparse is to know of it."""

@@ -8,7 +8,7 @@ from dataclasses import fields
 from typing import Any
 
 from knowsam import __version__
-from knowsam.command_words import COMMANDS, Word
+from knowsam.commands.words import COMMANDS, Word
 from knowsam.config import Config
 from knowsam.setting import Setting, setting_of
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from knowsam.commands.options import chosen_config, parse
 from knowsam.config import Config
-from knowsam.options import chosen_config, parse
 from knowsam.setting import setting_of
 
 SEGMENT = ["segment", "image.nii", "--labels", "labels.nii", "-o", "out.nii"]
