@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from ledger import Ledger, R
 from provenance import provenance
+from result_store import R, ResultStore
 from threadpoolctl import threadpool_limits
 
 from knowsam.training.schedule import Budget
@@ -82,16 +82,16 @@ def measure(
     ----------
     pieces : with the `keys` of their results and the `arguments` that ask for each alone.
     """
-    ledger = Ledger(options.json, kind)
+    store = ResultStore(options.json, kind)
     if not options.table:
-        wanted = [one for one in pieces if not (options.missing and all(key in ledger for key in one.keys))]
+        wanted = [one for one in pieces if not (options.missing and all(key in store for key in one.keys))]
         if options.jobs > 1:
             _side_by_side(options, [piece.arguments for piece in wanted])
         else:
             for result in (result for piece in wanted for result in run(piece)):
                 print(result, file=sys.stderr, flush=True)
-                ledger.add(result)
-    print("\n".join([*provenance("seeds as in each run"), *tables(ledger.results)]))
+                store.add(result)
+    print("\n".join([*provenance("seeds as in each run"), *tables(store.results)]))
 
 
 def _side_by_side(options: Namespace, pieces: Sequence[Sequence[str]]) -> None:

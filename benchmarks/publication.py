@@ -39,9 +39,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from ledger import Ledger
 from patients import Slices, Split, patients_of
 from provenance import provenance
+from result_store import ResultStore
 from resumable import ResumableTraining
 from tables import mean, table
 from tasks import DataSet, find_data_set, mean_dice
@@ -121,14 +121,14 @@ class Protocol:
         return self.config.plane.max_side_px
 
     @property
-    def validations(self) -> Ledger[Validation]:
+    def validations(self) -> ResultStore[Validation]:
         """Dice on the validation patients."""
-        return Ledger(self.folder / "validation.json", Validation)
+        return ResultStore(self.folder / "validation.json", Validation)
 
     @property
-    def results(self) -> Ledger[Result]:
+    def results(self) -> ResultStore[Result]:
         """Scores of the tested patients."""
-        return Ledger(self.folder / "results.json", Result)
+        return ResultStore(self.folder / "results.json", Result)
 
     @cached_property
     def training(self) -> ResumableTraining:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from ledger import Ledger
 from provenance import commit
+from result_store import ResultStore
 
 from knowsam.errors import TrainingError
 from knowsam.io.atomic import written_whole
@@ -68,9 +68,9 @@ class ResumableTraining:
     device: str
 
     @property
-    def notes(self) -> Ledger[Note]:
+    def notes(self) -> ResultStore[Note]:
         """What was said."""
-        return Ledger(self.folder / "notes.json", Note)
+        return ResultStore(self.folder / "notes.json", Note)
 
     def checkpoints(self) -> Iterator[Continuation]:
         """Yield the last checkpoint there is, then train and yield one after each piece."""

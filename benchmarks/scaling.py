@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from ledger import Ledger
 from pieces import add_file_options, checked
 from provenance import peak_mib, provenance
+from result_store import ResultStore
 from tables import table
 
 from knowsam.config import Config
@@ -123,13 +123,13 @@ def main() -> None:
             )
         )
         return
-    ledger = Ledger(options.json, Result)
+    store = ResultStore(options.json, Result)
     if not options.table:
         for point in _chosen(options):
             key = (point.series, point.slices, point.height, point.width, point.plane_px, point.foreground)
-            if not (options.missing and (*key, options.threads) in ledger):
-                ledger.add(_in_own_process(point, options))
-    print("\n".join([*provenance("seed 0"), *_tables(ledger.results)]))
+            if not (options.missing and (*key, options.threads) in store):
+                store.add(_in_own_process(point, options))
+    print("\n".join([*provenance("seed 0"), *_tables(store.results)]))
 
 
 def _parse() -> argparse.Namespace:

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from compact_sam import by_mask, pretrained_sam
 from propagator import add_task_options, tasks
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
 
 _RANKINGS = ("shown probability", "SAM's contradiction", "both")
 _FEWEST_WRONG_PX = 20
-
-Maps = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -26,11 +26,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from ledger import Ledger
 from next_volume import TESTED
 from pieces import add_file_options, checked
 from propagated import propagated
 from provenance import provenance
+from result_store import ResultStore
 from tables import table
 from tasks import DataSet, Task, find_data_set, places
 from tuned import NOTHING, REDUCED, TUNINGS, Replay, take_own_statistics, tuned
@@ -118,15 +118,15 @@ class Result:
 def main() -> None:
     """Run what was asked for and print the tables of all results there are."""
     options = _parse()
-    ledger = Ledger(options.json, Result)
+    store = ResultStore(options.json, Result)
     if not options.table:
         data = _data(options)
         for conditions in _conditions(options, data):
-            if not (options.missing and conditions in ledger):
+            if not (options.missing and conditions in store):
                 result = _run(data, conditions)
                 print(result, file=sys.stderr, flush=True)
-                ledger.add(result)
-    print("\n".join([*provenance("seeds as in each run"), *_tables(ledger.results)]))
+                store.add(result)
+    print("\n".join([*provenance("seeds as in each run"), *_tables(store.results)]))
 
 
 def _parse() -> argparse.Namespace:

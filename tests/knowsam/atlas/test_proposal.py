@@ -17,7 +17,6 @@ from knowsam.data.volume import Grid, Volume
 from knowsam.errors import ConfigError, InputError
 
 SIDE_MM = 96.0
-LPS_TO_WORKING = np.diag([-1.0, -1.0, -1.0])
 
 
 def patient(spacing_mm: tuple[float, float, float], shift_mm: tuple[float, float, float], size: float) -> Atlas:

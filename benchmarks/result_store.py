@@ -27,7 +27,7 @@ class Result(Protocol):
 R = TypeVar("R", bound=Result)
 
 
-class Ledger(Generic[R]):
+class ResultStore(Generic[R]):
     """The results of one benchmark; one measured again in the same conditions replaces the one before.
 
     Parameters
