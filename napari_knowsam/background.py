@@ -24,7 +24,7 @@ _BUSY_BESIDE = (
     "Something goes on beside the window already. Wait for it, or stop it in the small window at the lower left."
 )
 
-_LISTENING_MS = 100
+_POLL_MS = 100
 
 
 class Work(ABC):
@@ -89,9 +89,9 @@ class Background(QObject):
         self.window: ProgressWindow | None = None
         self._sentence = ""
         self._outcomes: SimpleQueue[str | Exception | None] = SimpleQueue()
-        self._listening = QTimer(self)
-        self._listening.setInterval(_LISTENING_MS)
-        self._listening.timeout.connect(self._listen)
+        self._polling = QTimer(self)
+        self._polling.setInterval(_POLL_MS)
+        self._polling.timeout.connect(self._poll)
 
     @property
     def has_to_ask(self) -> bool:
@@ -128,19 +128,19 @@ class Background(QObject):
         self.work, self.window = work, ProgressWindow(work.title, self._result)
         self.window.stop_requested.connect(work.stop)
         self.window.show()
-        self._listening.start()
+        self._polling.start()
         threading.Thread(target=_do, args=(work, self._outcomes), name=work.title).start()
 
     def close(self) -> None:
         """End the work, which keeps what is done by then, and let go of its window."""
-        self._listening.stop()
+        self._polling.stop()
         if self.work is not None:
             self.work.stop()
         if self.window is not None:
             self.window.end("")
         self.work = self.window = None
 
-    def _listen(self) -> None:
+    def _poll(self) -> None:
         while self.work is not None and self.window is not None:
             try:
                 outcome = self._outcomes.get_nowait()
@@ -148,7 +148,7 @@ class Background(QObject):
                 self.window.show_progress(*self.work.progress)
                 return
             if outcome is None:
-                self._listening.stop()
+                self._polling.stop()
                 self.work = None
                 self.window.end(self._sentence)
             else:

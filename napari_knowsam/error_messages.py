@@ -1,4 +1,4 @@
-"""Where errors of the engine, and what it has to say of a file, become messages of napari."""
+"""Errors and notices of the engine as messages of napari."""
 
 from __future__ import annotations
 

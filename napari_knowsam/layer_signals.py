@@ -1,4 +1,4 @@
-"""What happens to the layers of a viewer, told to whoever listens."""
+"""Signals of what happens to the layers of a viewer."""
 
 from __future__ import annotations
 

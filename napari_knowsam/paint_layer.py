@@ -44,7 +44,7 @@ class PaintLayer(QObject):
     """Something may have changed a moment ago."""
 
     pressed = Signal(object)
-    """A stroke may begin on this layer; it paints nothing before that is told."""
+    """A stroke may begin on this layer; it paints nothing before this signal."""
 
     undo_requested = Signal()
     redo_requested = Signal()

@@ -28,7 +28,7 @@ BUSY = "A training goes on, or a model is being applied. Stop that first."
 
 
 class Shown(Enum):
-    """Where that comes from which is shown of slices nobody has painted, in words."""
+    """The origin of what is shown of unpainted slices, in words."""
 
     NOTHING = ""
     PROPAGATED = "propagated from your painted slices. Training adds to it once that helps."

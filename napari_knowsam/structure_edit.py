@@ -48,7 +48,7 @@ class _Run:
 
 
 class StructureEdit(QObject):
-    """Shows what a tool makes of the structure, and takes it into the document or drops it.
+    """Previews what a tool makes of the structure, and applies or drops it.
 
     All slices of a large volume are read a few at a time, and tools work in a thread, because both take up to seconds;
     what is made of a preview that was dropped meanwhile is never seen. A stroke, another class or another image drops
@@ -90,7 +90,7 @@ class StructureEdit(QObject):
             self._on_tool_chosen()
 
     def preview(self, point: Point | None = None) -> None:
-        """Find out what the tool would do, and outline it as soon as that is known.
+        """Preview what the tool would do.
 
         Parameters
         ----------
@@ -111,7 +111,7 @@ class StructureEdit(QObject):
             self._preview.offer({"Escape": self.drop}, sync)
 
     def apply(self) -> None:
-        """Take what is outlined over."""
+        """Apply the preview to the document."""
         edit, sync = self._preview.edit, self._layers.sync
         self.drop()
         if edit is not None and sync is not None:
@@ -172,7 +172,7 @@ class StructureEdit(QObject):
             self._renewal.start()
 
     def _renew(self) -> None:
-        """Find out what the tool would do now; what it would have done stays in sight until that is known."""
+        """Preview the tool again; the old preview stays in sight until the new one is there."""
         if self._running is not None:
             # Broken off, it would never come to its end where predictions arrive all the time.
             self._renewal.start()

@@ -1,4 +1,4 @@
-"""Training and propagation as the window knows them: start, stop, tell them of new labels, hear what comes of it."""
+"""Training and propagation for the window: starts and stops them, submits annotations, and emits their events."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ _CLOSING_S = 1.0
 _ENDING_S = 20.0
 """Longest time that a step and the validation after it take on a slow computer."""
 
-_LISTENING_MS = 20
+_POLL_MS = 20
 
 
 class TrainingController(QObject):
     """Owns the session that goes on, of training or of propagation, and the thread it runs in; at most one of each.
 
     A training takes the place of a propagation of the same work as soon as it shows predictions itself, and is followed
-    by one that goes on with these. Both are told the same, and both tell of their predictions. A propagation may begin
+    by one that goes on with these. Both get the same messages, and both send predictions. A propagation may begin
     with a model of other volumes, which is applied first.
     """
 
@@ -87,7 +87,7 @@ class TrainingController(QObject):
     """A `Downloading`."""
 
     failed = Signal(str)
-    """What went wrong, in a sentence for the user; training, or propagation while nobody trains, has ended."""
+    """An error, in a sentence for the user; training, or propagation while nobody trains, has ended."""
 
     finished = Signal(object)
     """A `Finished`: training has ended as it should."""
@@ -110,9 +110,9 @@ class TrainingController(QObject):
         self._learnt: WeakKeyDictionary[AnnotationDocument, Continuation] = WeakKeyDictionary()
         self._displays: WeakKeyDictionary[AnnotationDocument, Display] = WeakKeyDictionary()
         self._outdated: WeakKeyDictionary[AnnotationDocument, int] = WeakKeyDictionary()
-        self._listening = QTimer(self)
-        self._listening.setInterval(_LISTENING_MS)
-        self._listening.timeout.connect(self._listen)
+        self._polling = QTimer(self)
+        self._polling.setInterval(_POLL_MS)
+        self._polling.timeout.connect(self._poll)
 
     @property
     def is_running(self) -> bool:
@@ -178,7 +178,7 @@ class TrainingController(QObject):
         last = self._learnt.get(work) if settings.continued else None
         self._worker = TrainingWorker(partial(training_session, case, settings, last), keep)
         self._worker.start()
-        self._listening.start()
+        self._polling.start()
         self.stage_changed.emit(Stage.PREPARING)
 
     def propagate(self, work: AnnotationDocument, config: Config) -> None:
@@ -224,7 +224,7 @@ class TrainingController(QObject):
     def _predict(self, work: AnnotationDocument, worker: SessionWorker[PropagationSession]) -> None:
         self._work, self._worker = work, worker
         worker.start()
-        self._listening.start()
+        self._polling.start()
 
     def submit(self, message: Message) -> None:
         """Tell the session something; nothing happens where none is going on."""
@@ -262,7 +262,7 @@ class TrainingController(QObject):
         if self.is_running and self._worker is not None:
             self.abandon()
             self._worker.wait(_ENDING_S)
-            self._listen()
+            self._poll()
 
     def close(self) -> None:
         """End everything; waits a moment for the thread."""
@@ -290,7 +290,7 @@ class TrainingController(QObject):
         self._keep_display()
         self._end_replaced()
         self._worker = self._work = None
-        self._listening.stop()
+        self._polling.stop()
         self._end_applying()
 
     def _keep_display(self) -> None:
@@ -320,7 +320,7 @@ class TrainingController(QObject):
             self.submit(watched)
         self.stage_changed.emit(None)
 
-    def _listen(self) -> None:
+    def _poll(self) -> None:
         """Pass on what has happened in the thread."""
         worker = self._worker
         if worker is None:

@@ -215,7 +215,7 @@ class TrainingDisplay(QObject):
         return work is not None and work.is_fully_annotated
 
     def _say_propagation(self, shown: Shown) -> None:
-        """Say where that comes from which is shown while nobody trains, of the volume on the screen alone."""
+        """Say what is shown without a training, for the volume on the screen only."""
         if self._controller.work is not self._chosen():
             return
         self._tell(status_messages.propagation_sentence(Shown.ANNOTATED if self._is_all_annotated else shown))

@@ -140,7 +140,7 @@ class SessionWorker(Generic[S]):
                 self._heed(event)
         except KnowSAMError as error:
             self._outcomes.put(error)
-        except Exception as error:  # whatever it is, the person is told
+        except Exception as error:  # whatever it is, the window shows it
             logger.exception("Training ended with an unexpected error.")
             self._outcomes.put(error)
         finally:

@@ -1,4 +1,4 @@
-"""Choose a tool that edits the chosen structure as a whole, look at what it would do, and take it or not."""
+"""Choose a tool that edits the chosen structure as a whole, preview it, and apply or drop it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LARGEST_GREY = 1e7
 
 
 class EditPanel(QWidget):
-    """A tool with what it needs to be told; its setters never emit signals."""
+    """A tool and its parameters; its setters never emit signals."""
 
     tool_chosen = Signal()
     preview_requested = Signal()
@@ -76,7 +76,7 @@ class EditPanel(QWidget):
         return self._protect.isChecked()
 
     def tool_use(self, point: tuple[int, int, int] | None = None) -> ToolUse:
-        """Return the tool with what it is told; `point` is the voxel that was clicked."""
+        """Return the tool with its parameters; `point` is the voxel that was clicked."""
         return ToolUse(self.tool, self._mm.value(), point, (self._lowest.value(), self._highest.value()))
 
     def set_pixel_mm(self, pixel_mm: float) -> None:

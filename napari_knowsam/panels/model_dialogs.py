@@ -45,7 +45,7 @@ class Unsaved(Enum):
 
 
 def ask_model_target(parent: QWidget | None, suggested: ModelTarget, elsewhere: Path) -> ModelTarget | None:
-    """Let the user name a model and say what it is for; None if they think better of it.
+    """Let the user name a model and say what it is for; None if the dialog is cancelled.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def ask_model_target(parent: QWidget | None, suggested: ModelTarget, elsewhere: 
 def ask_model_to_train(
     parent: QWidget | None, suggested: ModelTarget, question: str
 ) -> tuple[ModelTarget, bool] | None:
-    """Let the user name a model that is to be trained, and answer a question; None if they think better of it."""
+    """Let the user name a model that is to be trained, and answer a question; None if the dialog is cancelled."""
     dialog = SaveModelDialog(suggested, Path(suggested.path.name), parent, question)
     return (dialog.target, dialog.is_agreed) if dialog.exec() and dialog.target is not None else None
 
@@ -146,13 +146,13 @@ class SaveModelDialog(QDialog):
 
 
 def ask_model_file(parent: QWidget | None) -> Path | None:
-    """Let the user choose the file of a model; None if they think better of it."""
+    """Let the user choose the file of a model; None if the dialog is cancelled."""
     name, _ = QFileDialog.getOpenFileName(parent, "Open model", "", f"{_FILTER};;All files (*)")
     return Path(name) if name else None
 
 
 def ask_folders(parent: QWidget | None) -> tuple[Path, Path] | None:
-    """Let the user choose a folder of images and one for their masks; None if they think better of it."""
+    """Let the user choose a folder of images and one for their masks; None if the dialog is cancelled."""
     images = QFileDialog.getExistingDirectory(parent, "Folder of the images")
     if not images:
         return None

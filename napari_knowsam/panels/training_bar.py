@@ -103,7 +103,7 @@ class TrainingBar(QWidget):
         self._bar.setToolTip("How many slices are predicted.")
 
     def set_score(self, dice: float | None, *, is_open: bool = False) -> None:
-        """Show how good the prediction probably is; None if that cannot be told.
+        """Show how good the prediction probably is; None without an estimate.
 
         Parameters
         ----------

@@ -68,7 +68,7 @@ class VolumeTable(QTableWidget):
 
         Parameters
         ----------
-        dice : None for a class of which it cannot be told; classes that are absent were not judged.
+        dice : None for a class without an estimate; classes that are absent were not measured.
         open_ended : label values of classes that go on beyond the outermost slices they are painted in.
         """
         shown = [(one, volume_ml) for one, volume_ml in rows if one.value != BACKGROUND_CLASS.value]
@@ -76,11 +76,11 @@ class VolumeTable(QTableWidget):
         for row, (label_class, volume_ml) in enumerate(shown):
             name = QTableWidgetItem(swatch_icon(label_class.color), label_class.name)
             is_open = label_class.value in open_ended
-            judged = QTableWidgetItem(_dice_text(dice, label_class.value, is_open))
-            judged.setToolTip(_DICE_HELP + _ENDS_HELP * is_open)
+            estimate = QTableWidgetItem(_dice_text(dice, label_class.value, is_open))
+            estimate.setToolTip(_DICE_HELP + _ENDS_HELP * is_open)
             amount = QTableWidgetItem(volume_text(volume_ml))
             amount.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-            for column, item in enumerate((name, judged, amount)):
+            for column, item in enumerate((name, estimate, amount)):
                 self.setItem(row, column, item)
         self._values = [label_class.value for label_class, _ in shown]
         self._show_measurements()
