@@ -80,7 +80,7 @@ class Proposal:
 
 
 def propose(volume: Volume, atlases: Sequence[Atlas], progress: Callable[[int], object] = lambda _: None) -> Proposal:
-    """Bring the masks of finished volumes to a new one and let them vote, the more similar the image the louder.
+    """Bring the masks of finished volumes to a new one and let them vote, weighted by the similarity of the images.
 
     Parameters
     ----------

@@ -112,11 +112,11 @@ class Distillation:
         return self._start if self._learner is None else self._learner.average.sam
 
     def embed(self) -> Iterator[int]:
-        """Let the teacher see each slice once; yield after some slices how many these were."""
+        """Run the teacher once on each slice; yield the size of each batch."""
         return self._cache.fill()
 
     def learn(self, budget: Budget) -> Iterator[Step]:
-        """Learn until the budget is used; whoever leaves off earlier keeps what was learnt until then."""
+        """Learn until the budget is used; ending the iteration earlier keeps what was learnt."""
         learner = AveragedNetwork(self._beginning(), _LEARNING_RATE, self._device)
         generator = Generator().manual_seed(self._seed)
         source = PromptSource(generator, self._device, _SHARES)
@@ -130,7 +130,7 @@ class Distillation:
             yield Step(learner.step, float(loss), progress)
 
     def agreement(self) -> Agreement:
-        """Compare student and teacher, as they are by now, on the slices that are held out."""
+        """Compare student and teacher on the held-out slices."""
         rows = _evenly(self._slices.held_out, _COMPARED_SLICES)
         images, seen = self._slices.images(rows), self._cache.embeddings(rows)
         to_teacher, _ = self._map(self.sam)
@@ -146,9 +146,9 @@ class Distillation:
         return torch.randint(len(self._slices.learnt), (_BATCH_SLICES,), generator=generator)
 
     def _beginning(self) -> Student:
-        """Return the student that is to learn, with a new encoder if that tells more of what the teacher sees.
+        """Return the student to train, with a new encoder if that predicts the embedding of the teacher better.
 
-        An encoder that has come to give the same for all images hardly leaves that.
+        An encoder that has collapsed to one embedding for all images hardly recovers.
         """
         kept, begun = copy.deepcopy(self._start), copy.deepcopy(self._start)
         begun.image_encoder = copy.deepcopy(self._new_encoder)

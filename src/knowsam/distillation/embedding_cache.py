@@ -25,7 +25,7 @@ class EmbeddingCache:
         self._cache = TrunkCache(sum(map(len, slices.planes)), TeacherConfig(), self._sign)
 
     def fill(self) -> Iterator[int]:
-        """Compute all there are, and yield after some slices how many these were."""
+        """Compute all embeddings; yield the size of each batch."""
         rows = [*self._slices.learnt, *self._slices.held_out]
         for start in range(0, len(rows), _AT_ONCE):
             part = rows[start : start + _AT_ONCE]

@@ -1,4 +1,4 @@
-"""A synthetic volume: tissue, clutter, and structures that touch, nest and branch, among which some are asked for."""
+"""A synthetic volume: tissue, clutter, and structures that touch, nest and branch, some of them to be segmented."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class SyntheticVolume:
     ----------
     image : (N, H, W), in [0, 1].
     parts : (N, H, W), int64, the part each voxel belongs to, or `OUTSIDE`.
-    structures : what can be asked for.
+    structures : what can be segmented.
     slice_px : distance of neighbouring slices in pixels.
     """
 
@@ -74,7 +74,7 @@ class _Anatomy:
 
     Attributes
     ----------
-    parts : (N, H, W). greys : mean grey value of each part. structures : what may be asked for.
+    parts : (N, H, W). greys : mean grey value of each part. structures : what may be segmented.
     """
 
     def __init__(self, source: RandomSource, shape: tuple[int, int, int], slice_px: float) -> None:
@@ -152,7 +152,7 @@ class _Anatomy:
         self._divide(place, level, whole)
 
     def _divide(self, place: Place, level: Tensor, whole: int) -> None:
-        """Divide a structure, or leave it in one part, and say what may be asked for."""
+        """Divide a structure, or leave it in one part, and note what may be segmented."""
         source, kind = self._source, self._source.uniform(0, 1)
         self.structures.append(((whole,),))
         if kind < 0.35:

@@ -1,4 +1,4 @@
-"""Questions to the propagator: some slices of a synthetic volume are annotated, others are asked for."""
+"""Episodes: some slices of a synthetic volume are annotated, the propagator predicts others."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _PAINTERS = 4
 """How often one volume is annotated."""
 
 _SLICES = 18
-"""Slices that each of them is asked for."""
+"""Slices to predict from each annotation."""
 
 _SMALLEST_AREA, _LARGEST_AREA = 0.006, 0.5
 """Mean area of a structure relative to the plane."""
@@ -38,7 +38,7 @@ _SMALLEST_AREA, _LARGEST_AREA = 0.006, 0.5
 _SMALLEST_SLICE_PX = 6
 _SHORTEST_SLICES = 8
 _RAREST = 0.002
-"""Share of pixels that a class must hold in the slices asked for."""
+"""Share of pixels that a class must hold in the slices to predict."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +63,7 @@ class Question:
     Parameters
     ----------
     truth : (N, H, W), class indices. annotated : the annotated slices.
-    indices : the slices asked for. propagated, evidence : in these.
+    indices : the slices to predict. propagated, evidence : in these.
     """
 
     volume: SyntheticVolume
@@ -74,7 +74,7 @@ class Question:
     evidence: Evidence
 
     def targets(self) -> Iterator[tuple[int, Tensor]]:
-        """Yield the classes that the slices asked for hold enough of, and where (B, 1, H, W), bool."""
+        """Yield the classes that the slices to predict hold enough of, and where (B, 1, H, W), bool."""
         truth = self.truth[list(self.indices)]
         for index in range(1, int(self.truth.max()) + 1):
             target = (truth == index)[:, None]

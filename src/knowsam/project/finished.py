@@ -30,7 +30,7 @@ def read_finished(project: Project, case: ProjectCase) -> tuple[Volume, Volume]:
         If the image cannot be read, is another one than that on which work is kept, or the work cannot be read or is
         not complete.
     """
-    # Whoever worked on it has answered what its voxels without a value are; of any other image the fingerprint differs.
+    # The person who worked on it has accepted its missing values; any other image has another fingerprint.
     volume = read_image(case.path, case.pick or None, missing_as_background=True)
     if fingerprint(volume) != case.fingerprint:
         raise InputError(
@@ -82,9 +82,9 @@ def mask_paths(project: Project, folder: Path) -> dict[ProjectCase, Path]:
 def write_masks(
     project: Project, paths: Mapping[ProjectCase, Path], *, overwrite: bool = False
 ) -> Iterator[tuple[ProjectCase, str]]:
-    """Write the masks of images that are done, and tell of each what is wrong with it, or nothing.
+    """Write the masks of images that are done; yield each with its error, which is empty once the mask is written.
 
-    One that is damaged does not cost those that come after it.
+    A damaged one does not stop those after it.
     """
     for case, path in paths.items():
         try:

@@ -1,4 +1,4 @@
-"""A volume in which SAM is asked for structures, slice by slice."""
+"""A volume whose slices a SAM segments by prompts."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _KEPT_EMBEDDINGS = 32
 
 @dataclass(frozen=True, eq=False)
 class PromptedMask:
-    """What SAM answered.
+    """The answer of a SAM.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class PromptedMask:
 
 
 class PromptedVolume:
-    """Asks a SAM for structures in the slices of one volume, and keeps what it saw of them.
+    """Prompts a SAM in the slices of one volume, and caches its embeddings.
 
     Parameters
     ----------
@@ -103,12 +103,12 @@ class PromptedVolume:
 
     @property
     def sees_whole_slices(self) -> bool:
-        """Whether it sees all of a slice, or only what is round the prompts, for which it waits."""
+        """Whether it sees all of a slice; if not, it sees the region round the prompts."""
         return not self._is_compact
 
     @torch.inference_mode()
     def look_at(self, index: int) -> None:
-        """See a whole slice before anything is asked of it, so that answers come at once."""
+        """Compute the embedding of a whole slice in advance, so that prompts are answered at once."""
         self._embedded(index, self._whole)
 
     @torch.inference_mode()
