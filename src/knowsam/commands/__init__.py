@@ -1,1 +1,1 @@
-"""What each command of the command line does; one module a command, imported only when it is called."""
+"""The commands, one module each, imported only when it is called; `words` and `options` are the command line."""

@@ -1,0 +1,1 @@
+"""Volumes, annotations, geometry and grey values; no tensors."""

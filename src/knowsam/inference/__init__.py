@@ -1,0 +1,1 @@
+"""From networks and propagated labels to probabilities, masks and scores."""

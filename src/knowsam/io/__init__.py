@@ -1,0 +1,1 @@
+"""Images and labels in files: NIfTI, NRRD, MetaImage, DICOM and surfaces."""

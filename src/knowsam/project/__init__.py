@@ -1,0 +1,1 @@
+"""A folder of images that are segmented one after the other."""
