@@ -20,6 +20,7 @@ from knowsam.damage import damage_error
 from knowsam.data.orientation import RAS_FROM_LPS
 from knowsam.data.volume import Grid
 from knowsam.errors import InputError
+from knowsam.io.length_units import mm_of_units
 from knowsam.io.segment_fields import classes_from_fields, segment_fields
 from knowsam.io.stored_image import ReadImage, StoredImage
 from knowsam.io.voxels import Encoding, inflated
@@ -102,13 +103,14 @@ def metaimage_images(path: Path) -> tuple[ReadImage]:
     """
     header = _read_header(path)
     try:
-        grid, dtype = _grid(header), _dtype(header)
+        (grid, converted), dtype = _grid(header), _dtype(header)
         offset = header.offset(Encoding(dtype).end(grid.shape))
         encoding = Encoding(dtype, offset, inflated if header.compressed else None)
     except (ValueError, OverflowError) as error:
         sentence = f"The header of {path.name} makes no sense ({error}). Save it again as .mha."
         raise damage_error(sentence, error) from error
-    return (StoredImage(path, grid, encoding, header.voxels, classes=classes_from_fields(header.fields)).read,)
+    classes = classes_from_fields(header.fields)
+    return (StoredImage(path, grid, encoding, header.voxels, (converted,), classes).read,)
 
 
 def write_metaimage(path: Path, labels_ijk: npt.NDArray[np.integer], grid: Grid, classes: Sequence[LabelClass]) -> None:
@@ -167,7 +169,8 @@ def _dtype(header: _Header) -> np.dtype[Any]:
     return np.dtype((">" if big else "<") + code)
 
 
-def _grid(header: _Header) -> Grid:
+def _grid(header: _Header) -> tuple[Grid, str | None]:
+    """Return where the voxels lie, and what is to be told of it."""
     sizes = [int(count) for count in header.fields.get("DimSize", "").split()]
     if len(sizes) != 3 or min(sizes) < 1:
         raise InputError(f"{header.path.name} has sizes {sizes}, but one 3D image is needed. Save it as its own file.")
@@ -176,7 +179,10 @@ def _grid(header: _Header) -> Grid:
     directions = np.reshape(header.numbers(*_DIRECTION_FIELDS, default="1 0 0 0 1 0 0 0 1"), (3, 3)).T
     spacing = np.reshape(header.numbers("ElementSpacing", "ElementSize", default="1 1 1"), 3)
     origin = np.reshape(header.numbers("Offset", "Position", "Origin", default="0 0 0"), 3)
-    return Grid((i, j, k), RAS_FROM_LPS @ from_matvec(directions * spacing, origin))
+    mm, converted = mm_of_units(header.path.name, [header.fields.get("DistanceUnits", "mm")])
+    return Grid(
+        (i, j, k), np.diag([*mm * 3, 1.0]) @ RAS_FROM_LPS @ from_matvec(directions * spacing, origin)
+    ), converted
 
 
 def _place_fields(grid: Grid) -> dict[str, str]:

@@ -18,7 +18,8 @@ from knowsam.data.orientation import RAS_FROM_LPS, to_working
 from knowsam.data.volume import Grid, Volume
 from knowsam.errors import InputError, KnowSAMError, OutputError
 from knowsam.io.label_values import as_label_values
-from knowsam.io.notices import notice_of_shear, notice_of_unit
+from knowsam.io.length_units import mm_of_units
+from knowsam.io.notices import notice_of_shear
 from knowsam.io.segment_fields import Segment, classes_from_fields, segment_fields, segments_from_fields
 from knowsam.io.segment_layers import merged_layers
 from knowsam.io.stored_image import ReadImage, StoredImage
@@ -42,7 +43,6 @@ _TO_RAS = {
     **dict.fromkeys(("left-anterior-superior", "LAS"), (-1, 1, 1)),
     **dict.fromkeys(("left-posterior-superior", "LPS"), (-1, -1, 1)),
 }
-_MM_PER_UNIT = {"m": 1000.0, "cm": 10.0, "mm": 1.0, "um": 0.001, "µm": 0.001}
 _TYPES = {
     "i1": ("signed char", "int8", "int8_t"),
     "u1": ("uchar", "unsigned char", "uint8", "uint8_t"),
@@ -192,22 +192,24 @@ def _grid(header: _Header) -> tuple[Grid, tuple[str | None, ...]]:
     """Return where the voxels lie, and what is doubtful of it."""
     fields = header.fields
     i, j, k = header.sizes[-3:]
-    unit, mm, to_ras = *_unit(fields), _TO_RAS.get(fields.get("space", ""))
+    mm, converted = mm_of_units(header.path.name, _units(fields))
+    to_ras = _TO_RAS.get(fields.get("space", ""))
     try:
         affine = _file_affine(fields)
+        # The grid refuses what is no number and has no place.
+        with np.errstate(all="ignore"):
+            affine = np.diag([*np.multiply(to_ras or (-1, -1, 1), mm), 1.0]) @ affine
     except (TypeError, ValueError) as error:
         sentence = f"{header.path.name} gives its voxels no place in 3D ({error}). Save it as .nrrd with directions."
         raise damage_error(sentence, error) from error
-    # The grid refuses what is no number and has no place.
-    with np.errstate(all="ignore"):
-        affine = np.diag([*np.multiply(to_ras or (-1, -1, 1), mm), 1.0]) @ affine
-    return Grid((i, j, k), affine), (None if to_ras else _PLACELESS, notice_of_unit(unit, mm))
+    return Grid((i, j, k), affine), (None if to_ras else _PLACELESS, converted)
 
 
-def _unit(fields: Mapping[str, Any]) -> tuple[str, float]:
-    units = {*fields.get("space units", ())} or {"mm"}
-    unit = units.pop() if len(units) == 1 else "mm"
-    return unit, _MM_PER_UNIT.get(unit, 1.0)
+def _units(fields: Mapping[str, Any]) -> list[str]:
+    """Return the units of the three axes of space, which are those of the file where that has no directions."""
+    if "space directions" in fields:
+        return list(fields.get("space units", ("mm",) * 3))
+    return list(fields.get("units", fields.get("space units", ("mm",) * 3)))
 
 
 def _file_affine(fields: Mapping[str, Any]) -> Affine:

@@ -58,6 +58,13 @@ def test_older_names_of_fields_mean_the_same(tmp_path: Path, older: dict[str, st
     np.testing.assert_allclose(read_volume(written(tmp_path / "a.mha", **renamed)).grid.affine, AFFINE)
 
 
+def test_other_units_than_mm_are_converted_and_told(tmp_path: Path) -> None:
+    volume = read_volume(written(tmp_path / "a.mha", DistanceUnits="cm"))
+    np.testing.assert_allclose(volume.grid.affine, np.diag([10, 10, 10, 1]) @ AFFINE)
+    assert "lengths in cm" in volume.notices[0]
+    assert read_volume(written(tmp_path / "b.mha", DistanceUnits="?")).notices == ()
+
+
 def test_big_endian_voxels_are_read_in_native_order(tmp_path: Path) -> None:
     voxels = VALUES.astype(">i2").tobytes(order="F")
     volume = read_volume(written(tmp_path / "a.mha", voxels, BinaryDataByteOrderMSB="True"))

@@ -86,6 +86,19 @@ def test_other_units_than_mm_are_converted_and_told(tmp_path: Path) -> None:
     assert "lengths in cm" in volume.notices[0]
 
 
+def test_each_axis_may_have_a_unit_of_its_own(tmp_path: Path) -> None:
+    mixed = written(tmp_path / "a.nrrd", space_units='"mm" "Millimeters" "cm"')
+    assert read_volume(mixed).grid.spacing_mm == pytest.approx((0.7, 0.8, 25))
+    bare = written(tmp_path / "b.nrrd", space=None, space_directions=None, spacings="1 2 3", units='"cm" "mm" "m"')
+    assert read_volume(bare).grid.spacing_mm == pytest.approx((10, 2, 3000))
+
+
+@pytest.mark.parametrize("unit", ["inch", "pixel", "s"])
+def test_lengths_in_no_known_unit_are_refused(tmp_path: Path, unit: str) -> None:
+    with pytest.raises(InputError, match=f"lengths in “{unit}”, but mm"):
+        read_volume(written(tmp_path / "a.nrrd", space_units=f'"mm" "mm" "{unit}"'))
+
+
 @pytest.mark.parametrize(("nrrd_type", "dtype"), [("uchar", "<u1"), ("unsigned short", "<u2"), ("int", ">i4")])
 @pytest.mark.parametrize("encoding", ["raw", "gzip"])
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])

@@ -1,0 +1,47 @@
+"""Units of length by the words that headers have for them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from knowsam.errors import InputError
+
+_MM = {
+    **dict.fromkeys(("mm", "millimeter", "millimetre"), 1.0),
+    **dict.fromkeys(("cm", "centimeter", "centimetre"), 10.0),
+    **dict.fromkeys(("m", "meter", "metre"), 1000.0),
+    **dict.fromkeys(("um", "μm", "micron", "micrometer", "micrometre"), 1e-3),
+    **dict.fromkeys(("nm", "nanometer", "nanometre"), 1e-6),
+    # Whoever says nothing means mm, in all formats.
+    **dict.fromkeys(("", "?", "???", "unknown", "none"), 1.0),
+}
+
+
+def mm_of_units(name: str, units: Sequence[str]) -> tuple[list[float], str | None]:
+    """Return how many mm each of some units has, and the sentence that lengths were converted, if they are to be.
+
+    Parameters
+    ----------
+    name : of the file, for messages.
+
+    Raises
+    ------
+    InputError
+        If one is no unit of length that is known.
+    """
+    found = [_MM.get(re.sub(r"(?<=\w{2})s$", "", unit.strip().casefold())) for unit in units]
+    for unit, mm in zip(units, found, strict=True):
+        if mm is None:
+            raise InputError(
+                f"{name} gives lengths in “{unit.strip()}”, but mm, cm, m, um or nm are needed. Save it again with its "
+                "lengths in mm."
+            )
+    known = [mm for mm in found if mm is not None]
+    if all(mm == 1 for mm in known):
+        return known, None
+    words = " and ".join(dict.fromkeys(unit.strip() or "mm" for unit in units))
+    return known, (
+        f"The file gives lengths in {words}; they were converted to mm. Programs that take them for mm, as those built "
+        "on ITK do, show the image and a mask of it at different places."
+    )
