@@ -61,11 +61,14 @@ class UnitScale:
 
     def __call__(self, array: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Return the levels of grey values of any type and shape; on a scale of a single value all are 0."""
+        # float32 would round grey values of more digits that lie far from zero to one number.
+        origin = 0.0 if np.can_cast(array.dtype, np.float32) else self.values[0]
         # Values beyond float32 become infinite, and are clipped.
         with np.errstate(over="ignore"):
-            grey = array.astype(np.float32)
+            grey = (array - origin if origin else array).astype(np.float32)
         scaled = np.zeros_like(grey)
-        for (low, high), (dark, bright) in zip(pairwise(self.values), pairwise(self.levels), strict=True):
+        ends = [value - origin for value in self.values]
+        for (low, high), (dark, bright) in zip(pairwise(ends), pairwise(self.levels), strict=True):
             if high > low:
                 piece = np.clip(grey, np.float32(low), np.float32(high))
                 piece -= np.float32(low)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from knowsam.data.volume import Grid, Volume
 from knowsam.io.missing_values import MissingAs, fill_missing
 from knowsam.io.notices import notice_of_shear
-from knowsam.io.voxels import Encoding, notice_of_surplus, read_voxels, require_size
+from knowsam.io.voxels import Encoding, notice_of_subtraction, notice_of_surplus, read_voxels, require_size
 
 if TYPE_CHECKING:
     from knowsam.data.annotation import LabelClass
@@ -63,10 +63,12 @@ class StoredImage:
             some are NaN or infinite and are to be refused (MissingValuesError).
         """
         voxels = self.voxels or self.path
-        array, missing = read_voxels(self.path.name, voxels, self.grid, self.encoding, real)
+        array, missing, subtracted = read_voxels(self.path.name, voxels, self.grid, self.encoding, real)
         filled = fill_missing(self.path.name, array, missing, missing_as) if missing else None
         surplus = notice_of_surplus(voxels, self.grid.shape, self.encoding)
-        said = (*self.notices, notice_of_shear(self.grid.affine), surplus, filled and filled.notice)
+        moved = notice_of_subtraction(subtracted)
+        said = (*self.notices, notice_of_shear(self.grid.affine), surplus, moved, filled and filled.notice)
         notices = tuple(notice for notice in said if notice)
         padding = (filled.value, filled.value) if filled else None
-        return Volume(array, self.grid, self.path.name, notices, self.classes, self.display_range, padding)
+        shown = self.display_range and (self.display_range[0] - subtracted, self.display_range[1] - subtracted)
+        return Volume(array, self.grid, self.path.name, notices, self.classes, shown, padding)

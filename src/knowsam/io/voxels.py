@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,9 @@ _MOST_DEFLATED = 1032
 
 _PIECE_BYTES = 4 << 20
 """Stays in the cache, so that voxels are turned round before they reach the memory."""
+
+_FEWEST_LEVELS = 4096
+"""Grey values that scanners tell apart (12 bits), as the type of an array must."""
 
 READING_ERRORS = (OSError, EOFError, zlib.error)
 """What a damaged stream may raise while it is read."""
@@ -136,16 +139,39 @@ def notice_of_surplus(path: Path, shape: tuple[int, int, int], encoding: Encodin
     return f"{path.name} holds {surplus} bytes more than its header tells of; check that the image looks right."
 
 
-def read_voxels(
-    name: str, path: Path, grid: Grid, encoding: Encoding, real: npt.DTypeLike
-) -> tuple[npt.NDArray[Any], int]:
-    """Read one image into the working order, (Z, Y, X), and count the voxels that are NaN or infinite.
+def notice_of_subtraction(subtracted: float) -> str | None:
+    """Say by how much grey values are lower than in the file, if they are."""
+    if not subtracted:
+        return None
+    return (
+        "The grey values lie so far from zero that numbers of 32 bits would not tell them apart; "
+        f"{subtracted:.10g} was subtracted from all of them."
+    )
+
+
+class Voxels(NamedTuple):
+    """The voxels of one image.
+
+    Parameters
+    ----------
+    array : (Z, Y, X), in the working order.
+    missing : how many are NaN or infinite.
+    subtracted : from all values, where they lie too far from zero for the type of the array.
+    """
+
+    array: npt.NDArray[Any]
+    missing: int
+    subtracted: float = 0.0
+
+
+def read_voxels(name: str, path: Path, grid: Grid, encoding: Encoding, real: npt.DTypeLike) -> Voxels:
+    """Read one image into the working order.
 
     Parameters
     ----------
     name : of the image, for messages.
     path : the file that holds the voxels.
-    real : type of the array where the file holds real numbers or scales its integers.
+    real : type of the array where the file holds real numbers or scales its integers, and where values are subtracted.
 
     Raises
     ------
@@ -157,39 +183,90 @@ def read_voxels(
             f"{name} holds {encoding.dtype} voxels, but real numbers are needed. Convert it to grey values."
         )
     try:
-        array_ijk = empty_for_working(grid.shape, encoding.kept_dtype(real), grid.affine)
-        with path.open("rb") as opened:
-            opened.seek(encoding.start)
-            stream = encoding.unpack(opened) if encoding.unpack else opened
-            if encoding.skipped:
-                stream.seek(encoding.skipped, os.SEEK_CUR)
-            non_finite = _fill(array_ijk, stream, encoding)
-            _read_to_checksum(stream, encoding.end(grid.shape))
+        array_ijk, found = _read(path, grid, encoding, encoding.kept_dtype(real))
+        if subtracted := _too_far_from_zero(found, array_ijk.dtype, real):
+            del array_ijk
+            array_ijk, found = _read(path, grid, encoding, np.dtype(real), subtracted)
     except MemoryError as error:
         raise InputError(f"{name}, of shape {grid.shape}, does not fit into memory. Crop it or reduce it.") from error
     except READING_ERRORS as error:
         raise damage_error(f"{name} is damaged or cut off ({error}). Copy or export the file again.", error) from error
-    return to_working(array_ijk, grid.affine), non_finite
+    return Voxels(to_working(array_ijk, grid.affine), found.missing, subtracted)
 
 
-def _fill(array_ijk: npt.NDArray[Any], stream: BinaryIO, encoding: Encoding) -> int:
-    """Fill an array from a stream, and return how many of its values are not finite."""
+class _Found(NamedTuple):
+    """What was seen in some values.
+
+    Parameters
+    ----------
+    low, high : the outermost but 0, which is that of what was masked.
+    missing : how many are NaN or infinite.
+    """
+
+    low: float = np.inf
+    high: float = -np.inf
+    missing: int = 0
+
+    def __add__(self, other: _Found) -> _Found:  # type: ignore[override]
+        return _Found(min(self.low, other.low), max(self.high, other.high), self.missing + other.missing)
+
+
+def _too_far_from_zero(found: _Found, kept: np.dtype[Any], real: npt.DTypeLike) -> float:
+    """Return the lowest value if real numbers of a type are too coarse for the values, else 0."""
+    if not 0 < found.high - found.low < np.inf:
+        return 0.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        step = float(np.spacing(np.asarray(max(abs(found.low), abs(found.high)), real)))
+    is_exact = kept.kind in "iu" and step <= 1
+    return found.low if not is_exact and found.high - found.low < _FEWEST_LEVELS * step else 0.0
+
+
+def _read(
+    path: Path, grid: Grid, encoding: Encoding, dtype: np.dtype[Any], subtracted: float = 0.0
+) -> tuple[npt.NDArray[Any], _Found]:
+    """Return the voxels (I, J, K), and what was found in them."""
+    array_ijk = empty_for_working(grid.shape, dtype, grid.affine)
+    with path.open("rb") as opened:
+        opened.seek(encoding.start)
+        stream = encoding.unpack(opened) if encoding.unpack else opened
+        if encoding.skipped:
+            stream.seek(encoding.skipped, os.SEEK_CUR)
+        found = _fill(array_ijk, stream, encoding, subtracted)
+        _read_to_checksum(stream, encoding.end(grid.shape))
+    return array_ijk, found
+
+
+def _fill(array_ijk: npt.NDArray[Any], stream: BinaryIO, encoding: Encoding, subtracted: float) -> _Found:
+    """Fill an array from a stream, and return what was found."""
     columns, rows, planes = array_ijk.shape
     plane_bytes = columns * rows * encoding.dtype.itemsize
     step = max(1, _PIECE_BYTES // plane_bytes)
     buffer = memoryview(bytearray(step * plane_bytes))
-    non_finite = 0
+    found = _Found()
     for first in range(0, planes, step):
         count = min(step, planes - first)
         piece = buffer[: count * plane_bytes]
         _read_whole(stream, piece)
         stored = np.frombuffer(piece, encoding.dtype).reshape((columns, rows, count), order="F")
         with np.errstate(over="ignore", invalid="ignore"):
-            values = apply_read_scaling(stored, encoding.slope, encoding.inter).astype(array_ijk.dtype, copy=False)
-        if values.dtype.kind == "f":
-            non_finite += values.size - int(np.count_nonzero(np.isfinite(values)))
+            exact = apply_read_scaling(stored, encoding.slope, encoding.inter)
+            values = (exact - subtracted if subtracted else exact).astype(array_ijk.dtype, copy=False)
+        found += _found_in(exact, values)
         array_ijk[:, :, first : first + count] = values
-    return non_finite
+    return found
+
+
+def _found_in(exact: npt.NDArray[Any], values: npt.NDArray[Any]) -> _Found:
+    """Return what is to be known of some values, as the file has them and as the array does."""
+    finite = np.isfinite(values) if values.dtype.kind == "f" else np.True_
+    missing = values.size - int(np.count_nonzero(finite)) if values.dtype.kind == "f" else 0
+    # float32 is exact for what has as few digits.
+    if exact.dtype.itemsize < 4 or (exact.dtype.kind == "f" and exact.dtype.itemsize == 4):
+        return _Found(missing=missing)
+    measured = exact[finite & (exact != 0)]
+    if not measured.size:
+        return _Found(missing=missing)
+    return _Found(float(measured.min()), float(measured.max()), missing)
 
 
 def _read_to_checksum(stream: BinaryIO, most: int) -> None:

@@ -97,6 +97,26 @@ def test_floats_become_float32(tmp_path: Path, dtype: type) -> None:
     assert sorted(volume.array.flat) == [value / 2 for value in range(120)]
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.int32, np.uint32, np.int64])
+def test_grey_values_too_far_from_zero_for_float32_are_moved_and_told(tmp_path: Path, dtype: type) -> None:
+    values = ramp(dtype) + np.array(2_000_000_000, dtype)
+    values[0, 0, 0] = 0
+    image = nib.Nifti1Image(values, OBLIQUE, dtype=dtype)
+    image.header["cal_min"], image.header["cal_max"] = 2_000_000_000, 2_000_000_256
+    volume = read_volume(saved(image, tmp_path / "case.nii.gz"))
+    assert sorted(volume.array.flat)[1:] == list(range(119))
+    assert "2000000001 was subtracted" in volume.notices[0]
+    assert volume.display_range == (-1, 255)
+
+
+def test_labels_and_integers_that_float32_holds_stay_as_they_are(tmp_path: Path) -> None:
+    values = ramp(np.int32) + np.int32(16_000_000)
+    path = saved(nib.Nifti1Image(values, OBLIQUE), tmp_path / "case.nii")
+    assert (read_volume(path).array.dtype, read_volume(path).notices) == (np.int32, ())
+    large = saved(nib.Nifti1Image(values + np.int32(2_000_000_000), OBLIQUE), tmp_path / "large.nii")
+    assert read_labels(large).array.min() == 2_016_000_000
+
+
 def test_scaled_integers_are_rescaled(tmp_path: Path) -> None:
     image = image_of(ramp())
     image.header.set_slope_inter(0.5, -10)
