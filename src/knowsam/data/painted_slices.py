@@ -10,7 +10,7 @@ import numpy.typing as npt
 from nibabel.affines import apply_affine
 
 from knowsam.data.annotation import BACKGROUND_CLASS, Annotation, LabelClass, slices_with_labels, without_unjudged
-from knowsam.data.resample import notices_of_outside
+from knowsam.data.resample import notices_of_lost_place, notices_of_outside
 from knowsam.data.volume import Grid, Volume, grid_difference
 from knowsam.errors import InputError
 
@@ -87,7 +87,10 @@ class PaintedSlices:
         if image is None and grid_difference(self.labels.grid, grid) is None:
             return self
         resampling = _Resampling(self, grid)
-        notices = notices_of_outside(self.labels, image or grid)
+        notices = (
+            *notices_of_lost_place(self.labels.grid, image or grid),
+            *notices_of_outside(self.labels, image or grid),
+        )
         values = resampling.nearest()
         notices += resampling.keep_small(values)
         axis = resampling.axis

@@ -39,7 +39,7 @@ def placed_on(labels: Volume, grid: Grid) -> Volume | None:
     offset = _whole_offset(np.linalg.inv(labels.affine) @ grid.working_affine, grid)
     if offset is None:
         return None
-    notices = notices_of_outside(labels, grid) or _notices_of_extent(labels.grid, grid, offset)
+    notices = _notices_of_extent(labels, grid, offset)
     array = _pasted(labels.array, offset, grid)
     return replace(labels, array=array, grid=grid, notices=(*labels.notices, *notices), sparse=None)
 
@@ -92,13 +92,33 @@ def notices_of_outside(labels: Volume, grid: Grid) -> tuple[str, ...]:
     return (f"{outside} of {labelled} labelled voxels lie outside of the image and were left out.{nothing_left}",)
 
 
-def _notices_of_extent(labels: Grid, grid: Grid, offset: npt.NDArray[np.intp]) -> tuple[str, ...]:
-    """Say that labels reach beyond the grid, be it with background only, as those of another patient may."""
-    if _lies_within(labels, grid, offset):
+def _notices_of_extent(labels: Volume, grid: Grid, offset: npt.NDArray[np.intp]) -> tuple[str, ...]:
+    """Say that labels reach beyond the grid, be it with background only, as those of another patient may.
+
+    Raises
+    ------
+    InputError
+        As `notices_of_outside`.
+    """
+    beyond = notices_of_outside(labels, grid)
+    if _lies_within(labels.grid, grid, offset):
         return ()
+    return (*notices_of_lost_place(labels.grid, grid), *beyond) or (
+        f"The labels have shape {labels.grid.shape} and reach beyond the image, which has {grid.shape}. Check that "
+        "they belong to this image.",
+    )
+
+
+def notices_of_lost_place(labels: Grid, grid: Grid) -> tuple[str, ...]:
+    """Say how far labels lie beside an image of as many voxels, on which they were perhaps painted."""
+    if labels.working_shape != grid.working_shape:
+        return ()
+    places = (apply_affine(one.working_affine, corners(grid.working_shape)) for one in (labels, grid))
+    apart_mm = np.linalg.norm(np.subtract(*places), axis=1).max()
     return (
-        f"The labels have shape {labels.shape} and reach beyond the image, which has {grid.shape}. Check that they "
-        "belong to this image.",
+        "The labels have as many voxels as the image, but their file says that they lie up to "
+        f"{apart_mm:.3g} mm beside it. If they were painted on this image, their file has lost its place: save them "
+        "with the geometry of the image.",
     )
 
 

@@ -10,6 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from knowsam.data.annotation import LabelClass
 from knowsam.data.orientation import to_working
+from knowsam.data.painted_slices import painted_by_default
 from knowsam.data.resample import is_part, placed_on
 from knowsam.data.volume import Grid, Volume
 from knowsam.errors import InputError
@@ -66,6 +67,13 @@ def test_labels_of_a_larger_image_are_told_of_even_if_none_is_lost() -> None:
         f"The labels have shape {SHAPE} and reach beyond the image, which has (4, 7, 8). "
         "Check that they belong to this image.",
     )
+
+
+@pytest.mark.parametrize("shift_vx", [1, 0.5])
+def test_labels_of_as_many_voxels_as_the_image_that_lie_elsewhere_are_told_of(shift_vx: float) -> None:
+    labels = labels_on(part((0, 0, 0), SHAPE, shift_vx=shift_vx), VALUES)
+    placed = placed_on(labels, GRID) or painted_by_default(labels, 0).on(GRID).labels
+    assert any("as many voxels as the image, but" in notice and "lost its place" in notice for notice in placed.notices)
 
 
 def test_a_grid_that_is_off_by_rounding_only_is_pasted() -> None:
