@@ -23,6 +23,7 @@ from knowsam.io.dicom.seg_writer import (
 )
 from knowsam.io.image_file import with_mask_suffix
 from knowsam.io.labels import write_labels as write_label_file
+from knowsam.io.source_file import refuse_source_file
 from knowsam.io.surface_file import is_surface_name, write_surfaces
 from napari_knowsam.volume_layers import BACKGROUND_BRUSH_KEY, CLASSES_KEY, grid_of, has_known_orientation, identity_of
 
@@ -101,8 +102,9 @@ def mask_writer(path: Path, mask: Volume, source: Volume, ask_terms: AskTerms) -
     Raises
     ------
     OutputError
-        If it is known before anything is asked that the file cannot be written.
+        If it is known before anything is asked that the file cannot be written, or it is one of the image.
     """
+    refuse_source_file(path, source)
     if is_surface_name(path):
         return partial(write_surfaces, path, mask, overwrite=True)
     if is_rtstruct_name(path):

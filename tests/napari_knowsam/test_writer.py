@@ -18,7 +18,7 @@ from knowsam.errors import InputError, OutputError
 from knowsam.io.image import read_volume
 from knowsam.io.labels import read_labels
 from knowsam.io.sample import sample_folder
-from napari_knowsam._writer import labels_of, save_labels, write_labels
+from napari_knowsam._writer import labels_of, mask_writer, save_labels, write_labels
 from napari_knowsam.volume_layers import labels_layer_data, layer_kwargs
 
 Writer = Callable[..., Path]
@@ -88,6 +88,14 @@ def test_a_file_the_dialog_has_asked_about_is_replaced(tmp_path: Path, tiny: Vol
     save(labels_on(tiny, 1), path)
     save(labels_on(tiny, 2), path)
     assert read_volume(path).array.max() == 2
+
+
+def test_a_mask_does_not_replace_the_image_it_was_made_in(tmp_path: Path, nifti_file: Writer) -> None:
+    image = nifti_file("brain.nii.gz", np.arange(24).reshape(2, 3, 4).astype(np.int16))
+    volume = read_volume(image)
+    with pytest.raises(OutputError, match="a file of the image itself"):
+        mask_writer(image, volume, volume, lambda _: {})
+    assert mask_writer(tmp_path / "brain_mask.nii.gz", volume, volume, lambda _: {}) is not None
 
 
 def test_known_background_is_saved_as_background(tmp_path: Path, tiny: Volume) -> None:

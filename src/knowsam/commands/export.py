@@ -11,10 +11,11 @@ from knowsam.data.annotation import labelled_classes
 from knowsam.data.identity import belonging
 from knowsam.data.resample import widened
 from knowsam.data.segment_terms import SegmentTerm, term_for
-from knowsam.errors import ConfigError
+from knowsam.errors import ConfigError, OutputError
 from knowsam.io.dicom.rtstruct_writer import is_rtstruct_name, write_rtstruct
-from knowsam.io.dicom.seg_writer import check_dicom_seg_writable, write_dicom_seg
+from knowsam.io.dicom.seg_writer import check_dicom_seg_writable, is_dicom_seg_name, write_dicom_seg
 from knowsam.io.image import read_volume
+from knowsam.io.source_file import refuse_inputs
 from knowsam.io.surface_file import is_surface_name, write_surfaces
 
 if TYPE_CHECKING:
@@ -31,7 +32,11 @@ def run(options: Namespace) -> None:
     ------
     ConfigError
         If a term is given for a value that the mask does not hold, or a DICOM file is wanted without its series.
+    OutputError
+        If the output is no name for any of them, or that of the mask.
     """
+    terms = _terms(options)
+    _check_output(options)
     filled = options.missing_as_background
     source = None
     if options.source is not None:
@@ -39,15 +44,33 @@ def run(options: Namespace) -> None:
     mask = read_mask(options.mask, options, ignore_identity=options.ignore_identity)
     if source is not None:
         mask = notices_logged(widened(belonging(mask, source), source.grid))
-    labels = _named(mask, dict(options.term))
+    labels = _named(mask, terms)
     if is_surface_name(options.output):
         paths = write_surfaces(options.output, labels, overwrite=options.overwrite)
         lines = [f"Surface: {path}" for path in paths]
-    elif source is not None:
-        lines = _write_dicom(labels, source, options)
     else:
-        raise ConfigError("The DICOM series that the mask was made in is required: --source FOLDER. Give its folder.")
+        assert source is not None  # as was checked
+        lines = _write_dicom(labels, source, options)
     sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _terms(options: Namespace) -> dict[int, str]:
+    terms = dict(options.term)
+    if len(terms) < len(options.term):
+        raise ConfigError("--term names one value twice. Name each value of the mask once.")
+    return terms
+
+
+def _check_output(options: Namespace) -> None:
+    path = options.output
+    if not is_surface_name(path) and not is_dicom_seg_name(path):
+        raise OutputError(
+            f"The result is to be called {path.name}, but must end in .dcm, .rtstruct.dcm, .stl or .obj. Change the "
+            "name."
+        )
+    if options.source is None and not is_surface_name(path):
+        raise ConfigError("The DICOM series that the mask was made in is required: --source FOLDER. Give its folder.")
+    refuse_inputs(path, [options.mask])
 
 
 def _named(mask: Volume, given: dict[int, str]) -> Volume:

@@ -15,6 +15,7 @@ from knowsam.errors import OutputError
 from knowsam.io.atomic import check_free, check_place
 from knowsam.io.image_file import image_stem
 from knowsam.io.labels import check_labels_writable
+from knowsam.io.source_file import refuse_inputs
 from knowsam.training.trained_model import model_file, save_model
 
 if TYPE_CHECKING:
@@ -97,9 +98,7 @@ def check_mask(path: Path, *, inputs: Collection[Path], overwrite: bool) -> None
     OutputError
         If it cannot or would.
     """
-    # Links, and file systems that do not tell A from a, give one file several names.
-    if os.path.exists(path) and any(os.path.exists(read) and path.samefile(read) for read in inputs):
-        raise OutputError(f"{path} is an input, but is named as the result as well. Choose another name.")
+    refuse_inputs(path, inputs)
     check_labels_writable(path, overwrite=overwrite)
 
 

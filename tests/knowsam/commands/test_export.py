@@ -46,6 +46,32 @@ def test_a_mask_becomes_a_segmentation_and_its_terms_are_told(
     assert written.SegmentSequence[0].SegmentAlgorithmType == "SEMIAUTOMATIC"
 
 
+@pytest.mark.parametrize("name", ["Doe_Jane/2.dcm", "Doe_Jane/2.rtstruct.dcm"])
+def test_no_slice_of_the_series_is_replaced(
+    name: str, mask: Path, knowsam: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = (mask.parent / "Doe_Jane" / "2.dcm").rename(mask.parent / name)
+    before = file.read_bytes()
+    assert knowsam(f"export {{f}}/mask.nii.gz --source {{f}}/Doe_Jane -o {{f}}/{name} --overwrite") == 1
+    assert "a file of the image itself" in capsys.readouterr().err
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("-o {f}/seg.nii.gz", "must end in .dcm, .rtstruct.dcm, .stl or .obj"),
+        ("-o {f}/seg.dcm", "The DICOM series that the mask was made in is required"),
+        ("--source {f}/Doe_Jane -o {f}/seg.dcm --term 1=liver --term 1=kidney", "names one value twice"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(
+    options: str, message: str, mask: Path, knowsam: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert knowsam(f"export {{f}}/{mask.name} {options}") != 0
+    assert message in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("pair", ["{f}/seg.dcm {f}/mask.nii.gz", "{f}/mask.nii.gz {f}/seg.dcm"])
 def test_a_segmentation_agrees_with_its_mask_although_it_has_no_empty_slices(
     pair: str, mask: Path, knowsam: Run, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture

@@ -23,6 +23,7 @@ from knowsam.io.dicom.source_series import (
     labelled_frames,
     series_number,
 )
+from knowsam.io.source_file import refuse_source_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,6 +69,7 @@ def write_rtstruct(
     if not is_rtstruct_name(path):
         raise OutputError(f"The result is to be called {path.name}, but must end in {RTSTRUCT_SUFFIX}. Change it.")
     check_place(path, overwrite=overwrite)
+    refuse_source_file(path, source)
     with labelled_frames(labels, source) as (classes, headers, planes):
         made = _structure_set(headers)
         frames = _frames(headers)

@@ -23,6 +23,7 @@ from knowsam.io.dicom.source_series import (
     labelled_frames,
     series_number,
 )
+from knowsam.io.source_file import refuse_source_file
 
 if TYPE_CHECKING:
     from highdicom.seg import Segmentation, SegmentDescription
@@ -89,6 +90,7 @@ def write_dicom_seg(
         If the file cannot be written.
     """
     check_dicom_seg_writable(path, overwrite=overwrite)
+    refuse_source_file(path, source)
     kind = "AUTOMATIC" if automatic else "SEMIAUTOMATIC"
     with labelled_frames(labels, source) as (classes, headers, planes):
         known = {c.value: term_for(c.name) for c in classes} | dict(terms or {})
