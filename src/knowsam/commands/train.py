@@ -45,6 +45,8 @@ def run(options: Namespace) -> None:
     if options.check and len(options.images) < 2:
         raise ConfigError("--check validates a model in volumes that it has not learnt from. Give two or more masks.")
     config, allowed = chosen_config(options), budget(options)
+    if allowed.is_zero:
+        raise ConfigError("A budget of 0 trains nothing, so there is no model to save. Give a longer one.")
     if config.plane.whole_slices is None:
         # The model is made for other volumes, of which it will see whole slices.
         config = config.with_values(whole_slices=True)

@@ -34,7 +34,8 @@ class TimedTraining:
         self._before_s, self._steps_before = (0.0, 0) if last is None else (last.seconds, last.model.steps)
         training = trainer.config.training
         self._interval = 1 / training.validations
-        if budget.seconds is not None:
+        # One of zero ends before there is anything to validate.
+        if budget.seconds:
             self._interval = min(self._interval, training.validate_every_s / budget.seconds)
         self._validated_at = 0.0
 

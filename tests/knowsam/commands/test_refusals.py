@@ -99,6 +99,7 @@ REFUSALS = [
     (distil("compact", "image.nii.gz --report {f}/report.txt"), 1, "report.txt, but must end in .json"),
     ("distil compact {f}/image.nii.gz -o {f}/old_model", 1, "model.safetensors exists already and is kept"),
     ("distil compact -o {f}/m", 2, "required: IMAGE"),
+    ("train {f}/image.nii.gz --labels {f}/labels.nii.gz -o {f}/m --budget 0", 2, "A budget of 0 trains nothing"),
     ("evaluate {f}/missing.nii.gz {f}/labels.nii.gz", 1, "There is no file"),
     ("evaluate {f}/shifted.nii.gz {f}/labels.nii.gz", 1, "does not lie on the grid of the reference labels,"),
     ("info {f}/text.nii.gz", 1, "not a readable NIfTI file"),

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from nibabel.affines import apply_affine, from_matvec
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
+from safetensors.numpy import load_file
 from scipy.spatial.transform import Rotation
 
 from knowsam.data.annotation import LabelClass
@@ -228,6 +229,16 @@ def paint_alone(folder: Path, value: int) -> None:
     labels = nib.load(folder / "labels.nii.gz")
     alone = np.where(np.asarray(labels.dataobj) == 7, value, 0).astype(np.uint8)
     nib.Nifti1Image(alone, labels.affine).to_filename(folder / "labels.nii.gz")
+
+
+@pytest.mark.usefixtures("model")
+def test_with_a_budget_of_zero_a_model_of_other_volumes_stays_as_it_is(
+    folder: Path, knowsam: Callable[[str], int]
+) -> None:
+    words = "segment {f}/image.nii.gz --labels {f}/labels.nii.gz -o {f}/out.nii.gz --start-from {f}/model --budget 0"
+    assert knowsam(f"{words} --save-model {{f}}/kept --device cpu") == 0
+    before, after = (load_file(folder / name / "model.safetensors") for name in ("model", "kept"))
+    assert all(np.array_equal(before[name], after[name]) for name in before)
 
 
 @pytest.mark.usefixtures("model")
