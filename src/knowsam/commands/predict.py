@@ -20,6 +20,7 @@ from knowsam.errors import ClusterError, InputError, KnowSAMError, PredictionErr
 from knowsam.io.atomic import check_free
 from knowsam.io.image_file import mask_name
 from knowsam.io.labels import write_labels
+from knowsam.io.source_file import refuse_inputs
 from knowsam.prediction_table import Predicted, write_table
 
 if TYPE_CHECKING:
@@ -66,6 +67,9 @@ def _checked_targets(options: Namespace) -> dict[Path, Path]:
         for target in targets.values():
             check_mask(target, inputs=options.images, overwrite=options.overwrite)
     if options.table is not None:
+        if options.table in targets.values():
+            raise InputError(f"{options.table} is named as the table and is a mask as well. Choose another name.")
+        refuse_inputs(options.table, [options.model, *options.images])
         check_folder(options.table.parent)
         check_free(options.table, overwrite=options.overwrite)
     return targets

@@ -94,7 +94,8 @@ def check_free(path: Path, *, overwrite: bool) -> None:
     """
     if path.is_dir():
         raise OutputError(f"{path} is a folder, but the result is one file. Choose another name.")
-    if path.exists() and not overwrite:
+    # A link that leads nowhere is there, too.
+    if os.path.lexists(path) and not overwrite:
         raise _taken(path)
 
 

@@ -51,6 +51,18 @@ def test_masks_that_call_one_value_by_different_names_are_refused_before_trainin
     assert not (two_images / "model").exists()
 
 
+@pytest.mark.parametrize("table", ["image.nii.gz", "model/model.safetensors", "masks/image_mask.nii.gz"])
+def test_a_table_replaces_nothing_that_is_read_or_written(
+    folder: Path, model: Path, knowsam: Callable[[str], int], table: str
+) -> None:
+    before = (folder / "image.nii.gz").read_bytes()
+    words = f"predict {{f}}/model/model.safetensors {{f}}/image.nii.gz -o {{f}}/masks --table {{f}}/{table} --overwrite"
+    assert knowsam(words) == 1
+    assert (folder / "image.nii.gz").read_bytes() == before
+    assert load_model(model)
+    assert not (folder / "masks").exists()
+
+
 def test_segment_saves_a_model_that_predict_takes(two_images: Path, knowsam: Callable[[str], int]) -> None:
     segment = "segment {f}/image.nii.gz --labels {f}/labels.nii.gz -o {f}/out.nii.gz --save-model {f}/model {quick}"
     assert knowsam(segment) == 0

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from knowsam.io.atomic import written_whole
+from knowsam.errors import OutputError
+from knowsam.io.atomic import check_free, written_whole
 
 
 def test_what_was_written_takes_the_place_of_the_file(tmp_path: Path) -> None:
@@ -54,3 +55,10 @@ def test_of_two_writers_at_once_the_second_one_fails(
         write("slow", meanwhile="fast")
     assert path.read_text() == "fast"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_that_leads_nowhere_takes_a_name(tmp_path: Path) -> None:
+    link = tmp_path / "mask.nii.gz"
+    link.symlink_to(tmp_path / "gone.nii.gz")
+    with pytest.raises(OutputError, match="exists already and is kept"):
+        check_free(link, overwrite=False)
