@@ -12,8 +12,8 @@ import numpy as np
 from tqdm import tqdm
 
 from knowsam.atlas.proposal import Atlas, propose
-from knowsam.commands.inputs import read_mask, read_one_image
-from knowsam.data.annotation import default_classes
+from knowsam.commands.inputs import joined_classes_of, read_mask, read_one_image
+from knowsam.data.annotation import slices_with_labels
 from knowsam.errors import ConfigError, InputError
 from knowsam.jobs import checked_device
 from knowsam.training.corrective_learning import FEWEST_FINISHED, learn_correction
@@ -48,10 +48,27 @@ def require_a_mask_each(atlases: Sequence[Path], labels: Sequence[Path]) -> None
 
 def read_atlases(images: Sequence[Path], labels: Sequence[Path], options: Namespace) -> list[Atlas]:
     """Read finished volumes with their masks."""
-    return [
+    atlases = [
         Atlas(read_one_image(image, options), read_mask(mask, options, ignore_identity=False))
         for image, mask in zip(images, labels, strict=True)
     ]
+    for atlas in atlases:
+        _warn_of_gaps(atlas.labels)
+    return atlases
+
+
+def _warn_of_gaps(mask: Volume) -> None:
+    """Warn of a mask that is empty in most slices between its first and its last one, as one that was painted is."""
+    for axis in range(3):
+        held = slices_with_labels(mask.array, axis)
+        between = held[-1] - held[0] + 1
+        if len(held) < between / 2:
+            logger.warning(
+                "%s holds labels in %d of the %d slices from its first to its last one only, as one of which single "
+                "slices were painted; the others count as background. Give masks of finished volumes.",
+                *(mask.name, len(held), between),
+            )
+            return
 
 
 def make_proposal(
@@ -110,9 +127,15 @@ def _registered(volume: Volume, atlases: Sequence[Atlas]) -> Proposal:
 
 
 def classes_of(atlases: Sequence[Atlas]) -> tuple[LabelClass, ...]:
-    """Return the classes of the masks, background first."""
-    known = [one for atlas in atlases for one in atlas.labels.classes]
-    return default_classes((int(value) for atlas in atlases for value in np.unique(atlas.labels.array)), known)
+    """Return the classes of the masks, background first.
+
+    Raises
+    ------
+    InputError
+        If they call one value by different names.
+    """
+    masks = [atlas.labels for atlas in atlases]
+    return joined_classes_of(masks, [np.unique(mask.array).tolist() for mask in masks])
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import numpy as np
 
 from knowsam.commands.download_bar import download_bar
 from knowsam.data.annotation import (
+    BACKGROUND_CLASS,
     Annotation,
     default_classes,
     different_name,
@@ -118,19 +119,38 @@ def read_cases(images: Sequence[Path], labels: Sequence[Path], options: Namespac
         for mask, volume in zip(masks, volumes, strict=True)
     ]
     placed = [_on_image(painted, volume) for painted, volume in zip(chosen, volumes, strict=True)]
-    classes = _classes_of(masks, [painted.values for painted, _ in placed])
+    values = [painted.values for painted, _ in placed]
+    _warn_of_lacking(masks, values)
+    classes = joined_classes_of(masks, values)
     return [Case(volume, painted.annotation(classes)) for painted, volume in placed]
 
 
-def _classes_of(masks: Sequence[Volume], painted: Sequence[Collection[int]]) -> tuple[LabelClass, ...]:
-    """Return the classes of all masks, of which these values are painted; each value has one name in all of them."""
-    known: dict[int, LabelClass] = {}
+def _warn_of_lacking(masks: Sequence[Volume], painted: Sequence[Collection[int]]) -> None:
+    """Warn of masks in which a value is not painted that is painted in others."""
+    every = set().union(*painted)
     for mask, values in zip(masks, painted, strict=True):
+        if lacking := sorted(every.difference(values, {BACKGROUND_CLASS.value})):
+            logger.warning(
+                "%s holds no label %s, as other volumes do; it counts as background in the painted slices.",
+                *(mask.name, " or ".join(map(str, lacking))),
+            )
+
+
+def joined_classes_of(masks: Sequence[Volume], held: Sequence[Collection[int]]) -> tuple[LabelClass, ...]:
+    """Return the classes of all masks, background first, of which these values are held.
+
+    Raises
+    ------
+    InputError
+        If they call one value by different names.
+    """
+    known: dict[int, LabelClass] = {}
+    for mask, values in zip(masks, held, strict=True):
         named = [one for one in mask.classes if one.value in values]
         require_same_names(known.values(), named, mask.name)
         # A name that somebody gave stays, whatever masks without names come after it.
         known |= {one.value: one for one in named if one.value not in known or one.name != f"class {one.value}"}
-    return default_classes(set().union(*painted), known=known.values())
+    return default_classes(set().union(*held), known=known.values())
 
 
 def read_images(images: Sequence[Path], options: Namespace) -> list[Volume]:

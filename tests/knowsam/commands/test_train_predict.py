@@ -51,6 +51,17 @@ def test_masks_that_call_one_value_by_different_names_are_refused_before_trainin
     assert not (two_images / "model").exists()
 
 
+def test_a_volume_without_a_label_of_the_others_is_told_of(
+    two_images: Path, knowsam: Callable[[str], int], caplog: pytest.LogCaptureFixture
+) -> None:
+    labels = nib.load(two_images / "labels.nii.gz")
+    only_2 = np.where(np.asarray(labels.dataobj) == 2, 2, 0).astype(np.uint8)
+    nib.Nifti1Image(only_2, labels.affine).to_filename(two_images / "only_2.nii.gz")
+    images, masks = "{f}/image.nii.gz {f}/other.nii.gz", "{f}/labels.nii.gz {f}/only_2.nii.gz"
+    assert knowsam(f"train {images} --labels {masks} -o {{f}}/model {{quick}}") == 0
+    assert caplog.text.count("only_2 holds no label 7, as other volumes do") == 1
+
+
 @pytest.mark.parametrize("table", ["image.nii.gz", "model/model.safetensors", "masks/image_mask.nii.gz"])
 def test_a_table_replaces_nothing_that_is_read_or_written(
     folder: Path, model: Path, knowsam: Callable[[str], int], table: str
