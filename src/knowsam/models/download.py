@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
@@ -26,6 +27,9 @@ What it raises breaks the download off.
 _CHUNK_BYTES = 1 << 20
 _TIMEOUT_S = 30.0
 _WAITING_S = 0.5
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+"""Of file systems without locks."""
+
 _UNSATISFIABLE = 416
 """Status of an answer to whoever asks for more than there is."""
 
@@ -107,6 +111,15 @@ def alone(target: Path, progress: Progress | None = None) -> Iterator[None]:
     except Timeout:
         logger.warning("%s is being downloaded by another window or command already; waiting for it.", target)
         _wait(lock, part_of(target), progress)
+    except (OSError, NotImplementedError) as error:
+        if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+            raise
+        # The checksum tells if two have written into each other's file all the same.
+        logger.warning(
+            "The folder %s knows no locks, as some network drives. Do not let two windows or commands download the "
+            "same file at once.",
+            target.parent,
+        )
     try:
         yield
         # Whoever holds the removed one from here on finds the file whole, and downloads nothing.

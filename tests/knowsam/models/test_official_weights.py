@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import re
 import shutil
@@ -188,6 +189,19 @@ def test_a_process_that_died_while_it_downloaded_blocks_nobody(server: Server) -
     subprocess.run([sys.executable, "-c", dying, str(lock)], check=False)
     assert lock.is_file()
     assert official_weights("vit_b").read_bytes() == CONTENT
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("fault", [OSError(errno.ENOLCK, "No locks available"), NotImplementedError("no flock")])
+def test_a_folder_without_locks_takes_a_download_with_a_warning(
+    fault: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise fault
+
+    monkeypatch.setattr(download_module.FileLock, "acquire", refuse)
+    assert official_weights("vit_b").read_bytes() == CONTENT
+    assert "knows no locks" in caplog.text
 
 
 def test_a_server_that_begins_anew_is_taken_at_its_word(server: Server) -> None:
