@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import warnings
 from contextlib import contextmanager
 from importlib import import_module
@@ -160,6 +161,8 @@ def _difference(session: Any, network: nn.Module, inputs: dict[str, Tensor]) -> 
 
 def _packages() -> Any:
     """Return ONNX Runtime, after making sure that what the exporter needs is there, too."""
+    # Version 1.32 keeps an identifier of the computer and reports its use, from its import on.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         for name in ("onnx", "onnxscript"):
             import_module(name)

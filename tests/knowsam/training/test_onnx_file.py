@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +30,16 @@ onnxruntime = pytest.importorskip("onnxruntime")
 CLASSES = tuple(
     LabelClass(value, name, (0, 0, value)) for value, name in ((0, "background"), (4, "liver"), (9, "cyst"))
 )
+
+
+@pytest.mark.slow
+def test_onnx_runtime_reports_nothing_to_anybody(tmp_path: Path) -> None:
+    """Where it does, it keeps an identifier of the computer in the folder of the user."""
+    program = "from knowsam.training import onnx_file; onnx_file._packages()"
+    environment = {key: value for key, value in os.environ.items() if key != "ORT_DISABLE_TELEMETRY"}
+    environment |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True)
+    assert not list(tmp_path.rglob("*onnxruntime*"))
 
 
 @pytest.fixture(scope="module")
