@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from knowsam.atlas.proposal import Atlas, propose
 from knowsam.commands.inputs import joined_classes_of, read_mask, read_one_image
-from knowsam.data.annotation import slices_with_labels
+from knowsam.data.label_volume import slices_with_labels
 from knowsam.errors import ConfigError, InputError
 from knowsam.jobs import checked_device
 from knowsam.training.corrective_learning import FEWEST_FINISHED, learn_correction

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from knowsam.data.class_colors import class_color
 from knowsam.data.ends import End, Extents, outermost
+from knowsam.data.label_volume import require_label_volume, slices_with_labels
 from knowsam.errors import InputError
 
 if TYPE_CHECKING:
@@ -325,9 +326,11 @@ class Annotation:
         Raises
         ------
         InputError
-            If no slice is annotated, an index lies outside the volume or no class is painted in any annotated slice.
+            If no slice is annotated, an index lies outside the volume, no class is painted in any annotated slice, or a
+            value is no label.
         """
         classified = without_unjudged(labels, ignore_value)
+        require_label_volume(classified, axis)
         chosen = slices_with_labels(classified, axis) if indices is None else tuple(indices)
         if not chosen:
             raise InputError("No slice of the labels is annotated. Paint at least one slice of the structure.")
@@ -392,9 +395,3 @@ def class_sources(before: Sequence[LabelClass], after: Sequence[LabelClass]) -> 
     """Return for each class its index so far, None if it is new; classes are known by the values they keep for life."""
     known = [label_class.value for label_class in before]
     return [known.index(one.value) if one.value in known else None for one in after]
-
-
-def slices_with_labels(labels: npt.NDArray[np.integer], axis: int) -> tuple[int, ...]:
-    """Return the indices along `axis` of the slices that hold any label."""
-    others = tuple(other for other in range(labels.ndim) if other != axis)
-    return tuple(int(index) for index in np.flatnonzero(labels.any(axis=others)))

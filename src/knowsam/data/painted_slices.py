@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from nibabel.affines import apply_affine
 
-from knowsam.data.annotation import BACKGROUND_CLASS, Annotation, LabelClass, slices_with_labels, without_unjudged
+from knowsam.data.annotation import BACKGROUND_CLASS, Annotation, LabelClass, without_unjudged
+from knowsam.data.label_volume import slices_with_labels
 from knowsam.data.resample import notices_of_lost_place, notices_of_outside
 from knowsam.data.volume import Grid, Volume, grid_difference
 from knowsam.errors import InputError

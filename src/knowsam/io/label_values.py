@@ -51,10 +51,12 @@ def labels_in_file_order(labels_zyx: npt.NDArray[np.integer], grid: Grid) -> npt
     Raises
     ------
     ValueError
-        If they do not fit the grid or are negative.
+        If they do not fit the grid, or are no whole numbers from 0 that int32 holds.
     """
     if labels_zyx.shape != grid.working_shape or labels_zyx.min() < 0:
         raise ValueError(f"Labels of shape {labels_zyx.shape} from {labels_zyx.min()} do not fit {grid.working_shape}.")
+    if labels_zyx.dtype.kind not in "biu" or labels_zyx.max() > _LARGEST:
+        raise ValueError(f"Labels of type {labels_zyx.dtype} up to {labels_zyx.max()} do not fit into int32.")
     return from_working(labels_zyx, grid).astype(_label_type(int(labels_zyx.max())), copy=False)
 
 

@@ -105,7 +105,7 @@ def write_labels(
     OutputError
         If the file cannot be written.
     ValueError
-        If the labels do not fit the grid or are negative.
+        If the labels do not fit the grid, or are no whole numbers from 0 that int32 holds.
     """
     check_labels_writable(path, overwrite=overwrite)
     stored = labels_in_file_order(labels_zyx, grid)

@@ -19,8 +19,8 @@ from knowsam.data.annotation import (
     default_classes,
     label_values,
     require_same_names,
-    slices_with_labels,
 )
+from knowsam.data.label_volume import slices_with_labels
 from knowsam.errors import InputError
 
 SHAPE = (6, 4, 5)
@@ -103,6 +103,22 @@ def test_a_slice_that_does_not_belong_is_refused(empty: Annotation, label_slice:
 @pytest.mark.parametrize(("axis", "plane_shape"), [(0, (4, 5)), (1, (6, 5)), (2, (6, 4))])
 def test_a_slice_has_the_two_other_axes(axis: int, plane_shape: tuple[int, int]) -> None:
     assert Annotation(SHAPE, axis, CLASSES).plane_shape == plane_shape
+
+
+@pytest.mark.parametrize("value", [-1, 0.5, np.nan])
+def test_values_that_are_no_labels_are_refused_unless_they_mark_what_is_unjudged(value: float) -> None:
+    labels = np.zeros(SHAPE)
+    labels[2, 1:3, 1:3], labels[2, 0, 0] = 7, value
+    with pytest.raises(InputError, match="labels are whole numbers from 0"):
+        Annotation.from_labels(labels, 0)
+    if value == -1:
+        assert Annotation.from_labels(labels, 0, ignore_value=-1).slices[2].labels[0, 0] == IGNORE
+
+
+@pytest.mark.parametrize(("shape", "axis"), [(SHAPE, 3), (SHAPE, -1), (SHAPE[1:], 0)])
+def test_labels_that_are_no_volume_are_a_programming_error(shape: tuple[int, ...], axis: int) -> None:
+    with pytest.raises(ValueError, match="is needed"):
+        Annotation.from_labels(np.ones(shape, np.uint8), axis)
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])

@@ -362,7 +362,11 @@ def test_a_mask_is_stored_as_small_as_its_values_allow(tmp_path: Path, largest: 
     assert nib.load(tmp_path / "mask.nii").get_data_dtype() == stored
 
 
-@pytest.mark.parametrize("labels", [np.zeros(SHAPE, np.uint8), np.full(SHAPE[::-1], -1)], ids=["shape", "negative"])
+@pytest.mark.parametrize(
+    "labels",
+    [np.zeros(SHAPE, np.uint8), np.full(SHAPE[::-1], -1), np.full(SHAPE[::-1], 2**40), np.full(SHAPE[::-1], 1.5)],
+    ids=["shape", "negative", "too large", "no integers"],
+)
 def test_labels_that_do_not_fit_are_a_programming_error(tmp_path: Path, labels: NDArray[np.integer]) -> None:
     with pytest.raises(ValueError, match="do not fit"):
         write_labels(tmp_path / "mask.nii", labels, Grid(SHAPE, OBLIQUE))
