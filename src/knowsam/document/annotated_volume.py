@@ -20,6 +20,8 @@ from knowsam.document.slice_facts import SliceFacts
 from knowsam.document.snapshot import Snapshot
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from knowsam.data.proposed_mask import ProposedMask
     from knowsam.data.volume import Volume
 
@@ -292,6 +294,22 @@ class AnnotatedVolume:
         open_sides = [side for side in Side if not {End(value, side) for value in shown} <= self.ends_at(index)]
         among = {index, *(beside[side] for side in open_sides)}
         return sorted(among.intersection(range(self.slice_count)))
+
+    def _require_slices(self, planes: Mapping[int, Values]) -> None:
+        """Check that planes are slices of the volume.
+
+        Raises
+        ------
+        ValueError
+            If one is not.
+        """
+        for index, plane in planes.items():
+            # A negative index would count from the end, and make a second slice of the same place.
+            if index not in range(self.slice_count) or plane.shape != self.plane_shape:
+                raise ValueError(
+                    f"Slice {index} of shape {plane.shape}, but slices 0 to {self.slice_count - 1} of shape "
+                    f"{self.plane_shape} are needed."
+                )
 
     def _slice(self, index: int) -> SliceAnnotation:
         return self._slices.get(index, SliceAnnotation())

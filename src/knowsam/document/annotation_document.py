@@ -57,7 +57,11 @@ class AnnotationDocument(AnnotatedVolume):
         ------
         InputError
             If a value is neither a class nor the brush.
+        ValueError
+            If they have another shape than the volume.
         """
+        if labels.shape != self.volume.shape:
+            raise ValueError(f"Labels of shape {labels.shape}, but the volume has {self.volume.shape}.")
         planes = np.moveaxis(labels, self.axis, 0)
         for index in np.flatnonzero((planes != NOT_PAINTED).any(axis=(1, 2))).tolist():
             self.class_list.require_known(planes[index])
@@ -75,7 +79,10 @@ class AnnotationDocument(AnnotatedVolume):
         ------
         InputError
             If a value is neither a class nor the brush; nothing is changed then.
+        ValueError
+            If one is no slice of the volume; nothing is changed then.
         """
+        self._require_slices(strokes)
         changed = {i: v for i, v in strokes.items() if not np.array_equal(v, self.painted(i))}
         for values in changed.values():
             self.class_list.require_known(values)
@@ -97,7 +104,10 @@ class AnnotationDocument(AnnotatedVolume):
         ------
         InputError
             If a value is neither a class nor the brush; nothing is changed then.
+        ValueError
+            If one is no slice of the volume; nothing is changed then.
         """
+        self._require_slices(edits)
         for values in edits.values():
             self.class_list.require_known(values)
         clean = {i: without_brush(v.astype(self.class_list.dtype), self.brush_value) for i, v in edits.items()}
@@ -115,7 +125,10 @@ class AnnotationDocument(AnnotatedVolume):
         ------
         InputError
             If the state does not go with what is painted.
+        ValueError
+            If it is no slice of the volume.
         """
+        self._require_slices({index: self.painted(index)})
         before = self._slice(index)
         after = before.marked(index, state)
         if after is before:
@@ -251,7 +264,13 @@ class AnnotationDocument(AnnotatedVolume):
         ----------
         labels : (H, W), class indices.
         uncertainty : (H, W), 0 to 100 percent.
+
+        Raises
+        ------
+        ValueError
+            If it is no slice of the volume.
         """
+        self._require_slices({index: labels})
         self.predictions.put(index, label_values(labels, self.classes).astype(self.class_list.dtype), uncertainty)
         self._facts.pop(index, None)
 

@@ -55,12 +55,19 @@ class ClassList:
     classes : background first.
     brush_value : reserved for known background; no class ever gets it. By default the largest value up to 255 that is
         no class.
+
+    Raises
+    ------
+    ValueError
+        If background is not first, or a value is negative, that of two classes, or of a class and the brush.
     """
 
     def __init__(self, classes: tuple[LabelClass, ...], brush_value: int | None = None) -> None:
         values = {label_class.value for label_class in classes}
         if classes[0].value != BACKGROUND_CLASS.value or brush_value in values:
             raise ValueError(f"Background first, and a brush value that is no class: {classes}, {brush_value}")
+        if len(values) < len(classes) or min(values) < 0:
+            raise ValueError(f"A value of its own, from 0, for each class: {classes}")
         self.all = classes
         self.brush_value = background_brush(values) if brush_value is None else brush_value
         # What is undone brings pixels of a removed class back, which must not come back as another one.

@@ -637,3 +637,28 @@ def test_it_is_finished_once_every_slice_of_the_structure_is_annotated(document:
     assert (document.unfinished, document.has_gaps, document.is_finished) == ((4, 5), False, False)
     document.paint({2: full(0)})
     assert (document.unfinished, document.has_gaps) == ((2, 4, 5), True)
+
+
+@pytest.mark.parametrize(("index", "values"), [(-1, plane(LIVER)), (99, plane(LIVER)), (SLICE, plane(LIVER)[:-1])])
+@pytest.mark.parametrize("act", ["paint", "correct"])
+def test_what_is_no_slice_of_the_volume_is_refused_and_changes_nothing(
+    document: AnnotationDocument, act: str, index: int, values: Plane
+) -> None:
+    with pytest.raises(ValueError, match="are needed"):
+        getattr(document, act)({index: values})
+    if values.shape == document.plane_shape:
+        with pytest.raises(ValueError, match="are needed"):
+            document.mark(index, SliceState.BACKGROUND_ONLY)
+        with pytest.raises(ValueError, match="are needed"):
+            document.predict(index, full(1), full(0))
+    assert (document.annotated, document.history.is_empty) == ((), True)
+    assert not document.mask().any()
+
+
+def test_labels_of_another_shape_and_classes_of_one_value_are_programming_errors(document: AnnotationDocument) -> None:
+    with pytest.raises(ValueError, match="but the volume has"):
+        document.load(np.zeros((2, 2, 2), np.uint8))
+    doubled = (BACKGROUND_CLASS, LabelClass(2, "liver", (1, 2, 3)), LabelClass(2, "spleen", (4, 5, 6)))
+    for classes in (doubled, (BACKGROUND_CLASS, LabelClass(-1, "liver", (1, 2, 3)))):
+        with pytest.raises(ValueError, match="A value of its own"):
+            AnnotationDocument(document.volume, axis=0, classes=classes)
