@@ -17,7 +17,8 @@ import numpy as np
 
 from knowsam.config import Config, PredictionConfig
 from knowsam.data.annotation import BACKGROUND, IGNORE, Annotation, LabelArray, label_values
-from knowsam.data.case import Case
+from knowsam.data.case import Case, require_same_kind
+from knowsam.data.volume import require_grey_values
 from knowsam.errors import ConfigError, TrainingError
 from knowsam.inference.cpu_threads import CpuThreads
 from knowsam.inference.postprocess import fill_holes, keep_largest_component
@@ -175,6 +176,8 @@ def segment(
     if not chosen.prediction.beyond_ends:
         annotation = annotation.with_painted_ends()
     case = Case(volume, annotation, proposal)
+    require_grey_values(volume)
+    require_same_kind([case])
     if budget.is_zero and start_from is None:
         return _propagated(case, chosen, device, timer)
     session = train(
@@ -259,6 +262,8 @@ def train(
         If the input is unusable or training fails.
     """
     config = config or (Config() if start_from is None else start_from.config_elsewhere)
+    for case in cases:
+        require_grey_values(case.volume)
     teacher = teacher or choose_teacher(config.teacher.variant)
     session = TrainingSession(
         cases,
@@ -292,8 +297,10 @@ def predict(
     Raises
     ------
     InputError
-        If the volume is a CT and the model has learnt from images that are none, or the other way round.
+        If the volume is a CT and the model has learnt from images that are none, or the other way round, or it holds
+        voxels that are no numbers.
     """
+    require_grey_values(volume)
     if difference := model.difference(volume):
         logger.warning("%s", difference)
     target, threads = checked_device(device), CpuThreads()

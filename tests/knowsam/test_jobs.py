@@ -13,7 +13,7 @@ from sam2_folder import save_silently, tiny_sam2
 from knowsam import jobs
 from knowsam.config import Config, PredictionConfig
 from knowsam.data.annotation import IGNORE, Annotation, LabelArray, LabelSlice, default_classes
-from knowsam.errors import ConfigError, TrainingError
+from knowsam.errors import ConfigError, InputError, TrainingError
 from knowsam.inference.cpu_threads import CpuThreads
 from knowsam.inference.metrics import dice_score
 from knowsam.models import teachers
@@ -100,6 +100,24 @@ def test_without_training_what_it_needs_is_asked_for(ball: Volume, ball_labels: 
     annotation = Annotation.from_labels(ball_labels, axis=0, indices=[4])
     with pytest.raises(TrainingError, match="at least two slices are needed that are painted completely"):
         jobs.segment(ball, annotation, budget=Budget(steps=0), device="cpu")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1j])
+def test_an_image_of_what_are_no_numbers_is_refused_before_anything_is_computed(case: Case, value: complex) -> None:
+    array = np.array(case.volume.array, dtype=np.result_type(value, np.float32))
+    array[3, 5, 5] = value
+    broken = replace(case.volume, array=array)
+    with pytest.raises(InputError, match="numbers are needed"):
+        jobs.segment(broken, case.annotation, budget=Budget(seconds=0))
+    with pytest.raises(InputError, match="numbers are needed"):
+        jobs.train([case, replace(case, volume=broken)], budget=Budget(steps=1))
+
+
+@pytest.mark.parametrize("budget", [Budget(seconds=0), Budget(steps=1)])
+def test_without_an_annotated_slice_one_is_asked_for(case: Case, budget: Budget) -> None:
+    annotation = replace(case.annotation, slices={})
+    with pytest.raises(InputError, match="No slice is annotated"):
+        jobs.segment(case.volume, annotation, budget=budget)
 
 
 def test_without_training_scribbles_are_completed_and_propagated(ball: Volume, ball_labels: LabelArray) -> None:

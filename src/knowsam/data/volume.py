@@ -193,3 +193,25 @@ def require_same_grid(image: Volume, labels: Volume) -> None:
             f"The labels {labels.name} do not lie on the grid of the image {image.name}. {difference} "
             "Load the labels that belong to this image."
         )
+
+
+def require_grey_values(image: Volume) -> None:
+    """Check that the voxels of an image are real numbers, as a reader does with those of a file.
+
+    Raises
+    ------
+    InputError
+        If they are of another type, or some are NaN or infinite.
+    """
+    if image.array.dtype.kind not in "biuf":
+        raise InputError(
+            f"The image {image.name} holds {image.array.dtype} voxels, but real numbers are needed. Convert it to grey "
+            "values."
+        )
+    # Plane by plane, for what comparing makes of a whole volume is large.
+    missing = sum(plane.size - int(np.count_nonzero(np.isfinite(plane))) for plane in image.array)
+    if missing:
+        raise InputError(
+            f"{missing} of {image.array.size} voxels of the image {image.name} are NaN or infinite, but numbers are "
+            "needed everywhere. Give them a value, such as the smallest of all others where they are background."
+        )
