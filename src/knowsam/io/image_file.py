@@ -106,13 +106,20 @@ def images_in(path: Path) -> Sequence[ReadImage]:
     Raises
     ------
     InputError
-        If the file is missing, damaged, or not what its name says.
+        If the file is missing, damaged, not what its name says, or of a kind that cannot be read.
     """
     if path.is_dir():
         raise InputError(f"{path} is a folder, but a file is needed. Give the file in it.")
     if not path.is_file():
         raise InputError(f"There is no file {path}. Check the path.")
-    return kind_of(path).images(path)
+    try:
+        return kind_of(path).images(path)
+    except InputError as error:
+        if is_image_name(path):
+            raise
+        raise InputError(
+            f"{path.name} is none of {', '.join(IMAGE_SUFFIXES)}, the files that can be read. Save it as one of these."
+        ) from error
 
 
 def suggested_path(name: str, source: Volume, ending: str = ".nii.gz") -> Path:

@@ -169,3 +169,10 @@ def test_values_further_from_whole_numbers_are_no_labels(value: float, shown: st
 def test_no_label_is_negative_or_beyond_the_largest_in_any_type(value: np.generic, shown: str) -> None:
     with pytest.raises(InputError, match=f"no labels, such as {shown},"):
         as_label_values("labels", np.full((1, 1, 1), value))
+
+
+@pytest.mark.parametrize("name", ["labels.nhdr", "labels.mgz", "labels.img", "labels.png"])
+def test_labels_of_another_kind_are_refused_with_the_kinds_that_can_be_read(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"NRRD0004\n" * 100)
+    with pytest.raises(InputError, match=r"none of \.nii\.gz, \.nii, \.nrrd, \.mha, \.mhd"):
+        read_labels(tmp_path / name)
