@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from knowsam.commands.download_bar import download_bar
 from knowsam.commands.outputs import check_model
-from knowsam.errors import CheckpointError, ConfigError
+from knowsam.errors import CheckpointError, ConfigError, OutputError
 from knowsam.io import kept_models
 from knowsam.models.official_weights import (
     FOLDER_VARIABLE,
@@ -115,6 +115,11 @@ def _added(path: Path) -> Path:
     from knowsam.training.trained_model import load_model, model_file, save_model
 
     target = kept_models.place_of_model(kept_models.model_name(model_file(path.absolute())))
+    if target.exists():
+        raise OutputError(
+            f"A model called {target.stem} is kept already, in {target.parent}. Rename the file or folder that is to "
+            "be added, or move that one away."
+        )
     check_model(target, overwrite=False)
     return save_model(load_model(path), target)
 

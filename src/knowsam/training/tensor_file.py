@@ -53,6 +53,8 @@ def read_tensors(path: Path, unpacked: Callable[[dict[str, Any], dict[str, Tenso
         with safe_open(path, framework="pt") as stored:
             metadata = stored.metadata() or {}
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - no mapping
+        if "knowsam" not in metadata:
+            raise ValueError("another program saved it")
         if metadata.get("sha256") != checksum(metadata["knowsam"], tensors):
             raise ValueError("its checksum does not fit")
         return unpacked(json.loads(metadata["knowsam"]), tensors)

@@ -136,7 +136,7 @@ def test_a_model_that_is_added_is_listed_shown_checked_and_used_by_its_name(
     assert "is intact" in capsys.readouterr().out
     assert knowsam("predict boxes {f}/image.nii.gz -o {f}/predicted --device cpu") == 0
     assert knowsam("models add {f}/boxes") == 1
-    assert "exists already and is kept" in capsys.readouterr().err
+    assert "is kept already, in" in capsys.readouterr().err
     kept.write_bytes(kept.read_bytes()[:-1])
     assert knowsam("models check") == 1
     assert "is not a usable KnowSAM model" in capsys.readouterr().out
