@@ -115,7 +115,8 @@ def images_in(path: Path) -> Sequence[ReadImage]:
     try:
         return kind_of(path).images(path)
     except InputError as error:
-        if is_image_name(path):
+        # Of a NIfTI header beside its voxels, the reader knows a better remedy.
+        if is_image_name(path) or path.suffix.lower() == ".hdr":
             raise
         raise InputError(
             f"{path.name} is none of {', '.join(IMAGE_SUFFIXES)}, the files that can be read. Save it as one of these."
