@@ -1,4 +1,4 @@
-"""Files that are whole or not there at all."""
+"""Files written whole or not at all."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from knowsam.errors import OutputError
 
 @contextmanager
 def written_whole(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
-    """Give a path to write to; what is there at the end takes the place of `path`, in one move.
+    """Yield a temporary path to write to; at the end, one move puts the result at `path`.
 
-    If anything is raised meanwhile, `path` stays as it was.
+    If the block raises, `path` stays as it was.
 
     Parameters
     ----------
@@ -25,10 +25,10 @@ def written_whole(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
     Raises
     ------
     OSError
-        If the folder cannot be written, or the file exists by then and is to be kept.
+        If the folder cannot be written, or the file exists by then and must be kept.
     """
-    # A folder rather than a file, so that the result gets the usual permissions instead of private ones; a network
-    # drive may not let go of it at once.
+    # A folder rather than a file, so that the result gets the usual permissions instead of private ones; on a network
+    # drive, removing it may fail at first.
     with TemporaryDirectory(dir=path.parent, prefix=".knowsam-", ignore_cleanup_errors=True) as temporary:
         complete = Path(temporary, path.name)
         yield complete
@@ -52,12 +52,12 @@ def _move_to_free(complete: Path, path: Path) -> None:
 
 @contextmanager
 def output_written(path: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Give a path to write a result to, as `written_whole` does, and say what is wrong if that fails.
+    """Yield a path to write a result to, as `written_whole` does, with errors for the user.
 
     Raises
     ------
     OutputError
-        If the file cannot be written, or exists and is to be kept.
+        If the file cannot be written, or exists and must be kept.
     """
     check_place(path, overwrite=overwrite)
     try:
@@ -75,7 +75,7 @@ def check_place(path: Path, *, overwrite: bool = False) -> None:
     Raises
     ------
     OutputError
-        If the folder is missing or not writable, or the file exists and is to be kept.
+        If the folder is missing or not writable, or the file exists and must be kept.
     """
     if not path.parent.is_dir():
         raise OutputError(f"The folder {path.parent} does not exist. Make it, or choose another one.")
@@ -85,7 +85,7 @@ def check_place(path: Path, *, overwrite: bool = False) -> None:
 
 
 def check_free(path: Path, *, overwrite: bool) -> None:
-    """Check that no folder lies at `path`, and no file that is to be kept.
+    """Check that no folder lies at `path`, and no file that must be kept.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def check_free(path: Path, *, overwrite: bool) -> None:
     """
     if path.is_dir():
         raise OutputError(f"{path} is a folder, but the result is one file. Choose another name.")
-    # A link that leads nowhere is there, too.
+    # A broken link counts as a file, too.
     if os.path.lexists(path) and not overwrite:
         raise _taken(path)
 

@@ -18,11 +18,11 @@ class ImageChoice:
 
     Parameters
     ----------
-    description : such as "T1 post (series 11), echo 2"; from a header, but nothing that names a patient.
-    extent : such as "22 slices of 320 x 280, 5 mm apart", or nothing where that is not known before reading.
-    slices : how many there are, 0 where that is not known before reading.
+    description : such as "T1 post (series 11), echo 2"; from a header, without anything that names a patient.
+    extent : such as "22 slices of 320 x 280, 5 mm apart", empty if not known before reading.
+    slices : how many there are, 0 if not known before reading.
     read : reads it.
-    read_filled : reads it with voxels that have no value as background; None for files that have no such voxels.
+    read_filled : reads it with missing voxels as background; None for files that have no missing voxels.
     """
 
     description: str
@@ -32,7 +32,7 @@ class ImageChoice:
     read_filled: Callable[[], Volume] | None = field(default=None, repr=False, compare=False)
 
     def volume(self, *, missing_as_background: bool) -> Volume:
-        """Read it in one of both ways."""
+        """Read it, with missing voxels refused or as background."""
         return self.read_filled() if missing_as_background and self.read_filled else self.read()
 
     def __str__(self) -> str:
@@ -40,16 +40,16 @@ class ImageChoice:
 
 
 def listed(choices: Sequence[ImageChoice]) -> str:
-    """Return a list of choices, a line each, behind the number in brackets that picks it."""
+    """Return a list of choices, a line each, which begins with the number in brackets that picks it."""
     return "\n".join(f"{f'[{number}]':>5} {choice}" for number, choice in enumerate(choices, 1))
 
 
 def chosen(choices: Sequence[ImageChoice], pick: int | str | None = None) -> ImageChoice:
-    """Return the choice that is meant.
+    """Return the choice that `pick` selects.
 
     Parameters
     ----------
-    pick : its number, counted from 1, its description, or a part of this that fits no other; None for the only one.
+    pick : its number, counted from 1, its description, or a part of that which fits no other; None for the only one.
 
     Raises
     ------

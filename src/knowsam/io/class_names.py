@@ -1,6 +1,6 @@
 """Names and colours of classes as text inside a file of labels.
 
-The text is JSON of this form, which other programs show as it stands or ignore:
+The text is JSON of this form, which other programs show unchanged or ignore:
 
     {"label_classes": [{"value": 1, "name": "liver", "color": [230, 75, 53]}]}
 """
@@ -20,7 +20,7 @@ _KEY = "label_classes"
 
 
 def foreground(classes: Iterable[LabelClass]) -> tuple[LabelClass, ...]:
-    """Return the classes that a file names, their names in one line each: all but background, which is 0 everywhere."""
+    """Return the classes to name in a file, each name on one line: all but background, which is 0 everywhere."""
     named = (replace(c, name=short_line(c.name)) for c in classes if c.value != BACKGROUND_CLASS.value)
     return tuple(label_class for label_class in named if label_class.name)
 
@@ -32,7 +32,7 @@ def classes_as_text(classes: Iterable[LabelClass]) -> str:
 
 
 def classes_from_text(text: bytes) -> tuple[LabelClass, ...]:
-    """Return the classes that a text names, of several of one value the first; none, if it is something else."""
+    """Return the classes that a text names, the first one of each value; none if it has another form."""
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):
@@ -48,6 +48,6 @@ def classes_from_text(text: bytes) -> tuple[LabelClass, ...]:
 
 
 def usable_class(value: int, name: str, color: tuple[int, int, int]) -> LabelClass | None:
-    """Return the class that a file describes; None if its value, name or colour can be that of none."""
+    """Return the class that a file describes; None if its value, name or colour is invalid."""
     usable = short_line(name) and 0 < value <= np.iinfo(np.int32).max and all(0 <= shade <= 255 for shade in color)
     return LabelClass(value, short_line(name), color) if usable else None

@@ -1,4 +1,4 @@
-"""An image in whatever form a user has it: one file, or DICOM files of which several images can be picked."""
+"""Reads images of all formats: single files, and folders of DICOM with several images to pick from."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 
 
 def read_image(path: Path, pick: int | str | None = None, *, missing_as_background: bool = False) -> Volume:
-    """Read an image that is to be segmented.
+    """Read an image to segment.
 
     Parameters
     ----------
-    pick : which one, where there are several: its number among `image_choices`, counted from 1, or a part of its
-        description that fits no other.
+    pick : selects one of several: its number among `image_choices`, counted from 1, or a part of its description that
+        fits no other.
     missing_as_background : give voxels that are NaN or infinite the smallest of all other values, with a notice.
 
     Raises
     ------
     MissingValuesError
-        If voxels are NaN or infinite, and are not to be taken for background.
+        If voxels are NaN or infinite, and must not become background.
     InputError
-        If there is none or no single one is meant, it cannot be read, has fewer than two slices along an axis or is of
+        If there is none or no single one is selected, it cannot be read, has fewer than two slices along an axis or has
         one grey value throughout.
     """
     volume = read_volume(path, pick, missing_as_background=missing_as_background)
@@ -55,22 +55,22 @@ def read_image(path: Path, pick: int | str | None = None, *, missing_as_backgrou
 
 
 def read_volume(path: Path, pick: int | str | None = None, *, missing_as_background: bool = False) -> Volume:
-    """Read an image whatever its voxels hold; parameters as those of `read_image`.
+    """Read an image, even one of few slices or of one grey value; parameters as those of `read_image`.
 
     Raises
     ------
     InputError
-        If there is none, no single one is meant, or it cannot be read.
+        If there is none, no single one is selected, or it cannot be read.
     """
     return chosen(image_choices(path), pick).volume(missing_as_background=missing_as_background)
 
 
 def image_choices(path: Path, tracked: Tracked = iter) -> tuple[ImageChoice, ...]:
-    """Return the images that an image file, a DICOM file or a folder of these holds, without reading their voxels.
+    """Return the images in an image file, a DICOM file or a folder of these, without reading their voxels.
 
     Parameters
     ----------
-    tracked : sees each file of a folder before it is read, as a progress bar does.
+    tracked : sees each file of a folder before it is read, for a progress bar.
 
     Raises
     ------

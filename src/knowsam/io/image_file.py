@@ -1,4 +1,4 @@
-"""The kinds of files that hold an image or label values, NIfTI, NRRD and MetaImage, and the names they go by."""
+"""The kinds of files that hold an image or label values, NIfTI, NRRD and MetaImage, by their suffixes."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 
 class FileKind(NamedTuple):
-    """How images and labels are read from a kind of file, and labels written to it.
+    """A kind of file: how to read images and labels, and how to write labels.
 
     Parameters
     ----------
-    images : returns what reads each image of a file.
-    write : writes label values (I, J, K) and what their classes are called.
+    images : returns a reader of each image of a file.
+    write : writes label values (I, J, K) and their classes.
     require_package : raises the given error if a package for it is not installed.
     """
 
@@ -60,7 +60,7 @@ def is_image_name(path: Path) -> bool:
 
 
 def is_called_mask(path: Path) -> bool:
-    """Tell whether a file bears the name of a mask, whatever it holds.
+    """Return whether a file bears the name of a mask, whatever it holds.
 
     >>> is_called_mask(Path("liver_mask.nii.gz")), is_called_mask(Path("masked_liver.nii.gz"))
     (True, False)
@@ -80,7 +80,7 @@ def image_stem(name: str) -> str:
 
 
 def mask_name(image: Path) -> str:
-    """Return what the mask of an image is called, in a folder for many masks."""
+    """Return the name of the mask of an image, in a folder for many masks."""
     # A folder may be given as ".", which has no name of its own.
     return f"{image_stem(os.path.basename(os.path.abspath(image)))}_mask.nii.gz"
 
@@ -95,18 +95,18 @@ def with_mask_suffix(path: Path) -> Path:
 
 
 def kind_of(path: Path) -> FileKind:
-    """Return how a file of this name is read and written."""
-    # A file of any other name may still be NIfTI, and its reader says so if it is not.
+    """Return the kind of a file, by its name."""
+    # A file of any other name may still be NIfTI; its reader raises if it is not.
     return next((kind for suffix, kind in _KINDS.items() if path.name.lower().endswith(suffix)), _NIFTI)
 
 
 def images_in(path: Path) -> Sequence[ReadImage]:
-    """Return what reads each image of a file, whose header is read now.
+    """Return a reader of each image of a file; the header is read at once.
 
     Raises
     ------
     InputError
-        If the file is missing, damaged, not what its name says, or of a kind that cannot be read.
+        If the file is missing, damaged, not of the kind in its name, or of an unknown kind.
     """
     if path.is_dir():
         raise InputError(f"{path} is a folder, but a file is needed. Give the file in it.")
@@ -124,19 +124,19 @@ def images_in(path: Path) -> Sequence[ReadImage]:
 
 
 def suggested_path(name: str, source: Volume, ending: str = ".nii.gz") -> Path:
-    """Return where to write what came of an image: beside its file where that is known, unless somebody knows better.
+    """Suggest a path for a result: in the folder of its image, if that is known.
 
     Parameters
     ----------
     ending : of the file; by default that of a mask.
     """
-    # A DICOM series or a layer may be called what no file may be called.
+    # A DICOM series or a layer may have a name that no file may have.
     path = Path(file_name(f"{name}{ending}"))
     return path if source.folder is None else source.folder / path
 
 
 def file_name(words: str) -> str:
-    """Return words as a file may be called.
+    """Return words as a valid name of a file.
 
     >>> file_name('T1 "post": 1/2')
     'T1 _post__ 1_2'

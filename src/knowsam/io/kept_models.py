@@ -1,4 +1,4 @@
-"""Models that a person keeps on this computer, found by their names; what each is for is read without its networks."""
+"""Models kept on this computer, found by their names; their cards are read without the networks."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import platformdirs
 from safetensors import SafetensorError, safe_open
 
 FOLDER_VARIABLE = "KNOWSAM_MODELS"
-"""Environment variable that names the folder of kept models, for people who share one."""
+"""Environment variable with the folder of kept models, for people who share one."""
 
 MODEL_SUFFIX = ".safetensors"
 MODEL_FILE = f"model{MODEL_SUFFIX}"
-"""Name of the file of a model that was saved into a folder."""
+"""Name of a model's file in a folder of its own."""
 
 _NO_CARD = "Saved by an earlier version, without a card."
 _UNUSABLE = "This is not a usable KnowSAM model. Delete it, or replace it with one."
@@ -27,7 +27,7 @@ class KeptModel:
 
     Parameters
     ----------
-    card : what a person should know of it, in lines; if the file cannot be used, that.
+    card : lines on the model for the user; if the file cannot be used, a sentence on that.
     """
 
     path: Path
@@ -35,18 +35,18 @@ class KeptModel:
 
     @property
     def name(self) -> str:
-        """What it is called, for people and on the command line."""
+        """Its name, for people and on the command line."""
         return self.path.stem
 
 
 def models_folder() -> Path:
-    """Return the folder of kept models: what the environment says, or one among the user's data; it may be missing."""
+    """Return the folder of kept models: that of the environment, or one in the user's data; it may be missing."""
     named = os.environ.get(FOLDER_VARIABLE)
     return Path(named) if named else Path(platformdirs.user_data_dir("napari-knowsam", appauthor=False), "models")
 
 
 def kept_models() -> list[KeptModel]:
-    """Return the models in that folder, by name; none where it cannot be read."""
+    """Return the models in that folder, by name; none if it cannot be read."""
     try:
         paths = sorted(path for path in models_folder().iterdir() if path.suffix == MODEL_SUFFIX)
     except OSError:
@@ -55,7 +55,7 @@ def kept_models() -> list[KeptModel]:
 
 
 def model_name(path: Path) -> str:
-    """Return what a model is called: as its file, or as the folder in which it lies if that one has the usual name.
+    """Return the name of a model: that of its file, or that of its folder if the file has the usual name.
 
     >>> model_name(Path("atrium.safetensors")), model_name(Path("atrium/model.safetensors"))
     ('atrium', 'atrium')
@@ -64,12 +64,12 @@ def model_name(path: Path) -> str:
 
 
 def place_of_model(name: str) -> Path:
-    """Return where a model with a name is kept, or would be."""
+    """Return the path at which a model of this name is kept, or would be."""
     return models_folder() / f"{name}{MODEL_SUFFIX}"
 
 
 def found_model(path: Path) -> Path:
-    """Return the file of the kept model of that name, or the path itself where it is there or no model is called so."""
+    """Return the file of the kept model of that name, or the path itself if it exists or no model has that name."""
     kept = place_of_model(path.name)
     return kept if not path.exists() and path.parent == Path() and kept.is_file() else path
 

@@ -1,4 +1,4 @@
-"""Label values between the working order and a file: which numbers they are, and in how small a type."""
+"""Label values between the working order and a file: whole numbers, in the smallest type."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def as_label_values(name: str, array: npt.NDArray[Any]) -> npt.NDArray[np.intege
 
 
 def labels_in_file_order(labels_zyx: npt.NDArray[np.integer], grid: Grid) -> npt.NDArray[np.integer]:
-    """Return labels (Z, Y, X) as they are to be stored, (I, J, K), in the smallest of uint8, uint16 and int32.
+    """Return labels (Z, Y, X) in the order of the file, (I, J, K), in the smallest of uint8, uint16 and int32.
 
     Raises
     ------
@@ -69,9 +69,9 @@ def _label_type(largest: int) -> npt.DTypeLike:
 def _first_wrong_value(array: npt.NDArray[Any]) -> float | None:
     if array.dtype.kind in "iu" and array.min() >= 0 and array.max() <= _LARGEST:
         return None
-    # Plane by plane, for the copies that comparing makes of a whole volume are as large as itself.
+    # Plane by plane, since comparing a whole volume at once makes copies as large as itself.
     for plane in array:
-        # In float64, since float16, which small integers are rounded in, and float32 do not hold the largest label.
+        # In float64, since neither float16, in which small integers are rounded, nor float32 holds the largest label.
         whole = np.rint(plane, dtype=np.float64)
         wrong = plane[(whole < 0) | (np.abs(plane - whole) > _ROUNDING) | (whole > _LARGEST)]
         if wrong.size:

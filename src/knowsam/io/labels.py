@@ -1,4 +1,4 @@
-"""Label values in whatever form a user has them, in and out."""
+"""Reads and writes label values in all formats."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def read_labels(path: Path, *, missing_as_background: bool = False) -> Volume:
     """Read label values into the smallest of uint8, uint16 and int32, with names and colours of their classes, if any.
 
-    A DICOM segmentation is known by its content, every other kind of file by its name.
+    A DICOM segmentation is recognised by its content, every other kind of file by its name.
 
     Parameters
     ----------
@@ -37,9 +37,9 @@ def read_labels(path: Path, *, missing_as_background: bool = False) -> Volume:
     Raises
     ------
     MissingValuesError
-        If voxels are NaN or infinite, and are not to be taken for background.
+        If voxels are NaN or infinite, and must not become background.
     InputError
-        If the file cannot be read, holds several images, or values that are no labels.
+        If the file cannot be read, or holds several images or values that are no labels.
     """
     if is_dicom(path):
         return read_dicom_seg(path)
@@ -49,7 +49,7 @@ def read_labels(path: Path, *, missing_as_background: bool = False) -> Volume:
             f"{path.name} holds {len(images)} images, but one is needed. "
             "Save the labels of one image as their own file."
         )
-    # Of float64, for float32 does not hold the largest label.
+    # As float64, since float32 does not hold the largest label.
     volume = images[0](np.float64, "zero" if missing_as_background else "refused")
     return replace(volume, array=as_label_values(path.name, volume.array), name=image_stem(path.name))
 
@@ -60,10 +60,10 @@ def check_labels_writable(path: Path, *, overwrite: bool = False) -> None:
     Raises
     ------
     OutputError
-        If its name ends in none of the known suffixes, the folder is missing or not writable, the file exists and is to
+        If its name ends in none of the known suffixes, the folder is missing or not writable, the file exists and must
         be kept, other programs would read another file for it, or its kind needs a package that is not installed.
     """
-    # Of a name such as .Nii, nibabel would write and read another file, and ITK would refuse it.
+    # With a suffix such as .Nii, nibabel would write and read another file, and ITK would refuse it.
     if not path.name.endswith((*MASK_SUFFIXES, *(suffix.upper() for suffix in MASK_SUFFIXES))):
         endings = f"{', '.join(MASK_SUFFIXES[:-1])} or {MASK_SUFFIXES[-1]}"
         raise OutputError(f"The result is to be called {path.name}, but must end in {endings}. Change the name.")
@@ -73,7 +73,7 @@ def check_labels_writable(path: Path, *, overwrite: bool = False) -> None:
 
 
 def _check_twin(path: Path) -> None:
-    # nifti_findimgname of NIfTI's C library, on which ITK is built, looks for the voxels in the plain file first.
+    # nifti_findimgname of NIfTI's C library, which ITK uses, looks for the voxels in the uncompressed file first.
     plain = path.with_suffix("") if path.suffix.lower() == ".gz" else path
     twin = plain if plain != path else path.with_name(f"{path.name}.gz")
     if plain.suffix.lower() == ".nii" and twin.exists():
@@ -97,7 +97,7 @@ def write_labels(
     Parameters
     ----------
     labels_zyx : (Z, Y, X) in the working orientation, non-negative.
-    classes : their names and colours go into the file.
+    classes : their names and colours are written into the file.
     overwrite : replace an existing file.
 
     Raises

@@ -1,4 +1,4 @@
-"""Units of length by the words that headers have for them."""
+"""Units of length by their names in headers."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _MM = {
     **dict.fromkeys(("m", "meter", "metre"), 1000.0),
     **dict.fromkeys(("um", "μm", "micron", "micrometer", "micrometre"), 1e-3),
     **dict.fromkeys(("nm", "nanometer", "nanometre"), 1e-6),
-    # Whoever says nothing means mm, in all formats.
+    # In all formats, no unit means mm.
     **dict.fromkeys(("", "?", "???", "unknown", "none"), 1.0),
 }
 
 
 def mm_of_units(name: str, units: Sequence[str]) -> tuple[list[float], str | None]:
-    """Return how many mm each of some units has, and the sentence that lengths were converted, if they are to be.
+    """Return the mm in each of some units, and a notice if lengths have to be converted.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def mm_of_units(name: str, units: Sequence[str]) -> tuple[list[float], str | Non
     Raises
     ------
     InputError
-        If one is no unit of length that is known.
+        If one is no known unit of length.
     """
     found = [_MM.get(re.sub(r"(?<=\w{2})s$", "", unit.strip().casefold())) for unit in units]
     for unit, mm in zip(units, found, strict=True):

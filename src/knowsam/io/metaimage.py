@@ -1,6 +1,6 @@
-"""MetaImage files (.mha, and .mhd with its voxels beside it): images and labels in, labels out as .mha.
+"""MetaImage files: reads images and labels from .mha and .mhd, writes labels as .mha.
 
-Read without ITK, whose reader takes damaged compressed voxels for whole ones and cuts names at the first space.
+Not by ITK, whose reader accepts damaged compressed voxels and cuts names at the first space.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _DIRECTION_FIELDS = ("TransformMatrix", "Rotation", "Orientation")
 
 @dataclass(frozen=True)
 class _Header:
-    """The fields of one header, the file of its voxels, and how many bytes of that the header itself takes."""
+    """The fields of one header, the file of its voxels, and the length of the header in that file."""
 
     path: Path
     fields: Mapping[str, str]
@@ -64,7 +64,7 @@ class _Header:
         return self.flag("CompressedData", default=False)
 
     def flag(self, *names: str, default: bool) -> bool:
-        """Return a flag that goes by several names, which must not contradict each other."""
+        """Return a flag that may have several names, which must not contradict each other."""
         words = {self.fields[name] for name in names if name in self.fields}
         values = {_FLAGS.get(word.lower()) for word in words} or {default}
         value = values.pop()
@@ -73,7 +73,7 @@ class _Header:
         return value
 
     def offset(self, voxel_bytes: int) -> int:
-        """Return how many bytes stand before the first voxel.
+        """Return the number of bytes before the first voxel.
 
         Parameters
         ----------
@@ -89,12 +89,12 @@ class _Header:
         return max(self.own_bytes, skipped)
 
     def numbers(self, *names: str, default: str) -> list[float]:
-        """Return the numbers of the first field there is; later names are older ones."""
+        """Return the numbers of the first field that is present; later names are older ones."""
         return [float(word) for word in next((self.fields[n] for n in names if n in self.fields), default).split()]
 
 
 def metaimage_images(path: Path) -> tuple[ReadImage]:
-    """Return what reads the image of a file.
+    """Return a reader of the image in a file.
 
     Raises
     ------
@@ -170,7 +170,7 @@ def _dtype(header: _Header) -> np.dtype[Any]:
 
 
 def _grid(header: _Header) -> tuple[Grid, str | None]:
-    """Return where the voxels lie, and what is to be told of it."""
+    """Return the grid of the voxels, and a notice of converted lengths."""
     sizes = [int(count) for count in header.fields.get("DimSize", "").split()]
     if len(sizes) != 3 or min(sizes) < 1:
         raise InputError(f"{header.path.name} has sizes {sizes}, but one 3D image is needed. Save it as its own file.")

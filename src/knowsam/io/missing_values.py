@@ -1,4 +1,4 @@
-"""Voxels without a value: NaN, as programs write where nothing was measured or computed, and infinite ones."""
+"""Voxels without a value: NaN, as programs write where nothing was measured or computed, and infinity."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MissingAs = Literal["refused", "smallest", "zero"]
-"""What becomes of them: nothing, or they get the smallest of all other values, as in an image, or 0, as in labels."""
+"""Their treatment: an error, the smallest of all other values, for images, or 0, for labels."""
 
 
 class Filled(NamedTuple):
-    """What such voxels got, and what is to be told of it."""
+    """The value that such voxels got, and a notice of it."""
 
     value: float
     notice: str
@@ -30,14 +30,14 @@ def fill_missing(name: str, array: npt.NDArray[Any], missing: int, missing_as: M
     ----------
     name : of the image, for messages.
     array : real numbers, of any shape.
-    missing : how many voxels have none, at least one.
+    missing : number of voxels without a value, at least one.
 
     Raises
     ------
     MissingValuesError
-        If they are to be refused.
+        If `missing_as` is "refused".
     InputError
-        If there are no others.
+        If no voxel has a value.
     """
     found = f"{missing} of {array.size} voxels of {name} are NaN or infinite"
     if missing == array.size:
@@ -53,7 +53,7 @@ def fill_missing(name: str, array: npt.NDArray[Any], missing: int, missing_as: M
 
 
 def _known(array: npt.NDArray[Any]) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]]:
-    """Yield each plane and where it holds numbers."""
-    # Not of the whole volume at once, which would take memory for another one.
+    """Yield each plane and a mask of its finite values."""
+    # Not of the whole volume at once, which would take as much memory again.
     for plane in array:
         yield plane, np.isfinite(plane)

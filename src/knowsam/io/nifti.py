@@ -1,4 +1,4 @@
-"""NIfTI files: images and labels in, labels out."""
+"""NIfTI files: reads images and labels, writes labels."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def nifti_images(path: Path) -> tuple[ReadImage, ...]:
-    """Return what reads each 3D image of a file.
+    """Return a reader of each 3D image of a file.
 
     Raises
     ------
@@ -43,11 +43,11 @@ def nifti_images(path: Path) -> tuple[ReadImage, ...]:
 
 
 def write_nifti(path: Path, labels_ijk: npt.NDArray[np.integer], grid: Grid, classes: Sequence[LabelClass]) -> None:
-    """Write label values; names and colours of their classes become a comment in the header.
+    """Write label values; the header gets a comment with the names and colours of their classes.
 
     Parameters
     ----------
-    grid : gives the exact header geometry; without one (DICOM) both forms hold its affine.
+    grid : its header geometry is written unchanged; without one (DICOM) both forms get its affine.
     """
     image = _label_image(labels_ijk, grid)
     if classes:
@@ -63,7 +63,7 @@ def _label_image(labels_ijk: npt.NDArray[np.integer], grid: Grid) -> nib.Nifti1I
         image.set_qform(grid.affine, code=1)
         image.header.set_xyzt_units("mm")
         return image
-    # Without an affine nibabel leaves the geometry fields as they are set here.
+    # Without an affine, nibabel leaves the geometry fields as set here.
     image = nib.Nifti2Image(labels_ijk, None) if grid.header.version == 2 else nib.Nifti1Image(labels_ijk, None)
     for name in HEADER_FIELDS:
         np.atleast_1d(image.header[name])[:4] = getattr(grid.header, name)

@@ -1,4 +1,4 @@
-"""The header of a NIfTI file: what images it holds, how they stand in it and where they lie."""
+"""The header of a NIfTI file: its images, their encoding and their grid."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HEADER_FIELDS = tuple(field.name for field in fields(NiftiGeometry) if field.nam
 """The header's own names of the fields that hold its geometry."""
 
 COMMENT_CODE = 6
-"""Marks an extension of the header as plain text for whom it may concern."""
+"""Code of a header extension with plain text."""
 
 _UNITS = {1: ("metres", 1000.0), 2: ("mm", 1.0), 3: ("micrometres", 0.001)}
 """Name and mm by the code of the header; files that name no unit are in millimetres."""
@@ -37,7 +37,7 @@ _CONTRADICTION_VX = 0.1
 
 _QUATERNION = ("quatern_b", "quatern_c", "quatern_d")
 _MOST_EXCESS = 1e-3
-"""What few digits may add to the square of a quaternion, which then means the half turn it is nearest to."""
+"""Excess of the square of a quaternion that rounding explains; the nearest half turn is then used."""
 
 _CERTAIN_DEG = 0.1
 
@@ -49,9 +49,9 @@ class NiftiHeader:
     Parameters
     ----------
     path : the file.
-    usable : as it is repaired here, by nibabel and by `_with_sound_forms`.
-    stored : as it stands in the file; a mask is to get this one back.
-    comments : the plain text that was added to it.
+    usable : as repaired by nibabel and by `_with_sound_forms`.
+    stored : as in the file; masks get this one.
+    comments : its extensions with plain text.
     """
 
     path: Path
@@ -71,7 +71,7 @@ class NiftiHeader:
         return math.prod(int(count) for count in self.usable.get_data_shape()[3:])
 
     def encoding(self, frame: int) -> Encoding:
-        """Return how the voxels of one image, counted from 0, stand in the file."""
+        """Return the encoding in the file of the voxels of one image, counted from 0."""
         dtype = self.usable.get_data_dtype()
         slope, inter = self.usable.get_slope_inter()
         frame_bytes = math.prod(self.shape) * dtype.itemsize
@@ -86,17 +86,17 @@ class NiftiHeader:
 
     @property
     def display_range(self) -> tuple[float, float] | None:
-        """Grey values between which the image asks to be shown."""
+        """Grey values of the display window in the header."""
         low, high = float(self.stored["cal_min"]), float(self.stored["cal_max"])
         return (low, high) if math.isfinite(low) and math.isfinite(high) and low < high else None
 
     def grid(self) -> Grid:
-        """Return where the voxels lie.
+        """Return the grid of the voxels.
 
         Raises
         ------
         InputError
-            If the header gives them no place.
+            If the header has no usable geometry.
         """
         spacing = self.stored["pixdim"][1:4]
         if self.usable["sform_code"] <= 0 and not (np.isfinite(spacing).all() and spacing.all()):
@@ -105,7 +105,7 @@ class NiftiHeader:
                 "Repair the header, for example by converting the image again from DICOM."
             )
         _, mm = self._unit()
-        # NumPy warns of what is no number, and of what is none any more in mm; the grid refuses both.
+        # NumPy warns of NaN and of overflow in the conversion to mm; the grid refuses both.
         with np.errstate(over="ignore", invalid="ignore"):
             try:
                 affine = self.usable.get_best_affine().astype(float)
@@ -118,7 +118,7 @@ class NiftiHeader:
         return Grid(self.shape, affine, self._geometry())
 
     def notices(self) -> tuple[str | None, ...]:
-        """Return sentences on what the header says of place and leaves in doubt."""
+        """Return sentences on the geometry in the header where it is doubtful."""
         with np.errstate(over="ignore", invalid="ignore"):
             return (
                 self._notice_of_sform(),
@@ -128,11 +128,11 @@ class NiftiHeader:
             )
 
     def _unit(self) -> tuple[str, float]:
-        # The low three bits are the unit of space, the others that of time.
+        # The low three bits hold the unit of space, the others that of time.
         return _UNITS.get(int(self.stored["xyzt_units"]) & 7, _UNITS[2])
 
     def _geometry(self) -> NiftiGeometry:
-        # The first four numbers of a field are all of it, except in pixdim, where times and the like follow.
+        # All fields have four numbers at most, except pixdim, whose others are not spatial.
         values = {name: np.atleast_1d(self.stored[name])[:4].tolist() for name in HEADER_FIELDS}
         geometry: dict[str, Any] = {name: v[0] if len(v) == 1 else tuple(v) for name, v in values.items()}
         return NiftiGeometry(version=2 if isinstance(self.stored, nib.Nifti2Header) else 1, **geometry)
@@ -184,7 +184,7 @@ def read_nifti_header(path: Path) -> NiftiHeader:
     Raises
     ------
     InputError
-        If it says that there is no 3D image, or that its voxels are in another file.
+        If it has no 3D image, or its voxels are in another file.
     OSError, EOFError, zlib.error, HeaderDataError, ValueError, OverflowError
         If the file is damaged or not NIfTI.
     """
@@ -193,7 +193,7 @@ def read_nifti_header(path: Path) -> NiftiHeader:
         header_type = next((one for one in _HEADER_TYPES if one.may_contain_header(block)), None)
         if header_type is None:
             raise ValueError("its first bytes are no header")
-        # No more than the header itself, so that nibabel does not look for extensions, which it trusts.
+        # Only the header itself, so that nibabel does not read extensions, whose sizes it trusts.
         block = block[: header_type.sizeof_hdr]
         stored = header_type.from_fileobj(BytesIO(block), check=False)
         _require_own_voxels(path, stored)
@@ -204,7 +204,7 @@ def read_nifti_header(path: Path) -> NiftiHeader:
 
 
 def _require_own_voxels(path: Path, header: nib.Nifti1Header) -> None:
-    # Other programs read such files too, each from another byte on.
+    # Other programs read such files as well, each from a different byte on.
     if not header["vox_offset"] >= header.single_vox_offset:
         raise InputError(
             f"The header of {path.name} says that its voxels begin at byte {float(header['vox_offset']):g}, but in one "
@@ -214,7 +214,7 @@ def _require_own_voxels(path: Path, header: nib.Nifti1Header) -> None:
 
 
 def _with_sound_forms(header: nib.Nifti1Header) -> nib.Nifti1Header:
-    """Return a header without an sform that gives no place, if it has a qform, and with a quaternion that is one."""
+    """Return a header without an unusable sform, if it has a qform, and with a valid quaternion."""
     if header["qform_code"] > 0 and header["sform_code"] > 0 and not is_regular(header.get_sform()):
         header["sform_code"] = 0
     excess = _excess(header)
@@ -225,7 +225,7 @@ def _with_sound_forms(header: nib.Nifti1Header) -> nib.Nifti1Header:
 
 
 def _excess(header: nib.Nifti1Header) -> float:
-    """Return by how much the square of the quaternion's imaginary part passes 1, if it does."""
+    """Return by how much the square of the quaternion's imaginary part exceeds 1, if it does."""
     imaginary = np.array([header[name] for name in _QUATERNION], dtype=np.float64)
     return float(imaginary @ imaginary) - 1
 
@@ -237,7 +237,7 @@ def _require_3d(path: Path, header: nib.Nifti1Header) -> None:
 
 
 def _comments(opened: BinaryIO, header: nib.Nifti1Header) -> Iterator[bytes]:
-    """Give the comments between header and voxels, up to the first extension that cannot be one."""
+    """Yield the comments between header and voxels, up to the first invalid extension."""
     end = min(header.get_data_offset(), opened.tell() + _MOST_COMMENT_BYTES)
     if opened.read(4)[:1] in (b"", b"\0"):
         return

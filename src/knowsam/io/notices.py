@@ -1,4 +1,4 @@
-"""Sentences on what a file says of place, for the person who gave it."""
+"""Sentences for the user on the geometry in a file."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from knowsam.data.orientation import Affine
 
 _UPRIGHT_DEG = 0.1
-"""Axes this close to a right angle have one; far above the rounding of headers."""
+"""Angles this close to a right angle count as one; far above the rounding of headers."""
 
 
 def notice_of_shear(affine: Affine) -> str | None:
-    """Say by how much the axes of an image miss the right angle, if they do."""
+    """Return a notice of axes that are not at right angles."""
     directions = affine[:3, :3] / voxel_sizes(affine)
     cosines = [abs(directions[:, first] @ directions[:, second]) for first, second in combinations(range(3), 2)]
     skew_deg = float(np.degrees(np.arcsin(min(max(cosines), 1.0))))
@@ -31,11 +31,11 @@ def notice_of_shear(affine: Affine) -> str | None:
 
 
 def notice_of_unit(unit: str, mm: float) -> str | None:
-    """Say that lengths were converted, if the file has another unit than mm."""
+    """Return a notice of converted lengths, if the file has another unit than mm."""
     return None if mm == 1 else f"The file gives lengths in {unit}; they were converted to mm."
 
 
 def corners_apart_mm(first: Affine, second: Affine, shape: tuple[int, int, int]) -> float:
-    """Return how far apart two affines place the corner voxels of an image, at most."""
+    """Return the largest distance at which two affines place a corner voxel of an image."""
     apart = apply_affine(first, corners(shape)) - apply_affine(second, corners(shape))
     return float(np.linalg.norm(apart, axis=1).max())

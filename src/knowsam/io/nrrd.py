@@ -1,4 +1,4 @@
-"""NRRD files, those of 3D Slicer's segmentations among them: images and labels in, labels out."""
+"""NRRD files, including segmentations of 3D Slicer: reads images and labels, writes labels."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _CODES = {name: code for code, names in _TYPES.items() for name in names}
 
 @dataclass(frozen=True)
 class _Header:
-    """The fields of one header, as pynrrd reads them, and how many bytes it takes."""
+    """The fields of one header, as pynrrd reads them, and its length in bytes."""
 
     path: Path
     fields: dict[str, Any]
@@ -77,13 +77,13 @@ class _Header:
 
     @property
     def has_layers(self) -> bool:
-        """Whether these are segments in several layers, as 3D Slicer stores those that may overlap."""
+        """Whether these are segments in several layers, as 3D Slicer stores segments that may overlap."""
         named = any(field.startswith("Segment0_") for field in self.fields)
         return named and len(self.sizes) == 4 and min(self.sizes) > 0
 
 
 def nrrd_images(path: Path) -> tuple[ReadImage]:
-    """Return what reads the image of a file, or the segments of one, which become one image.
+    """Return a reader of the image in a file, or of its segments, which become one image.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def nrrd_images(path: Path) -> tuple[ReadImage]:
     if not header.has_layers:
         return (StoredImage(path, grid, encoding, None, notices, classes_from_fields(header.fields)).read,)
     i, j, k = grid.shape
-    # Of a grid whose axes run as the working ones do, the voxels come as they are stored.
+    # A grid along the working axes leaves the voxels in their stored order.
     stored = StoredImage(path, Grid((header.sizes[0] * i, j, k), np.diag([-1.0, -1.0, -1.0, 1.0])), encoding)
     return (lambda *_: _merged(stored.read(np.float64), grid, notices, segments_from_fields(header.fields)),)
 
@@ -133,7 +133,7 @@ def pynrrd(error_type: type[KnowSAMError] = InputError) -> ModuleType:
 
 
 def _merged(stored: Volume, grid: Grid, notices: tuple[str | None, ...], segments: Sequence[Segment]) -> Volume:
-    """Make one of layers of segments, which are the fastest axis; the segments are numbered from 1."""
+    """Merge layers of segments, the fastest axis, into one image; the segments are numbered from 1."""
     i, j, k = grid.shape
     labels = as_label_values(stored.name, stored.array).reshape(k, j, i, -1)
     merged, more = merged_layers(stored.name, labels, segments)
@@ -150,7 +150,7 @@ def _read_header(path: Path) -> _Header:
             start = opened.read(_MOST_HEADER_BYTES)
         blank = re.search(rb"\n\r?\n", start)
         head = start[: blank.start()] if blank else start
-        # NumPy would warn of numbers that are none; the checks that follow refuse them.
+        # NumPy would warn of NaN; the checks that follow refuse it.
         with np.errstate(all="ignore"):
             fields = dict(library.read_header(head.decode(errors="replace").split("\n")))
             int(np.prod(fields["sizes"]))
@@ -189,14 +189,14 @@ def _dtype(header: _Header) -> np.dtype[Any]:
 
 
 def _grid(header: _Header) -> tuple[Grid, tuple[str | None, ...]]:
-    """Return where the voxels lie, and what is doubtful of it."""
+    """Return the grid of the voxels, and notices where it is doubtful."""
     fields = header.fields
     i, j, k = header.sizes[-3:]
     mm, converted = mm_of_units(header.path.name, _units(fields))
     to_ras = _TO_RAS.get(fields.get("space", ""))
     try:
         affine = _file_affine(fields)
-        # The grid refuses what is no number and has no place.
+        # The grid refuses NaN.
         with np.errstate(all="ignore"):
             affine = np.diag([*np.multiply(to_ras or (-1, -1, 1), mm), 1.0]) @ affine
     except (TypeError, ValueError) as error:
@@ -206,7 +206,7 @@ def _grid(header: _Header) -> tuple[Grid, tuple[str | None, ...]]:
 
 
 def _units(fields: Mapping[str, Any]) -> list[str]:
-    """Return the units of the three axes of space, which are those of the file where that has no directions."""
+    """Return the units of the three axes of space, or of the file axes if it has no directions."""
     if "space directions" in fields:
         return list(fields.get("space units", ("mm",) * 3))
     return list(fields.get("units", fields.get("space units", ("mm",) * 3)))
@@ -227,7 +227,7 @@ def _file_affine(fields: Mapping[str, Any]) -> Affine:
 
 
 def _first_voxel(fields: Mapping[str, Any], spacing: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return where the middle of the first voxel lies in a file without directions, as ITK finds it."""
+    """Return the middle of the first voxel in a file without directions, as ITK places it."""
     if "space origin" in fields:
         return np.array(fields["space origin"], dtype=float)
     mins = fields.get("axis mins", fields.get("axismins"))

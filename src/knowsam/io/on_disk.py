@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from knowsam.data.volume import Volume
 
 _SMALL_BYTES = 1 << 20
-"""Voxels that take so little are left where they are."""
+"""Volumes this small stay in memory."""
 
 
 def kept_on_disk(volume: Volume) -> Volume:
-    """Return a volume whose voxels are read when they are looked at, and take no memory that others need.
+    """Return a volume whose voxels lie in a memory-mapped file and are read on access.
 
-    Their file lies in the user's cache, where there is room, not in memory as some folders of temporary files are. It
-    has no name, and is gone when the volume is, however the program ends.
+    The file lies in the user's cache, since folders of temporary files may be in memory. It has no name, so that it is
+    gone with the volume, however the program ends.
 
     Raises
     ------

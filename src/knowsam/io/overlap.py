@@ -1,4 +1,4 @@
-"""Segments that may overlap, made one array of labels: one inside another keeps its voxels, others are refused."""
+"""Merges segments into one array of labels: one inside another keeps its voxels, other overlaps are refused."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class SegmentPlanes:
 
     Parameters
     ----------
-    planes : gives its masks, each with the index of its plane; called more than once.
+    planes : yields its masks, each with the index of its plane; called more than once.
     """
 
     name: str
@@ -32,19 +32,19 @@ class SegmentPlanes:
 def merged(
     file_name: str, shape: tuple[int, int, int], segments: Sequence[SegmentPlanes]
 ) -> tuple[npt.NDArray[np.uint16], tuple[str, ...]]:
-    """Return labels of this shape in which the first segment is 1, the second one 2 and so on, and what is to be told.
+    """Return labels of this shape in which the first segment is 1, the second one 2 and so on, and notices.
 
     A segment that lies wholly inside a larger one takes its voxels from it.
 
     Parameters
     ----------
     file_name : for messages.
-    shape : of the planes in order.
+    shape : of the stacked planes.
 
     Raises
     ------
     InputError
-        If segments overlap otherwise, nothing would be left of one, or there are too many.
+        If segments overlap otherwise, one would lose all its voxels, or there are too many.
     """
     if len(segments) > _MOST_SEGMENTS:
         raise InputError(f"{file_name} holds {len(segments)} segments, but at most {_MOST_SEGMENTS} can be told apart.")
@@ -59,7 +59,7 @@ def merged(
 
 
 class _Merging:
-    """Labels on their way; segments are known by their place in the sequence, their number is one more."""
+    """Labels while they are merged; the number of a segment is its place in the sequence plus one."""
 
     def __init__(self, file_name: str, segments: Sequence[SegmentPlanes], numbers: npt.NDArray[np.uint16]) -> None:
         self.numbers = numbers
@@ -90,7 +90,7 @@ class _Merging:
         return outer
 
     def refuse_vanished(self, nested: dict[int, int]) -> None:
-        """Check that something is left of every segment that holds others."""
+        """Check that every segment that holds others keeps some voxels."""
         for inner, outer in nested.items():
             if not self._left[outer]:
                 self._refuse(outer, inner, f"overlap, and nothing would be left of {self._segments[outer].name}")

@@ -1,4 +1,4 @@
-"""Where the sample data lie."""
+"""The sample data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names and colours of classes as 3D Slicer keeps them in the header of a label file, as `Segment0_Name`."""
+"""Names and colours of classes in the header of a label file, as 3D Slicer stores them (`Segment0_Name`)."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def segment_fields(classes: Sequence[LabelClass], shape: tuple[int, int, int]) -
 
 
 def classes_from_fields(fields: Mapping[str, object]) -> tuple[LabelClass, ...]:
-    """Return the classes that the fields of a header name, by ascending value; what makes no sense is left out."""
+    """Return the classes that the fields of a header name, by ascending value; invalid ones are left out."""
     classes = {segment.label_class.value: segment.label_class for segment in segments_from_fields(fields)}
     return tuple(classes[value] for value in sorted(classes))
 
 
 def segments_from_fields(fields: Mapping[str, object]) -> tuple[Segment, ...]:
-    """Return the segments that the fields of a header name, in their order; what makes no sense is left out."""
+    """Return the segments that the fields of a header name, in their order; invalid ones are left out."""
     described: dict[int, dict[str, str]] = {}
     for field, content in fields.items():
         match = _FIELD.fullmatch(field)
@@ -67,7 +67,7 @@ def segments_from_fields(fields: Mapping[str, object]) -> tuple[Segment, ...]:
 
 def _segment(number: int, described: Mapping[str, str]) -> Segment | None:
     try:
-        # Older versions of 3D Slicer say neither, and give each segment a layer.
+        # Older versions of 3D Slicer write neither, and give each segment a layer.
         value, layer = int(described.get("LabelValue", "1")), int(described.get("Layer", number))
         red, green, blue = (round(255 * float(shade)) for shade in described.get("Color", _GREY).split())
     except (ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""Layers of segments, in which 3D Slicer stores those that may overlap, as one array of labels."""
+"""Merges layers, in which 3D Slicer stores segments that may overlap, into one array of labels."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 def merged_layers(
     name: str, layers: npt.NDArray[np.integer], segments: Sequence[Segment]
 ) -> tuple[npt.NDArray[np.integer], tuple[str, ...]]:
-    """Return labels (K, J, I) in which the first segment is 1, the second one 2 and so on, and what is to be told.
+    """Return labels (K, J, I) in which the first segment is 1, the second one 2 and so on, and notices.
 
     Parameters
     ----------
     name : of the file, for messages.
-    layers : (K, J, I, L), in each layer the values that segments have there.
+    layers : (K, J, I, L), the values of segments in each layer.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Files that something was read from, which nothing that is made of it may replace."""
+"""Input files, which no result may replace."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def refuse_inputs(path: Path, inputs: Collection[Path]) -> None:
     OutputError
         If it would.
     """
-    # Links, and file systems that do not tell A from a, give one file several names.
+    # Links and case-insensitive file systems give one file several names.
     if os.path.exists(path) and any(os.path.exists(read) and path.samefile(read) for read in inputs):
         raise OutputError(f"{path} is an input, but is named as the result as well. Choose another name.")
 

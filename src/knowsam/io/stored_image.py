@@ -1,4 +1,4 @@
-"""One 3D image in a file, as the header describes it: all that is needed to read its voxels."""
+"""One 3D image in a file, as described by its header, ready to read its voxels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ReadImage(Protocol):
-    """Reads an image whose header was read."""
+    """Reads the voxels of an image whose header was read before."""
 
     def __call__(self, real: npt.DTypeLike, missing_as: MissingAs = "refused", /) -> Volume:
         """Return the image: integers keep their type, real and scaled numbers get the given one."""
@@ -30,10 +30,10 @@ class StoredImage:
 
     Parameters
     ----------
-    path : the file that describes it.
-    grid : where its voxels lie.
-    encoding : how they are stored.
-    voxels : the file that holds them, where that is another one.
+    path : the file with the header.
+    grid : of its voxels.
+    encoding : of its voxels in the file.
+    voxels : the file that holds them, if that is another one.
     notices, classes, display_range : as in a `Volume`.
 
     Raises
@@ -60,15 +60,15 @@ class StoredImage:
         ------
         InputError
             If its voxels have no place, are no real numbers, end early, are damaged or do not fit into memory, or if
-            some are NaN or infinite and are to be refused (MissingValuesError).
+            some are NaN or infinite and `missing_as` is "refused" (MissingValuesError).
         """
         voxels = self.voxels or self.path
         array, missing, subtracted = read_voxels(self.path.name, voxels, self.grid, self.encoding, real)
         filled = fill_missing(self.path.name, array, missing, missing_as) if missing else None
         surplus = notice_of_surplus(voxels, self.grid.shape, self.encoding)
         moved = notice_of_subtraction(subtracted)
-        said = (*self.notices, notice_of_shear(self.grid.affine), surplus, moved, filled and filled.notice)
-        notices = tuple(notice for notice in said if notice)
+        possible = (*self.notices, notice_of_shear(self.grid.affine), surplus, moved, filled and filled.notice)
+        notices = tuple(notice for notice in possible if notice)
         padding = (filled.value, filled.value) if filled else None
         shown = self.display_range and (self.display_range[0] - subtracted, self.display_range[1] - subtracted)
         return Volume(array, self.grid, self.path.name, notices, self.classes, shown, padding)

@@ -1,4 +1,4 @@
-"""Surfaces of classes out: STL and OBJ, in millimetres of the patient, LPS+ as 3D Slicer has them."""
+"""Writes surfaces of classes as STL and OBJ, in millimetres of the patient, LPS+ as in 3D Slicer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SURFACE_SUFFIXES = (".stl", ".obj")
 
 _HEADER = "napari-knowsam; SPACE=LPS; UNIT=mm"
-"""3D Slicer looks for the space in the first line of an STL file and in the comments of an OBJ file."""
+"""3D Slicer reads the space from the first line of an STL file and from the comments of an OBJ file."""
 
 _RAS_TO_LPS = (-1, -1, 1)
 _STL_TRIANGLE = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
@@ -35,7 +35,7 @@ def is_surface_name(path: Path) -> bool:
 
 
 def surface_paths(path: Path, classes: Sequence[LabelClass]) -> tuple[Path, ...]:
-    """Return the files that the surfaces of some classes go to: an OBJ file holds many, an STL file one.
+    """Return the files for the surfaces of some classes: an OBJ file holds many, an STL file one.
 
     >>> from knowsam.data.annotation import LabelClass
     >>> two = [LabelClass(1, "liver", (1, 2, 3)), LabelClass(2, "left kidney", (1, 2, 3))]
@@ -52,8 +52,8 @@ def write_surfaces(path: Path, labels: Volume, *, overwrite: bool = False) -> tu
 
     Parameters
     ----------
-    path : ends in .stl or .obj; of several classes, each gets an STL file of its own, see `surface_paths`.
-    labels : their classes give surfaces their names.
+    path : ends in .stl or .obj; each of several classes gets its own STL file, see `surface_paths`.
+    labels : the names of their classes become those of the surfaces.
     overwrite : replace existing files.
 
     Raises
@@ -104,13 +104,13 @@ def _stl(surface: Surface) -> bytes:
 
 
 def _obj(classes: Sequence[LabelClass], surfaces: Sequence[Surface]) -> bytes:
-    """Return an OBJ file with one object a class, and its colour at each vertex."""
+    """Return an OBJ file with one object for each class, and its colour at each vertex."""
     parts, first = [f"# {_HEADER}\n"], 1
     for one, surface in zip(classes, surfaces, strict=True):
         color = " ".join(f"{part / 255:.3f}" for part in one.color)
         vertices_mm, triangles = surface.vertices_mm * _RAS_TO_LPS, surface.triangles + first
         parts.append(f"o {short_line(one.name)}\n")
-        # One format for all is several times faster than one for each line.
+        # One format for all lines is several times faster than one for each.
         parts.append(f"v %.4f %.4f %.4f {color}\n" * len(vertices_mm) % tuple(vertices_mm.ravel()))
         parts.append("f %d %d %d\n" * len(triangles) % tuple(triangles.ravel()))
         first += len(vertices_mm)

@@ -1,6 +1,6 @@
-"""The voxels of one 3D image in a file, brought piece by piece straight into the working order.
+"""The voxels of one 3D image in a file, read piece by piece straight into the working order.
 
-So a volume is in memory once, however its file orders it, and what a header claims costs nothing before it is there.
+So a volume is in memory once, in whatever order the file holds it, and its size in the file is checked before.
 """
 
 from __future__ import annotations
@@ -28,29 +28,29 @@ if TYPE_CHECKING:
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _MOST_DEFLATED = 1032
-"""A byte of deflated data stands for at most so many."""
+"""A byte of deflated data inflates to at most this many."""
 
 _PIECE_BYTES = 4 << 20
-"""Stays in the cache, so that voxels are turned round before they reach the memory."""
+"""Fits into the cache, so that voxels are reordered before they reach the memory."""
 
 _FEWEST_LEVELS = 4096
-"""Grey values that scanners tell apart (12 bits), as the type of an array must."""
+"""Grey values that scanners distinguish (12 bits), and the type of an array has to."""
 
 READING_ERRORS = (OSError, EOFError, zlib.error)
-"""What a damaged stream may raise while it is read."""
+"""Errors that reading a damaged stream may raise."""
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """How the voxels of one 3D image stand in a file, the first axis fastest.
+    """The encoding of the voxels of one 3D image in a file, the first axis fastest.
 
     Parameters
     ----------
     dtype : of a stored number, with its byte order.
     start : bytes of the file before the stream of voxels.
-    unpack : unpacks the stream; none where it is not packed.
+    unpack : unpacks the stream; None if it is not packed.
     skipped : bytes of the unpacked stream before the first voxel.
-    following : bytes of the unpacked stream behind the last voxel that are other images.
+    following : bytes of other images behind the last voxel in the unpacked stream.
     slope, inter : a stored number times `slope` plus `inter` is the value of a voxel.
     """
 
@@ -63,16 +63,16 @@ class Encoding:
     inter: float = 0.0
 
     def kept_dtype(self, real: npt.DTypeLike) -> np.dtype[Any]:
-        """Return the type of the array: integers stay as they are where nothing is scaled, all else becomes `real`."""
+        """Return the type of the array: unscaled integers keep theirs, all else becomes `real`."""
         as_stored = self.dtype.kind in "iu" and (self.slope, self.inter) == (1, 0)
         return self.dtype.newbyteorder("=") if as_stored else np.dtype(real)
 
     def end(self, shape: tuple[int, int, int]) -> int:
-        """Return how many bytes of the unpacked stream there are up to the last voxel of an image of this shape."""
+        """Return the length in bytes of the unpacked stream up to the last voxel of an image of this shape."""
         return self.skipped + math.prod(shape) * self.dtype.itemsize
 
     def claimed(self, shape: tuple[int, int, int]) -> int:
-        """Return how many bytes the unpacked stream must have."""
+        """Return the least length in bytes of the unpacked stream."""
         return self.end(shape) + self.following
 
 
@@ -129,9 +129,9 @@ def require_size(path: Path, shape: tuple[int, int, int], encoding: Encoding) ->
 
 
 def notice_of_surplus(path: Path, shape: tuple[int, int, int], encoding: Encoding) -> str | None:
-    """Say that a file which is not compressed holds more bytes than its header claims, if it does.
+    """Return a notice if an uncompressed file holds more bytes than its header claims.
 
-    The voxels are then perhaps not where they are sought, as behind the header of another kind of file.
+    The voxels may then lie elsewhere, as behind the header of another kind of file.
     """
     surplus = path.stat().st_size - encoding.start - encoding.claimed(shape)
     if encoding.unpack or surplus <= 0:
@@ -140,7 +140,7 @@ def notice_of_surplus(path: Path, shape: tuple[int, int, int], encoding: Encodin
 
 
 def notice_of_subtraction(subtracted: float) -> str | None:
-    """Say by how much grey values are lower than in the file, if they are."""
+    """Return a notice of a number that was subtracted from the grey values in the file, if any was."""
     if not subtracted:
         return None
     return (
@@ -156,7 +156,7 @@ class Voxels(NamedTuple):
     ----------
     array : (Z, Y, X), in the working order.
     missing : how many are NaN or infinite.
-    subtracted : from all values, where they lie too far from zero for the type of the array.
+    subtracted : from all values, if these lie too far from zero for the type of the array.
     """
 
     array: npt.NDArray[Any]
@@ -171,7 +171,7 @@ def read_voxels(name: str, path: Path, grid: Grid, encoding: Encoding, real: npt
     ----------
     name : of the image, for messages.
     path : the file that holds the voxels.
-    real : type of the array where the file holds real numbers or scales its integers, and where values are subtracted.
+    real : type of the array if the file holds real numbers or scales its integers, or a number is subtracted.
 
     Raises
     ------
@@ -195,11 +195,11 @@ def read_voxels(name: str, path: Path, grid: Grid, encoding: Encoding, real: npt
 
 
 class _Found(NamedTuple):
-    """What was seen in some values.
+    """Range and missing values of an image, or of a piece of it.
 
     Parameters
     ----------
-    low, high : the outermost but 0, which is that of what was masked.
+    low, high : the outermost values but 0, which masked voxels have.
     missing : how many are NaN or infinite.
     """
 
@@ -224,7 +224,7 @@ def _too_far_from_zero(found: _Found, kept: np.dtype[Any], real: npt.DTypeLike) 
 def _read(
     path: Path, grid: Grid, encoding: Encoding, dtype: np.dtype[Any], subtracted: float = 0.0
 ) -> tuple[npt.NDArray[Any], _Found]:
-    """Return the voxels (I, J, K), and what was found in them."""
+    """Return the voxels (I, J, K), with their range and missing values."""
     array_ijk = empty_for_working(grid.shape, dtype, grid.affine)
     with path.open("rb") as opened:
         opened.seek(encoding.start)
@@ -237,7 +237,7 @@ def _read(
 
 
 def _fill(array_ijk: npt.NDArray[Any], stream: BinaryIO, encoding: Encoding, subtracted: float) -> _Found:
-    """Fill an array from a stream, and return what was found."""
+    """Fill an array from a stream, and return the range and missing values."""
     columns, rows, planes = array_ijk.shape
     plane_bytes = columns * rows * encoding.dtype.itemsize
     step = max(1, _PIECE_BYTES // plane_bytes)
@@ -257,10 +257,10 @@ def _fill(array_ijk: npt.NDArray[Any], stream: BinaryIO, encoding: Encoding, sub
 
 
 def _found_in(exact: npt.NDArray[Any], values: npt.NDArray[Any]) -> _Found:
-    """Return what is to be known of some values, as the file has them and as the array does."""
+    """Return the range of values, exact as in the file, and the missing ones, as in the array."""
     finite = np.isfinite(values) if values.dtype.kind == "f" else np.True_
     missing = values.size - int(np.count_nonzero(finite)) if values.dtype.kind == "f" else 0
-    # float32 is exact for what has as few digits.
+    # float32 holds these exactly.
     if exact.dtype.itemsize < 4 or (exact.dtype.kind == "f" and exact.dtype.itemsize == 4):
         return _Found(missing=missing)
     measured = exact[finite & (exact != 0)]
@@ -270,7 +270,7 @@ def _found_in(exact: npt.NDArray[Any], values: npt.NDArray[Any]) -> _Found:
 
 
 def _read_to_checksum(stream: BinaryIO, most: int) -> None:
-    """Read on to the end, where a compressed stream is compared with its checksum; not for ever, if much follows."""
+    """Read on to the end, where a compressed stream is checked; only a limited number of bytes, if much follows."""
     while most > 0 and (content := stream.read(_PIECE_BYTES)):
         most -= len(content)
 

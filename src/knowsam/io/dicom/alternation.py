@@ -1,4 +1,4 @@
-"""Whether the grey values of a stack alternate from slice to slice, as if two images lay between each other."""
+"""Detects stacks whose grey values alternate from slice to slice, as if two images were interleaved."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ Array = npt.NDArray[Any]
 
 _FEWEST_SLICES = 6
 _MOST_LINES = 64
-"""As many rows and columns are looked at."""
+"""At most this many rows and columns are compared."""
 
 _TURNS = (2, 3)
-"""How many images may take turns."""
+"""Numbers of images that may be interleaved."""
 
 _ALIKE, _NEARLY_ALL = 0.85, 0.8
 """In volumes of 14 anatomies, in all three directions, a slice differs from the next but one 1.2 to 2 times as much as
-from the next; in two images between each other, often less than half as much."""
+from the next; in two interleaved images, often less than half as much."""
 
 
 def alternate(planes: Array) -> bool:
-    """Tell whether slices are more like the second or third next than like their neighbours, nearly everywhere.
+    """Return whether slices are more like the second or third next than like their neighbours, nearly everywhere.
 
     Parameters
     ----------

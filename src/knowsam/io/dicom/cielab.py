@@ -1,4 +1,4 @@
-"""Colours as DICOM keeps them: CIELab under the white of D65, each number scaled to 16 bits."""
+"""Colours as DICOM stores them: CIELab with the white point D65, each number scaled to 16 bits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of a folder, opened so that hostile ones do no harm: bounded walks, bounded inflating, damage as one error."""
+"""Safe opening of the files of a folder: bounded walks, bounded inflating, damage as one error."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _DEEPEST_FOLDER = 20
 _MOST_FILES = 100_000
 _FILES_LOOKED_AT = 100
 
-# pydicom reads an attribute when it is asked for, so that damage shows in many ways and at any of them.
+# pydicom reads an attribute when it is accessed, so that damage shows in many ways and at any access.
 DAMAGE = (
     OSError,
     EOFError,
@@ -50,7 +50,7 @@ META_START = _PREAMBLE_BYTES + len(_PREFIX)
 
 _DEFLATED, _INFLATED = b"1.2.840.10008.1.2.1.99", b"1.2.840.10008.1.2.1\0\0\0"
 _HEAD_BYTES = _PREAMBLE_BYTES + 4096
-"""Preamble and meta information are not longer."""
+"""Preamble and meta information are at most this long."""
 
 _FIRST_GROUP = 0x0008
 _PLAUSIBLE_BYTES = 2**28
@@ -60,7 +60,7 @@ _MOST_INFLATED = 100
 
 @contextmanager
 def damage_refused(sentence: str) -> Iterator[None]:
-    """Turn whatever damage of a file raises into one error of this sentence, which quotes nothing of the file.
+    """Turn all errors of a damaged file into one with this sentence, which quotes nothing of the file.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def damage_refused(sentence: str) -> Iterator[None]:
     try:
         yield
     except DAMAGE as error:
-        # Messages of pydicom quote values and paths, and a traceback shows those of all errors behind it.
+        # Messages of pydicom quote values and paths, and a traceback shows those of all causes.
         raise damage_error(sentence, error) from None
 
 
@@ -80,7 +80,7 @@ def damaged_header(place: str) -> str:
 
 
 class _Silence:
-    """One for all threads, as warnings and loggers are: the first to enter begins it, the last to leave ends it."""
+    """Shared by all threads, as warnings and loggers are: the first to enter begins it, the last to leave ends it."""
 
     def __init__(self) -> None:
         self._readers, self._lock, self._quiet = 0, Lock(), ExitStack()
@@ -99,7 +99,7 @@ class _Silence:
 
 
 pydicom_silenced = _Silence()
-"""Keeps what pydicom warns and logs from the screen, as it quotes values of the header."""
+"""Hides warnings and logs of pydicom, which quote values of the header."""
 
 
 @contextmanager
@@ -116,7 +116,7 @@ def _quiet_pydicom() -> Iterator[None]:
 
 
 def files_under(folder: Path) -> Iterator[Path]:
-    """Yield the files in a folder and the folders in it, by name; linked folders are not entered.
+    """Yield the files in a folder and its subfolders, by name; linked folders are not entered.
 
     Raises
     ------
@@ -133,7 +133,7 @@ def files_under(folder: Path) -> Iterator[Path]:
         count += len(names)
         if count > _MOST_FILES:
             raise InputError(f"The folder holds more than {_MOST_FILES} files. Give the folder of the series.")
-        # A pipe or a device would wait for ever.
+        # Reading a pipe or a device would wait for ever.
         yield from (path for path in (Path(place, name) for name in sorted(names)) if path.is_file())
 
 
@@ -147,7 +147,7 @@ def is_dicom(path: Path) -> bool:
 
 
 def holds_dicom(folder: Path) -> bool:
-    """Tell whether one of the first files in a folder, and in the folders in it, is a DICOM file.
+    """Return whether one of the first files in a folder and its subfolders is a DICOM file.
 
     Raises
     ------
@@ -160,7 +160,7 @@ def holds_dicom(folder: Path) -> bool:
 def opened(path: Path) -> BinaryIO | None:
     """Open a DICOM file; None if it is none.
 
-    One that is deflated as a whole is inflated in memory, and one that lacks its start gets it there.
+    A file that is deflated as a whole is inflated in memory; a missing preamble and meta information are added there.
 
     Raises
     ------
@@ -181,12 +181,12 @@ def opened(path: Path) -> BinaryIO | None:
 
 
 def refuse_implausible(claimed_bytes: int, stored_bytes: int) -> None:
-    """Check that what compressed data are said to hold could be in them, before memory is taken for it.
+    """Check that compressed data can hold as many bytes as the header claims, before memory is allocated.
 
     Raises
     ------
     InputError
-        If they would be smaller than any image compresses to.
+        If they are smaller than any image of that size compresses to.
     """
     if claimed_bytes > max(_PLAUSIBLE_BYTES, _PLAUSIBLE_RATIO * stored_bytes):
         raise InputError(
@@ -196,7 +196,7 @@ def refuse_implausible(claimed_bytes: int, stored_bytes: int) -> None:
 
 
 def _start_of(head: bytes) -> bytes | None:
-    """Return what a file lacks in front of its first bytes to be a whole DICOM file, or None if it is none.
+    """Return the bytes that are missing before the first ones of a DICOM file, or None if it is none.
 
     Old archives hold data sets without preamble, and without the meta information that names their transfer syntax.
     """
@@ -211,7 +211,7 @@ def _start_of(head: bytes) -> bytes | None:
 
 
 def _begins_as(head: bytes, syntax: UID) -> bool:
-    """Tell whether bytes begin with two short elements of the group that comes first in a data set (PS3.5, 7.1)."""
+    """Return whether bytes begin with two short elements of the group that comes first in a data set (PS3.5, 7.1)."""
     before, position = -1, 0
     for _ in range(2):
         first = head[position : position + 8]

@@ -1,4 +1,4 @@
-"""What many files hold: frames by their series, and files that are damaged."""
+"""Frames by their series, and damaged files, of a folder."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ from knowsam.io.dicom.frames import Frame, read_frames
 from knowsam.io.dicom.header import series_of
 
 Tracked = Callable[[Sequence[Path]], Iterable[Path]]
-"""Passes files on, one after the other, and shows or stops how far it has come."""
+"""Passes files on, one after the other, to show progress or to stop."""
 
 
 @dataclass(frozen=True)
 class Folder:
-    """What files hold.
+    """The frames and the damaged files among many files.
 
     Parameters
     ----------
     series : the frames of each series that has any.
-    spoiled : of each series with damaged files, what is wrong with the first of these.
-    homeless : what is wrong with each damaged file that may belong to any series.
+    damaged : by series, the fault of its first damaged file.
+    unassigned : the fault of each damaged file that may belong to any series.
     """
 
     series: dict[str, list[Frame]]
-    spoiled: dict[str, str] = field(default_factory=dict)
-    homeless: tuple[str, ...] = ()
+    damaged: dict[str, str] = field(default_factory=dict)
+    unassigned: tuple[str, ...] = ()
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What is to be told with every series."""
-        if not self.homeless:
+        """Sentences for the user of every series."""
+        if not self.unassigned:
             return ()
-        if len(self.homeless) == 1:
+        if len(self.unassigned) == 1:
             return (
                 "1 file is damaged and does not say to which series it belongs; a slice of this one may be missing.",
             )
         return (
-            f"{len(self.homeless)} files are damaged and do not say to which series they belong; slices of this one "
+            f"{len(self.unassigned)} files are damaged and do not say to which series they belong; slices of this one "
             "may be missing.",
         )
 
-    def refuse_spoiled(self, series: str) -> None:
+    def refuse_damaged(self, series: str) -> None:
         """Check that no file of a series is damaged.
 
         Raises
@@ -52,12 +52,12 @@ class Folder:
         InputError
             If one is.
         """
-        if series in self.spoiled:
-            raise InputError(self.spoiled[series])
+        if series in self.damaged:
+            raise InputError(self.damaged[series])
 
 
 def read_folder(files: Sequence[Path], tracked: Tracked = iter) -> Folder:
-    """Read the headers of files; one that is damaged spoils no series but its own.
+    """Read the headers of files; a damaged one makes no series unusable but its own.
 
     Parameters
     ----------
@@ -71,6 +71,6 @@ def read_folder(files: Sequence[Path], tracked: Tracked = iter) -> Folder:
                 series[frame.file.series].append(frame)
         except InputError as error:
             damaged.append((series_of(path), str(error)))
-    # What is said to belong to a series of which nothing else is there may have been said by damage.
-    spoiled = {name: sentence for name, sentence in reversed(damaged) if name in series}
-    return Folder(dict(series), spoiled, tuple(sentence for name, sentence in damaged if name not in series))
+    # Where no other file has the series that a damaged one names, that name may be damaged as well.
+    of_series = {name: sentence for name, sentence in reversed(damaged) if name in series}
+    return Folder(dict(series), of_series, tuple(sentence for name, sentence in damaged if name not in series))

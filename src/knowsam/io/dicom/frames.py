@@ -1,4 +1,4 @@
-"""The slices of a DICOM file, which are called frames where there are many: where each lies, and what is its own."""
+"""The slices of a DICOM file, called frames in multi-frame files: their places and their own attributes."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ _MACROS = {
     "PixelValueTransformationSequence": {"RescaleSlope", "RescaleIntercept"},
     "FrameVOILUTSequence": {"WindowCenter", "WindowWidth"},
 }
-"""The only macros of a functional group from which place and grey values are taken (DICOM PS3.3, C.7.6.16.2)."""
+"""Place and grey values are read from these macros of a functional group only (DICOM PS3.3, C.7.6.16.2)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One slice; positions and directions are LPS+, and empty where the header does not say them.
+    """One slice; positions and directions are LPS+, and empty where the header lacks them.
 
     Parameters
     ----------
     index : in its file.
-    attributes : those of its own, beside those of the file.
+    attributes : its own, in addition to those of the file.
     position_mm : (3,), centre of the first pixel.
     directions : (6,), unit vectors along a row and along a column.
     spacing_mm : (2,), distance of neighbouring rows and of neighbouring columns.
@@ -67,7 +67,7 @@ class Frame:
 
     @property
     def is_placed(self) -> bool:
-        """Whether its header says where it lies in the patient."""
+        """Whether its header gives its place in the patient."""
         return (self.position_mm.size, self.directions.size, self.spacing_mm.size) == (3, 6, 2)
 
     @cached_property
@@ -81,7 +81,7 @@ class Frame:
         return "MOSAIC" in (self.attributes.get("FrameType") or ()) or is_mosaic(self.file.header)
 
     def stored(self, keyword: str, tags: Sequence[BaseTag]) -> list[Any]:
-        """Return what an attribute and those its value depends on hold, not yet decoded."""
+        """Return the values of an attribute and of those it depends on, not yet decoded."""
         if keyword in self.attributes:
             return [self.attributes[keyword]]
         return [stored(self.file.header, tag) for tag in tags]
@@ -98,7 +98,7 @@ class Frame:
             return self.attributes[keyword] if keyword in self.attributes else self.file.header.get(keyword)
 
     def private(self, tag: BaseTag, creator: str) -> tuple[float, ...]:
-        """Return the numbers of a private attribute of its file, none where it is missing or another's."""
+        """Return the numbers of a private attribute of its file, none if it is missing or has another creator."""
         return private_value(self.file.header, tag, creator)
 
     def number(self, keyword: str, default: float) -> float:
@@ -113,7 +113,7 @@ def read_frames(path: Path, place: str) -> list[Frame]:
 
     Parameters
     ----------
-    place : which file it is, in words that do not name it.
+    place : the file in words that do not name it.
 
     Raises
     ------
@@ -133,20 +133,20 @@ def _frames(file: ImageFile) -> list[Frame]:
     if groups and len(groups) != file.frames:
         raise ValueError("not one group for each frame")
     common = header.get("SharedFunctionalGroupsSequence")
-    shared = _said(common[0]) if common else {}
-    own = [shared | _said(group) for group in groups] or [shared | vector for vector in _vectors(file)]
+    shared = _macro_attributes(common[0]) if common else {}
+    own = [shared | _macro_attributes(group) for group in groups] or [shared | vector for vector in _vectors(file)]
     frames = [_frame(file, index, attributes) for index, attributes in enumerate(own)]
     placed = [_POSITION in attributes for attributes in own]
     if len(frames) == 1 or all(placed):
         return frames
     if not any(placed):
         return _set_off(frames)
-    # A position beside the groups is that of one frame, not of each.
+    # A position outside of the groups is that of one frame, not of each.
     return [frame if own else _unplaced(frame) for frame, own in zip(frames, placed, strict=True)]
 
 
 def _vectors(file: ImageFile) -> list[dict[str, Any]]:
-    """Return for each frame what the vectors of a header say of it (PS3.3, C.8.4.8)."""
+    """Return for each frame its entries in the vectors of a header (PS3.3, C.8.4.8)."""
     vectors = {keyword: numbers(file.header, keyword) for keyword in _VECTORS if file.frames > 1}
     return [
         {keyword: values[index] for keyword, values in vectors.items() if len(values) == file.frames}
@@ -154,8 +154,8 @@ def _vectors(file: ImageFile) -> list[dict[str, Any]]:
     ]
 
 
-def _said(group: Dataset) -> dict[str, Any]:
-    """Return what the standard macros of a functional group say; private sequences may repeat it with other values."""
+def _macro_attributes(group: Dataset) -> dict[str, Any]:
+    """Return the attributes in the standard macros of a functional group; private ones may repeat them differently."""
     found: dict[str, Any] = {}
     for tag in (tag for tag in sorted(group.keys()) if not tag.is_private):
         macro = group[tag]
@@ -187,7 +187,7 @@ def _numbers(file: ImageFile, attributes: dict[str, Any], keyword: str) -> Vecto
 
 
 def _set_off(frames: list[Frame]) -> list[Frame]:
-    """Place the frames of a dose along the normal through the first (PS3.3, C.8.8.3.2); others have no places."""
+    """Place the frames of a dose along the normal of the first (PS3.3, C.8.8.3.2); others have no places."""
     first = frames[0]
     offsets_mm = numbers(first.file.header, "GridFrameOffsetVector")
     if not first.is_placed or len(offsets_mm) != len(frames):

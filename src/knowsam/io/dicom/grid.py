@@ -1,4 +1,4 @@
-"""Where the slices of a stack lie: their order, and the affine of their file grid."""
+"""The places of the slices of a stack: their order, and the affine of their file grid."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 def distances_mm(frames: Sequence[Frame]) -> Distances:
-    """Return how far along the normal of the first each frame lies."""
+    """Return the position of each frame along the normal of the first."""
     return np.array([frame.position_mm for frame in frames]) @ frames[0].normal
 
 
 def in_order(frames: Sequence[Frame]) -> list[Frame]:
-    """Return frames in the order of their positions along the normal, or of their file where they have none."""
+    """Return frames in the order of their positions along the normal, or in that of their file if they have none."""
     if not frames[0].is_placed:
         return sorted(frames, key=lambda frame: frame.index)
     return [frames[index] for index in np.argsort(distances_mm(frames), kind="stable")]
@@ -53,9 +53,9 @@ def affine_of(frames: Sequence[Frame]) -> Affine:
 
 
 def assumed_affine(first: Frame) -> tuple[Affine, str]:
-    """Return an affine for frames that say not where they lie, and the sentence that tells so.
+    """Return an affine for frames without positions, and a notice of it.
 
-    Columns are taken to run to the left, rows to posterior and frames to superior.
+    It assumes that columns run to the left, rows to posterior and frames to superior.
     """
     row_mm, column_mm, known = _pixel_spacing(first)
     apart_mm = first.number("SpacingBetweenSlices", 0) or first.number("SliceThickness", 0) or 1.0
@@ -70,7 +70,7 @@ def assumed_affine(first: Frame) -> tuple[Affine, str]:
 
 
 def _pixel_spacing(first: Frame) -> tuple[float, float, bool]:
-    """Return the distances in mm of rows and of columns, and whether the file told them."""
+    """Return the distances in mm of rows and of columns, and whether they are those of the file."""
     if first.spacing_mm.size == 2 and (first.spacing_mm > 0).all():
         return float(first.spacing_mm[0]), float(first.spacing_mm[1]), True
     for region in first.value("SequenceOfUltrasoundRegions") or []:

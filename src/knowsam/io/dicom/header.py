@@ -1,4 +1,4 @@
-"""What the header of a DICOM file says, pixels not among it."""
+"""The header of a DICOM file, without its pixels."""
 
 from __future__ import annotations
 
@@ -85,9 +85,9 @@ class ImageFile:
 
     Parameters
     ----------
-    place : which file it is, in words that do not name it; files may be called after patients.
-    header : some of its attributes, pixels not among them.
-    pixel_options : what the decoder of its pixels is to know.
+    place : the file in words that do not name it; names of files may be those of patients.
+    header : some of its attributes, without pixels.
+    pixel_options : options of the decoder of its pixels.
     offset, length : of the pixels in the file; length is None where they are encapsulated.
     size : of the whole file.
     """
@@ -120,7 +120,7 @@ class ImageFile:
 
     @property
     def frame_bytes(self) -> int:
-        """What one frame takes in memory."""
+        """Size of one frame in memory."""
         rows, columns = self.shape
         bits = int(self.pixel_options["bits_allocated"]) * int(self.pixel_options["samples_per_pixel"])
         return rows * columns * bits // 8
@@ -131,7 +131,7 @@ def read_image_file(path: Path, place: str) -> ImageFile | None:
 
     Parameters
     ----------
-    place : which file it is, in words that do not name it.
+    place : the file in words that do not name it.
 
     Raises
     ------
@@ -164,7 +164,7 @@ def whole_header(path: Path) -> Dataset:
 
 
 def series_of(path: Path) -> str | None:
-    """Return what a damaged file says to be its series, or None if it does not say it."""
+    """Return the series that a damaged file names, or None if it names none."""
     with suppress(InputError), damage_refused("damaged"):
         source = opened(path)
         if source is not None:
@@ -174,28 +174,28 @@ def series_of(path: Path) -> str | None:
 
 
 def stored(header: Dataset, tag: BaseTag) -> Any:
-    """Return what an attribute holds, its text or numbers not yet decoded; None where it is missing."""
+    """Return the value of an attribute, its text or numbers not yet decoded; None if it is missing."""
     element = header.get_item(tag)
     return None if element is None else element.value
 
 
 def private_value(header: Dataset, tag: BaseTag, creator: str) -> tuple[float, ...]:
-    """Return the numbers of a private attribute, none where it is missing, another's or cannot be understood.
+    """Return the numbers of a private attribute, none if it is missing, has another creator or another type.
 
-    Anonymisers may have taken out whose it is; its place is then trusted.
+    Anonymisers may have removed the creator; the tag is then trusted.
     """
     with suppress(*DAMAGE):
         owner = header.get(tag.private_creator)
         if tag in header and (owner is None or str(owner.value).strip() == creator):
             value = header[tag].value
-            # Without its owner, pydicom does not know what it holds.
+            # Without its creator, pydicom does not know its type.
             text = value.decode("ascii") if isinstance(value, bytes) else value
             return tuple(as_numbers(text.strip(" \0").split("\\") if isinstance(text, str) else text).tolist())
     return ()
 
 
 def is_mosaic(header: Dataset) -> bool:
-    """Tell whether all slices of a time point are tiles of one picture, as in functional series of Siemens."""
+    """Return whether all slices of a time point are tiles of one picture, as in functional series of Siemens."""
     kind = stored(header, _IMAGE_TYPE) or ()
     if (b"MOSAIC" if isinstance(kind, bytes) else "MOSAIC") in kind:
         return True
@@ -206,7 +206,7 @@ def is_mosaic(header: Dataset) -> bool:
 def numbers(header: Dataset, keyword: str) -> Vectors:
     """Return the numbers of an attribute, none where it is missing or empty."""
     element = header.get_item(keyword)
-    # Of all that a header costs, objects that pydicom makes of texts would cost most.
+    # The objects that pydicom makes of texts would take most of the time for a header.
     if isinstance(element, RawDataElement) and (element.VR or dictionary_VR(element.tag)) == "DS":
         text = element.value.strip(b" \0")
         return as_numbers(text.split(b"\\") if text else None)
@@ -219,15 +219,15 @@ def as_numbers(value: Any) -> Vectors:
 
 
 def _refuse_lost_start(path: Path) -> None:
-    # Systems put files of their own beside others, under names with a dot in front.
+    # Operating systems add files of their own, with names that begin with a dot.
     if path.suffix.lower() == ".dcm" and not path.name.startswith("."):
         raise ValueError("called DICOM, but does not start so")
 
 
 def _read(source: BinaryIO, tags: list[BaseTag | int], is_end: Callable[[int], bool]) -> tuple[Dataset, Dataset]:
-    """Return the meta information of a file and some of its attributes; stop in front of the first tag that is an end.
+    """Return the meta information of a file and some of its attributes; stop before the first tag that is an end.
 
-    Takes two thirds of the time of `pydicom.dcmread`, which makes copies of both.
+    This takes two thirds of the time of `pydicom.dcmread`, which copies both.
     """
     source.seek(META_START)
     meta = read_dataset(source, False, True, stop_when=lambda tag, *_: tag >> 16 != _META_GROUP)
@@ -243,7 +243,7 @@ def _read(source: BinaryIO, tags: list[BaseTag | int], is_end: Callable[[int], b
 
 
 def _is_image(meta: Dataset, header: Dataset) -> bool:
-    # An image that is cut off early has lost its rows, but must be told of and not be passed over.
+    # An image that is cut off early has lost its rows, but must be reported and not skipped.
     kind = meta.get("MediaStorageSOPClassUID") or header.get("SOPClassUID", UID(""))
     if "SOPClassUID" not in header and kind != MediaStorageDirectoryStorage:
         raise ValueError("does not say what it is")
@@ -269,12 +269,12 @@ def _image_file(path: Path, place: str, meta: Dataset, header: Dataset, source: 
         instance=str(header.get("SOPInstanceUID") or path),
         series=str(header.get("SeriesInstanceUID")),
     )
-    _refuse_lies(file)
+    _refuse_missing_pixels(file)
     return file
 
 
 def _pixel_element(source: BinaryIO, syntax: UID) -> tuple[str, str, int]:
-    """Read keyword, representation and length of the element in front of which pydicom has stopped (PS3.5, 7.1)."""
+    """Read keyword, representation and length of the element before which pydicom has stopped (PS3.5, 7.1)."""
     order = "<" if syntax.is_little_endian else ">"
     representation = b"OW"
     if syntax.is_implicit_VR:
@@ -284,11 +284,11 @@ def _pixel_element(source: BinaryIO, syntax: UID) -> tuple[str, str, int]:
     return _PIXEL_KEYWORDS[group << 16 | element], representation.decode(), length
 
 
-def _refuse_lies(file: ImageFile) -> None:
+def _refuse_missing_pixels(file: ImageFile) -> None:
     rows, columns = file.shape
     needed = rows * columns * file.frames * file.pixel_options["bits_allocated"] // 8
     needed *= 2 if file.photometric == "YBR_FULL_422" else file.pixel_options["samples_per_pixel"]
-    # Of compressed frames each has at least a tag and a length.
+    # Each compressed frame has at least a tag and a length.
     least = file.frames * 8 if file.length is None else needed
     held = file.size - file.offset if file.length is None else file.length
     if min(rows, columns, file.frames) < 1 or least > held:

@@ -1,4 +1,4 @@
-"""Whom a DICOM file shows, by its header."""
+"""The identity of patient and study in the header of a DICOM file."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ IDENTIFYING = ("PatientID", "PatientName", "StudyInstanceUID", "SeriesInstanceUI
 
 
 def identity_of(image: Dataset) -> Identity:
-    """Return whom an image shows; damage counts as nothing said."""
+    """Return the identity of an image; damaged attributes count as missing."""
     return _identity(image, [_text(image, "SeriesInstanceUID")])
 
 
 def identity_of_labels(segmentation: Dataset) -> Identity:
-    """Return whom a segmentation shows, and in which series it was made."""
+    """Return the identity of a segmentation, with the series it was made in."""
     referenced = []
     with suppress(*DAMAGE):
         referenced = [

@@ -1,4 +1,4 @@
-"""Pixels that a series says no scanner measured (DICOM PS3.3, C.7.5.1.1.2)."""
+"""Padding: pixels that a series declares as not measured (DICOM PS3.3, C.7.5.1.1.2)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def padding_range(frame: Frame, inverted_from: float | None) -> tuple[float, flo
 
     Parameters
     ----------
-    inverted_from : what all grey values were subtracted from, if they were.
+    inverted_from : see `Pixels`.
     """
     stored = [value for value in (_stored(frame, keyword) for keyword in _KEYWORDS) if value is not None]
     if not stored or has_lut(frame.file):
@@ -33,7 +33,7 @@ def padding_range(frame: Frame, inverted_from: float | None) -> tuple[float, flo
 
 
 def _stored(frame: Frame, keyword: str) -> int | None:
-    """Return a value as pixels hold it, whose sign is not that of the element in many files."""
+    """Return a value with the sign of the pixels, which in many files is not that of the element."""
     element = frame.file.header.get_item(keyword)
     if not isinstance(element, RawDataElement) or element.value is None or len(element.value) != _BYTES:
         return None

@@ -1,4 +1,4 @@
-"""Grey values of a stack: decoded, rescaled slice by slice, and turned from colours or inverted where needed."""
+"""Grey values of a stack: decoded, rescaled slice by slice, and converted from colours or inverted where needed."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class Pixels:
 
     Parameters
     ----------
-    array : (frames, rows, columns), integers where every frame maps integers to integers, else float32.
+    array : (frames, rows, columns), integers if every frame maps integers to integers, else float32.
     inverted_from : sum of the smallest and the largest value if all were subtracted from it, else None.
-    notices : what was done to them, in sentences.
+    notices : sentences on changes of the values.
     """
 
     array: Array
@@ -54,7 +54,7 @@ def read_pixels(frames: Sequence[Frame], affine: Affine) -> Pixels:
 
     Parameters
     ----------
-    affine : of the frames, for an array that need not be copied into the working order.
+    affine : of the frames, for a memory order that need not be copied into the working order.
 
     Raises
     ------
@@ -81,14 +81,14 @@ def read_pixels(frames: Sequence[Frame], affine: Affine) -> Pixels:
 
 
 def equal_pixels(frames: Sequence[Frame]) -> bool:
-    """Tell whether frames hold the same grey values."""
+    """Return whether all frames hold the same grey values."""
     (_, expected), *others = _planes(frames)
     alike = len({rescaling(frame) for frame in frames}) == 1
     return alike and all(np.array_equal(expected, plane) for _, plane in others)
 
 
 def _whole(frames: Sequence[Frame], affine: Affine, scales: Array, invert: bool) -> tuple[Array, float | None]:
-    """Read frames that map integers to integers, into int16 if it holds them all, else into int32."""
+    """Read frames that map integers to integers, into int16 if that holds all values, else into int32."""
     stored = _empty(frames, _stored_type(frames), affine)
     for index, plane in _planes(frames):
         stored[index] = plane
@@ -100,7 +100,7 @@ def _whole(frames: Sequence[Frame], affine: Affine, scales: Array, invert: bool)
     fits = np.iinfo(np.int16).min <= low and high <= np.iinfo(np.int16).max
     in_place = fits and stored.itemsize == 2
     array = stored.view(np.int16) if in_place else stored.astype(np.int16 if fits else np.int32)
-    # What overflows on the way comes back, as the outcome fits.
+    # An overflow on the way cancels out, since the result fits.
     for plane, (slope, intercept) in zip(array, scales.astype(np.int64).astype(array.dtype), strict=True):
         if slope != 1:
             plane *= slope
@@ -129,7 +129,7 @@ def _empty(frames: Sequence[Frame], dtype: npt.DTypeLike, affine: Affine) -> Arr
 
 
 def _planes(frames: Sequence[Frame]) -> Iterator[tuple[int, Array]]:
-    """Yield the place in the order of each frame and its grey values before rescaling, (rows, columns)."""
+    """Yield for each frame its place in the order and its grey values before rescaling, (rows, columns)."""
     numbers = sorted(range(len(frames)), key=lambda number: frames[number].file.path)
     for _, together in groupby(numbers, key=lambda number: frames[number].file.path):
         by_index = {frames[number].index: number for number in together}
@@ -149,7 +149,7 @@ def _decoded(file: ImageFile, indices: list[int]) -> Iterator[tuple[int, Array]]
     with source:
         source.seek(file.offset)
         if file.syntax.is_encapsulated and file.frames > 1:
-            # One after the other, since to find one of many takes a search from the first.
+            # One after the other, since finding a single one takes a search from the first.
             every = decoder.iter_array(source, **file.pixel_options)
             yield from ((index, plane) for index, (plane, _) in enumerate(every) if index in indices)
         else:
@@ -170,19 +170,19 @@ def _grey(file: ImageFile, plane: Array) -> Array:
 
 
 def has_lut(file: ImageFile) -> bool:
-    """Tell whether grey values are looked up in a table instead of rescaled."""
+    """Return whether grey values are looked up in a table instead of rescaled."""
     return bool(file.header.get("ModalityLUTSequence"))
 
 
 def rescaling(frame: Frame) -> tuple[float, float]:
-    """Return slope and intercept of the rescaling; a slope of zero, which would leave nothing, means none."""
+    """Return slope and intercept of the rescaling; a slope of zero, which would erase the image, counts as none."""
     if has_lut(frame.file) or frame.file.photometric in _COLOURS:
         return 1.0, 0.0
     return frame.number("RescaleSlope", 1.0) or 1.0, frame.number("RescaleIntercept", 0.0)
 
 
 def _holds_small_integers(file: ImageFile) -> bool:
-    # float32, in which all computing is done, holds these exactly.
+    # float32, used in all computations, holds these exactly.
     return bool(file.pixel_options["pixel_keyword"] == "PixelData" and file.pixel_options["bits_allocated"] <= 16)
 
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 RTSTRUCT_SUFFIX = ".rtstruct.dcm"
 
 _STUDY_COMPONENT = "1.2.840.10008.3.1.2.3.1"
-"""Retired, but what a reference to a study is still said to be of."""
+"""Retired, but still the class that a reference to a study has to name."""
 
 
 def is_rtstruct_name(path: Path) -> bool:
@@ -49,13 +49,13 @@ def write_rtstruct(
 ) -> None:
     """Write labels as a DICOM structure set with one region (ROI) for each value, whole or not at all.
 
-    What identifies the patient and the study is copied from the source, for without it the file belongs to nobody.
+    Patient and study are copied from the source, since without them the file belongs to nobody.
 
     Parameters
     ----------
     labels : on the grid of the source; their classes give regions their names and colours.
     source : read from a DICOM series.
-    automatic : nobody painted in the image or corrected the mask.
+    automatic : whether nobody painted in the image or corrected the mask.
     overwrite : replace an existing file.
 
     Raises
@@ -127,7 +127,7 @@ def _image(header: Dataset, **more: int) -> Dataset:
 
 
 def _referenced(header: Dataset, frames: Sequence[Dataset]) -> Dataset:
-    """Return which images the outlines are drawn in."""
+    """Return references to the images that the outlines are drawn in."""
     series = _item(SeriesInstanceUID=header.SeriesInstanceUID, ContourImageSequence=deepcopy(list(frames)))
     study = _item(
         ReferencedSOPClassUID=_STUDY_COMPONENT,

@@ -1,4 +1,4 @@
-"""Where the frames of a DICOM segmentation lie: only some slices of an image may have one."""
+"""The places of the frames of a DICOM segmentation: only some slices of an image may have one."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 Vectors = npt.NDArray[np.float64]
 
 _SAME = 0.1
-"""Frames this close to each other, in pixels, lie in one slice: segments of one may be written with other digits."""
+"""Frames this close to each other, in pixels, lie in one slice: positions may be written with different precision."""
 
 _MAX_OFF_SLICE = 0.1
 """How far, in slices, a frame may lie beside the evenly spaced slices of its volume."""
 
 _TOUCHING = 1.5
-"""How many thicknesses apart slices may be and still fill the space between them."""
+"""Largest distance of slices, in thicknesses, at which they still fill the space between them."""
 
 _NEIGHBOURS = 3.0
-"""How many thicknesses apart slices may be and still be neighbours."""
+"""Largest distance of slices, in thicknesses, at which they are still neighbours."""
 
 _MOST_BETWEEN = 64
 _MAX_SPARSE_VOXELS = 2**28
-"""More are only allocated for a file whose frames fill a good part of them."""
+"""A larger volume is only allocated if the frames of the file fill a good part of it."""
 
 _NO_STACK = (
     "The frames of {} are no slices of one stack, but one volume is needed. "
@@ -45,13 +45,13 @@ _NO_STACK = (
 
 @dataclass(frozen=True)
 class SegFrames:
-    """Where the frames of a file lie, and what they hold.
+    """The places of the frames of a file, and their segments.
 
     Parameters
     ----------
-    segments : (frames,), the number of the segment; none in a label map, whose pixels say it.
+    segments : (frames,), the number of the segment; none in a label map, whose pixels hold it.
     slices : (frames,), index of the slice in the grid.
-    sparse : where the slices lie if they do not surely fill the space between them.
+    sparse : places of the slices, if they do not surely fill the space between them.
     """
 
     segments: Sequence[int] | None
@@ -61,7 +61,7 @@ class SegFrames:
 
 
 def seg_frames(path: Path, dataset: Dataset) -> SegFrames:
-    """Return where the frames of a segmentation lie.
+    """Return the places of the frames of a segmentation.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def seg_frames(path: Path, dataset: Dataset) -> SegFrames:
 
 @dataclass(frozen=True)
 class _Distances:
-    """How far slices are apart, in mm: as the header states it, and as the frames lie; 0 where that is not known."""
+    """Distances of slices in mm: as the header states them, and between the frames; 0 if not known."""
 
     stated: float
     thickness: float
@@ -98,7 +98,7 @@ class _Distances:
 
     @property
     def touch(self) -> bool:
-        """Whether each slice reaches to the next, where there is one, by its thickness."""
+        """Whether each slice, by its thickness, reaches the next one."""
         return self.thickness > 0 and self.smallest_gap <= _TOUCHING * self.thickness
 
     @property
@@ -108,7 +108,7 @@ class _Distances:
         return self.touch and self.smallest_gap > 0 and as_stated
 
     def possible(self) -> Iterator[float]:
-        """Give distances of slices, the likeliest first: as stated, or as many between frames as are that thick."""
+        """Yield possible distances, the likeliest first: as stated, or with slices of this thickness between frames."""
         if self.stated and (not self.thickness or self.stated <= _NEIGHBOURS * self.thickness):
             yield self.stated
         if not self.smallest_gap:
@@ -120,7 +120,7 @@ class _Distances:
         yield from self.smallest_gap / np.arange(most + 1, _MOST_BETWEEN + 1)
 
     def notice(self, chosen_mm: float) -> str:
-        """Say what was assumed, if anything was."""
+        """Return a notice of an assumed distance; empty if none was assumed."""
         if chosen_mm == self.stated or self.touch:
             return ""
         return (
@@ -140,14 +140,14 @@ def _distances(along_mm: Vectors, measures: Dataset) -> _Distances:
 
 
 def _group(frame: Dataset, shared: Dataset, name: str) -> Dataset:
-    """Return a functional group of a frame, which may stand with the frame or be shared by all."""
+    """Return a functional group of a frame: its own, or the one shared by all."""
     holder = frame if f"{name}Sequence" in frame else shared
     found: Dataset = holder[f"{name}Sequence"].value[0]
     return found
 
 
 def _slices(path: Path, along_mm: Vectors, apart: _Distances) -> tuple[float, npt.NDArray[np.intp]]:
-    """Return how far slices are apart, and the index of that of every frame; slices without any frame count, too."""
+    """Return the distance of slices, and the slice index of every frame; slices without a frame count, too."""
     for spacing_mm in apart.possible():
         slices = np.rint(along_mm / spacing_mm)
         if np.abs(along_mm - slices * spacing_mm).max() <= _MAX_OFF_SLICE * spacing_mm:

@@ -1,4 +1,4 @@
-"""What the frames of a DICOM segmentation hold: a mask of one segment each, or the numbers of all segments."""
+"""The pixels of a DICOM segmentation: in each frame a mask of one segment, or the numbers of all segments."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _MAX_FRAME_PIXELS = 2**26
 
 
 def refuse_sizes(path: Path, dataset: Dataset) -> None:
-    """Check what the header says of its pixels against the pixels that are there, before anything is allocated.
+    """Check that the pixels fit the sizes in the header, before anything is allocated.
 
     Raises
     ------
     InputError
-        If they differ.
+        If they do not.
     """
     rows, columns, frames = int(dataset.Rows), int(dataset.Columns), int(dataset.NumberOfFrames)
     described = len(dataset.PerFrameFunctionalGroupsSequence)
@@ -53,7 +53,7 @@ def refuse_sizes(path: Path, dataset: Dataset) -> None:
 def label_values(
     path: Path, dataset: Dataset, frames: SegFrames, classes: Mapping[int, LabelClass]
 ) -> tuple[Labels, tuple[str, ...]]:
-    """Return the values of classes in every slice, (slices, rows, columns), and what is to be said of segments.
+    """Return the values of classes in every slice, (slices, rows, columns), and notices of segments.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def label_values(
 
 
 def _label_map(path: Path, dataset: Dataset, frames: SegFrames) -> Labels:
-    """Return the numbers that stand in the pixels."""
+    """Return the numbers in the pixels."""
     if len(np.unique(frames.slices)) < len(frames.slices):
         raise InputError(f"Several frames of the label map {path.name} lie in one slice. Export it again.")
     columns, rows, count = frames.grid.shape
@@ -101,9 +101,9 @@ def _label_map(path: Path, dataset: Dataset, frames: SegFrames) -> Labels:
 def _packed_masks(
     dataset: Dataset, segments: Iterable[int], slices: npt.NDArray[np.intp]
 ) -> Mapping[int, Mapping[int, npt.NDArray[np.uint8]]]:
-    """Return by the number of each segment, and then by slice, its mask, a bit for each pixel."""
+    """Return for each segment number and slice the mask, a bit for each pixel."""
     packed: defaultdict[int, dict[int, npt.NDArray[np.uint8]]] = defaultdict(dict)
-    # Of a pixel that two segments share in halves, neither has more.
+    # A pixel that two segments fill by half goes to neither.
     half = float(dataset.get("MaximumFractionalValue") or 1) / 2
     for number, index, pixels in zip(segments, slices.tolist(), _pixels(dataset), strict=True):
         mask = np.packbits(pixels > half)
@@ -118,14 +118,14 @@ def _fractional_notice(empty: Sequence[str]) -> str:
 
 
 def _pixels(dataset: Dataset) -> Iterator[npt.NDArray[Any]]:
-    """Give the pixels of one frame after the other, (rows, columns)."""
+    """Yield the pixels of each frame, (rows, columns)."""
     if int(dataset.BitsAllocated) > 1 or dataset.file_meta.TransferSyntaxUID.is_encapsulated:
         yield from iter_pixels(dataset, raw=True)
         return
     shape = int(dataset.Rows), int(dataset.Columns)
     size, packed = shape[0] * shape[1], np.frombuffer(dataset.PixelData, np.uint8)
     for start in range(0, size * int(dataset.NumberOfFrames), size):
-        # A frame need not begin with a byte of its own, which pydicom does not allow for.
+        # pydicom requires that each frame begins with a byte of its own, the standard does not.
         bits = np.unpackbits(packed[start // 8 : (start + size + 7) // 8], bitorder="little")
         yield bits[start % 8 :][:size].reshape(shape)
 
@@ -140,7 +140,7 @@ def _refuse_undescribed(path: Path, dataset: Dataset, numbers: Iterable[int]) ->
 
 
 def _relabelled(numbers: Labels, values: Mapping[int, int]) -> Labels:
-    """Return labels of the smallest type in which each number has become its value, and every other one background."""
+    """Return labels of the smallest type with each number replaced by its value, all others by background."""
     table = np.zeros(max(int(numbers.max()), *values) + 1, np.int32)
     table[list(values)] = list(values.values())
     labels: Labels = table.astype(np.min_scalar_type(int(table.max())))[numbers]

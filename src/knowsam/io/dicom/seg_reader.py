@@ -1,4 +1,4 @@
-"""DICOM segmentations in: the labels of one file, with the names and colours of its segments."""
+"""Reads DICOM segmentations: the labels of one file, with the names and colours of its segments."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 LABEL_MAP_STORAGE = UID("1.2.840.10008.5.1.4.1.1.66.7")
-"""Label Map Segmentation Storage, which is younger than the pydicom in use may be."""
+"""Label Map Segmentation Storage, which older versions of pydicom do not know."""
 
 _LARGEST_VALUE = np.iinfo(np.int32).max
 
@@ -40,7 +40,7 @@ def is_dicom_seg(path: Path) -> bool:
         try:
             sop_class = read_file_meta_info(path).get("MediaStorageSOPClassUID")
         except DAMAGE:
-            # What is wrong with it is said by who reads it as an image.
+            # Reading it as an image reports the damage.
             return False
     return sop_class in (SegmentationStorage, LABEL_MAP_STORAGE)
 
@@ -48,8 +48,8 @@ def is_dicom_seg(path: Path) -> bool:
 def read_dicom_seg(path: Path) -> Volume:
     """Read a DICOM segmentation as label values: those it was exported with, else the numbers of its segments.
 
-    Of a fractional segmentation, voxels filled by more than half are taken. A segment that lies wholly inside a larger
-    one takes its voxels from it. A notice says both.
+    In a fractional segmentation, voxels filled by more than half belong to a segment. A segment that lies wholly inside
+    a larger one takes its voxels from it. Notices report both.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""DICOM segmentations out: a mask as an object of the study its image belongs to."""
+"""Writes DICOM segmentations: masks as objects of the study of their image."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 DICOM_SEG_SUFFIX = ".dcm"
 
 VALUE_PREFIX = "Label value "
-"""Begins the description of a segment: segments are counted from 1, whatever the values of the classes are."""
+"""Begins the description of a segment, since segments are counted from 1, whatever the values of the classes are."""
 
 _ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
 
@@ -51,7 +51,7 @@ def check_dicom_seg_writable(path: Path, *, overwrite: bool = False) -> None:
     Raises
     ------
     OutputError
-        If its name does not end in .dcm, the folder is missing or not writable, the file exists and is to be kept, or
+        If its name does not end in .dcm, the folder is missing or not writable, the file exists and must be kept, or
         highdicom is not installed.
     """
     if not is_dicom_seg_name(path):
@@ -71,14 +71,14 @@ def write_dicom_seg(
 ) -> None:
     """Write labels as a binary DICOM segmentation with one segment for each value, whole or not at all.
 
-    What identifies the patient and the study is copied from the source, for without it the file belongs to nobody.
+    Patient and study are copied from the source, since without them the file belongs to nobody.
 
     Parameters
     ----------
     labels : on the grid of the source; their classes give segments their names and colours.
     source : read from a DICOM series.
-    terms : what the values stand for; by default what their names are understood as.
-    automatic : nobody painted in the image or corrected the mask.
+    terms : words for the coded terms, by label value; by default the names of the classes.
+    automatic : whether nobody painted in the image or corrected the mask.
     overwrite : replace an existing file.
 
     Raises
@@ -101,7 +101,7 @@ def write_dicom_seg(
 
 
 def _require_highdicom() -> None:
-    # An import takes half a second, in which a window would hang.
+    # An import would take half a second, in which a window hangs.
     if find_spec("highdicom") is None:
         raise OutputError(
             "A DICOM segmentation is written by highdicom, which is not installed. "
@@ -119,7 +119,7 @@ def _segmentation(
 ) -> Segmentation:
     from highdicom.seg import Segmentation
 
-    # highdicom would put a value it does not like into a message.
+    # highdicom quotes invalid values in its messages.
     patient = [deepcopy(headers[0][keyword]) for keyword in PATIENT]
     for keyword in PATIENT:
         headers[0][keyword].value = None
@@ -149,7 +149,7 @@ def _segmentation(
         ) from error
     for element in patient:
         made.add(element)
-    # The standard wants it to be there, if empty (PS3.3, C.8.20.2); highdicom leaves it out.
+    # The standard requires it, even if empty (PS3.3, C.8.20.2); highdicom leaves it out.
     made.setdefault("ContentCreatorName", None)
     return made
 

@@ -1,4 +1,4 @@
-"""DICOM images in: every stack of slices in a folder or a file, each to be read into one volume."""
+"""Reads DICOM images: every stack of slices in a folder or a file can be read into one volume."""
 
 from __future__ import annotations
 
@@ -43,9 +43,8 @@ _ONE_SLICE = "The file holds one slice; the series it belongs to was read from i
 def dicom_choices(path: Path, tracked: Tracked = iter) -> tuple[ImageChoice, ...]:
     """Return the images in a DICOM folder or of a DICOM file; no pixels are read.
 
-    A folder is searched with the folders in it, DICOMDIR stands for its folder, a file of one slice for its series in
-    its folder, and a file of many frames for itself. A series with a damaged file is among them, and its reading says
-    so.
+    A folder is searched with its subfolders. DICOMDIR stands for its folder, a file of one slice for its series in its
+    folder, and a file of many frames for itself. A series with a damaged file is among the images; reading it raises.
 
     Parameters
     ----------
@@ -69,7 +68,7 @@ def _choices(folder: Folder, given: Path | None = None) -> tuple[ImageChoice, ..
 
     Parameters
     ----------
-    given : the file of one slice that stands for its stack.
+    given : a file of one slice; only its stack is returned.
 
     Raises
     ------
@@ -85,10 +84,10 @@ def _choices(folder: Folder, given: Path | None = None) -> tuple[ImageChoice, ..
 
 
 def _of_series(frames: list[Frame], folder: Folder, given: Path | None) -> list[ImageChoice]:
-    """Return the images of one series; where it is damaged, one whose reading says so."""
+    """Return the images of one series; if it is damaged, one that raises when it is read."""
     notices = () if given is None else (_ONE_SLICE,)
     try:
-        folder.refuse_spoiled(frames[0].file.series)
+        folder.refuse_damaged(frames[0].file.series)
         with damage_refused("The headers of the series are damaged. Export it again."):
             slices = [frame for frame in frames if not frame.is_mosaic]
             choices = [_choice(stack, (*notices, *folder.notices)) for stack in _holding(stacks_of(slices), given)]
@@ -121,7 +120,7 @@ def _name(frame: Frame) -> str:
 
 
 def _holding(stacks: list[Stack], given: Path | None) -> list[Stack]:
-    """Return the stacks that hold a file, or all of them if no file is given."""
+    """Return the stacks that contain a file, or all of them if no file is given."""
     if given is None:
         return stacks
     name = os.path.realpath(given)
@@ -155,8 +154,8 @@ def _choices_of_file(path: Path, tracked: Tracked) -> tuple[ImageChoice, ...]:
 
 def _nothing_found(folder: Folder) -> str:
     """Return why a folder holds no image."""
-    if folder.homeless:
-        return folder.homeless[0]
+    if folder.unassigned:
+        return folder.unassigned[0]
     frames = [frame for series in folder.series.values() for frame in series]
     if not frames:
         return (
@@ -191,20 +190,20 @@ def _read(stack: Stack, notices: tuple[str, ...]) -> Volume:
         return Volume(
             to_working(array_ijk, affine),
             Grid(array_ijk.shape, affine),
-            # Its folder may be called after the patient.
+            # The name of its folder may be that of the patient.
             stack.description,
             notices=(*notices, *doubts, *left_out, *unplaced, *pixels.notices),
             display_range=display_range(different[len(different) // 2], pixels.inverted_from),
             padding=padding_range(different[len(different) // 2], pixels.inverted_from),
             dicom_files=tuple(dict.fromkeys(frame.file.path for frame in different)),
             identity=identity_of(different[0].file.header),
-            # Beside the series: a segmentation among its slices would be read with them.
+            # Outside of the folder: a segmentation among the slices would be read with them.
             folder=different[0].file.path.absolute().parent.parent,
         )
 
 
 def _without_equal(ordered: list[Frame]) -> list[Frame]:
-    """Leave out frames that hold the same pixels as another one at their position."""
+    """Leave out copies: frames with the same pixels as another one at their position."""
     if not ordered[0].is_placed:
         return ordered
     place = positions(distances_mm(ordered))
@@ -223,12 +222,16 @@ def _placed(ordered: Sequence[Frame]) -> tuple[Affine, tuple[str, ...]]:
 
 
 def _left_out(copies: int, alone: int) -> tuple[str, ...]:
-    said = []
+    notices = []
     if copies:
-        said.append(_images(copies, "is a copy of another one and was", "are copies of others and were") + " left out.")
+        notices.append(
+            _images(copies, "is a copy of another one and was", "are copies of others and were") + " left out."
+        )
     if alone:
-        said.append(_images(alone, "belongs to no stack of slices and was", "belong to none and were") + " left out.")
-    return tuple(said)
+        notices.append(
+            _images(alone, "belongs to no stack of slices and was", "belong to none and were") + " left out."
+        )
+    return tuple(notices)
 
 
 def _images(count: int, one: str, many: str) -> str:

@@ -1,4 +1,4 @@
-"""The DICOM series a mask was made in, as objects that refer to it need it."""
+"""The DICOM series of a mask, for objects that refer to it."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 HEADER_FAILURES = (ValueError, TypeError, AttributeError, LookupError, RuntimeError, OSError)
-"""What a damaged header may raise, in pydicom and in what is made of it."""
+"""Errors that a damaged header may raise, in pydicom and in code that uses it."""
 
 PATIENT = ("PatientName", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "ReferringPhysicianName")
-"""What objects of a study repeat, with the attributes of `STUDY`."""
+"""Attributes that objects of a study repeat, with those of `STUDY`."""
 
 STUDY = ("PatientID", "AccessionNumber", "StudyID")
 
 _SERIES_OFFSET = 1000
-"""Between the series numbers of an image and of what refers to it, which viewers list at the end of the study."""
+"""Added to the series number of an image for objects that refer to it, so that viewers list them last."""
 
 _MAX_BESIDE_VX = 0.2
 """How far frames may lie beside the slices of the image, whose distances were rounded and averaged."""
@@ -49,10 +49,10 @@ _REQUIRED = (
 def labelled_frames(
     labels: Volume, source: Volume
 ) -> Iterator[tuple[tuple[LabelClass, ...], list[Dataset], npt.NDArray[np.integer]]]:
-    """Give what is written of labels: their classes, the headers of the series, and values (frames, rows, columns).
+    """Yield what to write of labels: their classes, the headers of the series, and values (frames, rows, columns).
 
-    Until the end pydicom does not warn, since it would put values of the patient's header into its warnings. Headers
-    have what they may lack; they are changed in memory only.
+    Within the block pydicom does not warn, since its warnings would quote the patient's header. Missing attributes of
+    headers are filled in, in memory only.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def labelled_frames(
 
 
 def frame_positions_mm(headers: Sequence[Dataset]) -> npt.NDArray[np.float64]:
-    """Return where the frames of a series begin, (frames, 3) in RAS+."""
+    """Return the position of the first pixel of each frame of a series, (frames, 3) in RAS+."""
     if "PerFrameFunctionalGroupsSequence" in headers[0]:
         frames = [frame.PlanePositionSequence[0] for frame in headers[0].PerFrameFunctionalGroupsSequence]
     else:
@@ -84,7 +84,7 @@ def frame_positions_mm(headers: Sequence[Dataset]) -> npt.NDArray[np.float64]:
 
 
 def series_number(header: Dataset) -> int:
-    """Return the number of a series that refers to that of a header."""
+    """Return the series number of an object that refers to the series of a header."""
     return _SERIES_OFFSET + max(int(header.get("SeriesNumber") or 0), 0)
 
 
@@ -110,19 +110,19 @@ def _require_fitting(labels: Volume, source: Volume) -> None:
 
 
 def _source_headers(source: Volume) -> list[Dataset]:
-    """Read the headers of a series, with what they may lack; they are changed in memory only.
+    """Read the headers of a series, and fill in missing attributes, in memory only.
 
     Raises
     ------
     InputError
-        If they cannot be read, or lack what must be referred to.
+        If they cannot be read, or lack attributes that must be referred to.
     """
     try:
         headers = [whole_header(path) for path in source.dicom_files]
         for header in headers:
             header.decode()
             _complete(header, source)
-            # highdicom wants them equal to the last digit; they were compared when the series was read.
+            # highdicom needs them equal to the last digit; reading the series has compared them.
             if "ImageOrientationPatient" in header:
                 header.ImageOrientationPatient = headers[0].ImageOrientationPatient
     except HEADER_FAILURES as error:
@@ -160,7 +160,7 @@ def _frame_labels(labels: Volume, source: Volume, headers: Sequence[Dataset]) ->
 
 
 def _complete(header: Dataset, source: Volume) -> None:
-    """Put in what an image may lack and what refers to it must have."""
+    """Fill in attributes that an image may lack and objects that refer to it must have."""
     for keyword in (*STUDY, *PATIENT):
         header.setdefault(keyword, None)
     measures: Dataset = header
@@ -170,7 +170,7 @@ def _complete(header: Dataset, source: Volume) -> None:
             if group not in shared:
                 setattr(shared, group, frame[group].value)
         measures = shared.PixelMeasuresSequence[0]
-    # What headers say here is often wrong; slices are where their positions are.
+    # This attribute is often wrong; positions place the slices.
     measures.SpacingBetweenSlices = f"{source.grid.spacing_mm[2]:.10g}"
     if not measures.get("SliceThickness"):
         measures.SliceThickness = measures.SpacingBetweenSlices

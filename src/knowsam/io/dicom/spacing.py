@@ -16,18 +16,18 @@ _SAME_MM, _SAME_FRACTION = 0.01, 1 / 10
 """Slices this close to each other, and closer than this fraction of the usual gap, lie at one position."""
 
 _LEAST_GAP = 1 / 100
-"""Of the largest gap; what is smaller says nothing of the usual one."""
+"""As a share of the largest gap; smaller gaps do not count for the usual one."""
 
 _GAP_FRACTION = 0.01
 _ROUNDED_MM, _ROUNDED_FRACTION = 0.01, 1 / 8
-"""How far gaps may differ: by a fraction, and by this many mm since positions may be written with two decimals, but not
-by more than this fraction: slices may lie micrometres apart."""
+"""Tolerance of gaps, since positions may be written with two decimals; at most this fraction of the usual gap, since
+slices may lie micrometres apart."""
 
 _MOST_LISTED = 8
 
 
 def positions(distances_mm: Distances) -> npt.NDArray[np.int_]:
-    """Return for each slice the number of its position; slices in any order, positions counted from the lowest."""
+    """Return the number of each slice's position, counted from the lowest; slices in any order."""
     order = np.argsort(distances_mm, kind="stable")
     gaps_mm = np.diff(distances_mm[order])
     numbers = np.zeros(len(order), dtype=np.int_)
@@ -36,7 +36,7 @@ def positions(distances_mm: Distances) -> npt.NDArray[np.int_]:
 
 
 def are_even(distances_mm: Distances) -> bool:
-    """Tell whether slices, in any order, lie one at each position and evenly spaced."""
+    """Return whether slices, in any order, lie one at each position and evenly spaced."""
     gaps_mm = np.diff(np.sort(distances_mm))
     return not gaps_mm.size or bool(gaps_mm.min() > _same_mm(gaps_mm) and not _is_uneven(gaps_mm).any())
 
@@ -94,13 +94,13 @@ def _rounded_mm(usual_mm: float) -> float:
 
 
 def _formatter(usual_mm: float) -> Callable[[float], str]:
-    """Return what writes lengths with two decimals, or as many as it takes to tell slices apart."""
+    """Return a formatter of lengths, with two decimals or as many as distinguish slices."""
     decimals = max(2, 2 - math.floor(math.log10(usual_mm)))
     return lambda length_mm: f"{length_mm:.{decimals}f}"
 
 
 def _missing_sentence(distances_mm: Distances, missing: npt.NDArray[np.int_]) -> str:
-    """Tell how many slices are missing and where; `missing` counts them behind each but the last."""
+    """Return a sentence on how many slices are missing and where; `missing` counts them behind each but the last."""
     usual_mm = float(np.median(np.diff(distances_mm)))
     positions_mm = [
         float(start + usual_mm * number)

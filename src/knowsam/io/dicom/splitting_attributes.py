@@ -1,4 +1,4 @@
-"""Attributes that tell the images of one series apart, and the words for what they say."""
+"""Attributes that distinguish the images of one series, and words for their values."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
     from knowsam.io.dicom.frames import Frame
 
 SIEMENS = "SIEMENS MR HEADER"
-"""Owner of the private attributes of MR by Siemens."""
+"""Creator of the private attributes of MR by Siemens."""
 
 _DAY_S = 86400.0
 _SHORTEST_PAUSE_S = 3.0
-"""Slices taken by turns within one repetition lie closer in time, also where seconds are written without a fraction."""
+"""Slices acquired in turns within one repetition lie closer in time, even if seconds are written without a fraction."""
 
 
 class Meaning(Enum):
-    """What it means if evenly spaced slices, one at each position, differ in an attribute."""
+    """The meaning of a difference in an attribute between evenly spaced slices, one at each position."""
 
     PATIENT = auto()
-    """They show different persons, wherever they lie."""
+    """They show different patients, wherever they lie."""
 
     CONTENT = auto()
-    """They show different things, such as two echoes."""
+    """They show different contents, such as two echoes."""
 
     TIME = auto()
-    """They were taken at different times: as two images, or as one whose slices were taken by turns."""
+    """They were acquired at different times: as two images, or as one whose slices were acquired in turns."""
 
     PART = auto()
     """They are parts of one image."""
@@ -45,17 +45,17 @@ class Meaning(Enum):
 
 @dataclass(frozen=True)
 class SplittingAttribute:
-    """An attribute that may tell images of one series apart.
+    """An attribute that may distinguish images of one series.
 
     Parameters
     ----------
-    keyword : of the attribute; of a private one, what to call it.
-    noun : what it is in the words for a person.
-    words : its value in words; where it means nothing to a person, or may name a patient, only the rank is given.
-    element, creator : of a private attribute: its tag in the first block of its group, and whose block that must be.
+    keyword : of the attribute; for a private one, a name for it.
+    noun : its name for the user.
+    words : its value in words; if empty, only the rank is given, for values without meaning or with a patient's name.
+    element, creator : of a private attribute: its tag in the first block of its group, and the creator of that block.
     day : keyword of the date that belongs to a time of the day.
-    of_frames : the header holds a value for each frame, as in nuclear medicine.
-    is_ranked : its values may differ from slice to slice, as times in a beating heart do; their order counts.
+    of_frames : whether the header holds a value for each frame, as in nuclear medicine.
+    is_ranked : whether its values may differ from slice to slice, as times in a beating heart do; their order counts.
     """
 
     keyword: str
@@ -70,7 +70,7 @@ class SplittingAttribute:
     element: int = 0
     creator: str = ""
     tags: tuple[BaseTag, ...] = field(init=False, repr=False)
-    """Its own, and those that its value depends on."""
+    """Its own tag, and those that its value depends on."""
 
     def __post_init__(self) -> None:
         own = Tag(self.element or self.keyword)
@@ -136,16 +136,16 @@ SPLITTING_ATTRIBUTES = (
     SplittingAttribute("RepetitionTime", "repetition time", "repetition time {} ms", Meaning.TIME),
     SplittingAttribute("ImageComments", "comment", meaning=Meaning.TIME, is_text=True),
 )
-"""Those that mean most to a person come first."""
+"""The most meaningful ones for a user come first."""
 
 
 def differing(frames: Sequence[Frame], attributes: Iterable[SplittingAttribute]) -> tuple[SplittingAttribute, ...]:
-    """Return those of the attributes in which frames differ."""
+    """Return the attributes in which frames differ."""
     return tuple(attribute for attribute in attributes if _differ(frames, attribute))
 
 
 def values_of(frames: Sequence[Frame], attribute: SplittingAttribute) -> list[Any]:
-    """Return the value of each frame, to be compared and sorted: a text or numbers, None where there is none.
+    """Return a value of each frame that can be compared and sorted: a text or numbers, None if there is none.
 
     Raises
     ------
@@ -160,9 +160,9 @@ def values_of(frames: Sequence[Frame], attribute: SplittingAttribute) -> list[An
 
 
 def occasions(moments: Sequence[Any]) -> list[Any]:
-    """Return for each moment in s the first of its occasion: times apart by a pause longer than each of them lasts.
+    """Return for each moment in s the first of its occasion; pauses between occasions are longer than any occasion.
 
-    Where there is no such pause, all of them are one occasion.
+    Without such a pause, all moments are one occasion.
     """
     times = sorted({moment[0] for moment in moments if moment is not None})
     pauses = np.diff(times)
@@ -180,7 +180,7 @@ def occasions(moments: Sequence[Any]) -> list[Any]:
 
 
 def marks_of(attribute: SplittingAttribute, values: Sequence[Any]) -> list[str]:
-    """Tell for each value of an attribute, in their order, how it differs from the others; names no patient."""
+    """Return words for each value of an attribute that distinguish it from the others; they name no patient."""
     if attribute.noun == "type":
         common = set.intersection(*(set((value or "").split("/")) for value in values))
         own = [[word for word in (value or "").split("/") if word not in common] for value in values]
@@ -191,7 +191,7 @@ def marks_of(attribute: SplittingAttribute, values: Sequence[Any]) -> list[str]:
 
 
 def _differ(frames: Sequence[Frame], attribute: SplittingAttribute) -> bool:
-    # As stored they are compared in no time, so that only attributes that tell anything are decoded.
+    # Comparing stored values takes no time, so that only attributes that differ are decoded.
     first = frames[0].stored(attribute.keyword, attribute.tags)
     return any(frame.stored(attribute.keyword, attribute.tags) != first for frame in frames)
 
@@ -219,8 +219,8 @@ def _numbers(attribute: SplittingAttribute, values: Sequence[Any]) -> Any:
 
 
 def _moment_s(attribute: SplittingAttribute, *stored: Any) -> tuple[float] | None:
-    """Return when a frame was acquired, in s; of a time of the day and its date, or of one text that is both."""
-    # To decode times as pydicom does would take longer than all else that is done with them.
+    """Return when a frame was acquired, in s, from a time of the day and its date, or from one text with both."""
+    # Decoding times with pydicom would take longer than everything else here.
     texts = [text.decode("ascii", "replace") if isinstance(text, bytes) else str(text or "") for text in stored]
     if attribute.day:
         clock, day = texts[0].replace(":", ""), "".join(texts[1:])
@@ -239,7 +239,7 @@ def _ordinal(day: str) -> int:
 
 
 def _over_midnight(moments: list[Any]) -> list[Any]:
-    """Return moments of one day, or of no known one, that lie more than half a day apart as if they passed midnight."""
+    """Shift moments of one day, or of no known one, past midnight if they lie more than half a day apart."""
     times = [moment[0] for moment in moments if moment is not None]
     if not times or len({time // _DAY_S for time in times}) > 1 or max(times) - min(times) < _DAY_S / 2:
         return moments

@@ -1,4 +1,4 @@
-"""Series and the stacks in them: frames of one look, one at each position."""
+"""Series and the stacks in them: frames of one geometry and kind, one at each position."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class Stack:
     Parameters
     ----------
     frames : in no order; several at one position are copies, or do not belong together.
-    marks : what tells it from the other stacks of the series, in words.
-    notices : what is doubtful about it, in sentences.
-    alone : how many frames of its series belong to no stack.
+    marks : words that distinguish it from the other stacks of the series.
+    notices : warnings that its frames may be no single image.
+    alone : number of frames of its series that belong to no stack.
     """
 
     frames: tuple[Frame, ...]
@@ -54,27 +54,27 @@ class Stack:
 
     @property
     def description(self) -> str:
-        """What the series is called, and what tells this stack from others; names no patient."""
+        """The name of the series, and what distinguishes this stack from others; names no patient."""
         return ", ".join([name_of(self.frames[0]), *self.marks])
 
     @property
     def is_alone(self) -> bool:
-        """Whether it is one frame, or says so in several files."""
+        """Whether it is one frame, or copies of one."""
         return len({(frame.file.instance, frame.index) for frame in self.frames}) == 1 == self.slices
 
     @property
     def slices(self) -> int:
-        """How many positions its frames have, or how many they are where no place is known of them."""
+        """Number of positions of its frames, or of frames if their places are not known."""
         return int(positions(distances_mm(self.frames)).max()) + 1 if self.frames[0].is_placed else len(self.frames)
 
 
 def name_of(frame: Frame) -> str:
-    """Return what the series of a frame is called; names no patient.
+    """Return a name for the series of a frame; it names no patient.
 
     Raises
     ------
     InputError
-        If that is damaged.
+        If its description is damaged.
     """
     called = _plain(frame.value("SeriesDescription"))
     if not called or _names_patient(called, identity_of(frame.file.header)):
@@ -84,25 +84,25 @@ def name_of(frame: Frame) -> str:
 
 
 def _names_patient(words: str, identity: Identity) -> bool:
-    """Tell whether somebody wrote the name or number of the patient into a description."""
+    """Return whether a description contains the name or number of the patient."""
     parts = [*re.split(r"[\^=,\s]+", identity.patient_name), identity.patient_id.casefold()]
     return any(len(part) >= _SHORTEST_NAME and part in words.casefold() for part in parts)
 
 
 def stacks_of(series: list[Frame]) -> list[Stack]:
-    """Return the stacks that the frames of one series make.
+    """Return the stacks of the frames of one series.
 
     Raises
     ------
     InputError
-        If an attribute that may tell them apart is damaged.
+        If an attribute that may distinguish them is damaged.
     """
-    parts = [stack for looks in _of_one_look(series) for stack in _split_by_attributes(looks, SPLITTING_ATTRIBUTES)]
+    parts = [stack for alike in _of_one_kind(series) for stack in _split_by_attributes(alike, SPLITTING_ATTRIBUTES)]
     alone = sum(len(stack.frames) for stack in parts if stack.is_alone)
     return [replace(stack, alone=alone) for stack in parts if not stack.is_alone]
 
 
-def _of_one_look(series: list[Frame]) -> list[list[Frame]]:
+def _of_one_kind(series: list[Frame]) -> list[list[Frame]]:
     """Group frames of the same size and kind, orientation and pixel spacing."""
     return [
         part
@@ -112,20 +112,20 @@ def _of_one_look(series: list[Frame]) -> list[list[Frame]]:
 
 
 def _holder(frame: Frame) -> str | None:
-    """Return the file whose frames belong together although no place is known of them."""
+    """Return the file of a frame without a place: the frames of one file belong together."""
     return None if frame.is_placed else str(frame.file.path)
 
 
 def _of_one_orientation(alike: list[Frame]) -> list[list[Frame]]:
     if not alike[0].is_placed:
         return [alike]
-    looks = np.array([[*frame.directions, *frame.spacing_mm] for frame in alike])
+    geometries = np.array([[*frame.directions, *frame.spacing_mm] for frame in alike])
     parts, left = [], np.arange(len(alike))
     while left.size:
-        first = looks[left[0]]
+        first = geometries[left[0]]
         tolerance = np.concatenate([[_SAME_DIRECTION] * 6, _SAME_SPACING * first[6:]])
-        same = (np.abs(looks[left] - first) <= tolerance).all(axis=1)
-        # What is not a number is like nothing, itself included.
+        same = (np.abs(geometries[left] - first) <= tolerance).all(axis=1)
+        # NaN is unequal to everything, itself included.
         same[0] = True
         parts.append([alike[index] for index in left[same]])
         left = left[~same]
@@ -133,11 +133,11 @@ def _of_one_orientation(alike: list[Frame]) -> list[list[Frame]]:
 
 
 def _split_by_attributes(frames: list[Frame], attributes: Sequence[SplittingAttribute]) -> list[Stack]:
-    """Split frames by the attributes that leave one frame at each position, and these evenly spaced."""
+    """Split frames by the attributes that leave one frame at each position, evenly spaced."""
     attributes = differing(frames, attributes)
     for attribute in (attribute for attribute in attributes if attribute.meaning is Meaning.PATIENT):
         groups = _by_value(frames, values_of(frames, attribute))
-        # A file that names nobody may be of anybody.
+        # A file without a name may be of any patient.
         if len(groups.keys() - {None}) > 1:
             return _split(groups, attribute, attributes)
     if not frames[0].is_placed:
@@ -153,7 +153,7 @@ def _split_by_attributes(frames: list[Frame], attributes: Sequence[SplittingAttr
 
 
 def _of_one_number(frames: list[Frame], attributes: Sequence[SplittingAttribute]) -> list[Stack]:
-    """Split frames of which no place is known by the attributes that leave as many in each part."""
+    """Split frames without known places by the attributes that leave equally many in each part."""
     for attribute in attributes:
         groups = _by_value(frames, values_of(frames, attribute))
         sizes = {len(group) for group in groups.values()}
@@ -180,10 +180,10 @@ def _split(
 
 
 def _interleaved(frames: list[Frame], attributes: Sequence[SplittingAttribute]) -> list[Stack]:
-    """Split evenly spaced frames, one at each position, if slices of two images lie between each other.
+    """Split evenly spaced frames, one at each position, if two images are interleaved.
 
-    Even spacing is no proof of one image. But one image may have been acquired in two turns, odd slices behind even
-    ones, and nothing tells this from two images before and after an injection: both are offered.
+    Even spacing is no proof of one image. But one image may have been acquired in two turns, odd slices after even
+    ones, and nothing distinguishes this from two images before and after an injection: both are offered.
     """
     places = positions(distances_mm(frames)).tolist()
     for attribute in attributes:
@@ -201,18 +201,18 @@ def _interleaved(frames: list[Frame], attributes: Sequence[SplittingAttribute]) 
 
 
 def _lie_between_each_other(groups: Sequence[list[int]], meaning: Meaning) -> bool:
-    """Tell whether the slices of each group, by their numbers in the stack, are evenly spaced between the others'."""
+    """Return whether groups of slices, by their numbers in the stack, are evenly interleaved."""
     if meaning is Meaning.PART or len(groups) < 2 or min(map(len, groups)) < 2:
         return False
     steps = [set(np.diff(sorted(group)).tolist()) for group in groups]
     if meaning is Meaning.CONTENT:
         return all(len(step) == 1 for step in steps) and steps != [{1}] * len(groups)
-    # Where slices far from each other are excited together, a moment is that of a few slices.
+    # In multi-band acquisitions, a few slices far from each other share a moment.
     return steps == [{len(groups)}] * len(groups) and len(groups) <= min(map(len, groups))
 
 
 def _unlike(frames: list[Frame], attributes: Sequence[SplittingAttribute]) -> tuple[str, ...]:
-    """Return what is doubtful about frames that lie like one image, but say that they show different things."""
+    """Return a warning of frames that lie like one image, but whose headers declare different contents."""
     for attribute in (attribute for attribute in attributes if attribute.meaning in (Meaning.PATIENT, Meaning.CONTENT)):
         marks = marks_of(attribute, list(_by_value(frames, values_of(frames, attribute))))
         if len(marks) > 1:

@@ -1,4 +1,4 @@
-"""The window in which a series asks to be shown."""
+"""The display window of a series."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
 
 
 def display_range(frame: Frame, inverted_from: float | None) -> tuple[float, float] | None:
-    """Return the grey values between which a frame asks to be shown; of several presets the first counts.
+    """Return the grey values of the display window of a frame; the first of several presets counts.
 
     Parameters
     ----------
-    inverted_from : what all grey values were subtracted from, if they were.
+    inverted_from : see `Pixels`.
     """
     centre, width = frame.number("WindowCenter", float("nan")), frame.number("WindowWidth", 0)
     if inverted_from is not None:
