@@ -1,1 +1,1 @@
-"""The commands, one module each, imported only when it is called; `words` and `options` are the command line."""
+"""The commands, one module each, imported when it is called; `words` and `options` define the command line."""

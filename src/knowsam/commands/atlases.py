@@ -1,4 +1,4 @@
-"""Finished volumes from the command line, and the mask that they propose."""
+"""Finished volumes given on the command line, and the mask that they propose."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def read_atlases(images: Sequence[Path], labels: Sequence[Path], options: Namesp
 
 
 def _warn_of_gaps(mask: Volume) -> None:
-    """Warn of a mask that is empty in most slices between its first and its last one, as one that was painted is."""
+    """Warn of a mask that is empty in most slices between its first and its last one: only some were painted."""
     for axis in range(3):
         held = slices_with_labels(mask.array, axis)
         between = held[-1] - held[0] + 1
@@ -79,12 +79,12 @@ def make_proposal(
     budget: Budget,
     device: str = "auto",
 ) -> ProposedMask:
-    """Let finished volumes propose a mask, and tell how similar each of them was; three or more teach to correct it.
+    """Propose a mask from finished volumes, and log how similar each is; from three on, a corrector is trained on them.
 
     Parameters
     ----------
     classes : background first. axis : working axis along which slices are corrected.
-    budget : how long to learn from the finished volumes how their proposals err. device : where, see `checked_device`.
+    budget : of the training of the corrector. device : of that training, see `checked_device`.
     """
     mask = _registered(volume, atlases).mask
     if budget.is_zero:
@@ -140,6 +140,6 @@ def classes_of(atlases: Sequence[Atlas]) -> tuple[LabelClass, ...]:
 
 @contextmanager
 def volume_bar(what: str, count: int) -> Iterator[Callable[[int], object]]:
-    """Show how many volumes of some are done, for what is called with that number."""
+    """Show a bar of finished volumes; the yielded function takes their number."""
     with tqdm(total=count, desc=what, unit="volume", file=sys.stderr, disable=None) as bar:
         yield lambda done: bar.update(done - bar.n)

@@ -1,4 +1,4 @@
-"""A dask cluster, whose workers do many tasks, each of them once."""
+"""A dask cluster, whose workers do each of many tasks once."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _Answer = TypeVar("_Answer")
 
 _CONNECT_S = 10.0
 _LOOK_EVERY_S = 5.0
-"""How often to see whether there is still a worker, while nothing is finished."""
+"""How often to check that there is a worker, while no task is finished."""
 
 _DISTRIBUTION = "napari-knowsam"
 
 
 @contextmanager
 def connected(address: str) -> Iterator[Cluster]:
-    """Connect with a scheduler; what is not finished when the block ends is cancelled.
+    """Connect with a scheduler; the end of the block cancels unfinished tasks.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def connected(address: str) -> Iterator[Cluster]:
 
 
 class Cluster:
-    """A connection with a scheduler. Make it by `connected`."""
+    """A connection with a scheduler, made by `connected`."""
 
     def __init__(self, client: Client, address: str) -> None:
         self._client = client
@@ -64,21 +64,21 @@ class Cluster:
     def done(
         self, task: Callable[[_Item], _Answer], items: Sequence[_Item]
     ) -> Iterator[tuple[_Item, Callable[[], _Answer]]]:
-        """Let workers do a task for each item, and yield the item with what gives the answer, as they are finished.
+        """Let workers do a task for each item, and yield finished items, each with a function that returns the answer.
 
-        If a worker ends in the middle of a task, the scheduler gives that to another one, and gives it up if that
-        happens again and again. It counts the tasks that only waited at such a worker, too. So those are done once
-        more at the end, one by one: what fails then has no other to blame.
+        If a worker ends during a task, the scheduler gives the task to another one, and gives it up after several such
+        ends. It also counts tasks that only waited at such a worker. So tasks that were given up are done once more at
+        the end, one by one: a failure is then their own.
 
         Parameters
         ----------
-        task : a function of a module that the workers have. If it raises a ClusterError, that ends everything.
+        task : a function of a module that the workers have. A ClusterError from it ends everything.
 
         Raises
         ------
         ClusterError
-            If the scheduler is gone, or a worker cannot do any task. What the yielded functions raise is a
-            PredictionError: the item cannot be done.
+            If the scheduler is gone, or a worker cannot do any task. The yielded functions raise a PredictionError if
+            their item cannot be done.
         """
         given_up = []
         for item, future in self._finished(task, items):
@@ -109,7 +109,7 @@ class Cluster:
         while True:
             with suppress(Empty):
                 return ended.get(timeout=_LOOK_EVERY_S)
-            # A scheduler that is gone shows in the futures.
+            # If the scheduler is gone, the futures report it.
             with suppress(OSError):
                 self._look_for_workers()
 
@@ -135,7 +135,7 @@ class Cluster:
 
 
 def _distributed() -> Any:
-    """Return the package, which is needed for nothing else."""
+    """Return the package, which only clusters need."""
     try:
         return import_module("distributed")
     except ImportError as error:
@@ -147,7 +147,7 @@ def _distributed() -> Any:
 
 @contextmanager
 def _without_tracebacks() -> Iterator[None]:
-    """Keep dask from logging what our own errors say, unless somebody debugs."""
+    """Keep dask from logging our own errors, except with --debug."""
     before = {name: logging.getLogger(name).level for name in ("distributed", "distributed.client")}
     try:
         for name in before:
@@ -160,7 +160,7 @@ def _without_tracebacks() -> Iterator[None]:
 
 
 def _require_scheduler(distributed: Any, address: str) -> None:
-    """Check what answers at an address: a client of dask would wait forever for another kind of server."""
+    """Check that a scheduler answers at an address: a client of dask would wait forever for another kind of server."""
 
     async def ask() -> str:
         arguments = distributed.Security().get_connection_args("client")
@@ -169,7 +169,7 @@ def _require_scheduler(distributed: Any, address: str) -> None:
 
     try:
         kind = asyncio.run(asyncio.wait_for(ask(), _CONNECT_S))
-    # A TypeError is what dask raises for tls:// without certificates.
+    # For tls:// without certificates, dask raises a TypeError.
     except (OSError, ValueError, TypeError) as error:
         raise ClusterError(
             f"No dask scheduler answers at {address}: {str(error) or f'nothing within {_CONNECT_S:.0f} seconds'}. "
@@ -180,7 +180,7 @@ def _require_scheduler(distributed: Any, address: str) -> None:
 
 
 def _require_same_version(client: Client) -> None:
-    """Check the scheduler, which unpacks tasks, and the workers there are by now; later ones are checked by tasks."""
+    """Check the scheduler, which unpacks tasks, and the present workers; tasks check later ones."""
     found = {"the scheduler": _version_of_scheduler(client)}
     found |= {f"the worker {name}": one for name, one in client.run(version, _DISTRIBUTION, on_error="return").items()}
     for name, one in found.items():
@@ -202,7 +202,7 @@ def _remedy() -> str:
 
 
 def _killed(future: Future[Any]) -> Any:
-    """Return what the scheduler says of a task that it has given up because workers ended; None if it has not."""
+    """Return the scheduler's error for a task that it gave up because workers ended; None if it did not."""
     error = future.exception()
     return error if isinstance(error, _distributed().KilledWorker) else None
 

@@ -1,9 +1,9 @@
-"""Images predicted by the workers of a cluster, each mask published once.
+"""Prediction of images by the workers of a cluster, each mask published once.
 
-A worker writes a mask, whole or not at all, into a folder of this run beside the results. Where it has ended before it
-could say so, the next worker that gets the image finds the mask there and does not predict it again. Only this process
-brings masks to their final places, when they are reported: what two workers have done at once, because one of them was
-taken for lost, is published once too.
+A worker writes a mask, whole or not at all, into a folder of this run beside the results. If it ends before it reports
+the mask, the next worker that gets the image finds the mask there and does not predict it again. Only this process
+moves reported masks to their final places, so that a mask is published once even if two workers made it, because one
+of them seemed lost.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Attempt = Callable[[], Predicted]
-"""Returns what was found in an image, whose mask is in its place then, or raises why there is none."""
+"""Returns the row of an image after writing its mask, or raises the reason why there is none."""
 
 
 def cluster_attempts(targets: Mapping[Path, Path], options: Namespace) -> Generator[tuple[Path, Attempt], None, None]:
@@ -44,7 +44,7 @@ def cluster_attempts(targets: Mapping[Path, Path], options: Namespace) -> Genera
 
     Parameters
     ----------
-    targets : where the mask of each image is to go.
+    targets : path of the mask of each image.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def _task(folder: Path, options: Namespace) -> PredictionTask:
 def _attempt(image: Path, answered: Callable[[], Answer], publish: Callable[[], Path], logged: set[str]) -> Predicted:
     answer = answered()
     for notice in answer.notices:
-        # Each worker has the same to say of its device.
+        # Each worker logs the same about its device.
         if notice not in logged:
             logger.warning("%s", notice)
             logged.add(notice)
@@ -98,5 +98,5 @@ def _publish(finished: Path, place: Path, overwrite: bool) -> None:
         try:
             os.link(finished, complete)
         except OSError:
-            # A file system without links, or another one.
+            # A file system without links, or a different one.
             shutil.copyfile(finished, complete)

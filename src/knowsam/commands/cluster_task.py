@@ -19,7 +19,7 @@ class Answer:
 
     Parameters
     ----------
-    outcome : the row of the table, or why there is no mask.
+    outcome : the row of the table, or the reason why there is no mask.
     notices : notices for the user.
     """
 
@@ -29,13 +29,13 @@ class Answer:
 
 @dataclass(frozen=True)
 class PredictionTask:
-    """Predicts one image where a worker runs.
+    """Predicts one image on a worker.
 
     Parameters
     ----------
     model : its file.
     checksum : of that file, where the command was given.
-    folder : for the masks of this run, in which there is nothing else.
+    folder : for the masks of this run and nothing else.
     measure : also measure classes, for a table.
     version : of KnowSAM where the command was given.
     """
@@ -57,7 +57,7 @@ class PredictionTask:
         ClusterError
             If no image can be predicted here.
         """
-        # Imported here, for the scheduler unpacks tasks and need not load PyTorch.
+        # Imported here, since the scheduler unpacks tasks and need not load PyTorch.
         from knowsam.commands.cluster_worker import answer
 
         return answer(self, image)

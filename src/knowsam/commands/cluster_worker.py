@@ -1,4 +1,4 @@
-"""How a worker of a cluster predicts one image."""
+"""Prediction of one image by a worker of a cluster."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _ONE_AT_A_TIME = threading.Lock()
-"""However many threads a worker has: a prediction takes all processors that PyTorch may use, and much memory."""
+"""Held by the prediction of a worker, which takes all processors that PyTorch may use, and much memory."""
 
 
 def answer(task: PredictionTask, image: Path) -> Answer:
-    """Predict an image, or say why it cannot be predicted.
+    """Predict an image, or answer why it cannot be predicted.
 
     Raises
     ------
@@ -89,9 +89,9 @@ def _predicted(task: PredictionTask, image: Path) -> Predicted:
 
 
 def _mask(task: PredictionTask, place: Path, model: TrainedModel, volume: Volume) -> LabelArray:
-    """Return the mask of a volume, which lies in its place then."""
+    """Return the mask of a volume, after writing it."""
     if place.exists():
-        # Another worker has written it, whole, and ended before it could say so.
+        # Another worker has written it, whole, and ended before it could report it.
         if difference := model.difference(volume):
             logger.warning("%s", difference)
         return read_labels(place).array
@@ -129,6 +129,6 @@ class _Notices(logging.Handler):
         self._thread = threading.get_ident()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep a message of this thread; others predict other images meanwhile."""
+        """Keep a message of this thread; other threads predict other images."""
         if record.thread == self._thread:
             self.sentences.append(record.getMessage())

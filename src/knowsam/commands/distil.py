@@ -51,16 +51,16 @@ _ROWS = {
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What became of a distillation; the names are those of the report.
+    """The result of a distillation; the names are those of the report.
 
     Parameters
     ----------
     teacher : its variant.
     plane_px : (H, W) of the slices.
-    learnt_slices, held_out_slices : how many there are.
+    learnt_slices, held_out_slices : their numbers.
     stopped_by_user : whether it was ended early.
-    before, after : how far student and teacher agreed.
-    teacher_ms, student_ms : what a slice and a click take.
+    before, after : agreement of student and teacher.
+    teacher_ms, student_ms : time for a slice and a click.
     losses : of each step.
     """
 
@@ -77,7 +77,7 @@ class _Outcome:
 
 
 def run(options: Namespace) -> None:
-    """Do what the options say; everything that can be refused is refused before the teacher looks at a slice."""
+    """Run the command; everything that can be refused is refused before the teacher sees a slice."""
     allowed = _allowed(options)
     check_model(options.output, overwrite=options.overwrite)
     if options.report is not None:
@@ -111,7 +111,7 @@ def _allowed(options: Namespace) -> Budget:
 
 
 def _teacher(choice: str) -> tuple[str, Mapping[str, Tensor]]:
-    """Return variant and weights of the teacher that was chosen."""
+    """Return variant and weights of the chosen teacher."""
     teacher = read_teacher(choice)
     if teacher.weights is None:
         raise ConfigError(
@@ -136,7 +136,7 @@ def _slices(options: Namespace, device: torch.device) -> ImageSlices:
 
 @contextmanager
 def _faults_in_words(device: torch.device) -> Iterator[None]:
-    """Turn what PyTorch raises into an error that says what to do."""
+    """Turn errors of PyTorch into ones with a remedy."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
@@ -157,7 +157,7 @@ def _embed(distillation: Distillation, slices: ImageSlices, threads: CpuThreads)
 
 
 def _learn(distillation: Distillation, allowed: Budget, threads: CpuThreads) -> tuple[list[float], bool]:
-    """Learn until the budget is used or a signal comes; return the losses, and whether one came."""
+    """Learn until the budget is used or a signal comes; return the losses, and whether a signal came."""
     losses = []
     form = "{desc} {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left{postfix}"
     with (
@@ -185,7 +185,7 @@ def _save(sam: nn.Module, options: Namespace) -> None:
 
 
 def _table(outcome: _Outcome) -> str:
-    """Return what was reached as lines of text."""
+    """Return the result as lines of text."""
     before, after = asdict(outcome.before), asdict(outcome.after)
     lines = [f"Against {outcome.teacher}, on {outcome.after.slices} slices that were held out:"]
     lines += [f"{'':16}  before  after"]

@@ -1,4 +1,4 @@
-"""A download on the command line."""
+"""The progress bar of a download."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def download_bar() -> Iterator[Progress]:
-    """Show how much of a download has arrived, once there is one."""
+    """Show the progress of a download, once there is one."""
     with tqdm(desc="Downloading", unit="B", unit_scale=True, file=sys.stderr, disable=None, delay=0.5) as bar:
 
         def show(arrived: int, size: int) -> None:

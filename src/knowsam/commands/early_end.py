@@ -1,4 +1,4 @@
-"""Signals that end work early without losing what was done."""
+"""Signals that end work early and keep its results."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 ENDING_SENTENCE = "Finishing with what was learnt so far; press Ctrl-C again to abort."
 
 _ECHO_S = 1.0
-"""A terminal that is closed says so more than once, within such a time."""
+"""A closed terminal sends its signal more than once, within this time."""
 
 
 class EarlyEnd:
-    """As long as its `with` block lasts, the first signal asks for an early end; a second one aborts.
+    """Within its `with` block, the first signal asks for an early end; a second one aborts.
 
     Parameters
     ----------
@@ -34,12 +34,12 @@ class EarlyEnd:
 
     @property
     def is_asked(self) -> bool:
-        """Whether somebody has asked for an early end."""
+        """Whether a signal has asked for an early end."""
         return self._interrupted_at is not None
 
     def __enter__(self) -> EarlyEnd:
-        """Begin to listen."""
-        # Under nohup, and in the background of a script, some signals are to be ignored.
+        """Install the handlers."""
+        # Under nohup, and in the background of a script, some signals are ignored and must stay so.
         caught = [number for number in ENDING_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
         self._previous = {number: signal.signal(number, self._on_signal) for number in caught}
         return self
@@ -56,7 +56,7 @@ class EarlyEnd:
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if self._interrupted_at is None:
             self._interrupted_at = monotonic()
-            # Not here: what this signal has interrupted may hold the lock of a mailbox or be writing itself.
+            # Not here: the interrupted code may hold the lock of a mailbox or be writing.
             self._asking = Thread(target=self._ask)
             self._asking.start()
         elif number in (signal.SIGINT, signal.SIGTERM) or monotonic() - self._interrupted_at > _ECHO_S:

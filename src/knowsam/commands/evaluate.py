@@ -61,7 +61,7 @@ def score_table(scores: Sequence[ClassScores]) -> str:
 
 
 def _on_one_grid(prediction: Volume, reference: Volume) -> tuple[Volume, Volume]:
-    """Return both masks on the grid of the one that covers more: a DICOM segmentation leaves empty slices out."""
+    """Return both masks on the grid of the larger one: a DICOM segmentation leaves empty slices out."""
     prediction = notices_logged(_respaced(belonging(prediction, reference), reference))
     reference = notices_logged(_respaced(reference, prediction))
     difference = grid_difference(prediction.grid, reference.grid)
@@ -97,5 +97,5 @@ def _number(distance_mm: float) -> str:
 
 
 def _without_nan(score: ClassScores) -> dict[str, float | int | None]:
-    """JSON knows no NaN: a distance that does not exist becomes null."""
+    """Replace NaN, which JSON lacks, by null: the value of a distance that does not exist."""
     return {name: None if math.isnan(value) else value for name, value in asdict(score).items()}

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def run(options: Namespace) -> None:
-    """Write the kind of file that the output's name says, and print what was written.
+    """Write the kind of file in the output's name, and print the written classes or files.
 
     Raises
     ------

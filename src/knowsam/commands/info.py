@@ -1,4 +1,4 @@
-"""`knowsam info`: what a file holds and how it lies in space; needs no PyTorch."""
+"""`knowsam info`: the contents and the geometry of a file; needs no PyTorch."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _list(choices: Sequence[ImageChoice]) -> list[str]:
 
 
 def _classes(volume: Volume) -> list[str]:
-    """Return the table of classes if the volume may be a mask: few values, all of them whole and not negative."""
+    """Return the table of classes if the volume may be a mask: few values, all whole and not negative."""
     try:
         labels = as_label_values(volume.name, volume.array)
     except InputError:

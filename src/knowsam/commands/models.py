@@ -38,9 +38,9 @@ def run(options: Namespace) -> None:
     Raises
     ------
     ConfigError
-        If a name or a file is missing, or one too many.
+        If a name or a file is missing or superfluous.
     CheckpointError
-        If weights cannot be had, or are not the published ones, or a model cannot be used.
+        If weights cannot be downloaded, or are not the published ones, or a model cannot be used.
     OutputError
         If a model cannot be added.
     """
@@ -80,7 +80,7 @@ def _weights() -> str:
 
 
 def _table() -> list[str]:
-    """Return a line for each network: what it costs, and whether it is here."""
+    """Return a line for each network: its costs, and whether its weights are on this computer."""
     width = max(map(len, OFFICIAL))
     rows = [f"{'name':<{width}} {'weights':<17}  parameters     size   memory  a slice  needs      on this computer"]
     for name, found in OFFICIAL.items():
@@ -134,7 +134,7 @@ def _card(path: Path) -> str:
 
 
 def _facts(name: str) -> str:
-    """Return what is known of official weights, in lines."""
+    """Return lines with the facts of official weights."""
     found = official(name)
     return "\n".join(
         [
@@ -156,7 +156,7 @@ def _check() -> None:
 
 
 def _damaged_weights() -> int:
-    """Compare weights with the published checksums, and return how many are others."""
+    """Compare weights with the published checksums, and return how many differ."""
     there = [name for name in OFFICIAL if is_here(name)]
     damaged = [name for name in there if not is_intact(name)]
     for name in there:
@@ -169,7 +169,7 @@ def _damaged_weights() -> int:
 
 
 def _damaged_models() -> int:
-    """Read each kept model as a whole, and return how many cannot be used."""
+    """Read each kept model completely, and return how many cannot be used."""
     from knowsam.training.trained_model import load_model
 
     damaged = 0

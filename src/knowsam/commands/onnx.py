@@ -19,7 +19,7 @@ _PROPAGATOR = "propagator"
 
 
 def run(options: Namespace) -> None:
-    """Write the file, and say how exactly it does what PyTorch does.
+    """Write the file, and log how far it differs from PyTorch.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What the words behind an option of the command line may be, and what they stand for."""
+"""Parsers of the values of command-line options."""
 
 from __future__ import annotations
 

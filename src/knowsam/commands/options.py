@@ -1,4 +1,4 @@
-"""The options of the command line: those of each command, and one for each public setting of the method."""
+"""The parser of the command line: the options of each command, and one for each public setting of the method."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from knowsam.setting import Setting, setting_of
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Read the words of a command line; wrong usage ends the program with exit code 2."""
+    """Parse a command line; wrong usage ends the program with exit code 2."""
     return _parser(show_method="--help-all" in arguments).parse_args(arguments)
 
 
 def chosen_config(options: argparse.Namespace, usual: Config | None = None) -> Config:
-    """Return the configuration, by default the usual one, with every setting that was given on the command line."""
+    """Return the configuration, by default the usual one, with the settings given on the command line."""
     given = {key.removeprefix("set_"): value for key, value in vars(options).items() if key.startswith("set_")}
     return (usual or Config()).with_values(**given)
 
@@ -34,7 +34,7 @@ def _parser(*, show_method: bool) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"knowsam {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, summary, description, example, words in COMMANDS:
-        # Without abbreviations a new option cannot change what an old script says.
+        # Without abbreviations, a new option cannot change the meaning of an old script.
         command = commands.add_parser(
             name, help=summary, description=description, epilog=f"Example: knowsam {name} {example}", allow_abbrev=False
         )
@@ -54,7 +54,7 @@ def _add_words(parser: argparse._ActionsContainer, words: Sequence[Word | list[W
 
 
 def _add_method_options(parser: argparse.ArgumentParser, show: bool) -> None:
-    """Make an option of every public setting of the method; help shows them only when asked."""
+    """Make an option of every public setting of the method; help shows them only if `show`."""
     for name, section in Config().sections():
         title = (type(section).__doc__ or name).splitlines()[0].rstrip(".")
         group = parser.add_argument_group(title) if show else parser

@@ -27,9 +27,9 @@ logger = logging.getLogger(__name__)
 
 
 def saved(path: Path, write: Callable[[Path], object]) -> Path:
-    """Write what took long to compute, to `path` or else to the nearest place that takes it; return that place.
+    """Write a result that took long to compute to `path`, or else to the nearest place that takes it; return the place.
 
-    Meanwhile somebody else may have written to `path`, or a network drive, a stick or the space on it may be gone.
+    During a long computation, someone else may write to `path`, or a network drive, a stick or its free space vanish.
 
     Parameters
     ----------
@@ -53,19 +53,19 @@ def saved(path: Path, write: Callable[[Path], object]) -> Path:
 
 
 def save_trained(model: TrainedModel, path: Path, *, overwrite: bool) -> Path:
-    """Save a model as `saved` does, say where, and return that."""
+    """Save a model as `saved` does; log and return the place."""
     place = saved(path, lambda other: save_model(model, other, overwrite=overwrite))
     logger.info("Model: %s", model_file(place))
     return place
 
 
 def save_report(report: Report, path: Path, timer: PhaseTimer, *, overwrite: bool) -> None:
-    """Save a report as `saved` does, and say where."""
+    """Save a report as `saved` does, and log the place."""
     logger.info("Report: %s", saved(path, lambda other: report.write(other, timer.seconds, overwrite=overwrite)))
 
 
 def _other_places(path: Path) -> Iterator[Path]:
-    """Yield free names, first in the folder of `path`, then in those that are nearest to it or to the user."""
+    """Yield free names, first in the folder of `path`, then in the nearest other ones."""
     for folder in dict.fromkeys(_folders(path)):
         yield next(place for place in _names(path.name, folder) if not os.path.lexists(place))
 
@@ -108,7 +108,7 @@ def check_model(path: Path, *, overwrite: bool) -> None:
     Raises
     ------
     OutputError
-        If it cannot, or if a model lies there that is to be kept.
+        If it cannot, or if a model there must be kept.
     """
     file = model_file(path)
     check_folder(file.parent)
@@ -120,12 +120,12 @@ def check_report(path: Path, *, overwrite: bool, endings: str = ".json") -> None
 
     Parameters
     ----------
-    endings : those that the command takes, for the message.
+    endings : all that the command takes, for the message.
 
     Raises
     ------
     OutputError
-        If the name does not end in .json, the folder is missing or not writable or the file exists and is to be kept.
+        If the name does not end in .json, the folder is missing or not writable or the file exists and must be kept.
     """
     if path.suffix.lower() != ".json":
         raise OutputError(f"The report is to be called {path.name}, but must end in {endings}. Change the name.")

@@ -35,9 +35,9 @@ logger = logging.getLogger(__name__)
 
 
 def run(options: Namespace) -> None:
-    """Do what the options say; all outputs are checked before the first prediction."""
+    """Run the command; all outputs are checked before the first prediction."""
     is_here = options.scheduler is None
-    # That of a worker is checked there.
+    # A worker checks its own device.
     device = str(jobs.checked_device(options.device)) if is_here else options.device
     targets = _checked_targets(options)
     model = read_model(options.model)
@@ -58,7 +58,7 @@ def run(options: Namespace) -> None:
 
 
 def _checked_targets(options: Namespace) -> dict[Path, Path]:
-    """Return where the mask of each image is to go."""
+    """Return the path of the mask of each image."""
     targets = {image: options.output / mask_name(image) for image in options.images}
     if len(set(targets.values())) < len(options.images):
         raise InputError("Two images have the same name, so their masks would too. Predict them into separate folders.")
@@ -76,7 +76,7 @@ def _checked_targets(options: Namespace) -> dict[Path, Path]:
 
 
 def _predict(attempts: Generator[tuple[Path, Attempt], None, None], found: dict[Path, Predicted], count: int) -> None:
-    """Fill in what became of each image."""
+    """Fill in the result of each image."""
     with closing(attempts):
         for image, attempt in tqdm(
             attempts, total=count, desc="Predicting", unit="volume", file=sys.stderr, disable=None
@@ -86,7 +86,7 @@ def _predict(attempts: Generator[tuple[Path, Attempt], None, None], found: dict[
             except (KnowSAMError, OSError) as error:
                 if count == 1:
                     raise
-                # One damaged file must not cost all that come after it.
+                # A damaged file must not stop those after it.
                 logger.error("%s: %s", image, error)
                 found[image] = Predicted(image.name, problem=str(error))
 

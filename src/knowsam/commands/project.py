@@ -1,4 +1,4 @@
-"""`knowsam project`: how far the images of a folder are, and the masks of those that are done."""
+"""`knowsam project`: the states of the images of a folder, and the masks of those that are done."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def run(options: Namespace) -> None:
-    """Do what the options say; all outputs are checked before the first image is read.
+    """Run the command; all outputs are checked before the first image is read.
 
     Raises
     ------
     OutputError
-        If a mask could not be written; those after it are written all the same.
+        If a mask could not be written; those after it are still written.
     """
     project = Project(options.folder)
     if options.export is None:

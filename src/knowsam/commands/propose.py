@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 def run(options: Namespace) -> None:
-    """Do what the options say; all outputs are checked before the first registration."""
+    """Run the command; all outputs are checked before the first registration."""
     require_a_mask_each(options.atlases, options.labels)
     if options.check and len(options.atlases) < 2:
         raise ConfigError("--check proposes each finished volume from the others. Give two or more, or leave it out.")
@@ -49,7 +49,7 @@ def run(options: Namespace) -> None:
 
 
 def _check(atlases: Sequence[Atlas], classes: Sequence[LabelClass]) -> None:
-    """Say how good proposals of the finished volumes are."""
+    """Log the Dice of each finished volume when it is proposed from the others."""
     with volume_bar("Checking", len(atlases)) as show:
         proposed = proposals_of_each(atlases, show)
     logger.info("Each of the %d finished volumes, proposed from the others, without a correction:", len(atlases))

@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 
 def run(options: Namespace) -> None:
-    """Do what the options say; everything that can be refused is refused before training."""
+    """Run the command; everything that can be refused is refused before training."""
     model = None if options.start_from is None else read_model(options.start_from)
     config, allowed = chosen_config(options, None if model is None else model.config_elsewhere), budget(options)
     device = str(jobs.checked_device(options.device))
@@ -57,7 +57,7 @@ def run(options: Namespace) -> None:
         if model is not None:
             case = with_classes_of(model, case)
         atlases = read_atlases(options.atlases, options.atlas_labels, options)
-        # Weights of a teacher that teaches nothing need not be downloaded.
+        # Without training, no weights of a teacher need be downloaded.
         teacher = None if is_untrained else read_teacher(options.teacher)
     if atlases:
         with timer.phase("proposal"):
@@ -88,7 +88,7 @@ def _inputs(options: Namespace) -> list[Path]:
 
 
 def _with_proposal(case: Case, atlases: Sequence[Atlas], budget: Budget, device: str) -> Case:
-    """Return a case with what finished volumes propose; their classes come beside those that are painted."""
+    """Return a case with the proposal of finished volumes; their classes are added to the painted ones."""
     painted, others = case.annotation.classes, classes_of(atlases)
     require_same_names(painted, others, "the masks of the finished volumes")
     case = case.with_classes(joined_classes(others, painted))
@@ -108,7 +108,7 @@ def _save(result: jobs.Segmentation, case: Case, options: Namespace) -> None:
 
 
 def _report(report: Report, result: jobs.Segmentation, case: Case, options: Namespace, timer: jobs.PhaseTimer) -> None:
-    """Write a page for people or a record for programs, as the file's name says."""
+    """Write a page for people or a record for programs, by the suffix of the file."""
     annotation, volume = case.annotation, case.volume
     dice = {} if result.estimate is None else result.estimate.by_value(annotation.classes)
     if not is_report_page_name(options.report):

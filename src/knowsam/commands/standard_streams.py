@@ -1,4 +1,4 @@
-"""Standard output and standard error, whatever a shell, a scheduler or a closed window has made of them."""
+"""Robust standard output and standard error, even if a shell, a scheduler or a closed window broke them."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from io import TextIOWrapper
 from typing import Any, TextIO
 
 _STANDARD = 3
-"""Files with numbers below this one are standard input, output and error."""
+"""File descriptors below this number are standard input, output and error."""
 
 
 @contextmanager
 def dependable_streams() -> Iterator[None]:
-    """Let a command write to its streams without a thought of them, and leave them as they were afterwards.
+    """Make writing to standard streams safe within the block, and restore them afterwards.
 
-    Letters that an encoding lacks become escapes. Nothing is written to a stream that is closed, nor to standard error
-    once it breaks; where standard output breaks, the error is raised.
+    Letters that an encoding lacks become escapes. Output to a closed stream, and to standard error once it breaks, is
+    dropped; if standard output breaks, the error is raised.
     """
     before = sys.stdout, sys.stderr
     _fill_gaps()
@@ -27,7 +27,7 @@ def dependable_streams() -> Iterator[None]:
         try:
             yield
         finally:
-            # Python tries once more when it ends, and would end with an exit code of its own.
+            # Python would try once more at its end, and exit with a code of its own.
             try:
                 sys.stdout.flush()
             except (OSError, ValueError):
@@ -36,7 +36,7 @@ def dependable_streams() -> Iterator[None]:
 
 
 class _Unbreakable:
-    """A text stream that drops what it cannot write, so that no work ends because nobody watches it."""
+    """A text stream that drops output it cannot write, so that no work ends because nobody watches it."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -59,7 +59,7 @@ class _Unbreakable:
 
 
 def _fill_gaps() -> None:
-    """Open what was closed, or the next file that is opened would take its number, and what is printed."""
+    """Open closed standard streams: the next opened file would take their descriptors, and with them all output."""
     number = 0
     while number < _STANDARD:
         number = os.open(os.devnull, os.O_RDWR)
@@ -73,6 +73,6 @@ def _escaping(stream: TextIO) -> TextIO:
 
 
 def _drop_output(stream: TextIO) -> None:
-    """Send what a stream still holds, and all that follows, nowhere."""
+    """Discard the buffer of a stream and all that follows."""
     with suppress(OSError, ValueError), open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), stream.fileno())

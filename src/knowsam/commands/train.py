@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 
 def run(options: Namespace) -> None:
-    """Do what the options say; everything that can be refused is refused before training."""
+    """Run the command; everything that can be refused is refused before training."""
     if len(options.images) != len(options.labels):
         raise ConfigError(
             f"There are {len(options.images)} images and {len(options.labels)} masks. Give one mask for each image, "
@@ -74,7 +74,7 @@ def _train(processes: Processes, options: Namespace, config: Config, allowed: Bu
             missing_as_background=options.missing_as_background,
         )
         cases += map(lending, options.unlabelled)
-        # What has to be downloaded is downloaded once.
+        # Weights are downloaded once, not in each process.
         teacher = processes.first_decides(lambda: read_teacher(options.teacher))
     train = partial(
         jobs.train,
@@ -101,7 +101,7 @@ def _train(processes: Processes, options: Namespace, config: Config, allowed: Bu
 
 
 def _save(model: TrainedModel, report: Report, options: Namespace, timer: jobs.PhaseTimer) -> Path:
-    """Save model and report, and return where the model is."""
+    """Save model and report, and return the path of the model."""
     with timer.phase("writing"):
         place = save_trained(model, options.output, overwrite=options.overwrite)
     if options.report is not None:
@@ -110,7 +110,7 @@ def _save(model: TrainedModel, report: Report, options: Namespace, timer: jobs.P
 
 
 def _checked(cases: Sequence[Case], train: Callable[..., TrainingSession], device: str) -> tuple[ExpectedDice, ...]:
-    """Say how good models like the one that was saved are in volumes that they have not learnt from."""
+    """Log and return the Dice of models like the saved one in volumes that they have not learnt from."""
     found = []
     count = sum(bool(case.annotation.slices) for case in cases)
     for left_out in tqdm(

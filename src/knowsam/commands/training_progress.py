@@ -1,4 +1,4 @@
-"""A training on the terminal: a progress bar, notices, and signals that end it without losing what was learnt."""
+"""A training on the terminal: a progress bar, notices, and signals that end it early and keep the model."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 class TrainingProgress:
-    """Shows the events of a session and hands them on to a report; use it as the listener of a job.
+    """Shows the events of a session and passes them to a report; use it as the listener of a job.
 
-    On a terminal there is a bar; into a file or a pipe goes one line for each validation.
+    A terminal shows a bar; a file or a pipe gets one line for each validation.
     """
 
     def __init__(self, report: Report) -> None:
@@ -27,7 +27,7 @@ class TrainingProgress:
             total=100,
             desc="Training",
             bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left{postfix}",
-            # Progress follows the clock, so the mean rate tells the time left better than the latest one.
+            # Progress follows the clock, so the mean rate predicts the time left better than the latest one.
             smoothing=0,
             dynamic_ncols=True,
             file=sys.stderr,
@@ -40,7 +40,7 @@ class TrainingProgress:
         self._end = EarlyEnd(self._stop)
 
     def __call__(self, session: TrainingSession, event: Event) -> None:
-        """Take in one event."""
+        """Handle one event."""
         self._session = session
         self._report.add(event)
         if isinstance(event, Notice):
@@ -57,7 +57,7 @@ class TrainingProgress:
     def _show_step(self, event: StepDone) -> None:
         dice = "" if self._holdout_dice is None else f", hold-out Dice {self._holdout_dice:.3f}"
         self._progress = event.progress
-        # The total rises with the ramped weights, however well the students learn.
+        # The total rises with the ramped weights, even if the students learn well.
         self._figures = f"step {event.step}, supervised loss {event.losses.supervised:.3f}"
         self._bar.set_postfix_str(self._figures + dice, refresh=False)
         self._bar.update(100 * event.progress - self._bar.n)
@@ -70,11 +70,11 @@ class TrainingProgress:
 
     @property
     def was_interrupted(self) -> bool:
-        """Whether somebody has ended the training early."""
+        """Whether the user has ended the training early."""
         return self._end.is_asked
 
     def __enter__(self) -> TrainingProgress:
-        """Let the first signal end the training early with all that was learnt; a second one aborts."""
+        """Let the first signal end the training early and keep the model; a second one aborts."""
         self._end.__enter__()
         return self
 

@@ -1,4 +1,4 @@
-"""The words of the command line and their help, but for the settings of the method."""
+"""The commands and options with their help, except the settings of the method."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 from knowsam.commands.option_values import axis, scheduler, slice_list, term, whole
 
 Word = tuple[tuple[str, ...], dict[str, Any]]
-"""One argument of a command: its names, and what argparse is to know of it."""
+"""One argument of a command: its names, and its settings for argparse."""
 
 
 class Command(NamedTuple):
-    """A command; of words in a list, one at most may be given."""
+    """A command; at most one of the words in a list may be given."""
 
     name: str
     summary: str
@@ -193,8 +193,8 @@ COMMANDS = (
     Command(
         "predict",
         "apply a trained model to other volumes",
-        "Apply a model to other volumes and write for each of them a mask, NAME_mask.nii.gz. An image that cannot be "
-        "used is said and left out.",
+        "Apply a model to other volumes and write a mask for each of them, NAME_mask.nii.gz. An image that cannot be "
+        "used is reported and left out.",
         "model/ d.nii.gz e.nii.gz -o masks/",
         [
             _path("model", metavar="MODEL", help="a file that was saved, its folder, or the name of a kept model"),
