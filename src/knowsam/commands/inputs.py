@@ -1,4 +1,4 @@
-"""From the paths and words of the command line to volumes and annotations."""
+"""Reads volumes and annotations from the paths and options of the command line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from knowsam.data.annotation import (
     default_classes,
     different_name,
     require_same_names,
-    without_unjudged,
+    without_ignored,
 )
 from knowsam.data.case import Case
 from knowsam.data.identity import NOBODY, belonging
@@ -58,7 +58,7 @@ def read_model(path: Path) -> TrainedModel:
     ----------
     path : the file, the folder it lies in, or the name of a kept model.
     """
-    # Commands that need no PyTorch read their inputs here, too.
+    # Imported here, since commands that need no PyTorch read their inputs with this module, too.
     from knowsam.training.trained_model import load_model
 
     model = load_model(found_model(path))
@@ -68,7 +68,7 @@ def read_model(path: Path) -> TrainedModel:
 
 
 def read_teacher(choice: str) -> Teacher:
-    """Return the teacher that was chosen; what has to be downloaded for it shows how far it is."""
+    """Return the chosen teacher; a download of its weights shows a progress bar."""
     from knowsam.jobs import choose_teacher
 
     with download_bar() as progress:
@@ -76,12 +76,12 @@ def read_teacher(choice: str) -> Teacher:
 
 
 def with_classes_of(model: TrainedModel, case: Case) -> Case:
-    """Return a case with the classes of a model to go on from, some of which may not be painted in it.
+    """Return a case with the classes of the model to start from, even those that are not painted in it.
 
     Raises
     ------
     InputError
-        If a class is painted that the model does not know.
+        If a painted class is unknown to the model.
     """
     model.require_knows(case.annotation.classes)
     if difference := different_name(case.annotation.classes, model.classes, "the model"):
@@ -90,11 +90,11 @@ def with_classes_of(model: TrainedModel, case: Case) -> Case:
 
 
 def read_cases(images: Sequence[Path], labels: Sequence[Path], options: Namespace) -> list[Case]:
-    """Read images and what was painted in them, with the same classes and axis for all.
+    """Read images and their annotations, with the same classes and axis for all.
 
-    Labels on another grid than that of their image are brought onto it, or an image is reformatted to planes that were
-    painted across its slices. Axes and slices are counted in the file of the labels, but in that of the image where
-    the labels are a part of its voxels: a DICOM segmentation leaves empty slices out.
+    Labels on another grid are resampled to their image, or the image is reformatted to painted planes that cut its
+    slices. Axes and slices are counted in the file of the labels, but in that of the image if the labels cover a part
+    of its voxels: a DICOM segmentation leaves empty slices out.
 
     Raises
     ------
@@ -106,16 +106,16 @@ def read_cases(images: Sequence[Path], labels: Sequence[Path], options: Namespac
     """
     volumes = read_images(images, options)
     masks = [_read_painted(path, volume, options) for path, volume in zip(labels, volumes, strict=True)]
-    unjudged = options.ignore_value
-    if unjudged is not None and not any((mask.array == unjudged).any() for mask in masks):
+    ignored = options.ignore_value
+    if ignored is not None and not any((mask.array == ignored).any() for mask in masks):
         logger.warning(
             "No voxel of the labels has the value %d of --ignore-value, so all voxels of painted slices count as "
-            "judged. Check the value.",
-            unjudged,
+            "labelled. Check the value.",
+            ignored,
         )
-    along = _painted_axis(masks, unjudged) if options.axis is None else working_axis(masks[0].grid, options.axis)
+    along = _painted_axis(masks, ignored) if options.axis is None else working_axis(masks[0].grid, options.axis)
     chosen = [
-        _chosen_slices(mask, along, options.annotated_slices, unjudged, _counted_in(mask, volume))
+        _chosen_slices(mask, along, options.annotated_slices, ignored, _counted_in(mask, volume))
         for mask, volume in zip(masks, volumes, strict=True)
     ]
     placed = [_on_image(painted, volume) for painted, volume in zip(chosen, volumes, strict=True)]
@@ -126,7 +126,7 @@ def read_cases(images: Sequence[Path], labels: Sequence[Path], options: Namespac
 
 
 def _warn_of_lacking(masks: Sequence[Volume], painted: Sequence[Collection[int]]) -> None:
-    """Warn of masks in which a value is not painted that is painted in others."""
+    """Warn of masks that lack a value which is painted in others."""
     every = set().union(*painted)
     for mask, values in zip(masks, painted, strict=True):
         if lacking := sorted(every.difference(values, {BACKGROUND_CLASS.value})):
@@ -137,7 +137,7 @@ def _warn_of_lacking(masks: Sequence[Volume], painted: Sequence[Collection[int]]
 
 
 def joined_classes_of(masks: Sequence[Volume], held: Sequence[Collection[int]]) -> tuple[LabelClass, ...]:
-    """Return the classes of all masks, background first, of which these values are held.
+    """Return the classes of the values that masks hold, background first.
 
     Raises
     ------
@@ -148,38 +148,38 @@ def joined_classes_of(masks: Sequence[Volume], held: Sequence[Collection[int]]) 
     for mask, values in zip(masks, held, strict=True):
         named = [one for one in mask.classes if one.value in values]
         require_same_names(known.values(), named, mask.name)
-        # A name that somebody gave stays, whatever masks without names come after it.
+        # A name stays, even if a later mask has no name for the value.
         known |= {one.value: one for one in named if one.value not in known or one.name != f"class {one.value}"}
     return default_classes(set().union(*held), known=known.values())
 
 
 def read_images(images: Sequence[Path], options: Namespace) -> list[Volume]:
-    """Read images; of several, the voxels are kept on the disk, since together they may not fit into memory."""
+    """Read images; the voxels of several stay on the disk, since together they may not fit into memory."""
     volumes = (read_one_image(path, options) for path in images)
     return list(volumes) if len(images) == 1 else [kept_on_disk(volume) for volume in volumes]
 
 
 def read_one_image(path: Path, options: Namespace) -> Volume:
-    """Read an image, and tell what is to be known of how."""
+    """Read an image, and log its notices."""
     return notices_logged(read_image(path, options.pick, missing_as_background=options.missing_as_background))
 
 
 def read_unlabelled_case(
     image: Path, like: Annotation, pick: int | str | None = None, *, missing_as_background: bool = False
 ) -> Case:
-    """Read an image that only lends its slices, for training along the axis and with the classes of `like`."""
+    """Read an image without labels, for training along the axis and with the classes of `like`."""
     volume = kept_on_disk(notices_logged(read_image(image, pick, missing_as_background=missing_as_background)))
     return Case(volume, Annotation(volume.shape, like.axis, like.classes))
 
 
 def read_mask(path: Path, options: Namespace, *, ignore_identity: bool) -> Volume:
-    """Read labels, without what they say of patient and study if it does not count."""
+    """Read labels, without their patient and study if these do not count."""
     labels = read_labels(path, missing_as_background=options.missing_as_background)
     return replace(labels, identity=NOBODY) if ignore_identity else labels
 
 
 def notices_logged(volume: Volume) -> Volume:
-    """Log what is to be known of how a file was read; return the volume."""
+    """Log the notices of a volume, and return it."""
     for notice in volume.notices:
         logger.warning("%s: %s", volume.name, notice)
     return volume
@@ -193,9 +193,9 @@ def _read_painted(path: Path, image: Volume, options: Namespace) -> Volume:
 
 
 def _painted_axis(masks: Sequence[Volume], ignore_value: int | None) -> int:
-    judged = [replace(mask, array=without_unjudged(mask.array, ignore_value)) for mask in masks]
-    across = axis_across_strokes(judged) if _are_scribbled(masks, ignore_value) else None
-    axes = plausible_axes(judged) if across is None else (across,)
+    painted = [replace(mask, array=without_ignored(mask.array, ignore_value)) for mask in masks]
+    across = axis_across_strokes(painted) if _are_scribbled(masks, ignore_value) else None
+    axes = plausible_axes(painted) if across is None else (across,)
     if len(axes) == 1:
         return axes[0]
     grid = masks[0].grid
@@ -208,11 +208,11 @@ def _painted_axis(masks: Sequence[Volume], ignore_value: int | None) -> int:
 
 
 def _are_scribbled(masks: Sequence[Volume], ignore_value: int | None) -> bool:
-    """Tell whether more voxels are said to be unjudged than have any label."""
+    """Return whether more voxels have the `ignore_value` than a label."""
     if ignore_value is None:
         return False
-    unjudged = sum(int(np.count_nonzero(mask.array == ignore_value)) for mask in masks)
-    return unjudged > sum(int(np.count_nonzero(mask.array)) for mask in masks) - unjudged
+    ignored = sum(int(np.count_nonzero(mask.array == ignore_value)) for mask in masks)
+    return ignored > sum(int(np.count_nonzero(mask.array)) for mask in masks) - ignored
 
 
 def _counted_in(mask: Volume, image: Volume) -> str:
@@ -223,7 +223,7 @@ def _counted_in(mask: Volume, image: Volume) -> str:
 def _chosen_slices(
     mask: Volume, axis: int, file_indices: Sequence[int] | Literal["all"] | None, ignore_value: int | None, file: str
 ) -> PaintedSlices:
-    """Return the slices that count as painted, and tell of them as they are counted in a file."""
+    """Return the slices that count as painted, and log them with their numbers in a file."""
     if file_indices is None:
         painted = painted_by_default(mask, axis, ignore_value)
     else:
@@ -258,7 +258,7 @@ def _working_indices(
 
 
 def _summary(mask: Volume, axis: int, indices: Sequence[int], file: str) -> str:
-    """Tell which slices were taken as painted, as they are counted in a file."""
+    """Return a sentence on the slices that count as painted, with their numbers in a file."""
     along = file_axis(mask.grid, axis)
     counted = sorted(file_index(mask.grid, axis, index) for index in indices)
     return (

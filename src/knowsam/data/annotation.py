@@ -1,4 +1,4 @@
-"""What a person has painted: slice by slice, with unlabelled, background and ignored kept apart."""
+"""Annotations, slice by slice: which pixels are painted, background or unlabelled."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from knowsam.data.volume import Volume
 
 BACKGROUND = 0
-"""Class index of what is known to be none of the painted classes."""
+"""Class index of pixels that are known to belong to none of the painted classes."""
 
 IGNORE = 255
 """Label of an unlabelled pixel; it never enters a loss or a score."""
@@ -86,19 +86,19 @@ def require_same_names(classes: Iterable[LabelClass], others: Iterable[LabelClas
 
     Parameters
     ----------
-    of : what the others are the classes of, for the message.
+    of : where the others come from, for the message.
 
     Raises
     ------
     InputError
-        If one does not.
+        If a value has two names.
     """
     if difference := different_name(classes, others, of):
         raise InputError(f"{difference} Give a value the same name everywhere, or leave that volume out.")
 
 
 def different_name(classes: Iterable[LabelClass], others: Iterable[LabelClass], of: str) -> str | None:
-    """Say which label value stands for something else in other labels, if one does; as `require_same_names`."""
+    """Return a sentence on a label value with two names, None if there is none; see `require_same_names`."""
     names = {one.value: one.name for one in classes}
     for other in others:
         name = names.get(other.value, other.name)
@@ -134,7 +134,7 @@ class LabelSlice:
     ends : structures that do not go on beyond this slice.
     by_hand : False if a prediction was accepted or corrected, or an outline of SAM not confirmed yet; a score on such a
         slice would flatter.
-    corrected : whether a person painted over the prediction, of which the rest was left as it was.
+    corrected : whether a person painted over a part of the prediction and left the rest.
     unconfirmed : whether it has an outline of SAM that nobody has corrected or accepted.
 
     Raises
@@ -165,7 +165,7 @@ class LabelSlice:
 
     @property
     def state(self) -> SliceState:
-        """What the labels amount to."""
+        """How much of the slice is annotated."""
         labelled = self.labels != IGNORE
         if not labelled.any():
             return SliceState.UNLABELLED
@@ -175,12 +175,12 @@ class LabelSlice:
 
     @property
     def can_be_completed(self) -> bool:
-        """Whether some of both background and structures is labelled, so that the rest can be inferred."""
+        """Whether both background and structures are labelled in part, so that the rest can be inferred."""
         return self.state is SliceState.PARTIAL and bool(self.classes) and bool((self.labels == BACKGROUND).any())
 
     @property
     def is_reference(self) -> bool:
-        """Whether it tells how good a prediction is, as one that was merely accepted does not."""
+        """Whether predictions can be scored on it; not if one was merely accepted."""
         return self.by_hand or self.corrected
 
     @cached_property
@@ -188,8 +188,8 @@ class LabelSlice:
         """Indices of the classes that are painted, without background."""
         return frozenset(np.unique(self.labels).tolist()) - {BACKGROUND, IGNORE}
 
-    def says_the_same_as(self, other: LabelSlice) -> bool:
-        """Tell whether nothing was painted, marked or accepted between these two."""
+    def has_same_annotation(self, other: LabelSlice) -> bool:
+        """Return whether labels and marks are the same."""
         same_marks = (self.ends, self.by_hand, self.corrected) == (other.ends, other.by_hand, other.corrected)
         return same_marks and np.array_equal(self.labels, other.labels)
 
@@ -257,7 +257,7 @@ class Annotation:
         return replace(self, slices=MappingProxyType(slices))
 
     def with_slice(self, label_slice: LabelSlice) -> Annotation:
-        """Return the annotation with one slice replaced; an unlabelled one takes the old labels away.
+        """Return the annotation with one slice replaced; an unlabelled one removes the old labels.
 
         Raises
         ------
@@ -271,7 +271,7 @@ class Annotation:
         return replace(self, slices=MappingProxyType(slices))
 
     def with_classes(self, classes: tuple[LabelClass, ...]) -> Annotation:
-        """Return the annotation with other classes; what was painted as one that is gone counts as not painted."""
+        """Return the annotation with other classes; pixels of a class that is gone count as not painted."""
         values = [label_class.value for label_class in classes]
         slices = {}
         for index, label_slice in self.slices.items():
@@ -315,7 +315,7 @@ class Annotation:
         classes: tuple[LabelClass, ...] | None = None,
         ignore_value: int | None = None,
     ) -> Annotation:
-        """Take slices of a label volume as annotated: completely, but for voxels of the `ignore_value`.
+        """Return slices of a label volume as completely annotated, except for voxels of the `ignore_value`.
 
         Parameters
         ----------
@@ -329,7 +329,7 @@ class Annotation:
             If no slice is annotated, an index lies outside the volume, no class is painted in any annotated slice, or a
             value is no label.
         """
-        classified = without_unjudged(labels, ignore_value)
+        classified = without_ignored(labels, ignore_value)
         require_label_volume(classified, axis)
         chosen = slices_with_labels(classified, axis) if indices is None else tuple(indices)
         if not chosen:
@@ -360,8 +360,8 @@ def plane_shape(shape: tuple[int, int, int], axis: int) -> tuple[int, int]:
     return first, second
 
 
-def without_unjudged(labels: npt.NDArray[np.integer], ignore_value: int | None) -> npt.NDArray[np.integer]:
-    """Return label values in which voxels of the `ignore_value`, which are unlabelled, look like background."""
+def without_ignored(labels: npt.NDArray[np.integer], ignore_value: int | None) -> npt.NDArray[np.integer]:
+    """Return label values in which voxels of the `ignore_value` are replaced by background."""
     return labels if ignore_value is None else np.where(labels == ignore_value, BACKGROUND_CLASS.value, labels)
 
 
@@ -392,6 +392,6 @@ def label_values(indices: LabelArray, classes: tuple[LabelClass, ...]) -> npt.ND
 
 
 def class_sources(before: Sequence[LabelClass], after: Sequence[LabelClass]) -> list[int | None]:
-    """Return for each class its index so far, None if it is new; classes are known by the values they keep for life."""
+    """Return for each class its former index, None for a new class; classes are matched by their values."""
     known = [label_class.value for label_class in before]
     return [known.index(one.value) if one.value in known else None for one in after]

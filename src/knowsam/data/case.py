@@ -1,4 +1,4 @@
-"""One volume with what was painted in it: the unit training works on."""
+"""One volume with its annotation: the unit training works on."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Case:
-    """A volume and its annotation, which may be empty for a volume that only lends its unlabelled slices.
+    """A volume and its annotation, which may be empty if only the unlabelled slices of the volume are used.
 
     Parameters
     ----------
-    proposal : what finished volumes propose for this one, if they were asked; it counts beside propagated labels.
+    proposal : mask that finished volumes propose, if any; it is combined with propagated labels.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Where the classes of a mask lie, so that what is done class by class need not look at all voxels."""
+"""Bounding boxes of the classes of a mask, so that work class by class need not visit all voxels."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from scipy import ndimage
 Box = tuple[slice, ...]
 
 _LARGEST_VALUE = 1 << 20
-"""Beyond it a class is looked for in the whole mask, since the search takes memory for every smaller value."""
+"""Larger values get the whole mask as their box, since the search takes memory for every smaller value."""
 
 
 def class_boxes(labels: NDArray[Any], values: Iterable[int]) -> dict[int, Box]:
-    """Return the smallest box round each of some classes that is there, in one pass over the mask.
+    """Return the bounding box of each given class that occurs, in one pass over the mask.
 
     >>> import numpy as np
     >>> class_boxes(np.array([[0, 7, 7], [0, 0, 7]]), [7, 9])
@@ -30,7 +30,7 @@ def class_boxes(labels: NDArray[Any], values: Iterable[int]) -> dict[int, Box]:
 
 
 def joined(boxes: Iterable[Box]) -> Box:
-    """Return the smallest box that holds some others.
+    """Return the smallest box that contains all given ones.
 
     >>> joined([(slice(1, 3),), (slice(5, 6),)])
     (slice(1, 6, None),)

@@ -22,13 +22,13 @@ _CHOSEN: tuple[Color, ...] = (
 )
 
 _TAKEN: tuple[Color, ...] = ((0, 0, 0), (128, 128, 128), (255, 255, 255))
-"""Grey as the image and as the brush for background."""
+"""Greys, reserved for the image and the background brush."""
 
 _MOST = 256
 
 
 def class_color(position: int) -> Color:
-    """Return the colour of the class that stands at a position, the first one at 0.
+    """Return the colour of the class at a position, counted from 0.
 
     >>> class_color(0), class_color(8)
     ((230, 75, 53), (0, 0, 255))
@@ -38,7 +38,7 @@ def class_color(position: int) -> Color:
 
 @cache
 def _palette() -> tuple[Color, ...]:
-    """Return the chosen colours, and then always the one that is farthest from all before."""
+    """Return the chosen colours, followed by colours that are each farthest from all before."""
     steps = np.linspace(0, 255, 11)
     candidates = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(-1, 3)
     nearest = np.min([_distance(candidates, color) for color in (*_TAKEN, *_CHOSEN)], axis=0)

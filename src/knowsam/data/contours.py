@@ -12,27 +12,27 @@ Polygon = npt.NDArray[np.float64]
 Edges = npt.NDArray[np.int64]
 
 _LEVEL = 0.51
-"""Where outlines run between a pixel outside (0) and one inside (1): half-way, but a hair nearer to the pixel inside.
+"""Level of outlines between a pixel outside (0) and one inside (1): half-way, but a hair nearer to the pixel inside.
 
-Some readers round the points to pixels and take those on the outline as inside: so they find the pixels of the mask,
-and those that ask which centres of pixels lie inside find the same.
+Some readers round the points to pixels and count those on the outline as inside; others test which centres of pixels
+lie inside. Both find the pixels of the mask.
 """
 
 _NEXT_ON_OUTLINE = 1e-6
-"""Length of the sides of outlines among bridges: shorter than any bridge, so that all of them are taken."""
+"""Weight of the sides of outlines in the spanning tree: less than any bridge, so that all of them are kept."""
 
 
 def outlines(mask: npt.NDArray[np.bool_]) -> list[Polygon]:
     """Return a closed polygon for each piece of a mask: (points, 2), rows and columns, the first point not repeated.
 
-    A polygon with holes goes to each of them and back on the shortest ways (keyholes), so that its inside is the same
-    by every rule. The area is that of the pixels, but for half a pixel an outline.
+    The shortest bridges join holes to the outline round them (keyholes), so that every fill rule finds the same inside.
+    The area is that of the pixels, up to half a pixel an outline.
 
     Parameters
     ----------
     mask : (H, W).
     """
-    # It takes a while to import, and few need it.
+    # Imported here, since it is slow and few need it.
     from skimage.measure import find_contours
 
     held = ndimage.find_objects(mask.astype(np.uint8))
@@ -75,7 +75,7 @@ def _with_keyholes(outer: Polygon, holes: list[Polygon]) -> Polygon:
 
 
 def _bridges(points: Polygon, loop_of: Edges, starts: Edges) -> Edges:
-    """Return the shortest bridges that join all loops: (loops - 1, 2), of each a point that is joined, and a new one.
+    """Return the shortest bridges that join all loops: (loops - 1, 2), each from a joined point to a new one.
 
     All shortest bridges are sides of the Delaunay triangles, so that a spanning tree of these will do.
     """

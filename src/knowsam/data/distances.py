@@ -27,8 +27,8 @@ def signed_distances_mm(
 
     Returns
     -------
-    (C, H, W); a class that is absent is everywhere as far away, and one that fills the slice as deep, as `most_mm` or,
-    if that is shorter, as the slice is long.
+    (C, H, W); for an absent class everywhere minus, for one that fills the slice plus `most_mm`, or the length of the
+    slice if that is shorter.
 
     >>> signed_distances_mm(np.array([[0, 1, 1, 1]], np.uint8), 2, (1.0, 2.0))[1, 0].tolist()
     [-2.0, 2.0, 4.0, 6.0]
@@ -43,7 +43,7 @@ def signed_distances_mm(
 
 
 def _widened(box: tuple[slice, ...], margin_mm: float, spacing_mm: tuple[float, float]) -> tuple[slice, ...]:
-    """Widen a box by at least a margin, so that whatever is nearer to it than that lies inside."""
+    """Widen a box by at least a margin, so that everything within that distance lies inside."""
     margins = [math.ceil(margin_mm / mm) for mm in spacing_mm]
     return tuple(slice(max(s.start - n, 0), s.stop + n) for s, n in zip(box, margins, strict=True))
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Side(Enum):
-    """On which side of a slice a structure does not go on."""
+    """The side of a slice on which a structure does not continue."""
 
     BELOW = "below"
     ABOVE = "above"
@@ -25,8 +25,7 @@ class Side(Enum):
 class End(NamedTuple):
     """A mark on a slice: the structure is in none of the slices on that side of it.
 
-    It counts while the slice is the outermost one on that side in which the structure is painted: painting the
-    structure further out takes it back.
+    It holds while no slice further out on that side is painted with the structure: painting one there revokes it.
 
     Parameters
     ----------
@@ -56,7 +55,7 @@ class Extents:
 
     @classmethod
     def of(cls, slices: Mapping[int, LabelSlice], classes: int) -> Extents:
-        """Return the extents of all classes by the ends that count among the marked ones."""
+        """Return the extents of all classes, from the marked ends that still hold."""
         first, last = np.full(classes, -1), np.full(classes, np.iinfo(np.int64).max)
         marked = [(index, end) for index, one in slices.items() for end in one.ends if end.of in one.classes]
         for index, end in marked:
@@ -66,7 +65,7 @@ class Extents:
         return cls(first, last)
 
     def absent(self, indices: Sequence[int]) -> npt.NDArray[np.bool_]:
-        """(B, C), which classes are in none of the given slices; never background."""
+        """Return (B, C), whether a class cannot be in a slice; never true of background."""
         slices = np.asarray(indices)[:, None]
         result: npt.NDArray[np.bool_] = (slices < self.first) | (slices > self.last)
         return result

@@ -1,4 +1,4 @@
-"""A hold-out that stays a hold-out: which annotated slices are kept for validation, across retraining."""
+"""The hold-out: annotated slices for validation, which stay the same across retraining."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def choose_holdout(
 ) -> tuple[int, ...]:
     """Choose the annotated slices that training never sees.
 
-    One in `every` slices annotated by hand is kept as soon as there are `minimum`; on accepted or corrected predictions
-    any score would flatter, so that they leave the hold-out, and training learns from a correction. Outlines of SAM
-    that nobody has confirmed leave it, too. A slice that was held out stays so, one that was trained on never becomes
-    one, and the two end slices are always trained on, since nothing else shows where the structure ends.
+    One in `every` slices annotated by hand is held out as soon as there are `minimum`. Accepted and corrected
+    predictions leave the hold-out, since scores on them would flatter; training learns from corrections. Unconfirmed
+    outlines of SAM leave it, too. A slice that was held out stays so, one that was trained on never is, and the two
+    end slices are always trained on, since nothing else shows where the structure ends.
 
     Parameters
     ----------

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Identity:
-    """What a DICOM file says of patient and place, to be compared and never to be shown; empty where it says nothing.
+    """Patient, study and frame of reference of a DICOM file, to be compared and never shown; empty where missing.
 
     Parameters
     ----------
-    series : the one an image is, or those that labels were made in.
+    series : that of an image, or those in which labels were made.
     """
 
     patient_id: str = field(default="", repr=False)
@@ -27,7 +27,7 @@ class Identity:
     series: frozenset[str] = field(default=frozenset(), repr=False)
 
     def difference(self, other: Identity) -> str | None:
-        """Say why labels of one cannot lie on an image of the other; None if they may."""
+        """Return why labels of one cannot lie on an image of the other; None if they may."""
         if self._is_other_patient(other):
             return "are of different patients"
         if _differ(self.frame_of_reference, other.frame_of_reference):
@@ -37,13 +37,13 @@ class Identity:
         return None
 
     def is_other_study(self, other: Identity) -> bool:
-        """Tell whether both name a study, and not the same one, although neither was made in the other."""
+        """Return whether both name different studies and share no series."""
         return _differ(self.study, other.study) and not self._shares_series(other)
 
     def _is_other_patient(self, other: Identity) -> bool:
         if self.patient_id and other.patient_id:
             return self.patient_id != other.patient_id
-        # Names are written in many ways, and one of both may have been taken out of its file.
+        # Names are written in many ways, and anonymising may have removed one of both.
         return _differ(self.patient_name, other.patient_name) and not self._shares_series(other)
 
     def _shares_series(self, other: Identity) -> bool:
@@ -53,11 +53,11 @@ class Identity:
 _OTHER_STUDY = "The labels are of another study than the image, with the same frame of reference."
 
 NOBODY = Identity()
-"""Of files that do not say whom they show, as NIfTI."""
+"""Identity of files that name no patient, such as NIfTI."""
 
 
 def require_same_identity(image: Volume, labels: Volume) -> None:
-    """Check that labels do not say that they belong to another patient or place than an image.
+    """Check that labels do not name another patient, study or frame of reference than an image.
 
     Raises
     ------

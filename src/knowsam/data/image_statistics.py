@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 _PERCENTS = tuple(range(5, 100, 5))
 
 FAR = 0.15
-"""Distance of grey values beyond that of any two images of one task; of those of two tasks, in other sequences or
-regions, three of four lie farther apart (`benchmarks/README.md`, "Images unlike those of the training")."""
+"""Distance of grey values that no two images of one task exceed; three of four pairs from two tasks, in other sequences
+or regions, exceed it (`benchmarks/README.md`, "Images unlike those of the training")."""
 
 _SPACING_FACTOR = 2.0
 
@@ -55,17 +55,17 @@ def require_known_modality(
     name: str,
     known_as: str = "the model has learnt from images that are",
 ) -> None:
-    """Check that an image is a CT if those that are known are.
+    """Check that an image is a CT if the known ones are, and none if they are not.
 
     Parameters
     ----------
-    is_ct, known_are_ct : whether the image is one, and which of the others are.
-    name : of the image. known_as : what is said of the others.
+    is_ct : whether the image is one. known_are_ct : the same of each known image.
+    name : of the image. known_as : words for the known ones, for the message.
 
     Raises
     ------
     InputError
-        If it is not, or they are not.
+        If only it is, or only they are.
     """
     if not known_are_ct or is_ct in known_are_ct:
         return

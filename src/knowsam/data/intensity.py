@@ -1,6 +1,6 @@
 """Grey values of any scanner brought to [0, 1], and those between which an image is shown.
 
-What no scanner measured has no part in either: padding round the field of view, an annotation burnt in, metal.
+Values that no scanner measured are left out of both: padding round the field of view, burnt-in annotations, metal.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ Ascending = npt.NDArray[np.float64]
 """Grey values of a sample of the voxels, sorted."""
 
 _SAMPLED_VOXELS = 1_000_000
-"""Percentiles of so many voxels are good to 0.1 %."""
+"""Percentiles of this many voxels are accurate to 0.1 %."""
 
 _BULK_PERCENT = 0.5
 _FEWEST_VALUES = 32
-"""An image with fewer grey values is a mask or a drawing, all of which counts."""
+"""An image with fewer grey values is a mask or a drawing; all its voxels count."""
 
 _MOST_PADDING_VALUES = 4
 _LEAST_PADDING = 0.001
@@ -37,14 +37,15 @@ _FAR = 0.25
 """Distance of padding from the bulk of the grey values, as a fraction of its width: -2000 in a chest CT has 0.45."""
 
 _LEAST_GROUND = 0.1
-"""Share of the voxels from which a single value is the ground a skull-stripped brain lies on."""
+"""A single value with at least this share of the voxels is the ground of a skull-stripped brain."""
 
 _LEAST_ORGANS = 0.9
-"""Share of what is left of a CT, once all round an organ was made -1000, that is no bone."""
+"""In a CT whose surroundings of an organ were set to -1000, at least this share of the other voxels is no bone."""
 
 _SHOWN_PERCENT = 0.5
 _LEAST_FILLED = 0.4
-"""Grey values fill so much of a display range that makes sense: a bone window of a chest CT 0.47, full scale less."""
+"""Grey values fill at least this share of a sensible display range: of a bone window 0.47 (chest CT), of full scale
+less."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class UnitScale:
 
     def __call__(self, array: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Return the levels of grey values of any type and shape; on a scale of a single value all are 0."""
-        # float32 would round grey values of more digits that lie far from zero to one number.
+        # float32 would round distinct grey values far from zero to the same number.
         origin = 0.0 if np.can_cast(array.dtype, np.float32) else self.values[0]
         # Values beyond float32 become infinite, and are clipped.
         with np.errstate(over="ignore"):
@@ -88,7 +89,7 @@ between 4, have 0.91 and 0.78, on percentiles 0.92 and 0.78 (`benchmarks/intensi
 def unit_scale(array: npt.NDArray[Any], clip_percent: float, padding: tuple[float, float] | None = None) -> UnitScale:
     """Return the scale on which networks see an image: fixed for CT in Hounsfield units, else its intensity range.
 
-    What is a CT is told by its grey values, so that the same scan counts alike from DICOM and from NIfTI.
+    CT is recognised by its grey values, so that a scan has the same scale from DICOM and from NIfTI.
 
     Parameters
     ----------
@@ -103,7 +104,7 @@ def intensity_range(
 ) -> tuple[float, float]:
     """Return percentiles of the measured grey values, or minimum and maximum where these coincide.
 
-    Padding counts as little as the ground on which a masked organ lies; but a ground that is near stays in the range.
+    Padding and the ground of a masked organ are left out, but a ground near the other values stays in the range.
 
     Parameters
     ----------
@@ -116,14 +117,14 @@ def intensity_range(
     sample = _sample(array)
     measured = _measured(sample, padding)
     if _is_hounsfield(sample, measured):
-        # Padding that was resampled with the image is of all values, but only below those of air.
+        # Padding that was resampled with the image can have any value below those of air.
         within = _between(measured, HOUNSFIELD.values[0], HOUNSFIELD.values[-1])
         measured = within if within.size else measured
     return _range(array, measured, clip_percent)
 
 
 def is_ct(volume: Volume) -> bool:
-    """Tell whether the grey values of a volume are Hounsfield units."""
+    """Return whether the grey values of a volume are Hounsfield units."""
     sample = _sample(volume.array)
     return _is_hounsfield(sample, _measured(sample, volume.padding))
 
@@ -179,7 +180,7 @@ def _count(ascending: Ascending, low: float, high: float) -> int:
 
 
 def _measured(ascending: Ascending, padding: tuple[float, float] | None) -> Ascending:
-    """Leave out padding: the values known to be some, unless there are no others, and those that look like it."""
+    """Leave out padding: values known as such, unless there are no others, and values that look like it."""
     if padding is not None:
         start, stop = np.searchsorted(ascending, padding[0], "left"), np.searchsorted(ascending, padding[1], "right")
         ascending = np.delete(ascending, slice(start, stop)) if stop - start < ascending.size else ascending
@@ -223,7 +224,7 @@ def _ground(ascending: Ascending) -> tuple[float | None, Ascending]:
 
 
 def _percentile(ascending: Ascending, percent: float) -> float:
-    """Return what `np.percentile` does, without sorting again."""
+    """Return the same as `np.percentile`, without sorting again."""
     position = percent / 100 * (ascending.size - 1)
     below = int(position)
     above = min(below + 1, ascending.size - 1)
@@ -231,9 +232,9 @@ def _percentile(ascending: Ascending, percent: float) -> float:
 
 
 def _is_hounsfield(sample: Ascending, measured: Ascending) -> bool:
-    """Tell whether grey values are Hounsfield units: air or fat, and soft tissue, where they belong, and little beyond.
+    """Return whether grey values are Hounsfield units: air or fat, and soft tissue, in their ranges, and little beyond.
 
-    MR that was brought to mean 0 goes on below the values of air, and has as many values round 0 as above.
+    MR that was normalised to mean 0 has values below those of air, and as many round 0 as above.
 
     Parameters
     ----------
@@ -253,7 +254,7 @@ def _is_hounsfield(sample: Ascending, measured: Ascending) -> bool:
 
 
 def _is_padded_mr(sample: Ascending) -> bool:
-    """Tell whether what looks like air is one value, with no fat and no noise above it, but with much beyond organs."""
+    """Return whether apparent air is one value, without fat or noise above it, and much lies beyond organs."""
     air = np.unique(_between(sample, -1100, -700), return_counts=True)[1]
     above, organs = _count(sample, 0, np.inf), _count(sample, 0, 200)
     is_one_value = air.size == 1 and _count(sample, -700, 0) < _LEAST_PADDING * above

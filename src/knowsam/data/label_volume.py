@@ -11,7 +11,7 @@ from knowsam.errors import InputError
 
 
 def require_label_volume(labels: npt.NDArray[Any], axis: int) -> None:
-    """Check that an array can hold what was painted along an axis.
+    """Check that an array holds label values, and that slices can be painted along an axis of it.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What is measured of each class of a mask: its volume, largest diameter, pieces and grey values."""
+"""Measures of each class of a mask: volume, largest diameter, pieces and grey values."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Measurement:
     volume_ml : its voxels, counted.
     diameter_mm : see `largest_diameter_mm`.
     pieces : how many there are that do not touch, not even at a corner; one more than expected is often a stray voxel,
-        from which a diameter far too large is measured.
+        which makes the diameter far too large.
     grey_mean, grey_sd : mean and standard deviation of the image in its voxels; None without image or voxels.
     """
 
@@ -80,7 +80,7 @@ def measured(
 
 def volume_ml(mask: NDArray[np.bool_], affine: Affine) -> float:
     """Return the volume of a mask (Z, Y, X)."""
-    # Of sheared axes, the product of the spacings would be too much.
+    # With sheared axes, the product of the spacings would be too large.
     return float(np.count_nonzero(mask) * abs(np.linalg.det(affine[:3, :3])) / MM3_PER_ML)
 
 
@@ -105,7 +105,7 @@ def largest_diameter_mm(mask: NDArray[np.bool_], affine: Affine) -> float:
 
 
 def pieces(mask: NDArray[np.bool_]) -> int:
-    """Return of how many pieces a mask (Z, Y, X) consists; voxels that touch at a corner are one piece.
+    """Return the number of pieces of a mask (Z, Y, X); voxels that touch at a corner are one piece.
 
     >>> pieces(np.array([[[True, False], [False, True]]])), pieces(np.array([[[True, False, True]]]))
     (1, 2)

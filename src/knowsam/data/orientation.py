@@ -1,7 +1,7 @@
 """Between a file's voxel order (i, j, k) and the working order (z, y, x): flips and permutations only.
 
-World positions are RAS+: x grows to the right, y to anterior, z to superior, in mm. An oblique file keeps its axes, and
-each of them is taken for the anatomical axis it is nearest to.
+World positions are RAS+: x grows to the right, y to anterior, z to superior, in mm. An oblique file keeps its axes;
+each counts as the nearest anatomical axis.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """From the world of DICOM, NRRD and MetaImage to this one, and back."""
 
 WORKING_AXES = ("I", "P", "L")
-"""Where indices of a working array (z, y, x) grow to: inferior, posterior, left."""
+"""Directions in which the indices of a working array (z, y, x) grow: inferior, posterior, left."""
 
 PLANE_NAMES = ("axial", "coronal", "sagittal")
 """The slices along each working axis."""
@@ -59,7 +59,7 @@ def to_working(array_ijk: npt.NDArray[Any], affine: Affine) -> npt.NDArray[Any]:
 
 
 def empty_for_working(shape: tuple[int, int, int], dtype: npt.DTypeLike, affine: Affine) -> npt.NDArray[Any]:
-    """Return an array (I, J, K) that is to be filled and that `to_working` will then not copy.
+    """Return an array (I, J, K) to fill, in the memory order that `to_working` need not copy.
 
     Raises
     ------
@@ -96,19 +96,19 @@ def file_axis(grid: Grid, working_axis: int) -> int:
 
 
 def working_index(grid: Grid, file_axis: int, index: int) -> int:
-    """Return the index along the working axis of a slice that is counted along an axis of the file."""
+    """Return the working index of a slice, from its index along an axis of the file."""
     flipped = _file_to_working(grid.affine)[file_axis, 1] < 0
     return grid.shape[file_axis] - 1 - index if flipped else index
 
 
 def file_index(grid: Grid, working_axis: int, index: int) -> int:
-    """Return the index along the file's axis of a slice that is counted along a working axis."""
+    """Return the index of a slice along the axis of the file, from its working index."""
     # A flip is its own inverse.
     return working_index(grid, file_axis(grid, working_axis), index)
 
 
 def describe_axes(affine: Affine) -> tuple[str, str, str]:
-    """Return in words where the indices of each of the three axes grow to.
+    """Return in words the direction of each of the three axes.
 
     >>> describe_axes(np.diag([-1.0, 1.0, 1.0, 1.0]))
     ('right to left', 'posterior to anterior', 'inferior to superior')

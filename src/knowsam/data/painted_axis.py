@@ -17,35 +17,35 @@ Sizes = npt.NDArray[np.intp]
 """(C, N), the voxels of each label value in each slice along one axis."""
 
 _GONE = 0.1
-"""A slice with at most this share of the voxels beside it holds a stray stroke, and nothing of what lies there."""
+"""A slice with at most this share of the voxels beside it holds a stray stroke, and nothing of the structure."""
 
 _TAPERED = 0.25
-"""A slice with less than this share of the largest one may be where a structure ends by itself."""
+"""A slice with less than this share of the largest one may be the natural end of a structure."""
 
 _CLEAR = 2.0
 """Labels break off this many times as much along the painted axis as along any other.
 
 Chosen on 48 masks of 13 tasks and their classes, painted in 15 patterns along each axis. Of 7 578 paintings, 1 % are
-called unclear and 0.1 % taken for another axis: adjacent slices that hold next to nothing. Of those with gaps, none is.
+called unclear, and 0.1 % get another axis: adjacent slices that hold next to nothing. None of those with gaps does.
 """
 
 _BY_CHANCE = {1: 0.0, 2: 0.01, 3: 0.06}
-"""To this extent whole masks break off along so many axes alike, as a box of 17 voxels does along three."""
+"""By number of axes: how much whole masks break off along all of these alike, as a box of 17 voxels along three."""
 
 
 _THIN = 2.0
-"""Strokes go on this many times as often in their slices as across them; in five hearts, 3 to 5 times as often."""
+"""Strokes continue this many times as often in their slices as across them; in five hearts, 3 to 5 times as often."""
 
 _SINGLE, _COARSE = 0.5, 1.5
-"""Small boxes, but no single slices, are taken as painted across an axis of so many times the spacing of the others."""
+"""Small boxes, but no single slices, count as painted across an axis with this many times the spacing of the others."""
 
 
 def plausible_axes(painted: Sequence[Volume]) -> tuple[int, ...]:
     """Return the working axes along which all the labels may have been painted, the likeliest first.
 
     Whole structures taper along every axis; painted slices end abruptly along one. Whole masks are complete along every
-    axis, and are taken to be painted in the plane of the best resolution. Where volumes contradict each other, the axes
-    of all are returned.
+    axis, and count as painted in the plane of the best resolution. Where volumes contradict each other, the axes of all
+    are returned.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def plausible_axes(painted: Sequence[Volume]) -> tuple[int, ...]:
 def axis_across_strokes(painted: Sequence[Volume]) -> int | None:
     """Return the working axis across the slices that thin strokes were scribbled in, or None if they are not thin.
 
-    A stroke goes on in its slice, and seldom meets one in the next slice. So it is found also where every slice is
+    A stroke continues in its slice, and seldom meets one in the next slice. This also holds where every slice is
     scribbled and strokes break off nowhere.
 
     Parameters
@@ -92,7 +92,7 @@ def label_sizes(labels: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.integer
 
 
 def _broken_axes(breaks: npt.NDArray[np.float64], spacing_mm: tuple[float, float, float]) -> set[int]:
-    """Return the axes along which labels break off most; none if that is by chance."""
+    """Return the axes along which labels break off most; none if that may be chance."""
     axes = {int(axis) for axis in np.flatnonzero(breaks * _CLEAR > breaks.max())}
     if not axes or breaks.max() <= _BY_CHANCE[len(axes)]:
         return set()

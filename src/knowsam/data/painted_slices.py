@@ -1,4 +1,4 @@
-"""Slices of labels that a person painted, also where the labels lie on other voxels than the image."""
+"""Slices of labels that a person painted, also on another grid than that of the image."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from nibabel.affines import apply_affine
 
-from knowsam.data.annotation import BACKGROUND_CLASS, Annotation, LabelClass, without_unjudged
+from knowsam.data.annotation import BACKGROUND_CLASS, Annotation, LabelClass, without_ignored
 from knowsam.data.label_volume import slices_with_labels
 from knowsam.data.resample import notices_of_lost_place, notices_of_outside
 from knowsam.data.volume import Grid, Volume, grid_difference
@@ -29,7 +29,7 @@ _ROUNDING = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class PaintedSlices:
-    """Slices of labels that a person painted, completely but for voxels of the `ignore_value`.
+    """Slices of labels that a person painted completely, except for voxels of the `ignore_value`.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class PaintedSlices:
     axis : working axis the slices are stacked along.
     indices : of the painted slices.
     ignore_value : marks unlabelled voxels.
-    tilt_deg : by which they were tilted against the slices they were resampled to; 0 where they run along these.
+    tilt_deg : angle to the slices they were resampled to; 0 where they run along these.
     """
 
     labels: Volume
@@ -50,7 +50,7 @@ class PaintedSlices:
     def values(self) -> set[int]:
         """The label values in the painted slices, of labelled voxels."""
         planes = np.take(self.labels.array, self.indices, axis=self.axis)
-        return {int(value) for value in np.unique(without_unjudged(planes, self.ignore_value))}
+        return {int(value) for value in np.unique(without_ignored(planes, self.ignore_value))}
 
     @property
     def partial(self) -> tuple[int, ...]:
@@ -61,7 +61,7 @@ class PaintedSlices:
         return tuple(np.compress(np.moveaxis(unlabelled, self.axis, 0).any(axis=(1, 2)), self.indices).tolist())
 
     def annotation(self, classes: tuple[LabelClass, ...]) -> Annotation:
-        """Return what was painted as an annotation.
+        """Return the annotation of these slices.
 
         Raises
         ------
@@ -71,14 +71,14 @@ class PaintedSlices:
         return Annotation.from_labels(self.labels.array, self.axis, self.indices, classes, self.ignore_value)
 
     def on(self, grid: Grid, *, image: Grid | None = None) -> PaintedSlices:
-        """Return what was painted on the voxels of an image, each with the nearest label of the slice that covers it.
+        """Return painted slices on the voxels of an image, each with the nearest label of the slice that covers it.
 
         Where painted slices do not run along those of the image, these are annotated in part. Beyond the edges of a
-        painted slice is background. The notices of the labels are those of this step.
+        painted slice is background. The returned labels have the notices of this step.
 
         Parameters
         ----------
-        image : of the image, where the grid is one that it was resampled to.
+        image : grid of the image, if it was resampled to `grid`.
 
         Raises
         ------
@@ -107,7 +107,7 @@ class PaintedSlices:
 
 
 class _Resampling:
-    """Painted slices on their way to another grid."""
+    """The resampling of painted slices to another grid."""
 
     def __init__(self, painted: PaintedSlices, grid: Grid) -> None:
         self._painted = painted
@@ -133,7 +133,7 @@ class _Resampling:
         return values
 
     def keep_small(self, values: Values) -> tuple[str, ...]:
-        """Put labels that fell between the voxels onto those that hold them, and say so."""
+        """Put labels that fell between the voxels onto those that hold them, and return the notices."""
         painted, small, merged = self._painted, set(), set()
         for number, index in enumerate(self._indices):
             plane = np.take(painted.labels.array, index, axis=painted.axis)
@@ -162,7 +162,7 @@ class _Resampling:
         return tuple(notices)
 
     def notices(self, placed: PaintedSlices) -> tuple[str, ...]:
-        """Say which slices of the image count as painted."""
+        """Return notices of the slices of the image that count as painted."""
         notices = [
             "The labels have other voxels than the image, so they were resampled to those of the image, the nearest "
             "one each. Check their edges."
@@ -182,7 +182,7 @@ class _Resampling:
         return tuple(notices)
 
     def _crosses(self) -> bool:
-        """Tell whether painted slices leave those of the grid from one edge to the other."""
+        """Return whether painted slices leave those of the grid from one edge to the other."""
         across = np.abs(self._to_labels[self._painted.axis, :3]) * (np.array(self._grid.working_shape) - 1)
         return bool(across.sum() - across[self.axis] > _ROUNDING)
 
@@ -225,14 +225,14 @@ class _Resampling:
 
 
 def painted_by_default(labels: Volume, axis: int, ignore_value: int | None = None) -> PaintedSlices:
-    """Return the slices that hold any label, as those that were painted.
+    """Return all slices that hold any label as painted.
 
     Raises
     ------
     InputError
         If there is none.
     """
-    indices = slices_with_labels(without_unjudged(labels.array, ignore_value), axis)
+    indices = slices_with_labels(without_ignored(labels.array, ignore_value), axis)
     if not indices:
         raise InputError(f"{labels.name} holds no label, but one painted slice at least is needed. Paint it first.")
     return PaintedSlices(labels, axis, indices, ignore_value)

@@ -1,4 +1,4 @@
-"""A mask that was proposed for a volume, and that nobody has confirmed."""
+"""A mask that was proposed for a volume and not yet confirmed."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class ProposedMask:
-    """What a volume probably holds, before anything was painted in it.
+    """The probable labels of a volume, before anything is painted in it.
 
     Parameters
     ----------
     labels : (Z, Y, X), label values.
-    agreement : (Z, Y, X), float16, how probable they are, in [0, 1].
+    agreement : (Z, Y, X), float16, their probability, in [0, 1].
     """
 
     labels: npt.NDArray[np.integer[Any]]

@@ -1,4 +1,4 @@
-"""An image reformatted to the planes somebody painted in, where they cut its slices; labels brought back from it."""
+"""Images reformatted to painted planes that cut their slices, and labels brought back from there."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 Labels = npt.NDArray[np.integer]
 
 _MANY_CUT = 1 / 3
-"""Slices cut by painted planes, as a share of those that hold labels, from which on the image is reformatted.
+"""An image is reformatted if painted planes cut at least this share of the slices with labels.
 
-Fewer are cut at the ends of a structure that is labelled as a whole, whose other slices are complete.
+Fewer are cut where a structure is labelled as a whole: only slices at its ends.
 """
 
 
 def in_painted_planes(painted: PaintedSlices, image: Volume) -> tuple[PaintedSlices, Volume]:
-    """Return what was painted on the voxels of an image, and that image, reformatted if painted planes cut its slices.
+    """Return painted slices on the voxels of an image, and that image, reformatted if painted planes cut its slices.
 
-    Cut slices are annotated in part, and nothing is propagated from these. The notices of the labels are those of this
+    Cut slices are annotated in part, and nothing is propagated from these. The returned labels have the notices of this
     step.
 
     Raises
@@ -54,7 +54,7 @@ def in_painted_planes(painted: PaintedSlices, image: Volume) -> tuple[PaintedSli
 
 
 def brought_back(labels: Labels, volume: Volume) -> tuple[Labels, Grid]:
-    """Return labels of a volume on the voxels of its file, and the grid of these.
+    """Return labels of a volume on the voxels of its file, and their grid.
 
     Each voxel gets the label with the largest interpolated share, where all together have at least half.
 
@@ -80,7 +80,8 @@ def brought_back(labels: Labels, volume: Volume) -> tuple[Labels, Grid]:
 def _plane_grid(painted: PaintedSlices, image: Grid) -> Grid:
     """Return the grid of an image in painted planes: as fine as the image is along its axes, over all of it.
 
-    The painted planes are slices of it; one slice in several of theirs, or several for one, where spacings differ much.
+    Each painted plane is a slice of it. Where spacings differ much, it has several slices for one of the labels, or
+    skips some.
     """
     labels, axis = painted.labels, painted.axis
     directions = labels.affine[:3, :3] / labels.spacing_mm
@@ -100,7 +101,7 @@ def _plane_grid(painted: PaintedSlices, image: Grid) -> Grid:
 
 
 def _reformatted(image: Volume, grid: Grid) -> Volume:
-    """Return an image on another grid, interpolated linearly; beyond its edges these go on."""
+    """Return an image on another grid, interpolated linearly; its edges are repeated beyond."""
     # Padding must not mix with the tissue beside it to grey values between.
     low, high = (image.array.dtype.type(end) for end in intensity_range(image.array, 0.0, image.padding))
     matrix = np.linalg.inv(image.affine) @ grid.working_affine
@@ -113,7 +114,7 @@ def _reformatted(image: Volume, grid: Grid) -> Volume:
 def _interpolated(
     mask: npt.NDArray[np.bool_], to_mask: Affine, grid: Grid
 ) -> tuple[tuple[slice, ...], npt.NDArray[np.float32]]:
-    """Return the box on a grid that a mask on another one reaches, and how much of each voxel in it the mask holds."""
+    """Return the box that a mask reaches on another grid, and the share of each voxel in it that the mask fills."""
     occupied = [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
     start = np.array([places[0] for places in occupied])
     stop = np.array([places[-1] + 1 for places in occupied])

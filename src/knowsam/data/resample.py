@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from knowsam.data.orientation import Affine
 
 _SAME_PLACE_VX = 0.05
-"""Voxels this close to each other are taken for the same one: far below what anybody can paint."""
+"""Voxels this close to each other count as the same one; far below the precision of painting."""
 
 
 def placed_on(labels: Volume, grid: Grid) -> Volume | None:
     """Return labels on another grid with voxels in the same places; None if its voxels lie elsewhere.
 
     Labels that match the grid already are returned as they are. Sparse ones keep to their slices where the image has
-    slices there. A notice says what was lost, and that labels which reach beyond the grid may belong to another image.
+    slices there. Notices name lost labels, and warn that labels which reach beyond the grid may be of another image.
 
     Raises
     ------
@@ -45,13 +45,13 @@ def placed_on(labels: Volume, grid: Grid) -> Volume | None:
 
 
 def widened(labels: Volume, grid: Grid) -> Volume:
-    """Return labels on the whole of a grid if theirs is a part of it, as they are if not."""
+    """Return labels on the whole of a grid if theirs is a part of it, else unchanged."""
     labels = respaced(labels, grid)
     return (is_part(labels.grid, grid) and placed_on(labels, grid)) or labels
 
 
 def is_part(part: Grid, whole: Grid) -> bool:
-    """Tell whether a grid is smaller than another one, and each of its voxels lies on one of the other."""
+    """Return whether a grid is smaller than another one, and each of its voxels lies on one of the other."""
     offset = _whole_offset(np.linalg.inv(part.working_affine) @ whole.working_affine, whole)
     if offset is None or part.working_shape == whole.working_shape:
         return False
@@ -63,12 +63,12 @@ def _lies_within(part: Grid, whole: Grid, offset: npt.NDArray[np.intp]) -> bool:
 
 
 def notices_of_outside(labels: Volume, grid: Grid) -> tuple[str, ...]:
-    """Say how many labelled voxels lie outside of the voxels of a grid, and which labels are lost with them.
+    """Return a notice of labelled voxels outside of a grid, and of labels that are lost with them.
 
     Raises
     ------
     InputError
-        If all of them do.
+        If all of them lie outside.
     """
     to_grid = np.linalg.inv(grid.working_affine) @ labels.affine
     outside = labelled = 0
@@ -93,7 +93,7 @@ def notices_of_outside(labels: Volume, grid: Grid) -> tuple[str, ...]:
 
 
 def _notices_of_extent(labels: Volume, grid: Grid, offset: npt.NDArray[np.intp]) -> tuple[str, ...]:
-    """Say that labels reach beyond the grid, be it with background only, as those of another patient may.
+    """Return a notice of labels that reach beyond the grid, if only with background: they may be another patient's.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def _notices_of_extent(labels: Volume, grid: Grid, offset: npt.NDArray[np.intp])
 
 
 def notices_of_lost_place(labels: Grid, grid: Grid) -> tuple[str, ...]:
-    """Say how far labels lie beside an image of as many voxels, on which they were perhaps painted."""
+    """Return a notice of how far labels lie beside an image of the same shape, on which they were perhaps painted."""
     if labels.working_shape != grid.working_shape:
         return ()
     places = (apply_affine(one.working_affine, corners(grid.working_shape)) for one in (labels, grid))

@@ -1,4 +1,4 @@
-"""Two streams of slices: annotated ones and unlabelled ones, each shuffled anew whenever it has run through."""
+"""Endless streams of annotated and of unlabelled slices, shuffled anew after each pass."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class SliceStream:
 
     Parameters
     ----------
-    keys : what to draw from; may be empty, then nothing is ever drawn.
+    keys : the slices to draw from; nothing is ever drawn if there are none.
     generator : source of the order.
     """
 

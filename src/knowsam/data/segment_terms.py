@@ -1,4 +1,4 @@
-"""Coded terms for what a class stands for, as DICOM segmentations want them: SNOMED CT where a name is understood."""
+"""Coded terms for classes, as DICOM segmentations need them: SNOMED CT where a name is known."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PRIVATE_SCHEME = "99KNOWSAM"
 
 
 class Code(NamedTuple):
-    """A code, the scheme it belongs to (SCT: SNOMED CT) and what it means in words."""
+    """A code, its scheme (SCT: SNOMED CT) and its meaning in words."""
 
     value: str
     scheme: str
@@ -25,7 +25,7 @@ class Code(NamedTuple):
 
 @dataclass(frozen=True)
 class SegmentTerm:
-    """What a segment is: a type within a category, such as the kidney within anatomical structures.
+    """The term of a segment: a type within a category, such as the kidney within anatomical structures.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class SegmentTerm:
 
     @property
     def is_standard(self) -> bool:
-        """Whether others know the code, too."""
+        """Whether the code is one of a public scheme."""
         return self.type.scheme != PRIVATE_SCHEME
 
 
@@ -205,7 +205,7 @@ def known_terms() -> tuple[SegmentTerm, ...]:
 
 
 def best_term(words: str) -> SegmentTerm | None:
-    """Return the standard term that a class name stands for, or None if it is not understood.
+    """Return the standard term for a class name, or None if the name is not known.
 
     Case, plural and order do not matter, nor do left, right, anterior, posterior and bilateral, which modify a term.
 
@@ -236,7 +236,7 @@ def found_terms(words: str) -> tuple[SegmentTerm, ...]:
 def term_for(words: str) -> SegmentTerm:
     """Return the standard term for a class name, else a private one that has the words themselves as meaning.
 
-    The same words get the same private code each time, and the category that 3D Slicer gives what it does not know.
+    The same words always get the same private code, and the category that 3D Slicer gives unknown terms.
     """
     meaning = long_string(words)
     value = blake2b(meaning.lower().encode(), digest_size=6).hexdigest().upper()

@@ -1,11 +1,11 @@
-"""Words from anywhere, fit for a list, a header or a terminal."""
+"""Text of any origin, made fit for a list, a header or a terminal."""
 
 _MOST_CHARACTERS = 64
-"""As many as DICOM allows for a long string, and a person reads at a glance."""
+"""As many as DICOM allows in a long string."""
 
 
 def short_line(words: str) -> str:
-    r"""Return words as one line of at most 64 printable characters, none where there is nothing printable.
+    r"""Return words as one line of at most 64 printable characters, empty if none is printable.
 
     >>> short_line(" left\n kidney "), short_line("é" * 100) == "é" * 64
     ('left kidney', True)

@@ -1,4 +1,4 @@
-"""Slices of labels that a file places one by one: what lies between them is not painted."""
+"""Slices of labels that a file places one by one; the slices between them are not painted."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MOST_VOXELS = 2**28
 
 @dataclass(frozen=True, eq=False)
 class SparseSlices:
-    """Where the slices of labels lie whose distance is only assumed.
+    """Places of slices of labels whose distance is only assumed.
 
     Parameters
     ----------
@@ -41,9 +41,9 @@ class SparseSlices:
 
 
 def respaced(labels: Volume, grid: Grid) -> Volume:
-    """Return sparse labels with as many slices between theirs as an image has there, which are empty.
+    """Return sparse labels with empty slices where an image has further slices between theirs.
 
-    Labels are returned as they are if they are not sparse, or one of their slices lies on none of the image.
+    Labels are returned unchanged if they are not sparse, or one of their slices lies on none of the image.
     """
     sparse = labels.sparse
     along = None if sparse is None else _parallel_axis(labels.grid, grid)

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 _BETWEEN = (100, 0.03)
 _AT_END = (5, 0.01)
-"""A dab holds at most so many voxels, and this share of those that its label has, by interpolation, between others.
+"""A dab has at most this many voxels, and at most this share of those expected from the slices beside it.
 
-At an end it must also lie beside all else of its label, as the tip of a structure does not. Of 48 masks of 13 tasks,
-painted in eleven patterns along each axis (1 584 in all), 13 have a slice that is taken for a dab: of 1 to 9 voxels, 12
-of them at an end.
+At an end it must also lie beside the rest of its label, as the tip of a structure does not. Of 48 masks of 13 tasks,
+painted in eleven patterns along each axis (1 584 in all), 13 have a slice that counts as a dab: of 1 to 9 voxels, 12 of
+them at an end.
 """
 
 _MOST_ALONE = 2
@@ -27,7 +27,7 @@ _MOST_ALONE = 2
 
 @dataclass(frozen=True)
 class StrayLabel:
-    """A label in a slice of which it fills next to nothing.
+    """A label with next to no voxels in a slice.
 
     Parameters
     ----------
@@ -43,11 +43,11 @@ class StrayLabel:
     expected: int
 
     def sentence(self, place: str) -> str:
-        """Return what is to be said of it.
+        """Return a warning of it.
 
         Parameters
         ----------
-        place : the slice in words, as it is counted where the sentence is read.
+        place : the slice in words, as its reader counts.
         """
         noun, verb = ("voxel", "makes") if self.voxels == 1 else ("voxels", "make")
         return (
@@ -87,7 +87,7 @@ def _is_dab(voxels: int, expected: int, most: int, share: float) -> bool:
 
 
 def _lies_beside(painted: PaintedSlices, value: int, index: int) -> bool:
-    """Tell whether a label in a slice lies beside the box round it in all other slices."""
+    """Return whether a label in a slice lies beside the box round it in all other slices."""
     planes = np.moveaxis(painted.labels.array, painted.axis, 0) == value
     here = np.argwhere(planes[index])
     box = np.argwhere(np.delete(planes, index, axis=0).any(axis=0))

@@ -45,8 +45,8 @@ class Surface:
 
     @property
     def volume_ml(self) -> float:
-        """What the surface encloses."""
-        # About the middle, since coordinates far from the origin leave no digits.
+        """The enclosed volume."""
+        # Relative to the middle, since coordinates far from the origin lose precision.
         corners = self.vertices_mm[self.triangles[:, 0]] - self.vertices_mm.mean(axis=0)
         return float(np.einsum("ij,ij->", corners, self.normals_mm2)) / 6 / 1000
 
@@ -66,7 +66,7 @@ def surface_of(mask: npt.NDArray[np.bool_], affine: Affine) -> Surface:
     ValueError
         If the mask is empty.
     """
-    # It takes a while to import, and few need it.
+    # Imported here, since it is slow and few need it.
     from skimage.measure import marching_cubes
 
     boxes = ndimage.find_objects(mask.astype(np.uint8))
@@ -83,7 +83,7 @@ def surface_of(mask: npt.NDArray[np.bool_], affine: Affine) -> Surface:
 
 
 def _smoothed(surface: Surface) -> Surface:
-    """Draw each vertex to the middle of its neighbours and further away again, in turns."""
+    """Move each vertex towards the middle of its neighbours and away again, in turns."""
     count = len(surface.vertices_mm)
     starts, ends = surface.triangles.ravel(), np.roll(surface.triangles, -1, axis=1).ravel()
     beside = sparse.csr_array((np.ones(len(starts)), (starts, ends)), shape=(count, count))
@@ -96,14 +96,14 @@ def _smoothed(surface: Surface) -> Surface:
 
 
 def _with_volume(surface: Surface, wanted_ml: float, farthest_mm: float) -> Surface:
-    """Move all of a surface outwards or inwards, at most so far at once, until it encloses a volume."""
+    """Move a surface outwards or inwards until it encloses a volume, by at most `farthest_mm` at once."""
     for _ in range(_MOST_MOVES):
         normals = surface.normals_mm2
         area_mm2 = np.linalg.norm(normals, axis=1).sum() / 2
         missing_ml = wanted_ml - surface.volume_ml
         if abs(missing_ml) < _TOLERANCE * wanted_ml:
             break
-        # What smoothing has made tiny grows step by step.
+        # A surface that smoothing has made tiny grows step by step.
         distance_mm = float(np.clip(missing_ml * 1000 / area_mm2, -farthest_mm, farthest_mm))
         at_vertices = np.zeros_like(surface.vertices_mm)
         for corner in surface.triangles.T:

@@ -27,7 +27,7 @@ _TOLERANCE_VX = 1e-3
 
 @dataclass(frozen=True)
 class NiftiGeometry:
-    """The geometry a NIfTI header holds, by the header's own field names, and nothing that could name a patient.
+    """The geometry fields of a NIfTI header, by their names in it; none of them can name a patient.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class NiftiGeometry:
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """Where the voxels of a file lie, in the file's own axis order (i, j, k).
+    """The grid of the voxels of a file, in the file's own axis order (i, j, k).
 
     Parameters
     ----------
@@ -99,14 +99,14 @@ class Volume:
     grid : the grid of the file it came from, unless it was reformatted.
     name : short name for messages, without path.
     notices : sentences on how the file was read, for the person who gave it.
-    classes : what the values stand for, where a file of labels says so.
+    classes : of the label values, where a file of labels names them.
     display_range : grey values between which the file asks to be shown.
-    padding : lowest and highest of the values that the file says no scanner measured.
+    padding : lowest and highest of the values that the file declares as not measured.
     dicom_files : of the series it was read from, in the order of its slices (k ascending).
-    identity : whom it shows, as far as its file says.
-    sparse : of labels, where their slices lie if their file places them one by one.
-    reformatted_from : of an image that was resampled to the planes somebody painted in, the grid of its file.
-    folder : in which its file lies, or that of its DICOM series, where that is known; may be called after the patient.
+    identity : patient and study, as far as its file names them.
+    sparse : places of the slices of labels, if their file places them one by one.
+    reformatted_from : grid of the file of an image that was resampled to painted planes.
+    folder : of its file or its DICOM series, where that is known; its name may be that of the patient.
 
     Raises
     ------
@@ -163,7 +163,7 @@ class Volume:
 
 
 def grid_difference(found: Grid, expected: Grid) -> str | None:
-    """Say in one sentence where two grids differ, or None if working arrays on them match voxel for voxel.
+    """Return a sentence on how two grids differ, or None if working arrays on them match voxel for voxel.
 
     They match if no corner voxel of one lies more than a thousandth of a voxel away from that of the other. Files that
     store the same voxels in another axis order therefore agree.
@@ -208,7 +208,7 @@ def require_grey_values(image: Volume) -> None:
             f"The image {image.name} holds {image.array.dtype} voxels, but real numbers are needed. Convert it to grey "
             "values."
         )
-    # Plane by plane, for what comparing makes of a whole volume is large.
+    # Plane by plane, since comparing a whole volume at once would take much memory.
     missing = sum(plane.size - int(np.count_nonzero(np.isfinite(plane))) for plane in image.array)
     if missing:
         raise InputError(

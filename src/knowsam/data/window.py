@@ -33,7 +33,7 @@ class Window:
 
     Parameters
     ----------
-    start, stop : (row, column) in voxels of the slice; may reach beyond the slice, which is then continued by its edge.
+    start, stop : (row, column) in voxels of the slice; may reach beyond the slice, whose edge is then repeated.
     plane : (H, W) of the network, multiples of 16.
     """
 
@@ -52,7 +52,7 @@ class Window:
         return (sides[0] + sides[1]) / 2
 
     def crop(self, planes: npt.NDArray[Any], fill: int | None = None) -> npt.NDArray[Any]:
-        """Cut the box out of `planes` (..., H, W); outside, the edge goes on, or `fill` stands."""
+        """Cut the box out of `planes` (..., H, W); beyond them, the edge is repeated or set to `fill`."""
         top, left, bottom, right = self._inside(planes.shape[-2:])
         cut = planes[..., top:bottom, left:right]
         beyond = [(top - self.start[0], self.stop[0] - bottom), (left - self.start[1], self.stop[1] - right)]
@@ -67,12 +67,12 @@ class Window:
         into[..., top:bottom, left:right] = patch[..., rows, columns]
 
     def leaves_out(self, mask: npt.NDArray[np.bool_]) -> bool:
-        """Tell whether any marked pixel of `mask` (..., H, W) lies outside the box."""
+        """Return whether any marked pixel of `mask` (..., H, W) lies outside the box."""
         top, left, bottom, right = self._inside(mask.shape[-2:])
         return bool(np.count_nonzero(mask) > np.count_nonzero(mask[..., top:bottom, left:right]))
 
     def is_touched(self, mask: npt.NDArray[np.bool_]) -> bool:
-        """Tell whether `mask` (..., H, W) reaches an edge of the box beyond which the slice goes on."""
+        """Return whether `mask` (..., H, W) reaches an edge of the box beyond which the slice continues."""
         height, width = mask.shape[-2:]
         top, left, bottom, right = self._inside((height, width))
         edges = [
@@ -98,7 +98,7 @@ def annotated_box(
 
     Parameters
     ----------
-    beside : (H, W), other pixels that the box is to hold.
+    beside : (H, W), other pixels that the box must contain.
     """
     held = np.zeros(annotation.plane_shape, dtype=bool) if beside is None else beside.copy()
     for label_slice in annotation.slices.values():
@@ -107,10 +107,10 @@ def annotated_box(
 
 
 def pixels_to_see(label_slice: LabelSlice) -> npt.NDArray[np.bool_]:
-    """Return (H, W), what networks must see of a painted slice: structures, and the background scribbled round them.
+    """Return (H, W), the pixels of a slice that networks must see: structures and background scribbled round them.
 
-    A scribble may lie deep in its structure, which ends before the background: that counts up to as far away from the
-    scribbles as they are large.
+    A scribble may lie deep in its structure, which ends somewhere before the background; so background counts up to as
+    far from the scribbles as they are large.
     """
     held = label_slice.structures
     if not label_slice.can_be_completed:

@@ -224,7 +224,7 @@ class PropagationSession:
             before = before.with_classes(after.classes)
         for index in sorted({*before.slices, *after.slices}):
             one, other = (annotation.slices.get(index) for annotation in (before, after))
-            if one is None or other is None or not one.says_the_same_as(other):
+            if one is None or other is None or not one.has_same_annotation(other):
                 nothing = np.full(after.plane_shape, IGNORE, np.uint8)
                 self.submit(SliceAnnotated(other or LabelSlice(after.axis, index, nothing)))
 
@@ -234,7 +234,7 @@ class PropagationSession:
 
 
 def has_some_to_propagate(case: Case) -> bool:
-    """Tell whether so much is annotated that there may be labels to propagate."""
+    """Return whether so much is annotated that there may be labels to propagate."""
     return len(case.annotation.slices) > 1
 
 
