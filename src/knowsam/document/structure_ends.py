@@ -48,7 +48,7 @@ def ends_here(document: AnnotatedVolume, index: int, value: int) -> EndsHere:
 
 
 def goes_beyond_painted(document: AnnotatedVolume, value: int) -> bool:
-    """Tell whether much of a structure is shown beyond the outermost slices it is painted in."""
+    """Return whether much of a structure is shown beyond the outermost slices it is painted in."""
     painted, shown = document.painted_areas_px(value), document.shown_areas_px(value)
     if not painted:
         return False

@@ -48,7 +48,7 @@ def to_device(tensor: Tensor, device: torch.device) -> Tensor:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error means that the memory of the device is exhausted."""
+    """Return whether an error means that the memory of the device is exhausted."""
     # Except on CUDA, PyTorch reports this as a plain RuntimeError, in words that depend on the system.
     words = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED", "Invalid buffer size")
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(word in str(error) for word in words)

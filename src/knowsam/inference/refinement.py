@@ -149,7 +149,7 @@ def _change(propagator: Propagator, evidence: Evidence, structure: int, propagat
 
 
 def _is_probable(propagated: Tensor) -> Tensor:
-    """Tell whether structures (..., H, W) are probable anywhere in the slice, (..., 1, 1)."""
+    """Return whether structures (..., H, W) are probable anywhere in the slice, (..., 1, 1)."""
     return propagated.amax(dim=(-2, -1), keepdim=True) > _ABSENT
 
 

@@ -74,7 +74,7 @@ def copy(source: Path, target: Path, sha256: str) -> None:
 
 
 def is_whole(file: Path, sha256: str) -> bool:
-    """Tell whether a file is there and the one that was meant."""
+    """Return whether a file is there and the one that was meant."""
     return file.is_file() and sha256_of(file) == sha256
 
 

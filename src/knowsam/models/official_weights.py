@@ -52,12 +52,12 @@ def place_of(name: str) -> Path:
 
 
 def is_here(name: str) -> bool:
-    """Tell whether weights lie on this computer, be they intact or not."""
+    """Return whether weights lie on this computer, be they intact or not."""
     return all(path.is_file() for path, _ in _places(name))
 
 
 def is_intact(name: str) -> bool:
-    """Tell whether weights are here and are the published ones; those of ViT-H take seconds."""
+    """Return whether weights are here and are the published ones; those of ViT-H take seconds."""
     return all(is_whole(path, sha256) for path, sha256 in _places(name))
 
 

@@ -11,7 +11,7 @@ _OF_COMPACT = "mask_mixer."
 
 
 def is_compact_sam(path: Path) -> bool:
-    """Tell whether a file holds a compact SAM, as `knowsam distil` writes it; other files than .safetensors do not."""
+    """Return whether a file holds a compact SAM, as `knowsam distil` writes it; only .safetensors files do."""
     try:
         with safe_open(path, framework="numpy") as file:
             return any(name.startswith(_OF_COMPACT) for name in file.keys())  # noqa: SIM118

@@ -156,7 +156,7 @@ def _outline(labels: Tensor, classes: int) -> Outline:
 
 
 def _is_askable(labels: Tensor) -> bool:
-    """Tell whether a structure lasts long enough and is neither tiny nor huge."""
+    """Return whether a structure lasts long enough and is neither tiny nor huge."""
     areas = (labels > 0).flatten(1).sum(dim=1)
     held = areas[areas >= _SMALLEST_SLICE_PX].float()
     size = labels.shape[1] * labels.shape[2]

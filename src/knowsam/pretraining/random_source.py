@@ -45,7 +45,7 @@ class RandomSource:
         return float(self.numbers.normal())
 
     def happens(self, probability: float) -> bool:
-        """Tell whether something of this probability happens."""
+        """Return whether something of this probability happens."""
         return bool(self.numbers.random() < probability)
 
     def white(self, *shape: int) -> Tensor:

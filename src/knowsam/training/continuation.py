@@ -79,7 +79,7 @@ class Continuation:
         )
 
     def fits(self, config: Config) -> bool:
-        """Tell whether networks of these settings are the same, and are shown the same of the slices."""
+        """Return whether networks of these settings are the same, and are shown the same of the slices."""
         before = self.model.config
         return (
             before.students == config.students

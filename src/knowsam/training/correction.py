@@ -70,7 +70,7 @@ class Correction:
         correctors: int,
         pixel_mm: float,
     ) -> bool:
-        """Tell whether learning from some volumes can begin with it, so that each corrector leaves out what it did.
+        """Return whether learning from some volumes can begin with it, so that each corrector leaves out what it did.
 
         Parameters
         ----------

@@ -57,7 +57,7 @@ class DataParallel(Processes):
         self._words = dist.new_group(backend="gloo")
 
     def all_raised(self, error: BaseException) -> bool:
-        """Tell whether an error, or what it was raised from, was raised in all processes."""
+        """Return whether an error, or what it was raised from, was raised in all processes."""
         return hasattr(error, _RAISED_IN_ALL) or (error.__cause__ is not None and self.all_raised(error.__cause__))
 
     def together(self, work: Callable[[], Done]) -> Done:

@@ -117,7 +117,7 @@ class Display:
         return unseen
 
     def can_predict(self, case: int) -> bool:
-        """Tell whether there is anything to show of a volume."""
+        """Return whether there is anything to show of a volume."""
         return self.has_learnt or self.volumes.can_propagate(case)
 
     def predictor(self, case: int) -> Predictor:

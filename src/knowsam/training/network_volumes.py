@@ -78,7 +78,7 @@ class NetworkVolumes:
         return [] if propagation is None else propagation.annotate(label_slice, classes)
 
     def can_propagate(self, case: int) -> bool:
-        """Tell whether labels are propagated in a volume."""
+        """Return whether labels are propagated in a volume."""
         propagation = self.propagations[case]
         return propagation is not None and propagation.can_propagate
 

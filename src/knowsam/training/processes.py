@@ -39,7 +39,7 @@ class Processes:
         return self.rank == 0
 
     def all_raised(self, error: BaseException) -> bool:
-        """Tell whether an error was raised in all processes, so that all may go on in the same way."""
+        """Return whether an error was raised in all processes, so that all may go on in the same way."""
         return True
 
     def together(self, work: Callable[[], Done]) -> Done:

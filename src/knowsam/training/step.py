@@ -112,7 +112,7 @@ def step_losses(
 
 
 def uses_unlabelled(config: Config) -> bool:
-    """Tell whether any term looks at unlabelled slices."""
+    """Return whether any term looks at unlabelled slices."""
     method = config.method
     return any((method.semi_supervised != "none", method.distillation, method.mixing, method.shape_prior))
 

@@ -93,7 +93,7 @@ class Transfer:
         self._minimum = minimum if is_transfer else 0
 
     def has_too_few(self, annotated: int) -> bool:
-        """Tell whether so few slices are annotated that the model would forget more than it learns."""
+        """Return whether so few slices are annotated that the model would forget more than it learns."""
         return annotated < self._minimum
 
     def too_few_sentence(self, annotated: int) -> str:

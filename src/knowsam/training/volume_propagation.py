@@ -191,12 +191,12 @@ class VolumePropagation:
         return list(evenly(known, most))
 
     def lies_between(self, index: int) -> bool:
-        """Tell whether slices on both sides are propagated to this one in training."""
+        """Return whether slices on both sides are propagated to this one in training."""
         annotated = self._from_training.annotated
         return bool(annotated) and annotated[0] < index < annotated[-1]
 
     def holds_nothing(self, index: int) -> bool:
-        """Tell whether a slice lies beyond marked ends of all structures."""
+        """Return whether a slice lies beyond marked ends of all structures."""
         return self._extents is not None and bool(self._extents.absent([index])[0, 1:].all())
 
     def _take_proposal(self, case: Case) -> None:
@@ -249,5 +249,5 @@ def _some_of(structure: Sequence[int], order: Generator) -> frozenset[int]:
 
 
 def _can_be_asked(propagation: LabelPropagation) -> bool:
-    """Tell whether labels can be propagated to annotated slices as well, from which students learn."""
+    """Return whether labels can be propagated to annotated slices as well, from which students learn."""
     return propagation.can_propagate and len(propagation.annotated) > 1
