@@ -23,8 +23,8 @@ from knowsam.data.painted_axis import acquired_axis
 from knowsam.distillation.distillation import Distillation
 from knowsam.distillation.image_slices import ImageSlices
 from knowsam.io.image import read_image
-from knowsam.jobs import Teacher, choose_teacher
 from knowsam.models.sam import VARIANTS, build_sam
+from knowsam.models.teachers import Teacher, choose_teacher
 from knowsam.pretraining.sam_training import untrained_sam
 from knowsam.training.schedule import Budget
 

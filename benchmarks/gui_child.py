@@ -92,7 +92,7 @@ def _train(pipe: Connection, job: _Job) -> None:
     os.setpriority(os.PRIO_PROCESS, 0, job.niceness)
     from knowsam.data.annotation import Annotation
     from knowsam.data.case import Case
-    from knowsam.jobs import choose_teacher
+    from knowsam.models.teachers import choose_teacher
     from knowsam.training.session import TrainingSession
 
     annotation = Annotation(job.volume.shape, job.axis, job.classes, MappingProxyType(dict(job.slices)))

@@ -54,6 +54,7 @@ from knowsam.io.atomic import written_whole
 from knowsam.models.download import sha256_of
 from knowsam.models.published_weights import OFFICIAL
 from knowsam.models.teacher_origin import TeacherOrigin
+from knowsam.models.teachers import Teacher, choose_teacher
 from knowsam.training.trained_model import TrainedModel, load_model, save_model
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class Protocol:
     data: DataSet
     split: Split
     config: Config
-    teacher: jobs.Teacher
+    teacher: Teacher
     has_published_sam: bool
     steps: int
     every: int
@@ -206,7 +207,7 @@ def _parse() -> argparse.Namespace:
 
 
 def _protocol(options: argparse.Namespace) -> Protocol:
-    data, teacher = find_data_set(options.data), jobs.choose_teacher(options.teacher)
+    data, teacher = find_data_set(options.data), choose_teacher(options.teacher)
     patients = list(patients_of(data))
     if options.split is None:
         split = Split.of(patients, options.labelled_percent)

@@ -30,7 +30,7 @@ from knowsam.training.step import StepLosses
 if TYPE_CHECKING:
     from knowsam.config import Config
     from knowsam.data.case import Case
-    from knowsam.jobs import Teacher
+    from knowsam.models.teachers import Teacher
 
 _COLUMNS = ("step", "seconds", *(field.name for field in fields(StepLosses)))
 

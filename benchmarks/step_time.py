@@ -36,6 +36,7 @@ from knowsam.data.case import Case
 from knowsam.data.volume import Grid, Volume
 from knowsam.inference.device import resolve_dtype
 from knowsam.models.sam import VARIANTS, build_sam
+from knowsam.models.teachers import Teacher
 from knowsam.training.learner import Learner
 from knowsam.training.network_volumes import common_windows
 from knowsam.training.schedule import Budget
@@ -318,7 +319,7 @@ def _matrix_rate(dtype: torch.dtype, device: torch.device) -> float:
 
 def _dice(options: argparse.Namespace) -> None:
     """Train the published formulation and ours for the same number of steps and print the Dice of both."""
-    teacher = jobs.Teacher("vit_b", random_sam()) if options.teacher == "vit_b" else jobs.Teacher("compact")
+    teacher = Teacher("vit_b", random_sam()) if options.teacher == "vit_b" else Teacher("compact")
     lines = [
         *provenance(f"seed {options.seed}"),
         f"teacher {options.teacher}{', of random weights' * (options.teacher == 'vit_b')}, {options.plane} px, "

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from knowsam.atlas.proposal import Atlas
     from knowsam.cross_validation import LeftOut
     from knowsam.data.annotation import LabelClass
-    from knowsam.jobs import Teacher
+    from knowsam.models.teachers import Teacher
     from knowsam.training.events import Event
     from knowsam.training.session import TrainingSession
     from knowsam.training.trained_model import TrainedModel
@@ -123,7 +123,7 @@ class FinishedTraining(Work):
         KnowSAMError
             If the volumes cannot be learnt from, or the model can be saved nowhere.
         """
-        from knowsam import jobs
+        from knowsam.models.teachers import choose_teacher
         from knowsam.training.interruption import Interrupted
 
         try:
@@ -135,7 +135,7 @@ class FinishedTraining(Work):
         if len(cases) < _FEWEST:
             raise InputError(" ".join([f"Only {len(cases)} of the finished volumes can be learnt from.", *problems]))
         self._trainings = 1 + len(cases) * self._is_checked
-        self._teacher = jobs.choose_teacher(self._settings.teacher, self._while_downloading)
+        self._teacher = choose_teacher(self._settings.teacher, self._while_downloading)
         try:
             model = replace(self._train(cases).model(), about=self._target.about)
         except TrainingError:

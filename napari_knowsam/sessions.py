@@ -58,7 +58,7 @@ def training_session(
     progress : of the download of a teacher, if there is one.
     """
     leave_a_core()
-    from knowsam.jobs import choose_teacher
+    from knowsam.models.teachers import choose_teacher
     from knowsam.training.session import TrainingSession
 
     teacher, start_from = choose_teacher(settings.teacher, progress), settings.start_from

@@ -97,8 +97,8 @@ class SliceAsking:
             from napari_knowsam.torch_loading import load_torch
 
             load_torch()
-            from knowsam.jobs import checked_device, choose_teacher
-            from knowsam.models.teachers import read_weights
+            from knowsam.jobs import checked_device
+            from knowsam.models.teachers import choose_teacher, read_weights
             from knowsam.prompting.prompted_volume import PromptedVolume
 
             device = checked_device(self.device)

@@ -6,10 +6,9 @@ The command line and Python programs call the same functions; files are read and
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -19,10 +18,10 @@ from knowsam.config import Config, PredictionConfig
 from knowsam.data.annotation import BACKGROUND, IGNORE, Annotation, LabelArray, label_values
 from knowsam.data.case import Case, require_same_kind
 from knowsam.data.volume import require_grey_values
-from knowsam.errors import ConfigError, TrainingError
+from knowsam.errors import TrainingError
 from knowsam.inference.cpu_threads import CpuThreads
 from knowsam.inference.postprocess import fill_holes, keep_largest_component
-from knowsam.models.teachers import TEACHER_NAMES, TEACHERS, named_weights, read_weights
+from knowsam.models.teachers import choose_teacher
 from knowsam.training.application import applied_model
 from knowsam.training.device_check import working_device
 from knowsam.training.display import Display
@@ -33,13 +32,12 @@ from knowsam.training.session import TrainingSession
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
 
     from knowsam.data.proposed_mask import ProposedMask
     from knowsam.data.volume import Volume
     from knowsam.data.window import Window
     from knowsam.inference.predictor import VolumePrediction
-    from knowsam.models.download import Progress
+    from knowsam.models.teachers import Teacher
     from knowsam.training.dice_estimate import DiceEstimate
     from knowsam.training.processes import Processes
     from knowsam.training.schedule import Budget
@@ -83,51 +81,6 @@ class Segmentation:
     prediction: VolumePrediction
     model: TrainedModel | None
     estimate: DiceEstimate | None
-
-
-@dataclass(frozen=True)
-class Teacher:
-    """A network to learn from: its kind among `TEACHERS`, and its weights unless it is trained from scratch."""
-
-    variant: str = "compact"
-    weights: Mapping[str, Tensor] | None = None
-
-
-_UNTAUGHT = {"none": "none", "scratch": "compact"}
-"""Choices without pretrained weights, and the variant of each."""
-
-
-def choose_teacher(choice: str, progress: Progress | None = None) -> Teacher:
-    """Turn ``auto``, ``none``, ``scratch``, a name, a file of SAM weights or a folder of a network into a teacher.
-
-    ``auto`` is the compact SAM with the weights that come with the program, ``scratch`` the same without them. Official
-    weights are downloaded once and checked; ``sam2`` is the smallest SAM 2.1.
-
-    Parameters
-    ----------
-    progress : of a download; an exception it raises stops that.
-
-    Raises
-    ------
-    ConfigError
-        If the choice is none of these, or a package is missing.
-    CheckpointError
-        If the weights cannot be had or are not those of a SAM.
-    """
-    if choice in _UNTAUGHT:
-        return Teacher(_UNTAUGHT[choice])
-    name = "compact" if choice == "auto" else choice
-    path = Path(choice)
-    # A folder that came from the hub another way has the name of what would be downloaded.
-    if name in TEACHERS or (name in TEACHER_NAMES and not path.exists()):
-        return Teacher(*named_weights(name, progress))
-    if not path.exists():
-        names = ", ".join(("auto", *_UNTAUGHT, *TEACHER_NAMES))
-        raise ConfigError(
-            f"The teacher {choice!r} is neither a file nor a folder nor one of {names}. "
-            "Give one of these, a file of official SAM weights, or a folder with a SAM-2 or EdgeTAM of Hugging Face."
-        )
-    return Teacher(*read_weights(path))
 
 
 def checked_device(name: str) -> torch.device:

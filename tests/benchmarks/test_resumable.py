@@ -15,7 +15,7 @@ from tasks import find_data_set
 
 from knowsam.data.annotation import default_classes
 from knowsam.errors import TrainingError
-from knowsam.jobs import Teacher
+from knowsam.models.teachers import Teacher
 from knowsam.training.learner import Learner
 
 STEPS = 6

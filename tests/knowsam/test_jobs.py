@@ -1,23 +1,18 @@
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import torch
-from sam2_folder import save_silently, tiny_sam2
 
 from knowsam import jobs
 from knowsam.config import Config, PredictionConfig
 from knowsam.data.annotation import IGNORE, Annotation, LabelArray, LabelSlice, default_classes
-from knowsam.errors import ConfigError, InputError, TrainingError
+from knowsam.errors import InputError, TrainingError
 from knowsam.inference.cpu_threads import CpuThreads
 from knowsam.inference.metrics import dice_score
-from knowsam.models import teachers
-from knowsam.models.compact_sam import compact_sam_weights
+from knowsam.models.teachers import Teacher
 from knowsam.training.events import Event, Finished, Stage, StageChanged, StepDone, Stop
 from knowsam.training.schedule import Budget
 
@@ -26,7 +21,7 @@ if TYPE_CHECKING:
     from knowsam.data.volume import Volume
     from knowsam.training.session import TrainingSession
 
-ALONE = jobs.Teacher("none")
+ALONE = Teacher("none")
 
 
 def test_a_few_steps_segment_the_slices_that_were_not_painted_in_the_values_of_the_files(
@@ -140,18 +135,18 @@ def test_painted_slices_may_be_left_to_the_prediction(case: Case, tiny_config: C
 
 
 def test_a_listener_hears_every_event_and_may_stop_the_session(case: Case, tiny_config: Config) -> None:
-    heard: list[Event] = []
+    events: list[Event] = []
 
     def listen(session: TrainingSession, event: Event) -> None:
-        heard.append(event)
+        events.append(event)
         if isinstance(event, StepDone):
             session.submit(Stop())
 
     jobs.train([case], budget=Budget(steps=9), config=tiny_config, teacher=ALONE, device="cpu", listener=listen)
-    assert heard[0] == StageChanged(Stage.PREPARING)
-    assert [event.step for event in heard if isinstance(event, StepDone)] == [1]
-    assert isinstance(heard[-1], Finished)
-    assert heard[-1].stopped
+    assert events[0] == StageChanged(Stage.PREPARING)
+    assert [event.step for event in events if isinstance(event, StepDone)] == [1]
+    assert isinstance(events[-1], Finished)
+    assert events[-1].stopped
 
 
 def test_a_training_without_a_step_is_an_error(case: Case, tiny_config: Config) -> None:
@@ -162,55 +157,6 @@ def test_a_training_without_a_step_is_an_error(case: Case, tiny_config: Config) 
         jobs.train(
             [case], budget=Budget(steps=9), config=tiny_config, teacher=ALONE, device="cpu", listener=stop_at_once
         )
-
-
-@pytest.mark.parametrize(("choice", "variant"), [("scratch", "compact"), ("none", "none")])
-def test_a_teacher_without_weights_is_chosen_by_name(choice: str, variant: str) -> None:
-    assert jobs.choose_teacher(choice) == jobs.Teacher(variant)
-
-
-@pytest.mark.parametrize("choice", ["auto", "compact"])
-def test_the_default_teacher_is_the_compact_sam_with_its_weights(choice: str) -> None:
-    assert jobs.choose_teacher(choice) == jobs.Teacher("compact", compact_sam_weights())
-
-
-@pytest.mark.parametrize("name", ["vit_l", "sam2", "sam2.1-hiera-large"])
-def test_official_weights_are_chosen_by_their_name(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(teachers, "official_weights", lambda name, _: f"place of {name}")
-    monkeypatch.setattr(teachers, "read_weights", lambda path: ("vit_l", {"from": path}))
-    assert jobs.choose_teacher(name) == jobs.Teacher("vit_l", {"from": f"place of {name}"})  # type: ignore[dict-item]
-
-
-@pytest.mark.parametrize("name", ["sam2", "sam2.1-hiera-small"])
-def test_nothing_is_downloaded_where_a_package_is_missing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(teachers, "official_weights", lambda name, _: pytest.fail(f"{name} was downloaded"))
-    monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(ConfigError, match=r"napari-knowsam\[sam2\]"):
-        jobs.choose_teacher(name)
-
-
-def test_a_folder_with_the_name_of_published_weights_is_taken_instead_of_a_download(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(teachers, "official_weights", lambda name, _: pytest.fail(f"{name} was downloaded"))
-    monkeypatch.chdir(tmp_path)
-    save_silently(tiny_sam2(), tmp_path / "sam2.1-hiera-tiny")
-    assert jobs.choose_teacher("sam2.1-hiera-tiny").variant == "sam2"
-
-
-def test_a_file_of_weights_tells_its_variant_itself(tmp_path: Path) -> None:
-    weights = {"image_encoder.pos_embed": torch.zeros(1, 2, 2, 768)}
-    weights |= {f"image_encoder.blocks.{block}.norm1.weight": torch.zeros(1) for block in range(12)}
-    torch.save(weights, tmp_path / "sam.pth")
-    teacher = jobs.choose_teacher(str(tmp_path / "sam.pth"))
-    assert teacher.variant == "vit_b"
-    assert teacher.weights is not None
-    assert teacher.weights.keys() == weights.keys()
-
-
-def test_an_unknown_teacher_is_wrong_usage() -> None:
-    with pytest.raises(ConfigError, match="neither a file nor a folder nor one of"):
-        jobs.choose_teacher("vit_x")
 
 
 def test_clean_up_does_what_is_configured_and_no_more() -> None:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from knowsam.data.annotation import LabelClass
     from knowsam.data.volume import Volume
-    from knowsam.jobs import Teacher
+    from knowsam.models.teachers import Teacher
     from knowsam.training.trained_model import TrainedModel
 
 logger = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ def read_model(path: Path) -> TrainedModel:
 
 def read_teacher(choice: str) -> Teacher:
     """Return the chosen teacher; a download of its weights shows a progress bar."""
-    from knowsam.jobs import choose_teacher
+    from knowsam.models.teachers import choose_teacher
 
     with download_bar() as progress:
         return choose_teacher(choice, progress)

@@ -1,9 +1,10 @@
-"""The table of teachers: from a choice to weights, and from settings and weights to a network."""
+"""The table of teachers: from a choice to a teacher with its weights, and from settings and weights to a network."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from knowsam.errors import CheckpointError, ConfigError
@@ -21,8 +22,6 @@ from knowsam.models.sam2_teacher import Sam2Teacher
 from knowsam.models.sam_teacher import SamTeacher
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from torch import Tensor
 
     from knowsam.config import Config
@@ -59,7 +58,52 @@ TEACHERS = {
 """By the name in `TeacherConfig.variant`, whose choices are these and "none"."""
 
 TEACHER_NAMES = tuple(dict.fromkeys((*TEACHERS, *OFFICIAL)))
-"""By which a teacher can be chosen: of one kind there are several published networks."""
+"""Names of teachers to choose from: there are several published networks of one kind."""
+
+
+_UNTAUGHT = {"none": "none", "scratch": "compact"}
+"""Choices without pretrained weights, and the variant of each."""
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A network to learn from: its kind in `TEACHERS`, and its weights; None trains it from scratch."""
+
+    variant: str = "compact"
+    weights: Mapping[str, Tensor] | None = None
+
+
+def choose_teacher(choice: str, progress: Progress | None = None) -> Teacher:
+    """Turn ``auto``, ``none``, ``scratch``, a name, a file of SAM weights or a folder of a network into a teacher.
+
+    ``auto`` is the compact SAM with the weights that come with the program, ``scratch`` the same without them. Official
+    weights are downloaded once and checked; ``sam2`` is the smallest SAM 2.1.
+
+    Parameters
+    ----------
+    progress : of a download; an exception it raises stops that.
+
+    Raises
+    ------
+    ConfigError
+        If the choice is none of these, or a package is missing.
+    CheckpointError
+        If the weights cannot be had or are not those of a SAM.
+    """
+    if choice in _UNTAUGHT:
+        return Teacher(_UNTAUGHT[choice])
+    name = "compact" if choice == "auto" else choice
+    path = Path(choice)
+    # A folder that was copied from the hub has the same name as its download.
+    if name in TEACHERS or (name in TEACHER_NAMES and not path.exists()):
+        return Teacher(*named_weights(name, progress))
+    if not path.exists():
+        names = ", ".join(("auto", *_UNTAUGHT, *TEACHER_NAMES))
+        raise ConfigError(
+            f"The teacher {choice!r} is neither a file nor a folder nor one of {names}. "
+            "Give one of these, a file of official SAM weights, or a folder with a SAM-2 or EdgeTAM of Hugging Face."
+        )
+    return Teacher(*read_weights(path))
 
 
 def named_weights(name: str, progress: Progress | None = None) -> tuple[str, Mapping[str, Tensor]]:

@@ -16,8 +16,8 @@ from sam2_folder import save_silently, tiny_edgetam, tiny_sam2
 
 from knowsam.commands import distil
 from knowsam.distillation.distillation import Distillation, Step
-from knowsam.jobs import choose_teacher
 from knowsam.models.sam import VARIANTS, SamVariant, build_sam
+from knowsam.models.teachers import choose_teacher
 
 if TYPE_CHECKING:
     from knowsam.training.schedule import Budget
@@ -59,7 +59,7 @@ def test_the_report_says_how_far_both_agree_and_names_no_file(
     assert not [name for name in (str(folder), "image", "small") if name in text]
 
 
-def test_ctrl_c_keeps_what_was_learnt(
+def test_ctrl_c_keeps_the_model(
     folder: Path,
     teacher: Path,
     knowsam: Callable[[str], int],

@@ -20,8 +20,9 @@ from knowsam.data.annotation import Annotation
 from knowsam.data.case import Case
 from knowsam.data.volume import Grid, Volume
 from knowsam.errors import ConfigError, InputError, TrainingError
-from knowsam.jobs import Teacher, train
+from knowsam.jobs import train
 from knowsam.models.students import Students
+from knowsam.models.teachers import Teacher
 from knowsam.training.data_parallel import DataParallel, in_processes
 from knowsam.training.events import Event, Finished, Notice, StepDone, Stop
 from knowsam.training.processes import Processes
@@ -198,7 +199,7 @@ def test_where_memory_runs_out_in_one_process_all_go_on_with_fewer_slices(seen: 
     assert seen.short_of_memory.finished.steps == 2
 
 
-def test_all_processes_stop_when_the_first_one_is_told_to(seen: Seen) -> None:
+def test_all_processes_stop_when_the_first_one_has_to(seen: Seen) -> None:
     assert seen.stopped.finished.stopped
     assert seen.stopped.finished.steps == 2
 

@@ -1,4 +1,4 @@
-"""What is said of slices that nobody has painted, and when nothing is."""
+"""The estimate for slices that nobody has painted, and when there is none."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 from knowsam import jobs
 from knowsam.data.annotation import BACKGROUND_CLASS, IGNORE, Annotation, LabelArray, LabelClass, LabelSlice
 from knowsam.inference.metrics import dice_score
+from knowsam.models.teachers import Teacher
 from knowsam.propagation.propagated_labels import PropagatedLabels
 from knowsam.training.dice_estimate import (
     EXPECTED_SHARE,
@@ -38,7 +39,7 @@ class Predicted:
     labels: LabelArray
 
 
-class Says:
+class SamePrediction:
     """Predicts the same of every slice."""
 
     def __init__(self, labels: LabelArray) -> None:
@@ -75,7 +76,7 @@ def propagated(lower: LabelArray, upper: LabelArray, classes: int) -> Callable[[
 
 
 def estimate_of(found: LabelArray, sides: tuple[LabelArray, LabelArray], painted: Annotation) -> DiceEstimate | None:
-    return estimated_dice(Says(found), propagated(*sides, len(painted.classes)), painted)  # type: ignore[arg-type]
+    return estimated_dice(SamePrediction(found), propagated(*sides, len(painted.classes)), painted)  # type: ignore[arg-type]
 
 
 def test_painted_slices_and_the_contradiction_of_both_sides_have_their_share() -> None:
@@ -90,7 +91,7 @@ def test_painted_slices_and_the_contradiction_of_both_sides_have_their_share() -
     assert expected.mean == pytest.approx(1 - EXPECTED_SHARE * (1 - 14 / 15) / 2, abs=1e-6)
 
 
-def test_where_much_is_probably_wrong_nothing_is_said() -> None:
+def test_a_class_that_is_probably_wrong_has_no_estimate() -> None:
     both = plane(1, 1, 2, 2)
     painted = annotation(1, 4, 7, 9, 12, labels=both, classes=(LIVER, SPLEEN))
     estimate = estimate_of(plane(1, 1), (both, both), painted)
@@ -115,7 +116,7 @@ def test_slices_beyond_the_outermost_completely_painted_ones_are_left_out() -> N
     painted = annotation(1, 4, 7, 9, 12, labels=plane(1)).with_slice(LabelSlice(0, 18, plane(1, IGNORE)))
     asked: list[int] = []
     propagate = propagated(plane(1), plane(1), 2)
-    estimated_dice(Says(plane(1)), lambda indices: asked.extend(indices) or propagate(indices), painted)  # type: ignore[arg-type, func-returns-value]
+    estimated_dice(SamePrediction(plane(1)), lambda indices: asked.extend(indices) or propagate(indices), painted)  # type: ignore[arg-type, func-returns-value]
     assert asked == [2, 3, 5, 6, 8, 10, 11]
 
 
@@ -128,7 +129,7 @@ def test_of_many_painted_slices_some_are_references_evenly() -> None:
     assert 16 <= estimate.slices <= 32
 
 
-def test_where_no_slice_is_left_between_painted_ones_nothing_is_said() -> None:
+def test_where_no_slice_is_left_between_painted_ones_there_is_no_estimate() -> None:
     assert estimate_of(plane(1), (plane(1), plane(1)), annotation(*range(3, 9), labels=plane(1))) is None
 
 
@@ -137,7 +138,7 @@ def test_a_segmentation_comes_with_an_estimate_that_does_not_flatter(
     ball: Volume, ball_labels: LabelArray, tiny_config: Config, budget: Budget
 ) -> None:
     painted = Annotation.from_labels(ball_labels, axis=0, indices=[2, 4, 5, 7, 9])
-    result = jobs.segment(ball, painted, budget=budget, config=tiny_config, teacher=jobs.Teacher("none"), device="cpu")
+    result = jobs.segment(ball, painted, budget=budget, config=tiny_config, teacher=Teacher("none"), device="cpu")
     hidden = [3, 6, 8]
     truth = dice_score(result.labels[hidden], ball_labels[hidden], 1)
     assert isinstance(result.estimate, DiceEstimate)

@@ -12,6 +12,7 @@ from sam2_folder import save_silently, tiny_sam2
 from knowsam import jobs
 from knowsam.models.mobile_sam_teacher import MobileSamTeacher
 from knowsam.models.sam2_teacher import Sam2Teacher
+from knowsam.models.teachers import choose_teacher
 from knowsam.training.schedule import Budget
 from knowsam.training.teaching import EveryImageTeaching, RoundRobinTeaching
 from knowsam.training.trained_model import load_model, save_model
@@ -35,11 +36,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def trained(case: Case, config: Config, teacher: Path, **given: object) -> TrainingSession:
-    chosen = jobs.choose_teacher(str(teacher))
+    chosen = choose_teacher(str(teacher))
     return jobs.train([case], budget=Budget(steps=2), config=config, teacher=chosen, device="cpu", **given)  # type: ignore[arg-type]
 
 
-def test_a_mobilesam_learns_and_what_it_learnt_is_saved_and_gone_on_with(
+def test_a_mobilesam_learns_and_its_model_is_saved_and_continued(
     case: Case, tiny_config: Config, tmp_path: Path
 ) -> None:
     file, config = save_mobile_sam(tmp_path), tiny_config.with_values(adapted_blocks=2, adaptation_minimum=1)
@@ -55,7 +56,7 @@ def test_a_mobilesam_learns_and_what_it_learnt_is_saved_and_gone_on_with(
 
 
 @pytest.mark.parametrize(("in_turn", "way"), [("pretrained", RoundRobinTeaching), ("never", EveryImageTeaching)])
-def test_a_sam2_learns_and_what_it_learnt_is_saved_and_gone_on_with(
+def test_a_sam2_learns_and_its_model_is_saved_and_continued(
     case: Case, tiny_config: Config, folder: Path, tmp_path: Path, in_turn: str, way: type
 ) -> None:
     config = tiny_config.with_values(teacher_in_turn=in_turn, adapted_blocks=2)
@@ -75,7 +76,7 @@ def test_a_sam2_learns_and_what_it_learnt_is_saved_and_gone_on_with(
     assert after.plan.to_dict()["earlier_model"] == "students and teacher"
 
 
-def test_what_another_sam2_learnt_is_left_out(case: Case, tiny_config: Config, folder: Path, tmp_path: Path) -> None:
+def test_weights_of_another_sam2_are_left_out(case: Case, tiny_config: Config, folder: Path, tmp_path: Path) -> None:
     other = save_silently(tiny_sam2(seed=1), tmp_path)
     config = tiny_config.with_values(adapted_blocks=2, adaptation_minimum=1)
     session = trained(case, config, other, start_from=trained(case, config, folder).model())
@@ -97,8 +98,6 @@ def test_frozen_blocks_are_passed_once_by_each_slice_in_memory_and_on_disk(
     for memory_mib in (0, 1024):
         seen.clear()
         config = tiny_config.with_values(adapted_blocks=2, trunk_memory_mib=memory_mib, teacher_refresh_after=1)
-        jobs.train(
-            [case], budget=Budget(steps=6), config=config, teacher=jobs.choose_teacher(str(folder)), device="cpu"
-        )
+        jobs.train([case], budget=Budget(steps=6), config=config, teacher=choose_teacher(str(folder)), device="cpu")
         assert 2 <= sum(seen) <= len(case.volume.array)
     assert list((tmp_path / "cache" / "trunk").glob("*.trunk"))
