@@ -33,7 +33,7 @@ def test_the_settings_are_those_of_the_publication() -> None:
     assert not config.method.shape_prior
 
 
-def test_a_teacher_from_a_file_is_told_from_the_official_one_by_its_checksum(tmp_path: Path) -> None:
+def test_a_teacher_from_a_file_differs_from_the_official_one_by_its_checksum(tmp_path: Path) -> None:
     file = tmp_path / "sam_vit_b_01ec64.pth"
     file.write_bytes(b"another SAM")
     assert [is_published_sam(choice) for choice in ("vit_b", "compact", str(file))] == [True, False, False]

@@ -17,7 +17,7 @@ from knowsam.io.sample import sample_folder
 HINT = "newer version of a library"
 
 
-def test_the_log_tells_type_and_place_but_no_value(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_has_type_and_place_but_no_value(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "knowsam")
     try:
         int("Doe^Jane")

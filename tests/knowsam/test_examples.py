@@ -23,11 +23,11 @@ def test_the_example_paints_trains_corrects_and_exports_a_mask(
 
     dice = example["main"](tmp_path / "liver.nii.gz", Budget(steps=1))
 
-    mask, told = read_labels(tmp_path / "liver.nii.gz"), capsys.readouterr().out
+    mask, output = read_labels(tmp_path / "liver.nii.gz"), capsys.readouterr().out
     truth = read_labels(sample_folder() / "phantom_labels.nii.gz").array
     for index in (*example["PAINTED"], example["CORRECTED"]):
         assert ((mask.array[index] == 1) == (truth[index] == 1)).all()
     assert dice > 0.85
     assert [label_class.name for label_class in mask.classes] == ["liver"]
-    assert "Predicted slices: 20" in told
-    assert "Step 1, 100%" in told
+    assert "Predicted slices: 20" in output
+    assert "Step 1, 100%" in output

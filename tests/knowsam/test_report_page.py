@@ -55,7 +55,7 @@ def test_the_page_needs_no_other_file_and_shows_slices(tmp_path: Path, ball: Vol
     assert (pixels == BALL.color).all(axis=-1).any()
 
 
-def test_how_it_was_made_is_told(tmp_path: Path, ball: Volume, ball_labels: LabelArray) -> None:
+def test_the_page_says_how_it_was_made(tmp_path: Path, ball: Volume, ball_labels: LabelArray) -> None:
     page = page_of(tmp_path, ball, ball_labels, plan=PLAN, warnings=("Slices <look> odd.",))
     assert "A person painted or corrected 2 of 12 slices: 5, 8." in page
     assert "Slices are counted from 1, the one nearest to the head." in page
@@ -63,7 +63,7 @@ def test_how_it_was_made_is_told(tmp_path: Path, ball: Volume, ball_labels: Labe
     assert all(words in page for words in ("The budget is short.", "max_side_px", "Slices &lt;look&gt; odd.", "torch "))
 
 
-def test_outlines_that_nobody_has_confirmed_are_told_apart_from_what_was_painted(
+def test_outlines_that_nobody_has_confirmed_are_distinguished_from_painted_ones(
     tmp_path: Path, ball: Volume, ball_labels: LabelArray
 ) -> None:
     page = page_of(tmp_path, ball, ball_labels, unconfirmed=(6,))

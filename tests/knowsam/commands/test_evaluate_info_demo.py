@@ -53,7 +53,7 @@ def test_a_distance_to_nothing_is_a_dash_in_the_table_and_null_in_json(
     assert (found["value"], found["dice"], found["hd95_mm"]) == (7, 1.0, 0.0)
 
 
-def test_info_tells_geometry_and_classes_in_the_count_of_the_file(
+def test_info_prints_geometry_and_classes_in_the_count_of_the_file(
     knowsam: Callable[[str], int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert knowsam("info {f}/truth.nii.gz") == 0
@@ -72,7 +72,7 @@ def test_info_tells_geometry_and_classes_in_the_count_of_the_file(
     ]
 
 
-def test_info_tells_the_names_that_a_mask_holds(
+def test_info_prints_the_names_that_a_mask_holds(
     folder: Path, knowsam: Callable[[str], int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     truth = read_labels(folder / "truth.nii.gz")
@@ -87,7 +87,7 @@ def test_info_tells_the_names_that_a_mask_holds(
     ]
 
 
-def test_info_tells_the_classes_of_a_mask_that_is_stored_as_fractions_and_none_of_an_image(
+def test_info_prints_the_classes_of_a_mask_that_is_stored_as_fractions_and_none_of_an_image(
     folder: Path, knowsam: Callable[[str], int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     truth = nib.load(folder / "truth.nii.gz")

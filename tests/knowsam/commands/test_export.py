@@ -28,7 +28,7 @@ def mask(series: Path) -> Path:
     return series.parent / "mask.nii.gz"
 
 
-def test_a_mask_becomes_a_segmentation_and_its_terms_are_told(
+def test_a_mask_becomes_a_segmentation_and_its_terms_are_printed(
     mask: Path, knowsam: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert (
@@ -85,13 +85,13 @@ def test_a_segmentation_agrees_with_its_mask_although_it_has_no_empty_slices(
     assert "voxels of mask; the others were taken for background" in caplog.text
 
 
-def test_nothing_of_the_patient_is_told(mask: Path, knowsam: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_of_the_patient_is_printed(mask: Path, knowsam: Run, capsys: pytest.CaptureFixture[str]) -> None:
     words = "export {f}/mask.nii.gz --source {f}/Doe_Jane -o {f}/seg.dcm --debug"
     assert knowsam(words) == 0
     assert knowsam(words) == 1
-    told = capsys.readouterr()
-    assert "exists already and is kept" in told.err
-    assert not any(secret in told.out + told.err for secret in ("Doe", "Jane", "4711"))
+    output = capsys.readouterr()
+    assert "exists already and is kept" in output.err
+    assert not any(secret in output.out + output.err for secret in ("Doe", "Jane", "4711"))
     assert mask.is_file()
 
 
@@ -145,13 +145,13 @@ def test_a_structure_set_has_the_names_of_the_classes(
 
 def test_surfaces_need_no_series(mask: Path, knowsam: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert knowsam("export {f}/mask.nii.gz -o {f}/mesh.stl --term 4=rest") == 0
-    told = capsys.readouterr().out.splitlines()
+    output = capsys.readouterr().out.splitlines()
     written = [mask.with_name("mesh_1_class 1.stl"), mask.with_name("mesh_4_rest.stl")]
-    assert told == [f"Surface: {path}" for path in written]
+    assert output == [f"Surface: {path}" for path in written]
     assert all(path.is_file() for path in written)
 
 
-def test_painted_labels_on_another_grid_are_resampled_and_it_is_said(
+def test_painted_labels_on_another_grid_are_resampled_with_a_notice(
     folder: Path, knowsam: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
     labels = nib.load(folder / "labels.nii.gz")

@@ -85,9 +85,9 @@ def test_damaged_weights_are_named(
     weights.mkdir()
     (weights / "sam_vit_b.pth").write_bytes(b"weigh")
     assert knowsam("models check") == 1
-    told = capsys.readouterr()
-    assert "is NOT the published file" in told.out
-    assert "1 of these files cannot be used" in told.err
+    output = capsys.readouterr()
+    assert "is NOT the published file" in output.out
+    assert "1 of these files cannot be used" in output.err
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_damaged_weights_are_named(
         ),
     ],
 )
-def test_what_cannot_be_done_is_said(
+def test_an_impossible_action_is_reported(
     command: str,
     code: int,
     sentence: str,

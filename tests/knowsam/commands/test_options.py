@@ -62,7 +62,7 @@ def test_every_public_setting_but_the_teacher_is_an_option_that_only_help_all_sh
     assert flags.isdisjoint(shown["--help"])
 
 
-def test_help_all_tells_the_range_the_unit_and_the_default(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_all_shows_the_range_the_unit_and_the_default(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parse(["segment", "--help-all"])
     text = " ".join(capsys.readouterr().out.split())

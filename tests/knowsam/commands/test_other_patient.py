@@ -36,12 +36,12 @@ def own(series: Path) -> Path:
 
 
 @pytest.fixture
-def say(own: Path) -> Callable[..., None]:
-    """Write other.dcm, which is own.dcm but says something else of patient and study."""
+def write_other(own: Path) -> Callable[..., None]:
+    """Write other.dcm, which is own.dcm with other attributes of patient and study."""
 
-    def write(*, of_series: bool = True, **said: str) -> None:
+    def write(*, of_series: bool = True, **attributes: str) -> None:
         dataset = pydicom.dcmread(own)
-        for keyword, value in said.items():
+        for keyword, value in attributes.items():
             setattr(dataset, keyword, value)
         if not of_series:
             dataset.ReferencedSeriesSequence[0].SeriesInstanceUID = "1.2.9.1"
@@ -52,7 +52,7 @@ def say(own: Path) -> Callable[..., None]:
 
 @pytest.mark.parametrize("command", [SEGMENT, TRAIN, EXPORT, EVALUATE], ids=lambda command: command.split()[0])
 @pytest.mark.parametrize(
-    ("said", "reason"),
+    ("attributes", "reason"),
     [
         ({"PatientID": "4712"}, "different patients"),
         ({"FrameOfReferenceUID": "1.2.9.3"}, "different frames of reference"),
@@ -61,15 +61,15 @@ def say(own: Path) -> Callable[..., None]:
 )
 def test_labels_of_another_patient_place_or_study_are_refused_and_nobody_is_named(
     command: str,
-    said: dict[str, str],
+    attributes: dict[str, str],
     reason: str,
-    say: Callable[..., None],
+    write_other: Callable[..., None],
     knowsam: Run,
     folder: Path,
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    say(**said)
+    write_other(**attributes)
     assert knowsam(command) == 1
     error = capsys.readouterr().err
     assert re.search(f"{reason}.*--ignore-identity", error)
@@ -77,8 +77,10 @@ def test_labels_of_another_patient_place_or_study_are_refused_and_nobody_is_name
     assert not any((folder / name).exists() for name in ("out.nii.gz", "model", "exported.dcm"))
 
 
-def test_who_knows_that_they_lie_on_each_other_can_say_so(say: Callable[..., None], knowsam: Run, own: Path) -> None:
-    say(PatientID="4712", FrameOfReferenceUID="1.2.9.3")
+def test_who_knows_that_they_lie_on_each_other_can_say_so(
+    write_other: Callable[..., None], knowsam: Run, own: Path
+) -> None:
+    write_other(PatientID="4712", FrameOfReferenceUID="1.2.9.3")
     for words in (SEGMENT, TRAIN, EXPORT, EVALUATE):
         assert knowsam(f"{words} --ignore-identity") == 0
     # It belongs to the study of the series, as its pixels do now.
@@ -86,12 +88,12 @@ def test_who_knows_that_they_lie_on_each_other_can_say_so(say: Callable[..., Non
 
 
 def test_labels_that_are_anonymised_or_of_another_study_in_the_same_place_are_taken(
-    say: Callable[..., None], knowsam: Run, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    write_other: Callable[..., None], knowsam: Run, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    say(PatientID="", PatientName="anonymous", StudyInstanceUID="1.2.9.2")
+    write_other(PatientID="", PatientName="anonymous", StudyInstanceUID="1.2.9.2")
     assert knowsam(EVALUATE) == 0
     assert "another study" not in caplog.text
-    say(StudyInstanceUID="1.2.9.2", of_series=False)
+    write_other(StudyInstanceUID="1.2.9.2", of_series=False)
     assert knowsam(EVALUATE) == 0
     assert "another study" in caplog.text
     assert "1.000" in capsys.readouterr().out

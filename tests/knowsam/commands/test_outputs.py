@@ -56,7 +56,7 @@ def test_a_name_that_was_taken_meanwhile_gets_a_number(tmp_path: Path, taken: tu
     assert all((tmp_path / name).read_text() == "of another" for name in taken)
 
 
-def test_if_the_folder_is_gone_the_nearest_one_above_it_is_taken_and_it_is_said(
+def test_if_the_folder_is_gone_the_nearest_one_above_it_is_taken_with_a_notice(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     place = saved(tmp_path / "drive" / "results" / "mask.nii.gz", write)

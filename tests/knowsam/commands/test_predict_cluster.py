@@ -149,7 +149,7 @@ def _until(found: Callable[[], object]) -> None:
         time.sleep(0.05)
 
 
-def test_what_kills_every_worker_is_said_and_what_waited_beside_it_is_done(quick_workers: None) -> None:
+def test_an_image_that_kills_every_worker_is_reported_and_those_waiting_are_done(quick_workers: None) -> None:
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 0}),
         _cluster(n_workers=1) as workers,
@@ -274,7 +274,7 @@ def test_a_worker_without_knowsam_is_named(local: distributed.LocalCluster, monk
     assert issubclass(PackageNotFoundError, ImportError)
 
 
-def test_images_wait_for_the_first_worker_and_that_is_said(
+def test_images_wait_for_the_first_worker_with_a_message(
     trained: Path, knowsam: Callable[[str], int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(cluster, "_LOOK_EVERY_S", 0.1)
@@ -316,7 +316,7 @@ def test_ctrl_c_keeps_what_is_finished_and_cancels_the_rest(
     _until(lambda: not local.scheduler.tasks)
 
 
-def test_an_address_where_no_scheduler_answers_is_said_with_a_remedy(
+def test_an_address_where_no_scheduler_answers_is_reported_with_a_remedy(
     trained: Path,
     knowsam: Callable[[str], int],
     local: distributed.LocalCluster,

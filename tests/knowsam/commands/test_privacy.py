@@ -75,7 +75,7 @@ def test_the_series_is_really_marked(marked_series: Path) -> None:
     assert all(mark.encode() in content for mark in MARKS)
 
 
-def test_neither_what_is_written_nor_what_is_said_names_the_patient(
+def test_neither_files_nor_messages_name_the_patient(
     folder: Path,
     marked_series: Path,
     knowsam: Knowsam,

@@ -87,7 +87,7 @@ def test_a_report_for_people_is_one_page(folder: Path, knowsam: Callable[[str], 
     assert knowsam(words) == 1
 
 
-def test_the_probable_dice_is_told_and_stands_in_the_report(
+def test_the_probable_dice_is_logged_and_in_the_report(
     folder: Path, knowsam: Callable[[str], int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(display, "estimated_dice", lambda *_: DiceEstimate((0.93, None), 3))
@@ -144,7 +144,7 @@ def test_axis_and_slices_count_in_the_labels_file_whatever_its_orientation(
     assert np.flatnonzero(agrees).tolist() == [1, 4]
 
 
-def test_slices_of_labels_that_are_a_part_of_the_image_are_counted_there_and_it_is_said(
+def test_slices_of_labels_that_are_a_part_of_the_image_are_counted_there_with_a_notice(
     folder: Path, knowsam: Callable[[str], int], caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     nib.load(folder / "labels.nii.gz").slicer[..., 1:6].to_filename(folder / "part.nii.gz")
@@ -290,7 +290,7 @@ def test_labels_that_do_not_tell_their_axis_are_refused_until_it_is_named(
     assert knowsam(f"{SEGMENT} --axis 2") == 0
 
 
-def test_a_stray_voxel_is_told_in_the_count_of_the_file(
+def test_a_stray_voxel_is_reported_in_the_count_of_the_file(
     folder: Path, knowsam: Callable[[str], int], caplog: pytest.LogCaptureFixture
 ) -> None:
     labels = nib.load(folder / "labels.nii.gz")

@@ -42,7 +42,7 @@ def test_a_method_is_taught_by_sam_where_that_is_asked_for(folder: Path, knowsam
     assert steps[-1]["distillation"] > 0
 
 
-def test_the_usual_method_is_not_told_of(folder: Path, knowsam: Callable[[str], int]) -> None:
+def test_the_usual_method_is_not_reported(folder: Path, knowsam: Callable[[str], int]) -> None:
     assert knowsam(SEGMENT) == 0
     assert not any("learn by" in notice for notice in json.loads((folder / "report.json").read_text())["notices"])
 
@@ -51,5 +51,5 @@ def test_a_method_that_is_not_there_is_refused_with_those_that_are(
     knowsam: Callable[[str], int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert knowsam(SEGMENT + " --semi-supervised fixmatch") == 2
-    said = capsys.readouterr().err
-    assert all(name in said for name in METHODS)
+    message = capsys.readouterr().err
+    assert all(name in message for name in METHODS)

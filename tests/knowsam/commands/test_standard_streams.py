@@ -38,7 +38,7 @@ def test_letters_that_an_encoding_lacks_become_escapes(mask: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the redirections of a POSIX shell")
 @pytest.mark.parametrize(
-    ("redirection", "status", "said"),
+    ("redirection", "status", "message"),
     [
         ("| true", 0, ""),
         (">&-", 0, ""),
@@ -51,10 +51,10 @@ def test_letters_that_an_encoding_lacks_become_escapes(mask: Path) -> None:
         ),
     ],
 )
-def test_output_that_nobody_can_read_is_no_traceback(mask: Path, redirection: str, status: int, said: str) -> None:
+def test_output_that_nobody_can_read_is_no_traceback(mask: Path, redirection: str, status: int, message: str) -> None:
     script = f'set -o pipefail; "$0" -c "$1" info "$2" {redirection}'
     done = subprocess.run(["bash", "-c", script, sys.executable, CODE, mask], capture_output=True, text=True)
-    assert (done.returncode, done.stderr.strip(), done.stdout) == (status, said, "")
+    assert (done.returncode, done.stderr.strip(), done.stdout) == (status, message, "")
 
 
 class Broken(io.StringIO):
@@ -68,7 +68,7 @@ def test_nothing_ends_because_standard_error_is_closed_or_breaks(
 ) -> None:
     monkeypatch.setattr(sys, "stderr", stream)
     with dependable_streams():
-        assert sys.stderr.write("said to nobody") == len("said to nobody")
+        assert sys.stderr.write("for nobody") == len("for nobody")
         assert not sys.stderr.isatty()
     assert sys.stderr is stream
 

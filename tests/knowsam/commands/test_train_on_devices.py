@@ -44,7 +44,7 @@ def test_one_process_needs_no_fabric(folder: Path, knowsam: Knowsam, monkeypatch
     assert knowsam(TRAIN) == 0
 
 
-def test_a_missing_package_is_said_before_anything_is_read(
+def test_a_missing_package_is_reported_before_anything_is_read(
     knowsam: Knowsam, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "lightning_fabric", None)

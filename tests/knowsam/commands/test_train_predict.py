@@ -51,7 +51,7 @@ def test_masks_that_call_one_value_by_different_names_are_refused_before_trainin
     assert not (two_images / "model").exists()
 
 
-def test_a_volume_without_a_label_of_the_others_is_told_of(
+def test_a_volume_without_a_label_of_the_others_is_reported(
     two_images: Path, knowsam: Callable[[str], int], caplog: pytest.LogCaptureFixture
 ) -> None:
     labels = nib.load(two_images / "labels.nii.gz")
@@ -134,7 +134,7 @@ def test_one_image_that_cannot_be_used_costs_no_other_and_stands_in_the_table(
 
 
 @pytest.mark.usefixtures("model")
-def test_an_image_unlike_those_of_the_training_is_said(
+def test_an_image_unlike_those_of_the_training_is_reported(
     two_images: Path, knowsam: Callable[[str], int], caplog: pytest.LogCaptureFixture
 ) -> None:
     image = nib.load(two_images / "image.nii.gz")

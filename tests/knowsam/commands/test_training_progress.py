@@ -76,7 +76,7 @@ def test_a_closed_terminal_says_so_twice_and_the_mask_is_written_all_the_same(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGHUP")
-def test_a_signal_that_is_not_to_be_heard_is_not(
+def test_an_ignored_signal_stays_ignored(
     folder: Path, knowsam: Callable[[str], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)

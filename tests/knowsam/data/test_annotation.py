@@ -106,7 +106,7 @@ def test_a_slice_has_the_two_other_axes(axis: int, plane_shape: tuple[int, int])
 
 
 @pytest.mark.parametrize("value", [-1, 0.5, np.nan])
-def test_values_that_are_no_labels_are_refused_unless_they_mark_what_is_unjudged(value: float) -> None:
+def test_values_that_are_no_labels_are_refused_unless_they_mark_unlabelled_voxels(value: float) -> None:
     labels = np.zeros(SHAPE)
     labels[2, 1:3, 1:3], labels[2, 0, 0] = 7, value
     with pytest.raises(InputError, match="labels are whole numbers from 0"):

@@ -24,7 +24,7 @@ def test_the_colours_of_many_classes_differ_to_the_eye() -> None:
     assert all(40 < sum(color) < 720 for color in colors)
 
 
-def test_the_first_classes_are_told_apart_and_from_grey_tissue_that_shines_through_them() -> None:
+def test_the_first_classes_are_distinguished_and_from_grey_tissue_that_shines_through_them() -> None:
     tissue = np.full(3, 128.0)
     painted = [(np.array(class_color(position)) + tissue) / 2 for position in range(8)]
     seen = [rgb2lab(color / 255) for color in (tissue, *painted)]

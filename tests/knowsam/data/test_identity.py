@@ -54,7 +54,7 @@ def test_labels_of_somebody_else_are_refused_without_a_word_of_whom(labels: Iden
         assert not any(secret in str(refused.value) for secret in ("4711", "4712", "doe", "1.2."))
 
 
-def test_another_study_in_the_same_frame_of_reference_is_taken_and_told() -> None:
+def test_another_study_in_the_same_frame_of_reference_is_accepted_with_a_notice() -> None:
     labels = belonging(volume(replace(OURS, study="1.2.9", series=frozenset({"1.2.8"}))), volume(OURS))
     assert "another study" in labels.notices[0]
 

@@ -31,7 +31,7 @@ def test_a_scan_counts_alike_whatever_its_gain() -> None:
     assert list(once.quantiles) == sorted(once.quantiles)
 
 
-def test_a_ct_is_told_from_other_images() -> None:
+def test_a_ct_is_distinguished_from_other_images() -> None:
     generator = np.random.default_rng(0)
     values = np.where(generator.random((8, 32, 32)) < 0.4, -1000.0, generator.normal(50, 20, (8, 32, 32)))
     assert ImageStatistics.of(image(values), 0, 0.5).is_ct
@@ -47,7 +47,7 @@ def test_a_model_of_ct_refuses_mr_and_the_other_way_round(learnt: bool, shown: b
     require_known_modality(shown, [], "scan")
 
 
-def test_what_is_unlike_all_known_images_is_said() -> None:
+def test_an_image_unlike_all_known_ones_is_reported() -> None:
     known = [statistics(), statistics(shift=-0.1, slice_mm=5.0)]
     assert difference_sentence(statistics(shift=0.1), known, "scan") == ""
     assert "grey values" in difference_sentence(statistics(shift=FAR + 0.01), known, "scan")

@@ -172,7 +172,7 @@ def test_grey_values_of_any_type_come_out_in_the_unit_range(dtype: type[np.gener
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.int64, np.uint32])
-def test_grey_values_far_from_zero_are_told_apart(dtype: type[np.generic]) -> None:
+def test_grey_values_far_from_zero_are_distinguished(dtype: type[np.generic]) -> None:
     array = 4_000_000_000 + np.arange(5, dtype=dtype)
     np.testing.assert_allclose(UnitScale((4e9, 4e9 + 4))(array), np.linspace(0, 1, 5))
 

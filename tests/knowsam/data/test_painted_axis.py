@@ -47,7 +47,7 @@ def test_painted_slices_tell_their_axis(axis: int, structure: Labels, indices: S
 
 
 @pytest.mark.parametrize(("axis", "indices"), [(0, [30]), (1, [20]), (2, range(2, 40, 5))], ids=str)
-def test_a_vessel_tells_whether_it_was_painted_along_or_across(axis: int, indices: Sequence[int]) -> None:
+def test_the_axis_of_a_vessel_is_found_along_and_across_it(axis: int, indices: Sequence[int]) -> None:
     assert axes_of(painted(VESSEL, axis, indices)) == (axis,)
 
 
@@ -57,7 +57,7 @@ def test_stray_voxels_in_other_slices_change_nothing() -> None:
     assert axes_of(labels) == (1,)
 
 
-def test_classes_painted_in_different_slices_are_told_by_each_of_them() -> None:
+def test_classes_painted_in_different_slices_have_one_axis() -> None:
     assert axes_of(painted(KIDNEYS, 1, [16, 24]) + 2 * painted(BALL, 1, [12, 28])) == (1,)
 
 
@@ -86,7 +86,7 @@ def test_a_small_box_is_taken_in_the_plane_of_the_best_resolution_if_one_is_much
     assert len(plausible_axes([volume(lesion, (1, 1, 3))])) > 1
 
 
-def test_volumes_are_told_by_those_that_can_tell_and_must_agree() -> None:
+def test_the_axis_comes_from_volumes_that_show_it_and_they_must_agree() -> None:
     coronal, sagittal = painted(BALL, 1, [20]), painted(BALL, 2, [20])
     assert axes_of(BALL, coronal) == (1,)
     assert axes_of(painted(BALL, 0, [30]) | sagittal, sagittal) == (2,)

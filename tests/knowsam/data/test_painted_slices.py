@@ -66,7 +66,7 @@ def test_every_voxel_gets_the_label_of_the_nearest_one(seed: int) -> None:
     assert "were resampled to those of the image" in placed.notices[0]
 
 
-def test_slices_that_the_painted_ones_cut_are_annotated_where_these_run_and_it_is_said() -> None:
+def test_slices_that_the_painted_ones_cut_are_annotated_where_these_run_with_a_notice() -> None:
     image = grid((20, 40, 40), (3, 1, 1), (0, 0, 0))
     tilted = grid((20, 40, 40), (3, 1, 1), (0, 0, 0), tilt_deg=10)
     placed = painted(tilted, box(tilted), [8, 12]).on(image)
@@ -98,7 +98,7 @@ def test_slices_turned_within_their_plane_stay_complete() -> None:
     assert states(placed) == {1: SliceState.COMPLETE, 4: SliceState.COMPLETE}
 
 
-def test_thick_painted_slices_cover_several_of_the_image_which_is_said() -> None:
+def test_thick_painted_slices_cover_several_of_the_image_with_a_notice() -> None:
     image, thick = grid((12, 20, 20), (1, 1, 1), (0, 0, 0)), grid((4, 20, 20), (3, 1, 1), (1, 0, 0))
     placed = painted(thick, box(thick), [1, 3]).on(image)
     assert states(placed) == dict.fromkeys([3, 4, 5, 9, 10, 11], SliceState.COMPLETE)

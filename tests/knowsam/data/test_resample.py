@@ -58,7 +58,7 @@ def test_labels_that_reach_beyond_the_image_are_cut_off_and_the_loss_is_counted(
     )
 
 
-def test_labels_of_a_larger_image_are_told_of_even_if_none_is_lost() -> None:
+def test_labels_of_a_larger_image_are_reported_even_if_none_is_lost() -> None:
     image = part((2, 0, 0), (4, 7, 8))
     values = np.where(np.arange(SHAPE[0])[:, None, None] < 2, 0, VALUES)
     placed = placed_on(labels_on(GRID, values), image)
@@ -70,7 +70,7 @@ def test_labels_of_a_larger_image_are_told_of_even_if_none_is_lost() -> None:
 
 
 @pytest.mark.parametrize("shift_vx", [1, 0.5])
-def test_labels_of_as_many_voxels_as_the_image_that_lie_elsewhere_are_told_of(shift_vx: float) -> None:
+def test_labels_of_as_many_voxels_as_the_image_that_lie_elsewhere_are_reported(shift_vx: float) -> None:
     labels = labels_on(part((0, 0, 0), SHAPE, shift_vx=shift_vx), VALUES)
     placed = placed_on(labels, GRID) or painted_by_default(labels, 0).on(GRID).labels
     assert any("as many voxels as the image, but" in notice and "lost its place" in notice for notice in placed.notices)

@@ -50,7 +50,7 @@ def test_slices_between_those_of_the_image_stay_as_they_are(beside: float) -> No
     assert respaced(given, IMAGE) is given
 
 
-def test_an_image_that_is_tilted_against_the_slices_tells_nothing_of_them() -> None:
+def test_an_image_that_is_tilted_against_the_slices_does_not_respace_them() -> None:
     tilt = np.eye(4)
     tilt[1:3, 1:3] = [[0.99, -0.141], [0.141, 0.99]]
     given = labels([5, 11], 6)

@@ -72,6 +72,6 @@ def test_slices_annotated_in_part_are_not_meant_to_be_complete() -> None:
     assert stray_labels(with_labels(labels, ignore_value=9)) == ()
 
 
-def test_the_sentence_names_the_slice_as_it_is_told_to() -> None:
+def test_the_sentence_names_the_slice_as_given() -> None:
     sentence = StrayLabel(26, 2, 1, 700).sentence("slice 13, counted from 0 in liver")
     assert "In slice 13, counted from 0 in liver, 1 voxel of label 2 makes it count" in sentence

@@ -150,7 +150,7 @@ def test_the_window_of_a_whole_slice_covers_it(spacing_mm: tuple[float, float]) 
     assert window.stop[1] >= 67
 
 
-def test_a_window_tells_what_it_leaves_out_and_what_touches_its_edge() -> None:
+def test_a_window_recognises_pixels_outside_and_at_its_edge() -> None:
     mask = np.zeros((2, *SLICE_SHAPE), dtype=bool)
     mask[1, 4, 5] = True
     assert not INSIDE.leaves_out(mask)

@@ -89,7 +89,7 @@ def test_one_seed_gives_one_student(teacher: Mapping[str, Tensor], slices: Image
     assert all(torch.equal(own[name], its_own[name]) for name in own)
 
 
-def test_whoever_leaves_off_early_keeps_what_was_learnt(teacher: Mapping[str, Tensor], slices: ImageSlices) -> None:
+def test_whoever_leaves_off_early_keeps_the_model(teacher: Mapping[str, Tensor], slices: ImageSlices) -> None:
     learning = untrained(teacher, slices)
     before = {name: tensor.clone() for name, tensor in learning.sam.state_dict().items()}
     for step in learning.learn(Budget(steps=100)):

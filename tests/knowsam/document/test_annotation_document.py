@@ -429,7 +429,7 @@ def test_large_values_are_held_as_they_are(document: AnnotationDocument) -> None
     assert document.painted(OTHER).dtype == np.int32
 
 
-def test_more_classes_than_can_be_told_apart_are_refused_at_once(document: AnnotationDocument) -> None:
+def test_more_classes_than_can_be_distinguished_are_refused_at_once(document: AnnotationDocument) -> None:
     with pytest.raises(InputError, match="254 classes already"):
         document.class_list.ensure(range(1000, 1300))
     assert len(document.classes) == 3

@@ -118,7 +118,9 @@ def test_work_is_read_after_a_class_was_removed_whose_marked_end_was_erased(
     assert read_snapshot(tmp_path / "kept.npz", document.volume.shape).slices[4].ends == frozenset()
 
 
-def test_it_is_told_when_a_structure_is_predicted_beyond_its_outermost_slices(document: AnnotationDocument) -> None:
+def test_a_notice_is_shown_when_a_structure_is_predicted_beyond_its_outermost_slices(
+    document: AnnotationDocument,
+) -> None:
     nothing = np.zeros((8, 10), np.uint8)
     document.predict(3, np.ones((8, 10), np.uint8), nothing)
     assert not goes_beyond_painted(document, LIVER)

@@ -99,7 +99,7 @@ def test_only_a_graphics_card_with_memory_of_its_own_is_left_for_the_processor()
     assert "--device" not in memory_remedy(torch.device("mps")) + memory_remedy(CPU)
 
 
-def test_a_fault_of_a_device_is_told_without_the_advice_of_pytorch_and_with_the_remedy() -> None:
+def test_a_fault_of_a_device_is_reported_without_the_advice_of_pytorch_and_with_the_remedy() -> None:
     error = NotImplementedError("The operator 'x' is not implemented. As a temporary fix, set Y.")
     assert fault_sentence(error, CPU) == "The operator 'x' is not implemented."
     assert fault_sentence(error, torch.device("mps")) == (

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SIZE, SLICES = 32, 12
 
 
-class Says(nn.Module):
+class ConstantChange(nn.Module):
     """Changes every logit by the same amount, and counts the slices it was asked for."""
 
     def __init__(self, change: float) -> None:
@@ -90,7 +90,7 @@ def area(probabilities: Tensor) -> list[int]:
 
 def test_a_propagator_that_changes_nothing_leaves_the_labels_as_they_are() -> None:
     propagated, evidence = propagated_to([1, 2, 5, 8, 10], {2: disc(), 8: disc(4)})
-    unchanged = refined(Says(0), propagated, evidence).probabilities
+    unchanged = refined(ConstantChange(0), propagated, evidence).probabilities
     torch.testing.assert_close(unchanged, propagated.probabilities, rtol=0, atol=1e-3)
 
 
@@ -99,7 +99,7 @@ def test_it_counts_as_far_as_the_outlines_of_both_sides_disagree() -> None:
         propagated_to([5], {2: disc(), 8: disc(column=column)}) for column in (16.2, 24.0)
     )
     changed = [
-        (refined(Says(9), own, evidence).probabilities - own.probabilities)[0, 1].amax()
+        (refined(ConstantChange(9), own, evidence).probabilities - own.probabilities)[0, 1].amax()
         for own, evidence in ((near, near_evidence), (far, far_evidence))
     ]
     assert near.expected_error.item() < PROPAGATOR_ERROR < far.expected_error.item()
@@ -108,18 +108,18 @@ def test_it_counts_as_far_as_the_outlines_of_both_sides_disagree() -> None:
 
 def test_an_annotated_slice_stays_as_it_was_annotated() -> None:
     propagated, evidence = propagated_to([2], {2: disc(), 8: disc(column=24.0)})
-    torch.testing.assert_close(refined(Says(9), propagated, evidence).probabilities, propagated.probabilities)
+    torch.testing.assert_close(refined(ConstantChange(9), propagated, evidence).probabilities, propagated.probabilities)
 
 
 def test_beyond_the_outermost_annotated_slice_a_structure_can_end_but_not_grow() -> None:
     propagated, evidence = propagated_to([9, 10], {2: disc(), 8: disc()})
-    assert area(refined(Says(-9), propagated, evidence).probabilities) == [0, 0]
-    assert area(refined(Says(9), propagated, evidence).probabilities) == area(propagated.probabilities)
+    assert area(refined(ConstantChange(-9), propagated, evidence).probabilities) == [0, 0]
+    assert area(refined(ConstantChange(9), propagated, evidence).probabilities) == area(propagated.probabilities)
 
 
 def test_two_classes_share_what_belongs_to_any_of_them() -> None:
     propagated, evidence = propagated_to([5], {2: halves(), 8: np.roll(halves(), 5, axis=0)}, classes=3)
-    probabilities = refined(Says(2), propagated, evidence).probabilities
+    probabilities = refined(ConstantChange(2), propagated, evidence).probabilities
     torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(1, SIZE, SIZE))
     assert set(probabilities.argmax(dim=1).unique().tolist()) == {0, 1, 2}
     assert probabilities[0, 0].sum() < propagated.probabilities[0, 0].sum()
@@ -135,20 +135,20 @@ def test_what_is_any_structure_but_none_of_those_on_both_sides_is_background() -
 
 def test_position_decides_where_one_structure_follows_the_other() -> None:
     propagated, evidence = propagated_to([4, 6], {2: disc(), 8: 2 * disc()}, classes=3)
-    labels = refined(Says(3), propagated, evidence).probabilities.argmax(dim=1)
+    labels = refined(ConstantChange(3), propagated, evidence).probabilities.argmax(dim=1)
     assert labels[:, 16, 16].tolist() == [1, 2]
 
 
 @pytest.mark.parametrize(("indices", "asked"), [([5], 1), ([0], 0), ([0, 5, 6], 2)])
 def test_slices_that_the_structure_does_not_reach_are_not_refined(indices: list[int], asked: int) -> None:
     propagated, evidence = propagated_to(indices, {4: disc(), 8: disc()}, fade=4.0)
-    propagator = Says(1)
+    propagator = ConstantChange(1)
     refined(propagator, propagated, evidence)
     assert propagator.asked == asked
 
 
 def test_a_slice_is_refined_once_until_other_labels_are_propagated_to_it() -> None:
-    propagation, propagator = propagation_of({2: disc(), 8: disc(column=20.0)}), Says(2)
+    propagation, propagator = propagation_of({2: disc(), 8: disc(column=20.0)}), ConstantChange(2)
     refiner = Refiner(propagator, EvidenceSource(PLANES, 1.0))
     refined_propagation = RefinedPropagation(propagation, refiner, own=True)
     first = refined_propagation.at([4, 5]).probabilities
@@ -165,7 +165,7 @@ def test_a_slice_is_refined_once_until_other_labels_are_propagated_to_it() -> No
 
 def test_what_is_kept_of_refined_slices_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refinement, "_MOST_CACHED_BYTES", 2 * 2 * SIZE * SIZE * 2)
-    propagator = Says(2)
+    propagator = ConstantChange(2)
     propagation = propagation_of({2: disc(), 8: disc(column=20.0)})
     two_slices = RefinedPropagation(propagation, Refiner(propagator, EvidenceSource(PLANES, 1.0)), own=True)
     for indices, asked in (([4, 5, 6], 3), ([6, 5], 3), ([4], 4), ([5], 4), ([6], 5)):

@@ -181,14 +181,14 @@ def test_slices_micrometres_apart_are_slices_of_their_own(tmp_path: Path, spacin
     assert from_working(volume.array, volume.grid)[0, 0].tolist() == [0, 100, 200, 300, 400, 500]
 
 
-def test_a_slice_missing_among_micrometres_is_told_of(tmp_path: Path) -> None:
+def test_a_slice_missing_among_micrometres_is_reported(tmp_path: Path) -> None:
     slices = micrometres(6, 0.008)
     del slices[2]
     with pytest.raises(InputError, match=r"1 slice is missing, at 0\.01600 mm"):
         read_volume(written(slices, tmp_path))
 
 
-def test_two_slices_at_one_place_among_micrometres_are_told_of(tmp_path: Path) -> None:
+def test_two_slices_at_one_place_among_micrometres_are_reported(tmp_path: Path) -> None:
     slices = micrometres(6, 0.008)
     slices[3].ImagePositionPatient = [0, 0, 0.0161]
     with pytest.raises(InputError, match="1 slice lies where another one lies"):

@@ -1,4 +1,4 @@
-"""Which images a folder or a file holds, how they are told apart, and how one of them is picked."""
+"""Which images a folder or a file holds, how they are distinguished, and how one of them is picked."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_a_pick_that_does_not_fit_the_only_image_is_refused(tmp_path: Path) -> N
         ({"ConvolutionKernel": ["B30f", "B70f"]}, ["kernel B30f", "kernel B70f"]),
     ],
 )
-def test_slices_at_the_same_positions_are_told_apart_by_what_differs(
+def test_slices_at_the_same_positions_are_distinguished_by_what_differs(
     tmp_path: Path, values: dict[str, list[object]], words: list[str]
 ) -> None:
     written(repeated(2, **values), tmp_path)
@@ -105,14 +105,14 @@ def test_slices_at_the_same_positions_are_told_apart_by_what_differs(
         assert np.array_equal(read_volume(tmp_path, number).array, read_volume(tmp_path, word).array)
 
 
-def test_echoes_at_several_times_are_told_apart_by_both(tmp_path: Path) -> None:
+def test_echoes_at_several_times_are_distinguished_by_both(tmp_path: Path) -> None:
     written(repeated(4, EchoTime=[1, 1, 2, 2], TemporalPositionIdentifier=[1, 2, 1, 2]), tmp_path)
     expected = [f"time point {point}, echo time {echo} ms" for point in (1, 2) for echo in (1, 2)]
     assert [choice.description.removeprefix("T1 axial (series 7), ") for choice in image_choices(tmp_path)] == expected
     assert read_volume(tmp_path, "time point 2, echo time 1 ms").array.min() == 1000
 
 
-def test_phases_whose_times_differ_from_slice_to_slice_are_told_apart_by_their_order(tmp_path: Path) -> None:
+def test_phases_whose_times_differ_from_slice_to_slice_are_distinguished_by_their_order(tmp_path: Path) -> None:
     slices = repeated(2)
     for rank, dataset in enumerate(slices):
         dataset.TriggerTime = 10 * (rank // 3) + rank % 3
@@ -136,7 +136,7 @@ def test_what_differs_from_slice_to_slice_does_not_split_a_stack(tmp_path: Path)
     assert len(described(written(slices, tmp_path))) == 1
 
 
-def test_stacks_of_one_orientation_with_a_hole_between_them_are_told_apart(tmp_path: Path) -> None:
+def test_stacks_of_one_orientation_with_a_hole_between_them_are_distinguished(tmp_path: Path) -> None:
     slices = series(9)
     del slices[4:6]
     for rank, dataset in enumerate(slices):
@@ -154,14 +154,14 @@ def test_a_localizer_of_other_orientation_is_an_image_of_its_own(tmp_path: Path)
     assert [choice.slices for choice in image_choices(written(slices, tmp_path))] == [4, 2]
 
 
-def test_a_single_image_of_another_look_is_left_out_and_told_of(tmp_path: Path) -> None:
+def test_a_single_image_of_another_look_is_left_out_with_a_notice(tmp_path: Path) -> None:
     narrow = dicom_slice(4, Columns=2, PixelData=bytes(12))
     volume = read_volume(written([*series(4), narrow], tmp_path))
     assert volume.grid.shape == (COLUMNS, ROWS, 4)
     assert volume.notices == ("1 image of the series belongs to no stack of slices and was left out.",)
 
 
-def test_copies_of_files_are_left_out_and_told_of(tmp_path: Path) -> None:
+def test_copies_of_files_are_left_out_with_a_notice(tmp_path: Path) -> None:
     slices = series(4)
     written(slices, tmp_path / "a")
     written(slices[:2], tmp_path / "b")

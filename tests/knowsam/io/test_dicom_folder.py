@@ -44,9 +44,7 @@ def cut_off(path: Path, kept: int = 200) -> None:
     ],
     ids=["no number", "too many rows", "no sequence", "no series number"],
 )
-def test_a_damaged_file_spoils_only_the_series_it_says_to_belong_to(
-    two_series: Path, intact: bytes, spoiled: bytes
-) -> None:
+def test_a_damaged_file_affects_only_the_series_it_names(two_series: Path, intact: bytes, spoiled: bytes) -> None:
     replace(two_series / "A0.dcm", intact, spoiled)
     assert {choice.extent for choice in image_choices(two_series)} == {
         "damaged",
@@ -73,7 +71,7 @@ def test_a_file_of_a_damaged_series_stands_for_it(two_series: Path) -> None:
     assert read_volume(two_series / "B0.dcm").grid.shape[2] == 4
 
 
-def test_a_damaged_file_that_does_not_say_its_series_is_told_of_with_each(two_series: Path) -> None:
+def test_a_damaged_file_without_a_series_is_reported_with_each(two_series: Path) -> None:
     cut_off(two_series / "A2.dcm")
     assert [read_volume(two_series, pick).notices for pick in (1, 2)] == [(LOST,), (LOST,)]
     cut_off(two_series / "B3.dcm")
@@ -86,7 +84,7 @@ def test_a_series_that_nothing_else_belongs_to_is_no_series(two_series: Path) ->
     assert read_volume(two_series, "T1").notices == (LOST,)
 
 
-def test_a_file_that_is_called_dicom_but_has_lost_its_start_is_told_of(two_series: Path) -> None:
+def test_a_file_that_is_called_dicom_but_has_lost_its_start_is_reported(two_series: Path) -> None:
     (two_series / "A2.dcm").write_bytes(bytes(900))
     assert read_volume(two_series, "T1").notices == (LOST,)
 

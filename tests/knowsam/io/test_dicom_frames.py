@@ -145,12 +145,12 @@ def test_stacks_that_complete_one_volume_are_one_image(tmp_path: Path) -> None:
     assert read_volume(saved(dataset, tmp_path / "a.dcm")).notices == ()
 
 
-def test_a_missing_frame_is_told_of(tmp_path: Path) -> None:
+def test_a_missing_frame_is_reported(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"1 slice is missing, at -17\.00 mm"):
         read_volume(saved(enhanced([0, 1, 3, 4]), tmp_path / "a.dcm"))
 
 
-def test_frames_at_one_place_that_nothing_tells_apart_are_refused(tmp_path: Path) -> None:
+def test_frames_at_one_place_that_nothing_distinguishes_are_refused(tmp_path: Path) -> None:
     dataset = enhanced([0, 1, 1])
     dataset.PixelData = np.stack([slice_values(number) for number in range(3)]).tobytes()
     with pytest.raises(InputError, match="nothing in the headers tells them apart"):

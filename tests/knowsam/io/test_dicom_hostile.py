@@ -53,7 +53,7 @@ def test_a_header_that_is_cut_off_behind_its_series_is_refused_by_the_place_of_i
 
 
 @pytest.mark.parametrize("kept", [200, 400])
-def test_a_header_that_is_cut_off_in_front_of_its_series_is_told_of_in_the_error(tmp_path: Path, kept: int) -> None:
+def test_a_header_that_is_cut_off_before_its_series_is_reported_in_the_error(tmp_path: Path, kept: int) -> None:
     cut_off(saved_all(series(), tmp_path) / "IM002", kept)
     refused(tmp_path, "mm are usual in the series.* 1 file is damaged and does not say to which series it belongs")
 
@@ -80,7 +80,7 @@ def test_a_damaged_header_is_refused_by_the_place_of_its_file(tmp_path: Path, in
         {"Rows": 0},
     ],
 )
-def test_a_header_that_tells_of_more_pixels_than_there_are_is_refused(
+def test_a_header_that_claims_more_pixels_than_there_are_is_refused(
     tmp_path: Path, attributes: dict[str, object]
 ) -> None:
     refused(written(series(4, **attributes), tmp_path), "which need .* bytes, but only .* are there")
@@ -150,7 +150,7 @@ def test_sequences_nested_without_end_are_refused(tmp_path: Path) -> None:
     refused(path, "header of the file is damaged")
 
 
-def test_a_file_cut_off_anywhere_is_refused_or_told_of(tmp_path: Path) -> None:
+def test_a_file_cut_off_anywhere_is_refused_or_reported(tmp_path: Path) -> None:
     saved_all(brighter(series(3), 1), tmp_path)
     whole = (tmp_path / "IM001").read_bytes()
     read = 0

@@ -31,7 +31,7 @@ def marks(folder: Path) -> list[str]:
         ({"PatientID": ["JANE", "JOE"]}, ["patient 1 of 2", "patient 2 of 2"]),
     ],
 )
-def test_slices_of_two_images_that_lie_between_each_other_are_told_apart(
+def test_slices_of_two_images_that_lie_between_each_other_are_distinguished(
     tmp_path: Path, values: dict[str, list[object]], expected: list[str]
 ) -> None:
     written(by_turns(8, 2, **values), tmp_path)
@@ -84,7 +84,7 @@ def test_two_acquisitions_by_turns_are_offered_one_by_one_and_as_one(
         read_volume(tmp_path)
 
 
-def test_acquisitions_whose_times_differ_from_slice_to_slice_are_told_apart_by_the_pause(tmp_path: Path) -> None:
+def test_acquisitions_whose_times_differ_from_slice_to_slice_are_distinguished_by_the_pause(tmp_path: Path) -> None:
     slices = series(8)
     for number, dataset in enumerate(slices):
         dataset.AcquisitionTime = f"10{2 * (number % 2):02}{number:02}.25"
@@ -131,7 +131,7 @@ def test_slices_that_name_no_patient_stay_with_the_others(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("images", [2, 3])
-def test_grey_values_that_alternate_without_a_word_in_the_headers_are_told_of(tmp_path: Path, images: int) -> None:
+def test_grey_values_that_alternate_without_a_reason_in_the_headers_are_reported(tmp_path: Path, images: int) -> None:
     (notice,) = read_volume(written(by_turns(9, images), tmp_path)).notices
     assert "alternate" in notice
 

@@ -73,7 +73,7 @@ def test_each_slice_has_its_own_rescaling(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("slope", [1, 2, 0.5])
-def test_inverted_display_is_turned_round_and_told_of(tmp_path: Path, slope: float) -> None:
+def test_monochrome1_is_inverted_with_a_notice(tmp_path: Path, slope: float) -> None:
     attributes = {"RescaleSlope": slope, "RescaleIntercept": -10}
     inverted = read_volume(written(series(4, PhotometricInterpretation="MONOCHROME1", **attributes), tmp_path / "1"))
     upright = read_volume(written(series(4, **attributes), tmp_path / "2"))
@@ -147,7 +147,7 @@ def test_a_lookup_table_takes_the_place_of_rescaling(tmp_path: Path) -> None:
     np.testing.assert_array_equal(grey(volume), 3 * STORED)
 
 
-def test_colours_become_their_luminance_and_are_told_of(tmp_path: Path) -> None:
+def test_colours_become_their_luminance_with_a_notice(tmp_path: Path) -> None:
     slices = series(4, PhotometricInterpretation="RGB", SamplesPerPixel=3, PlanarConfiguration=0)
     colours = np.random.default_rng(0).integers(0, 256, (4, ROWS, COLUMNS, 3)).astype(np.uint8)
     volume = read_volume(written(with_pixels(slices, colours), tmp_path))

@@ -125,7 +125,7 @@ def test_segments_of_other_programs_have_their_numbers_as_values(tmp_path: Path,
 
 
 @pytest.mark.parametrize("outer", [0, 1])
-def test_a_segment_inside_another_one_keeps_its_voxels_and_it_is_told(
+def test_a_segment_inside_another_one_keeps_its_voxels_with_a_notice(
     tmp_path: Path, source: Volume, outer: int
 ) -> None:
     both = np.zeros((SLICES, ROWS, COLUMNS, 2), np.uint8)
@@ -173,7 +173,7 @@ def test_several_frames_of_a_label_map_in_one_slice_are_refused(tmp_path: Path, 
         read_labels(changed(foreign(tmp_path, source, numbers, "LABELMAP"), change))
 
 
-def test_of_a_fractional_segmentation_more_than_halves_are_taken_and_it_is_told(tmp_path: Path, source: Volume) -> None:
+def test_a_fractional_segmentation_is_cut_at_one_half_with_a_notice(tmp_path: Path, source: Volume) -> None:
     shares = np.zeros((SLICES, ROWS, COLUMNS, 2))
     shares[1:4, :, 0, 0], shares[1:4, :, 1, 0], shares[1:4, :, 2, 1] = 0.6, 0.4, 1.0
     # Neither of two structures that share voxels in halves has more of them.
@@ -221,7 +221,7 @@ def measures(**attributes: float | None) -> Change:
     return change
 
 
-SAID = [
+STATED = [
     {"SpacingBetweenSlices": None, "SliceThickness": 3.0},
     {"SpacingBetweenSlices": 3.0, "SliceThickness": 3.0},
     {"SpacingBetweenSlices": 2 * SPACING_MM[2], "SliceThickness": 3.0},
@@ -239,11 +239,11 @@ def test_frames_of_painted_slices_alone_lie_where_their_positions_say(
     values = np.zeros((SLICES, ROWS, COLUMNS), np.uint8)
     values[painted] = 2
     write_dicom_seg(tmp_path / "seg.dcm", replace(mask(), array=to_working(values.T, grid().affine)), source)
-    for said in SAID:
-        labels = placed_on(read_labels(changed(tmp_path / "seg.dcm", measures(**said))), source.grid)
-        assert labels is not None, said
-        assert np.array_equal(from_working(labels.array, grid()).T, values), said
-        assert labels.notices == (), said
+    for stated in STATED:
+        labels = placed_on(read_labels(changed(tmp_path / "seg.dcm", measures(**stated))), source.grid)
+        assert labels is not None, stated
+        assert np.array_equal(from_working(labels.array, grid()).T, values), stated
+        assert labels.notices == (), stated
 
 
 @pytest.mark.parametrize("beside_mm", [0.0001, 0.003, 0.02])

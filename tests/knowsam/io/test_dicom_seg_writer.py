@@ -205,7 +205,7 @@ def test_an_image_with_other_slices_than_its_files_is_refused(tmp_path: Path, so
         written(tmp_path, mask(), replace(source, dicom_files=source.dicom_files[kept]))
 
 
-def test_a_series_that_is_gone_is_told_of(tmp_path: Path, source: Volume) -> None:
+def test_a_series_that_is_gone_is_reported(tmp_path: Path, source: Volume) -> None:
     shutil.rmtree(tmp_path / "series")
     with pytest.raises(InputError, match=r"cannot be read again \(FileNotFoundError\)"):
         written(tmp_path, mask(), source)
@@ -230,7 +230,7 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, source: Volume, monkeypat
     assert [path.name for path in tmp_path.iterdir()] == ["series"]
 
 
-def test_without_highdicom_the_remedy_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_highdicom_the_remedy_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "highdicom", None)
     with pytest.raises(OutputError, match=r"pip install 'napari-knowsam\[dicom\]'"):
         check_dicom_seg_writable(tmp_path / "seg.dcm")

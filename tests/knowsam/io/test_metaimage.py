@@ -58,7 +58,7 @@ def test_older_names_of_fields_mean_the_same(tmp_path: Path, older: dict[str, st
     np.testing.assert_allclose(read_volume(written(tmp_path / "a.mha", **renamed)).grid.affine, AFFINE)
 
 
-def test_other_units_than_mm_are_converted_and_told(tmp_path: Path) -> None:
+def test_other_units_than_mm_are_converted_with_a_notice(tmp_path: Path) -> None:
     volume = read_volume(written(tmp_path / "a.mha", DistanceUnits="cm"))
     np.testing.assert_allclose(volume.grid.affine, np.diag([10, 10, 10, 1]) @ AFFINE)
     assert "lengths in cm" in volume.notices[0]
@@ -101,7 +101,7 @@ def test_a_header_of_another_kind_that_is_longer_than_the_file_is_refused(tmp_pa
         read_volume(written(tmp_path / "a.mhd", b"", "a.raw", **fields))
 
 
-def test_a_header_of_another_kind_that_nobody_mentions_is_told(tmp_path: Path) -> None:
+def test_a_header_of_another_kind_that_nobody_mentions_is_reported(tmp_path: Path) -> None:
     (tmp_path / "a.raw").write_bytes(b"\x11" * 348 + VOXELS)
     (notice,) = read_volume(written(tmp_path / "a.mhd", b"", "a.raw")).notices
     assert "a.raw holds 348 bytes more than its header tells of" in notice

@@ -98,7 +98,7 @@ def test_floats_become_float32(tmp_path: Path, dtype: type) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.int32, np.uint32, np.int64])
-def test_grey_values_too_far_from_zero_for_float32_are_moved_and_told(tmp_path: Path, dtype: type) -> None:
+def test_grey_values_too_far_from_zero_for_float32_are_moved_with_a_notice(tmp_path: Path, dtype: type) -> None:
     values = ramp(dtype) + np.array(2_000_000_000, dtype)
     values[0, 0, 0] = 0
     image = nib.Nifti1Image(values, OBLIQUE, dtype=dtype)

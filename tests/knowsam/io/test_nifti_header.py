@@ -1,4 +1,4 @@
-"""What a NIfTI header says of place and leaves in doubt is told; what it claims beyond its file is refused."""
+"""A doubtful geometry in a NIfTI header is reported; a claim beyond the size of its file is refused."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ def edited(path: Path, version: type[nib.Nifti1Image] = nib.Nifti1Image, **field
         ({"sform": SHEARED, "qform": None}, "miss the right angle by up to 16.7 degrees"),
     ],
 )
-def test_what_a_header_leaves_in_doubt_is_told(
+def test_doubts_about_a_header_are_reported(
     tmp_path: Path, read: Callable[[Path], Volume], header: dict[str, Any], notice: str
 ) -> None:
-    (told,) = read(written(tmp_path / "case.nii", **header)).notices
-    assert notice in told
+    (found,) = read(written(tmp_path / "case.nii", **header)).notices
+    assert notice in found
 
 
 @pytest.mark.parametrize("header", [{}, {"sform": None}, {"qform": None}, {"unit": "unknown"}])
@@ -81,7 +81,7 @@ def test_a_qform_that_is_no_rotation_is_refused_where_there_is_no_sform(tmp_path
 
 
 @pytest.mark.parametrize("value", [3.0, np.nan])
-def test_a_qform_that_is_no_rotation_is_told_and_the_sform_used(tmp_path: Path, value: float) -> None:
+def test_a_qform_that_is_no_rotation_is_reported_and_the_sform_used(tmp_path: Path, value: float) -> None:
     volume = read_volume(edited(written(tmp_path / "case.nii"), quatern_b=value))
     assert "qform of the file is no rotation" in volume.notices[0]
     np.testing.assert_allclose(volume.grid.affine, UPRIGHT, atol=1e-5)
@@ -100,7 +100,7 @@ def test_a_quaternion_made_too_long_by_rounding_is_the_half_turn_it_is_nearest_t
 
 
 @pytest.mark.parametrize(
-    ("sform", "told"),
+    ("sform", "words"),
     [
         ({"srow_x": 0, "srow_y": 0, "srow_z": 0}, "sform of the file is all zeros; it is not used"),
         ({"srow_x": [0, 0, 0, 5]}, "no three independent axes"),
@@ -110,19 +110,17 @@ def test_a_quaternion_made_too_long_by_rounding_is_the_half_turn_it_is_nearest_t
         ({"sform_code": 77, "srow_x": [9, 0, 0, 0]}, "unknown code 77"),
     ],
 )
-def test_a_qform_takes_the_place_of_an_sform_that_says_nothing(
-    tmp_path: Path, sform: dict[str, Any], told: str
-) -> None:
+def test_a_qform_replaces_a_useless_sform(tmp_path: Path, sform: dict[str, Any], words: str) -> None:
     path = edited(written(tmp_path / "case.nii"), **sform)
     volume = read_volume(path)
     np.testing.assert_allclose(volume.grid.affine, UPRIGHT, atol=1e-5)
-    assert any(told in notice for notice in volume.notices)
+    assert any(words in notice for notice in volume.notices)
     write_labels(tmp_path / "mask.nii", volume.array, volume.grid)
     assert grid_difference(read_labels(tmp_path / "mask.nii").grid, volume.grid) is None
     assert (nib.load(tmp_path / "mask.nii").header["srow_x"] == nib.load(path).header["srow_x"]).all()
 
 
-def test_an_sform_and_a_qform_that_both_say_nothing_are_refused(tmp_path: Path) -> None:
+def test_an_sform_and_a_qform_that_are_both_useless_are_refused(tmp_path: Path) -> None:
     path = edited(written(tmp_path / "case.nii"), srow_x=0, quatern_b=3.0)
     with pytest.raises(InputError, match=r"The qform in case\.nii is no rotation"):
         read_volume(path)
@@ -130,7 +128,7 @@ def test_an_sform_and_a_qform_that_both_say_nothing_are_refused(tmp_path: Path) 
 
 @pytest.mark.parametrize("version", [nib.Nifti1Image, nib.Nifti2Image])
 @pytest.mark.parametrize("offset", [0, 1, 348, 351, -352])
-def test_voxels_that_are_said_to_lie_inside_the_header_are_refused(
+def test_voxels_with_an_offset_inside_the_header_are_refused(
     tmp_path: Path, version: type[nib.Nifti1Image], offset: int
 ) -> None:
     path = edited(written(tmp_path / "case.nii", version=version), vox_offset=offset, version=version)
@@ -144,7 +142,7 @@ def test_a_header_whose_voxels_are_in_another_file_is_refused(tmp_path: Path) ->
         read_labels(tmp_path / "case.hdr")
 
 
-def test_an_extension_that_the_voxels_lie_on_is_told(tmp_path: Path) -> None:
+def test_an_extension_that_the_voxels_lie_on_is_reported(tmp_path: Path) -> None:
     image = nib.Nifti1Image(np.ones((4, 5, 6), np.uint8), UPRIGHT)
     image.header.extensions.append(nib.nifti1.Nifti1Extension("comment", b"x" * 40))
     image.to_filename(tmp_path / "case.nii")

@@ -46,14 +46,14 @@ def written(path: Path, voxels: bytes = VALUES.tobytes(order="F"), newline: str 
         ("left-anterior-superior", (-1, 1, 1)),
     ],
 )
-def test_the_axes_of_the_space_are_told_apart(tmp_path: Path, space: str, signs: tuple[int, int, int]) -> None:
+def test_the_axes_of_the_space_are_distinguished(tmp_path: Path, space: str, signs: tuple[int, int, int]) -> None:
     volume = read_volume(written(tmp_path / "a.nrrd", space=space))
     expected = np.diag([*signs, 1]) @ np.array([[-0.7, 0, 0, 1], [0, 0.8, 0, 2], [0, 0, 2.5, 3], [0, 0, 0, 1]])
     np.testing.assert_allclose(volume.grid.affine, expected)
     assert volume.notices == ()
 
 
-def test_a_file_of_no_anatomical_space_is_told(tmp_path: Path) -> None:
+def test_a_file_without_anatomical_space_is_reported(tmp_path: Path) -> None:
     scanner = written(tmp_path / "a.nrrd", space="scanner-xyz")
     assert "does not say how it lies in the body" in read_volume(scanner).notices[0]
     bare = written(tmp_path / "b.nrrd", space=None, space_directions=None, space_origin=None, spacings="1 2 3")
@@ -80,7 +80,7 @@ def test_numbers_of_several_bytes_in_an_unknown_order_are_refused(tmp_path: Path
     assert read_volume(written(tmp_path / "b.nrrd", VALUES.astype("u1").tobytes("F"), type="uchar", endian=endian))
 
 
-def test_other_units_than_mm_are_converted_and_told(tmp_path: Path) -> None:
+def test_other_units_than_mm_are_converted_with_a_notice(tmp_path: Path) -> None:
     volume = read_volume(written(tmp_path / "a.nrrd", space_units='"cm" "cm" "cm"'))
     assert volume.grid.spacing_mm == pytest.approx((7, 8, 25))
     assert "lengths in cm" in volume.notices[0]
@@ -187,7 +187,7 @@ def test_layers_that_are_no_labels_are_refused(tmp_path: Path, fields: dict[str,
         read_labels(layered(tmp_path / "a.seg.nrrd", VALUES < 5, VALUES > 2, **fields))
 
 
-def test_a_segment_inside_another_one_keeps_its_voxels_and_it_is_told(tmp_path: Path) -> None:
+def test_a_segment_inside_another_one_keeps_its_voxels_with_a_notice(tmp_path: Path) -> None:
     volume = read_labels(layered(tmp_path / "a.seg.nrrd", VALUES == 5, VALUES > 2))
     assert np.bincount(volume.array.ravel()).tolist() == [3, 1, 20]
     assert "aorta in liver" in volume.notices[0]
@@ -229,7 +229,7 @@ def test_what_is_no_single_image_is_refused(tmp_path: Path, fields: dict[str, An
         read_labels(written(tmp_path / "a.nrrd", **fields))
 
 
-def test_more_bytes_than_the_header_tells_of_are_told(tmp_path: Path) -> None:
+def test_more_bytes_than_the_header_claims_are_reported(tmp_path: Path) -> None:
     volume = read_volume(written(tmp_path / "a.nrrd", VALUES.tobytes(order="F") + b"more"))
     assert volume.notices == ("a.nrrd holds 4 bytes more than its header tells of; check that the image looks right.",)
 

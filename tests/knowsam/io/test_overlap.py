@@ -34,9 +34,9 @@ def row(*segments: SegmentPlanes) -> list[int]:
 
 
 def test_segments_side_by_side_are_numbered_in_their_order() -> None:
-    numbers, told = merged("a.dcm", SHAPE, [segment("a", slice(3, 6)), segment("b", slice(0, 1))])
+    numbers, notices = merged("a.dcm", SHAPE, [segment("a", slice(3, 6)), segment("b", slice(0, 1))])
     assert numbers[0, 0].tolist() == [2, 0, 0, 1, 1, 1]
-    assert told == ()
+    assert notices == ()
 
 
 @pytest.mark.parametrize(
@@ -53,9 +53,9 @@ def test_inside_a_larger_segment_the_smaller_one_keeps_its_voxels_in_any_order(
     assert row(*segments) == expected
 
 
-def test_who_lies_in_whom_is_told_by_name() -> None:
-    (told,) = merged("a.dcm", SHAPE, [LIVER, CORE, LESION])[1]
-    assert "lesion in liver, core in lesion" in told
+def test_nested_segments_are_named() -> None:
+    (notice,) = merged("a.dcm", SHAPE, [LIVER, CORE, LESION])[1]
+    assert "lesion in liver, core in lesion" in notice
 
 
 @pytest.mark.parametrize(
@@ -82,6 +82,6 @@ def test_a_segment_without_voxels_disturbs_nobody() -> None:
     assert row(segment("empty", slice(0, 0)), LIVER) == [2, 2, 2, 2, 2, 0]
 
 
-def test_more_segments_than_can_be_told_apart_are_refused() -> None:
+def test_more_segments_than_can_be_distinguished_are_refused() -> None:
     with pytest.raises(InputError, match="65536 segments"):
         merged("a.dcm", SHAPE, [LIVER] * 65536)

@@ -29,7 +29,7 @@ def test_a_box_is_open_inside_and_closed_outside() -> None:
     assert -MOST_LOGIT < found.masks[0, 0, 10, 31] < 0
 
 
-def test_a_click_is_right_whatever_the_mask_said() -> None:
+def test_a_click_is_right_whatever_the_mask_holds() -> None:
     wrong = torch.full((1, 1, *PLANE), -20.0)
     found = drawn(prompts((12, 9, INSIDE), (40, 20, OUTSIDE), masks=wrong)).masks[0, 0]
     assert found[9, 12] >= MOST_LOGIT - 1e-4

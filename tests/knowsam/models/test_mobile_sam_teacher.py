@@ -138,7 +138,7 @@ def test_the_trunk_depends_on_its_frozen_state_and_on_nothing_else(weights: dict
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         (
             {"image_encoder.layers.3.blocks.1.attn.qkv.weight": None},
@@ -151,9 +151,11 @@ def test_the_trunk_depends_on_its_frozen_state_and_on_nothing_else(weights: dict
         ),
     ],
 )
-def test_weights_of_another_layout_are_refused(weights: dict[str, Tensor], changes: dict[str, Any], told: str) -> None:
+def test_weights_of_another_layout_are_refused(
+    weights: dict[str, Tensor], changes: dict[str, Any], message: str
+) -> None:
     other = {name: tensor for name, tensor in (weights | changes).items() if tensor is not None}
-    with pytest.raises(CheckpointError, match=told):
+    with pytest.raises(CheckpointError, match=message):
         MobileSamTeacher(2, PLANE, MOBILE, weights=other)
 
 

@@ -1,4 +1,4 @@
-"""Official weights arrive whole or not at all, go on where a download broke off, and are told from other files."""
+"""Official weights arrive whole or not at all, and resume a download; other files are recognised."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def publish(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setitem(OFFICIAL, "vit_b", replace(OFFICIAL["vit_b"], files=(PublishedFile(url, SHA256),)))
 
 
-def test_weights_are_downloaded_once_and_progress_is_told(server: Server) -> None:
+def test_weights_are_downloaded_once_and_progress_is_reported(server: Server) -> None:
     reported: list[tuple[int, int]] = []
     file = official_weights("vit_b", lambda *arrived: reported.append(arrived))
     assert file.read_bytes() == CONTENT
@@ -235,7 +235,7 @@ def test_a_server_that_never_gets_on_is_given_up_and_what_came_is_kept(server: S
     ("name", "reason"),
     [("tampered.pth", "what came is not the published file"), ("absent.pth", "the server answered 404, Not Found.")],
 )
-def test_a_failed_download_tells_how_to_place_the_file_by_hand(
+def test_a_failed_download_explains_how_to_place_the_file_by_hand(
     name: str, reason: str, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.files["tampered.pth"] = b"something else"
@@ -282,7 +282,7 @@ def test_a_variant_without_official_weights_is_refused() -> None:
         official_weights("compact")
 
 
-def test_a_file_that_came_another_way_is_told_by_its_checksum(server: Server, tmp_path: Path) -> None:
+def test_a_file_that_came_another_way_is_recognised_by_its_checksum(server: Server, tmp_path: Path) -> None:
     stick = tmp_path / "from_a_stick.bin"
     stick.write_bytes(CONTENT)
     assert add_official_weights(stick) == "vit_b"
@@ -406,7 +406,7 @@ def test_a_large_file_to_which_the_hub_leads_elsewhere_goes_on_there_where_it_br
         ({}, "the server answered 404, Not Found"),
     ],
 )
-def test_a_folder_that_cannot_be_had_tells_how_to_place_its_files_by_hand(
+def test_a_folder_that_cannot_be_downloaded_explains_how_to_place_its_files_by_hand(
     served: dict[str, bytes], reason: str, hub: Server, tmp_path: Path
 ) -> None:
     hub.files = served
@@ -421,7 +421,7 @@ def test_a_folder_that_cannot_be_had_tells_how_to_place_its_files_by_hand(
     assert not is_here("sam2")
 
 
-def test_a_folder_that_came_another_way_is_told_by_its_checksums(hub: Server, tmp_path: Path) -> None:
+def test_a_folder_that_came_another_way_is_recognised_by_its_checksums(hub: Server, tmp_path: Path) -> None:
     stick = tmp_path / "stick"
     stick.mkdir()
     (stick / "config.json").write_bytes(b"{}")

@@ -128,7 +128,7 @@ def test_the_trunk_depends_on_its_frozen_state_and_on_nothing_else(weights: Desc
         tensor.copy_(kept)
 
 
-def test_the_frozen_state_tells_descriptions_apart(tmp_path: Path, weights: DescribedWeights) -> None:
+def test_the_frozen_state_distinguishes_descriptions(tmp_path: Path, weights: DescribedWeights) -> None:
     windows = Sam2Teacher.read(save_silently(tiny_sam2(window_size_per_stage=[8, 4, 7, 7]), tmp_path))
     one, other = (Sam2Teacher(2, (32, 32), SAM2, weights=own).frozen_state() for own in (weights, windows))
     assert one.keys() == other.keys()

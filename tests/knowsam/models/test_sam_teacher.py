@@ -125,7 +125,7 @@ def test_a_pass_without_any_prompt_is_refused() -> None:
         teacher(torch.rand(1, 3, *PLANE))
 
 
-def test_a_pretrained_teacher_tells_what_was_loaded_resized_and_added(weights: dict[str, Tensor]) -> None:
+def test_a_pretrained_teacher_reports_loaded_resized_and_new_weights(weights: dict[str, Tensor]) -> None:
     provenance = SamTeacher(2, PLANE, PRETRAINED, weights=weights).provenance
     assert provenance.loaded == tuple(weights)
     assert provenance.resized == ("image_encoder.pos_embed", "image_encoder.blocks.1.attn.rel_pos_w")
@@ -136,7 +136,7 @@ def test_a_pretrained_teacher_tells_what_was_loaded_resized_and_added(weights: d
     )
 
 
-def test_a_compact_teacher_is_said_to_be_trained_from_scratch() -> None:
+def test_a_compact_teacher_is_reported_as_trained_from_scratch() -> None:
     provenance = SamTeacher(2, PLANE, TeacherConfig()).provenance
     assert not provenance.pretrained
     assert provenance.loaded == provenance.resized == ()

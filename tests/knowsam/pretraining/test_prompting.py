@@ -32,7 +32,7 @@ def test_a_box_lies_about_round_the_target(source: PromptSource, target: Tensor)
     assert 0 < (corners - exact).abs().max() < 2
 
 
-def test_a_click_tells_whether_it_is_inside(source: PromptSource, target: Tensor) -> None:
+def test_a_click_holds_whether_it_is_inside(source: PromptSource, target: Tensor) -> None:
     for region, kind in ((target, INSIDE), (1 - target, OUTSIDE), (0 * target, NO_POINT)):
         points, kinds = source.click(region, target)
         assert kinds.unique().tolist() == [kind]

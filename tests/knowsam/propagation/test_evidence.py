@@ -73,7 +73,7 @@ def test_position_says_where_between_the_annotated_slices_and_how_near() -> None
 
 
 @pytest.mark.parametrize("index", [0, 10])
-def test_beyond_the_outermost_annotated_slice_it_is_said_and_there_is_no_between(index: int) -> None:
+def test_beyond_the_outermost_annotated_slice_this_is_reported_and_there_is_no_between(index: int) -> None:
     evidence = evidence_of([index], {2: disc(), 8: disc()})
     assert evidence.position[0, 4] == 1
     assert evidence.position[0, 0] == 0

@@ -154,13 +154,13 @@ def test_a_shape_blends_by_position_and_distance_is_that_to_the_nearer_slice() -
     assert propagated.nearest_slices.flatten().tolist() == [1.0, 2.0, 4.0, 1.0, 1.0]
 
 
-def test_an_annotated_slice_is_told_by_the_others_only() -> None:
+def test_an_annotated_slice_gets_the_labels_of_the_others_only() -> None:
     prior = prior_of({0: disc(6), 4: disc(12), 8: disc(6)})
     np.testing.assert_array_equal(labels_at(prior, 4), disc(6))
     assert prior.at([4]).nearest_slices.item() == 4.0
 
 
-def test_an_outermost_slice_is_told_by_the_nearest_one_inside() -> None:
+def test_an_outermost_slice_gets_the_labels_of_the_nearest_one_inside() -> None:
     prior = prior_of({0: disc(6), 4: disc(9), 8: disc(3)}, fade=0.0)
     np.testing.assert_array_equal(labels_at(prior, 8), disc(9))
     np.testing.assert_array_equal(labels_at(prior, 0), disc(9))
@@ -173,7 +173,7 @@ def test_an_annotated_slice_speaks_for_itself_where_it_may() -> None:
     np.testing.assert_array_equal(labels_at(prior, 2, own=True), labels_at(prior, 2))
 
 
-def test_nothing_can_be_said_of_the_only_annotated_slice() -> None:
+def test_the_only_annotated_slice_has_no_estimate() -> None:
     prior = prior_of({4: disc(6)})
     with pytest.raises(ValueError, match="no other slice is annotated"):
         prior.at([4])
@@ -186,7 +186,7 @@ def test_background_alone_says_nothing() -> None:
     assert prior_of({2: disc(0), 6: disc(3)}).can_propagate
 
 
-def test_slices_are_told_apart_in_the_order_asked_for() -> None:
+def test_slices_are_distinguished_in_the_order_asked_for() -> None:
     prior = prior_of({0: disc(4), 8: disc(10)}, planes=textured(1.0))
     order = [7, 0, 11, 3]
     together = prior.at(order).probabilities

@@ -85,7 +85,7 @@ def test_without_held_out_slices_students_that_agree_less_with_propagated_labels
 
 
 @pytest.mark.usefixtures("painters")
-def test_a_model_tells_how_well_its_students_do_without_propagated_labels(
+def test_a_model_holds_the_dice_of_its_students_without_propagated_labels(
     case: Case, propagating_config: Config
 ) -> None:
     """They see the structure everywhere."""

@@ -154,7 +154,7 @@ def test_training_goes_on_from_a_file_as_it_would_have_without_one_and_leaves_it
         torch.testing.assert_close(end, ends[0], rtol=0, atol=0)
 
 
-def test_a_damaged_file_of_what_was_learnt_is_refused(case: Case, config: Config, tmp_path: Path) -> None:
+def test_a_damaged_file_of_a_model_is_refused(case: Case, config: Config, tmp_path: Path) -> None:
     path = tmp_path / "kept"
     write_continuation(path, run(session_of(case, config=config, steps=1)).continuation())
     content = bytearray(path.read_bytes())

@@ -114,7 +114,7 @@ def test_learning_goes_on_from_case_to_case(correction: Correction) -> None:
     assert anew.images == tuple(correction.images[number] for number in (2, 0, 1))
 
 
-def test_what_was_learnt_of_a_volume_that_is_gone_is_not_gone_on_with(correction: Correction) -> None:
+def test_the_model_of_a_volume_that_is_gone_is_not_continued(correction: Correction) -> None:
     # Otherwise nobody could tell which correctors know the new volumes.
     volumes = [finished(seed, grown_px=3) for seed in (7, 0, 1)]
     further, anew = (learnt(volumes, 1, earlier=earlier) for earlier in (correction, None))

@@ -98,9 +98,7 @@ def test_a_device_asked_for_by_name_is_refused_with_the_remedy(faulty: str) -> N
 
 
 @pytest.mark.parametrize("faulty", LACKING[:1], indirect=True)
-def test_a_session_on_another_device_than_the_best_one_tells_of_it(
-    faulty: str, case: Case, tiny_config: Config
-) -> None:
+def test_a_session_on_another_device_than_the_best_one_reports_it(faulty: str, case: Case, tiny_config: Config) -> None:
     config = tiny_config.with_values(variant="none", mixing=False)
     session = TrainingSession([case], budget=Budget(steps=1), config=config)
     assert session.device == CPU

@@ -292,7 +292,7 @@ def test_on_a_plane_of_another_size_the_teacher_starts_anew_only_in_its_position
     assert all(torch.equal(own[name], taken[name]) for name in own.keys() - anew)
 
 
-def test_frozen_weights_of_sam_do_not_belong_to_what_was_learnt(tiny_config: Config) -> None:
+def test_frozen_weights_of_sam_do_not_belong_to_the_model(tiny_config: Config) -> None:
     small = SamVariant(32, 2, 2, global_attention=(1,), decoder_mlp_dim=32)
     trained = learner(tiny_config.with_values(variant="vit_b"), sam_weights=build_sam(small, PLANE).state_dict())
     assert trained.teacher is not None

@@ -150,7 +150,7 @@ def test_slices_in_which_no_prediction_is_seen_come_last_even_the_one_on_the_scr
     assert list(chain(*map(indices, until_done(live)))) == [4, 6, 3, 7, 2, 1, 9, 0, 10, 11, 5, 8]
 
 
-def test_each_prediction_tells_how_many_still_wait(clock: SimpleNamespace) -> None:
+def test_each_prediction_has_the_number_of_waiting_slices(clock: SimpleNamespace) -> None:
     sent = until_done(watching(clock, 5))
     assert [ready.outdated for ready in sent] == [11, 9, 7, 5, 3, 1, 0]
     assert {ready.case for ready in sent} == {0}

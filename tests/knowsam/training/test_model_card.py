@@ -66,12 +66,12 @@ def test_it_gives_a_score_of_other_volumes_or_says_that_there_is_none(model: Tra
     assert "In other volumes, left atrium: Dice 0.80 on average of 4 volumes" in card
 
 
-def test_a_class_that_too_few_volumes_show_is_said_to_be_unmeasured(model: TrainedModel) -> None:
+def test_a_class_in_too_few_volumes_is_reported_as_unmeasured(model: TrainedModel) -> None:
     classes = (*model.classes, LabelClass(9, "thrombus", (3, 2, 1)))
     card = model_card(replace(model, classes=classes, expected=(ExpectedDice(7, 0.8, 0.7, 0.9, 4),)))
     assert "In other volumes, thrombus: not measured" in card
 
 
-def test_networks_that_predict_poorly_are_said_to(model: TrainedModel) -> None:
+def test_networks_that_predict_poorly_are_reported(model: TrainedModel) -> None:
     assert "predicts poorly" not in model_card(model)
     assert "predicts poorly" in model_card(replace(model, dice=0.0))

@@ -93,7 +93,7 @@ def test_the_propagator_that_a_command_writes_finds_the_same(tmp_path: Path) -> 
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
-def test_what_cannot_be_written_is_said(
+def test_an_unwritable_file_is_reported(
     model: TrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["onnx", "propagator", "-o", str(tmp_path / "propagator.pt")]) == 2

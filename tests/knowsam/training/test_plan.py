@@ -137,7 +137,7 @@ def test_students_alone_go_on_where_nothing_is_distilled() -> None:
 
 
 @pytest.mark.parametrize("changed", [{"max_side_px": 64}, {"width": 8}, {"shape_prior": False}])
-def test_what_networks_cannot_go_on_with_is_learnt_from_scratch_and_that_is_said(changed: dict[str, Any]) -> None:
+def test_what_networks_cannot_go_on_with_is_learnt_from_scratch_with_a_message(changed: dict[str, Any]) -> None:
     plan = make_plan(COMPACT.with_values(**changed), SHORT, CPU, last=left(earlier(COMPACT, None)))
     assert plan.earlier is plan.last is None
     assert not plan.is_transfer

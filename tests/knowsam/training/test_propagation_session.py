@@ -46,8 +46,8 @@ def config(still_config: Config) -> Config:
     return still_config.with_values(variant="none", shape_prior=True)
 
 
-def told(session: PropagationSession, *messages: Message) -> list[PredictionReady]:
-    """Tell the session something, and let it run until all of it is shown."""
+def predictions_of(session: PropagationSession, *messages: Message) -> list[PredictionReady]:
+    """Send messages to the session, and return its predictions once all slices are shown."""
     for message in messages:
         session.submit(message)
     shown = []
@@ -64,7 +64,7 @@ def latest(shown: list[PredictionReady]) -> dict[int, LabelArray]:
 
 
 def test_before_a_training_the_painted_slices_are_propagated_to_all_others(case: Case, config: Config) -> None:
-    shown = told(PropagationSession(case, config), Watch(5))
+    shown = predictions_of(PropagationSession(case, config), Watch(5))
     assert [one.index for one in shown[0].slices] == [5]
     assert set(latest(shown)) == set(range(12))
     assert {(ready.shown.source, ready.shown.student_weight) for ready in shown} == {(Source.PROPAGATION, 0.0)}
@@ -139,9 +139,9 @@ def test_a_marked_end_clears_the_slices_beyond_it_at_once_and_taking_it_away_fil
 
 def test_an_end_marked_between_two_propagations_is_taken_in(case: Case, config: Config) -> None:
     session = PropagationSession(case, config)
-    told(session, Watch(5))
+    predictions_of(session, Watch(5))
     last = replace(case.annotation.slices[7], ends=frozenset({End(1, Side.ABOVE)}))
-    later = told(PropagationSession(case.with_slice(last), config, display=session.display), Watch(5))
+    later = predictions_of(PropagationSession(case.with_slice(last), config, display=session.display), Watch(5))
     assert not latest(later)[8].any()
 
 
@@ -176,13 +176,13 @@ def test_with_too_few_slices_left_the_predictions_are_taken_back_until_there_are
 def test_students_say_something_however_few_slices_are_left(case: Case, config: Config, display: Display) -> None:
     session = PropagationSession(case, config, display=display)
     erased = LabelSlice(0, 7, np.full_like(SQUARE, IGNORE))
-    assert told(session, Watch(5), SliceAnnotated(erased))[-1].shown.source is Source.STUDENTS
+    assert predictions_of(session, Watch(5), SliceAnnotated(erased))[-1].shown.source is Source.STUDENTS
 
 
 def test_a_partly_painted_slice_is_not_propagated(case: Case, config: Config) -> None:
     session = PropagationSession(case, config)
     partly = np.where(SQUARE == 1, SQUARE, np.uint8(IGNORE))
-    shown = told(session, Watch(5), SliceAnnotated(LabelSlice(0, 5, partly)))
+    shown = predictions_of(session, Watch(5), SliceAnnotated(LabelSlice(0, 5, partly)))
     assert not np.array_equal(latest(shown)[5], SQUARE)
 
 
@@ -197,14 +197,14 @@ def display(case: Case, config: Config, steps: Steps) -> Display:
 
 def _follow(display: Display, case: Case, config: Config) -> list[PredictionReady]:
     """Bring all predictions up to date after a training."""
-    return told(PropagationSession(case, config, display=display), Watch(6))
+    return predictions_of(PropagationSession(case, config, display=display), Watch(6))
 
 
 def test_after_a_training_a_correction_changes_the_slices_beside_it_and_no_others(
     case: Case, config: Config, display: Display
 ) -> None:
     corrected = Case(case.volume, case.annotation.with_slice(LabelSlice(0, 7, SQUARE)))
-    shown = told(PropagationSession(corrected, config, display=display), Watch(6))
+    shown = predictions_of(PropagationSession(corrected, config, display=display), Watch(6))
     assert set(latest(shown)) == set(range(4, 12))
     np.testing.assert_array_equal(latest(shown)[7], SQUARE)
 
@@ -268,7 +268,7 @@ def test_after_a_training_its_students_have_the_weight_they_ended_with(
     weight = session.predictor().weight
     assert weight is not None
     after = PropagationSession(case, config, display=session.display)
-    shown = told(after, Watch(6), SliceAnnotated(LabelSlice(0, 7, SQUARE)))
+    shown = predictions_of(after, Watch(6), SliceAnnotated(LabelSlice(0, 7, SQUARE)))
     assert {(ready.shown.source, ready.shown.student_weight) for ready in shown} == {(Source.ENSEMBLE, weight.limit)}
     expected = session.display.predictor(0)
     for prediction in expected.slices([5]):
@@ -281,7 +281,7 @@ def test_a_new_class_is_propagated_with_or_without_students(
 ) -> None:
     classes = (BACKGROUND_CLASS, LabelClass(1, "ball", (1, 2, 3)), LabelClass(2, "cyst", (4, 5, 6)))
     session = PropagationSession(case, config, display=display if is_trained else None)
-    shown = told(session, Watch(6), ClassesChanged(classes), SliceAnnotated(LabelSlice(0, 7, 2 * SQUARE)))
+    shown = predictions_of(session, Watch(6), ClassesChanged(classes), SliceAnnotated(LabelSlice(0, 7, 2 * SQUARE)))
     assert shown[-1].classes == classes
     np.testing.assert_array_equal(latest(shown)[7], 2 * SQUARE)
     assert set(latest(shown)) == set(range(12))
@@ -302,12 +302,12 @@ def test_the_region_grows_with_what_is_painted(ball: Volume, config: Config, is_
     beyond = np.zeros((80, 80), np.uint8)
     beyond[60:70, 60:70] = 1
     session = PropagationSession(case, tight, display=display)
-    shown = told(session, Watch(3), SliceAnnotated(LabelSlice(0, 3, beyond)))
+    shown = predictions_of(session, Watch(3), SliceAnnotated(LabelSlice(0, 3, beyond)))
     # At its corners a square is rounder on coarser planes.
     assert (latest(shown)[3] == beyond).mean() > 0.999
 
 
-def test_a_slice_that_does_not_belong_is_told_of_and_passed_over(case: Case, config: Config) -> None:
+def test_a_slice_that_does_not_belong_is_reported_and_skipped(case: Case, config: Config) -> None:
     session = PropagationSession(case, config)
     session.submit(SliceAnnotated(LabelSlice(0, 99, SQUARE)))
     events = session.run()

@@ -1,4 +1,4 @@
-"""A proposal of finished volumes stays where nobody has said better."""
+"""A proposal of finished volumes stays where nobody has painted."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def learning(session: ProposalSession, monkeypatch: pytest.MonkeyPatch) -> Calla
     return begin
 
 
-def test_what_was_learnt_takes_the_place_of_the_proposal(
+def test_the_correction_replaces_the_proposal(
     session: ProposalSession,
     kept: list[object],
     learning: Callable[[object], Iterator[Event]],
@@ -187,7 +187,7 @@ def test_what_was_learnt_takes_the_place_of_the_proposal(
     assert list(events) == []
 
 
-def test_what_was_learnt_counts_beside_what_was_painted_meanwhile(
+def test_the_correction_counts_beside_what_was_painted_meanwhile(
     session: ProposalSession, learning: Callable[[object], Iterator[Event]], ball_labels: LabelArray
 ) -> None:
     go_on = threading.Event()
@@ -215,7 +215,7 @@ def test_what_was_learnt_counts_beside_what_was_painted_meanwhile(
         (OverflowError("too large"), "could not be learnt"),
     ],
 )
-def test_why_nothing_was_learnt_is_said(
+def test_the_reason_for_no_training_is_reported(
     session: ProposalSession, learning: Callable[[object], Iterator[Event]], fault: Exception, text: str
 ) -> None:
     def learn(*_: object, **__: object) -> Learnt:

@@ -89,16 +89,14 @@ def test_a_session_that_has_ended_frees_its_networks_at_once(case: Case, quick_c
         gc.enable()
 
 
-def test_the_user_is_told_what_is_learnt_from(
-    case: Case, many: Case, quick_config: Config, batches: list[Batch]
-) -> None:
+def test_the_training_slices_are_reported(case: Case, many: Case, quick_config: Config, batches: list[Batch]) -> None:
     few, enough = (of_kind(list(session_of(one, config=quick_config).run()), Notice) for one in (case, many))
     assert few[0].text == "No teacher: the students learn alone."
     assert few[1].text == "Training began with 2 annotated slices; too few to keep any for validation."
     assert enough[1].text == "Training began with 7 annotated slices, validating on 1 more."
 
 
-def test_what_the_settings_leave_out_by_default_is_told_apart_from_other_notices(
+def test_what_the_settings_leave_out_by_default_is_distinguished_from_other_notices(
     case: Case, quick_config: Config, batches: list[Batch]
 ) -> None:
     config = quick_config.with_values(mixing=None, variant="none")
@@ -108,7 +106,7 @@ def test_what_the_settings_leave_out_by_default_is_told_apart_from_other_notices
 
 
 @pytest.mark.usefixtures("small_sam")
-def test_the_user_is_told_of_the_teacher(case: Case, tiny_config: Config, batches: list[Batch]) -> None:
+def test_the_teacher_is_reported(case: Case, tiny_config: Config, batches: list[Batch]) -> None:
     notice = until(session_of(case, config=tiny_config).run(), Notice)
     assert isinstance(notice, Notice)
     assert "trained from scratch" in notice.text
@@ -178,7 +176,7 @@ def test_before_a_run_there_is_neither_model_nor_prediction(case: Case, quick_co
         session.predictor()
 
 
-def test_stop_ends_a_run_before_its_next_step_and_keeps_what_was_learnt(
+def test_stop_ends_a_run_before_its_next_step_and_keeps_the_model(
     case: Case, quick_config: Config, batches: list[Batch]
 ) -> None:
     session = session_of(case, config=quick_config, steps=1000)
@@ -392,9 +390,7 @@ def test_unlabelled_pixels_do_not_count_in_the_score(many: Case, ball_labels: La
     assert last.dice == pytest.approx(2 * area / (area + 32 * 16))
 
 
-def test_when_memory_runs_out_the_batch_is_halved_and_the_user_told(
-    case: Case, quick_config: Config, steps: Steps
-) -> None:
+def test_when_memory_runs_out_the_batch_is_halved_with_a_notice(case: Case, quick_config: Config, steps: Steps) -> None:
     def run_out(_: Learner, batch: Batch) -> None:
         if len(batch.labelled) > 1:
             raise torch.OutOfMemoryError("out of memory")
@@ -412,7 +408,7 @@ def test_when_memory_runs_out_the_batch_is_halved_and_the_user_told(
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "message"),
     [
         (torch.OutOfMemoryError("CUDA out of memory"), r"memory .* ran out.*--max-side-px"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), r"memory .* ran out.*--max-side-px"),
@@ -421,15 +417,15 @@ def test_when_memory_runs_out_the_batch_is_halved_and_the_user_told(
     ],
     ids=["CUDA memory", "CPU memory", "Python memory", "any other"],
 )
-def test_no_runtime_error_leaves_a_session_and_only_memory_is_told_how_to_save(
-    case: Case, quick_config: Config, steps: Steps, error: Exception, told: str
+def test_no_runtime_error_leaves_a_session_and_only_one_of_memory_names_a_remedy(
+    case: Case, quick_config: Config, steps: Steps, error: Exception, message: str
 ) -> None:
     def fail(*_: object) -> None:
         raise error
 
     steps.happens = fail
     session = session_of(case, config=quick_config)
-    with pytest.raises(TrainingError, match=f"Training failed at step 1.*{told}") as raised:
+    with pytest.raises(TrainingError, match=f"Training failed at step 1.*{message}") as raised:
         list(session.run())
     assert raised.value.__cause__ is error
     assert session.students is not None
@@ -469,7 +465,7 @@ def test_a_held_out_slice_may_be_taken_back_in_the_same_breath_as_a_stop(many: C
     assert of_kind(list(events), Finished)[-1].stopped
 
 
-def test_a_slice_of_a_volume_that_is_not_there_is_told_of_and_passed_over(
+def test_a_slice_of_a_volume_that_is_not_there_is_reported_and_skipped(
     case: Case, quick_config: Config, batches: list[Batch]
 ) -> None:
     session = session_of(case, config=quick_config)
@@ -479,7 +475,9 @@ def test_a_slice_of_a_volume_that_is_not_there_is_told_of_and_passed_over(
     assert of_kind(events, Finished)[-1].steps == 4
 
 
-def test_a_slice_painted_beyond_the_window_is_told_of(quick_config: Config, ball: Volume, batches: list[Batch]) -> None:
+def test_a_slice_painted_beyond_the_window_is_reported(
+    quick_config: Config, ball: Volume, batches: list[Batch]
+) -> None:
     labels = np.zeros((4, 80, 80), dtype=np.uint8)
     labels[1, 10:40, 10:40] = 1
     grid = Grid(labels.shape, ball.grid.affine)

@@ -79,7 +79,7 @@ def tight(config: Config) -> Config:
     return config.with_values(margin=0.0, min_margin_px=0)
 
 
-def tell(session: TrainingSession, *messages: Message) -> None:
+def submit_all(session: TrainingSession, *messages: Message) -> None:
     for message in messages:
         session.submit(message)
 
@@ -226,7 +226,7 @@ def test_a_slice_turned_to_in_a_pause_is_shown_in_the_pause(
     session.submit(Watch(5))
     events = session.run()
     until(events, PredictionReady)
-    tell(session, Pause(), Watch(11))
+    submit_all(session, Pause(), Watch(11))
     assert until(events, StageChanged) == PAUSED
     assert shown([next(events)]) == [11]
     assert len(batches) == 1
@@ -239,7 +239,7 @@ def test_a_slice_turned_to_just_before_a_pause_is_shown_in_the_pause(
     session.submit(Watch(5))
     events = session.run()
     until(events, PredictionReady)
-    tell(session, Watch(11), Pause())
+    submit_all(session, Watch(11), Pause())
     after: list[Event] = []
     waiting = threading.Thread(target=lambda: after.extend(next(events) for _ in range(2)), daemon=True)
     waiting.start()
@@ -287,10 +287,10 @@ def test_a_model_that_is_gone_on_with_is_shown_before_the_first_step(
 
 
 @pytest.mark.usefixtures("small_sam")
-def test_watching_changes_nothing_of_what_is_learnt(many: Case, tiny_config: Config) -> None:
+def test_watching_does_not_change_the_model(many: Case, tiny_config: Config) -> None:
     def losses(*messages: Message) -> list[StepLosses]:
         session = session_of(many, config=tiny_config.with_values(validations=2), steps=3)
-        tell(session, *messages)
+        submit_all(session, *messages)
         return [event.losses for event in session.run() if isinstance(event, StepDone)]
 
     assert losses(Watch(5)) == losses()
@@ -353,13 +353,13 @@ def test_a_correction_breaks_off_a_step_but_not_the_one_after_it(
     np.testing.assert_array_equal(session.cases[0].annotation.slices[4].labels, np.roll(painted, len(begun), axis=0))
 
 
-def test_after_a_pause_training_is_said_to_go_on_even_before_its_first_step(
+def test_after_a_pause_training_is_reported_to_go_on_even_before_its_first_step(
     case: Case, quick_config: Config, batches: list[Batch]
 ) -> None:
     session = session_of(case, config=quick_config)
     events = session.run()
     assert any(event == TRAINING for event in events)
-    tell(session, Pause(), Resume())
+    submit_all(session, Pause(), Resume())
     assert [next(events), next(events)] == [PAUSED, TRAINING]
 
 
@@ -376,7 +376,7 @@ def test_a_pause_while_networks_are_built_only_delays_the_training(
     case: Case, quick_config: Config, batches: list[Batch], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = session_of(case, config=quick_config)
-    during_first_call(monkeypatch, Learner, "__init__", lambda: tell(session, Pause(), Watch(5), Resume()))
+    during_first_call(monkeypatch, Learner, "__init__", lambda: submit_all(session, Pause(), Watch(5), Resume()))
     events = list(session.run())
     assert events[:3] == [StageChanged(Stage.PREPARING), PAUSED, StageChanged(Stage.PREPARING)]
     assert [event.step for event in of_kind(events, StepDone)] == [1, 2, 3, 4]
@@ -400,45 +400,43 @@ def test_a_pause_breaks_a_validation_off_and_training_goes_on_afterwards(
     many: Case, quick_config: Config, batches: list[Batch], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = session_of(many, config=quick_config.with_values(validations=2))
-    hold_validations(monkeypatch, lambda: tell(session, Pause(), Resume()))
+    hold_validations(monkeypatch, lambda: submit_all(session, Pause(), Resume()))
     events = list(session.run())
     assert [event.step for event in of_kind(events, StepDone)] == [1, 2, 3, 4]
     assert [event.step for event in of_kind(events, Validated)] == [3, 4]
     assert events.count(PAUSED) == 1
 
 
-def test_a_pause_in_the_last_validation_does_not_lose_what_was_learnt(
+def test_a_pause_in_the_last_validation_does_not_lose_the_model(
     many: Case, quick_config: Config, batches: list[Batch], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = session_of(many, config=quick_config)
-    hold_validations(monkeypatch, lambda: tell(session, Pause(), Resume()))
+    hold_validations(monkeypatch, lambda: submit_all(session, Pause(), Resume()))
     assert [event.step for event in of_kind(list(session.run()), Validated)] == [4]
 
 
 @pytest.mark.parametrize("message", [Pause(), Stop()])
-def test_a_message_at_the_last_step_does_not_lose_what_was_learnt(
+def test_a_message_at_the_last_step_does_not_lose_the_model(
     many: Case, quick_config: Config, batches: list[Batch], message: Message
 ) -> None:
     session = session_of(many, config=quick_config)
     validated = []
     for event in session.run():
         if isinstance(event, StepDone) and event.step == 4:
-            tell(session, message, Resume())
+            submit_all(session, message, Resume())
         if isinstance(event, Validated):
             validated.append(event.step)
     assert validated == [4]
 
 
 @pytest.mark.parametrize("stops", [1, 2])
-def test_a_stop_in_a_pause_keeps_what_was_learnt(
-    many: Case, quick_config: Config, batches: list[Batch], stops: int
-) -> None:
+def test_a_stop_in_a_pause_keeps_the_model(many: Case, quick_config: Config, batches: list[Batch], stops: int) -> None:
     session = session_of(many, config=quick_config)
     events = session.run()
     until(events, StepDone)
     session.submit(Pause())
     assert next(events) == PAUSED
-    tell(session, *[Stop()] * stops)
+    submit_all(session, *[Stop()] * stops)
     assert [event.step for event in of_kind(list(events), Validated)] == [1]
 
 
@@ -478,7 +476,7 @@ def test_a_class_can_be_added_and_painted_in_the_same_breath(case: Case, quick_c
     events = session.run()
     until(events, StepDone)
     classes = (BACKGROUND_CLASS, BALL, CYST)
-    tell(session, ClassesChanged(classes), SliceAnnotated(LabelSlice(0, 9, painted)))
+    submit_all(session, ClassesChanged(classes), SliceAnnotated(LabelSlice(0, 9, painted)))
     rest = list(events)
     assert of_kind(rest, Notice) == []
     assert [event.step for event in of_kind(rest, StepDone)] == [2, 3]
@@ -493,7 +491,7 @@ def test_labels_of_a_new_class_reach_the_next_step(case: Case, quick_config: Con
     session = session_of(case, config=quick_config.with_values(labelled_batch=3))
     events = session.run()
     until(events, StepDone)
-    tell(session, ClassesChanged((BACKGROUND_CLASS, BALL, CYST)), SliceAnnotated(LabelSlice(0, 9, painted)))
+    submit_all(session, ClassesChanged((BACKGROUND_CLASS, BALL, CYST)), SliceAnnotated(LabelSlice(0, 9, painted)))
     until(events, StepDone)
     assert batches[0].labels.unique().tolist() == [0, 1]
     assert batches[1].labels.unique().tolist() == [0, 1, 2]
@@ -653,7 +651,7 @@ def test_a_region_grows_in_spite_of_a_second_pause(
     until(events, StepDone)
     session.submit(Pause())
     assert next(events) == PAUSED
-    tell(session, SliceAnnotated(beyond), Pause(), Resume())
+    submit_all(session, SliceAnnotated(beyond), Pause(), Resume())
     assert until(events, Finished).steps == 4
     assert not session.trainer.windows[0].leaves_out(beyond.labels == 1)
 
@@ -666,7 +664,7 @@ def test_a_region_that_is_growing_can_be_paused(
     until(events, StepDone)
     session.submit(SliceAnnotated(beyond))
     assert "the region grows" in until(events, Notice).text
-    tell(session, Pause(), Resume())
+    submit_all(session, Pause(), Resume())
     rest = list(events)
     assert rest[:2] == [PAUSED, TRAINING]
     assert until(iter(rest), Finished).steps == 4
@@ -680,7 +678,7 @@ def test_training_can_be_stopped_while_the_region_grows(
     session = session_of(wide, config=tight(quick_config))
     events = session.run()
     until(events, StepDone)
-    tell(session, *([Pause()] if paused else []), SliceAnnotated(beyond))
+    submit_all(session, *([Pause()] if paused else []), SliceAnnotated(beyond))
     until(events, StageChanged if paused else Notice)
     session.submit(Stop())
     finished = until(events, Finished)

@@ -164,7 +164,7 @@ def test_slices_of_all_volumes_are_drawn(case: Case, tiny_config: Config) -> Non
     assert {key.case for key in slices.labelled_keys} == {0, 1}
 
 
-def test_a_batch_tells_where_its_images_come_from(case: Case, ball_labels: LabelArray, tiny_config: Config) -> None:
+def test_a_batch_holds_the_origin_of_its_images(case: Case, ball_labels: LabelArray, tiny_config: Config) -> None:
     slices = slices_of([case, case], tiny_config)
     batch = slices.batch(2, 3)
     assert batch.origin is not None

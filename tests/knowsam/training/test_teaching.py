@@ -32,7 +32,7 @@ PLANE = (32, 32)
 SLICES = 8
 LABELLED = 2
 FUSED = torch.zeros(4, 2, *PLANE)
-"""What the students are said to see in an augmented batch."""
+"""Fused logits of the students in an augmented batch."""
 
 
 @pytest.fixture(autouse=True)

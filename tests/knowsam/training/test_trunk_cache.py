@@ -129,7 +129,7 @@ def test_only_the_user_may_read_the_files(tmp_path: Path) -> None:
     assert os.name == "nt" or (tmp_path / "folder").stat().st_mode & 0o077 == 0
 
 
-def test_the_signature_tells_data_weights_and_settings_apart() -> None:
+def test_the_signature_distinguishes_data_weights_and_settings() -> None:
     planes, state = (torch.zeros(2, 4, 4), torch.zeros(3, 4, 4)), {"weight": torch.zeros(2)}
     every = {
         signature(planes, state, "vit_b"),

@@ -61,7 +61,7 @@ def test_losses_come_at_once_or_a_step_late() -> None:
 
 @pytest.mark.parametrize("kind", ["adamw", "sgd"])
 @pytest.mark.parametrize("factor", [float("nan"), float("inf")])
-def test_a_loss_that_is_not_finite_is_told_of_and_changes_nothing(kind: str, factor: float) -> None:
+def test_a_loss_that_is_not_finite_is_reported_and_changes_nothing(kind: str, factor: float) -> None:
     weights = Weights()
     optimizer = optimizer_of(weights, kind, fused=False)
     with pytest.raises(TrainingError, match=r"The loss of step 8 is .* lower --learning-rate"):
@@ -71,7 +71,7 @@ def test_a_loss_that_is_not_finite_is_told_of_and_changes_nothing(kind: str, fac
 
 @pytest.mark.parametrize("kind", ["adamw", "sgd"])
 @pytest.mark.parametrize("factor", [float("nan"), float("inf")])
-def test_a_loss_that_is_not_finite_changes_nothing_though_it_is_told_of_late(kind: str, factor: float) -> None:
+def test_a_loss_that_is_not_finite_changes_nothing_though_it_is_reported_late(kind: str, factor: float) -> None:
     weights, update = Weights(), LateUpdate(Processes())
     optimizer = optimizer_of(weights, kind, fused=True)
     update(weights.terms(), [weights], [optimizer], 1.0, 0)

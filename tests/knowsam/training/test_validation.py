@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 WINDOW = Window((0, 0), (8, 8), (8, 8))
 
 
-class SureOf:
+class GivenProbabilities:
     """Predicts a structure in half of each slice, with the probability that is given for it."""
 
     def __init__(self, probabilities: dict[int, float]) -> None:
@@ -37,8 +37,8 @@ class SureOf:
 
 
 def assessed(*volumes: dict[int, float], slices: Sequence[tuple[int, int]]) -> float | None:
-    """Return what is assessed in slices in which everything is painted."""
-    predictors = [cast("Predictor", SureOf(volume)) for volume in volumes]
+    """Return the self-assessed error in slices in which everything is painted."""
+    predictors = [cast("Predictor", GivenProbabilities(volume)) for volume in volumes]
     annotation = Annotation.from_labels(np.ones((6, 8, 8), np.uint8), 0, range(6), default_classes([0, 1]))
     case = Case(Volume(np.zeros((6, 8, 8), np.float32), Grid((8, 8, 6), np.eye(4)), "painted"), annotation)
     score = holdout_score(predictors, [case] * len(volumes), [SliceKey(*one) for one in slices], Interruption())

@@ -1,4 +1,4 @@
-"""The ball, annotated in some of its slices, and who is told what of them."""
+"""The ball, annotated in some of its slices, and the labels propagated to display, training and validation."""
 
 from __future__ import annotations
 
@@ -223,14 +223,16 @@ def test_one_annotated_slice_says_nothing(ball: Volume, ball_labels: LabelArray,
     assert prior.for_display([4]) is None
 
 
-def test_the_second_annotated_slice_changes_what_is_said_of_every_slice(
+def test_the_second_annotated_slice_changes_the_propagated_labels_of_every_slice(
     ball: Volume, ball_labels: LabelArray, tiny_config: Config
 ) -> None:
     prior = prior_of(painted(ball, ball_labels, 4), tiny_config)
     assert prior.annotate(LabelSlice(0, 7, ball_labels[7]), 2) == list(range(12))
 
 
-def test_training_is_told_nothing_where_all_but_one_slice_are_held_out(case: Case, tiny_config: Config) -> None:
+def test_training_gets_no_propagated_labels_where_all_but_one_slice_are_held_out(
+    case: Case, tiny_config: Config
+) -> None:
     prior = prior_of(case, tiny_config)
     prior.hold_out([7])
     assert prior.for_training([5]) is None
