@@ -151,6 +151,7 @@ class Background(QObject):
                 self._polling.stop()
                 self.work = None
                 self.window.end(self._sentence)
+                self._result.bar.take_back(_BUSY_BESIDE)
             else:
                 self._sentence = outcome if isinstance(outcome, str) else _in_words(outcome)
 

@@ -89,6 +89,11 @@ class ResultBar(QWidget):
         self._message.setText(text)
         self._message.setVisible(bool(text))
 
+    def take_back(self, text: str) -> None:
+        """Show a sentence no more that is no longer true, if it is the one that is shown."""
+        if self._message.text() == text:
+            self.set_message("")
+
     def _offer_kept_models(self) -> None:
         """Look which models there are by now; other windows and programs keep some, too."""
         kept = [Entry(one.name, one.card, partial(self.kept_model_chosen.emit, one.path)) for one in kept_models()]

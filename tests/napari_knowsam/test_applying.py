@@ -147,10 +147,13 @@ def test_stop_leaves_the_masks_that_are_there_and_their_table(
     window = background.window
     assert window is not None
     robot.wait_until(lambda: (tmp_path / "a_mask.nii.gz").exists())
+    robot.choose("A folder of images…")
+    assert robot.result_message.startswith("Something goes on beside the window already.")
     window._button.click()
     robot.wait_until(lambda: background.work is None)
     masks = list(tmp_path.glob("*_mask.nii.gz"))
     assert f"Predicted {len(masks)} of 3 images" in window.text
+    assert robot.result_message == ""
     assert masks
     lines = (tmp_path / "predictions.csv").read_text(encoding="utf-8-sig").splitlines()
     assert len(lines) >= 1 + len(masks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import operator
 import queue
 import weakref
 from collections.abc import Callable, Iterator
@@ -607,6 +608,14 @@ def test_that_something_else_goes_on_is_said_only_while_it_does(training: Panels
     assert training.annotate_message == status_messages.BUSY
     training.tell(None)
     training.wait_until(lambda: training.annotate_message == "")
+
+
+@pytest.mark.parametrize("asks", ["train.model_box.apply_requested", "result.bar.propose_requested"])
+def test_that_a_training_goes_on_is_said_beside_models_only_while_it_does(training: Panels, asks: str) -> None:
+    operator.attrgetter(asks)(training).emit()
+    assert training.result.bar._message.text() == status_messages.BUSY
+    training.tell(None)
+    training.wait_until(lambda: training.result.bar._message.text() == "")
 
 
 @pytest.mark.parametrize("is_written_before", [True, False])
