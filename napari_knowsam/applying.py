@@ -108,7 +108,7 @@ class Applying(QObject):
         difference = other_name(document, model)
         self._result.set_message(difference)
         if difference and self._is_at_all:
-            self._problems.append(f"{document.volume.name}: {difference}")
+            self._problems.append(f"{document.name}: {difference}")
         self._is_answered = False
         self._controller.apply(document.case(), model, document, self._train.device())
 
@@ -119,9 +119,9 @@ class Applying(QObject):
         if applied.stopped:
             self._waiting.clear()
         elif (work := self._controller.work) is not None:
-            self._applied.append(work.volume.name)
+            self._applied.append(work.name)
             if applied.is_empty:
-                self._problems.append(f"{work.volume.name}: no structure was found.")
+                self._problems.append(f"{work.name}: no structure was found.")
 
     def _on_failed(self, sentence: str) -> None:
         self._is_answered = True

@@ -92,7 +92,7 @@ class Exporting(QObject):
         if self._is_seen(document):
             self._panel.set_message(sentence)
         else:
-            show_info(f"{document.volume.name}: {sentence}")
+            show_info(f"{document.name}: {sentence}")
 
     def _on_failed(self, document: AnnotationDocument, error: Exception) -> None:
         is_known = isinstance(error, KnowSAMError)
@@ -100,7 +100,7 @@ class Exporting(QObject):
         if self._is_seen(document):
             self._panel.set_message(sentence)
         else:
-            show_error(f"{document.volume.name}: {sentence}")
+            show_error(f"{document.name}: {sentence}")
         if not is_known:
             raise error
 

@@ -298,6 +298,8 @@ class LayerChoice:
 
     def _emit_names(self) -> None:
         sync = self.sync
+        for one in self._images:
+            one.document.name = one.image.name
         self.signals.images_changed.emit(self._images.names(Image), None if sync is None else sync.image.name)
         chosen = None if sync is None or sync.layers.labels is None else sync.layers.labels.layer.name
         self.signals.labels_changed.emit(self._images.names(Labels), chosen)

@@ -137,7 +137,7 @@ class ModelKeeping(QObject):
         return [work for work in works if self._layers.sync_of(work) is not None]
 
     def _may_lose(self, works: Sequence[AnnotationDocument]) -> bool:
-        answer = ask_unsaved(self._result, [work.volume.name for work in works])
+        answer = ask_unsaved(self._result, [work.name for work in works])
         if answer is Unsaved.SAVE:
             return all(self._save_at_once(work) for work in works)
         return answer is Unsaved.DISCARD

@@ -301,8 +301,8 @@ class Presenter(QObject):
         if work is not None and self.layers.sync_of(work) is None:
             self.controller.close()
             if is_trained:
-                self._training_display.say(status_messages.removed_sentence(work.volume.name))
-        self._training_display.take_back_unless(lambda work: self.layers.sync_of(work) is not None)
+                self._training_display.say(status_messages.removed_sentence(work.name))
+        self._training_display.images_changed(lambda work: self.layers.sync_of(work) is not None)
 
     def _on_document_changed(self) -> None:
         sync = self.layers.sync

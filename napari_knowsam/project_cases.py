@@ -248,7 +248,7 @@ class ProjectCases(QObject):
     def _save(self, document: AnnotationDocument) -> None:
         if not self._autosave.save_at_once():
             raise OutputError(
-                f"What you painted in {document.volume.name} could not be saved beside the images, so it stays open. "
+                f"What you painted in {document.name} could not be saved beside the images, so it stays open. "
                 "Make room there, or export the mask."
             )
 

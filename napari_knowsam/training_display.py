@@ -76,9 +76,10 @@ class TrainingDisplay(QObject):
         self._shown, self._validated_in = Shown.NOTHING, lambda: None
         self._panel.clear_plot(config.training.holdout_minimum)
 
-    def say(self, sentence: str) -> None:
-        """Say in a sentence what is going on."""
-        self._sentence, self._sentence_on, self._says_what_is_next = sentence, None, False
+    def say(self, sentence: str, work: AnnotationDocument | None = None) -> None:
+        """Say in a sentence what is going on, and in which volume, if in one."""
+        self._sentence, self._sentence_on = sentence, None if work is None else ref(work)
+        self._says_what_is_next = False
         self._show()
 
     def say_what_is_next(self) -> None:
@@ -94,42 +95,44 @@ class TrainingDisplay(QObject):
     def things_changed(self) -> None:
         """Take back what may be true no longer: what is next, a refusal or failure, or that something is propagated."""
         work = self._controller.work
-        begun = self._sentence.endswith(status_messages.PROPAGATING) and (work is None or not work.can_propagate)
+        begun = self._sentence == status_messages.PROPAGATING and (work is None or not work.can_propagate)
         if self._says_what_is_next or self._sentence == self._refusal or begun:
             self.say_what_is_next()
 
     def document_changed(self) -> None:
         """Take back what was said of another volume than the chosen one, unless something goes on in it."""
-        said_of = None if self._sentence_on is None else self._sentence_on()
-        if self._stage is None and said_of is not None and said_of is not self._chosen():
+        if self._stage is None and self._said_of not in (None, self._chosen()):
             self._finished, self._notices = None, []
             self.say_what_is_next()
         self.things_changed()
 
     def propagation_begins(self) -> None:
         """Say so where nothing else is said, or so of another volume; it takes seconds until slices are predicted."""
-        if self._says_what_is_next or self._sentence.endswith(status_messages.PROPAGATING):
+        if self._says_what_is_next or self._sentence == status_messages.PROPAGATING:
             self._tell(status_messages.PROPAGATING)
 
-    def take_back_unless(self, is_there: Callable[[AnnotationDocument], bool]) -> None:
-        """Take back what was said of a volume that is no longer there."""
-        noticed_in = self._noticed_in()
-        if self._notices and (noticed_in is None or not is_there(noticed_in)):
+    def images_changed(self, is_there: Callable[[AnnotationDocument], bool]) -> None:
+        """Call a volume by its name of now, and take back what was said of one that is no longer there."""
+        noticed_in, said_of = self._noticed_in(), self._said_of
+        if noticed_in is None or not is_there(noticed_in):
             self._notices = []
-            self._show()
-        if self._sentence_on is None:
-            return
-        document = self._sentence_on()
-        if document is None or not is_there(document):
+        if self._sentence_on is not None and (said_of is None or not is_there(said_of)):
             self.say_what_is_next()
+        self._show()
 
     def close(self) -> None:
         """Show nothing any more."""
         self._due.stop()
         self._steps.clear()
 
+    @property
+    def _said_of(self) -> AnnotationDocument | None:
+        return None if self._sentence_on is None else self._sentence_on()
+
     def _show(self) -> None:
-        self._panel.bar.set_message(f"{self._sentence}\n{' '.join(self._notices)}".strip())
+        work = self._said_of
+        named = self._sentence if work is None else f"{work.name}: {self._sentence}"
+        self._panel.bar.set_message(f"{named}\n{' '.join(self._notices)}".strip())
 
     def _tell(self, sentence: str) -> None:
         """Say what is going on, and in which volume, since another one may be on the screen."""
@@ -137,10 +140,8 @@ class TrainingDisplay(QObject):
         if work is not None and work is not self._noticed_in():
             # What was said of another volume is not true of this one.
             self._notices = []
-        named = sentence if work is None else f"{work.volume.name}: {sentence}"
-        if named != self._sentence:
-            self.say(named)
-        self._sentence_on = None if work is None else ref(work)
+        if (sentence, work) != (self._sentence, self._said_of):
+            self.say(sentence, work)
 
     def _show_soon(self) -> None:
         if not self._due.isActive():

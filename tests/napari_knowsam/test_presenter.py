@@ -610,6 +610,18 @@ def test_that_something_else_goes_on_is_said_only_while_it_does(training: Panels
     training.wait_until(lambda: training.annotate_message == "")
 
 
+def test_a_volume_is_called_by_the_name_of_its_image_in_the_list_of_layers(training: Panels) -> None:
+    training.tell(StageChanged(Stage.PAUSED))
+    training.wait_until(lambda: "Paused" in training.train_message)
+    training.image.name = "patient 7"
+    assert training.train.bar._message.text().startswith("patient 7: Paused.")
+    training.tell(StageChanged(Stage.TRAINING))
+    training.wait_until(lambda: "Learning" in training.train_message)
+    assert training.train.bar._message.text().startswith("patient 7: Learning")
+    training.viewer.layers.remove(training.image)
+    training.wait_until(lambda: training.train_message.startswith("patient 7: The image was removed"))
+
+
 @pytest.mark.parametrize("asks", ["train.model_box.apply_requested", "result.bar.propose_requested"])
 def test_that_a_training_goes_on_is_said_beside_models_only_while_it_does(training: Panels, asks: str) -> None:
     operator.attrgetter(asks)(training).emit()

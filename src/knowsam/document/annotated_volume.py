@@ -38,6 +38,7 @@ class AnnotatedVolume:
 
     Attributes
     ----------
+    name : by which a person knows the volume, at first that of its file.
     class_list : adds, renames and recolours classes.
     predictions : the latest of each slice.
     proposal : what finished volumes propose, if they were asked.
@@ -47,6 +48,7 @@ class AnnotatedVolume:
         self, volume: Volume, axis: int, classes: tuple[LabelClass, ...], brush_value: int | None = None
     ) -> None:
         self.volume = volume
+        self.name = volume.name
         self.axis = axis
         self.class_list = ClassList(classes, brush_value)
         self.predictions = Predictions(volume.shape, axis)
