@@ -33,8 +33,8 @@ from napari_knowsam.volume_layers import (
     empty_labels_layer_data,
     has_known_orientation,
     image_layer_data,
+    lies_on,
     own_volume,
-    require_layers_match,
     volume_of,
 )
 from napari_knowsam.volumes_dialog import VolumesDialog
@@ -176,7 +176,7 @@ def _selected_labels(viewer: napari.viewer.Viewer) -> Labels:
 
 def _sources(labels: Labels, viewer: napari.viewer.Viewer) -> list[Volume]:
     """Return the images that labels lie on, as far as their files are known."""
-    volumes = [own_volume(image) for image in _images(viewer) if _match(image, labels)]
+    volumes = [own_volume(image) for image in _images(viewer) if lies_on(labels, image)]
     return [volume for volume in volumes if volume is not None]
 
 
@@ -186,11 +186,3 @@ def _require_one_patient(name: str, sources: Sequence[Volume]) -> None:
             f"The labels {name} lie on several images, which are not of one patient and place, and do not say to which "
             "they belong. Remove the other images, and export them again."
         )
-
-
-def _match(image: Image, labels: Labels) -> bool:
-    try:
-        require_layers_match(image, labels)
-    except InputError:
-        return False
-    return True

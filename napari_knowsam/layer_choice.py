@@ -64,7 +64,9 @@ class LayerChoice:
         ]
         for emitter, slot in self._connections:
             emitter.connect(slot)
-        self._other_labels = OtherLabels(viewer, self.signals, self._images, lambda: self.sync, self.choose_labels)
+        self._other_labels = OtherLabels(
+            viewer, self.signals, self._images, lambda: self.sync, self.choose_labels, self._take_up
+        )
         self._place_guard = PlaceGuard(viewer, self._images.holds, self.signals)
         self._place_guard.put_back.connect(self.signals.problem)
 
@@ -177,6 +179,14 @@ class LayerChoice:
         except InputError as error:
             self.signals.problem.emit(str(error))
             self._emit_names()
+
+    def _take_up(self, image: Image, labels: Labels) -> None:
+        """Work on an image with labels that were opened for it."""
+        if self.sync is None or self.sync.image is not image:
+            self.show_image(image.name)
+        if self.sync is None or self.sync.image is not image:
+            return
+        self.choose_labels(labels.name)
 
     def new_labels(self) -> None:
         """Make an empty labels layer for the chosen image, or bring back the removed one, and take up the brush."""

@@ -1,4 +1,4 @@
-"""Labels layers that belong to no image: taken up while nothing is painted, and said not to count later."""
+"""Labels layers that belong to no image: taken up where that is clear, and else said not to count."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import QTimer
 
 from napari_knowsam.new_layers import ROLE_KEY
+from napari_knowsam.volume_layers import lies_on
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -26,7 +27,8 @@ class OtherLabels:
     Parameters
     ----------
     chosen : returns the work on the chosen image, if there is one.
-    choose : takes the name of the layer to paint on, and the axis if it is known.
+    choose : takes the name of the layer to paint on, and the axis.
+    take_up : takes an image to work on, and the opened labels to paint on.
     """
 
     def __init__(
@@ -35,13 +37,14 @@ class OtherLabels:
         signals: LayerSignals,
         images: OpenImages,
         chosen: Callable[[], LayerSync | None],
-        choose: Callable[[str, int | None], None],
+        choose: Callable[[str, int], None],
+        take_up: Callable[[Image, Labels], None],
     ) -> None:
         self._viewer, self._signals, self._images = viewer, signals, images
-        self._chosen, self._choose = chosen, choose
+        self._chosen, self._choose, self._take_up = chosen, choose, take_up
         self._watched: list[Labels] = []
         self._warned_about: tuple[Labels, LayerSync] | None = None
-        self._arrived: Labels | None = None
+        self._arrived: list[Labels] = []
         # The plugin begins to work on labels only after it has added them.
         self._due = QTimer(signals)
         self._due.setSingleShot(True)
@@ -57,7 +60,8 @@ class OtherLabels:
         for layer in self._watched:
             layer.events.paint.disconnect(self._on_painted)
         self._watched.clear()
-        self._warned_about = self._arrived = None
+        self._arrived.clear()
+        self._warned_about = None
 
     def _watch(self, layer: Layer) -> None:
         if isinstance(layer, Labels):
@@ -67,18 +71,34 @@ class OtherLabels:
     def _on_inserted(self, event: Any) -> None:
         self._watch(event.value)
         if isinstance(event.value, Labels) and ROLE_KEY not in event.value.metadata:
-            self._arrived = event.value
+            self._arrived.append(event.value)
             self._due.start()
 
     def _on_due(self) -> None:
-        """Take up painted labels that were opened after their image; of several images, it is not clear which it is."""
-        layer, self._arrived = self._arrived, None
+        arrived, self._arrived = self._arrived, []
+        for layer in arrived:
+            if layer in self._viewer.layers and not self._images.holds(layer) and np.any(layer.data):
+                self._place(layer)
+
+    def _place(self, layer: Labels) -> None:
+        """Take up painted labels that were opened after their image, or say why they do not count."""
         sync = self._chosen()
-        if layer is None or sync is None or layer not in self._viewer.layers or self._images.holds(layer):
+        if sync is None:
             return
-        is_only_image = self._images.names(Image) == [sync.image.name]
-        if is_only_image and not sync.document.has_results and np.any(layer.data):
-            self._choose(layer.name, None)
+        images = [image for image in self._images.candidates(Image) if lies_on(layer, image)]
+        if len(images) > 1:
+            self._signals.problem.emit(
+                f"{layer.name} lies on the voxels of {' and '.join(image.name for image in images)}, and does not "
+                f"count yet. Choose the image it belongs to, and then {layer.name} under Labels."
+            )
+            return
+        # Why labels of no image do not count is said when they are taken up.
+        image = images[0] if images else sync.image
+        work = next((one for one in self._images if one.image is image), None)
+        if images and work is not None and work.document.has_results:
+            self._say_what_counts(f"{layer.name} was opened", work)
+        else:
+            self._take_up(image, layer)
 
     def _on_painted(self, event: Any) -> None:
         """Take a layer somebody paints on as the labels, or say once that others count."""
@@ -89,8 +109,11 @@ class OtherLabels:
         if ROLE_KEY in layer.metadata or not sync.document.has_results:
             self._choose(layer.name, sync.document.axis)
             return
+        self._say_what_counts(f"You paint on {layer.name}", sync)
+
+    def _say_what_counts(self, done: str, sync: LayerSync) -> None:
         counting = None if sync.layers.labels is None else sync.layers.labels.layer.name
         self._signals.problem.emit(
-            f"You paint on {layer.name}, but what counts for {sync.image.name} is painted on {counting or 'no layer'}. "
+            f"{done}, but what counts for {sync.image.name} is painted on {counting or 'no layer'}. "
             "Choose the labels in the panel to change that."
         )

@@ -183,6 +183,15 @@ def require_layers_match(image_layer: Image, labels_layer: Labels) -> None:
     _require_same_place(image_layer, labels_layer)
 
 
+def lies_on(labels_layer: Labels, image_layer: Image) -> bool:
+    """Tell whether a labels layer lies on the voxels of an image layer, as far as both are usable."""
+    try:
+        require_layers_match(image_layer, labels_layer)
+    except InputError:
+        return False
+    return True
+
+
 def _require_same_place(image_layer: Image, labels_layer: Labels) -> None:
     found, expected = (_place_on_screen(layer) for layer in (labels_layer, image_layer))
     names = f"labels {labels_layer.name}", f"image {image_layer.name}"

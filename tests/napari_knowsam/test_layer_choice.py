@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,7 +10,7 @@ from opened import LIVER, SHAPE, SPLEEN, add_other, plane, stroke
 
 from knowsam.data.annotation import SliceState
 from napari_knowsam.layer_choice import LayerChoice
-from napari_knowsam.volume_layers import layer_kwargs
+from napari_knowsam.volume_layers import layer_kwargs, screen_grid
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -74,25 +75,55 @@ def test_before_anything_is_painted_the_layer_somebody_paints_on_counts(opened: 
     assert opened.document.axis == 0
 
 
+def open_painted(opened: Opened, volume: Volume, name: str, qtbot: QtBot) -> Labels:
+    """Open labels that somebody has painted on the voxels of a volume."""
+    values = np.zeros(volume.shape, np.uint8)
+    values[2:4, 2:5, 3:6] = SPLEEN
+    labels = opened.viewer.add_labels(values, **layer_kwargs(volume) | {"name": name})
+    qtbot.wait(20)
+    return labels
+
+
 def test_painted_labels_that_are_opened_after_their_image_count_if_nothing_is_painted(
     opened: Opened, tiny: Volume, qtbot: QtBot
 ) -> None:
-    def open_painted(name: str) -> None:
-        values = np.zeros(SHAPE, np.uint8)
-        values[2:4, 2:5, 3:6] = SPLEEN
-        opened.viewer.add_labels(values, **layer_kwargs(tiny) | {"name": name})
-        qtbot.wait(20)
-
-    open_painted("theirs")
+    open_painted(opened, tiny, "theirs", qtbot)
     assert opened.heard.labels[-1][1] == "theirs"
     assert opened.document.annotated == (2, 3)
-    open_painted("others")
+    open_painted(opened, tiny, "others", qtbot)
     assert opened.heard.labels[-1][1] == "theirs"
+    assert opened.heard.problems[-1] == (
+        "others was opened, but what counts for tiny is painted on theirs. "
+        "Choose the labels in the panel to change that."
+    )
+
+
+def test_painted_labels_on_the_voxels_of_several_images_are_said_not_to_count(
+    opened: Opened, tiny: Volume, qtbot: QtBot
+) -> None:
     add_other(opened, tiny)
     qtbot.waitUntil(lambda: opened.sync.image.name == "other")
-    opened.choice.new_labels()
-    open_painted("whose")
+    open_painted(opened, tiny, "whose", qtbot)
     assert not opened.document.annotated
+    assert opened.heard.problems == [
+        "whose lies on the voxels of other and tiny, and does not count yet. "
+        "Choose the image it belongs to, and then whose under Labels."
+    ]
+
+
+def test_painted_labels_that_are_opened_bring_the_only_image_whose_voxels_they_lie_on(
+    opened: Opened, tiny: Volume, qtbot: QtBot
+) -> None:
+    large = replace(tiny, array=np.tile(tiny.array, (2, 1, 1)), grid=screen_grid((12, 8, 10), (1, 1, 1), (0, 0, 0)))
+    opened.viewer.add_image(large.array, **layer_kwargs(large) | {"name": "large"})
+    qtbot.waitUntil(lambda: opened.sync.image.name == "large")
+    theirs = open_painted(opened, tiny, "theirs", qtbot)
+    assert opened.sync.image is opened.image
+    assert opened.document.annotated == (2, 3)
+    assert theirs in opened.sync.layers
+    lost = open_painted(opened, replace(large, grid=screen_grid((12, 8, 10), (2, 1, 1), (0, 0, 0))), "lost", qtbot)
+    assert "do not lie on the grid of the image" in opened.heard.problems[-1]
+    assert lost not in opened.sync.layers
 
 
 def test_strokes_on_another_labels_layer_are_said_not_to_count_once(opened: Opened, tiny: Volume) -> None:
