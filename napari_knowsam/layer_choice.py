@@ -181,12 +181,16 @@ class LayerChoice:
             self._emit_names()
 
     def _take_up(self, image: Image, labels: Labels) -> None:
-        """Work on an image with labels that were opened for it."""
+        """Work on an image with labels that were opened for it, in place of empty ones."""
         if self.sync is None or self.sync.image is not image:
             self.show_image(image.name)
         if self.sync is None or self.sync.image is not image:
             return
+        before = self.sync
         self.choose_labels(labels.name)
+        if self.sync is not before:
+            self._images.end_unused(before)
+            self.signals.document_changed.emit()
 
     def new_labels(self) -> None:
         """Make an empty labels layer for the chosen image, or bring back the removed one, and take up the brush."""

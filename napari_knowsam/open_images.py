@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import numpy as np
 from napari.layers import Image, Labels
@@ -49,6 +49,7 @@ class OpenImages:
         self._syncs: list[LayerSync] = []
         self._results_to_remove: list[Layer] = []
         self._corrected: dict[Layer, AnnotationDocument] = {}
+        self._made: WeakSet[Labels] = WeakSet()
         self._left_over: WeakKeyDictionary[Layer, str] = WeakKeyDictionary()
         self._left_predictions: WeakKeyDictionary[Layer, _LeftPrediction] = WeakKeyDictionary()
 
@@ -98,6 +99,7 @@ class OpenImages:
     def with_new_labels(self, image: Image, volume: Volume, axis: int | None = None) -> LayerSync:
         """Begin work on an image with an empty labels layer."""
         labels = empty_labels(image, volume)
+        self._made.add(labels)
         insert_quietly(self._viewer, labels, len(self._viewer.layers))
         return self.begin(image, labels, volume, axis)
 
@@ -135,12 +137,27 @@ class OpenImages:
         sync.close()
         sync.deleteLater()
 
+    def end_unused(self, sync: LayerSync) -> None:
+        """Forget the work on an image if there is none, and remove labels on which nobody painted, if we made them."""
+        unused = self._unused_labels(sync)
+        if unused is None or sync.document.has_results:
+            return
+        self.end(sync)
+        if not self.holds(unused):
+            self._viewer.layers.remove(unused)
+
+    def _unused_labels(self, sync: LayerSync) -> Labels | None:
+        labels = None if sync.layers.labels is None else sync.layers.labels.layer
+        return labels if labels in self._made and not sync.document.annotated else None
+
     def end_with_image(self, sync: LayerSync) -> None:
         """Forget the work on an image that was removed; its results are removed by `remove_results`.
 
-        Its labels stay. Another image does not take them up, unless somebody chooses them.
+        Its labels stay, if somebody painted on them. Another image does not take them up, unless somebody chooses them.
         """
         layers = sync.layers
+        if (unused := self._unused_labels(sync)) is not None:
+            self._results_to_remove.append(unused)
         if layers.labels is not None:
             self._left_over[layers.labels.layer] = fingerprint(sync.document.volume)
             layers.leave_labels_hidden()
@@ -156,7 +173,8 @@ class OpenImages:
         """
         removed, self._results_to_remove = self._results_to_remove, []
         for layer in removed:
-            if layer in self._viewer.layers:
+            # Labels may be those of another image, too.
+            if layer in self._viewer.layers and not self.holds(layer):
                 self._viewer.layers.remove(layer)
         corrected, self._corrected = self._corrected, {}
         stayed = {layer: document for layer, document in corrected.items() if layer in self._viewer.layers}

@@ -126,6 +126,31 @@ def test_painted_labels_that_are_opened_bring_the_only_image_whose_voxels_they_l
     assert lost not in opened.sync.layers
 
 
+def test_empty_labels_go_once_opened_ones_take_their_place(opened: Opened, tiny: Volume, qtbot: QtBot) -> None:
+    opened.choice.new_labels()
+    assert "tiny labels" in opened.viewer.layers
+    open_painted(opened, tiny, "theirs", qtbot)
+    assert [layer.name for layer in opened.viewer.layers] == ["tiny", "mine", "theirs"]
+    opened.choice.choose_image("tiny")
+    assert opened.heard.labels[-1] == (["mine", "theirs"], "theirs")
+
+
+def test_empty_labels_go_with_their_image_unless_they_are_those_of_another_one(
+    opened: Opened, tiny: Volume, qtbot: QtBot
+) -> None:
+    for is_shared in (True, False):
+        image = add_other(opened, tiny)
+        opened.choice.choose_image(image.name)
+        made = opened.sync.layers.labels.layer
+        if is_shared:
+            opened.choice.choose_image("tiny")
+            opened.choice.choose_labels(made.name)
+        opened.viewer.layers.remove(image)
+        qtbot.wait(20)
+        assert (made in opened.viewer.layers) is is_shared
+    assert opened.labels in opened.viewer.layers
+
+
 def test_strokes_on_another_labels_layer_are_said_not_to_count_once(opened: Opened, tiny: Volume) -> None:
     stroke(opened.labels, LIVER, 3)
     opened.choice.flush()
