@@ -94,11 +94,15 @@ class ImageLayers(QObject):
         new_layers.insert_quietly(self._viewer, labels, len(self._viewer.layers))
 
     def add_prediction(self) -> None:
-        """Show what is known of all slices, and hide what was predicted before an image or the panel was closed."""
+        """Show what is known of all slices.
+
+        What was predicted before an image or the panel was closed is hidden, and called so.
+        """
         for other in self._viewer.layers:
             if other.visible and new_layers.shows_result(other) and other not in self:
                 # It would cover this one, and be corrected and trusted in its place.
                 other.visible = False
+                other.name = f"{other.name} (earlier)"
         layer = new_layers.prediction_layer(self.image, self._document, self._looks)
         self._watch_prediction(layer)
         self._insert_above_image(layer)

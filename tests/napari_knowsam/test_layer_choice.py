@@ -323,6 +323,7 @@ def test_a_prediction_of_a_panel_that_was_closed_does_not_cover_that_of_the_next
     (live,) = (one.layer for one in opened.sync.layers.results)
     assert live is not left
     assert [live.visible, left.visible, opened.labels.visible] == [True, False, True]
+    assert [live.name, left.name] == ["tiny prediction", "tiny prediction (earlier)"]
 
 
 def test_nothing_is_chosen_any_more_after_closing(opened: Opened, tiny: Volume, qtbot: QtBot) -> None:
