@@ -157,7 +157,7 @@ class LayerChoice:
         """Work on an image that somebody wants to see."""
         self.choose_image(name)
         if self.sync is not None and self.sync.image.name == name:
-            uncover(self._viewer.layers, self.sync.image)
+            uncover(self._viewer, self.sync.image)
 
     def choose_anew(self, image: Image) -> None:
         """Work on an image that was just opened, with labels of its own, whatever other labels lie on its voxels.
@@ -373,7 +373,7 @@ class LayerChoice:
         owner = next((sync for sync in self._images if layer in sync.layers), None)
         if owner is not None:
             self._choose(owner)
-            uncover(self._viewer.layers, owner.image)
+            uncover(self._viewer, owner.image)
         elif isinstance(layer, Image) and ROLE_KEY not in layer.metadata:
             self.show_image(layer.name)
 

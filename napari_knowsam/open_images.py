@@ -18,7 +18,6 @@ from napari_knowsam.new_layers import ROLE_KEY, empty_labels, insert_quietly
 from napari_knowsam.volume_layers import require_layers_match, volume_of
 
 if TYPE_CHECKING:
-    from napari.components import LayerList
     from napari.layers import Layer
     from napari.viewer import Viewer
 
@@ -219,9 +218,16 @@ def _digest(layer: Layer) -> str:
     return blake2b(np.ascontiguousarray(layer.data).data).hexdigest()
 
 
-def uncover(layers: LayerList, image: Image) -> None:
-    """Show an image, and hide the opaque ones over it: what is painted would lie in an image that nobody sees."""
+def uncover(viewer: Viewer, image: Image) -> None:
+    """Show an image, and hide the opaque ones over it: what is painted would lie in an image that nobody sees.
+
+    Those that stand beside it in napari's grid stay.
+    """
     image.visible = True
-    for other in layers[layers.index(image) + 1 :]:
-        if isinstance(other, Image) and other.opacity == 1 and other.blending in _COVERING:
+    layers = viewer.layers
+    places = [viewer.canvas.grid.position(index, layers) for index in range(len(layers))]
+    here = layers.index(image)
+    for other, place in zip(layers[here + 1 :], places[here + 1 :], strict=True):
+        is_opaque = isinstance(other, Image) and other.opacity == 1 and other.blending in _COVERING
+        if is_opaque and place == places[here]:
             other.visible = False

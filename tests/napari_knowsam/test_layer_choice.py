@@ -281,6 +281,16 @@ def test_an_image_that_is_chosen_is_seen(opened: Opened, tiny: Volume, qtbot: Qt
     assert [one.visible for one in (opened.image, other, overlay)] == [True, False, True]
 
 
+def test_images_that_stand_beside_the_chosen_one_in_the_grid_stay_visible(opened: Opened, tiny: Volume) -> None:
+    other, grid = add_other(opened, tiny), opened.viewer.canvas.grid
+    grid.enabled = True
+    opened.choice.show_image(opened.image.name)
+    assert other.visible
+    grid.stride = len(opened.viewer.layers)
+    opened.choice.show_image(opened.image.name)
+    assert not other.visible
+
+
 def test_no_results_stay_hidden_after_closing(opened: Opened, tiny: Volume) -> None:
     opened.predict(3, 1)
     add_other(opened, tiny)
