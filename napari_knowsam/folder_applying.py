@@ -121,4 +121,6 @@ class FolderPrediction(Work):
         named = [*remarks[:_MOST_NAMED], *([f"The table has {more} more such remarks."] if more > 0 else [])]
         predicted = len(rows) - len(problems)
         sentence = f"Predicted {predicted} of {len(self._images)} images; {TABLE} beside the masks has their volumes."
-        return " ".join([sentence, *named])
+        empty = sum(bool(row.mask) and not any(one.pieces for one in row.measures) for row in rows)
+        found = [f"No structure was found in {empty} of them."] if empty else []
+        return " ".join([sentence, *found, *named])

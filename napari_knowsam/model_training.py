@@ -146,7 +146,7 @@ class FinishedTraining(Work):
         path, done = self._saved(model, len(cases))
         yield " ".join([done, model.weakness, *problems])
         if self._is_checked and (found := self._left_out(cases)):
-            yield f"{done} {self._add_score(model, path, found)}"
+            yield " ".join([done, self._add_score(model, path, found), *problems])
 
     def _while_downloading(self, _arrived: int, _size: int) -> None:
         if self.is_stopping:

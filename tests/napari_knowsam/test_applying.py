@@ -133,6 +133,20 @@ def test_a_folder_is_predicted_beside_the_work_with_a_table_and_what_is_damaged_
     assert "Choose an empty folder" in robot.result_message
 
 
+@pytest.mark.parametrize("value", [0, 1])
+def test_masks_of_a_folder_in_which_nothing_was_found_are_counted(
+    robot: Robot, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: int
+) -> None:
+    labels = np.full(robot.document.volume.shape, value, np.uint8)
+    monkeypatch.setattr(jobs, "predict", lambda *_, **__: (labels, None))
+    apply_to_folder(robot, monkeypatch, folder, tmp_path)
+    background = robot.background
+    robot.wait_until(lambda: background.work is None)
+    assert background.window is not None
+    assert "Predicted 2 of 3 images" in background.window.text
+    assert ("No structure was found in 2 of them." in background.window.text) is (value == 0)
+
+
 def test_a_folder_without_an_image_is_refused(robot: Robot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "empty").mkdir()
     apply_to_folder(robot, monkeypatch, tmp_path / "empty", tmp_path)

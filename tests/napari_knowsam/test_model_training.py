@@ -85,6 +85,9 @@ def test_a_model_of_two_volumes_is_kept_measured_and_opened_by_its_name(
 ) -> None:
     finish_two(robot)
     asked = agree(monkeypatch, check=True)
+    reader = FinishedVolumes.reader
+    damaged = "third: The file is damaged."
+    monkeypatch.setattr(FinishedVolumes, "reader", lambda *of: lambda check: (reader(*of)(check)[0], [damaged]))
     robot.choose(ENTRY)
     assert asked == [
         "liver, kidneys, lesion: Also measure how good it is in other volumes, which takes 2 more trainings"
@@ -92,6 +95,7 @@ def test_a_model_of_two_volumes_is_kept_measured_and_opened_by_its_name(
     robot.wait_until(lambda: "probably from" in said(robot))
     model = load_model(place_of_model("phantoms"))
     assert "Trained phantoms on 2 finished volumes" in said(robot)
+    assert said(robot).endswith(damaged)
     assert model.about == "Phantoms."
     assert [one.volumes for one in model.expected] == [2, 2, 2]
     assert model.config.plane.whole_slices
