@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _INTERVAL_MS = 1000
 """Steps end many a second, but every repaint of the panel delays the brush."""
 
+_LONGEST_NAME = 32
+"""A longer one would take the room of the sentence; the list of images has all of it."""
+
 
 class TrainingDisplay(QObject):
     """Tells in the Train panel what comes of the training; steps are collected and shown once a second.
@@ -131,7 +134,7 @@ class TrainingDisplay(QObject):
 
     def _show(self) -> None:
         work = self._said_of
-        named = self._sentence if work is None else f"{work.name}: {self._sentence}"
+        named = self._sentence if work is None else f"{_shortened(work.name)}: {self._sentence}"
         self._panel.bar.set_message(f"{named}\n{' '.join(self._notices)}".strip())
 
     def _tell(self, sentence: str) -> None:
@@ -279,3 +282,13 @@ class TrainingDisplay(QObject):
         )
         if not outdated:
             self._finished = None
+
+
+def _shortened(name: str) -> str:
+    """Return a name of which both ends can be read.
+
+    >>> _shortened("heart"), _shortened("a_name_that_is_rather_long_for_a_heart")
+    ('heart', 'a_name_that_is_…long_for_a_heart')
+    """
+    half = _LONGEST_NAME // 2
+    return name if len(name) <= _LONGEST_NAME else f"{name[: half - 1]}…{name[-half:]}"

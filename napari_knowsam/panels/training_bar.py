@@ -48,7 +48,7 @@ class TrainingBar(QWidget):
         super().__init__(parent)
         self._stage: Stage | None = None
         self._is_valid = True
-        self._message = WrappedLabel(most_lines=5)
+        self._message = WrappedLabel(most_lines=6)
         # A long sentence shall not make the dock wider.
         self._message.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self._score = QLabel()

@@ -618,6 +618,9 @@ def test_a_volume_is_called_by_the_name_of_its_image_in_the_list_of_layers(train
     training.tell(StageChanged(Stage.TRAINING))
     training.wait_until(lambda: "Learning" in training.train_message)
     assert training.train.bar._message.text().startswith("patient 7: Learning")
+    training.image.name = "a_name_that_takes_the_room_of_a_sentence"
+    assert training.train.bar._message.text().startswith("a_name_that_tak…om_of_a_sentence: Learning")
+    training.image.name = "patient 7"
     training.viewer.layers.remove(training.image)
     training.wait_until(lambda: training.train_message.startswith("patient 7: The image was removed"))
 

@@ -333,3 +333,13 @@ def test_it_fits_a_narrow_dock_with_everything_unfolded(panel: TrainPanel) -> No
     panel.findChild(QCollapsible).expand(animate=False)
     panel.bar.set_message("A sentence that is much longer than the panel is wide. " * 4)
     assert max(panel.minimumSizeHint().width(), panel.bar.minimumSizeHint().width()) <= 350
+
+
+@pytest.mark.parametrize(("lines_of_news", "is_cut_off"), [(2, False), (3, True)])
+def test_news_of_two_lines_is_seen_under_a_sentence_of_four(
+    panel: TrainPanel, lines_of_news: int, is_cut_off: bool
+) -> None:
+    message = panel.bar._message
+    message.resize(300, 100)
+    panel.bar.set_message("\n".join(["What is going on."] * 4 + ["News."] * lines_of_news))
+    assert bool(message.toolTip()) is is_cut_off
