@@ -28,8 +28,8 @@ LIVER, SPLEEN, BRUSH = 2, 5, 255
 Plane = npt.NDArray[np.uint8]
 
 
-class Heard:
-    """What the signals of a choice said."""
+class Emitted:
+    """The values that the signals of a choice have emitted."""
 
     def __init__(self, choice: LayerChoice) -> None:
         self._choice = choice
@@ -71,7 +71,7 @@ class Opened:
         viewer.dims.set_current_step(0, 3)
         self.choice = LayerChoice(viewer)
         self.choice.choose_image(None)
-        self.heard = Heard(self.choice)
+        self.emitted = Emitted(self.choice)
 
     @property
     def document(self) -> AnnotationDocument:

@@ -63,7 +63,7 @@ def test_a_model_is_applied_to_every_open_image(robot: Robot) -> None:
     robot.wait_until(lambda: not robot.presenter.controller.is_busy)
 
 
-def test_an_image_that_the_model_does_not_fit_is_said_and_left_out(robot: Robot) -> None:
+def test_an_image_that_the_model_does_not_fit_is_reported_and_left_out(robot: Robot) -> None:
     sync = robot.presenter.layers.require_sync()
     sync.add_class()
     sync.change(AnnotationDocument.paint, {5: np.full(sync.document.plane_shape, 2, np.int32)})
@@ -74,7 +74,7 @@ def test_an_image_that_the_model_does_not_fit_is_said_and_left_out(robot: Robot)
     assert predicted(robot) == {"second"}
 
 
-def test_an_image_whose_class_has_another_name_is_predicted_and_said_in_the_end(robot: Robot) -> None:
+def test_an_image_whose_class_has_another_name_is_predicted_and_reported_in_the_end(robot: Robot) -> None:
     sync = robot.presenter.layers.require_sync()
     sync.change(AnnotationDocument.paint, {5: np.full(sync.document.plane_shape, 1, np.int32)})
     sync.change(lambda document: document.class_list.change(1, name="spleen"))

@@ -104,12 +104,12 @@ def test_a_file_holds_neither_the_name_of_the_image_nor_its_voxels(document: Ann
 
 def test_work_is_offered_in_the_next_session(document: AnnotationDocument, folder: Path) -> None:
     save(folder, document)
-    said: list[str] = []
+    offers: list[str] = []
     kept = Autosave(folder)
-    kept.offered.connect(said.append)
+    kept.offered.connect(offers.append)
     kept.watch(again(document))
     when = document.snapshot().taken_at
-    assert said[-1].startswith(f"You painted 4 slices of this image on {when.day} ")
+    assert offers[-1].startswith(f"You painted 4 slices of this image on {when.day} ")
     assert kept.offer is not None
     assert kept.offer.annotated == (1, 3, 4, 5)
     kept.close()
@@ -258,19 +258,19 @@ def test_a_damaged_file_is_logged_and_kept(
     assert files(folder) == [damaged.name, path.name]
 
 
-def test_a_folder_that_cannot_be_written_is_told_of_once(
+def test_a_folder_that_cannot_be_written_is_reported_once(
     document: AnnotationDocument, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "a file").touch()
     kept = session(tmp_path / "a file" / "autosave", document)
-    said: list[str] = []
-    kept.problem.connect(said.append)
+    problems: list[str] = []
+    kept.problem.connect(problems.append)
     for index in range(3):
         document.paint({index: square(LIVER)})
         kept.save()
     kept.close()
-    assert len(said) == 1
-    assert "You can go on; export or save the labels" in said[0]
+    assert len(problems) == 1
+    assert "You can go on; export or save the labels" in problems[0]
     assert caplog.text.count("cannot be saved") == 1
 
 
@@ -301,14 +301,14 @@ def test_what_could_not_be_saved_is_tried_again_when_its_image_is_chosen_again(
     assert files(blocked) == [f"{fingerprint(document.volume)}.npz"]
 
 
-def test_two_windows_on_one_image_are_told_and_overwrite_nothing(document: AnnotationDocument, folder: Path) -> None:
-    said: list[str] = []
+def test_two_windows_on_one_image_warn_and_overwrite_nothing(document: AnnotationDocument, folder: Path) -> None:
+    problems: list[str] = []
     first, other = session(folder, document), again(document, *document.classes[1:])
     second = Autosave(folder)
-    second.problem.connect(said.append)
+    second.problem.connect(problems.append)
     second.watch(other)
     second.watch(other)
-    assert said == [autosave_module.OPEN_TWICE]
+    assert problems == [autosave_module.OPEN_TWICE]
     for index in range(3):
         document.paint({index: square(LIVER)})
         first.save_at_once()
@@ -320,11 +320,11 @@ def test_two_windows_on_one_image_are_told_and_overwrite_nothing(document: Annot
     assert files(folder) == [f"{name}.2.npz", f"{name}.npz"]
     assert read_snapshot(folder / f"{name}.npz", document.volume.shape).annotated == (0, 1, 2)
     assert read_snapshot(folder / f"{name}.2.npz", document.volume.shape).annotated == (3, 4, 5)
-    said.clear()
+    problems.clear()
     third = Autosave(folder)
-    third.problem.connect(said.append)
+    third.problem.connect(problems.append)
     third.watch(again(document))
-    assert said == []
+    assert problems == []
     assert third.offer is not None
     third.close()
 
@@ -372,17 +372,17 @@ def learnt_by(document: AnnotationDocument, folder: Path, content: bytes, monkey
     kept.keeper(document)(None)  # type: ignore[arg-type]
 
 
-def test_what_was_learnt_is_kept_beside_the_painting_and_offered_with_it(
+def test_the_model_is_kept_beside_the_painting_and_offered_with_it(
     document: AnnotationDocument, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     learnt_by(document, folder, b"weights", monkeypatch)
     name = fingerprint(document.volume)
     assert files(folder) == [f"{name}.npz", f"{name}.training.safetensors"]
-    said: list[str] = []
+    offers: list[str] = []
     kept = Autosave(folder)
-    kept.offered.connect(said.append)
+    kept.offered.connect(offers.append)
     kept.watch(again(document))
-    assert said[-1].endswith(". What was learnt from them is kept, too.")
+    assert offers[-1].endswith(". What was learnt from them is kept, too.")
     path = kept.settle()
     assert path is not None
     assert path.read_bytes() == b"weights"
@@ -390,7 +390,7 @@ def test_what_was_learnt_is_kept_beside_the_painting_and_offered_with_it(
     kept.close()
 
 
-def test_that_what_was_learnt_cannot_be_saved_is_told(
+def test_a_model_that_cannot_be_saved_is_reported(
     document: AnnotationDocument, folder: Path, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
@@ -398,15 +398,15 @@ def test_that_what_was_learnt_cannot_be_saved_is_told(
 
     monkeypatch.setattr(continuation, "write_continuation", fail)
     kept = session(folder, document)
-    with qtbot.waitSignal(kept.problem) as told:
+    with qtbot.waitSignal(kept.problem) as problem:
         kept.keeper(document)(None)  # type: ignore[arg-type]
-    assert told.args is not None
-    assert "What is learnt should be saved in" in told.args[0]
-    assert "(Permission denied). You can go on; save the model" in told.args[0]
+    assert problem.args is not None
+    assert "What is learnt should be saved in" in problem.args[0]
+    assert "(Permission denied). You can go on; save the model" in problem.args[0]
     kept.close()
 
 
-def test_another_training_sets_what_was_learnt_before_aside(
+def test_another_training_sets_the_model_before_aside(
     document: AnnotationDocument, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     learnt_by(document, folder, b"before", monkeypatch)
@@ -416,7 +416,7 @@ def test_another_training_sets_what_was_learnt_before_aside(
     assert (folder / f"{name}.previous.training.safetensors").read_bytes() == b"before"
 
 
-def test_what_was_learnt_before_is_offered_if_nothing_could_be_written_in_its_place(
+def test_the_model_before_is_offered_if_nothing_could_be_written_in_its_place(
     document: AnnotationDocument, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     learnt_by(document, folder, b"before", monkeypatch)
@@ -432,7 +432,7 @@ def test_what_was_learnt_before_is_offered_if_nothing_could_be_written_in_its_pl
     kept.close()
 
 
-def test_what_was_learnt_longest_ago_goes_before_there_is_too_much_and_no_painting_does(
+def test_the_oldest_model_goes_before_there_is_too_much_and_no_painting_does(
     document: AnnotationDocument, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
@@ -447,7 +447,7 @@ def test_what_was_learnt_longest_ago_goes_before_there_is_too_much_and_no_painti
     assert left == sorted([*(f"{32 * c}.npz" for c in "abcd"), *(f"{32 * c}.training.safetensors" for c in "ab")])
 
 
-def test_a_fingerprint_tells_images_apart_and_their_names_not(tiny: Volume) -> None:
+def test_a_fingerprint_distinguishes_images_but_not_their_names(tiny: Volume) -> None:
     other = tiny.array.copy()
     other[0, 0, 0] += 1
     shifted = tiny.grid.affine.copy()
@@ -620,7 +620,7 @@ def test_a_layer_that_stayed_and_was_painted_on_since_is_not_removed(
     widget.close_presenter()
 
 
-def test_an_image_that_was_closed_is_not_said_to_be_open_when_it_is_opened_again(
+def test_an_image_that_was_closed_is_not_reported_as_open_when_it_is_opened_again(
     named: Volume, folder: Path, qtbot: QtBot
 ) -> None:
     viewer, widget = open_image(named)
@@ -635,7 +635,7 @@ def test_an_image_that_was_closed_is_not_said_to_be_open_when_it_is_opened_again
     assert files(folder) == [f"{fingerprint(named)}.npz"]
 
 
-def test_corrections_of_a_closed_image_are_said_to_be_saved(
+def test_corrections_of_a_closed_image_are_reported_as_saved(
     closed: Callable[[], tuple[ViewerModel, KnowSAMWidget]],
 ) -> None:
     _, widget = closed()
@@ -644,7 +644,7 @@ def test_corrections_of_a_closed_image_are_said_to_be_saved(
     assert said.startswith(f"{NAME} prediction stays: it shows what you corrected. That is saved, too")
 
 
-def test_corrections_of_a_closed_image_are_not_said_to_be_saved_where_that_failed(
+def test_corrections_of_a_closed_image_are_not_reported_as_saved_where_that_failed(
     closed: Callable[[], tuple[ViewerModel, KnowSAMWidget]], folder: Path
 ) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)

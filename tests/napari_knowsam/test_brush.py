@@ -52,9 +52,9 @@ def prediction(brush: Brush, layers: LayerChoice) -> Labels:
 
 @pytest.fixture
 def sizes(brush: Brush) -> list[tuple[float, float]]:
-    told: list[tuple[float, float]] = []
-    brush.size_changed.connect(lambda *size: told.append(size))
-    return told
+    emitted: list[tuple[float, float]] = []
+    brush.size_changed.connect(lambda *size: emitted.append(size))
+    return emitted
 
 
 def test_taken_up_it_paints_on_the_labels(viewer: ViewerModel, brush: Brush, labels: Labels) -> None:
@@ -87,12 +87,12 @@ def test_it_begins_with_at_least_three_pixels(brush: Brush, labels: Labels) -> N
 def test_it_begins_larger_where_the_slice_is_larger(viewer: ViewerModel, phantom: Volume) -> None:
     data, kwargs, _ = image_layer_data(phantom)
     viewer.add_image(data, **kwargs)
-    layers, told = LayerChoice(viewer), list[float]()
+    layers, emitted = LayerChoice(viewer), list[float]()
     brush = Brush(viewer, layers)
-    brush.size_changed.connect(lambda diameter_mm, _pixel_mm: told.append(diameter_mm))
+    brush.size_changed.connect(lambda diameter_mm, _pixel_mm: emitted.append(diameter_mm))
     layers.choose_image(None)
     height, width = (np.array(phantom.shape) * phantom.spacing_mm)[1:]
-    assert told[-1] == pytest.approx(max(min(height, width) / 30, 3 * min(phantom.spacing_mm[1:])))
+    assert emitted[-1] == pytest.approx(max(min(height, width) / 30, 3 * min(phantom.spacing_mm[1:])))
 
 
 def test_a_size_in_mm_becomes_pixels_of_the_finer_side(
@@ -104,7 +104,7 @@ def test_a_size_in_mm_becomes_pixels_of_the_finer_side(
     assert sizes[-1] == (9.0, 1.5)
 
 
-def test_a_size_chosen_in_napari_is_told_and_goes_along_to_the_other_layer(
+def test_a_size_chosen_in_napari_is_emitted_and_applies_to_the_other_layer(
     viewer: ViewerModel, brush: Brush, labels: Labels, prediction: Labels, sizes: list[tuple[float, float]]
 ) -> None:
     brush.take_up()
@@ -121,12 +121,12 @@ def test_a_layer_that_is_taken_up_while_somebody_paints_on_it_keeps_its_size(
     brush.take_up()
     theirs = add_labels(viewer, tiny)
     theirs.mode, theirs.brush_size = "paint", size
-    told: list[float] = []
-    brush.size_changed.connect(lambda diameter_mm, _pixel_mm: told.append(diameter_mm))
+    emitted: list[float] = []
+    brush.size_changed.connect(lambda diameter_mm, _pixel_mm: emitted.append(diameter_mm))
     theirs.paint((0, 4, 5), 1)
     assert layers.sync.layers.labels.layer is theirs
     assert theirs.brush_size == size
-    assert told[-1] == size * 1.5
+    assert emitted[-1] == size * 1.5
 
 
 @pytest.mark.parametrize(("size", "kept"), [(7, 7), (10, 3)], ids=["chosen", "napari's own"])

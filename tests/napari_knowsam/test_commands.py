@@ -175,7 +175,7 @@ def test_a_mask_of_a_part_of_the_image_opens_on_the_voxels_of_the_image(
     assert np.count_nonzero(labels.data == 4) == 3 * 8 * 6
 
 
-def test_a_mask_on_other_voxels_is_resampled_and_it_is_said(
+def test_a_mask_on_other_voxels_is_resampled_with_a_notice(
     viewer: ViewerModel, tiny: Volume, nifti_file: Callable[..., Path], chosen: ChosenFile
 ) -> None:
     affine = tiny.grid.affine @ np.diag([2, 2, 2, 1])

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from knowsam.data.volume import Volume
 
-Told = list[tuple[list[str], str | None]]
+Emitted = list[tuple[list[str], str | None]]
 
 
 @pytest.fixture
@@ -29,50 +29,50 @@ def ct(tiny: Volume) -> Volume:
     return replace(tiny, array=values.astype(np.int16), display_range=(-400.0, 600.0))
 
 
-def _opened(viewer: ViewerModel, volume: Volume) -> tuple[Any, Contrast, Told]:
+def _opened(viewer: ViewerModel, volume: Volume) -> tuple[Any, Contrast, Emitted]:
     data, kwargs, _ = image_layer_data(volume)
     image = viewer.add_image(data, **kwargs)
-    layers, told = LayerChoice(viewer), Told()
+    layers, emitted = LayerChoice(viewer), Emitted()
     contrast = Contrast(layers)
-    contrast.changed.connect(lambda names, current: told.append((names, current)))
+    contrast.changed.connect(lambda names, current: emitted.append((names, current)))
     layers.choose_image(None)
-    return image, contrast, told
+    return image, contrast, emitted
 
 
-def test_what_is_a_ct_is_told_by_its_grey_values(ct: Volume, tiny: Volume) -> None:
+def test_a_ct_is_recognised_by_its_grey_values(ct: Volume, tiny: Volume) -> None:
     assert is_ct(ct)
     assert not is_ct(tiny)
 
 
 def test_the_windows_of_ct_are_offered_and_that_of_the_file_is_the_first(viewer: ViewerModel, ct: Volume) -> None:
-    _, _, told = _opened(viewer, ct)
-    assert told[-1] == ([OWN, *CT_WINDOWS], OWN)
+    _, _, emitted = _opened(viewer, ct)
+    assert emitted[-1] == ([OWN, *CT_WINDOWS], OWN)
 
 
 @pytest.mark.parametrize("name", CT_WINDOWS)
 def test_a_chosen_window_is_how_the_image_is_shown(viewer: ViewerModel, ct: Volume, name: str) -> None:
-    image, contrast, told = _opened(viewer, ct)
+    image, contrast, emitted = _opened(viewer, ct)
     contrast.choose(name)
     assert tuple(image.contrast_limits) == CT_WINDOWS[name]
-    assert told[-1][1] == name
+    assert emitted[-1][1] == name
     contrast.choose(OWN)
     assert tuple(image.contrast_limits) == shown_range(ct)
 
 
 def test_a_window_set_by_hand_has_no_name(viewer: ViewerModel, ct: Volume) -> None:
-    image, _, told = _opened(viewer, ct)
+    image, _, emitted = _opened(viewer, ct)
     image.contrast_limits = (-37, 111)
-    assert told[-1][1] is None
+    assert emitted[-1][1] is None
 
 
 def test_for_another_image_none_is_offered(viewer: ViewerModel, tiny: Volume) -> None:
-    _, _, told = _opened(viewer, tiny)
-    assert told[-1] == ([], None)
+    _, _, emitted = _opened(viewer, tiny)
+    assert emitted[-1] == ([], None)
 
 
-def test_a_closed_one_tells_nothing(viewer: ViewerModel, ct: Volume) -> None:
-    image, contrast, told = _opened(viewer, ct)
+def test_a_closed_one_emits_nothing(viewer: ViewerModel, ct: Volume) -> None:
+    image, contrast, emitted = _opened(viewer, ct)
     contrast.close()
-    told.clear()
+    emitted.clear()
     image.contrast_limits = (0, 100)
-    assert told == []
+    assert emitted == []

@@ -74,7 +74,7 @@ def test_unattended_it_leaves_pictures_a_mask_and_its_scores(
     wait_for_threads(qtbot)
 
 
-def test_what_never_happens_is_told_instead_of_awaited_for_ever() -> None:
+def test_what_never_happens_is_an_error_instead_of_an_endless_wait() -> None:
     with pytest.raises(KnowSAMError, match=r"watched for 0\.05 s"):
         demo.wait_until(lambda: False, longest_s=0.05)
 

@@ -48,10 +48,10 @@ def test_the_sides_on_which_it_is_painted_no_further_are_offered(opened: Opened,
 def test_a_mark_is_shown_handed_on_and_undone(opened: Opened, panel: AnnotatePanel) -> None:
     panel.marks.end_requested.emit(Side.ABOVE)
     assert offered(panel)[Side.ABOVE] == (True, True)
-    assert opened.heard.slices[-1].ends == {End(1, Side.ABOVE)}
+    assert opened.emitted.slices[-1].ends == {End(1, Side.ABOVE)}
     opened.undo()
     assert offered(panel)[Side.ABOVE] == (True, False)
-    assert opened.heard.slices[-1].ends == frozenset()
+    assert opened.emitted.slices[-1].ends == frozenset()
 
 
 def test_while_background_is_painted_there_are_no_ends(opened: Opened, panel: AnnotatePanel) -> None:
@@ -62,4 +62,4 @@ def test_while_background_is_painted_there_are_no_ends(opened: Opened, panel: An
 
 def test_a_mark_elsewhere_is_refused_in_words(opened: Opened, panel: AnnotatePanel) -> None:
     panel.marks.end_requested.emit(Side.BELOW)
-    assert "is not the first one" in opened.heard.problems[-1]
+    assert "is not the first one" in opened.emitted.problems[-1]

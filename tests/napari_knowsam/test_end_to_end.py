@@ -245,7 +245,9 @@ def test_when_all_but_one_slice_are_erased_what_was_propagated_goes(propagating:
     assert propagating.train_message.startswith("Paint further slices")
 
 
-def test_a_propagation_that_fails_is_told_where_one_paints(propagating: Robot, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_propagation_that_fails_is_reported_where_one_paints(
+    propagating: Robot, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(PropagationSession, "run", _fail)
         propagating.look_at(18)

@@ -28,7 +28,7 @@ def add_labels(opened: Opened, tiny: Volume, name: str = "theirs") -> Labels:
 
 def test_another_volume_that_is_selected_in_the_list_is_worked_on(opened: Opened, tiny: Volume, qtbot: QtBot) -> None:
     first, other = opened.document, add_other(opened, tiny)
-    qtbot.waitUntil(lambda: opened.heard.images[-1][1] == "other")
+    qtbot.waitUntil(lambda: opened.emitted.images[-1][1] == "other")
     assert opened.document is not first
     opened.viewer.layers.selection.active = opened.image
     qtbot.waitUntil(lambda: opened.document is first)
@@ -59,17 +59,17 @@ def test_a_selected_layer_brings_the_volume_it_belongs_to(opened: Opened, tiny: 
     assert opened.document is second
 
 
-def test_a_volume_that_cannot_be_used_is_not_worked_on_and_that_is_said(opened: Opened, qtbot: QtBot) -> None:
+def test_a_volume_that_cannot_be_used_is_not_worked_on_with_a_message(opened: Opened, qtbot: QtBot) -> None:
     opened.viewer.add_image(np.zeros((8, 10)), name="photo")
-    qtbot.waitUntil(lambda: bool(opened.heard.problems))
-    assert "photo" in opened.heard.problems[-1]
+    qtbot.waitUntil(lambda: bool(opened.emitted.problems))
+    assert "photo" in opened.emitted.problems[-1]
     assert opened.sync.image is opened.image
 
 
 def test_before_anything_is_painted_the_layer_somebody_paints_on_counts(opened: Opened, tiny: Volume) -> None:
     theirs = add_labels(opened, tiny)
     stroke(theirs, SPLEEN, 3)
-    assert opened.heard.labels[-1][1] == "theirs"
+    assert opened.emitted.labels[-1][1] == "theirs"
     opened.choice.flush()
     assert opened.document.state(3) is SliceState.COMPLETE
     assert opened.document.axis == 0
@@ -88,24 +88,24 @@ def test_painted_labels_that_are_opened_after_their_image_count_if_nothing_is_pa
     opened: Opened, tiny: Volume, qtbot: QtBot
 ) -> None:
     open_painted(opened, tiny, "theirs", qtbot)
-    assert opened.heard.labels[-1][1] == "theirs"
+    assert opened.emitted.labels[-1][1] == "theirs"
     assert opened.document.annotated == (2, 3)
     open_painted(opened, tiny, "others", qtbot)
-    assert opened.heard.labels[-1][1] == "theirs"
-    assert opened.heard.problems[-1] == (
+    assert opened.emitted.labels[-1][1] == "theirs"
+    assert opened.emitted.problems[-1] == (
         "others was opened, but what counts for tiny is painted on theirs. "
         "Choose the labels in the panel to change that."
     )
 
 
-def test_painted_labels_on_the_voxels_of_several_images_are_said_not_to_count(
+def test_painted_labels_on_the_voxels_of_several_images_are_reported_not_to_count(
     opened: Opened, tiny: Volume, qtbot: QtBot
 ) -> None:
     add_other(opened, tiny)
     qtbot.waitUntil(lambda: opened.sync.image.name == "other")
     open_painted(opened, tiny, "whose", qtbot)
     assert not opened.document.annotated
-    assert opened.heard.problems == [
+    assert opened.emitted.problems == [
         "whose lies on the voxels of other and tiny, and does not count yet. "
         "Choose the image it belongs to, and then whose under Labels."
     ]
@@ -122,7 +122,7 @@ def test_painted_labels_that_are_opened_bring_the_only_image_whose_voxels_they_l
     assert opened.document.annotated == (2, 3)
     assert theirs in opened.sync.layers
     lost = open_painted(opened, replace(large, grid=screen_grid((12, 8, 10), (2, 1, 1), (0, 0, 0))), "lost", qtbot)
-    assert "do not lie on the grid of the image" in opened.heard.problems[-1]
+    assert "do not lie on the grid of the image" in opened.emitted.problems[-1]
     assert lost not in opened.sync.layers
 
 
@@ -132,7 +132,7 @@ def test_empty_labels_go_once_opened_ones_take_their_place(opened: Opened, tiny:
     open_painted(opened, tiny, "theirs", qtbot)
     assert [layer.name for layer in opened.viewer.layers] == ["tiny", "mine", "theirs"]
     opened.choice.choose_image("tiny")
-    assert opened.heard.labels[-1] == (["mine", "theirs"], "theirs")
+    assert opened.emitted.labels[-1] == (["mine", "theirs"], "theirs")
 
 
 def test_empty_labels_go_with_their_image_unless_they_are_those_of_another_one(
@@ -151,26 +151,26 @@ def test_empty_labels_go_with_their_image_unless_they_are_those_of_another_one(
     assert opened.labels in opened.viewer.layers
 
 
-def test_strokes_on_another_labels_layer_are_said_not_to_count_once(opened: Opened, tiny: Volume) -> None:
+def test_strokes_on_another_labels_layer_are_reported_once_not_to_count(opened: Opened, tiny: Volume) -> None:
     stroke(opened.labels, LIVER, 3)
     opened.choice.flush()
     theirs = add_labels(opened, tiny)
     stroke(theirs, SPLEEN, 2)
     stroke(theirs, SPLEEN, 1)
-    assert opened.heard.problems == [
+    assert opened.emitted.problems == [
         "You paint on theirs, but what counts for tiny is painted on mine. "
         "Choose the labels in the panel to change that."
     ]
     assert opened.document.annotated == (3,)
     opened.choice.choose_labels("theirs")
-    assert opened.heard.labels[-1][1] == "theirs"
+    assert opened.emitted.labels[-1][1] == "theirs"
 
 
-def test_labels_of_another_shape_are_said_not_to_belong_to_the_volume(opened: Opened) -> None:
+def test_labels_of_another_shape_are_reported_not_to_belong_to_the_volume(opened: Opened) -> None:
     small = opened.viewer.add_labels(np.zeros((2, 3, 4), np.uint8), name="small")
     stroke(small, SPLEEN, 0, 1, 1)
-    assert "The labels small have the shape" in opened.heard.problems[-1]
-    assert opened.heard.labels[-1][1] == "mine"
+    assert "The labels small have the shape" in opened.emitted.problems[-1]
+    assert opened.emitted.labels[-1][1] == "mine"
 
 
 def test_results_go_with_their_image_and_what_was_painted_stays(opened: Opened, qtbot: QtBot) -> None:
@@ -181,7 +181,7 @@ def test_results_go_with_their_image_and_what_was_painted_stays(opened: Opened, 
     qtbot.waitUntil(lambda: list(opened.viewer.layers) == [opened.labels])
 
 
-def test_a_prediction_that_was_corrected_stays_when_its_image_goes_and_that_is_told(
+def test_a_prediction_that_was_corrected_stays_when_its_image_goes_with_a_message(
     opened: Opened, tiny: Volume, qtbot: QtBot
 ) -> None:
     prediction, other, document = opened.prediction_of(3), add_other(opened, tiny), opened.document
@@ -241,9 +241,9 @@ def test_a_prediction_whose_image_is_gone_is_no_labels(opened: Opened, tiny: Vol
     stroke(left, SPLEEN, 3)
     opened.viewer.layers.remove(opened.image)
     qtbot.waitUntil(lambda: opened.choice.sync is not None and opened.sync.image is other)
-    assert opened.heard.labels[-1] == (["mine"], "mine")
+    assert opened.emitted.labels[-1] == (["mine"], "mine")
     stroke(left, SPLEEN, 2)
-    assert opened.heard.problems[-1].startswith("The layer tiny prediction shows a prediction, but labels are")
+    assert opened.emitted.problems[-1].startswith("The layer tiny prediction shows a prediction, but labels are")
     opened.choice.flush()
     assert not opened.document.annotated
 

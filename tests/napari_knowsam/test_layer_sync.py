@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from mouse import Mouse
 from napari.layers import Image
-from opened import BRUSH, LIVER, SHAPE, SPLEEN, Heard, Opened, add_other, plane, stroke
+from opened import BRUSH, LIVER, SHAPE, SPLEEN, Emitted, Opened, add_other, plane, stroke
 
 from knowsam.data.annotation import LabelClass, SliceState
 from knowsam.data.identity import Identity
@@ -44,15 +44,15 @@ def test_labels_are_made_where_there_are_none_and_nothing_else_changes(viewer: V
     data, kwargs, _ = image_layer_data(tiny)
     image = viewer.add_image(data, **kwargs)
     choice = LayerChoice(viewer)
-    heard = Heard(choice)
+    emitted = Emitted(choice)
     choice.choose_image("tiny")
     labels = viewer.layers["tiny labels"]
     assert labels.data.dtype == np.uint8
     assert np.allclose(labels.extent.world, image.extent.world)
     assert viewer.layers.selection.active is image
     assert labels.mode == "pan_zoom"
-    assert heard.images[-1] == (["tiny"], "tiny")
-    assert heard.labels[-1] == (["tiny labels"], "tiny labels")
+    assert emitted.images[-1] == (["tiny"], "tiny")
+    assert emitted.labels[-1] == (["tiny labels"], "tiny labels")
     choice.close()
 
 
@@ -90,8 +90,8 @@ def test_strokes_become_annotations_after_a_moment(opened: Opened, qtbot: QtBot)
     assert opened.document.annotated == ()
     with qtbot.waitSignal(opened.choice.signals.slices_annotated):
         pass
-    (heard,) = opened.heard.slices
-    assert (heard.index, heard.labels[4, 5], heard.state) == (3, 1, SliceState.COMPLETE)
+    (emitted,) = opened.emitted.slices
+    assert (emitted.index, emitted.labels[4, 5], emitted.state) == (3, 1, SliceState.COMPLETE)
     assert opened.document.history.undo_name == "painting of slice 4"
 
 
@@ -107,7 +107,7 @@ def test_a_slice_change_takes_over_at_once_what_a_script_painted(opened: Opened)
     opened.labels.data[3, 1] = LIVER
     opened.sync.view.go_to(4)
     assert opened.document.annotated == (3,)
-    assert opened.heard.looked_at == [4]
+    assert opened.emitted.looked_at == [4]
     assert opened.sync.view.index == 4
 
 
@@ -120,7 +120,7 @@ def test_flushing_finds_what_was_painted_in_any_way(opened: Opened) -> None:
 def test_an_unknown_value_becomes_a_class(opened: Opened) -> None:
     stroke(opened.labels, 6, 3)
     opened.choice.flush()
-    assert [c.value for c in opened.heard.classes[-1]] == [0, LIVER, SPLEEN, 6]
+    assert [c.value for c in opened.emitted.classes[-1]] == [0, LIVER, SPLEEN, 6]
     assert opened.labels.metadata["knowsam_classes"] == opened.document.classes
     assert opened.document.label_slice(3).labels[4, 5] == 3
     assert opened.labels.get_color(6)[:3] == pytest.approx(np.array(opened.document.classes[3].color) / 255)
@@ -147,8 +147,8 @@ def test_a_prediction_shows_between_image_and_labels_and_disturbs_nobody(opened:
     assert np.array_equal(opened.prediction.data[3], plane(SPLEEN))
     assert viewer.layers["tiny uncertainty"].data[3].max() == 40
     assert np.allclose(opened.prediction.extent.world, opened.image.extent.world)
-    assert opened.heard.labels[-1] == (["mine"], "mine")
-    assert opened.heard.images[-1] == (["tiny"], "tiny")
+    assert opened.emitted.labels[-1] == (["mine"], "mine")
+    assert opened.emitted.images[-1] == (["tiny"], "tiny")
 
 
 def test_an_empty_or_multiple_selection_stays_as_it_is(opened: Opened) -> None:
@@ -193,11 +193,11 @@ def test_painting_over_a_prediction_is_a_correction_that_outlives_the_next_one(o
     assert opened.prediction.data[3, 4, 5] == SPLEEN
     assert opened.prediction.data[3, 0, 0] == LIVER
     assert not opened.labels.data.any()
-    assert opened.heard.slices[-1].labels[4, 5] == 2
+    assert opened.emitted.slices[-1].labels[4, 5] == 2
 
 
 @pytest.mark.parametrize("index", [3, 1])
-def test_a_stroke_that_nobody_was_told_of_outlives_a_prediction(opened: Opened, index: int) -> None:
+def test_a_stroke_that_emitted_no_signal_outlives_a_prediction(opened: Opened, index: int) -> None:
     opened.predict(index, 1)
     opened.prediction.data[index, 4, 5] = SPLEEN
     opened.predict(index, 0)
@@ -259,18 +259,18 @@ def test_the_end_of_training_completes_the_open_slice(opened: Opened) -> None:
     opened.choice.flush()
     opened.choice.set_training(False)
     assert opened.document.open_index is None
-    assert opened.heard.slices[-1].state is SliceState.COMPLETE
+    assert opened.emitted.slices[-1].state is SliceState.COMPLETE
 
 
 def test_accepting_paints_the_labels_and_can_be_undone_after_a_slice_change(opened: Opened) -> None:
     opened.predict(3, 1)
     opened.accept_slice()
     assert np.array_equal(opened.labels.data[3], plane(LIVER))
-    assert opened.heard.slices[-1].state is SliceState.COMPLETE
+    assert opened.emitted.slices[-1].state is SliceState.COMPLETE
     opened.sync.view.go_to(0)
     opened.undo()
     assert not opened.labels.data.any()
-    assert opened.heard.slices[-1].state is SliceState.UNLABELLED
+    assert opened.emitted.slices[-1].state is SliceState.UNLABELLED
     assert np.array_equal(opened.prediction.data[3], plane(LIVER))
     opened.redo()
     assert np.array_equal(opened.labels.data[3], plane(LIVER))
@@ -303,16 +303,16 @@ def test_accepting_between_takes_the_slices_inside_only(opened: Opened) -> None:
         (lambda opened: opened.mark(SliceState.COMPLETE), "Background only"),
     ],
 )
-def test_what_cannot_be_done_is_said(opened: Opened, action: Callable[[Opened], None], sentence: str) -> None:
+def test_an_impossible_action_is_reported(opened: Opened, action: Callable[[Opened], None], sentence: str) -> None:
     action(opened)
-    assert sentence in opened.heard.problems[-1]
-    assert opened.heard.slices == []
+    assert sentence in opened.emitted.problems[-1]
+    assert opened.emitted.slices == []
 
 
 def test_marking_acts_on_the_slice_on_the_screen(opened: Opened) -> None:
     opened.mark(SliceState.BACKGROUND_ONLY)
     assert opened.document.state(3) is SliceState.BACKGROUND_ONLY
-    assert opened.heard.slices[-1].index == 3
+    assert opened.emitted.slices[-1].index == 3
     stroke(opened.labels, LIVER, 5)
     opened.sync.view.go_to(5)
     opened.mark(SliceState.PARTIAL)
@@ -337,7 +337,7 @@ def test_a_chosen_class_is_painted_on_both_layers(opened: Opened) -> None:
     assert opened.labels.selected_label == opened.prediction.selected_label == SPLEEN
     opened.prediction.selected_label = LIVER
     assert opened.labels.selected_label == LIVER
-    assert opened.heard.selected == [SPLEEN, LIVER]
+    assert opened.emitted.selected == [SPLEEN, LIVER]
 
 
 def test_a_removed_class_leaves_all_layers_and_comes_back(opened: Opened) -> None:
@@ -346,10 +346,10 @@ def test_a_removed_class_leaves_all_layers_and_comes_back(opened: Opened) -> Non
     opened.remove_class(SPLEEN)
     assert not opened.labels.data.any()
     assert not opened.prediction.data.any()
-    assert [c.value for c in opened.heard.classes[-1]] == [0, LIVER]
+    assert [c.value for c in opened.emitted.classes[-1]] == [0, LIVER]
     opened.undo()
     assert opened.labels.data[3, 4, 5] == SPLEEN
-    assert [c.value for c in opened.heard.classes[-1]] == [0, LIVER, SPLEEN]
+    assert [c.value for c in opened.emitted.classes[-1]] == [0, LIVER, SPLEEN]
 
 
 def test_classes_are_added_renamed_and_recoloured(opened: Opened) -> None:
@@ -357,7 +357,7 @@ def test_classes_are_added_renamed_and_recoloured(opened: Opened) -> None:
     assert opened.labels.selected_label == opened.document.classes[-1].value == 6
     opened.rename_class(6, "lesion")
     opened.recolor_class(6, (255, 0, 51))
-    assert opened.heard.classes[-1][-1] == LabelClass(6, "lesion", (255, 0, 51))
+    assert opened.emitted.classes[-1][-1] == LabelClass(6, "lesion", (255, 0, 51))
     assert opened.labels.get_color(6) == pytest.approx([1, 0, 0.2, 1])
     assert opened.labels.metadata["knowsam_classes"][-1].name == "lesion"
 
@@ -378,13 +378,13 @@ def test_a_removed_prediction_comes_back_with_all_corrections(opened: Opened) ->
 def test_removed_labels_stay_annotations_and_can_be_restored(opened: Opened) -> None:
     stroke(opened.labels, LIVER, 3)
     opened.viewer.layers.remove(opened.labels)
-    assert 'Press "New" to get it back' in opened.heard.problems[-1]
+    assert 'Press "New" to get it back' in opened.emitted.problems[-1]
     assert opened.document.annotated == (3,)
-    assert opened.heard.labels[-1] == ([], None)
+    assert opened.emitted.labels[-1] == ([], None)
     opened.choice.new_labels()
     restored = opened.viewer.layers["tiny labels"]
     assert restored.data[3, 4, 5] == LIVER
-    assert opened.heard.labels[-1] == (["tiny labels"], "tiny labels")
+    assert opened.emitted.labels[-1] == (["tiny labels"], "tiny labels")
     stroke(restored, LIVER, 2)
     opened.choice.flush()
     assert opened.document.annotated == (2, 3)
@@ -419,8 +419,8 @@ def test_the_prediction_layer_follows_the_chosen_labels(opened: Opened) -> None:
 def test_names_of_layers_mean_nothing(opened: Opened) -> None:
     opened.predict(3, 1)
     opened.image.name, opened.labels.name, opened.prediction.name = "a", "b", "c"
-    assert opened.heard.images[-1] == (["a"], "a")
-    assert opened.heard.labels[-1] == (["b"], "b")
+    assert opened.emitted.images[-1] == (["a"], "a")
+    assert opened.emitted.labels[-1] == (["b"], "b")
     opened.apply([(3, plane(2), plane(0))], opened.document)
     assert np.array_equal(opened.viewer.layers["c"].data[3], plane(SPLEEN))
     assert len(opened.viewer.layers) == 3
@@ -445,7 +445,7 @@ def test_a_removed_image_takes_its_work_along(opened: Opened, qtbot: QtBot) -> N
     opened.viewer.layers.remove(opened.image)
     assert opened.choice.document is None
     assert opened.choice.sync_of(document) is None
-    assert opened.heard.images[-1] == ([], None)
+    assert opened.emitted.images[-1] == ([], None)
     opened.choice.flush()
     opened.choice.set_live_visible(True)
 
@@ -468,9 +468,9 @@ def test_labels_of_another_shape_are_refused(opened: Opened) -> None:
     document = opened.document
     opened.viewer.add_labels(np.zeros((2, 3, 4), np.uint8), name="small")
     opened.choice.choose_labels("small")
-    assert "small" in opened.heard.problems[-1]
+    assert "small" in opened.emitted.problems[-1]
     assert opened.document is document
-    assert opened.heard.labels[-1] == (["mine", "small"], "mine")
+    assert opened.emitted.labels[-1] == (["mine", "small"], "mine")
 
 
 def test_labels_of_another_patient_are_neither_taken_along_nor_chosen(
@@ -480,10 +480,10 @@ def test_labels_of_another_patient_are_neither_taken_along_nor_chosen(
     other = replace(tiny, identity=Identity(patient_id="0002"))
     opened.viewer.add_image(np.array(other.array), **layer_kwargs(other) | {"name": "other"})
     opened.choice.choose_image("other")
-    assert opened.heard.labels[-1][1] == "other labels"
+    assert opened.emitted.labels[-1][1] == "other labels"
     opened.choice.choose_labels("mine")
-    assert "mine and other are of different patients" in opened.heard.problems[-1]
-    assert "000" not in opened.heard.problems[-1]
+    assert "mine and other are of different patients" in opened.emitted.problems[-1]
+    assert "000" not in opened.emitted.problems[-1]
     opened.choice.close()
 
 
@@ -492,16 +492,16 @@ def test_labels_that_get_another_shape_are_let_go(opened: Opened) -> None:
     opened.choice.flush()
     opened.labels.data = np.zeros((2, 3, 4), np.uint8)
     opened.choice.flush()
-    assert "has got the shape (2, 3, 4), but the image has (6, 8, 10)" in opened.heard.problems[-1]
+    assert "has got the shape (2, 3, 4), but the image has (6, 8, 10)" in opened.emitted.problems[-1]
     assert opened.document.annotated == (3,)
-    assert opened.heard.labels[-1][1] is None
+    assert opened.emitted.labels[-1][1] is None
 
 
 def test_an_unusable_image_is_refused(opened: Opened) -> None:
     opened.viewer.add_image(np.arange(12.0).reshape(3, 4), name="flat")
     opened.choice.choose_image("flat")
-    assert "flat" in opened.heard.problems[-1]
-    assert opened.heard.images[-1][1] == "tiny"
+    assert "flat" in opened.emitted.problems[-1]
+    assert opened.emitted.images[-1][1] == "tiny"
 
 
 def test_read_only_labels_can_be_painted(opened: Opened) -> None:
@@ -549,7 +549,7 @@ def test_the_plane_stays_once_something_is_annotated(opened: Opened, annotate: C
     opened.predict(3, 1)
     annotate(opened)
     opened.choice.choose_axis(1)
-    assert opened.heard.problems == [
+    assert opened.emitted.problems == [
         'What you painted was painted in axial slices. Make new labels ("New") to paint in another plane.'
     ]
     assert opened.document.axis == 0
@@ -562,7 +562,7 @@ def test_the_plane_stays_once_something_is_annotated(opened: Opened, annotate: C
 def test_the_plane_stays_while_the_labels_are_gone(opened: Opened) -> None:
     opened.viewer.layers.remove(opened.labels)
     opened.choice.choose_axis(1)
-    assert 'Press "New" to get it back before' in opened.heard.problems[-1]
+    assert 'Press "New" to get it back before' in opened.emitted.problems[-1]
     assert opened.document.axis == 0
 
 
@@ -596,7 +596,7 @@ def test_closing_leaves_nothing_behind(viewer: ViewerModel, tiny: Volume, classe
     opened = Opened(viewer, tiny, classes)
     opened.predict(3, 1)
     opened.choice.close()
-    viewer, gone = opened.viewer, [weakref.ref(opened.choice), weakref.ref(opened.heard)]
+    viewer, gone = opened.viewer, [weakref.ref(opened.choice), weakref.ref(opened.emitted)]
     del opened
     gc.collect()
     assert [ref() for ref in gone] == [None, None]
@@ -624,7 +624,7 @@ def test_choosing_another_image_completes_the_open_slice(opened: Opened) -> None
     assert document.open_index == 3
     opened.choice.choose_image("other")
     assert document.open_index is None
-    assert opened.heard.slices[-1].state is SliceState.COMPLETE
+    assert opened.emitted.slices[-1].state is SliceState.COMPLETE
 
 
 def test_two_images_can_share_their_labels(opened: Opened, tiny: Volume, qtbot: QtBot) -> None:
@@ -637,11 +637,11 @@ def test_two_images_can_share_their_labels(opened: Opened, tiny: Volume, qtbot: 
         stroke(opened.labels, LIVER, 2)
     qtbot.wait(DEBOUNCE_MS)
     assert document.annotated == ()
-    opened.heard.slices.clear()
+    opened.emitted.slices.clear()
     opened.choice.choose_image("tiny")
     assert opened.document is document
     assert document.annotated == (2,)
-    assert [one.index for one in opened.heard.slices] == [2]
+    assert [one.index for one in opened.emitted.slices] == [2]
 
 
 def test_predictions_reach_their_document_while_another_image_is_chosen(opened: Opened, tiny: Volume) -> None:
@@ -657,16 +657,16 @@ def test_predictions_reach_their_document_while_another_image_is_chosen(opened: 
     assert document.annotated == ()
 
 
-def test_a_correction_of_the_hidden_image_is_told_of_when_it_comes_back(opened: Opened, tiny: Volume) -> None:
+def test_a_correction_of_the_hidden_image_is_emitted_when_it_comes_back(opened: Opened, tiny: Volume) -> None:
     add_other(opened, tiny)
     document, mine = opened.document, opened.prediction_of(3)
     opened.choice.choose_image("other")
     mine.data[3, 4, 5] = SPLEEN
     opened.apply([(3, plane(0), plane(40))], document)
-    assert opened.heard.slices == []
+    assert opened.emitted.slices == []
     opened.choice.choose_image("tiny")
     assert document.corrected == (3,)
-    assert [one.index for one in opened.heard.slices] == [3]
+    assert [one.index for one in opened.emitted.slices] == [3]
 
 
 def test_predictions_for_a_document_that_is_gone_are_dropped(opened: Opened) -> None:
@@ -676,13 +676,13 @@ def test_predictions_for_a_document_that_is_gone_are_dropped(opened: Opened) -> 
     assert document.predictions.indices == opened.document.predictions.indices == ()
 
 
-def test_the_removal_of_an_image_that_is_not_shown_is_told(opened: Opened, tiny: Volume) -> None:
+def test_the_removal_of_an_image_that_is_not_shown_is_reported(opened: Opened, tiny: Volume) -> None:
     add_other(opened, tiny)
     document = opened.document
     opened.choice.choose_image("other")
-    opened.heard.documents.clear()
+    opened.emitted.documents.clear()
     opened.viewer.layers.remove(opened.image)
-    assert opened.heard.documents == [opened.document]
+    assert opened.emitted.documents == [opened.document]
     assert opened.choice.sync_of(document) is None
 
 
@@ -710,7 +710,7 @@ def test_a_removed_class_does_not_come_back_with_the_next_stroke(opened: Opened)
     opened.sync.select_class(SPLEEN)
     opened.remove_class(SPLEEN)
     assert opened.labels.selected_label == LIVER
-    assert opened.heard.selected[-1] == LIVER
+    assert opened.emitted.selected[-1] == LIVER
     opened.undo()
     opened.sync.select_class(SPLEEN)
     opened.redo()
@@ -735,14 +735,14 @@ def test_the_prediction_layer_says_what_it_holds(opened: Opened) -> None:
     assert (names[LIVER], names[BRUSH]) == ("Leber", "background")
 
 
-def test_why_the_only_image_cannot_be_used_is_said(viewer: ViewerModel) -> None:
+def test_the_fault_of_the_only_image_is_reported(viewer: ViewerModel) -> None:
     viewer.add_image(np.arange(12.0).reshape(3, 4), name="flat")
     choice = LayerChoice(viewer)
-    heard = Heard(choice)
+    emitted = Emitted(choice)
     choice.choose_image(None)
-    assert len(heard.problems) == 1
-    assert "flat" in heard.problems[0]
-    assert heard.images[-1] == (["flat"], None)
+    assert len(emitted.problems) == 1
+    assert "flat" in emitted.problems[0]
+    assert emitted.images[-1] == (["flat"], None)
     choice.close()
 
 
@@ -751,7 +751,7 @@ def test_labels_that_are_refused_are_left_as_they_are(opened: Opened) -> None:
     painted.setflags(write=False)
     opened.viewer.add_labels(painted, **layer_kwargs(opened.document.volume) | {"name": "too many"})
     opened.choice.choose_labels("too many")
-    assert "The labels hold every value from 1 to 255" in opened.heard.problems[-1]
+    assert "The labels hold every value from 1 to 255" in opened.emitted.problems[-1]
     assert opened.viewer.layers["too many"].data is painted
 
 
@@ -802,7 +802,7 @@ def test_undoing_a_correction_shows_the_prediction_again(opened: Opened) -> None
     opened.predict(3, 2)
     opened.undo()
     assert np.array_equal(opened.prediction.data[3], plane(SPLEEN))
-    assert opened.heard.slices[-1].state is SliceState.UNLABELLED
+    assert opened.emitted.slices[-1].state is SliceState.UNLABELLED
 
 
 def test_a_class_value_beyond_the_type_of_the_layers_widens_them(opened: Opened) -> None:

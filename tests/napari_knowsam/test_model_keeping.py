@@ -265,7 +265,7 @@ def test_a_model_that_predicts_poorly_by_itself_says_so_when_it_is_opened_and_ap
     assert "predicts poorly: Dice 0.25" in robot.train_message
 
 
-def test_an_image_unlike_those_of_the_model_to_start_from_is_said_to_be_when_it_is_chosen(
+def test_an_image_unlike_those_of_the_model_to_start_from_is_reported_when_it_is_chosen(
     make_robot: Callable[..., Robot], person: Person, model: TrainedModel
 ) -> None:
     robot = make_robot("phantom")
@@ -421,7 +421,7 @@ def test_a_training_that_would_replace_an_unsaved_model_asks_first(trained: Robo
     assert person.asked == [["phantom"]]
 
 
-def test_saving_while_closing_ends_the_training_and_keeps_what_was_learnt(robot: Robot, person: Person) -> None:
+def test_saving_while_closing_ends_the_training_and_keeps_the_model(robot: Robot, person: Person) -> None:
     robot.train()
     robot.wait_until(lambda: robot.presenter.models.has_to_ask)
     person.answer = Unsaved.SAVE

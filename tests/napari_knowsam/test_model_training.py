@@ -74,7 +74,7 @@ def agree(monkeypatch: pytest.MonkeyPatch, *, check: bool) -> list[str]:
     return asked
 
 
-def test_with_one_finished_volume_it_is_said_that_two_are_needed(robot: Robot) -> None:
+def test_with_one_finished_volume_a_second_one_is_asked_for(robot: Robot) -> None:
     finish(robot)
     robot.choose(ENTRY)
     assert "needs 2 finished ones, open or done in a project, but there is one" in robot.result_message
@@ -142,7 +142,7 @@ def test_a_stop_is_heeded_between_two_volumes_that_are_read(
     assert read == ["first"]
 
 
-def test_a_training_that_is_stopped_keeps_what_it_has_learnt(robot: Robot, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_that_is_stopped_keeps_the_model(robot: Robot, monkeypatch: pytest.MonkeyPatch) -> None:
     robot.settings(Budget(seconds=600.0), TINY)
     finish_two(robot)
     agree(monkeypatch, check=True)
@@ -189,7 +189,7 @@ def test_two_labels_layers_of_one_image_are_one_finished_volume(robot: Robot) ->
     assert "but there is one" in robot.result_message
 
 
-def test_closing_ends_the_work_and_keeps_what_it_has_learnt(robot: Robot, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closing_ends_the_work_and_keeps_the_model(robot: Robot, monkeypatch: pytest.MonkeyPatch) -> None:
     robot.settings(Budget(seconds=600.0), TINY)
     finish_two(robot)
     agree(monkeypatch, check=True)

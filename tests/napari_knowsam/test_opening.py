@@ -141,7 +141,7 @@ def test_the_window_may_be_closed_while_it_is_asked_which_image_is_meant(
     assert seen == [1]
 
 
-def test_what_cannot_be_read_is_told_in_its_sentence(window: QMainWindow, qtbot: QtBot, tmp_path: Path) -> None:
+def test_an_unreadable_file_is_reported_in_a_sentence(window: QMainWindow, qtbot: QtBot, tmp_path: Path) -> None:
     Opening(tmp_path, lambda *_: pytest.fail("opened"), window)
     qtbot.waitUntil(lambda: ended(window))
     assert "No DICOM images were found" in str(notification_manager.records[-1].message)

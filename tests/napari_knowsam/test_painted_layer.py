@@ -56,14 +56,14 @@ def choice_with(viewer: ViewerModel, labels: tuple[Any, dict[str, Any], str]) ->
     return LayerChoice(viewer)
 
 
-def test_the_plane_is_asked_for_where_it_is_not_clear_and_not_where_a_person_has_said_it() -> None:
+def test_the_plane_is_asked_for_where_it_is_not_clear_unless_a_person_has_named_it() -> None:
     painting = painting_of(layer_of(line()), image(), BRUSH, None)
     assert sorted(painting.axes) == [0, 1]
     assert "painted in axial or coronal slices" in str(painting.question)
     assert painting_of(layer_of(line()), image(), BRUSH, 1) == Painting((1,))
 
 
-def test_a_stray_is_told_in_the_count_of_the_window_and_the_background_brush_is_none() -> None:
+def test_a_stray_is_reported_in_the_count_of_the_window_and_the_background_brush_is_none() -> None:
     values = np.zeros(IMAGE.working_shape, np.uint8)
     values[[4, 12], 10:30, 10:30] = 1
     values[8, 2, 2], values[10, 3, 3] = 1, BRUSH
@@ -71,7 +71,7 @@ def test_a_stray_is_told_in_the_count_of_the_window_and_the_background_brush_is_
     assert "In slice 9, 1 voxel" in notice
 
 
-def test_a_stray_in_labels_on_other_voxels_is_told_in_the_count_of_their_file() -> None:
+def test_a_stray_in_labels_on_other_voxels_is_reported_in_the_count_of_their_file() -> None:
     values = np.zeros(IMAGE.working_shape, np.uint8)
     values[[4, 12], 10:30, 10:30] = 1
     values[8, 2, 2] = 1

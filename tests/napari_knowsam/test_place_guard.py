@@ -26,14 +26,14 @@ def test_a_layer_that_is_worked_on_is_put_back_where_its_file_says(
 ) -> None:
     data, kwargs, _ = image_layer_data(tiny)
     viewer.add_image(data, **kwargs)
-    choice, said = LayerChoice(viewer), []
+    choice, problems = LayerChoice(viewer), []
     choice.choose_image(None)
-    choice.signals.problem.connect(said.append)
+    choice.signals.problem.connect(problems.append)
     layer = viewer.layers[which]
     before = layer.data_to_world((1, 2, 3))
     setattr(layer, attribute, value)
     assert layer.data_to_world((1, 2, 3)) == pytest.approx(before)
-    (sentence,) = said
+    (sentence,) = problems
     assert sentence.startswith(f"{layer.name} was moved, turned or scaled, and was put back")
     choice.close()
     setattr(layer, attribute, value)

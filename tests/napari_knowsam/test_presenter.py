@@ -270,7 +270,7 @@ def test_a_second_training_goes_on_unless_new_networks_are_chosen(
     assert [last is None for last in lasts] == [True, False, True]
 
 
-def test_a_second_training_that_is_stopped_before_its_first_step_keeps_what_was_learnt(training: Panels) -> None:
+def test_a_second_training_that_is_stopped_before_its_first_step_keeps_the_model(training: Panels) -> None:
     training.train.bar.stop_requested.emit()
     training.wait_until(lambda: training.train_message.startswith("Training stopped"))
     training.wait_until(lambda: not training.presenter.controller.is_running)
@@ -324,7 +324,7 @@ def test_a_score_that_was_not_adopted_is_not_claimed(training: Panels) -> None:
     assert "Dice" not in training.train_message
 
 
-def test_steps_are_shown_together_and_the_last_one_is_said(training: Panels, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_steps_are_shown_together_and_the_last_one_is_named(training: Panels, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn, said = list[int](), list[str]()
     monkeypatch.setattr(training.train, "add_losses", lambda step, _: drawn.append(step))
     monkeypatch.setattr(training.train.bar, "set_message", said.append)
@@ -358,7 +358,7 @@ def test_a_notice_stays_under_the_sentence(training: Panels) -> None:
     assert training.train_message.endswith("\nMemory ran out.")
 
 
-def test_what_was_said_of_a_result_is_taken_back_when_training_begins(panels: Panels) -> None:
+def test_messages_on_a_result_are_removed_when_training_begins(panels: Panels) -> None:
     panels.result.set_message("Saved mask.nii.gz.")
     panels.start()
     assert panels.result.bar._message.text() == ""
@@ -372,13 +372,13 @@ def test_a_notice_goes_with_its_image(training: Panels) -> None:
     assert "Memory" not in training.train_message
 
 
-def test_what_the_settings_say_of_the_method_is_not_said_again_under_the_training(training: Panels) -> None:
+def test_notices_on_the_settings_are_not_repeated_under_the_training(training: Panels) -> None:
     training.tell(Notice("SAM does not teach.", by_default=True), Notice("Memory ran out."))
     training.wait_until(lambda: training.train_message.endswith("\nMemory ran out."))
     assert "does not teach" not in training.train_message
 
 
-def test_what_is_said_before_training_begins_is_kept_until_there_is_news(panels: Panels) -> None:
+def test_messages_before_training_are_kept_until_there_is_news(panels: Panels) -> None:
     panels.start()
     panels.tell(Notice("SAM does not teach."), Notice("Training on 5 slices."), StageChanged(Stage.TRAINING))
     panels.wait_until(lambda: panels.train_message.startswith("Learning"))
@@ -418,12 +418,12 @@ def test_training_that_adds_to_propagated_labels_says_so(training: Panels) -> No
     assert status_messages.shown_sentence(Shown.BOTH) in training.train_message
 
 
-def test_where_nothing_is_propagated_only_what_was_learnt_is_claimed(training: Panels) -> None:
+def test_where_nothing_is_propagated_only_the_model_is_claimed(training: Panels) -> None:
     _validate(training, LEARNT)
     assert status_messages.shown_sentence(Shown.LEARNT) in training.train_message
 
 
-def test_an_error_is_told_and_training_can_begin_again(training: Panels) -> None:
+def test_an_error_is_reported_and_training_can_begin_again(training: Panels) -> None:
     training.tell(ValueError("no such thing"))
     training.wait_until(lambda: not training.presenter.controller.is_running)
     assert "no such thing" in training.train_message
@@ -450,10 +450,10 @@ def test_a_prediction_of_other_classes_is_not_shown(training: Panels) -> None:
 def test_what_is_painted_while_training_reaches_the_session(training: Panels) -> None:
     training.labels.data[1, 1:3, 1:3] = SPLEEN
     training.layers.flush()
-    heard = training.session.of(SliceAnnotated)[-1].label_slice
-    assert heard.index == 1
-    assert (heard.labels[1:3, 1:3] == 2).all()
-    assert heard.labels[0, 0] == 0
+    submitted = training.session.of(SliceAnnotated)[-1].label_slice
+    assert submitted.index == 1
+    assert (submitted.labels[1:3, 1:3] == 2).all()
+    assert submitted.labels[0, 0] == 0
 
 
 def test_the_session_hears_who_made_the_labels(training: Panels) -> None:
@@ -461,18 +461,18 @@ def test_the_session_hears_who_made_the_labels(training: Panels) -> None:
     training.wait_until(lambda: 1 in training.document.predictions.indices)
     training.layers.sync.view.go_to(1)
     training.result.bar.accept_slice_requested.emit()
-    heard = training.session.of(SliceAnnotated)[-1]
-    assert (heard.label_slice.index, heard.label_slice.by_hand) == (1, False)
+    submitted = training.session.of(SliceAnnotated)[-1]
+    assert (submitted.label_slice.index, submitted.label_slice.by_hand) == (1, False)
     training.labels.data[2, 1:3, 1:3] = SPLEEN
     training.layers.flush()
-    heard = training.session.of(SliceAnnotated)[-1]
-    assert (heard.label_slice.index, heard.label_slice.by_hand) == (2, True)
+    submitted = training.session.of(SliceAnnotated)[-1]
+    assert (submitted.label_slice.index, submitted.label_slice.by_hand) == (2, True)
 
 
 def test_a_mark_reaches_the_session(training: Panels) -> None:
     training.annotate.marks.mark_requested.emit(SliceState.PARTIAL)
-    heard = training.session.of(SliceAnnotated)[-1].label_slice
-    assert (heard.index, heard.labels[0, 0]) == (3, IGNORE)
+    submitted = training.session.of(SliceAnnotated)[-1].label_slice
+    assert (submitted.index, submitted.labels[0, 0]) == (3, IGNORE)
     training.annotate.marks.mark_requested.emit(None)
     assert training.session.of(SliceAnnotated)[-1].label_slice.labels[0, 0] == 0
 
@@ -577,7 +577,7 @@ def test_slices_are_accepted_undone_and_redone_from_the_panel(training: Panels) 
     assert not training.result._redo.isEnabled()
 
 
-def test_what_cannot_be_accepted_is_told(panels: Panels) -> None:
+def test_an_impossible_acceptance_is_reported(panels: Panels) -> None:
     panels.layers.sync.view.go_to(1)
     panels.result.bar.accept_slice_requested.emit()
     assert "holds nothing to accept" in panels.annotate_message
@@ -595,7 +595,7 @@ def test_why_nobody_could_train_is_taken_back_once_something_is_painted(panels: 
     assert panels.train_message == status_messages.PAINTED
 
 
-def test_that_the_plane_is_fixed_is_said_only_while_training(training: Panels) -> None:
+def test_the_plane_is_shown_as_fixed_only_while_training(training: Panels) -> None:
     training.annotate.axis_chosen.emit(1)
     assert "The plane cannot change while training" in training.annotate_message
     training.tell(None)
@@ -603,7 +603,7 @@ def test_that_the_plane_is_fixed_is_said_only_while_training(training: Panels) -
     training.wait_until(lambda: training.annotate_message == "")
 
 
-def test_that_something_else_goes_on_is_said_only_while_it_does(training: Panels, tmp_path: Path) -> None:
+def test_other_work_is_named_only_while_it_goes_on(training: Panels, tmp_path: Path) -> None:
     training.annotate.project_requested.emit(tmp_path)
     assert training.annotate_message == status_messages.BUSY
     training.tell(None)
@@ -626,7 +626,7 @@ def test_a_volume_is_called_by_the_name_of_its_image_in_the_list_of_layers(train
 
 
 @pytest.mark.parametrize("asks", ["train.model_box.apply_requested", "result.bar.propose_requested"])
-def test_that_a_training_goes_on_is_said_beside_models_only_while_it_does(training: Panels, asks: str) -> None:
+def test_a_running_training_is_named_beside_models_only_while_it_does(training: Panels, asks: str) -> None:
     operator.attrgetter(asks)(training).emit()
     assert training.result.bar._message.text() == status_messages.BUSY
     training.tell(None)
@@ -634,11 +634,11 @@ def test_that_a_training_goes_on_is_said_beside_models_only_while_it_does(traini
 
 
 @pytest.mark.parametrize("is_written_before", [True, False])
-def test_what_was_exported_is_not_said_of_another_volume(
+def test_an_export_is_not_reported_of_another_volume(
     panels: Panels, tmp_path: Path, tiny: Volume, is_written_before: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[str] = []
-    monkeypatch.setattr(exporting, "show_info", told.append)
+    infos: list[str] = []
+    monkeypatch.setattr(exporting, "show_info", infos.append)
     if is_written_before:
         panels.export(tmp_path / "mask.nii.gz")
     else:
@@ -648,19 +648,19 @@ def test_what_was_exported_is_not_said_of_another_volume(
     panels.annotate.image_chosen.emit("other")
     assert "Saved" not in _said(panels.result)
     if not is_written_before:
-        panels.wait_until(lambda: bool(told))
-        assert told[0].startswith("tiny: Saved mask.nii.gz")
+        panels.wait_until(lambda: bool(infos))
+        assert infos[0].startswith("tiny: Saved mask.nii.gz")
         assert "mask.nii.gz" not in _said(panels.result)
 
 
 def test_who_closes_the_panel_still_gets_the_file(
     panels: Panels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[str] = []
-    monkeypatch.setattr(exporting, "show_info", told.append)
+    infos: list[str] = []
+    monkeypatch.setattr(exporting, "show_info", infos.append)
     panels.result.export_requested.emit(tmp_path / "mask.nii.gz")
     panels.presenter.close()
-    panels.wait_until(lambda: bool(told))
+    panels.wait_until(lambda: bool(infos))
     assert (tmp_path / "mask.nii.gz").is_file()
 
 
@@ -708,7 +708,7 @@ def test_a_report_is_a_kind_of_file(panels: Panels, tmp_path: Path) -> None:
     assert "tiny" not in page.split("base64")[0]
 
 
-def test_what_is_exported_tells_outlines_that_nobody_has_confirmed(panels: Panels, tmp_path: Path) -> None:
+def test_an_export_reports_unconfirmed_outlines(panels: Panels, tmp_path: Path) -> None:
     outline = Edit(LIVER, {1: np.ones(panels.document.plane_shape, bool)}, is_by_sam=True)
     panels.layers.sync.change(AnnotationDocument.edit, outline, "outlining in")
     panels.export(tmp_path / "report.html")
@@ -780,7 +780,7 @@ def test_training_ends_when_its_image_is_removed_while_another_is_looked_at(trai
     assert training.document is not None
 
 
-def test_nothing_is_said_of_an_image_that_is_no_longer_there(training: Panels) -> None:
+def test_no_message_is_shown_of_an_image_that_is_gone(training: Panels) -> None:
     training.train.bar.stop_requested.emit()
     training.wait_until(lambda: not training.presenter.controller.is_running)
     assert training.train_message.startswith("Training stopped")
@@ -788,7 +788,7 @@ def test_nothing_is_said_of_an_image_that_is_no_longer_there(training: Panels) -
     assert training.train_message == status_messages.NO_IMAGE
 
 
-def test_what_can_be_done_next_is_said_until_something_goes_on(panels: Panels) -> None:
+def test_the_next_steps_are_shown_until_something_goes_on(panels: Panels) -> None:
     assert panels.train_message == status_messages.PAINTED
     panels.labels.data[3] = 0
     panels.layers.flush()
@@ -846,7 +846,7 @@ def _said(widget: QWidget) -> str:
     return "\n".join(label.text() for label in widget.findChildren(QLabel))
 
 
-def test_what_is_said_of_a_training_names_its_volume_while_another_one_is_on_the_screen(
+def test_messages_on_a_training_name_its_volume_while_another_one_is_on_the_screen(
     training: Panels, tiny: Volume
 ) -> None:
     data, kwargs, _ = image_layer_data(tiny)
@@ -857,9 +857,7 @@ def test_what_is_said_of_a_training_names_its_volume_while_another_one_is_on_the
     assert training.train.bar._message.text().startswith("tiny: Step 12")
 
 
-def test_what_was_said_of_a_training_that_has_ended_goes_when_another_image_is_chosen(
-    training: Panels, tiny: Volume
-) -> None:
+def test_messages_on_an_ended_training_go_when_another_image_is_chosen(training: Panels, tiny: Volume) -> None:
     training.tell(Notice("Memory ran out."))
     training.train.bar.stop_requested.emit()
     training.wait_until(lambda: training.train_message.startswith("Training stopped"))
@@ -872,7 +870,7 @@ def test_what_was_said_of_a_training_that_has_ended_goes_when_another_image_is_c
     assert training.train.bar._message.text() == status_messages.PAINTED
 
 
-def test_labels_are_said_to_be_propagated_in_the_volume_in_which_they_are(
+def test_labels_are_reported_as_propagated_only_in_their_volume(
     panels: Panels, tiny: Volume, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(training_controller, "propagation_session", lambda *_: FakeSession())
@@ -888,7 +886,7 @@ def test_labels_are_said_to_be_propagated_in_the_volume_in_which_they_are(
     assert panels.train.bar._message.text() == f"other: {status_messages.PROPAGATING}"
 
 
-def test_of_a_volume_that_was_not_trained_it_is_not_said_that_training_did_not_make_it_better(
+def test_of_a_volume_that_was_not_trained_no_lack_of_gain_is_reported(
     training: Panels, tiny: Volume, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _validate(training, PROPAGATED)
@@ -965,11 +963,11 @@ def test_there_is_one_undo_for_all_slices_and_layers_in_the_order_of_the_acts(
     assert training.labels.data[4].sum() == 0
     training.press(undo, layer)
     assert training.annotate_message == "There is nothing to undo."
-    told = {one.label_slice.index: one.label_slice.state for one in training.session.of(SliceAnnotated)}
-    assert told == {1: SliceState.UNLABELLED, 4: SliceState.UNLABELLED}
+    states = {one.label_slice.index: one.label_slice.state for one in training.session.of(SliceAnnotated)}
+    assert states == {1: SliceState.UNLABELLED, 4: SliceState.UNLABELLED}
 
 
-def test_what_was_undone_is_said_until_somebody_paints_again(panels: Panels) -> None:
+def test_the_undone_action_is_shown_until_somebody_paints_again(panels: Panels) -> None:
     panels.labels.paint((4, 4, 5), SPLEEN)
     panels.layers.flush()
     panels.press("Alt-Z", panels.labels)

@@ -60,7 +60,7 @@ class Pointing:
         self.outline = PromptOutline(opened.viewer, opened.choice, self.panel, lambda: (self.teacher, "cpu"))
         opened.sync.select_class(LIVER)
         self.message = ""
-        self.panel.set_message = self._hear  # type: ignore[method-assign]
+        self.panel.set_message = self._keep_message  # type: ignore[method-assign]
         self.outline.set_active(True)
 
     @property
@@ -125,7 +125,7 @@ class Pointing:
             mask[row, max(column - 1, 0) : column + 2] = is_inside
         return SimpleNamespace(mask=mask, logits=np.where(mask, 1.0, -1.0).astype(np.float32))
 
-    def _hear(self, text: str) -> None:
+    def _keep_message(self, text: str) -> None:
         self.message = text
 
 
@@ -145,13 +145,13 @@ def test_a_box_is_outlined_and_enter_takes_it_over_in_one_act(pointing: Pointing
     assert "the compact SAM" in pointing.message
     pointing.press("Enter")
     assert (pointing.liver(3), pointing.previews) == (16, [])
-    assert pointing.opened.heard.slices[-1].index == 3
+    assert pointing.opened.emitted.slices[-1].index == 3
     pointing.opened.undo()
     assert pointing.liver(3) == 0
-    assert pointing.opened.heard.problems[-1] == "Undo: outlining of “liver” in slice 4."
+    assert pointing.opened.emitted.problems[-1] == "Undo: outlining of “liver” in slice 4."
 
 
-def test_what_is_taken_over_is_to_be_confirmed_and_that_is_said(pointing: Pointing) -> None:
+def test_what_is_taken_over_is_to_be_confirmed_with_a_message(pointing: Pointing) -> None:
     pointing.drag((2, 3), (5, 6))
     pointing.wait()
     pointing.press("Enter")
@@ -336,7 +336,7 @@ def test_a_box_beside_the_image_is_none(pointing: Pointing) -> None:
     assert pointing.outline._question is None
 
 
-def test_in_another_plane_a_drag_moves_the_image_and_that_is_said(pointing: Pointing) -> None:
+def test_in_another_plane_a_drag_moves_the_image_with_a_message(pointing: Pointing) -> None:
     pointing.opened.viewer.dims.ndisplay = 3
     assert "Another plane" in pointing.message
     assert pointing.prompt_layer.mouse_pan
@@ -375,7 +375,7 @@ def test_background_cannot_be_outlined(pointing: Pointing) -> None:
     assert not pointing.asked
 
 
-def test_an_error_of_sam_is_said(pointing: Pointing, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_sam_is_reported(pointing: Pointing, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise CheckpointError("These weights are of another network.")
 

@@ -69,7 +69,7 @@ def robot(make_robot: Callable[..., Robot]) -> Robot:
     return robot
 
 
-def test_without_a_finished_volume_it_is_said_what_one_is(robot: Robot, coarse: Coarse) -> None:
+def test_without_a_finished_volume_the_window_explains_what_one_is(robot: Robot, coarse: Coarse) -> None:
     coarse.show(robot, "first")
     robot.choose(ENTRY)
     assert "No other open volume is finished" in robot.result_message

@@ -162,7 +162,7 @@ def test_train_without_anything_known_to_be_background_says_so(robot: Robot) -> 
 
 
 @pytest.mark.parametrize("error", [RuntimeError("mat1 and mat2"), ValueError("out of range")])
-def test_an_error_in_a_step_is_told_and_training_can_go_on(
+def test_an_error_in_a_step_is_reported_and_training_can_go_on(
     robot: Robot, painted: Values, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     from knowsam.training.learner import Learner
@@ -187,7 +187,7 @@ def test_an_error_in_a_step_is_told_and_training_can_go_on(
     assert robot.goes_on()
 
 
-def test_a_bad_file_of_a_teacher_is_told_before_training(robot: Robot, tmp_path: Path, painted: Values) -> None:
+def test_a_bad_file_of_a_teacher_is_reported_before_training(robot: Robot, tmp_path: Path, painted: Values) -> None:
     broken = tmp_path / "sam.pth"
     broken.write_bytes(b"no weights")
     robot.settings(Budget(seconds=60.0), teacher=str(broken))
@@ -199,7 +199,7 @@ def test_a_bad_file_of_a_teacher_is_told_before_training(robot: Robot, tmp_path:
     robot.train()
 
 
-def test_a_file_that_cannot_be_written_is_told_and_nothing_is_lost(training: Robot, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_reported_and_nothing_is_lost(training: Robot, tmp_path: Path) -> None:
     mask = training.document.mask
     nowhere = tmp_path / "no such folder" / "mask.nii.gz"
     training.widget.result.ask_export_path = lambda: nowhere  # type: ignore[method-assign]

@@ -45,7 +45,7 @@ def test_a_file_of_weights_that_was_chosen_answers(phantom: Volume, tmp_path: Pa
     assert not np.array_equal(answer.logits, SliceAsking(phantom, 0, "compact", "cpu").outline(16, BOX).logits)
 
 
-def test_what_sam_cannot_compute_is_said(phantom: Volume, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_of_sam_is_reported(phantom: Volume, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("CUDA out of memory")
 

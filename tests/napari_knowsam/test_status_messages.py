@@ -1,4 +1,4 @@
-"""What is going on is said in one sentence."""
+"""Each sentence on the present state is one sentence."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ def test_a_step_says_what_is_shown(shown: Shown) -> None:
 
 
 @pytest.mark.parametrize(
-    ("outdated", "said"), [(1, "One slice still shows an older prediction"), (12, "12 slices still show an older")]
+    ("outdated", "message"), [(1, "One slice still shows an older prediction"), (12, "12 slices still show an older")]
 )
-def test_slices_that_wait_for_a_new_prediction_are_counted(outdated: int, said: str) -> None:
-    assert said in status_messages.finished_sentence(Finished(7, 2.0, stopped=True), outdated=outdated)
-    assert said in status_messages.saved_sentence("mask.nii.gz", "MR", 0, outdated)
-    assert said.split(" still")[0].lower() in status_messages.accepted_sentence(outdated)
+def test_slices_that_wait_for_a_new_prediction_are_counted(outdated: int, message: str) -> None:
+    assert message in status_messages.finished_sentence(Finished(7, 2.0, stopped=True), outdated=outdated)
+    assert message in status_messages.saved_sentence("mask.nii.gz", "MR", 0, outdated)
+    assert message.split(" still")[0].lower() in status_messages.accepted_sentence(outdated)
 
 
-def test_where_no_slice_waits_nothing_is_said_of_it() -> None:
+def test_where_no_slice_waits_none_is_reported() -> None:
     assert "older" not in status_messages.finished_sentence(Finished(7, 2.0, stopped=True))
     assert status_messages.accepted_sentence(0) == ""
 
@@ -80,7 +80,7 @@ def test_outlines_that_nobody_has_confirmed_are_counted_when_a_mask_is_saved() -
 
 
 @pytest.mark.parametrize(("unconfirmed", "which"), [(1, "it"), (3, "them")])
-def test_a_file_of_labels_is_said_to_keep_no_mark_of_outlines(unconfirmed: int, which: str) -> None:
+def test_a_file_of_labels_is_reported_to_keep_no_mark_of_outlines(unconfirmed: int, which: str) -> None:
     sentence = status_messages.saved_sentence("mask.nii.gz", "MR", 0, unconfirmed=unconfirmed)
     assert sentence.endswith(f"accepted {which}. The file does not tell {which} from painted slices.")
 
@@ -120,13 +120,13 @@ def test_an_end_before_the_first_step_claims_nothing_was_learnt() -> None:
     assert sentence.endswith(status_messages.shown_sentence(Shown.PROPAGATED))
 
 
-def test_what_was_learnt_before_is_kept_where_the_next_training_ends_before_its_first_step() -> None:
+def test_the_model_before_is_kept_where_the_next_training_ends_before_its_first_step() -> None:
     sentence = status_messages.finished_sentence(Finished(0, 0.0, stopped=True), has_earlier=True)
     assert "what was learnt before is kept" in sentence
     assert "nothing was learnt" not in sentence
 
 
-def test_a_model_that_finds_nothing_is_said_to_and_what_to_do_instead() -> None:
+def test_a_model_that_finds_nothing_is_reported_with_a_remedy() -> None:
     sentence = status_messages.applied_sentence(Applied(stopped=False, is_empty=True))
     assert "found no structure in this image: paint some slices" in sentence
     assert "export" not in sentence

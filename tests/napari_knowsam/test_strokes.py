@@ -45,7 +45,7 @@ def test_a_stroke_in_a_predicted_slice_corrects_it_whichever_layer_it_falls_on(
     assert not opened.labels.data.any()
     assert opened.document.corrected == (3,)
     assert not opened.document.label_slice(3).by_hand
-    assert opened.heard.slices[-1].state is SliceState.COMPLETE
+    assert opened.emitted.slices[-1].state is SliceState.COMPLETE
     assert opened.document.history.undo_name == "correction of slice 4"
     opened.sync.view.go_to(2)
     opened.predict(3, 2)
@@ -166,17 +166,17 @@ def test_a_slice_painted_afresh_during_training_is_partial_until_it_is_left(open
     stroke(opened.labels, SPLEEN, 3)
     opened.choice.flush()
     assert opened.document.open_index == 3
-    assert opened.heard.slices[-1].labels[0, 0] == IGNORE
+    assert opened.emitted.slices[-1].labels[0, 0] == IGNORE
     stroke(opened.labels, SPLEEN, 3, x=6)
     opened.choice.flush()
     assert opened.document.state(3) is SliceState.PARTIAL
     opened.sync.view.go_to(2)
-    assert opened.heard.slices[-1].state is SliceState.COMPLETE
+    assert opened.emitted.slices[-1].state is SliceState.COMPLETE
     opened.sync.view.go_to(3)
     assert opened.document.state(3) is SliceState.COMPLETE
 
 
-def test_a_stroke_of_an_unsaid_class_on_a_prediction_is_undone_with_it(opened: Opened) -> None:
+def test_a_stroke_of_another_class_on_a_prediction_is_undone_with_it(opened: Opened) -> None:
     opened.predict(3, 1)
     click(opened.labels, "paint", 9, (3, 4, 5))
     opened.choice.flush()
@@ -199,15 +199,15 @@ def stroke_across(layer: Labels, indices: list[int], value: int) -> None:
     layer.data_setitem((np.array(indices), np.full(len(indices), 4), np.full(len(indices), 5)), value)
 
 
-def test_a_stroke_across_slices_leaves_them_partly_painted_and_that_is_said(across: Opened, qtbot: QtBot) -> None:
+def test_a_stroke_across_slices_leaves_them_partly_painted_with_a_message(across: Opened, qtbot: QtBot) -> None:
     with qtbot.waitSignal(across.choice.signals.slices_annotated):
         stroke_across(across.labels, [1, 2, 4], SPLEEN)
     assert [across.document.state(index) for index in (1, 2, 4)] == [SliceState.PARTIAL] * 3
     assert across.document.state(0) is SliceState.COMPLETE
-    assert across.heard.problems[-1].startswith("That stroke went through 3 slices that nobody had judged.")
+    assert across.emitted.problems[-1].startswith("That stroke went through 3 slices that nobody had judged.")
     stroke_across(across.labels, [1, 2, 4], LIVER)
     across.choice.flush()
-    assert len(across.heard.problems) == 1
+    assert len(across.emitted.problems) == 1
     across.undo()
     across.undo()
     assert across.document.annotated == (0,)
@@ -220,7 +220,7 @@ def test_a_brush_in_three_dimensions_completes_no_slice(opened: Opened) -> None:
     states = [opened.document.state(index) for index in (2, 3, 4)]
     assert states == [SliceState.PARTIAL] * 3
     assert opened.document.annotated == (2, 3, 4)
-    assert "3 slices" in opened.heard.problems[-1]
+    assert "3 slices" in opened.emitted.problems[-1]
 
 
 def test_a_stroke_in_another_view_of_the_layer_completes_no_slice(opened: Opened) -> None:
@@ -228,7 +228,7 @@ def test_a_stroke_in_another_view_of_the_layer_completes_no_slice(opened: Opened
     opened.labels.events.data(value=opened.labels.data)
     opened.choice.flush()
     assert [opened.document.state(index) for index in (1, 3)] == [SliceState.PARTIAL] * 2
-    assert "2 slices" in opened.heard.problems[-1]
+    assert "2 slices" in opened.emitted.problems[-1]
 
 
 def test_a_stroke_that_another_view_announces_completes_its_slice_nevertheless(opened: Opened) -> None:
@@ -236,7 +236,7 @@ def test_a_stroke_that_another_view_announces_completes_its_slice_nevertheless(o
     stroke(opened.labels, SPLEEN, 3)
     opened.choice.flush()
     assert opened.document.state(3) is SliceState.COMPLETE
-    assert opened.heard.problems == []
+    assert opened.emitted.problems == []
 
 
 def test_labels_in_a_new_array_complete_their_slices(opened: Opened) -> None:
@@ -279,7 +279,7 @@ def test_annotated_slices_stay_so_when_a_stroke_goes_through_them(across: Opened
     assert across.document.state(0) is SliceState.COMPLETE
     assert across.document.corrected == (1,)
     assert np.array_equal(across.prediction.data[1], with_voxel(SPLEEN))
-    assert across.heard.problems == []
+    assert across.emitted.problems == []
 
 
 def test_the_plane_turns_the_view_and_the_view_the_plane(opened: Opened) -> None:
@@ -287,7 +287,7 @@ def test_the_plane_turns_the_view_and_the_view_the_plane(opened: Opened) -> None
     assert opened.viewer.dims.order == (2, 0, 1)
     opened.viewer.dims.order = (1, 0, 2)
     assert opened.document.axis == 1
-    assert opened.heard.documents[-1] is opened.document
+    assert opened.emitted.documents[-1] is opened.document
     opened.viewer.dims.ndisplay = 3
     assert opened.document.axis == 1
     opened.choice.choose_axis(1)

@@ -41,7 +41,7 @@ class Editing:
         opened.sync.select_class(LIVER)
         self.edit.set_active(True)
         self.message = ""
-        self.panel.set_message = self._hear  # type: ignore[method-assign]
+        self.panel.set_message = self._keep_message  # type: ignore[method-assign]
 
     def choose(self, tool: Tool, *, whole_volume: bool = False) -> None:
         self.panel._tools.setCurrentText(tool.value)
@@ -71,7 +71,7 @@ class Editing:
     def liver(self, index: int) -> int:
         return int((self.opened.document.shown(index) == LIVER).sum())
 
-    def _hear(self, text: str) -> None:
+    def _keep_message(self, text: str) -> None:
         self.message = text
 
 
@@ -91,10 +91,10 @@ def test_a_preview_is_drawn_and_enter_takes_it_over_in_one_act(editing: Editing)
     editing.press("Enter")
     assert (editing.liver(3), editing.liver(2), editing.previews) == (1, 10, [])
     assert editing.opened.document.corrected == (3,)
-    assert editing.opened.heard.slices[-1].index == 3
+    assert editing.opened.emitted.slices[-1].index == 3
     editing.opened.undo()
     assert editing.liver(3) == 10
-    assert editing.opened.heard.problems[-1] == "Undo: shrinking of “liver” in slice 4."
+    assert editing.opened.emitted.problems[-1] == "Undo: shrinking of “liver” in slice 4."
 
 
 def test_a_preview_after_another_one_is_drawn_in_the_same_layer(editing: Editing) -> None:
@@ -227,7 +227,7 @@ def test_a_click_chooses_a_piece_and_paints_nothing(editing: Editing, tool: Tool
     assert editing.liver(3) == left
 
 
-def test_who_drags_moves_the_image_and_who_clicks_beside_is_told(editing: Editing) -> None:
+def test_who_drags_moves_the_image_and_who_clicks_beside_gets_a_message(editing: Editing) -> None:
     editing.choose(Tool.KEEP_PIECE)
     editing.preview(lambda: editing.click(editing.opened.image.data_to_world((3, 3, 3)), moved_px=20))
     assert editing.previews == []
@@ -250,7 +250,7 @@ def test_a_stroke_another_class_and_another_image_drop_a_preview(editing: Editin
         assert not editing.previews
 
 
-def test_where_there_is_nothing_to_edit_that_is_said(editing: Editing) -> None:
+def test_a_lack_of_anything_to_edit_is_reported(editing: Editing) -> None:
     editing.opened.sync.select_class(SPLEEN)
     editing.preview()
     assert "not in slice 4" in editing.message

@@ -59,7 +59,7 @@ def test_a_failure_to_save_keeps_no_program_alive(ending: tuple[signal.Signals, 
 
 
 @pytest.mark.parametrize("number", ENDING)
-def test_a_signal_that_is_not_to_be_heard_stays_so(number: signal.Signals) -> None:
+def test_an_ignored_signal_stays_ignored(number: signal.Signals) -> None:
     work, before = Work([]), signal.signal(number, signal.SIG_IGN)
     try:
         before_termination(work.save)

@@ -115,21 +115,21 @@ def session(monkeypatch: pytest.MonkeyPatch) -> FakeSession:
 
 @pytest.fixture
 def controlled(qtbot: QtBot, session: FakeSession) -> Iterator[Controlled]:
-    controller, heard = TrainingController(), list[tuple[str, Any]]()
+    controller, emitted = TrainingController(), list[tuple[str, Any]]()
     for name in ("stage_changed", "validated", "predicted", "noticed", "failed", "finished"):
-        getattr(controller, name).connect(lambda value, name=name: heard.append((name, value)))
-    controller.stepped.connect(lambda step, left: heard.append(("stepped", (step.step, left))))
-    yield controller, session, heard
+        getattr(controller, name).connect(lambda value, name=name: emitted.append((name, value)))
+    controller.stepped.connect(lambda step, left: emitted.append(("stepped", (step.step, left))))
+    yield controller, session, emitted
     controller.close()
 
 
 def test_every_event_becomes_its_signal(
     qtbot: QtBot, controlled: Controlled, case: Case, work: AnnotationDocument
 ) -> None:
-    controller, _, heard = controlled
+    controller, _, emitted = controlled
     controller.train(case, SETTINGS, work)
-    qtbot.waitUntil(lambda: ("noticed", Notice("half way")) in heard, timeout=30_000)
-    assert heard == [
+    qtbot.waitUntil(lambda: ("noticed", Notice("half way")) in emitted, timeout=30_000)
+    assert emitted == [
         ("stage_changed", Stage.PREPARING),
         ("stage_changed", Stage.TRAINING),
         ("stepped", (1, 40.0)),
@@ -142,13 +142,13 @@ def test_every_event_becomes_its_signal(
 def test_a_stopped_training_ends_idle_and_can_be_started_again(
     qtbot: QtBot, controlled: Controlled, case: Case, work: AnnotationDocument
 ) -> None:
-    controller, session, heard = controlled
+    controller, session, emitted = controlled
     controller.train(case, SETTINGS, work)
     qtbot.waitUntil(session.running.is_set, timeout=30_000)
-    qtbot.waitUntil(lambda: ("noticed", Notice("half way")) in heard, timeout=30_000)
+    qtbot.waitUntil(lambda: ("noticed", Notice("half way")) in emitted, timeout=30_000)
     controller.stop()
     qtbot.waitUntil(lambda: not controller.is_running, timeout=30_000)
-    assert heard[-2:] == [("finished", Finished(1, 20.0, stopped=True)), ("stage_changed", None)]
+    assert emitted[-2:] == [("finished", Finished(1, 20.0, stopped=True)), ("stage_changed", None)]
     controller.train(case, SETTINGS, work)
     assert controller.is_running
 
@@ -175,7 +175,7 @@ class FakePropagation:
 def test_while_a_training_gets_ready_the_propagation_answers_corrections(
     qtbot: QtBot, controlled: Controlled, case: Case, work: AnnotationDocument, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    controller, session, heard = controlled
+    controller, session, emitted = controlled
     propagation, is_ready = FakePropagation(), threading.Event()
     monkeypatch.setattr(training_controller, "propagation_session", lambda *_: propagation)
     monkeypatch.setattr(training_controller, "training_session", lambda *_: is_ready.wait(30) and session)
@@ -183,10 +183,10 @@ def test_while_a_training_gets_ready_the_propagation_answers_corrections(
     controller.propagate(work, SETTINGS.config)
     controller.train(case, SETTINGS, work)
     controller.submit(painted)
-    qtbot.waitUntil(lambda: ("predicted", READY) in heard, timeout=30_000)
+    qtbot.waitUntil(lambda: ("predicted", READY) in emitted, timeout=30_000)
     assert not propagation.ended.is_set()
     is_ready.set()
-    qtbot.waitUntil(lambda: ("stage_changed", Stage.TRAINING) in heard, timeout=30_000)
+    qtbot.waitUntil(lambda: ("stage_changed", Stage.TRAINING) in emitted, timeout=30_000)
     assert propagation.ended.wait(30)
     assert painted in session.received
 
@@ -220,20 +220,20 @@ def test_a_second_training_beside_the_first_is_refused(
         (RuntimeError("shape"), "Training ended with an unexpected error: RuntimeError('shape'). Train again."),
     ],
 )
-def test_an_error_is_said_in_a_sentence_and_leaves_nothing_running(
+def test_an_error_is_shown_in_a_sentence_and_leaves_nothing_running(
     qtbot: QtBot, controlled: Controlled, case: Case, work: AnnotationDocument, error: Exception, said: str
 ) -> None:
-    controller, session, heard = controlled
+    controller, session, emitted = controlled
     session.error = error
     controller.train(case, SETTINGS, work)
     qtbot.waitUntil(lambda: not controller.is_running, timeout=30_000)
-    assert heard[-2:] == [("failed", said), ("stage_changed", None)]
+    assert emitted[-2:] == [("failed", said), ("stage_changed", None)]
 
 
 def test_stop_while_torch_loads_is_obeyed_at_once(
     qtbot: QtBot, controlled: Controlled, case: Case, work: AnnotationDocument, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    controller, session, heard = controlled
+    controller, session, emitted = controlled
     loading = threading.Event()
 
     def load(*_: object) -> FakeSession:
@@ -244,11 +244,11 @@ def test_stop_while_torch_loads_is_obeyed_at_once(
     controller.train(case, SETTINGS, work)
     controller.stop()
     assert not controller.is_running
-    assert heard[-2:] == [("finished", Finished(0, 0.0, stopped=True)), ("stage_changed", None)]
+    assert emitted[-2:] == [("finished", Finished(0, 0.0, stopped=True)), ("stage_changed", None)]
     loading.set()
     qtbot.waitUntil(session.stopped.is_set, timeout=30_000)
     qtbot.wait(50)
-    assert ("stage_changed", Stage.TRAINING) not in heard
+    assert ("stage_changed", Stage.TRAINING) not in emitted
 
 
 def test_closing_ends_the_thread_within_a_second(
@@ -265,7 +265,7 @@ def test_closing_ends_the_thread_within_a_second(
 def test_after_a_training_its_predictions_go_on_for_the_slice_that_was_watched(
     qtbot: QtBot, controlled: Controlled, case: Case, work: AnnotationDocument, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    controller, session, heard = controlled
+    controller, session, emitted = controlled
     session.display, following, shown = SimpleNamespace(config=Config(), has_learnt=True), FakeSession(), list[Any]()
 
     def follow(_case: Case, _config: Config, display: Any, _before: Any) -> FakeSession:
@@ -275,7 +275,7 @@ def test_after_a_training_its_predictions_go_on_for_the_slice_that_was_watched(
     monkeypatch.setattr(training_controller, "propagation_session", follow)
     controller.train(case, SETTINGS, work)
     controller.submit(Watch(3))
-    qtbot.waitUntil(lambda: ("noticed", Notice("half way")) in heard, timeout=30_000)
+    qtbot.waitUntil(lambda: ("noticed", Notice("half way")) in emitted, timeout=30_000)
     controller.stop()
     qtbot.waitUntil(lambda: following.received == [Watch(3)], timeout=30_000)
     assert shown == [session.display]
@@ -322,7 +322,7 @@ def test_training_goes_on_from_the_last_model_of_the_same_work_only(
     assert again.model.steps == 1
 
 
-def test_what_was_learnt_goes_with_the_work_it_was_learnt_from(
+def test_a_model_goes_with_the_work_it_was_trained_on(
     qtbot: QtBot, case: Case, work: AnnotationDocument, given: Given
 ) -> None:
     controller = TrainingController()

@@ -69,7 +69,7 @@ def test_every_event_arrives_in_order_from_another_thread() -> None:
 
 
 @pytest.mark.parametrize("error", [TrainingError("no memory"), RuntimeError("shape"), ValueError("anything")])
-def test_an_error_is_told_of_whatever_its_type(error: Exception) -> None:
+def test_an_error_is_reported_whatever_its_type(error: Exception) -> None:
     """Thread workers of napari and superqt lose a RuntimeError, which torch raises for most things."""
     assert outcomes_of(worker_of(FakeSession(Notice("begun"), error=error))) == [Notice("begun"), error]
 
@@ -104,7 +104,7 @@ def test_a_worker_that_has_ended_is_freed_at_once_with_its_session() -> None:
         gc.enable()
 
 
-def test_an_error_while_the_session_is_made_is_told_of() -> None:
+def test_an_error_while_the_session_is_made_is_reported() -> None:
     error = TrainingError("no weights")
 
     def fail(_: object) -> None:
@@ -130,7 +130,7 @@ def test_messages_left_before_there_is_a_session_reach_it_in_order() -> None:
     assert session.received == messages
 
 
-def test_a_download_is_told_of_now_and_then_and_a_stop_breaks_it_off() -> None:
+def test_a_download_is_reported_regularly_and_a_stop_breaks_it_off() -> None:
     begun, gate = threading.Event(), threading.Event()
 
     def make(progress: Progress) -> FakeSession:
@@ -176,7 +176,7 @@ def learning(*events: Event) -> FakeSession:
     return session
 
 
-def test_what_was_learnt_is_saved_after_the_first_validation_and_at_the_end() -> None:
+def test_the_model_is_saved_after_the_first_validation_and_at_the_end() -> None:
     """Further validations come sooner than a minute after the first one."""
     kept: list[object] = []
     session = learning(*(Validated(step, None, adopted=True, shown=SHOWN) for step in range(1, 4)))
@@ -186,7 +186,7 @@ def test_what_was_learnt_is_saved_after_the_first_validation_and_at_the_end() ->
     assert kept[-1] is worker.learnt
 
 
-def test_what_was_learnt_is_kept_in_the_thread_also_after_an_error() -> None:
+def test_the_model_is_kept_in_the_thread_also_after_an_error() -> None:
     session = FakeSession(error=TrainingError("no memory"))
     session.students = object()
     session.continuation = lambda: SimpleNamespace(model=SimpleNamespace(steps=3))  # type: ignore[attr-defined]

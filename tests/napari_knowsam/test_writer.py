@@ -127,7 +127,7 @@ def test_values_no_file_can_hold_are_refused(value: int, words: str, tmp_path: P
         save_labels(tmp_path / "mask.nii", np.full(tiny.shape, value), tiny)
 
 
-def test_only_a_writer_that_was_told_so_replaces_a_file(tmp_path: Path, tiny: Volume) -> None:
+def test_only_a_writer_that_may_overwrite_replaces_a_file(tmp_path: Path, tiny: Volume) -> None:
     path = tmp_path / "mask.nii"
     path.write_text("precious")
     with pytest.raises(OutputError, match="exists already"):

@@ -87,7 +87,7 @@ def test_no_setter_emits_a_signal(panel: AnnotatePanel) -> None:
         (2, "Sagittal (x)", "axis_chosen", 2),
     ],
 )
-def test_choosing_in_a_combo_box_is_told(
+def test_choosing_in_a_combo_box_emits_a_signal(
     qtbot: QtBot, panel: AnnotatePanel, row: int, text: str, signal: str, value: object
 ) -> None:
     box = panel.findChildren(QComboBox)[row]
@@ -117,7 +117,7 @@ def test_without_an_image_nothing_can_be_painted_and_the_panel_says_why(panel: A
         (9, [], "No slice is shown."),
     ],
 )
-def test_the_current_slice_is_said_in_words_and_by_its_button(
+def test_the_current_slice_is_described_in_words_and_by_its_button(
     panel: AnnotatePanel, index: int, button: list[str], sentence: str
 ) -> None:
     panel.marks.set_current_slice(index)
@@ -260,7 +260,7 @@ def test_a_plane_that_is_only_looked_at_is_named(panel: AnnotatePanel, seen: int
     assert [one.text().startswith(said or "") for one in shown] == ([] if said is None else [True])
 
 
-def test_the_brush_is_chosen_in_pixels_and_told_in_mm(qtbot: QtBot, panel: AnnotatePanel) -> None:
+def test_the_brush_is_chosen_in_pixels_and_shown_in_mm(qtbot: QtBot, panel: AnnotatePanel) -> None:
     panel.brush.set_size(3.0, 0.625)
     slider = panel.findChild(QSlider)
     assert slider.value() == 5

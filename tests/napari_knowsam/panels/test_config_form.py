@@ -104,13 +104,13 @@ def test_numbers_are_read_without_losing_digits(form: ConfigForm[Config], text: 
     assert form.value().training.learning_rate == value
 
 
-def test_each_change_is_told_once(qtbot: QtBot, form: ConfigForm[Config]) -> None:
-    told: list[None] = []
-    form.changed.connect(lambda: told.append(None))
+def test_each_change_is_emitted_once(qtbot: QtBot, form: ConfigForm[Config]) -> None:
+    emitted: list[None] = []
+    form.changed.connect(lambda: emitted.append(None))
     _entry(form, "method", "mixing").value = False
-    assert len(told) == 1
+    assert len(emitted) == 1
     form.reset()
-    assert len(told) == 2
+    assert len(emitted) == 2
     assert form.value() == Config()
 
 

@@ -88,7 +88,7 @@ def test_each_button_is_its_wish(qtbot: QtBot, panel: ResultPanel, text: str, si
     ("text", "signal"),
     [("Live segmentation", "live_toggled"), ("Uncertainty", "uncertainty_toggled")],
 )
-def test_a_switch_tells_its_new_position(qtbot: QtBot, panel: ResultPanel, text: str, signal: str) -> None:
+def test_a_switch_emits_its_new_position(qtbot: QtBot, panel: ResultPanel, text: str, signal: str) -> None:
     box = _button(panel, text)
     with qtbot.waitSignal(attrgetter(signal)(panel)) as toggled:
         box.click()
@@ -153,7 +153,7 @@ def test_volumes_have_the_digits_that_matter(volume_ml: float, text: str) -> Non
     assert volume_text(volume_ml) == text
 
 
-def test_export_tells_the_chosen_path_and_nothing_if_there_is_none(
+def test_export_emits_the_chosen_path_and_nothing_if_there_is_none(
     qtbot: QtBot, panel: ResultPanel, chosen: ChosenFile
 ) -> None:
     chosen.path = "/out/mask.nii.gz"

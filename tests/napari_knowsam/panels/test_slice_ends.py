@@ -52,7 +52,7 @@ def test_a_click_asks_for_the_end_and_leaves_it_to_the_document_to_mark_it(qtbot
     assert button(ends, Side.ABOVE).isChecked()
 
 
-def test_where_the_structure_tapers_it_is_asked_until_it_is_said(ends: SliceEnds) -> None:
+def test_where_the_structure_tapers_the_window_asks_until_it_is_answered(ends: SliceEnds) -> None:
     ends.set_ends("liver", EndsHere(BELOW, tapering=BELOW))
     assert ends._name.text() == "Does liver end here?"
     ends.set_ends("liver", EndsHere(BELOW, BELOW, BELOW))

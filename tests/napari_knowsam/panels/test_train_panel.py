@@ -289,7 +289,7 @@ def test_settings_can_be_locked_while_they_would_change_nothing(panel: TrainPane
     ("seconds_left", "text"),
     [(None, "Training"), (42.4, "Training, 42 s left"), (200.0, "Training, 3 min left")],
 )
-def test_progress_is_said_in_words_and_steps_only_in_the_tooltip(
+def test_progress_is_shown_in_words_and_steps_only_in_the_tooltip(
     panel: TrainPanel, seconds_left: float | None, text: str
 ) -> None:
     panel.set_stage(Stage.TRAINING)
