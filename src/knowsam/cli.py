@@ -1,6 +1,6 @@
 """The command line `knowsam`: runs one command and turns its outcome into an exit code.
 
-Exit code 0: done, if need be in another place than was asked for, which is said; 1: the job failed; 2: wrong usage.
+Exit code 0: done, if need be in another place than asked for, with a warning; 1: the job failed; 2: wrong usage.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ class Segmented:
 
 
 def is_report_page_name(path: Path) -> bool:
-    """Tell by its name whether a file to be written is a page."""
+    """Return whether an output is a page, by its name."""
     return path.name.lower().endswith(REPORT_PAGE_SUFFIX)
 
 

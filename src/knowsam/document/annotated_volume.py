@@ -281,7 +281,7 @@ class AnnotatedVolume:
         return self.predictions.at(index)
 
     def snapshot(self) -> Snapshot:
-        """Return all that a person has said, as it is now; no predictions."""
+        """Return all annotations as they are now; no predictions."""
         slices = MappingProxyType(dict(self._slices))
         return Snapshot(datetime.now(), self.volume.shape, self.axis, self.classes, self.brush_value, slices)
 

@@ -138,7 +138,7 @@ class AnnotationDocument(AnnotatedVolume):
         return (index,)
 
     def toggle_end(self, index: int, value: int, side: Side) -> tuple[int, ...]:
-        """Say that a structure ends at a slice, or that it does not, and return the index of the slice.
+        """Mark that a structure ends at a slice, or that it does not, and return the index of the slice.
 
         Raises
         ------
@@ -159,7 +159,7 @@ class AnnotationDocument(AnnotatedVolume):
     def accept(self, indices: Iterable[int]) -> tuple[int, ...]:
         """Take what is shown of slices as painted completely, and return the indices that changed.
 
-        Where SAM has outlined something and nothing is predicted, that is confirmed, and no more is said of the slice.
+        If a slice has an outline of SAM and no prediction, accepting it confirms the outline, and nothing else.
         All others are passed over.
         """
         held = {i: self._slice(i).correction is not None or self._shows_prediction(i) for i in indices}

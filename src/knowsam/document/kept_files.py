@@ -39,5 +39,5 @@ def paintings(folder: Path, of: str) -> list[Path]:
 
 
 def is_kept_file(path: Path) -> bool:
-    """Tell by its name whether a file keeps work, and nothing of anybody else."""
+    """Return whether a file, by its name, holds the work on an image."""
     return _OURS.fullmatch(path.name) is not None

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Values = npt.NDArray[np.integer[Any]]
 
 NOT_PAINTED = 0
-"""Value of a pixel that no stroke has touched, and about which nobody has said anything."""
+"""Value of a pixel that no stroke has touched, and that no mark labels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +61,7 @@ class SliceAnnotation:
 
     @property
     def leaves_open(self) -> bool:
-        """Whether there are pixels about which nobody has said anything."""
+        """Whether there are unlabelled pixels."""
         if self.correction is not None:
             return False
         if self.painted is None:

@@ -30,7 +30,7 @@ class Snapshot:
     axis : working axis the slices are stacked along.
     classes : background first.
     brush_value : painted where background is known.
-    slices : those about which anything was said, by index.
+    slices : those with any annotation or mark, by index.
     undo, redo : what can be undone and what can be repeated, the next step last.
     """
 

@@ -55,7 +55,7 @@ _MASK_WORDS = {
 
 
 def is_image_name(path: Path) -> bool:
-    """Tell by its name whether a file holds an image or label values that can be read."""
+    """Return whether a file holds a readable image or label values, by its name."""
     return path.name.lower().endswith(IMAGE_SUFFIXES)
 
 

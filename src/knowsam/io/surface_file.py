@@ -30,7 +30,7 @@ _STL_TRIANGLE = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("at
 
 
 def is_surface_name(path: Path) -> bool:
-    """Tell by its name whether a file to be written holds surfaces."""
+    """Return whether an output holds surfaces, by its name."""
     return path.name.lower().endswith(SURFACE_SUFFIXES)
 
 

@@ -77,7 +77,7 @@ class Encoding:
 
 
 def is_gzip(path: Path) -> bool:
-    """Tell by its first bytes whether a file is compressed, whatever it is called.
+    """Return whether a file is compressed, by its first bytes, whatever its name.
 
     Raises
     ------

@@ -95,7 +95,7 @@ def official_weights(name: str, progress: Progress | None = None) -> Path:
 
 
 def _by_hand(name: str, found: OfficialWeights) -> str:
-    """Say how weights come to a computer that is never online."""
+    """Return a sentence on how weights come to a computer that is never online."""
     files = " and ".join(f"{file.name} ({file.url}, SHA-256 {file.sha256})" for file in found.files)
     what, save = ("FOLDER", "save them in") if found.is_folder else ("FILE", "save it as")
     return (
@@ -148,7 +148,7 @@ def _recognised(path: Path) -> str:
 
 
 def _reason(failure: OSError | ValueError, target: Path) -> str:
-    """Say why there are no weights, in words for whoever is to do something about it."""
+    """Return a sentence on why there are no weights, with a remedy."""
     if target.exists():
         return f"{target} is not the published file, and no other one could be had"
     if isinstance(failure, ValueError):

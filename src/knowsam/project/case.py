@@ -24,7 +24,7 @@ class ProjectCase:
     Parameters
     ----------
     path : of its file, or of the folder of its DICOM series.
-    state : done when a person has said so.
+    state : done when a person has marked it so.
     fingerprint : of the image on which work is kept, see `kept_files`; empty before there is any.
     pick : the description of the image, where its file or folder holds several.
     """

@@ -166,7 +166,7 @@ def _of_structures(maps: Tensor, opposite: float | None = None) -> Tensor:
 
     Parameters
     ----------
-    opposite : factor that turns what is said of background into what is said of the rest; None for probabilities.
+    opposite : factor that turns the evidence for background into that for the rest; None for probabilities.
     """
     if maps.shape[1] == 2:
         return maps[:, 1:]

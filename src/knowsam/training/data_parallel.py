@@ -289,7 +289,7 @@ def _connected(place: _Place) -> Iterator[DataParallel]:
 
 @contextmanager
 def _environment(place: _Place) -> Iterator[None]:
-    """Tell Fabric by environment variables, as a scheduler would, that the processes are there already."""
+    """Set environment variables, as a scheduler would, so that Fabric uses the present processes."""
     variables = {
         "LOCAL_RANK": str(place.rank),
         "NODE_RANK": "0",

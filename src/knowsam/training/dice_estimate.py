@@ -119,7 +119,7 @@ def _expected_errors(propagate: Propagate, indices: Sequence[int], classes: int)
 
 
 def in_words(estimate: DiceEstimate, classes: Sequence[LabelClass]) -> str:
-    """Say the estimate of each class.
+    """Return a sentence with the estimate of each class.
 
     Parameters
     ----------

@@ -143,7 +143,7 @@ class Display:
         self.estimates[case] = estimated_dice(left_out, propagation.for_display, self.cases[case].annotation)
 
     def shown(self, case: int) -> Shown:
-        """Say what predictions of a volume are made of."""
+        """Return the sources of the predictions of a volume."""
         if not self.volumes.can_propagate(case):
             return Shown(Source.STUDENTS, 1.0, self.dice)
         estimate = self.estimates.get(case)

@@ -124,7 +124,7 @@ class LiveRefresh:
         return bool(self.display.made_by[self._case][self._index] < self.display.version)
 
     def take_back(self) -> Iterator[PredictionsGone]:
-        """Say so, once, if nothing can be predicted any more of the volume that predictions were sent of last."""
+        """Report once that nothing can be predicted any more of the volume with the last predictions."""
         if self._shown_case is not None and not self.display.can_predict(self._shown_case):
             yield PredictionsGone(self._shown_case)
             self._shown_case = None

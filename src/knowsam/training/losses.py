@@ -82,7 +82,7 @@ def distillation_loss(student: Tensor, teacher: Tensor, temperature: float, weig
 
     Parameters
     ----------
-    weight : (B,), of each slice in the mean; zero where the teacher has said nothing. By default all weigh the same.
+    weight : (B,), of each slice in the mean; zero where the teacher has no prediction. By default all weigh the same.
     """
     log_student = F.log_softmax(student.float() / temperature, dim=1)
     log_teacher = F.log_softmax(teacher.detach().float() / temperature, dim=1)

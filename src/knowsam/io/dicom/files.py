@@ -138,7 +138,7 @@ def files_under(folder: Path) -> Iterator[Path]:
 
 
 def is_dicom(path: Path) -> bool:
-    """Tell by its first bytes whether a file, whatever its name, is a DICOM file."""
+    """Return whether a file is a DICOM file, by its first bytes, whatever its name."""
     try:
         with path.open("rb") as file:
             return _start_of(file.read(_HEAD_BYTES)) is not None

@@ -40,7 +40,7 @@ _STUDY_COMPONENT = "1.2.840.10008.3.1.2.3.1"
 
 
 def is_rtstruct_name(path: Path) -> bool:
-    """Tell by its name whether a file to be written is a DICOM structure set."""
+    """Return whether an output is a DICOM structure set, by its name."""
     return path.name.lower().endswith(RTSTRUCT_SUFFIX)
 
 

@@ -33,7 +33,7 @@ _LARGEST_VALUE = np.iinfo(np.int32).max
 
 
 def is_dicom_seg(path: Path) -> bool:
-    """Tell by its first bytes whether a file is a DICOM segmentation."""
+    """Return whether a file is a DICOM segmentation, by its first bytes."""
     if not is_dicom(path):
         return False
     with pydicom_silenced:

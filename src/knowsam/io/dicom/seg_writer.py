@@ -41,7 +41,7 @@ _ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
 
 
 def is_dicom_seg_name(path: Path) -> bool:
-    """Tell by its name whether a file to be written is a DICOM segmentation."""
+    """Return whether an output is a DICOM segmentation, by its name."""
     return path.name.lower().endswith(DICOM_SEG_SUFFIX)
 
 
