@@ -1,4 +1,4 @@
-"""What the menus of napari offer beside the KnowSAM widget."""
+"""The menu commands of the plugin, besides the KnowSAM widget."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def _selected_image(viewer: napari.viewer.Viewer) -> Image:
 
 
 def _image_below(viewer: napari.viewer.Viewer) -> Volume | None:
-    """Return the image that labels are opened for: the selected one, else the only one; None if that is not known."""
+    """Return the image that labels are opened for: the selected one, else the only one; None if it is not clear."""
     images, active = _images(viewer), viewer.layers.selection.active
     image = active if active in images else (images[0] if len(images) == 1 else None)
     return None if image is None else own_volume(image)

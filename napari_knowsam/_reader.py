@@ -25,7 +25,7 @@ Paths = str | Sequence[str]
 Reader = Callable[[Paths], Sequence[tuple[Any, ...]]]
 
 _NOTHING_TO_SHOW = [(None,)]
-"""Tells napari that the files were dealt with and no layer comes of them."""
+"""Tells napari that the files were handled and give no layer."""
 
 
 def get_reader(path: Paths) -> Reader | None:
@@ -48,7 +48,7 @@ def read_paths(path: Paths) -> Sequence[tuple[Any, ...]]:
 
 
 def read_layer_data(path: Path) -> LayerData | None:
-    """Read an image, or label values from a DICOM segmentation and from a file that is called a mask and may be one.
+    """Read an image, or label values from a DICOM segmentation or from a file with the name and the values of a mask.
 
     None if there are several images and none of them was chosen, or voxels have no value and are not background.
 

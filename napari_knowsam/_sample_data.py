@@ -23,7 +23,7 @@ _NAMES = ("liver", "kidneys", "lesion")
 
 def phantom() -> list[LayerData]:
     """Return the image of the sample."""
-    # Without the folder, for masks do not belong where the sample is installed.
+    # Without the folder, since masks do not belong where the sample is installed.
     return [image_layer_data(replace(read_volume(sample_folder() / "phantom.nii.gz"), folder=None))]
 
 

@@ -86,7 +86,7 @@ def save_labels(path: Path, values_zyx: npt.NDArray[np.integer], volume: Volume,
 
 
 def mask_writer(path: Path, mask: Volume, source: Volume, ask_terms: AskTerms) -> Callable[[], object] | None:
-    """Return what writes a mask, in any thread, as the kind of file that its name says, and replaces an older one.
+    """Return a function that writes a mask, in any thread, as the kind of file in its name, replacing an older one.
 
     Parameters
     ----------
@@ -96,13 +96,13 @@ def mask_writer(path: Path, mask: Volume, source: Volume, ask_terms: AskTerms) -
 
     Returns
     -------
-    None if the person thought better of it. It raises an InputError if the mask cannot be written as this kind of file,
-    and an OutputError if the file cannot be written.
+    None if the user cancels. The function raises an InputError if the mask cannot be written as this kind of file, and
+    an OutputError if the file cannot be written.
 
     Raises
     ------
     OutputError
-        If it is known before anything is asked that the file cannot be written, or it is one of the image.
+        If the file cannot be written, or is one of the image; checked before anything is asked.
     """
     refuse_source_file(path, source)
     if is_surface_name(path):
@@ -117,7 +117,7 @@ def mask_writer(path: Path, mask: Volume, source: Volume, ask_terms: AskTerms) -
 
 
 def labels_of(layer: Labels) -> Volume:
-    """Return the label values of a layer, in which what was painted as known background is background.
+    """Return the label values of a layer, with the background brush as background.
 
     Raises
     ------

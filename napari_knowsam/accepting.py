@@ -1,4 +1,4 @@
-"""Accepting predictions and outlines: returns the slices that changed, or says why there is nothing to accept."""
+"""Accepting predictions and outlines: returns the changed slices, or raises if there is nothing to accept."""
 
 from __future__ import annotations
 

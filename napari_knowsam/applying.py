@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Applying(QObject):
-    """Lets the opened model predict; what cannot be predicted is said and does not keep others from it."""
+    """Lets the opened model predict; an image that cannot be predicted is reported and skipped."""
 
     def __init__(
         self,
@@ -65,17 +65,17 @@ class Applying(QObject):
         self._go_on()
 
     def _is_busy(self) -> bool:
-        """Say so if something else goes on."""
+        """Refuse if other work goes on."""
         is_busy = self._controller.is_busy or self._is_at_all
         if is_busy:
             self._result.set_message(BUSY)
         return is_busy
 
     def _go_on(self) -> None:
-        """Apply the model to the next image that takes it, or say what came of all."""
+        """Apply the model to the next image that it fits, or report the results of all."""
         while self._waiting:
             image = self._waiting.popleft()
-            # It may have been removed meanwhile, or something else been started.
+            # Meanwhile, it may have been removed, or other work may have started.
             if image not in self._layers.images or self._controller.is_busy:
                 self._problems.append(f"{image.name}: left out.")
                 continue
@@ -91,7 +91,7 @@ class Applying(QObject):
         self._result.set_message(" ".join([f"Applied the model to {images}.", *self._problems]))
 
     def _apply(self, model: TrainedModel | None, image: Image | None = None) -> None:
-        """Apply a model to the volume on the screen, which must be that of an image if there is one.
+        """Apply a model to the volume on the screen, which must be that of `image` if one is given.
 
         Raises
         ------
@@ -129,7 +129,7 @@ class Applying(QObject):
             self._problems.append(sentence)
 
     def _on_stage_changed(self, stage: Stage | None) -> None:
-        """Go on when the model was applied to an image, or that was broken off as when the image was removed."""
+        """Continue after the model was applied to an image, or was stopped, as by removing the image."""
         if stage is not None or not self._is_at_all:
             return
         if not self._is_answered:

@@ -1,4 +1,4 @@
-"""What a person painted, kept safe while they work, and offered again when the same image is opened."""
+"""Autosave: keeps the work on an image safe, and offers it again when the same image is opened."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 INTERVAL_MS = 1_000
-"""With the time it takes to write, no more than two seconds of painting are lost."""
+"""With the time for writing, at most two seconds of painting are lost."""
 
 OPEN_TWICE = (
     "This image is open a second time, in this window or in another one. What you paint here is saved by itself: "
@@ -45,8 +45,8 @@ _MONTHS = (
 class Autosave(QObject):
     """Keeps the work on one volume after the other in a folder, one file for each, and finds it there again.
 
-    The files hold label values, marks, what can be undone, classes and times, and beside them what was learnt, but
-    nothing of the image and nothing that names a patient, unless the user has named a class so. They are written in a
+    The files hold label values, marks, undo steps, classes and times, with a file of the training beside each, but
+    nothing of the image and nothing that names a patient, unless the name of a class does. They are written in a
     thread. A file that cannot be read is never overwritten.
 
     Parameters
@@ -58,7 +58,7 @@ class Autosave(QObject):
     """A sentence about painting that can be restored; an empty one if there is none."""
 
     problem = Signal(str)
-    """Why nothing can be saved, that an image is open twice, or whether what was closed is saved; each said once."""
+    """Why nothing can be saved, that an image is open twice, or whether a closed image is saved; each only once."""
 
     def __init__(self, folder: Path | None = None, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -84,7 +84,7 @@ class Autosave(QObject):
 
     @property
     def offer(self) -> Snapshot | None:
-        """What can be restored."""
+        """The work that can be restored."""
         return self._offer
 
     def keep_in(self, volume: Volume, folder: Path) -> None:
@@ -94,7 +94,7 @@ class Autosave(QObject):
     def watch(
         self, document: AnnotationDocument | None, still_open: Collection[AnnotationDocument] | None = None
     ) -> None:
-        """Save the work that was watched until now, watch another one, and offer what is lacking in it.
+        """Save the work that was watched until now, watch another one, and offer annotations that it lacks.
 
         Parameters
         ----------
@@ -117,11 +117,11 @@ class Autosave(QObject):
         self._make_offer()
 
     def settle(self) -> Path | None:
-        """Take the offer back, for it was accepted or declined, and make the next one, if any.
+        """Withdraw the offer, which was accepted or declined, and make the next one, if any.
 
         Returns
         -------
-        The file of what was learnt from what was offered, see `read_continuation`; None if there is none.
+        The file of the training of the offered work, see `read_continuation`; None if there is none.
         """
         if self._document is None or self._offer is None:
             return None
@@ -131,7 +131,7 @@ class Autosave(QObject):
         return training
 
     def keeper(self, document: AnnotationDocument) -> Callable[[Continuation], None]:
-        """Return what saves, called in any thread, what is learnt from a document; it returns at once."""
+        """Return a function that saves the training of a document, in any thread; it returns at once."""
         file = self._file(document.volume)
 
         def keep(continuation: Continuation) -> None:
@@ -143,13 +143,13 @@ class Autosave(QObject):
         return keep
 
     def save(self) -> None:
-        """Begin to write what has changed since the last time, once that is written."""
+        """Begin to write changes, once the last ones are written."""
         self._wait()
         document = self._document
         if document is None:
             return
         snapshot = document.snapshot()
-        # What was there before everything was erased may still be wanted.
+        # The user may still want what was there before everything was erased.
         before = self._saved.get(document)
         if not snapshot.slices or (before is not None and before.is_unchanged_in(snapshot)):
             return
@@ -165,7 +165,7 @@ class Autosave(QObject):
         return self._wait()
 
     def tell_whether_kept(self, stayed: Mapping[str, AnnotationDocument]) -> None:
-        """Say of layers that stay though their images were closed, by name, whether what they show is saved, too."""
+        """Report whether the corrections on layers that stay though their images were closed are saved, too."""
         is_kept = all(map(self._is_kept, stayed.values()))
         self.problem.emit(stayed_sentence(tuple(stayed), is_kept=is_kept))
 
@@ -187,20 +187,20 @@ class Autosave(QObject):
             self._tell_of(keeping, "What is learnt", "save the model (Model) before you close.")
 
     def _wait(self) -> bool:
-        """Wait for what is being written, tell of a failure, and return whether there was none."""
+        """Wait for the file being written, report a failure, and return whether there was none."""
         writing, self._writing = self._writing, None
         if writing is None or not self._tell_of(
             writing, "What you paint", "export or save the labels from time to time."
         ):
             return True
-        # It is tried again as if nothing had ever been saved.
+        # The next time, it is tried again as if nothing had ever been saved.
         for document in list(self._saved):
             self._saved[document] = None
         self._authors.clear()
         return False
 
     def _tell_of(self, writing: Future[None], what: str, remedy: str) -> bool:
-        """Tell once of a failure to write, and return whether there was one."""
+        """Report a failure to write once, and return whether there was one."""
         error = writing.exception()
         if error is None:
             return False
@@ -228,7 +228,7 @@ class Autosave(QObject):
         return kept_training(self._sources[snapshot])
 
     def _is_kept(self, document: AnnotationDocument) -> bool:
-        """Return whether a file holds all annotations of a document, once what is being written is there."""
+        """Return whether a file holds all annotations of a document, after the present writing."""
         self._wait()
         here = document.snapshot()
         return any(kept.holds(here) for kept in self._kept(document.volume))

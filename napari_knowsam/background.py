@@ -28,16 +28,16 @@ _POLL_MS = 100
 
 
 class Work(ABC):
-    """What is to be done.
+    """A piece of work.
 
     Parameters
     ----------
-    title : what it is, in words.
-    beginning : what goes on first.
+    title : its name for the user.
+    beginning : its first activity.
 
     Attributes
     ----------
-    progress : what goes on now, and how much of all is done, in [0, 1].
+    progress : the present activity, and the share of the whole that is done, in [0, 1].
     """
 
     def __init__(self, title: str, beginning: str) -> None:
@@ -47,19 +47,19 @@ class Work(ABC):
 
     @abstractmethod
     def run(self) -> Iterator[str]:
-        """Do it, in a thread, and say what came of it; may raise a KnowSAMError."""
+        """Do it, in a thread, and return a sentence on the result; may raise a KnowSAMError."""
 
     def stop(self) -> None:
-        """End it soon, from any thread; what is done by then is kept."""
+        """End it soon, from any thread; finished parts are kept."""
         self._stopping.set()
 
     @property
     def is_stopping(self) -> bool:
-        """Whether it is to end."""
+        """Whether it has to end."""
         return self._stopping.is_set()
 
     def check(self) -> None:
-        """Break off what goes on if it is to end.
+        """Break off if the work has to end.
 
         Raises
         ------
@@ -67,18 +67,18 @@ class Work(ABC):
             If it is.
         """
         if self.is_stopping:
-            # Imported here, for the window does without torch until something is computed.
+            # Imported here, since the window needs no torch until something is computed.
             from knowsam.training.interruption import Interrupted
 
             raise Interrupted
 
 
 class Background(QObject):
-    """Does one work at a time; its small window stays until somebody has read what came of it.
+    """Does one work at a time; its small window stays until somebody has read the result.
 
     Attributes
     ----------
-    work : what goes on; None where nothing does.
+    work : the present one, if any.
     window : shows the last work; None before there was one.
     """
 
@@ -95,19 +95,19 @@ class Background(QObject):
 
     @property
     def has_to_ask(self) -> bool:
-        """Whether closing would end a work before it is done."""
+        """Whether closing would end a work early."""
         return self.work is not None
 
     def may_close(self) -> bool:
-        """Ask whether the work may end before it is done; it goes on meanwhile."""
+        """Ask whether the work may end early; it continues meanwhile."""
         return self.work is None or ask_to_end(self._result, self.work.title)
 
     def begin(self, prepare: Callable[[], Work | None]) -> None:
-        """Do the work that is prepared, or say in the panel why it cannot begin.
+        """Do the prepared work, or show in the panel why it cannot begin.
 
         Parameters
         ----------
-        prepare : returns the work, or None if the person thinks better of it; may raise a KnowSAMError.
+        prepare : returns the work, or None if the user cancels; may raise a KnowSAMError.
         """
         busy = BUSY if self._controller.is_busy else _BUSY_BESIDE if self.work is not None else ""
         self._result.set_message(busy)
@@ -132,7 +132,7 @@ class Background(QObject):
         threading.Thread(target=_do, args=(work, self._outcomes), name=work.title).start()
 
     def close(self) -> None:
-        """End the work, which keeps what is done by then, and let go of its window."""
+        """End the work, which keeps finished parts, and let go of its window."""
         self._polling.stop()
         if self.work is not None:
             self.work.stop()

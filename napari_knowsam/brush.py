@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from napari_knowsam.layer_choice import LayerChoice
 
 _START_SHARE = 1 / 30
-"""Of the smaller side of a slice: 12 mm in an abdomen, 3 mm round a left atrium."""
+"""Usual diameter, as a share of the smaller side of a slice: 12 mm in an abdomen, 3 mm round a left atrium."""
 
 _FEWEST_START_PX = 3
 _UNTOUCHED_PX = 10
-"""In napari, of a layer for which nobody has chosen a size."""
+"""napari's size for a layer whose size nobody has chosen."""
 
 _BRUSH_MODES = ("paint", "erase")
 _PAINTING_MODES = ("paint", "fill", "polygon")
 
 
 class Brush(QObject):
-    """Is the same for all layers of the chosen image, whichever is painted on.
+    """One brush for all layers of the chosen image.
 
     napari counts its size in pixels, layer by layer. A size that somebody has chosen there stays.
     """
@@ -72,7 +72,7 @@ class Brush(QObject):
         self.size_changed.emit(diameter_mm, self._pixel_mm)
 
     def set_stops_at_edges(self, stops: bool) -> None:
-        """Paint only what looks like the grey values under the middle of the brush, or all that is under it."""
+        """Paint only pixels with grey values like those under the middle of the brush, or all that are under it."""
         self._stops_at_edges = stops
         self._follow()
 
@@ -115,7 +115,7 @@ class Brush(QObject):
         self._follow()
 
     def _has_chosen_size(self, labels: Labels, is_new_image: bool) -> bool:
-        """Whether somebody wants the size that a layer has, which the plugin takes up: one who paints there does."""
+        """Whether the user has chosen the size of a layer, as one who paints there has; the plugin then adopts it."""
         if is_new_image:
             return bool(labels.brush_size != _UNTOUCHED_PX)
         return labels is self._viewer.layers.selection.active and labels.mode in _BRUSH_MODES

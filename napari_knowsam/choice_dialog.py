@@ -1,4 +1,4 @@
-"""Ask which of several images in a file or a folder is to be opened."""
+"""Ask which of several images in a file or a folder to open."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from knowsam.io.choice import ImageChoice, chosen
 
 
 def ask_choice(choices: Sequence[ImageChoice]) -> ImageChoice | None:
-    """Return the only image, or the one a person chooses; None if they think better of it.
+    """Return the only image, or the one a person chooses; None if they cancel.
 
     Raises
     ------

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _BRUSH_COLOR = (128, 128, 128)
 _UNKNOWN_COLOR = "#ffffff"
-"""Of a value that was painted a moment ago and is about to become a class."""
+"""Colour of a value that was just painted and is about to become a class."""
 
 
 def class_looks(classes: Sequence[LabelClass]) -> dict[str, Any]:

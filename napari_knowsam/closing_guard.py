@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class Reason(Protocol):
-    """Why closing is not to go on without a question: a model that is not saved, or work that is not done."""
+    """A reason to ask before closing: an unsaved model, or unfinished work."""
 
     @property
     def has_to_ask(self) -> bool:
         """Whether anything would be lost, or not be finished."""
 
     def may_close(self) -> bool:
-        """Ask; return whether it may go on."""
+        """Ask; return whether closing may continue."""
 
 
 class ClosingGuard(QObject):
@@ -30,7 +30,7 @@ class ClosingGuard(QObject):
 
     A click on the cross of the window is an event from outside; the menu and its keys call `close` of napari's window
     with `confirm_need`; a click on the cross of the dock calls its `destroyOnClose`. `viewer.close()` and
-    `remove_dock_widget` do none of that. Whoever has answered our question is not asked napari's own as well.
+    `remove_dock_widget` do none of that. After our question, napari's own is not asked.
     """
 
     def __init__(self, *reasons: Reason) -> None:
@@ -75,7 +75,7 @@ class ClosingGuard(QObject):
         return True
 
     def _close_window(self, quit_app: bool = False, confirm_need: bool = False) -> None:
-        """Do what napari does, whose question is answered already if ours is."""
+        """Close as napari does, without its question if ours was answered."""
         window = self._window()
         if confirm_need and self._has_to_ask:
             if not self._may_close():

@@ -20,10 +20,10 @@ OWN = "As in the file"
 
 
 class Contrast(QObject):
-    """Offers the windows of CT for the chosen image, if it is one, and knows in which it is shown."""
+    """Offers the windows of CT for the chosen image, if it is one, and follows the shown one."""
 
     changed = Signal(list, object)
-    """Names of the windows, none for an image that is no CT, and of the one it is shown in, None if that is another."""
+    """Names of the windows, none for an image that is no CT, and of the shown one, None if it has no name."""
 
     def __init__(self, layers: LayerChoice) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The dock widget: panels in a column, what stays in sight below them, and a presenter behind them."""
+"""The dock widget: panels in a column, bars that stay in sight below them, and a presenter behind them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _LAID_OUT_MS = 50
 _LAYING_OUT_MS = 1000
 
 _widgets: WeakSet[KnowSAMWidget] = WeakSet()
-"""All there are: two of them for one viewer would fight over its layers."""
+"""All widgets: two of them for one viewer would fight over its layers."""
 
 
 class KnowSAMWidget(QWidget):
@@ -128,7 +128,7 @@ class KnowSAMWidget(QWidget):
             self._settings.collapse(animate=False)
 
     def _on_tool_chosen(self) -> None:
-        """Take up the tools in sight, and no others; bring them into view, below the classes on a small screen."""
+        """Activate the tools in sight, and no others; bring them into view, below the classes on a small screen."""
         shown = self._tools.currentWidget() if self._tool_section.isExpanded() else None
         self._outline.set_active(shown is self.prompts)
         self._structure_edit.set_active(shown is self.edit)
@@ -136,7 +136,7 @@ class KnowSAMWidget(QWidget):
             self._bring_into_view(self._tools)
 
     def _on_model_opened(self) -> None:
-        """Bring what is known of the model, and what applies it, into view once there is room for it."""
+        """Bring the card of the model and its buttons into view once there is room."""
         self._settings.expand(animate=False)
         self._bring_into_view(self.train.model_box)
 
@@ -148,7 +148,7 @@ class KnowSAMWidget(QWidget):
 
     def _on_range_changed(self) -> None:
         if self._laying_out.isActive():
-            # What the panels hold has its new place only after the bar beside them.
+            # The contents of the panels are laid out after the scroll bar beside them.
             QTimer.singleShot(0, self._show_coming)
 
     def _show_coming(self) -> None:
@@ -156,7 +156,7 @@ class KnowSAMWidget(QWidget):
             self._panels.ensureWidgetVisible(self._coming)
 
     def _on_settled(self) -> None:
-        """Do what would have held up the first paint."""
+        """Do the work that would have delayed the first paint."""
         if self.presenter is not None:
             self.setMinimumWidth(max(_MINIMUM_WIDTH_PX, _width_with_bar(self._panels)))
             self.presenter.show_letters()
@@ -211,7 +211,7 @@ def _width_with_bar(area: QScrollArea) -> int:
 
 
 def _pinned(*bars: QWidget) -> QWidget:
-    """Return what stays in sight below the panels."""
+    """Return the bars that stay in sight below the panels."""
     below = QWidget()
     column = QVBoxLayout(below)
     column.setContentsMargins(6, 4, 6, 4)

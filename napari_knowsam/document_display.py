@@ -1,4 +1,4 @@
-"""What the panels show of an annotation document: its slices, classes, volumes and what can be undone."""
+"""Shows an annotation document in the panels: its slices, classes, volumes and undo steps."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from napari_knowsam.panels.train_panel import TrainPanel
 
 _SOON_MS = 300
-"""Drawing the panels takes a tenth of a second, and a correction is to be seen in the slices beside it before that."""
+"""Drawing the panels takes a tenth of a second; the slices beside a correction have to be drawn before that."""
 
 _PREDICTIONS_MS = 500
 """Predictions arrive many a second; the panels follow twice a second, since every repaint delays the brush."""
 
 
 class DocumentDisplay(QObject):
-    """Tells the panels what the document of the chosen image holds, and how good it is, soon after it changed."""
+    """Updates the panels soon after the document of the chosen image, or its probable Dice, has changed."""
 
     def __init__(
         self, annotate: AnnotatePanel, train: TrainPanel, result: ResultPanel, parent: QObject | None = None
@@ -61,14 +61,14 @@ class DocumentDisplay(QObject):
         self._show()
 
     def set_estimate(self, classes: Sequence[LabelClass], estimate: DiceEstimate | None) -> None:
-        """Show soon how good the prediction probably is; None if nobody can tell any more."""
+        """Show the probable Dice of the prediction soon; None if there is no estimate any more."""
         self._dice = {} if estimate is None else estimate.by_value(classes)
         self._score = None if estimate is None else estimate.mean
         self.show_predictions()
 
     @property
     def probable_dice(self) -> Mapping[int, float | None]:
-        """By label value, as far as it is known."""
+        """By label value, as far as known."""
         return self._dice
 
     def show_classes(self) -> None:
@@ -112,7 +112,7 @@ class DocumentDisplay(QObject):
         self._result.set_history(document.history.undo_name, document.history.redo_name)
 
     def _measure(self) -> None:
-        """Measure for those who look: it takes tenths of a second of a processor that training needs as well."""
+        """Measure when the user looks: it takes tenths of a second of a processor that training needs as well."""
         if self._document is not None:
             self._measuring.measure(self._document)
 

@@ -1,4 +1,4 @@
-"""An edit as it is shown before it is taken over, and the keys that decide on it."""
+"""The preview of an edit, and the keys that accept or drop it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class EditPreview:
 
     Attributes
     ----------
-    edit : that is outlined, if any.
+    edit : the outlined one, if any.
     """
 
     def __init__(self, viewer: Viewer) -> None:
@@ -33,7 +33,7 @@ class EditPreview:
         self._keys: tuple[Keys, ...] = ()
 
     def show(self, edit: Edit, sync: LayerSync) -> None:
-        """Outline an edit of the document in place of what was outlined."""
+        """Outline an edit of the document, in place of the last one."""
         # napari takes a third of a second to remove a layer.
         layer = self._layer
         if layer is not None and layer in self._viewer.layers and self._document is sync.document:

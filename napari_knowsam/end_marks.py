@@ -29,7 +29,7 @@ class EndMarks(QObject):
         panel.marks.end_requested.connect(self.toggle)
 
     def toggle(self, side: Side) -> None:
-        """Say that the structure ends at the slice on screen, or take that back."""
+        """Mark that the structure ends at the slice on screen, or remove the mark."""
         sync = self._layers.sync
         if sync is not None:
             sync.change(AnnotationDocument.toggle_end, sync.view.index, sync.selected_value, side)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def errors_shown() -> Iterator[None]:
-    """Show an error a user can act on as its sentence alone, and go on after the block."""
+    """Show an error a user can act on as its sentence alone, and continue after the block."""
     try:
         yield
     except KnowSAMError as error:
@@ -24,7 +24,7 @@ def errors_shown() -> Iterator[None]:
 
 
 def notices_shown(volume: Volume) -> Volume:
-    """Show what is to be known of how a file was read; return the volume."""
+    """Show the notices of a volume, and return it."""
     if volume.notices:
         show_info(f"{volume.name}: {' '.join(volume.notices)}")
     return volume

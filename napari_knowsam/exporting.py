@@ -1,4 +1,4 @@
-"""Exporting the mask of a volume or a page on it, and what is said of that."""
+"""Export of the mask of a volume or a page on it, with a message."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ class Made:
 
 
 class Exporting(QObject):
-    """Writes what is exported in a thread, which napari waits for before it quits, and says what came of it.
+    """Writes exports in a thread, which napari waits for before it quits, and reports the result.
 
     Parameters
     ----------
-    made : says how the mask of a document was made.
+    made : returns how the mask of a document was made.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Exporting(QObject):
         panel.export_requested.connect(self._on_requested)
 
     def close(self) -> None:
-        """Say nothing any more under the results."""
+        """Clear the message under the results."""
         self._is_closed = True
 
     def _on_requested(self, path: Path) -> None:
@@ -109,7 +109,7 @@ class Exporting(QObject):
 
 
 def prepared_export(document: AnnotationDocument, path: Path, made: Made, parent: QWidget) -> Callable[[], str] | None:
-    """Ask what there is to ask before the mask as it is now, or a page on it, is written.
+    """Ask all questions before the present mask, or a page on it, is written.
 
     Parameters
     ----------
@@ -117,12 +117,12 @@ def prepared_export(document: AnnotationDocument, path: Path, made: Made, parent
 
     Returns
     -------
-    What writes it, in any thread, and says what was written and what it lacks; None if a dialog was cancelled.
+    A function that writes it, in any thread, and returns a sentence on the file; None if a dialog was cancelled.
 
     Raises
     ------
     KnowSAMError
-        If it is clear already that the file cannot be written.
+        If the file cannot be written.
     """
     source = document.volume
     mask = replace(source, array=document.mask(), classes=document.classes)
@@ -162,12 +162,12 @@ def _page_writer(document: AnnotationDocument, path: Path, mask: Volume, made: M
 
 
 def _empty(document: AnnotationDocument) -> int:
-    """Return how many slices hold nothing yet, though others are predicted."""
+    """Return how many slices are still empty, though others are predicted."""
     return document.unpredicted if document.predictions.indices else 0
 
 
 def may_replace_surfaces(path: Path, mask: Volume, parent: QWidget | None) -> bool:
-    """Ask about the files of single classes, of which the dialog that gave `path` knows nothing.
+    """Ask about the files of single classes, which the dialog that returned `path` did not check.
 
     Raises
     ------

@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from napari_knowsam.project_cases import ProjectCases
 
 Read = tuple[list[Atlas], list[str]]
-"""Finished volumes, and what is wrong with others."""
+"""Finished volumes, and the faults of others."""
 
 Reader = Callable[[Callable[[], None]], Read]
 
 
 class FinishedVolumes:
-    """Finds finished volumes; those that are not open are read where and when they are needed.
+    """Finds finished volumes; those that are not open are read when they are needed.
 
     Parameters
     ----------
-    but : the volume for which they are wanted, which is none of them.
+    but : the volume they are for, which is left out.
     """
 
     def __init__(self, layers: LayerChoice, cases: ProjectCases, but: Volume | None = None) -> None:
@@ -59,15 +59,15 @@ class FinishedVolumes:
         return self._open[0].axis if self._open else self._project_axis
 
     def reader(self, classes: Sequence[LabelClass], most: int | None = None) -> Reader:
-        """Return what reads them, open ones first; open ones are taken as they are now.
+        """Return a function that reads them, open ones first; open ones are taken as they are now.
 
         Parameters
         ----------
-        classes : of which they must not name one otherwise.
-        most : of them to be read; None reads all.
+        classes : they must not have other names for these.
+        most : largest number to read; None reads all.
 
-        What is returned calls what it is given before it reads a volume, which may break it off, and raises an
-        InputError if no volume is left, or one names a class otherwise.
+        The function calls its argument before it reads a volume, which may break it off. It raises an InputError if no
+        volume is left, or one has another name for a class.
         """
         return partial(_read, [_atlas(one) for one in self._open], self._elsewhere, classes, most)
 

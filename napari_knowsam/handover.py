@@ -1,4 +1,4 @@
-"""Slices that a person has annotated, on their way to the session."""
+"""Submission of annotated slices to the session."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Handover(QObject):
         self._next.timeout.connect(self._hand_over)
 
     def add(self, indices: Iterable[int]) -> None:
-        """Hand over slices of what the session works on, each as it is when its turn comes."""
+        """Submit slices of the session's volume, each as it is when its turn comes."""
         if self._controller.work is not self._work:
-            # A session that begins is given all that was annotated by then.
+            # A new session gets all present annotations.
             self._work, self._waiting = self._controller.work, {}
         self._waiting |= dict.fromkeys(indices)
         self._hand_over()

@@ -1,4 +1,4 @@
-"""The layers of one image: which there are, and how they look."""
+"""The layers of one image, and their looks."""
 
 from __future__ import annotations
 
@@ -88,19 +88,19 @@ class ImageLayers(QObject):
         self.show_outlines()
 
     def add_labels(self, expected: Callable[[int], Values]) -> None:
-        """Make a new layer of what was painted, and paint on it from now on."""
+        """Make a new layer of the annotations, and paint on it from now on."""
         labels = new_layers.painted_labels(self.image, self._document)
         self.paint_on(labels, expected)
         new_layers.insert_quietly(self._viewer, labels, len(self._viewer.layers))
 
     def add_prediction(self) -> None:
-        """Show what is known of all slices.
+        """Show the results of all slices.
 
-        What was predicted before an image or the panel was closed is hidden, and called so.
+        Predictions from before an image or the panel was closed are hidden, and get a name that says so.
         """
         for other in self._viewer.layers:
             if other.visible and new_layers.shows_result(other) and other not in self:
-                # It would cover this one, and be corrected and trusted in its place.
+                # It would cover this one, and the user would correct and trust it instead.
                 other.visible = False
                 other.name = f"{other.name} (earlier)"
         layer = new_layers.prediction_layer(self.image, self._document, self._looks)
@@ -121,7 +121,7 @@ class ImageLayers(QObject):
             self.uncertainty = Redraw(uncertainty.layer, self._view, self)
 
     def make_way(self, chosen: ImageLayers) -> None:
-        """Hide all but the image while another one is chosen, over which they would lie; not what both of them use."""
+        """Hide all but the image while another one is chosen, which they would cover; shared layers stay."""
         self._looks_before = replace(self._looks)
         ours = dict.fromkeys(one.layer for one in (*self.to_paint_on, *self.results))
         self._hidden = [layer for layer in ours if layer.visible]
@@ -155,7 +155,7 @@ class ImageLayers(QObject):
             self.add_prediction()
 
     def show_outlines(self) -> None:
-        """Outline what is painted while the prediction fills the same shapes, so that the two can be told apart."""
+        """Outline the painting while the prediction fills the same shapes, so that the two can be distinguished."""
         if self.labels is not None:
             self.labels.set_outlined(self.is_prediction_seen)
 
@@ -165,7 +165,7 @@ class ImageLayers(QObject):
             self.prediction.layer.opacity = self._looks.opacity
 
     def show_uncertainty(self) -> None:
-        """Show or hide how sure the prediction is."""
+        """Show or hide the uncertainty of the prediction."""
         if self.uncertainty is not None:
             self.uncertainty.layer.visible = self._looks.is_uncertainty_visible
         elif self._looks.is_uncertainty_visible:
@@ -174,7 +174,7 @@ class ImageLayers(QObject):
             self._insert_above_image(layer)
 
     def update(self, indices: Iterable[int]) -> None:
-        """Let slices hold what the document does, and draw those that can be seen."""
+        """Copy slices from the document, and draw visible ones."""
         indices = tuple(indices)
         for layer in self.to_paint_on:
             layer.update(indices)
@@ -182,7 +182,7 @@ class ImageLayers(QObject):
             self.uncertainty.slices(indices)
 
     def drop(self, layer: Layer) -> None:
-        """Let go of a layer that is no longer in the viewer, or is to be used no more."""
+        """Let go of a layer that is no longer in the viewer, or no longer used."""
         for name in ("labels", "prediction", "uncertainty"):
             ours: PaintLayer | Redraw | None = getattr(self, name)
             if ours is not None and ours.layer is layer:
@@ -197,7 +197,7 @@ class ImageLayers(QObject):
             self.drop(one.layer)
 
     def leave_labels_hidden(self) -> None:
-        """Let go of labels that another image hides, over which they would lie, since theirs is gone."""
+        """Let go of hidden labels whose image is gone, and which would cover another image."""
         self._hidden = [layer for layer in self._hidden if self.labels is None or layer is not self.labels.layer]
 
     def _show_hidden(self) -> None:

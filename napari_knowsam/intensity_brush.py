@@ -1,4 +1,4 @@
-"""A brush that paints only what looks like the grey values under its middle."""
+"""A brush that paints only pixels with grey values like those under its middle."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class IntensityBrush:
     """Takes over the strokes in one plane of a layer on the voxels of an image, until `close`.
 
-    napari asks the layer for every touch of the brush, so that its cursor, history and events stay what they are. The
-    eraser, the 3D brush and strokes in a rendered volume are those of napari.
+    napari calls the layer at every touch of the brush, so that its cursor, history and events still work. The eraser,
+    the 3D brush and strokes in a rendered volume are those of napari.
     """
 
     def __init__(self, layer: Labels, volume: Volume, view: SliceView) -> None:

@@ -1,4 +1,4 @@
-"""Which image of a viewer is worked on, with which labels and along which axis."""
+"""The choice of image, labels and axis in a viewer."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
 
 class LayerChoice:
-    """Chooses the layers of a viewer to work on; what is done to them is up to the `LayerSync` of the image.
+    """Chooses the layers of a viewer to work on; the `LayerSync` of the image changes them.
 
-    Layers are known as objects, whatever they are called. The work on an image is kept until the image is removed, also
-    while another one is chosen or other layers are gone.
+    Layers are identified as objects, not by name. The work on an image is kept until the image is removed, also while
+    another one is chosen or other layers are gone.
 
     Attributes
     ----------
-    signals : tell what happens to the layers.
+    signals : of changes of the layers.
     sync : of the chosen image, if any.
-    looks : of the results, whatever image is chosen.
-    is_plane_fixed : whether turning the view leaves the plane to annotate in as it is.
+    looks : of the results of all images.
+    is_plane_fixed : whether turning the view keeps the plane to annotate in.
     """
 
     def __init__(self, viewer: Viewer) -> None:
@@ -93,11 +93,11 @@ class LayerChoice:
         return sorted(images, key=lambda image: self.sync is None or image is not self.sync.image)
 
     def require_sync(self, purpose: str = "") -> LayerSync:
-        """Return what keeps the layers of the chosen image, with what was just painted.
+        """Return the `LayerSync` of the chosen image, with the latest strokes taken in.
 
         Parameters
         ----------
-        purpose : what the image is wanted for, for the message.
+        purpose : of the image, for the message.
 
         Raises
         ------
@@ -112,7 +112,7 @@ class LayerChoice:
         return self.sync
 
     def sync_of(self, document: AnnotationDocument) -> LayerSync | None:
-        """Return what keeps the layers of a document, whether its image is chosen or not; None if it is gone."""
+        """Return the `LayerSync` of a document, whether its image is chosen or not; None if it is gone."""
         return next((sync for sync in self._images if sync.document is document), None)
 
     def document_of(self, image: Image) -> AnnotationDocument | None:
@@ -120,7 +120,7 @@ class LayerChoice:
         return next((sync.document for sync in self._images if sync.image is image), None)
 
     def close(self) -> None:
-        """Take over what was just painted and let go of the viewer; all layers stay."""
+        """Take in the latest strokes and let go of the viewer; all layers stay."""
         self.flush()
         self._choice_due.stop()
         self._selection_due.stop()
@@ -133,7 +133,7 @@ class LayerChoice:
         self._other_labels.close()
 
     def flush(self) -> None:
-        """Take over at once whatever was painted on the layers of the chosen image."""
+        """Take in at once all strokes on the layers of the chosen image."""
         if self.sync is not None:
             self.sync.flush()
 
@@ -249,7 +249,7 @@ class LayerChoice:
                 self._viewer.layers.remove(layer)
 
     def show_restored_corrections(self) -> None:
-        """Show what was corrected, in place of a layer that showed it when the image was removed."""
+        """Show corrections, in place of a layer that showed them when the image was removed."""
         if self.sync is not None and self.sync.document.corrected:
             self._images.remove_left_predictions(self.sync.document)
             self.sync.layers.show_live()
@@ -267,7 +267,7 @@ class LayerChoice:
             self.sync.layers.show_opacity()
 
     def set_uncertainty_visible(self, visible: bool) -> None:
-        """Show or hide how sure the prediction is."""
+        """Show or hide the uncertainty of the prediction."""
         self.looks.is_uncertainty_visible = visible
         if self.sync is not None:
             self.sync.layers.show_uncertainty()
@@ -284,7 +284,7 @@ class LayerChoice:
         if before is not sync:
             self.flush()
             self._leave()
-            # What was said of the work before is not true of this one.
+            # Messages on the last work do not apply to this one.
             self.signals.problem.emit("")
             self._images.put_first(sync)
             self.sync = sync

@@ -15,7 +15,7 @@ class LayerSignals(QObject):
     """The names of the labels layers, and the name of the chosen one or None."""
 
     document_changed = Signal()
-    """Another image, other labels or another axis, or an image is gone: everything is to be read anew."""
+    """Another image, other labels or another axis, or an image is gone: read everything anew."""
 
     slices_annotated = Signal(object)
     """Indices of slices whose annotation a person has changed; never none."""
@@ -40,7 +40,7 @@ class LayerSignals(QObject):
     """A person pressed napari's key for it on one of the layers."""
 
     history_changed = Signal()
-    """There is something else to undo or to redo."""
+    """The next step to undo or to redo has changed."""
 
     layer_dropped = Signal()
     """A layer is no longer used, because it does not fit the image any more."""
@@ -53,4 +53,4 @@ class LayerSignals(QObject):
     """A sentence for the user."""
 
     outlived = Signal(str)
-    """A sentence for the user that is no news any more."""
+    """A sentence that need no longer be shown to the user."""

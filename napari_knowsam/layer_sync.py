@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 
 
 class LayerSync(QObject):
-    """An image, the labels a person paints, the prediction and its uncertainty, and the document of what is known.
+    """An image, the labels a person paints, the prediction and its uncertainty, and the annotation document.
 
-    Strokes go from the layers into the document; predictions and what is done by command go from it into the layers.
+    Strokes go from the layers into the document; predictions and commands go from it into the layers.
 
     Parameters
     ----------
-    signals : tell what happens here while the image is chosen.
+    signals : of changes here while the image is chosen.
     looks : of the results, the same for all images.
     labels : lies on the voxels of the image.
     volume : of the image layer.
@@ -47,7 +47,7 @@ class LayerSync(QObject):
     Raises
     ------
     InputError
-        If the labels hold more values than classes can be told apart.
+        If the labels hold more values than there can be classes.
     """
 
     def __init__(
@@ -77,12 +77,12 @@ class LayerSync(QObject):
         self._take_labels(labels)
 
     def take_notices(self) -> tuple[str, ...]:
-        """Return what is to be known of the labels: each notice once, the question of their plane while it is open."""
+        """Return the notices of the labels, each once, and the question of their plane while it is open."""
         notices, self._notices = self._notices, ()
         return notices if self.plane_question is None else (self.plane_question, *notices)
 
     def choose(self) -> None:
-        """Work on this image, beginning with what was painted on its layers meanwhile."""
+        """Work on this image, and take in strokes on its layers since the last time."""
         self.is_chosen = True
         self._follow_classes(self.document.classes)
         self._commit(range(self.document.slice_count))
@@ -105,7 +105,7 @@ class LayerSync(QObject):
             self._end_open_slice()
 
     def restore_labels(self) -> None:
-        """Make a new layer of what was painted, and paint on it from now on."""
+        """Make a new layer of the annotations, and paint on it from now on."""
         self.layers.add_labels(self._strokes.on_labels)
 
     def close(self) -> None:
@@ -136,17 +136,17 @@ class LayerSync(QObject):
             self.view.go_to(min(ahead, key=lambda index: abs(index - here)))
 
     def undo(self) -> None:
-        """Take back the last act on either layer and in any slice; say what it was, and show the slice."""
+        """Undo the last action on either layer and in any slice; name it, and show the slice."""
         self._commit()
         self._step(AnnotationDocument.undo, "undo", self.document.history.undo_name)
 
     def redo(self) -> None:
-        """Repeat the act that was taken back last; say what it was, and show the slice."""
+        """Redo the action that was undone last; name it, and show the slice."""
         self._commit()
         self._step(AnnotationDocument.redo, "redo", self.document.history.redo_name)
 
     def change(self, action: Callable[..., Iterable[int] | None], *values: object) -> tuple[int, ...]:
-        """Do something to the document that changes slices or classes, show what came of it, and return those slices.
+        """Change slices or classes of the document, show the result, and return the changed slices.
 
         Parameters
         ----------
@@ -169,9 +169,9 @@ class LayerSync(QObject):
         return changed
 
     def apply_predictions(self, predictions: Iterable[Prediction]) -> None:
-        """Take predictions of slices, and show them where nobody has judged otherwise.
+        """Take predictions of slices, and show them in slices without annotations.
 
-        What is on the screen stays as it is until a stroke on it has ended.
+        The slice on the screen does not change during a stroke.
 
         Parameters
         ----------
@@ -181,7 +181,7 @@ class LayerSync(QObject):
         if self.layers.is_pressed:
             self._held |= {index: one for index, one in by_index.items() if self.view.shows(index)}
             by_index = {index: one for index, one in by_index.items() if not self.view.shows(index)}
-        # Painted a moment ago, and perhaps not yet taken over: a prediction must not wipe it out.
+        # A stroke that was perhaps not taken in yet: a prediction must not overwrite it.
         self._commit(by_index)
         for index, labels, uncertainty in by_index.values():
             self.document.predict(index, labels, uncertainty)
@@ -196,17 +196,17 @@ class LayerSync(QObject):
         self._show_slices(self.document.forget_predictions())
 
     def take_removed(self, layer: Layer) -> None:
-        """Take over what was painted on a layer that was just removed from the viewer, and let go of it."""
+        """Take in the strokes on a layer that was just removed from the viewer, and let go of it."""
         self._commit(range(self.document.slice_count))
         self.layers.drop(layer)
 
     def flush(self) -> None:
-        """Take over at once whatever was painted, in any slice and in any way, even by a script that told nobody."""
+        """Take in all strokes at once, in any slice and of any kind, even by a script without an event."""
         self._commit(range(self.document.slice_count))
         self._apply_held()
 
     def on_view_changed(self) -> None:
-        """Take over what was painted in the slice that was on the screen until now."""
+        """Take in the strokes in the slice that was on the screen until now."""
         left, self._shown_index = self._shown_index, self.view.index
         for layer in self.layers.to_paint_on:
             layer.end_stroke()
@@ -228,12 +228,12 @@ class LayerSync(QObject):
         self._tell(self._signals.problem, self._undo_sentence)
 
     def _tell(self, signal: Any, *values: object) -> None:
-        """Emit a signal, all of which are about the chosen image."""
+        """Emit a signal if the image is chosen, since all signals are about the chosen one."""
         if self.is_chosen:
             signal.emit(*values)
 
     def _report(self, indices: Iterable[int]) -> None:
-        """Hand on slices that a person judged otherwise, at once or when the image is chosen again."""
+        """Report slices with changed annotations, at once or when the image is chosen again."""
         if not self.is_chosen:
             self._unreported.update(indices)
             return
@@ -243,7 +243,7 @@ class LayerSync(QObject):
         self._signals.history_changed.emit()
 
     def _commit(self, also: Iterable[int] = ()) -> None:
-        """Take over what was painted since the last time; `also` names slices to compare in any case."""
+        """Take in strokes since the last time; `also` names slices to compare in any case."""
         for layer in self.layers.to_paint_on:
             painted, crossed = layer.take()
             touched = {*painted, *also}
@@ -280,7 +280,7 @@ class LayerSync(QObject):
             self._tell(self._signals.problem, _crossing_sentence(partial))
 
     def _correct_on_labels(self, index: int | None) -> None:
-        """Let the labels layer hold all that is shown of a slice, and of the one before what is painted again."""
+        """Copy all that is shown of a slice to the labels layer, and only the annotations of the one before."""
         before, self._strokes.corrected_index = self._strokes.corrected_index, index
         self.layers.update(one for one in (before, index) if one is not None)
 
@@ -317,13 +317,13 @@ class LayerSync(QObject):
         self._show_classes()
         values = list(self.document.class_list.values)
         if values[: len(before)] != [label_class.value for label_class in before]:
-            # They tell of classes by index.
+            # They name classes by index.
             self._held.clear()
         if self.selected_value not in (*values, self.document.brush_value):
             self.select_class(values[1])
 
     def _take_labels(self, labels: Labels) -> None:
-        """Take a layer, which holds what is painted, as the one to paint on."""
+        """Paint on a layer, which holds the annotations, from now on."""
         values = self.document.class_list.values
         chosen = self.selected_value or labels.selected_label
         self.selected_value = chosen if chosen in (*values, self.document.brush_value) else values[1]
@@ -340,7 +340,7 @@ class LayerSync(QObject):
         return watched
 
     def _on_pressed(self, layer: PaintLayer) -> None:
-        """Let a stroke on the labels find what is seen of a slice, if it is to correct that."""
+        """Copy the shown slice to the labels, if a stroke on them has to correct it."""
         self._on_edits_due()
         index, is_labels = self.view.index, layer is self.layers.labels
         if is_labels and self.is_chosen and layer.is_painted_in_plane and not self.view.is_across:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def read_or_ask(read: Callable[[], Volume], read_filled: Callable[[], Volume] | None) -> Volume | None:
-    """Return what is read, with voxels that have no value as background if a person agrees; None if not.
+    """Read a volume, with voxels that have no value as background if a person agrees; None if not.
 
     Raises
     ------

@@ -74,7 +74,7 @@ class ModelKeeping(QObject):
         return self._model
 
     def to_start_from(self) -> TrainedModel | None:
-        """Return the opened model if the next training is to begin with it, once its classes are those of the volume.
+        """Return the opened model if the next training begins with it, after the volume has got its classes.
 
         Raises
         ------
@@ -87,7 +87,7 @@ class ModelKeeping(QObject):
         return self._model
 
     def difference(self) -> str:
-        """Say in what the chosen volume is unlike those of the model that the next training begins with, if it is."""
+        """Return how the chosen volume differs from those of the model that the next training begins with."""
         document = self._layers.document
         if self._model is None or document is None or self._train.start() is not Start.MODEL:
             return ""
@@ -98,7 +98,7 @@ class ModelKeeping(QObject):
         return f"{difference} To train without the model, choose New networks (Start from)." if difference else ""
 
     def take_up(self, work: AnnotationDocument, path: Path) -> None:
-        """Let the next training of a volume go on where one of an earlier day ended, which is kept in a file."""
+        """Let the next training of a volume continue an earlier one, which is kept in a file."""
         from knowsam.training.continuation import read_continuation
 
         try:
@@ -115,7 +115,7 @@ class ModelKeeping(QObject):
         self._show()
 
     def may_replace(self, work: AnnotationDocument, settings: TrainingSettings) -> bool:
-        """Ask what becomes of the model of a volume if another training would replace it; return whether it may."""
+        """Ask what to do with the model of a volume if another training would replace it; return whether it may."""
         is_lost = work in self._unsaved() and not self._controller.goes_on(work, settings)
         return not is_lost or self._may_lose([work])
 
@@ -125,7 +125,7 @@ class ModelKeeping(QObject):
         return bool(self._unsaved())
 
     def may_close(self) -> bool:
-        """Ask what becomes of all models that were not saved; return whether they may go."""
+        """Ask what to do with all unsaved models; return whether they may go."""
         return self._may_lose(self._unsaved())
 
     def _unsaved(self) -> list[AnnotationDocument]:
@@ -133,7 +133,7 @@ class ModelKeeping(QObject):
         works = [work for work in controller.trained if controller.model(work) is not self._saved.get(work)]
         if self._is_learning(controller.work) and controller.work is not None and controller.work not in works:
             works.append(controller.work)
-        # What was learnt of an image that was removed lies beside what was painted in it.
+        # The training of a removed image is kept beside its annotations.
         return [work for work in works if self._layers.sync_of(work) is not None]
 
     def _may_lose(self, works: Sequence[AnnotationDocument]) -> bool:
@@ -203,7 +203,7 @@ class ModelKeeping(QObject):
         name = model_name(path)
         self._train.set_model(name, _facts(name, self._model), model_card(self._model))
         self.opened.emit()
-        # What may make the mask another structure comes before what only makes it a poor one.
+        # A warning that the mask may be another structure comes before one that it may only be poor.
         remarks = f"{self.difference()} {self._model.weakness}".strip()
         sentence = f"Opened {name}. Apply it to this volume, or train: that begins with it. {remarks}".strip()
         try:
@@ -239,7 +239,7 @@ class ModelKeeping(QObject):
         return sync
 
     def _is_learning(self, work: AnnotationDocument | None) -> bool:
-        """Tell whether a training of a work goes on that has learnt something."""
+        """Return whether a training of a work is running that has learnt something."""
         return self._controller.is_running and work is self._controller.work and self._has_learnt
 
     def _on_validated(self, _validated: Validated) -> None:
@@ -256,13 +256,13 @@ class ModelKeeping(QObject):
         if stage is Stage.PREPARING:
             self._has_learnt = False
         if stage is None and self._wanted is not None:
-            # Training has ended before it read that the model was wanted.
+            # Training has ended before it read the request for the model.
             wanted, self._wanted = self._wanted, None
             self._save_ended(*wanted)
         self._show()
 
     def _show(self) -> None:
-        """Offer what can be done with models of the chosen volume."""
+        """Offer the actions on models of the chosen volume."""
         work = self._layers.document
         has_last = work is not None and self._controller.model(work) is not None
         self._train.set_can_continue(has_last)
@@ -284,7 +284,7 @@ def suggested_target(classes: Sequence[LabelClass]) -> ModelTarget:
 
 
 def _unlike(model: TrainedModel, volume: Volume) -> str:
-    """Say in what a volume is unlike those that a model has learnt from, be it that it means nothing in it."""
+    """Return how a volume differs from those that a model has learnt from, even if the model cannot be used on it."""
     try:
         return model.difference(volume)
     except InputError as error:
@@ -292,9 +292,9 @@ def _unlike(model: TrainedModel, volume: Volume) -> str:
 
 
 def _facts(name: str, model: TrainedModel) -> str:
-    """Say what a model was trained on, and what to expect of it if that was measured."""
+    """Return what a model was trained on, and its expected Dice if that was measured."""
     names = {label_class.value: label_class.name for label_class in model.classes[1:]}
-    # Of several classes, the one that is found worst.
+    # The class with the lowest Dice.
     worst = sorted(model.expected, key=lambda one: one.mean)[:1]
     expected = "".join(f" In other volumes, {names[one.value]}: {one.sentence}." for one in worst)
     return (

@@ -82,14 +82,14 @@ class ModelTraining(QObject):
 
 
 class FinishedTraining(Work):
-    """Reads volumes, trains a model of them, keeps it, and measures it where that is wanted.
+    """Reads volumes, trains a model of them, keeps it, and measures it if wanted.
 
     Parameters
     ----------
-    read : what reads the volumes, see `FinishedVolumes.reader`.
+    read : reads the volumes, see `FinishedVolumes.reader`.
     axis : working axis along which slices are learnt from.
     classes : background first.
-    is_checked : whether the model is to be measured in other volumes.
+    is_checked : whether to measure the model in other volumes.
     """
 
     def __init__(
@@ -110,13 +110,13 @@ class FinishedTraining(Work):
         self._trainings, self._trained = 1, 0
 
     def stop(self) -> None:
-        """End what goes on; a model that has learnt something is kept."""
+        """End the work; a model that has learnt something is kept."""
         super().stop()
         if self._session is not None:
             self._session.submit(Stop())
 
     def run(self) -> Iterator[str]:
-        """Do the work, and say what came of it.
+        """Do the work, and return a sentence on the result.
 
         Raises
         ------
@@ -160,7 +160,7 @@ class FinishedTraining(Work):
         from knowsam import jobs
 
         settings = self._settings
-        # The model is made for other volumes, of which it will see whole slices.
+        # The model is for other volumes, whose whole slices it will see.
         return jobs.train(
             cases,
             budget=settings.budget,
@@ -171,7 +171,7 @@ class FinishedTraining(Work):
         )
 
     def _saved(self, model: TrainedModel, volumes: int) -> tuple[Path, str]:
-        """Save a model that took long to train where it can be saved; return that, and what came of it in words.
+        """Save a model that took long to train where possible; return the path, and a sentence.
 
         A model that was to be replaced stays if the training was broken off.
         """
@@ -194,7 +194,7 @@ class FinishedTraining(Work):
             self._trained += 1
 
     def _left_out(self, cases: Sequence[Case]) -> list[LeftOut]:
-        """Measure models of all volumes but one in that one; nothing came of it if it was stopped."""
+        """Measure models of all volumes but one in that one; return nothing if it was stopped."""
         from knowsam.cross_validation import leave_one_out
         from knowsam.training.interruption import Interrupted
 
@@ -212,7 +212,7 @@ class FinishedTraining(Work):
         return found
 
     def _add_score(self, model: TrainedModel, path: Path, found: Sequence[LeftOut]) -> str:
-        """Keep in the file of the model how good it is, and say so of the class that is found worst."""
+        """Write the expected Dice into the file of the model, and return a sentence on the worst class."""
         from knowsam.cross_validation import expected_dice
 
         expected = expected_dice(found, self._classes)

@@ -1,4 +1,4 @@
-"""Layers of what an annotation document holds, on the voxels of its image as it is on the screen."""
+"""Layers of an annotation document, on the voxels of its image on the screen."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from knowsam.document.edit import Edit
 
 ROLE_KEY = "knowsam_role"
-"""Under this key of its metadata, a layer that shows a result says which."""
+"""Key in the metadata of a layer that shows a result: which one."""
 
 PREVIEW = "preview"
-"""The role of a layer that is there until what it shows is taken over or dropped, and that nobody chooses."""
+"""The role of a preview layer, which exists until its content is accepted or dropped, and which nobody chooses."""
 
 _PIXELS_PER_OUTLINE_PX = 256
 """An outline is one pixel wide in slices of this size, two in those of a CT: as wide on the screen."""
@@ -49,20 +49,20 @@ def empty_labels(image: Image, volume: Volume) -> Labels:
 
 
 def painted_labels(image: Image, document: AnnotationDocument) -> Labels:
-    """Return a layer of what is painted."""
+    """Return a layer of the annotations."""
     kwargs = _kwargs(image, document.volume, "labels")
     del kwargs["metadata"][ROLE_KEY]
     return Labels(document.painting(), **kwargs)
 
 
 def prediction_layer(image: Image, document: AnnotationDocument, looks: ResultLooks) -> Labels:
-    """Return a layer of what is known of all slices."""
+    """Return a layer of the results of all slices."""
     kwargs = _kwargs(image, document.volume, "prediction")
     return Labels(document.mask(), **kwargs, opacity=looks.opacity, visible=looks.is_live)
 
 
 def uncertainty_layer(image: Image, document: AnnotationDocument) -> Image:
-    """Return a layer of how sure the prediction is, in percent."""
+    """Return a layer of the uncertainty of the prediction, in percent."""
     return Image(
         document.predictions.uncertainty,
         **_kwargs(image, document.volume, "uncertainty"),
@@ -95,7 +95,7 @@ def prompt_shapes(image: Image, document: AnnotationDocument) -> Shapes:
 
 
 def outline_px(document: AnnotationDocument) -> int:
-    """Return how thick outlines are to be drawn, so that they are seen in a large slice too."""
+    """Return a thickness of outlines at which they are visible in a large slice too."""
     return max(round(max(document.plane_shape) / _PIXELS_PER_OUTLINE_PX), 1)
 
 

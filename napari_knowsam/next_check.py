@@ -28,7 +28,7 @@ class NextCheck(QObject):
         panel.marks.next_slice_requested.connect(self.go)
 
     def go(self) -> None:
-        """Go to the slice to check next, as the prediction is now."""
+        """Go to the slice to check next, by the present prediction."""
         sync = self._layers.sync
         if sync is None:
             return

@@ -1,4 +1,4 @@
-"""The images of one viewer that were worked on, and which layers there are to choose from."""
+"""The images of one viewer that were worked on, and the layers to choose from."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from napari_knowsam.new_layers import ResultLooks
 
 _COVERING = ("opaque", "translucent", "translucent_no_depth")
-"""Ways of blending by which a layer hides what lies under it."""
+"""Blending modes in which a layer hides those under it."""
 
 
 @dataclass(frozen=True)
 class _LeftPrediction:
-    """What a prediction layer held when its image was removed."""
+    """The contents of a prediction layer when its image was removed."""
 
     image: str
     judged: Snapshot
@@ -214,14 +214,14 @@ class OpenImages:
 
 
 def _digest(layer: Layer) -> str:
-    """Return letters and digits that differ once anything else is painted on a layer."""
+    """Return a digest of the values of a layer."""
     return blake2b(np.ascontiguousarray(layer.data).data).hexdigest()
 
 
 def uncover(viewer: Viewer, image: Image) -> None:
-    """Show an image, and hide the opaque ones over it: what is painted would lie in an image that nobody sees.
+    """Show an image, and hide the opaque ones over it: else one would paint in an image that nobody sees.
 
-    Those that stand beside it in napari's grid stay.
+    Images beside it in napari's grid stay visible.
     """
     image.visible = True
     layers = viewer.layers

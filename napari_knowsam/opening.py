@@ -1,4 +1,4 @@
-"""A file or folder on its way to become an image: the window stays alive, and a bar shows how far it has come."""
+"""Opening of a file or folder in a thread, with a progress bar, while the window stays usable."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SHOWN_AFTER_MS, _RENEWED_EVERY_MS = 400, 100
 
 
 class OpeningCancelledError(Exception):
-    """Somebody thought better of opening a folder."""
+    """The user cancelled the opening of a folder."""
 
 
 class Opening(QObject):
@@ -123,7 +123,7 @@ class Opening(QObject):
 
 
 class _Progress:
-    """How far a thread has come, and whether it is to stop."""
+    """The progress of a thread, and whether it has to stop."""
 
     def __init__(self) -> None:
         self.done, self.total = 0, 0

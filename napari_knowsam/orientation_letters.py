@@ -1,4 +1,4 @@
-"""The letters R, L, A, P, S and I at the edges of the canvas: which side of the patient lies there."""
+"""The letters R, L, A, P, S and I at the edges of the canvas: the sides of the patient."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labels layers that belong to no image: taken up where that is clear, and else said not to count."""
+"""Labels layers that belong to no image: used where that is clear; else a message says that they do not count."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class OtherLabels:
-    """Notices which labels layers come, and strokes on those that do not count.
+    """Watches for new labels layers, and for strokes on layers that do not count.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ class OtherLabels:
                 self._place(layer)
 
     def _place(self, layer: Labels) -> None:
-        """Take up painted labels that were opened after their image, or say why they do not count."""
+        """Use painted labels that were opened after their image, or report why they do not count."""
         sync = self._chosen()
         if sync is None:
             return
@@ -101,7 +101,7 @@ class OtherLabels:
             self._take_up(image, layer)
 
     def _on_painted(self, event: Any) -> None:
-        """Take a layer somebody paints on as the labels, or say once that others count."""
+        """Use a layer somebody paints on as the labels, or report once that others count."""
         layer, sync = event.source, self._chosen()
         if sync is None or self._images.holds(layer) or (layer, sync) == self._warned_about:
             return

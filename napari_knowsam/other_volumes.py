@@ -1,4 +1,4 @@
-"""All for which the volume on the screen is not enough: proposals, models of several volumes and for several."""
+"""Work on several volumes: proposals, models of several volumes and their application to several."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class OtherVolumes(QObject):
         controller.stage_changed.connect(self._on_stage_changed)
 
     def close(self) -> None:
-        """End what goes on beside the window."""
+        """End the work beside the window."""
         self.background.close()
 
     def _on_stage_changed(self, stage: Stage | None) -> None:

@@ -33,7 +33,7 @@ _TOOLS = ("paint", "erase", "fill", "polygon")
 
 
 class PaintLayer(QObject):
-    """Finds slices in which a person has painted by comparison, and writes slices without taking that for strokes.
+    """Finds painted slices by comparison, and writes slices without mistaking that for strokes.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ class PaintLayer(QObject):
 
     @property
     def is_painted_in_plane(self) -> bool:
-        """Whether a tool is taken up that paints in the slice on the screen and in no other."""
+        """Whether the selected tool paints in the slice on the screen and in no other."""
         return self.layer.mode in _TOOLS and self.layer.n_edit_dimensions == 2
 
     @property
@@ -132,12 +132,12 @@ class PaintLayer(QObject):
         return taken
 
     def differing(self, indices: Iterable[int]) -> dict[int, Values]:
-        """Return those slices (H, W) that hold something else than the document, by index."""
+        """Return the slices (H, W) that differ from the document, by index."""
         planes = {index: self._plane(index) for index in sorted(indices)}
         return {index: plane for index, plane in planes.items() if not np.array_equal(plane, self._expected(index))}
 
     def update(self, indices: Iterable[int]) -> None:
-        """Let slices hold what the document does, and draw those that changed."""
+        """Copy slices from the document, and draw those that changed."""
         written = []
         for index in indices:
             plane, expected = self._plane(index), self._expected(index)
@@ -152,7 +152,7 @@ class PaintLayer(QObject):
         self._redraw.now()
 
     def show_classes(self) -> None:
-        """Colour the layer by class, and let it say what it holds."""
+        """Colour the layer by class, and keep the classes in its metadata."""
         document, layer = self._document, self.layer
         dtype = np.promote_types(layer.data.dtype, document.class_list.dtype)
         with self._own_changes():
@@ -168,7 +168,7 @@ class PaintLayer(QObject):
             self.layer.selected_label = value
 
     def set_outlined(self, is_outlined: bool) -> None:
-        """Draw shapes as outlines or filled; a person may choose otherwise until this changes."""
+        """Draw shapes as outlines or filled; a different choice of the user stays until this changes."""
         if is_outlined != self._is_outlined:
             self._is_outlined = is_outlined
             # Rendered in 3D, shapes are filled anyway, and each time napari would warn of it.
@@ -200,7 +200,7 @@ class PaintLayer(QObject):
 
     @contextmanager
     def _own_changes(self) -> Iterator[None]:
-        """Take no notice of what the plugin itself does to the layer."""
+        """Ignore the plugin's own changes of the layer."""
         before, self._is_own = self._is_own, True
         try:
             yield

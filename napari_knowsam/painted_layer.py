@@ -1,4 +1,4 @@
-"""How the labels of a layer were painted: in which plane, in which slices only in part, and what is doubtful of it."""
+"""How the labels of a layer were painted: their plane, partly painted slices, and probable accidents."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from knowsam.document.slice_annotation import Values
 
 PAINTED_KEY = "knowsam_painted"
-"""Under this key of its metadata, a layer of resampled labels carries how they were painted."""
+"""Key in the metadata of a layer of resampled labels: how they were painted."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Painting:
 
     @property
     def question(self) -> str | None:
-        """What is to be asked before the labels are used."""
+        """The question to ask before the labels are used."""
         if len(self.axes) == 1:
             return None
         named = " or ".join(PLANE_NAMES[axis] for axis in self.axes)
@@ -56,7 +56,7 @@ class Painting:
 
 
 def opened_document(labels: Labels, volume: Volume, axis: int | None) -> tuple[AnnotationDocument, Painting]:
-    """Return a document that holds what is painted on a layer, which lies on the voxels of a volume, and how it was.
+    """Return a document with the labels on a layer, which lies on the voxels of a volume, and how they were painted.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def opened_document(labels: Labels, volume: Volume, axis: int | None) -> tuple[A
     Raises
     ------
     InputError
-        If the labels hold more values than classes can be told apart.
+        If the labels hold more values than there can be classes.
     """
     values = np.asarray(labels.data)
     classes, brush_value = _classes_of(labels, values)
@@ -98,7 +98,7 @@ def painting_of(layer: Labels, volume: Volume, brush_value: int, axis: int | Non
 
 
 def labels_on_image(labels: Volume, grid: Grid) -> tuple[LayerData, tuple[str, ...]]:
-    """Return labels as layer data on the voxels of an image, and what is to be known of them.
+    """Return labels as layer data on the voxels of an image, and their notices.
 
     Raises
     ------
@@ -122,7 +122,7 @@ def labels_on_image(labels: Volume, grid: Grid) -> tuple[LayerData, tuple[str, .
 
 
 def _place_in_file(labels: Volume, axis: int, index: int) -> str:
-    """Return in words which slice of the file it is, for those on screen are others."""
+    """Return the slice of the file in words, since slices on screen have other numbers."""
     along = file_axis(labels.grid, axis)
     return f"slice {file_index(labels.grid, axis, index)} along axis {along} of {labels.name}, counted from 0"
 

@@ -1,4 +1,4 @@
-"""Layers that stay where their files say, so that what is painted lies where it is seen."""
+"""Keeps layers at the places of their files, so that strokes lie where they are seen."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ _PLANE_IS_FIXED = "The plane cannot change while training, or while a mask is be
 
 
 class Presenter(QObject):
-    """Connects one viewer, the panels and the training; knows how each of them is told, and nothing of how it works.
+    """Connects one viewer, the panels and the training; knows their signals and methods, not how they work.
 
     It has no Qt parent, so that it can still end the training when its widget is being destroyed.
     """
@@ -95,7 +95,7 @@ class Presenter(QObject):
         return self._closed
 
     def start(self) -> None:
-        """Choose the first image and show what there is."""
+        """Choose the first image and show its state."""
         self.layers.choose_image(None)
         self._training_display.say_what_is_next()
 
@@ -212,7 +212,7 @@ class Presenter(QObject):
         return self._guarded(self._of_sync(lambda sync, *values: sync.change(action, sync.view.index, *values)))
 
     def _accepting(self, action: Callable[..., Iterable[int] | None]) -> Callable[..., None]:
-        """Return the action, which accepts several slices; how many waited for a new prediction is said."""
+        """Return the action, which accepts several slices, with a message on those that waited for a new prediction."""
 
         def act(sync: LayerSync) -> None:
             accepted = sync.change(action)
@@ -221,7 +221,7 @@ class Presenter(QObject):
         return self._guarded(self._of_sync(act))
 
     def _guarded(self, action: Callable[..., object]) -> Callable[..., None]:
-        """Return the action, with an error it tells the person of as a sentence under the first panel."""
+        """Return the action, whose errors become a sentence under the first panel."""
 
         def act(*values: object) -> None:
             self._annotate.set_message("")
@@ -325,9 +325,9 @@ class Presenter(QObject):
         self._document_display.show_soon()
 
     def _propagate(self) -> None:
-        """Show without a training what the painted slices say of the others, as soon as there are two of them."""
+        """Propagate labels without a training, as soon as two slices are painted."""
         sync, config = self.layers.sync, self._train.config()
-        # Closing takes over what was painted last, which must not begin anything new.
+        # Closing takes in the latest strokes, which must not begin anything new.
         if self._closed or sync is None or not self._live or self.controller.is_busy:
             return
         document = sync.document
@@ -347,7 +347,7 @@ class Presenter(QObject):
         self._watch()
 
     def _watch(self) -> None:
-        """Tell the session which slice is seen; it predicts unseen ones, too, for what is exported must be complete."""
+        """Send the visible slice to the session; it predicts others, too, since an export must be complete."""
         sync = self.layers.sync
         if sync is not None and self._is_current():
             is_watched = self._live or self.controller.is_busy or self._outdated > 0
@@ -371,7 +371,7 @@ class Presenter(QObject):
             self._watch()
         elif stage is None:
             self._annotate.take_back(_PLANE_IS_FIXED, status_messages.BUSY)
-            # Who has stopped a model does not want its predictions to go on at once.
+            # Whoever has stopped a model does not want its predictions to continue at once.
             if self.controller.work is None and was not in PREDICTING:
                 self._propagate()
 
@@ -395,6 +395,6 @@ class Presenter(QObject):
             self._document_display.set_estimate((), None)
 
     def _on_failed(self, sentence: str) -> None:
-        """Say where a person paints that propagation has failed; of a training, the Train panel is enough."""
+        """Report a failed propagation where a person paints; for a training, the Train panel is enough."""
         if not self.controller.is_running:
             self._annotate.set_message(sentence)

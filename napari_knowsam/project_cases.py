@@ -1,4 +1,4 @@
-"""The images of a project, opened one after the other, and how far each of them is."""
+"""The images of a project, opened one after the other, and their states."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ProjectCases(QObject):
 
     Parameters
     ----------
-    restore : takes what was kept of the chosen image back.
+    restore : restores the saved work on the chosen image.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class ProjectCases(QObject):
 
     @property
     def finished_elsewhere(self) -> tuple[Callable[[], tuple[Volume, Volume]], ...]:
-        """What reads each image of the project that is done and not open, and its mask."""
+        """Readers of the images of the project that are done and not open, with their masks."""
         project = self.project
         if project is None:
             return ()
@@ -99,7 +99,7 @@ class ProjectCases(QObject):
         self._guarded(self._go_on)()
 
     def close(self) -> None:
-        """Note how far the open image is."""
+        """Save the state of the open image."""
         self._wanted = None
         self._guarded(self._keep)()
 
@@ -114,7 +114,7 @@ class ProjectCases(QObject):
 
     def _begin(self, folder: Path) -> None:
         self._require_idle()
-        # A folder that is no project is refused before anything is closed; read again, it has what was noted by that.
+        # A folder that is no project is refused before anything is closed; read again, it has the states noted by that.
         Project(folder)
         self._close_case()
         self.project = project = Project(folder)
@@ -130,7 +130,7 @@ class ProjectCases(QObject):
     def _choose(self, row: int) -> None:
         assert self.project is not None
         case = self.project.cases[row]
-        # Until it is open, the box goes on to show what is.
+        # Until it is open, the box shows the present project.
         self._show()
         if self._document is None or self._image is None or case.path != self._path:
             self._open(case)
@@ -226,7 +226,7 @@ class ProjectCases(QObject):
         image, document = self._image, self._document
         if image is not None and document is not None:
             if document is not self._layers.document:
-                # Only of the chosen image, what is painted is taken in and saved.
+                # Only the strokes on the chosen image are taken in and saved.
                 self._layers.choose_image(image.name)
             self._keep()
         if image is not None and image in self._viewer.layers:
@@ -234,14 +234,14 @@ class ProjectCases(QObject):
         self._case = self._image = None
 
     def _keep(self) -> None:
-        """Save what was painted, and note how far the open image is."""
+        """Save the annotations and the state of the open image."""
         document, case = self._document, self._case
         if document is None or case is None or self.project is None:
             return
         if not document.annotated and case.state is CaseState.TO_DO:
             return
         self._save(document)
-        # What was painted is safe: where the rest cannot be written, that is no reason to stay.
+        # The annotations are safe: if the rest cannot be written, that is no reason to stay.
         self._guarded(self._note)(CaseState.IN_WORK if self._is_unfinished(document) else case.state)
         self._guarded(self._keep_picture)(self.project.picture(case), document)
 
@@ -253,7 +253,7 @@ class ProjectCases(QObject):
             )
 
     def _is_unfinished(self, document: AnnotationDocument) -> bool:
-        """Whether an image cannot be called done, whatever is predicted beyond what a person has annotated."""
+        """Whether an image cannot be done, whatever is predicted beyond its annotations."""
         is_done = self._case is not None and self._case.state is CaseState.DONE
         return not is_done or document.has_gaps or not document.annotated
 
@@ -281,7 +281,7 @@ class ProjectCases(QObject):
         write_png(path, picture)
 
     def _on_changed(self) -> None:
-        """Show at once that an image is in work, be it for the first time or again."""
+        """Show at once that an image is in work, for the first time or again."""
         document, case = self._document, self._case
         if document is None or case is None:
             return
@@ -312,7 +312,7 @@ class ProjectCases(QObject):
             raise InputError(status_messages.BUSY)
 
     def _guarded(self, action: Callable[..., object]) -> Callable[..., None]:
-        """Return the action, with an error it tells the person of as a sentence."""
+        """Return the action, whose errors become a sentence for the user."""
 
         def act(*values: object) -> None:
             try:
@@ -339,6 +339,6 @@ class ProjectCases(QObject):
 
 
 def _write_all(project: Project, paths: Mapping[ProjectCase, Path]) -> str:
-    """Write masks, and say how many were written and what is wrong with the others."""
+    """Write masks, and return a sentence on their number and on the faults of others."""
     problems = [problem for _, problem in write_masks(project, paths) if problem]
     return " ".join([f"Saved {len(paths) - len(problems)} of {len(paths)} masks.", *problems])

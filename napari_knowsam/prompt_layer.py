@@ -1,4 +1,4 @@
-"""The layer that is selected while a person points at a structure: box and clicks are given, and shown, in it."""
+"""The layer that takes and shows boxes and clicks; it is selected while a person points at a structure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _CLICK_PX = 3.0
 _MARK_SHARE = 0.012
-"""Radius of the mark of a click, of the smaller side of the slice."""
+"""Radius of the mark of a click, as a share of the smaller side of the slice."""
 
 _BOX_COLOR, _INSIDE_COLOR, _OUTSIDE_COLOR = "yellow", "lime", "red"
 
@@ -91,7 +91,7 @@ class PromptLayer(QObject):
 
         Parameters
         ----------
-        is_chosen : whether its image is still the one that is worked on, so that one of its layers is to be selected.
+        is_chosen : whether its image is still chosen, so that one of its layers is selected next.
         """
         layers = self._viewer.layers
         layers.events.removed.disconnect(self._on_removed)

@@ -1,4 +1,4 @@
-"""A structure is outlined by SAM from a box and clicks: shown first, then taken over, dropped, or followed."""
+"""Outlines of SAM from a box and clicks: previewed, then accepted, dropped, or followed."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 _TAKEN = "Taken over. It counts like painting, and is marked as outlined until you correct it or accept its slice (U)."
 
 _STAYS_MS = 300
-"""Somebody who stays in a slice for so long may point at something there."""
+"""A person who stays in a slice this long may point at something there."""
 
 
 class PromptOutline(QObject):
-    """Asks SAM in a thread for what is pointed at, and takes the answer into the document or drops it.
+    """Prompts SAM in a thread, and takes the answer into the document or drops it.
 
-    Outlines of several slices are kept until they are taken over, all in one act, or dropped. What is answered after
-    that, or after something else was asked, is never seen. A stroke, another class or another image drops them.
+    Outlines of several slices are kept until they are accepted, all in one action, or dropped. Answers after that, or
+    after another prompt, are ignored. A stroke, another class or another image drops them.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ class PromptOutline(QObject):
         worker.start()
 
     def apply(self) -> None:
-        """Take what is outlined over."""
+        """Accept the outlines."""
         sync = self._layers.sync
         if sync is None:
             return
@@ -123,7 +123,7 @@ class PromptOutline(QObject):
                 self._panel.set_message(_TAKEN)
 
     def drop(self, *_: object) -> None:
-        """Forget what was pointed at and what came of it."""
+        """Forget the prompts and their outlines."""
         self._question, self._prompts, self._masks, self._boxes = None, SlicePrompts(), {}, {}
         self._preview.drop()
         if self._pointing is not None:
@@ -137,7 +137,7 @@ class PromptOutline(QObject):
         self._end_pointing()
 
     def _asked(self) -> SliceAsking | None:
-        """Return what asks the SAM that is chosen now."""
+        """Return the interface to the chosen SAM."""
         sync = self._layers.sync
         if sync is None:
             return None
@@ -191,7 +191,7 @@ class PromptOutline(QObject):
         )
 
     def _begin(self, sync: LayerSync, message: str, *, is_following: bool) -> object:
-        """Show that something is asked, and return what it is known by."""
+        """Show that SAM is at work, and return a token of the question."""
         self._question = question = object()
         self._panel.set_working(is_following=is_following)
         self._panel.set_message(f"{message} Escape drops it.")
@@ -219,7 +219,7 @@ class PromptOutline(QObject):
             worker.quit()
             return
         index, mask = found
-        # What a person has pointed at counts more than what was followed to there.
+        # Prompts of a person count more than outlines that were followed to there.
         if index not in self._masks:
             self._masks[index], self._boxes[index] = mask, None
         self._panel.set_message(f"Following: {len(self._masks)} slices … Escape drops them.")
@@ -266,7 +266,7 @@ class PromptOutline(QObject):
             self._preview.drop()
 
     def _edit(self, sync: LayerSync) -> Edit:
-        """Return what the structure is to be; pieces of it that nobody pointed at stay."""
+        """Return the edited structure; pieces of it that nobody pointed at stay."""
         document, value = sync.document, sync.selected_value
         blocked = self._others if self._panel.protects else ()
         masks = {}

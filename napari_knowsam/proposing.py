@@ -58,7 +58,7 @@ class Proposing(QObject):
             self._result.set_message(str(error))
 
     def _on_proposed(self, mask: ProposedMask) -> None:
-        """Let the proposal count in trainings, too, that come later."""
+        """Let the proposal count in later trainings, too."""
         if self._controller.work is not None:
             self._controller.work.proposal = mask
 
@@ -85,5 +85,5 @@ class Proposing(QObject):
         self._controller.propose(session, document)
 
     def _keep_correction(self, correction: Correction) -> None:
-        """Let the next proposal go on from what was learnt with this one; called in a thread."""
+        """Let the next proposal start from the networks of this one; called in a thread."""
         self._correction = correction

@@ -1,4 +1,4 @@
-"""Bringing back what was saved of an image, in the plane it was painted in."""
+"""Restores the saved work on an image, in the plane it was painted in."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def restore(
     choose_axis: Callable[[int], None],
     take_up: Callable[[AnnotationDocument, Path], None],
 ) -> None:
-    """Take what is offered back into the chosen image.
+    """Restore the offered work into the chosen image.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def restore(
     if not sync.document.snapshot().holds(offer):
         return
     training = autosave.settle()
-    # What was corrected is seen in the prediction layer alone.
+    # Only the prediction layer shows corrections.
     layers.show_restored_corrections()
     if training is not None:
         take_up(sync.document, training)

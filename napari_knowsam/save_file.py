@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 KEPT_DAYS = 60
 MOST_KEPT_BYTES = 4 << 30
-"""Of what was learnt from other images, some 100 MB each, the oldest is deleted before there is more."""
+"""The oldest trainings of other images, some 100 MB each, are deleted beyond this size."""
 
 _SECONDS_PER_DAY = 86_400
 
 
 class SaveFile:
-    """Where the work on an image is kept; no other window, of this program or another, writes there until `release`.
+    """The file of the work on an image; no other window, of this program or another, writes there until `release`.
 
     A second window on the same image has a file of its own, which is found with the others when the image is opened
     the next time.
@@ -38,7 +38,7 @@ class SaveFile:
     Parameters
     ----------
     folder : made when it is needed; the locks of open files lie beside it.
-    for_good : keep painting that nobody has come back to for a long time, too.
+    for_good : also keep work that nobody has opened for a long time.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class SaveFile:
             _delete_old(self.path.parent, but=self._fingerprint, kept_s=self._kept_s)
 
     def keep_training(self, continuation: Continuation) -> None:
-        """Write what a training leaves; what one of an earlier day left is set aside the first time."""
+        """Write the continuation of a training; the first time, that of an earlier day is set aside."""
         from knowsam.training.continuation import write_continuation
 
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -89,12 +89,12 @@ class SaveFile:
 
 
 def training_path(path: Path) -> Path:
-    """Return where what was learnt is kept beside a file of painting."""
+    """Return the path of the training beside a file of annotations."""
     return path.with_suffix(TRAINING)
 
 
 def kept_training(path: Path) -> Path | None:
-    """Return the file of what was learnt beside a file of painting, None if there is none.
+    """Return the file of the training beside a file of annotations, None if there is none.
 
     It is the one before if the program was killed while it wrote the newest one.
     """
@@ -128,7 +128,7 @@ def _set_aside(path: Path, snapshot: Snapshot) -> None:
 
 
 def _may_replace(path: Path, snapshot: Snapshot) -> bool:
-    """Whether nothing is lost where a snapshot takes the place of a file."""
+    """Return whether nothing is lost if a snapshot replaces a file."""
     try:
         return snapshot.holds(read_snapshot(path, snapshot.shape))
     except FileNotFoundError:
@@ -138,9 +138,9 @@ def _may_replace(path: Path, snapshot: Snapshot) -> bool:
 
 
 def _delete_old(folder: Path, but: str, kept_s: float) -> None:
-    """Delete files that nobody has come back to for so long, but those of the image with this fingerprint.
+    """Delete files that nobody has opened for a long time, except those of the image with this fingerprint.
 
-    Where the others take more than `MOST_KEPT_BYTES`, what was learnt longest ago goes sooner; painting does not.
+    If the others take more than `MOST_KEPT_BYTES`, the oldest trainings go sooner; annotations do not.
     """
     oldest = time.time() - kept_s
     others = [(path, _facts(path)) for path in folder.iterdir() if is_kept_file(path)]

@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 _CLOSING_S = 1.0
 
 Atlases = Callable[[Callable[[], None]], tuple[Sequence["Atlas"], Sequence[str]]]
-"""Reads finished volumes, and returns them with what is wrong with others; calls what breaks it off before each."""
+"""Reads finished volumes, and returns them with the faults of others; calls a check, which may raise, before each."""
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """What a person chose before pressing Train.
+    """The choices of a person before pressing Train.
 
     Parameters
     ----------
     teacher : ``none``, ``compact``, the name of a SAM variant or a file of its weights, see `choose_teacher`.
     device : see `resolve_device`.
-    continued : go on from the model of the last training of the same work, if there is one.
-    start_from : a model of other volumes to go on from instead, whose networks the training has.
+    continued : start from the model of the last training of the same work, if there is one.
+    start_from : a model of other volumes to start from instead, whose networks the training has.
     """
 
     budget: Budget
@@ -100,10 +100,10 @@ def proposal_session(
 
     Parameters
     ----------
-    earlier : what was learnt of how such masks err when the last one was proposed.
-    keep : called in a thread with what is learnt now.
-    device : where that is learnt.
-    check : called before a volume is read; what it raises breaks that off.
+    earlier : the correction that was learnt with the last proposal.
+    keep : called in a thread with the new correction.
+    device : of that training.
+    check : called before a volume is read; an exception it raises stops that.
     """
     leave_a_core()
     from knowsam.training.proposal_session import ProposalSession

@@ -21,9 +21,9 @@ _COMPACT = "compact"
 
 
 def promptable(teacher: str) -> str:
-    """Return the SAM to be asked where a teacher was chosen: itself if it is a SAM that is here, else the compact one.
+    """Return the SAM to prompt for a chosen teacher: itself if it is a SAM on this computer, else the compact one.
 
-    Nothing is downloaded by the way.
+    Nothing is downloaded.
     """
     if teacher in OFFICIAL:
         return teacher if is_here(teacher) else _COMPACT
@@ -32,7 +32,7 @@ def promptable(teacher: str) -> str:
 
 
 def name_of(sam: str) -> str:
-    """Return how people call a SAM that `promptable` gave."""
+    """Return the name for the user of a SAM that `promptable` returned."""
     if sam in OFFICIAL:
         return OFFICIAL[sam].name
     return "the compact SAM" if sam == _COMPACT else f"SAM from {Path(sam).name}"
@@ -62,7 +62,7 @@ class SliceAsking:
                 prompted.look_at(index)
 
     def outline(self, index: int, prompts: SlicePrompts) -> PromptedMask:
-        """Outline what is pointed at in a slice.
+        """Outline a structure from prompts in a slice.
 
         Raises
         ------
@@ -115,7 +115,7 @@ class SliceAsking:
 
 @contextmanager
 def _refusing() -> Iterator[None]:
-    """Turn a `RuntimeError`, which workers of generators drop, into one that is said."""
+    """Turn a `RuntimeError`, which workers of generators drop, into one that is reported."""
     try:
         yield
     except RuntimeError as error:

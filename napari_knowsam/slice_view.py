@@ -1,4 +1,4 @@
-"""Which slice of an image is on the screen."""
+"""The slice of an image on the screen."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class SliceView:
 
     @property
     def seen_axis(self) -> int | None:
-        """Working axis across the screen, of which single slices are seen; None if the whole volume is."""
+        """Working axis across the screen; None if the whole volume is rendered."""
         hidden = [axis for axis in range(3) if self._first_axis + axis not in self._viewer.dims.displayed]
         return hidden[0] if len(hidden) == 1 else None
 

@@ -1,4 +1,4 @@
-"""What is going on, in one sentence of plain language."""
+"""Sentences on the present state, in plain language."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What strokes on the layers of an image say of its slices."""
+"""Strokes on the layers of an image, as changes of its annotation document."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Strokes:
     """Takes strokes into the annotation document of an image.
 
-    A stroke in a slice that shows a prediction corrects it, whichever layer it falls on. So that brush, eraser and fill
-    bucket find what is seen, the labels layer holds all that is shown of a slice while somebody corrects it there.
+    A stroke in a slice that shows a prediction corrects it, whichever layer it falls on. While somebody corrects a
+    slice on the labels layer, it holds all that is shown, so that brush, eraser and fill bucket work on visible shapes.
     A stroke across slices labels nothing but its own pixels, and leaves the slices partly painted.
 
     Attributes
@@ -79,7 +79,7 @@ class Strokes:
         return () if index is None else (index,)
 
     def _open_slice(self, painted: Collection[int]) -> None:
-        """What lies round the first stroke in a slice stays unlabelled until the slice is left."""
+        """The pixels round the first stroke in a slice stay unlabelled until the slice is left."""
         current = self._view.index
         is_first = current in painted and self._document.state(current) is SliceState.UNLABELLED
         if self.is_training and is_first and not self._view.is_across:

@@ -1,4 +1,4 @@
-"""Editing of a structure as a whole: what the tool of the Edit panel would do is outlined, then taken or not."""
+"""Editing of a structure as a whole: a preview of the tool of the Edit panel, which is applied or dropped."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Point = tuple[int, int, int]
 
 @dataclass(frozen=True, eq=False)
 class _Run:
-    """A structure that is being read and edited; `before` is what it was in a preview that may still be true."""
+    """A structure that is being read and edited; `before` is the one of a preview that may still be valid."""
 
     reading: StructureReading
     use: ToolUse
@@ -48,11 +48,11 @@ class _Run:
 
 
 class StructureEdit(QObject):
-    """Previews what a tool makes of the structure, and applies or drops it.
+    """Previews the effect of a tool on the structure, and applies or drops it.
 
-    All slices of a large volume are read a few at a time, and tools work in a thread, because both take up to seconds;
-    what is made of a preview that was dropped meanwhile is never seen. A stroke, another class or another image drops
-    the preview, which is no longer true then; where another prediction comes, it is made anew.
+    All slices of a large volume are read a few at a time, and tools work in a thread, since both take up to seconds.
+    The result for a preview that was dropped meanwhile is ignored. A stroke, another class or another image makes the
+    preview invalid and drops it; a new prediction renews it.
     """
 
     def __init__(self, viewer: Viewer, layers: LayerChoice, panel: EditPanel, parent: QObject | None = None) -> None:
@@ -90,7 +90,7 @@ class StructureEdit(QObject):
             self._on_tool_chosen()
 
     def preview(self, point: Point | None = None) -> None:
-        """Preview what the tool would do.
+        """Preview the effect of the tool.
 
         Parameters
         ----------
@@ -118,7 +118,7 @@ class StructureEdit(QObject):
             sync.change(AnnotationDocument.edit, edit, self._action)
 
     def drop(self, *_: object) -> None:
-        """Leave everything as it is."""
+        """Drop the preview."""
         self._clear()
         self._preview.drop()
 
@@ -255,7 +255,7 @@ class StructureEdit(QObject):
 
 
 def _edited(make: MakeStructure, use: ToolUse, before: Structure | None) -> tuple[Structure, Edit | None]:
-    """Return a structure and what a tool makes of it; None if that is what it made of the one before."""
+    """Return a structure and its edit by a tool; None if that is the same as for the one before."""
     structure = make()
     is_known = before is not None and structure.is_same_as(before)
     return structure, None if is_known else structure.edited(use)

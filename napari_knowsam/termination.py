@@ -1,4 +1,4 @@
-"""What is done before a signal ends napari, as a scheduler, a closed terminal or the end of a session send it."""
+"""Actions before a signal ends napari, as from a scheduler, a closed terminal or the end of a session."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training begins with, or why it cannot."""
+"""The case and the settings of a training, or why it cannot begin."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def training_case(layers: LayerChoice) -> Case:
-    """Return the volume on the screen with all that is painted in it; the slice being painted counts as left.
+    """Return the volume on the screen with its annotation; the slice being painted counts as left.
 
     Raises
     ------
@@ -34,7 +34,7 @@ def training_case(layers: LayerChoice) -> Case:
 
 
 def training_settings(train: TrainPanel, start_from: TrainedModel | None) -> TrainingSettings:
-    """Return what was chosen for the next training.
+    """Return the settings chosen for the next training.
 
     Parameters
     ----------

@@ -75,7 +75,7 @@ class TrainingController(QObject):
     """A `PredictionReady`."""
 
     predictions_gone = Signal()
-    """What was predicted of the work is void: too little is left annotated to say anything of it."""
+    """The predictions of the work are void: too few annotations are left."""
 
     noticed = Signal(object)
     """A sentence for the user."""
@@ -121,7 +121,7 @@ class TrainingController(QObject):
 
     @property
     def work(self) -> AnnotationDocument | None:
-        """What training or propagation goes on with."""
+        """The work of the present training or propagation."""
         return self._work
 
     @property
@@ -131,11 +131,11 @@ class TrainingController(QObject):
 
     @property
     def trained(self) -> tuple[AnnotationDocument, ...]:
-        """All works of which a training has ended with something learnt."""
+        """All works with a model of a training that has ended."""
         return tuple(self._learnt)
 
     def model(self, work: AnnotationDocument) -> TrainedModel | None:
-        """Return what the last training of a work has learnt, if there was one."""
+        """Return the model of the last training of a work, if there was one."""
         learnt = self._learnt.get(work)
         return None if learnt is None else learnt.model
 
@@ -227,7 +227,7 @@ class TrainingController(QObject):
         self._polling.start()
 
     def submit(self, message: Message) -> None:
-        """Tell the session something; nothing happens where none is going on."""
+        """Send a message to the session; without one, nothing happens."""
         if self._worker is not None:
             self._watched = message if isinstance(message, Watch) else self._watched
             self._worker.submit(message)
@@ -235,11 +235,11 @@ class TrainingController(QObject):
                 self._replaced.submit(message)
 
     def pause(self) -> None:
-        """Let training stand still."""
+        """Pause training."""
         self.submit(Pause())
 
     def resume(self) -> None:
-        """Let training go on."""
+        """Resume training."""
         self.submit(Resume())
 
     def stop(self) -> None:
@@ -321,7 +321,7 @@ class TrainingController(QObject):
         self.stage_changed.emit(None)
 
     def _poll(self) -> None:
-        """Pass on what has happened in the thread."""
+        """Emit the events of the thread."""
         worker = self._worker
         if worker is None:
             return

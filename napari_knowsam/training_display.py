@@ -1,4 +1,4 @@
-"""What the Train panel shows of a training: how far it is, how well it does, and what is going on."""
+"""Shows a training in the Train panel: its progress, its scores and its state."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LONGEST_NAME = 32
 
 
 class TrainingDisplay(QObject):
-    """Tells in the Train panel what comes of the training; steps are collected and shown once a second.
+    """Shows the events of a training in the Train panel; steps are collected and shown once a second.
 
     Parameters
     ----------
@@ -96,26 +96,26 @@ class TrainingDisplay(QObject):
         self.say(sentence)
 
     def things_changed(self) -> None:
-        """Take back what may be true no longer: what is next, a refusal or failure, or that something is propagated."""
+        """Remove a message that may be outdated: next steps, a refusal or failure, or that labels are propagated."""
         work = self._controller.work
         begun = self._sentence == status_messages.PROPAGATING and (work is None or not work.can_propagate)
         if self._says_what_is_next or self._sentence == self._refusal or begun:
             self.say_what_is_next()
 
     def document_changed(self) -> None:
-        """Take back what was said of another volume than the chosen one, unless something goes on in it."""
+        """Remove messages on another volume than the chosen one, unless work goes on in it."""
         if self._stage is None and self._said_of not in (None, self._chosen()):
             self._finished, self._notices = None, []
             self.say_what_is_next()
         self.things_changed()
 
     def propagation_begins(self) -> None:
-        """Say so where nothing else is said, or so of another volume; it takes seconds until slices are predicted."""
+        """Report propagation if no other message is shown; the first prediction takes seconds."""
         if self._says_what_is_next or self._sentence == status_messages.PROPAGATING:
             self._tell(status_messages.PROPAGATING)
 
     def images_changed(self, is_there: Callable[[AnnotationDocument], bool]) -> None:
-        """Call a volume by its name of now, and take back what was said of one that is no longer there."""
+        """Show the present name of a volume, and remove messages on one that is no longer there."""
         noticed_in, said_of = self._noticed_in(), self._said_of
         if noticed_in is None or not is_there(noticed_in):
             self._notices = []
@@ -141,7 +141,7 @@ class TrainingDisplay(QObject):
         """Say what is going on, and in which volume, since another one may be on the screen."""
         work = self._controller.work
         if work is not None and work is not self._noticed_in():
-            # What was said of another volume is not true of this one.
+            # Messages on another volume do not apply to this one.
             self._notices = []
         if (sentence, work) != (self._sentence, self._said_of):
             self.say(sentence, work)
@@ -237,7 +237,7 @@ class TrainingDisplay(QObject):
         if notice.by_default:
             # Under every training, it would take the place of what is news; it stands beside the teacher.
             return
-        # What is said before training begins belongs together; later, only the latest is news.
+        # Messages before training belong together; later, only the latest is news.
         self._notices = [*self._notices, notice.text] if self._stage is Stage.PREPARING else [notice.text]
         work = self._controller.work
         self._noticed_in = self._noticed_in if work is None else ref(work)

@@ -55,7 +55,7 @@ def _let_threads_end() -> None:
 
 
 class Session(Protocol):
-    """What a worker runs: a generator of events with a mailbox."""
+    """A session as a worker runs it: a generator of events with a mailbox."""
 
     @property
     def display(self) -> Display | None:
@@ -65,14 +65,14 @@ class Session(Protocol):
         """Leave a message; returns at once."""
 
     def run(self) -> Iterator[Event]:
-        """Yield what happens."""
+        """Yield events."""
 
 
 S = TypeVar("S", bound=Session)
 
 
 class SessionWorker(Generic[S]):
-    """Runs one session in a thread; what comes of it is fetched with `take`.
+    """Runs one session in a thread; `take` fetches its events.
 
     It knows no Qt: an object of Qt that is deleted while another thread emits its signal takes the program with it.
 
@@ -104,7 +104,7 @@ class SessionWorker(Generic[S]):
                 self._session.submit(message)
 
     def take(self) -> Iterator[Event | Exception]:
-        """Yield what has happened since the last call: events, and last of all the error that ended the session."""
+        """Yield what is new since the last call: events, and last of all the error that ended the session."""
         # No more than there are now: a fast training would never let the window go.
         for _ in range(self._outcomes.qsize()):
             yield self._outcomes.get()
@@ -122,7 +122,7 @@ class SessionWorker(Generic[S]):
 
     @property
     def is_done(self) -> bool:
-        """Whether the thread has ended; what is to be taken after that is all there is."""
+        """Whether the thread has ended; after that, no more events come."""
         return not self._thread.is_alive()
 
     def wait(self, seconds: float) -> bool:
@@ -148,14 +148,14 @@ class SessionWorker(Generic[S]):
                 self._conclude(self._session)
 
     def _heed(self, event: Event) -> None:
-        """Do what is to be done in the thread when something happens."""
+        """Handle an event in the thread."""
 
     def _conclude(self, session: S) -> None:
-        """Do what is to be done in the thread when it ends, however it ends."""
+        """Clean up in the thread when it ends, however it ends."""
 
     @property
     def _is_stopped_early(self) -> bool:
-        """Whether it is to end before the session is made."""
+        """Whether it has to end before the session is made."""
         with self._lock:
             return any(isinstance(message, Stop) for message in self._waiting)
 
@@ -173,7 +173,7 @@ class ProposalWorker(SessionWorker["PropagationSession"]):
 
     Parameters
     ----------
-    make_session : see `SessionWorker`; called with what it is to call before it reads a volume.
+    make_session : see `SessionWorker`; called with a check to call before it reads a volume.
     """
 
     def __init__(self, make_session: Callable[[Callable[[], None]], PropagationSession]) -> None:
@@ -185,12 +185,12 @@ class ProposalWorker(SessionWorker["PropagationSession"]):
 
 
 class TrainingWorker(SessionWorker["TrainingSession"]):
-    """Runs a training session and keeps what it leaves.
+    """Runs a training session and keeps its continuation.
 
     Parameters
     ----------
-    make_session : see `SessionWorker`; called with what it is to call as a download goes on, see `Progress`.
-    keep : called in the thread with what was learnt, now and then and when the thread ends; returns at once.
+    make_session : see `SessionWorker`; called with the `Progress` of a download.
+    keep : called in the thread with the continuation, regularly and when the thread ends; returns at once.
 
     Attributes
     ----------
@@ -209,7 +209,7 @@ class TrainingWorker(SessionWorker["TrainingSession"]):
         self._kept_at = -math.inf
 
     def _on_download(self, arrived: int, size: int) -> None:
-        """Tell how far a download is, and break it off where the training was stopped."""
+        """Report the progress of a download, and break it off if the training was stopped."""
         if self._is_stopped_early:
             raise TrainingError("Training was stopped while weights were downloaded. Train again.")
         if time.monotonic() > self._reported_at + _REPORT_EVERY_S:
@@ -221,7 +221,7 @@ class TrainingWorker(SessionWorker["TrainingSession"]):
             self._save(self._session.continuation())
 
     def _conclude(self, session: TrainingSession) -> None:
-        """Copy what was learnt here, since it would hold up the window there."""
+        """Copy the weights in the thread, since that would hold up the window."""
         if session.students is None:
             return
         try:

@@ -78,14 +78,14 @@ def image_layer_data(volume: Volume) -> LayerData:
 
 
 def labels_layer_data(volume: Volume, classes: tuple[LabelClass, ...] | None = None) -> LayerData:
-    """Return a volume of label values as layer data; the array is copied, for it is to be painted on.
+    """Return a volume of label values as layer data; the array is copied, since it will be painted on.
 
     Classes that are given or stand in the file have their colours and names on the layer.
 
     Raises
     ------
     InputError
-        If no classes are given and the volume holds more values than classes can be told apart.
+        If no classes are given and the volume holds more values than there can be classes.
     """
     kwargs = layer_kwargs(volume)
     has_looks = bool(classes or volume.classes)
@@ -232,7 +232,7 @@ def own_volume(layer: Layer) -> Volume | None:
 
 
 def identity_of(layer: Layer) -> Identity:
-    """Return whom a layer shows, as far as its file says."""
+    """Return the identity in the file of a layer."""
     own = own_volume(layer)
     return NOBODY if own is None else own.identity
 
