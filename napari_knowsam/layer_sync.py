@@ -263,19 +263,19 @@ class LayerSync(QObject):
             return
         try:
             self._learn_classes(changed)
-            unjudged = [i for i in crossed if self.document.state(i) is SliceState.UNLABELLED]
+            unannotated = [i for i in crossed if self.document.state(i) is SliceState.UNLABELLED]
             if layer is self.layers.labels:
                 is_seen = self.layers.is_prediction_seen
-                judged = self._strokes.paint(changed, crossed=crossed, over_prediction=is_seen)
+                annotated = self._strokes.paint(changed, crossed=crossed, over_prediction=is_seen)
             else:
-                judged = self._strokes.correct(changed, crossed=crossed)
+                annotated = self._strokes.correct(changed, crossed=crossed)
         except InputError as error:
             self._tell(self._signals.problem, str(error))
             return
         self._show_slices(changed)
-        if judged:
-            self._report(judged)
-        partial = len(set(unjudged).intersection(judged))
+        if annotated:
+            self._report(annotated)
+        partial = len(set(unannotated).intersection(annotated))
         if partial:
             self._tell(self._signals.problem, _crossing_sentence(partial))
 
@@ -362,8 +362,8 @@ def _crossing_sentence(slices: int) -> str:
     count = "one slice" if slices == 1 else f"{slices} slices"
     they_count = "It counts" if slices == 1 else "They count"
     return (
-        f"That stroke went through {count} that nobody had judged. {they_count} as partly painted: nothing is assumed "
-        "of what the stroke left out."
+        f"That stroke went through {count} that nobody had annotated. {they_count} as partly painted: nothing is "
+        "assumed of what the stroke left out."
     )
 
 

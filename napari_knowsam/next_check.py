@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from napari_knowsam.panels.annotate_panel import AnnotatePanel
 
 _NOTHING = (
-    "No slice needs a check: nothing is predicted, or all that is predicted was judged. Two painted slices are enough "
-    "for a prediction."
+    "No slice needs a check: nothing is predicted, or every predicted slice is annotated. Two painted slices are "
+    "enough for a prediction."
 )
 
 
@@ -52,10 +52,10 @@ def sentence(following: NextSlice) -> str:
         return f"Slice {number}: SAM outlined it, and nobody has confirmed that. Correct it or accept it (U){others}."
     before, after = (None if one is None else slice_number(one) for one in (following.before, following.after))
     if before is not None and after is not None:
-        place = f"It lies between slices {before} and {after}, which you judged."
+        place = f"It lies between slices {before} and {after}, which you annotated."
     else:
         place = (
-            f"It lies beyond slice {after if before is None else before}, the outermost one you judged: does it end?"
+            f"It lies beyond slice {after if before is None else before}, the outermost one you annotated: does it end?"
         )
     how_much = f"about {min(following.wrong_share, 1.0):.0%} of what is shown is probably wrong"
     return f"Slice {number}: {how_much}. {place}"

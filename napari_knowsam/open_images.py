@@ -36,7 +36,7 @@ class _LeftPrediction:
     """The contents of a prediction layer when its image was removed."""
 
     image: str
-    judged: Snapshot
+    annotated: Snapshot
     values: str
 
 
@@ -112,7 +112,7 @@ class OpenImages:
         """
         if ROLE_KEY in labels.metadata:
             raise InputError(
-                f"The layer {labels.name} shows a prediction, but labels are what a person has judged. Choose labels "
+                f"The layer {labels.name} shows a prediction, but labels are what a person has painted. Choose labels "
                 "that were painted, or make new ones. To turn a prediction into labels, accept its slices."
             )
         if labels.ndim != 3:
@@ -191,7 +191,7 @@ class OpenImages:
         image, here = fingerprint(document.volume), document.snapshot()
         for layer, left in list(self._left_predictions.items()):
             is_there = layer in self._viewer.layers
-            if is_there and left.image == image and here.holds(left.judged) and left.values == _digest(layer):
+            if is_there and left.image == image and here.holds(left.annotated) and left.values == _digest(layer):
                 self._viewer.layers.remove(layer)
 
     def close(self) -> None:

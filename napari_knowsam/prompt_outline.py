@@ -236,7 +236,7 @@ class PromptOutline(QObject):
         self._panel.set_message(
             f"Outlined in slices {first} to {last}. Look at them; Enter takes all over."
             if len(self._masks) > 1
-            else "The slices beside look different there, or are judged already. Outline one of them."
+            else "The slices beside look different there, or are annotated already. Outline one of them."
         )
 
     def _on_refused(self, question: object, error: Exception) -> None:

@@ -26,7 +26,7 @@ _ROW_PX = 23
 _MOST_ROWS_SHOWN = 7
 _BACKGROUND_HELP = (
     "Paints what you know to be none of the classes. Needed only in partly painted slices, where unpainted pixels "
-    "count as not judged."
+    "count as unlabelled."
 )
 _OWN_KEYS = (
     Qt.Key.Key_Up,

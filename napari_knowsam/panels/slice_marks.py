@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _UNCONFIRMED = "SAM outlined it, and nobody has confirmed that. Correct it, or accept the slice (U)."
 _MARKS = (
     (SliceState.COMPLETE, "Complete", "K", "Everything of the classes is painted here; the rest is background."),
-    (SliceState.PARTIAL, "Partly painted", "J", "Only some is painted here; unpainted pixels count as not judged."),
+    (SliceState.PARTIAL, "Partly painted", "J", "Only some is painted here; unpainted pixels count as unlabelled."),
     (SliceState.BACKGROUND_ONLY, "Background only", "G", "None of the classes is in this slice."),
 )
 

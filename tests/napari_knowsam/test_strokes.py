@@ -204,7 +204,7 @@ def test_a_stroke_across_slices_leaves_them_partly_painted_with_a_message(across
         stroke_across(across.labels, [1, 2, 4], SPLEEN)
     assert [across.document.state(index) for index in (1, 2, 4)] == [SliceState.PARTIAL] * 3
     assert across.document.state(0) is SliceState.COMPLETE
-    assert across.emitted.problems[-1].startswith("That stroke went through 3 slices that nobody had judged.")
+    assert across.emitted.problems[-1].startswith("That stroke went through 3 slices that nobody had annotated.")
     stroke_across(across.labels, [1, 2, 4], LIVER)
     across.choice.flush()
     assert len(across.emitted.problems) == 1
