@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet, ref
 
 import numpy as np
 from napari.layers import Image, Labels
@@ -42,8 +43,9 @@ class OtherLabels:
     ) -> None:
         self._viewer, self._signals, self._images = viewer, signals, images
         self._chosen, self._choose, self._take_up = chosen, choose, take_up
-        self._watched: list[Labels] = []
-        self._warned_about: tuple[Labels, LayerSync] | None = None
+        # What was removed must not be kept in memory.
+        self._watched: WeakSet[Labels] = WeakSet()
+        self._warned_about: tuple[ref[Labels], ref[LayerSync]] | None = None
         self._arrived: list[Labels] = []
         # The plugin begins to work on labels only after it has added them.
         self._due = QTimer(signals)
@@ -66,7 +68,7 @@ class OtherLabels:
     def _watch(self, layer: Layer) -> None:
         if isinstance(layer, Labels):
             layer.events.paint.connect(self._on_painted)
-            self._watched.append(layer)
+            self._watched.add(layer)
 
     def _on_inserted(self, event: Any) -> None:
         self._watch(event.value)
@@ -103,9 +105,9 @@ class OtherLabels:
     def _on_painted(self, event: Any) -> None:
         """Use a layer somebody paints on as the labels, or report once that others count."""
         layer, sync = event.source, self._chosen()
-        if sync is None or self._images.holds(layer) or (layer, sync) == self._warned_about:
+        if sync is None or self._images.holds(layer) or (ref(layer), ref(sync)) == self._warned_about:
             return
-        self._warned_about = layer, sync
+        self._warned_about = ref(layer), ref(sync)
         if ROLE_KEY in layer.metadata or not sync.document.has_results:
             self._choose(layer.name, sync.document.axis)
             return
