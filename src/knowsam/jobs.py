@@ -129,8 +129,6 @@ def segment(
     if not chosen.prediction.beyond_ends:
         annotation = annotation.with_painted_ends()
     case = Case(volume, annotation, proposal)
-    require_grey_values(volume)
-    require_same_kind([case])
     if budget.is_zero and start_from is None:
         return _propagated(case, chosen, device, timer)
     session = train(
@@ -155,6 +153,8 @@ def segment(
 
 def _propagated(case: Case, config: Config, device: str, timer: PhaseTimer) -> Segmentation:
     """Segment a volume by what is propagated from its annotated slices."""
+    require_grey_values(case.volume)
+    require_same_kind([case])
     target, threads = checked_device(device), CpuThreads()
     with timer.phase("propagation"), threads:
         windows, _ = common_windows([case], config)
