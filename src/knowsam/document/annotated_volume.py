@@ -20,8 +20,6 @@ from knowsam.document.slice_facts import SliceFacts
 from knowsam.document.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from knowsam.data.proposed_mask import ProposedMask
     from knowsam.data.volume import Volume
 
@@ -297,21 +295,20 @@ class AnnotatedVolume:
         among = {index, *(beside[side] for side in open_sides)}
         return sorted(among.intersection(range(self.slice_count)))
 
-    def _require_slices(self, planes: Mapping[int, Values]) -> None:
-        """Check that planes are slices of the volume.
+    def _require_slice(self, index: int, shape: tuple[int, ...]) -> None:
+        """Check that there is a slice of this index and shape.
 
         Raises
         ------
         ValueError
-            If one is not.
+            If there is none.
         """
-        for index, plane in planes.items():
-            # A negative index would count from the end, and make a second slice of the same place.
-            if index not in range(self.slice_count) or plane.shape != self.plane_shape:
-                raise ValueError(
-                    f"Slice {index} of shape {plane.shape}, but slices 0 to {self.slice_count - 1} of shape "
-                    f"{self.plane_shape} are needed."
-                )
+        # A negative index would count from the end, and make a second slice of the same place.
+        if index not in range(self.slice_count) or shape != self.plane_shape:
+            raise ValueError(
+                f"Slice {index} of shape {shape}, but slices 0 to {self.slice_count - 1} of shape {self.plane_shape} "
+                "are needed."
+            )
 
     def _slice(self, index: int) -> SliceAnnotation:
         return self._slices.get(index, SliceAnnotation())

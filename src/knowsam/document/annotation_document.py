@@ -82,7 +82,8 @@ class AnnotationDocument(AnnotatedVolume):
         ValueError
             If one is no slice of the volume; nothing is changed then.
         """
-        self._require_slices(strokes)
+        for index, values in strokes.items():
+            self._require_slice(index, values.shape)
         changed = {i: v for i, v in strokes.items() if not np.array_equal(v, self.painted(i))}
         for values in changed.values():
             self.class_list.require_known(values)
@@ -107,7 +108,8 @@ class AnnotationDocument(AnnotatedVolume):
         ValueError
             If one is no slice of the volume; nothing is changed then.
         """
-        self._require_slices(edits)
+        for index, values in edits.items():
+            self._require_slice(index, values.shape)
         for values in edits.values():
             self.class_list.require_known(values)
         clean = {i: without_brush(v.astype(self.class_list.dtype), self.brush_value) for i, v in edits.items()}
@@ -128,7 +130,7 @@ class AnnotationDocument(AnnotatedVolume):
         ValueError
             If it is no slice of the volume.
         """
-        self._require_slices({index: self.painted(index)})
+        self._require_slice(index, self.plane_shape)
         before = self._slice(index)
         after = before.marked(index, state)
         if after is before:
@@ -270,7 +272,7 @@ class AnnotationDocument(AnnotatedVolume):
         ValueError
             If it is no slice of the volume.
         """
-        self._require_slices({index: labels})
+        self._require_slice(index, labels.shape)
         self.predictions.put(index, label_values(labels, self.classes).astype(self.class_list.dtype), uncertainty)
         self._facts.pop(index, None)
 
