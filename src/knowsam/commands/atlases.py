@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from knowsam.atlas.proposal import Atlas, propose
-from knowsam.commands.inputs import joined_classes_of, read_mask, read_one_image
+from knowsam.commands.inputs import classes_of_masks, read_mask, read_one_image
 from knowsam.data.label_volume import slices_with_labels
 from knowsam.errors import ConfigError, InputError
 from knowsam.jobs import checked_device
@@ -135,7 +135,7 @@ def classes_of(atlases: Sequence[Atlas]) -> tuple[LabelClass, ...]:
         If they call one value by different names.
     """
     masks = [atlas.labels for atlas in atlases]
-    return joined_classes_of(masks, [np.unique(mask.array).tolist() for mask in masks])
+    return classes_of_masks(masks, [np.unique(mask.array).tolist() for mask in masks])
 
 
 @contextmanager

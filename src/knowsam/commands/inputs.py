@@ -121,7 +121,7 @@ def read_cases(images: Sequence[Path], labels: Sequence[Path], options: Namespac
     placed = [_on_image(painted, volume) for painted, volume in zip(chosen, volumes, strict=True)]
     values = [painted.values for painted, _ in placed]
     _warn_of_lacking(masks, values)
-    classes = joined_classes_of(masks, values)
+    classes = classes_of_masks(masks, values)
     return [Case(volume, painted.annotation(classes)) for painted, volume in placed]
 
 
@@ -136,7 +136,7 @@ def _warn_of_lacking(masks: Sequence[Volume], painted: Sequence[Collection[int]]
             )
 
 
-def joined_classes_of(masks: Sequence[Volume], held: Sequence[Collection[int]]) -> tuple[LabelClass, ...]:
+def classes_of_masks(masks: Sequence[Volume], held: Sequence[Collection[int]]) -> tuple[LabelClass, ...]:
     """Return the classes of the values that masks hold, background first.
 
     Raises

@@ -261,7 +261,7 @@ def _found_in(exact: npt.NDArray[Any], values: npt.NDArray[Any]) -> _Found:
     finite = np.isfinite(values) if values.dtype.kind == "f" else np.True_
     missing = values.size - int(np.count_nonzero(finite)) if values.dtype.kind == "f" else 0
     # float32 holds these exactly.
-    if exact.dtype.itemsize < 4 or (exact.dtype.kind == "f" and exact.dtype.itemsize == 4):
+    if np.can_cast(exact.dtype, np.float32):
         return _Found(missing=missing)
     measured = exact[finite & (exact != 0)]
     if not measured.size:
