@@ -842,6 +842,18 @@ def test_after_it_is_closed_it_hears_and_shows_nothing(training: Panels, qtbot: 
     assert training.layers.document is None
 
 
+def _open_another(panels: Panels, tiny: Volume) -> None:
+    data, kwargs, _ = image_layer_data(tiny)
+    other = panels.viewer.add_image(data.copy(), **kwargs | {"name": "other"})
+    panels.wait_until(lambda: panels.layers.sync.image is other)
+
+
+def _paint_two_slices(panels: Panels) -> None:
+    for index in (1, 4):
+        panels.layers.sync.layers.labels.layer.paint((index, 4, 5), 1)
+    panels.layers.flush()
+
+
 def _said(widget: QWidget) -> str:
     return "\n".join(label.text() for label in widget.findChildren(QLabel))
 
@@ -849,9 +861,7 @@ def _said(widget: QWidget) -> str:
 def test_messages_on_a_training_name_its_volume_while_another_one_is_on_the_screen(
     training: Panels, tiny: Volume
 ) -> None:
-    data, kwargs, _ = image_layer_data(tiny)
-    other = training.viewer.add_image(data.copy(), **kwargs | {"name": "other"})
-    training.wait_until(lambda: training.layers.sync.image is other)
+    _open_another(training, tiny)
     training.tell(StepDone(12, 0.5, 20.0, Losses()))  # type: ignore[arg-type]
     training.wait_until(lambda: "Step 12" in training.train_message)
     assert training.train.bar._message.text().startswith("tiny: Step 12")
@@ -862,9 +872,7 @@ def test_messages_on_an_ended_training_go_when_another_image_is_chosen(training:
     training.train.bar.stop_requested.emit()
     training.wait_until(lambda: training.train_message.startswith("Training stopped"))
     training.wait_until(lambda: not training.presenter.controller.is_running)
-    data, kwargs, _ = image_layer_data(tiny)
-    other = training.viewer.add_image(data.copy(), **kwargs | {"name": "other"})
-    training.wait_until(lambda: training.layers.sync.image is other)
+    _open_another(training, tiny)
     assert training.train.bar._message.text() == status_messages.READY
     training.annotate.image_chosen.emit("tiny")
     assert training.train.bar._message.text() == status_messages.PAINTED
@@ -877,12 +885,8 @@ def test_labels_are_reported_as_propagated_only_in_their_volume(
     panels.labels.paint((1, 4, 5), LIVER)
     panels.layers.flush()
     assert panels.train.bar._message.text() == f"tiny: {status_messages.PROPAGATING}"
-    data, kwargs, _ = image_layer_data(tiny)
-    other = panels.viewer.add_image(data.copy(), **kwargs | {"name": "other"})
-    panels.wait_until(lambda: panels.layers.sync.image is other)
-    for index in (1, 4):
-        panels.layers.sync.layers.labels.layer.paint((index, 4, 5), 1)
-    panels.layers.flush()
+    _open_another(panels, tiny)
+    _paint_two_slices(panels)
     assert panels.train.bar._message.text() == f"other: {status_messages.PROPAGATING}"
 
 
@@ -893,12 +897,8 @@ def test_of_a_volume_that_was_not_trained_no_lack_of_gain_is_reported(
     training.tell(None)
     training.wait_until(lambda: not training.presenter.controller.is_running)
     monkeypatch.setattr(training_controller, "propagation_session", lambda *_: training.session)
-    data, kwargs, _ = image_layer_data(tiny)
-    other = training.viewer.add_image(data.copy(), **kwargs | {"name": "other"})
-    training.wait_until(lambda: training.layers.sync.image is other)
-    for index in (1, 4):
-        training.layers.sync.layers.labels.layer.paint((index, 4, 5), 1)
-    training.layers.flush()
+    _open_another(training, tiny)
+    _paint_two_slices(training)
     training.shown = PROPAGATED
     training.predict(3, 1)
     said = f"other: {status_messages.shown_sentence(Shown.PROPAGATED)}"
