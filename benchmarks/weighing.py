@@ -24,7 +24,7 @@ from provenance import provenance
 from tables import table
 
 from knowsam.config import Config
-from knowsam.inference.ensemble import EnsembleWeight, ensemble, proxy_variance
+from knowsam.inference.ensemble import EnsembleWeight, StudentWeight, ensemble, proxy_variance
 from knowsam.inference.refinement import PROPAGATOR_ERROR, with_order_of_structures
 from knowsam.training.schedule import Budget
 from knowsam.training.session import TrainingSession
@@ -41,10 +41,10 @@ class Rule(NamedTuple):
 
     Parameters
     ----------
-    limit, half_distance_slices : as in `EnsembleWeight`; beyond the outermost annotated slices at most `limit_beyond`.
+    limit, half_distance_slices : as in `StudentWeight`; beyond the outermost annotated slices at most `limit_beyond`.
     variance : of the students by their proxy error.
     is_linear : whether probabilities are averaged, not their logarithms.
-    shared_variance : as in `EnsembleWeight`.
+    shared_variance : as in `StudentWeight`.
     """
 
     limit: float
@@ -131,7 +131,7 @@ def result_of(task: Task, steps: int) -> Result:
         with patch("knowsam.inference.predictor.ensemble", _linear) if rule.is_linear else nullcontext():
             limits = rule.limit, min(rule.limit, rule.limit_beyond)
             how = *limits, rule.half_distance_slices, rule.shared_variance
-            found[name] = dice(EnsembleWeight(rule.variance(error), *how))
+            found[name] = dice(StudentWeight(rule.variance(error), *how))
     return Result(without, found)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from knowsam.data.annotation import BACKGROUND, LabelArray
 from knowsam.errors import PredictionError
 from knowsam.inference.device import fault_sentence, is_out_of_memory, resolve_dtype, to_device
-from knowsam.inference.ensemble import ensemble
+from knowsam.inference.ensemble import HeldOutWeight, ensemble
 from knowsam.inference.planes import with_neighbours
 from knowsam.inference.uncertainty import error_probability, inverse_temperature
 from knowsam.propagation.most_probable import most_probable
@@ -175,7 +175,8 @@ class Predictor:
             disagreement = torch.zeros_like(probabilities[:, :1])
         else:
             # Students of other volumes know propagated labels from short ways only, and would believe those from afar.
-            students, disagreement = self._student_prediction(indices, None if self.weight.is_held_out else propagated)
+            is_held_out = isinstance(self.weight, HeldOutWeight)
+            students, disagreement = self._student_prediction(indices, None if is_held_out else propagated)
             probabilities, share = ensemble(propagated, students, self.weight)
             disagreement = disagreement * share
         probabilities = self._within_ends(probabilities, indices)

@@ -121,7 +121,7 @@ def applied_model(model: TrainedModel, case: Case, *, device: torch.device, inte
     volumes = NetworkVolumes([case], [model.window_for(case.volume)], config, device=device, interruption=interruption)
     students = model.students_for(case.annotation.classes).to(device)
     display = Display(volumes, model.config, [case], students)
-    display.show_students(transfer_weight(None, [], model.config.propagation), None)
+    display.show_students(transfer_weight(None), None)
     return display
 
 
@@ -133,4 +133,4 @@ def _weigh(display: Display, interruption: Interruption) -> None:
     propagations = display.volumes.propagations
     score = student_score([unaided], display.cases, painted, propagations, interruption)
     if score is not None:
-        display.show_students(transfer_weight(score, propagations, display.config.propagation), score.dice)
+        display.show_students(transfer_weight(score), score.dice)

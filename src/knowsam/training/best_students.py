@@ -6,7 +6,7 @@ import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from knowsam.inference.ensemble import STUDENTS_ALONE, EnsembleWeight, proxy_variance
+from knowsam.inference.ensemble import STUDENTS_ALONE, EnsembleWeight, StudentWeight, proxy_variance
 from knowsam.inference.predictor import Predictor
 from knowsam.training.display import Display
 from knowsam.training.events import Validated
@@ -101,10 +101,10 @@ class BestStudents:
             If an interruption was requested; nothing has changed then.
         """
         error = self._proxy_error(self.students)
-        weight = self._weight_by_proxy(error or 0.0)
+        weight: EnsembleWeight | None = self._weight_by_proxy(error or 0.0)
         score = student_score(self._unaided(), self.display.cases, unseen, self._propagations, self._interruption)
         if score is not None:
-            weight = transfer_weight(score, self._propagations, self._config.propagation)
+            weight = transfer_weight(score)
         dice, propagated = self._scores(self.students, weight)
         self._last_error = error or 0.0
         self._adopt(dice, error)
@@ -168,13 +168,13 @@ class BestStudents:
     def _beside_annotated(self) -> list[list[int]]:
         return [[] if one is None else one.next_to_annotated(_PROXY_SLICES) for one in self._propagations]
 
-    def _weight_by_proxy(self, error: float) -> EnsembleWeight | None:
+    def _weight_by_proxy(self, error: float) -> StudentWeight | None:
         """Return the weight of students that have learnt from slices of these volumes."""
         if error >= _LARGEST_ERROR:
             return None
         config = self._config.propagation
         limits = config.student_weight, min(config.student_weight, _LIMIT_BEYOND)
-        return EnsembleWeight(proxy_variance(error), *limits, config.half_distance_slices, _SHARED_VARIANCE)
+        return StudentWeight(proxy_variance(error), *limits, config.half_distance_slices, _SHARED_VARIANCE)
 
     def _scores(self, students: Students, weight: EnsembleWeight | None) -> tuple[float | None, float | None]:
         """Return the Dice on held-out slices of students, and of propagated labels alone if any are."""

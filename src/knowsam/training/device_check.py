@@ -13,7 +13,7 @@ from knowsam.data.case import Case
 from knowsam.data.volume import Grid, Volume
 from knowsam.errors import ConfigError, PredictionError
 from knowsam.inference.device import fault_words, resolve_device
-from knowsam.inference.ensemble import EnsembleWeight
+from knowsam.inference.ensemble import StudentWeight
 from knowsam.training.display import Display
 from knowsam.training.learner import Learner
 from knowsam.training.network_volumes import common_windows
@@ -70,7 +70,7 @@ def take_tiny_step(device: torch.device) -> None:
     learner = Learner(classes, windows[0].plane, config, device=device, seed=0, late=False)
     learner.step(slices.batch(1, 1), 0, progress=0.5)
     display = Display(slices.volumes, config, [case], learner.students)
-    display.show_students(EnsembleWeight(0.01, limit=0.5, limit_beyond=0.5, half_distance_slices=1.0), dice=None)
+    display.show_students(StudentWeight(0.01, limit=0.5, limit_beyond=0.5, half_distance_slices=1.0), dice=None)
     next(display.predictor(0).slices([_BETWEEN_ANNOTATED]))
 
 

@@ -4,27 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from knowsam.inference.ensemble import EnsembleWeight
+from knowsam.inference.ensemble import HeldOutWeight
 from knowsam.training.validation import holdout_score
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from knowsam.config import PropagationConfig
     from knowsam.data.case import Case
     from knowsam.data.sampling import SliceKey
     from knowsam.inference.predictor import Predictor
     from knowsam.training.interruption import Interruption
     from knowsam.training.validation import HoldoutScore
     from knowsam.training.volume_propagation import VolumePropagation
-
-_ERROR_PENALTY = 2.0
-"""Factor on the variance of the error of students of other volumes, relative to that of propagated labels.
-
-Measured in `benchmarks/results/next_volume.md`.
-"""
 
 
 def student_score(
@@ -48,27 +39,14 @@ def student_score(
     return holdout_score(predictors, cases, _reference_slices(annotated, cases, propagations), interruption)
 
 
-def transfer_weight(
-    score: HoldoutScore | None, propagations: Sequence[VolumePropagation | None], config: PropagationConfig
-) -> EnsembleWeight:
+def transfer_weight(score: HoldoutScore | None) -> HeldOutWeight:
     """Return the weight of students of other volumes beside propagated labels.
 
     Parameters
     ----------
     score : None if there is none, so that nothing speaks against them.
-    propagations : of the volumes; where none of them tells how wrong propagated labels are, that is as expected.
     """
-    found = [None if one is None else one.error_factor() for one in propagations]
-    factors = [factor for factor in found if factor is not None]
-    return EnsembleWeight(
-        0.0 if score is None else _ERROR_PENALTY * (1 - score.dice) ** 2,
-        limit=1.0,
-        limit_beyond=1.0,
-        half_distance_slices=config.half_distance_slices,
-        is_held_out=True,
-        propagation_factor=float(np.mean(factors)) if factors else 1.0,
-        self_assessed_error=None if score is None else score.self_assessed_error,
-    )
+    return HeldOutWeight(0.0) if score is None else HeldOutWeight(1 - score.dice, score.self_assessed_error)
 
 
 def _reference_slices(

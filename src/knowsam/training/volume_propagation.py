@@ -14,8 +14,6 @@ from knowsam.inference.refinement import RefinedPropagation, Refiner
 from knowsam.propagation.displacement_chains import DisplacementChains
 from knowsam.propagation.evidence import EvidenceSource
 from knowsam.propagation.label_propagation import CAP, LabelPropagation, Outline
-from knowsam.propagation.most_probable import most_probable
-from knowsam.propagation.propagated_labels import slice_dice
 from knowsam.propagation.slice_flows import SliceFlows
 from knowsam.training.completions import Completions
 
@@ -31,10 +29,6 @@ if TYPE_CHECKING:
     from knowsam.data.window import Window
     from knowsam.models.propagator import Propagator
     from knowsam.propagation.propagated_labels import PropagatedLabels
-
-_MOST_COMPARED = 16
-_FACTORS = (0.5, 2.5)
-"""Slices by which the expected error is corrected, and how far it may be."""
 
 _FEWEST_SIMULATED = 4
 """Annotated slices without a gap from which two can be left that are propagated to the others."""
@@ -163,19 +157,6 @@ class VolumePropagation:
             structure = [index for index, outline in self._outlines.items() if not outline.is_empty]
             self._simulated = _some_of(structure, order)
             self._update()
-
-    def error_factor(self) -> float | None:
-        """Return how many times as wrong as expected labels propagated to annotated slices from the others are.
-
-        The outermost ones do not lie between others; None if there are no others.
-        """
-        compared = evenly([i for i in self._from_all.annotated[1:-1] if i in self._outlines], _MOST_COMPARED)
-        if not compared or not self.can_propagate:
-            return None
-        propagated, own = self._left_out.at(compared), self._from_all.own(compared)
-        error = 1 - slice_dice(most_probable(propagated.probabilities), most_probable(own), own.shape[1])
-        expected = propagated.expected_error.square().sum().clamp_min(1e-6)
-        return float((error.square().sum() / expected).sqrt().clamp(*_FACTORS))
 
     def own(self, indices: Sequence[int]) -> Tensor | None:
         """Return the signed distances (B, C, H, W) in slices that training propagates; None if one of them is not."""

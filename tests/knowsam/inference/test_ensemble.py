@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 import torch
 
 from knowsam.data.distances import signed_distances_mm
-from knowsam.inference.ensemble import EnsembleWeight, ensemble, self_assessed_error
+from knowsam.inference.ensemble import HeldOutWeight, StudentWeight, ensemble, self_assessed_error
 from knowsam.inference.refinement import PROPAGATOR_ERROR
 from knowsam.propagation.propagated_labels import PropagatedLabels
 
@@ -48,25 +47,32 @@ def test_students_and_propagated_labels_are_weighed_by_the_variances_of_their_er
     student_variance: float, limit: float, share: float
 ) -> None:
     propagated = apart(3)
-    _, found = ensemble(propagated, propagated.probabilities, EnsembleWeight(student_variance, limit, limit, 0.0))
+    _, found = ensemble(propagated, propagated.probabilities, StudentWeight(student_variance, limit, limit, 0.0))
     assert found.item() == pytest.approx(share, abs=1e-4)
 
 
-def test_logarithms_of_probabilities_are_pooled_and_those_of_students_of_other_volumes_themselves() -> None:
-    propagated = apart(0, 3)._replace(refined=torch.tensor([0.8, 0.2]).view(1, 2, 1, 1).repeat(2, 1, SIZE, SIZE))
-    students = torch.tensor([0.1, 0.9]).view(1, 2, 1, 1).repeat(2, 1, SIZE, SIZE)
-    weight = EnsembleWeight(0.0, 0.5, 0.5, 0.0)
-    found, _ = ensemble(propagated, students, weight)
-    of_other_volumes, _ = ensemble(propagated, students, replace(weight, is_held_out=True))
+def test_logarithms_of_probabilities_are_pooled_and_those_learnt_elsewhere_linearly_beyond_all_annotated_slices() -> (
+    None
+):
+    own, others = (torch.tensor(p).view(1, 2, 1, 1).repeat(2, 1, SIZE, SIZE) for p in ((0.8, 0.2), (0.1, 0.9)))
+    between_two = apart(0, 3)._replace(refined=own)
     # The odds are 1 / 4 and 9; their geometric mean is 3 / 2. Annotated slices stay as they are.
+    found, _ = ensemble(between_two, others, StudentWeight(0.0, 0.5, 0.5, 0.0))
     assert found[:, 1, 0, 0].tolist() == pytest.approx([0.2, 0.6])
-    assert of_other_volumes[:, 1, 0, 0].tolist() == pytest.approx([0.2, 0.55])
+    # What is propagated is expected to err by 0.5.
+    as_wrong = HeldOutWeight(0.5 / 2**0.5)
+    found, share = ensemble(between_two, others, as_wrong)
+    assert share.flatten().tolist() == pytest.approx([0.0, 0.5], abs=1e-4)
+    assert found[:, 1, 0, 0].tolist() == pytest.approx([0.2, 0.6], abs=1e-3)
+    beyond = between_two._replace(position=torch.zeros(2, 1, 1, 1), beyond_error=torch.full((2, 1, 1, 1), 0.5))
+    found, _ = ensemble(beyond, others, as_wrong)
+    assert found[:, 1, 0, 0].tolist() == pytest.approx([0.2, 0.55], abs=1e-3)
 
 
 def test_students_share_the_error_of_the_labels_that_they_see() -> None:
     """Propagated labels are expected to err by 0.5 here."""
     propagated = apart(3)
-    _, share = ensemble(propagated, propagated.probabilities, EnsembleWeight(0.25, 1.0, 1.0, 0.0, shared_variance=0.4))
+    _, share = ensemble(propagated, propagated.probabilities, StudentWeight(0.25, 1.0, 1.0, 0.0, shared_variance=0.4))
     assert share.item() == pytest.approx(0.25 / (0.25 + 0.25 + 0.1), abs=1e-4)
 
 
@@ -74,24 +80,15 @@ def test_students_count_more_where_the_outlines_that_were_propagated_are_guesses
     drawn = between(disc(5), disc(5), 6, 3)
     guessed = drawn._replace(source_error=torch.full((1, 1, 1, 1), 0.2))
     shares = [
-        ensemble(one, one.probabilities, EnsembleWeight(0.04, 0.6, 0.6, 0.0))[1].item() for one in (drawn, guessed)
+        ensemble(one, one.probabilities, StudentWeight(0.04, 0.6, 0.6, 0.0))[1].item() for one in (drawn, guessed)
     ]
     assert shares == pytest.approx([0.0, 0.5], abs=1e-4)
 
 
 def test_beside_an_annotated_slice_students_have_little_weight() -> None:
     propagated = apart(0, 1, 3)
-    _, shares = ensemble(propagated, propagated.probabilities, EnsembleWeight(0.0, 0.6, 0.6, 2.0))
+    _, shares = ensemble(propagated, propagated.probabilities, StudentWeight(0.0, 0.6, 0.6, 2.0))
     torch.testing.assert_close(shares.flatten(), torch.tensor([0.0, 0.2, 0.36]))
-
-
-def test_students_of_other_volumes_count_more_where_propagated_labels_were_seen_to_err_more_than_expected() -> None:
-    """They are expected to err by 0.5 here."""
-    propagated = apart(3)
-    for factor, variance in ((0.5, 0.0625), (1.0, 0.25), (1.6, 0.64), (2.5, 1.0)):
-        weight = EnsembleWeight(0.75, 1.0, 1.0, 0.0, is_held_out=True, propagation_factor=factor)
-        _, share = ensemble(propagated, propagated.probabilities, weight)
-        assert share.item() == pytest.approx(variance / (variance + 3 * 0.5**2), abs=1e-4)
 
 
 def probabilities_of(*structures: torch.Tensor) -> torch.Tensor:
@@ -111,7 +108,7 @@ def test_students_expect_of_their_labels_the_dice_that_their_probabilities_give(
     assert self_assessed_error(probabilities_of(nowhere)).isnan().item()
 
 
-@pytest.mark.parametrize(("where_measured", "times"), [(None, 1.0), (1 / 18, 16.0), (1 / 9, 1.0), (1 / 3, 1.0)])
+@pytest.mark.parametrize(("where_measured", "times"), [(None, 1.0), (1 / 18, 4.0), (1 / 9, 1.0), (1 / 3, 1.0)])
 def test_students_of_other_volumes_count_less_where_they_are_less_sure_than_where_they_were_measured(
     where_measured: float | None, times: float
 ) -> None:
@@ -119,9 +116,8 @@ def test_students_of_other_volumes_count_less_where_they_are_less_sure_than_wher
     propagated = apart(3)
     half = torch.zeros(SIZE, SIZE)
     half[: SIZE // 2] = 0.8
-    weight = EnsembleWeight(0.05, 1.0, 1.0, 0.0, is_held_out=True, self_assessed_error=where_measured)
-    _, share = ensemble(propagated, probabilities_of(half), weight)
-    assert share.item() == pytest.approx(0.25 / (0.25 + times * 0.05), abs=1e-4)
+    _, share = ensemble(propagated, probabilities_of(half), HeldOutWeight(0.2, where_measured))
+    assert share.item() == pytest.approx(0.25 / (0.25 + times * 2 * 0.2**2), abs=1e-4)
 
 
 def test_propagated_labels_that_are_sure_are_not_taken_for_much_worse_than_they_expect_though_both_sides_differ() -> (
@@ -131,7 +127,7 @@ def test_propagated_labels_that_are_sure_are_not_taken_for_much_worse_than_they_
     structure[: SIZE // 2] = 0.95
     sure = apart(3)._replace(refined=probabilities_of(structure))
     variance = (2 * (1 - 2 * 0.95 / 1.95)) ** 2
-    weight = EnsembleWeight(variance, 1.0, 1.0, 0.0, is_held_out=True)
+    weight = HeldOutWeight((variance / 2) ** 0.5)
     assert ensemble(sure, sure.probabilities, weight)[1].item() == pytest.approx(0.5, abs=1e-3)
     guessed = sure._replace(source_error=torch.full((1, 1, 1, 1), 0.3))
     expected = (variance + 0.09) / (2 * variance + 0.09)
@@ -141,18 +137,17 @@ def test_propagated_labels_that_are_sure_are_not_taken_for_much_worse_than_they_
 
 
 def test_students_that_see_nothing_in_a_slice_count_there_as_they_were_measured() -> None:
-    weight = EnsembleWeight(0.05, 1.0, 1.0, 0.0, is_held_out=True, self_assessed_error=0.1)
-    _, share = ensemble(apart(3), probabilities_of(torch.zeros(SIZE, SIZE)), weight)
-    assert share.item() == pytest.approx(0.25 / 0.3, abs=1e-4)
+    _, share = ensemble(apart(3), probabilities_of(torch.zeros(SIZE, SIZE)), HeldOutWeight(0.2, 0.1))
+    assert share.item() == pytest.approx(0.25 / (0.25 + 2 * 0.2**2), abs=1e-4)
 
 
 def test_beyond_the_outermost_annotated_slice_students_of_other_volumes_count_as_far_as_outlines_change() -> None:
     beyond = apart(3)._replace(position=torch.zeros(1, 1, 1, 1), beyond_error=torch.full((1, 1, 1, 1), 0.2))
-    held_out = EnsembleWeight(0.03, 1.0, 1.0, 0.0, is_held_out=True)
+    held_out = HeldOutWeight(0.1)
     _, share = ensemble(beyond, beyond.probabilities, held_out)
-    assert share.item() == pytest.approx(0.04 / (0.04 + 3 * 0.1**2), abs=1e-4)
+    assert share.item() == pytest.approx(0.04 / (0.04 + 2 * 0.1**2), abs=1e-4)
     _, unknown = ensemble(beyond._replace(beyond_error=None), beyond.probabilities, held_out)
-    assert unknown.item() == pytest.approx(1 / (1 + 3 * 0.1**2), abs=1e-4)
+    assert unknown.item() == pytest.approx(1 / (1 + 2 * 0.1**2), abs=1e-4)
 
 
 def test_students_are_weighed_against_what_the_propagator_leaves_of_the_error_of_propagated_labels() -> None:
@@ -160,17 +155,16 @@ def test_students_are_weighed_against_what_the_propagator_leaves_of_the_error_of
     propagated = apart(3)
     refined = propagated._replace(refined=propagated.probabilities)
     left = 0.25 * PROPAGATOR_ERROR**2 / (0.25 + PROPAGATOR_ERROR**2)
-    weight = EnsembleWeight(0.03, 1.0, 1.0, 0.0)
-    _, share = ensemble(refined, propagated.probabilities, weight)
+    _, share = ensemble(refined, propagated.probabilities, StudentWeight(0.03, 1.0, 1.0, 0.0))
     assert share.item() == pytest.approx(left / (left + 3 * 0.1**2), abs=1e-4)
-    _, held_out = ensemble(refined, propagated.probabilities, replace(weight, is_held_out=True))
-    assert held_out.item() == pytest.approx(0.25 / (0.25 + 3 * 0.1**2), abs=1e-4)
+    _, held_out = ensemble(refined, propagated.probabilities, HeldOutWeight(0.1))
+    assert held_out.item() == pytest.approx(0.25 / (0.25 + 2 * 0.1**2), abs=1e-4)
 
 
 def test_beyond_the_outermost_annotated_slice_students_have_a_limit_of_its_own() -> None:
     here = apart(3)
     beyond = here._replace(position=torch.zeros(1, 1, 1, 1))
-    weight = EnsembleWeight(0.0, 0.5, 0.3, 0.0)
+    weight = StudentWeight(0.0, 0.5, 0.3, 0.0)
     shares = [ensemble(one, one.probabilities, weight)[1].item() for one in (here, beyond)]
     assert shares == pytest.approx([0.5, 0.3])
 
@@ -178,7 +172,7 @@ def test_beyond_the_outermost_annotated_slice_students_have_a_limit_of_its_own()
 def test_beyond_the_outermost_annotated_slice_the_propagator_takes_no_weight_from_students() -> None:
     beyond = apart(3)._replace(position=torch.zeros(1, 1, 1, 1))
     beyond = beyond._replace(refined=beyond.probabilities)
-    _, share = ensemble(beyond, beyond.probabilities, EnsembleWeight(0.03, 1.0, 1.0, 0.0))
+    _, share = ensemble(beyond, beyond.probabilities, StudentWeight(0.03, 1.0, 1.0, 0.0))
     assert share.item() == pytest.approx(1 / 1.03, abs=1e-4)
 
 
@@ -188,12 +182,12 @@ def test_position_decides_between_two_structures_that_follow_each_other_and_stud
     students = torch.zeros(2, 3, SIZE, SIZE)
     students[:, 2, :, : SIZE // 2] = 1.0
     students[:, 0, :, SIZE // 2 :] = 1.0
-    weight = EnsembleWeight(0.0001, 1.0, 1.0, 0.0)
+    weight = StudentWeight(0.0001, 1.0, 1.0, 0.0)
     found, share = ensemble(propagated, students, weight)
     assert share.min() > 0.9
     left, right = found[:, :, SIZE // 2, SIZE // 2 - 3], found[:, :, SIZE // 2, SIZE // 2 + 3]
     assert left.argmax(dim=1).tolist() == [1, 2]
     assert right.argmax(dim=1).tolist() == [0, 0]
     torch.testing.assert_close(found.sum(dim=1), torch.ones(2, SIZE, SIZE))
-    of_other_volumes, _ = ensemble(propagated, students, replace(weight, is_held_out=True))
+    of_other_volumes, _ = ensemble(propagated, students, HeldOutWeight(0.01))
     assert of_other_volumes[:, :, SIZE // 2, SIZE // 2 - 3].argmax(dim=1).tolist() == [2, 2]

@@ -17,7 +17,7 @@ from knowsam.data.annotation import BACKGROUND
 from knowsam.data.ends import Extents
 from knowsam.data.window import Window
 from knowsam.errors import PredictionError
-from knowsam.inference.ensemble import EnsembleWeight
+from knowsam.inference.ensemble import HeldOutWeight, StudentWeight
 from knowsam.inference.planes import NetworkSlices, network_planes
 from knowsam.inference.predictor import Predictor, SlicePrediction
 from knowsam.models.students import StudentLogits, Students
@@ -215,7 +215,7 @@ STRIPE = np.tile((np.abs(np.arange(32) - 15.5) < 8).astype(np.uint8), (32, 1))
 def with_shapes(
     students: nn.Module, volume: Volume, config: Config, nearest: float, error: float | None, most: float = 1.0
 ) -> Predictor:
-    weight = None if error is None else EnsembleWeight(3 * error**2, most, most, 2.0)
+    weight = None if error is None else StudentWeight(3 * error**2, most, most, 2.0)
     return replace(predictor(students, volume, config), propagate=Shapes(nearest), weight=weight)
 
 
@@ -251,7 +251,7 @@ def test_students_of_other_volumes_do_not_see_what_is_propagated(
     ball: Volume, config: Config, is_held_out: bool
 ) -> None:
     students = ChannelReaders(SURE, SURE, SURE)
-    weight = EnsembleWeight(0.03, 1.0, 1.0, 2.0, is_held_out=is_held_out)
+    weight = HeldOutWeight(0.1) if is_held_out else StudentWeight(0.03, 1.0, 1.0, 2.0)
     list(replace(with_shapes(students, ball, config, 3.0, 0.1), weight=weight).slices([5]))
     assert (students.seen > 0) != is_held_out
 

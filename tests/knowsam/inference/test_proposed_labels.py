@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -55,19 +57,15 @@ def test_what_is_not_agreed_on_is_shared_by_the_other_classes() -> None:
     np.testing.assert_allclose(planes.float().numpy(), expected, atol=1e-3)
 
 
-def test_it_has_no_weight_in_annotated_slices_and_more_with_the_distance() -> None:
-    labels = proposed(0.9)
-    shares = [share(labels, propagated((8, 9), (10, 12), 0.5, distance)) for distance in (0.0, 1.0, 4.0, 16.0)]
-    assert shares[0] == pytest.approx(0, abs=1e-6)
-    assert shares == sorted(shares)
-    assert shares[-1] > 0.6
+def test_it_has_no_weight_in_annotated_slices() -> None:
+    assert share(proposed(0.9), propagated((8, 9), (10, 12), 0.5, 0.0)) == pytest.approx(0, abs=1e-6)
 
 
 def test_it_counts_where_both_sides_contradict_each_other_and_not_where_they_agree() -> None:
     labels = proposed(0.9)
     agreeing = share(labels, propagated((6, 12), (6, 12), 0.5, 8.0))
     contradicting = share(labels, propagated((8, 9), (10, 12), 0.5, 8.0))
-    assert agreeing == pytest.approx(0, abs=1e-6)
+    assert agreeing == pytest.approx(0, abs=1e-3)
     assert contradicting > 0.5
 
 
@@ -85,15 +83,24 @@ def test_it_counts_less_the_less_those_who_propose_it_agree() -> None:
     assert share(proposed(0.6), beside) < share(proposed(0.95), beside)
 
 
-def test_beyond_the_outermost_annotated_slice_it_soon_prevails() -> None:
+def test_beyond_the_outermost_annotated_slice_it_prevails() -> None:
     labels, beyond = proposed(0.9), propagated((7, 9), (7, 9), 0.0, 4.0)
-    assert share(labels, beyond) > 0.7
-    assert share(labels, beyond) > share(labels, propagated((8, 9), (10, 12), 0.5, 4.0))
+    assert share(labels, beyond) > 0.9
 
 
-def test_beyond_a_painted_slice_in_which_it_is_wrong_it_counts_less() -> None:
-    labels, beyond = proposed(0.9), propagated((7, 9), (7, 9), 0.0, 4.0)
-    labels.compare({0: outline(4, 12), 1: outline(9, 15)})
-    assert share(labels, beyond) < 0.6
-    labels.compare({0: outline(9, 15), 1: outline(4, 12)})
-    assert share(labels, beyond) > 0.6
+def test_it_is_measured_between_the_outermost_annotated_slices_where_these_show_a_structure() -> None:
+    """At the tips of a structure it errs more than elsewhere."""
+    labels, beside = proposed(0.9), propagated((8, 9), (10, 12), 0.5, 8.0)
+    right, wrong, nothing = outline(4, 12), outline(9, 15), replace(outline(0, 0), is_empty=True)
+    labels.compare({0: wrong, 2: right, 4: wrong})
+    between = share(labels, beside)
+    labels.compare({0: wrong, 4: wrong})
+    assert share(labels, beside) < 0.6 * between
+    labels.compare({0: wrong, 2: nothing, 4: wrong})
+    assert share(labels, beside) < 0.6 * between
+
+
+def test_a_mask_that_was_accepted_as_proposed_does_not_replace_labels_that_both_sides_agree_on() -> None:
+    labels = proposed(0.9)
+    labels.compare({1: outline(4, 12), 2: outline(4, 12), 3: outline(4, 12)})
+    assert share(labels, propagated((6, 12), (6, 12), 0.5, 8.0)) == pytest.approx(0, abs=1e-3)

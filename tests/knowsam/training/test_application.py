@@ -12,6 +12,7 @@ import torch
 from knowsam import jobs
 from knowsam.data.annotation import BACKGROUND_CLASS, Annotation, LabelArray, LabelClass, LabelSlice
 from knowsam.data.case import Case
+from knowsam.inference.ensemble import HeldOutWeight
 from knowsam.models.students import StudentLogits, Students
 from knowsam.training.application import ApplicationSession
 from knowsam.training.events import (
@@ -139,8 +140,8 @@ def test_slices_painted_afterwards_count_beside_themselves_and_measure_the_model
     for index in (4, 7):
         np.testing.assert_array_equal(after[index], case.annotation.slices[index].labels)
     assert session.display is not None
-    assert session.display.weight is not None
-    assert session.display.weight.student_variance > 0.5
+    assert isinstance(session.display.weight, HeldOutWeight)
+    assert session.display.weight.error > 0.5
 
 
 @pytest.mark.parametrize("painted_before", [(), (4, 7)])
@@ -206,9 +207,9 @@ def test_a_model_that_contradicts_what_is_painted_counts_little(model: TrainedMo
     until_applied(session.run())
     shown = session.display
     assert shown is not None
-    assert shown.weight is not None
-    assert shown.weight.student_variance > 0.5
-    assert shown.dice == pytest.approx(1 - (shown.weight.student_variance / 2) ** 0.5)
+    assert isinstance(shown.weight, HeldOutWeight)
+    assert shown.weight.error > 0.5
+    assert shown.dice == pytest.approx(1 - shown.weight.error)
 
 
 def test_a_model_is_validated_by_an_outermost_slice_where_those_between_show_background_only(
@@ -220,5 +221,5 @@ def test_a_model_is_validated_by_an_outermost_slice_where_those_between_show_bac
     session.submit(Watch(5))
     until_applied(session.run())
     assert session.display is not None
-    assert session.display.weight is not None
-    assert session.display.weight.student_variance > 0.5
+    assert isinstance(session.display.weight, HeldOutWeight)
+    assert session.display.weight.error > 0.5

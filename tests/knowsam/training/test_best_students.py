@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sessions import session_of
 
+from knowsam.inference.ensemble import StudentWeight
 from knowsam.training.events import Validated
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def test_students_are_weighed_by_the_square_of_their_error_over_that_of_the_prop
 ) -> None:
     monkeypatch.setattr("knowsam.training.best_students.agreement", lambda *_: 0.9)
     weight = last_of(case, propagating_config.with_values(student_weight=chosen)).predictor().weight
-    assert weight is not None
+    assert isinstance(weight, StudentWeight)
     # The propagator errs by 0.06.
     assert weight.student_variance == pytest.approx((0.1**2 / 0.06) ** 2)
     assert (weight.limit, weight.limit_beyond) == limits

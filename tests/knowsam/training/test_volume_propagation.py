@@ -14,8 +14,6 @@ from knowsam.data.case import Case
 from knowsam.inference.metrics import dice_score
 from knowsam.inference.planes import network_labels, network_planes
 from knowsam.training.network_volumes import common_windows
-from knowsam.training.transfer import transfer_weight
-from knowsam.training.validation import HoldoutScore
 from knowsam.training.volume_propagation import VolumePropagation
 
 if TYPE_CHECKING:
@@ -245,7 +243,6 @@ def test_slices_of_background_alone_say_nothing(case: Case, tiny_config: Config)
     for index in (4, 7, 9):
         prior.annotate(LabelSlice(0, index, EMPTY), 2)
     assert not prior.can_propagate
-    assert prior.error_factor() is None
     prior.annotate(LabelSlice(0, 2, SQUARE), 2)
     assert prior.can_propagate
 
@@ -257,31 +254,6 @@ def test_a_slice_lies_between_where_others_that_are_learnt_from_lie_on_both_side
     assert [index for index in range(12) if prior.lies_between(index)] == [4, 5, 6, 7]
     prior.hold_out([8])
     assert [index for index in range(12) if prior.lies_between(index)] == [4]
-
-
-@pytest.mark.parametrize(
-    ("upper_column", "middle_column", "factor"),
-    [(18, 24, 2.0), (10, 8, 0.5)],
-    ids=["all wrong for a half", "right for a fourth"],
-)
-def test_annotated_slices_tell_how_many_times_as_wrong_as_expected_propagated_labels_are(
-    ball: Volume, tiny_config: Config, upper_column: int, middle_column: int, factor: float
-) -> None:
-    """Halfway between squares that do not touch, or overlap by half, a half or a fourth is expected to be wrong."""
-    labels = np.zeros((12, 32, 32), np.uint8)
-    for index, column in {2: 6, 5: middle_column, 8: upper_column}.items():
-        labels[index, 12:20, column : column + 8] = 1
-    config = tiny_config.with_values(registration=False)
-    prior = prior_of(painted(ball, labels, 2, 5, 8), config)
-    assert prior.error_factor() == pytest.approx(factor, abs=0.02)
-    # A volume that does not tell has no say.
-    tells_nothing = prior_of(painted(ball, labels, 2, 8), config)
-    score = HoldoutScore(0.9, 0.2)
-    weights = [
-        transfer_weight(score, one, config.propagation) for one in ([prior, tells_nothing, None], [tells_nothing])
-    ]
-    assert [one.propagation_factor for one in weights] == [pytest.approx(factor, abs=0.02), 1.0]
-    assert [one.self_assessed_error for one in weights] == [0.2, 0.2]
 
 
 def test_other_classes_are_carried_from_then_on(case: Case, tiny_config: Config) -> None:
