@@ -87,9 +87,9 @@ _SEED = _word(
 _ATLAS_BUDGET = _word(
     "--atlas-budget",
     metavar="TIME",
-    default="120s",
+    default="300s",
     help="how long to learn from three to eight finished volumes how their proposals err, after each was proposed from "
-    "all others, which takes seconds for each pair; 0: not at all (default: 120s)",
+    "all others, which takes seconds for each pair; 0: not at all (default: 300s)",
 )
 _ABOUT = _word("--about", metavar="TEXT", default="", help="what the model is for, to be kept in its file")
 _PAINTED = (

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-CORRECTION_BUDGET = Budget(seconds=120.0)
+CORRECTION_BUDGET = Budget(seconds=300.0)
 """How long is learnt how proposals err."""
 
 _THREAD = "KnowSAM correction"
