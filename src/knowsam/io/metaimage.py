@@ -99,7 +99,8 @@ def metaimage_images(path: Path) -> tuple[ReadImage]:
     Raises
     ------
     InputError
-        If a file is missing or damaged, no 3D image of real numbers, or too small for the voxels it claims.
+        If a file is missing or damaged, no 3D image of real numbers, too small for the voxels it claims, or gives a
+        label value two names.
     """
     header = _read_header(path)
     try:
@@ -109,7 +110,7 @@ def metaimage_images(path: Path) -> tuple[ReadImage]:
     except (ValueError, OverflowError) as error:
         sentence = f"The header of {path.name} makes no sense ({error}). Save it again as .mha."
         raise damage_error(sentence, error) from error
-    classes = classes_from_fields(header.fields)
+    classes = classes_from_fields(path.name, header.fields)
     return (StoredImage(path, grid, encoding, header.voxels, (converted,), classes).read,)
 
 

@@ -89,14 +89,14 @@ def nrrd_images(path: Path) -> tuple[ReadImage]:
     ------
     InputError
         If the file is damaged, in several pieces, no 3D image of real numbers, has no usable geometry, is too small for
-        the voxels it claims, or pynrrd is not installed.
+        the voxels it claims, gives a label value two names, or pynrrd is not installed.
     """
     header = _read_header(path)
     _require_one_image(header)
     grid, notices = _grid(header)
     encoding = Encoding(_dtype(header), header.length, gunzipped if header.gzipped else None)
     if not header.has_layers:
-        return (StoredImage(path, grid, encoding, None, notices, classes_from_fields(header.fields)).read,)
+        return (StoredImage(path, grid, encoding, None, notices, classes_from_fields(path.name, header.fields)).read,)
     i, j, k = grid.shape
     # A grid along the working axes leaves the voxels in their stored order.
     stored = StoredImage(path, Grid((header.sizes[0] * i, j, k), np.diag([-1.0, -1.0, -1.0, 1.0])), encoding)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from knowsam.errors import InputError
 from knowsam.io.class_names import usable_class
 
 if TYPE_CHECKING:
@@ -48,9 +49,27 @@ def segment_fields(classes: Sequence[LabelClass], shape: tuple[int, int, int]) -
     return fields
 
 
-def classes_from_fields(fields: Mapping[str, object]) -> tuple[LabelClass, ...]:
-    """Return the classes that the fields of a header name, by ascending value; invalid ones are left out."""
-    classes = {segment.label_class.value: segment.label_class for segment in segments_from_fields(fields)}
+def classes_from_fields(name: str, fields: Mapping[str, object]) -> tuple[LabelClass, ...]:
+    """Return the classes that the fields of a header name, by ascending value; invalid ones are left out.
+
+    Parameters
+    ----------
+    name : of the file, for messages.
+
+    Raises
+    ------
+    InputError
+        If a value has two names.
+    """
+    classes: dict[int, LabelClass] = {}
+    for _, label_class in segments_from_fields(fields):
+        known = classes.setdefault(label_class.value, label_class)
+        if known.name != label_class.name:
+            raise InputError(
+                f"{name} calls the label value {known.value} both “{known.name}” and “{label_class.name}”, but each "
+                "value is one structure. Give one of these segments another value, or remove it, and save the file "
+                "again."
+            )
     return tuple(classes[value] for value in sorted(classes))
 
 

@@ -137,6 +137,14 @@ def test_segments_of_slicer_name_the_classes(tmp_path: Path) -> None:
     )
 
 
+def test_segments_that_give_a_value_two_names_are_refused(tmp_path: Path) -> None:
+    twice = {"Segment0_Name": "liver", "Segment0_LabelValue": "3", "Segment1_LabelValue": "3"}
+    same = read_labels(written(tmp_path / "a.seg.nrrd", Segment1_Name="liver", **twice))
+    assert [(one.value, one.name) for one in same.classes] == [(3, "liver")]
+    with pytest.raises(InputError, match="calls the label value 3 both “liver” and “spleen”"):
+        read_labels(written(tmp_path / "b.seg.nrrd", Segment1_Name="spleen", **twice))
+
+
 LAYERS = {"dimension": "4", "sizes": "2 2 3 4", "type": "uchar", "kinds": "list domain domain domain"} | {
     "space_directions": "none (-0.7,0,0) (0,0.8,0) (0,0,2.5)"
 }
