@@ -161,6 +161,13 @@ def test_a_single_image_of_another_look_is_left_out_with_a_notice(tmp_path: Path
     assert volume.notices == ("1 image of the series belongs to no stack of slices and was left out.",)
 
 
+def test_a_slice_of_another_modality_is_refused(tmp_path: Path) -> None:
+    slices = series(4, Modality="CT")
+    slices[1].Modality, slices[3].Modality = "PT", None
+    with pytest.raises(InputError, match="several modalities, 2 of CT and 1 of PT"):
+        read_volume(written(slices, tmp_path))
+
+
 def test_copies_of_files_are_left_out_with_a_notice(tmp_path: Path) -> None:
     slices = series(4)
     written(slices, tmp_path / "a")

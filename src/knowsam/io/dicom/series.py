@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from knowsam.data.orientation import Affine, to_working
+from knowsam.data.short_line import short_line
 from knowsam.data.volume import Grid, Volume
 from knowsam.errors import InputError
 from knowsam.io.choice import ImageChoice
@@ -177,6 +179,7 @@ def _nothing_found(folder: Folder) -> str:
 
 def _read(stack: Stack, notices: tuple[str, ...]) -> Volume:
     with pydicom_silenced:
+        _refuse_several_modalities(stack.frames)
         ordered = in_order(stack.frames)
         different = _without_equal(ordered)
         left_out = _left_out(len(ordered) - len(different), stack.alone)
@@ -199,6 +202,18 @@ def _read(stack: Stack, notices: tuple[str, ...]) -> Volume:
             identity=identity_of(different[0].file.header),
             # Outside of the folder: a segmentation among the slices would be read with them.
             folder=different[0].file.path.absolute().parent.parent,
+        )
+
+
+def _refuse_several_modalities(frames: Sequence[Frame]) -> None:
+    """Check that slices that lie like one image are of one modality, as far as they name any (PS3.3, C.7.3.1.1.1)."""
+    named = Counter(short_line(str(frame.value("Modality") or "")) for frame in frames)
+    del named[""]
+    if len(named) > 1:
+        found = " and ".join(f"{count} of {modality}" for modality, count in named.most_common())
+        raise InputError(
+            f"The slices of the series are of several modalities, {found}, but those of one image are of one. Put the "
+            "slices of each modality into a folder of its own."
         )
 
 
