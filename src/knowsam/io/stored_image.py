@@ -11,7 +11,8 @@ import numpy.typing as npt
 from knowsam.data.volume import Grid, Volume
 from knowsam.io.missing_values import MissingAs, fill_missing
 from knowsam.io.notices import notice_of_shear
-from knowsam.io.voxels import Encoding, notice_of_subtraction, notice_of_surplus, read_voxels, require_size
+from knowsam.io.value_range import notice_of_subtraction
+from knowsam.io.voxels import Encoding, notice_of_surplus, read_voxels, require_size
 
 if TYPE_CHECKING:
     from knowsam.data.annotation import LabelClass

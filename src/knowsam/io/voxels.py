@@ -22,6 +22,7 @@ from nibabel.volumeutils import apply_read_scaling
 from knowsam.damage import damage_error
 from knowsam.data.orientation import empty_for_working, to_working
 from knowsam.errors import InputError
+from knowsam.io.value_range import ValueRange, range_of
 
 if TYPE_CHECKING:
     from knowsam.data.volume import Grid
@@ -32,9 +33,6 @@ _MOST_DEFLATED = 1032
 
 _PIECE_BYTES = 4 << 20
 """Fits into the cache, so that voxels are reordered before they reach the memory."""
-
-_FEWEST_LEVELS = 4096
-"""Grey values that scanners distinguish (12 bits), and the type of an array has to."""
 
 READING_ERRORS = (OSError, EOFError, zlib.error)
 """Errors that reading a damaged stream may raise."""
@@ -139,16 +137,6 @@ def notice_of_surplus(path: Path, shape: tuple[int, int, int], encoding: Encodin
     return f"{path.name} holds {surplus} bytes more than its header tells of; check that the image looks right."
 
 
-def notice_of_subtraction(subtracted: float) -> str | None:
-    """Return a notice of a number that was subtracted from the grey values in the file, if any was."""
-    if not subtracted:
-        return None
-    return (
-        "The grey values lie so far from zero that numbers of 32 bits would not tell them apart; "
-        f"{subtracted:.10g} was subtracted from all of them."
-    )
-
-
 class Voxels(NamedTuple):
     """The voxels of one image.
 
@@ -184,7 +172,7 @@ def read_voxels(name: str, path: Path, grid: Grid, encoding: Encoding, real: npt
         )
     try:
         array_ijk, found = _read(path, grid, encoding, encoding.kept_dtype(real))
-        if subtracted := _too_far_from_zero(found, array_ijk.dtype, real):
+        if subtracted := found.too_far_from_zero(array_ijk.dtype, real):
             del array_ijk
             array_ijk, found = _read(path, grid, encoding, np.dtype(real), subtracted)
     except MemoryError as error:
@@ -194,36 +182,9 @@ def read_voxels(name: str, path: Path, grid: Grid, encoding: Encoding, real: npt
     return Voxels(to_working(array_ijk, grid.affine), found.missing, subtracted)
 
 
-class _Found(NamedTuple):
-    """Range and missing values of an image, or of a piece of it.
-
-    Parameters
-    ----------
-    low, high : the outermost values but 0, which masked voxels have.
-    missing : how many are NaN or infinite.
-    """
-
-    low: float = np.inf
-    high: float = -np.inf
-    missing: int = 0
-
-    def __add__(self, other: _Found) -> _Found:  # type: ignore[override]
-        return _Found(min(self.low, other.low), max(self.high, other.high), self.missing + other.missing)
-
-
-def _too_far_from_zero(found: _Found, kept: np.dtype[Any], real: npt.DTypeLike) -> float:
-    """Return the lowest value if real numbers of a type are too coarse for the values, else 0."""
-    if not 0 < found.high - found.low < np.inf:
-        return 0.0
-    with np.errstate(over="ignore", invalid="ignore"):
-        step = float(np.spacing(np.asarray(max(abs(found.low), abs(found.high)), real)))
-    is_exact = kept.kind in "iu" and step <= 1
-    return found.low if not is_exact and found.high - found.low < _FEWEST_LEVELS * step else 0.0
-
-
 def _read(
     path: Path, grid: Grid, encoding: Encoding, dtype: np.dtype[Any], subtracted: float = 0.0
-) -> tuple[npt.NDArray[Any], _Found]:
+) -> tuple[npt.NDArray[Any], ValueRange]:
     """Return the voxels (I, J, K), with their range and missing values."""
     array_ijk = empty_for_working(grid.shape, dtype, grid.affine)
     with path.open("rb") as opened:
@@ -236,13 +197,13 @@ def _read(
     return array_ijk, found
 
 
-def _fill(array_ijk: npt.NDArray[Any], stream: BinaryIO, encoding: Encoding, subtracted: float) -> _Found:
+def _fill(array_ijk: npt.NDArray[Any], stream: BinaryIO, encoding: Encoding, subtracted: float) -> ValueRange:
     """Fill an array from a stream, and return the range and missing values."""
     columns, rows, planes = array_ijk.shape
     plane_bytes = columns * rows * encoding.dtype.itemsize
     step = max(1, _PIECE_BYTES // plane_bytes)
     buffer = memoryview(bytearray(step * plane_bytes))
-    found = _Found()
+    found = ValueRange()
     for first in range(0, planes, step):
         count = min(step, planes - first)
         piece = buffer[: count * plane_bytes]
@@ -251,22 +212,9 @@ def _fill(array_ijk: npt.NDArray[Any], stream: BinaryIO, encoding: Encoding, sub
         with np.errstate(over="ignore", invalid="ignore"):
             exact = apply_read_scaling(stored, encoding.slope, encoding.inter)
             values = (exact - subtracted if subtracted else exact).astype(array_ijk.dtype, copy=False)
-        found += _found_in(exact, values)
+        found += range_of(exact, values)
         array_ijk[:, :, first : first + count] = values
     return found
-
-
-def _found_in(exact: npt.NDArray[Any], values: npt.NDArray[Any]) -> _Found:
-    """Return the range of values, exact as in the file, and the missing ones, as in the array."""
-    finite = np.isfinite(values) if values.dtype.kind == "f" else np.True_
-    missing = values.size - int(np.count_nonzero(finite)) if values.dtype.kind == "f" else 0
-    # float32 holds these exactly.
-    if np.can_cast(exact.dtype, np.float32):
-        return _Found(missing=missing)
-    measured = exact[finite & (exact != 0)]
-    if not measured.size:
-        return _Found(missing=missing)
-    return _Found(float(measured.min()), float(measured.max()), missing)
 
 
 def _read_to_checksum(stream: BinaryIO, most: int) -> None:

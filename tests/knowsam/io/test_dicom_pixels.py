@@ -82,6 +82,20 @@ def test_monochrome1_is_inverted_with_a_notice(tmp_path: Path, slope: float) -> 
     assert upright.notices == ()
 
 
+@pytest.mark.parametrize(("slope", "intercept"), [(2**-20, 1000), (0.5, 2e9), (1, 1e9)])
+@pytest.mark.parametrize("kind", ["MONOCHROME1", "MONOCHROME2"])
+def test_grey_values_too_far_from_zero_for_float32_are_moved_with_a_notice(
+    tmp_path: Path, kind: str, slope: float, intercept: float
+) -> None:
+    window = {"WindowCenter": intercept + 100 * slope, "WindowWidth": 20 * slope}
+    rescaled = {"RescaleSlope": slope, "RescaleIntercept": intercept}
+    volume = read_volume(written(series(4, PhotometricInterpretation=kind, **rescaled, **window), tmp_path))
+    is_inverted = kind == "MONOCHROME1"
+    np.testing.assert_array_equal(grey(volume), slope * (311 - STORED.astype(float) if is_inverted else STORED))
+    assert f"{intercept:.10g} was subtracted from all of them" in volume.notices[-1]
+    assert volume.display_range == tuple(slope * end for end in ((201, 221) if is_inverted else (90, 110)))
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int16, np.uint16, np.uint32, np.int32])
 def test_every_width_and_sign_is_read(tmp_path: Path, dtype: type) -> None:
     info = np.iinfo(dtype)

@@ -10,25 +10,19 @@ from knowsam.io.dicom.pixels import has_lut, rescaling
 
 if TYPE_CHECKING:
     from knowsam.io.dicom.frames import Frame
+    from knowsam.io.dicom.pixels import Pixels
 
 _KEYWORDS = ("PixelPaddingValue", "PixelPaddingRangeLimit")
 _BYTES = 2
 
 
-def padding_range(frame: Frame, inverted_from: float | None) -> tuple[float, float] | None:
-    """Return the lowest and the highest grey value of padding, after rescaling; None if the header names none.
-
-    Parameters
-    ----------
-    inverted_from : see `Pixels`.
-    """
+def padding_range(frame: Frame, pixels: Pixels) -> tuple[float, float] | None:
+    """Return the lowest and the highest grey value of padding in the array; None if the header names none."""
     stored = [value for value in (_stored(frame, keyword) for keyword in _KEYWORDS) if value is not None]
     if not stored or has_lut(frame.file):
         return None
     slope, intercept = rescaling(frame)
-    values = [slope * value + intercept for value in stored]
-    if inverted_from is not None:
-        values = [inverted_from - value for value in values]
+    values = [pixels.as_changed(slope * value + intercept) for value in stored]
     return min(values), max(values)
 
 

@@ -16,6 +16,7 @@ from knowsam.data.orientation import Affine, empty_for_working
 from knowsam.errors import InputError
 from knowsam.io.dicom.files import damage_refused, opened, refuse_implausible
 from knowsam.io.dicom.header import whole_header
+from knowsam.io.value_range import ValueRange, notice_of_subtraction, range_of
 
 if TYPE_CHECKING:
     from pydicom.uid import UID
@@ -27,6 +28,10 @@ Array = npt.NDArray[Any]
 
 _GREY = ("MONOCHROME1", "MONOCHROME2")
 _COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "PALETTE COLOR")
+
+_LARGEST_EXACT = 1 << 24
+"""float32 holds all whole numbers up to this one."""
+
 _LUMINANCE = np.array([0.299, 0.587, 0.114])
 """Weights of red, green and blue (ITU-R BT.601)."""
 
@@ -39,14 +44,21 @@ class Pixels:
 
     Parameters
     ----------
-    array : (frames, rows, columns), integers if every frame maps integers to integers, else float32.
-    inverted_from : sum of the smallest and the largest value if all were subtracted from it, else None.
+    array : (frames, rows, columns), integers if frames map integers to integers that float32 holds, else float32.
+    subtracted : from all values, if these lie too far from zero for float32.
+    inverted_from : sum of the smallest and the largest value if all were then subtracted from it, else None.
     notices : sentences on changes of the values.
     """
 
     array: Array
+    subtracted: float = 0.0
     inverted_from: float | None = None
     notices: tuple[str, ...] = ()
+
+    def as_changed(self, value: float) -> float:
+        """Return the value in the array that stands for a grey value of the files."""
+        moved = value - self.subtracted
+        return moved if self.inverted_from is None else self.inverted_from - moved
 
 
 def read_pixels(frames: Sequence[Frame], affine: Affine) -> Pixels:
@@ -69,15 +81,18 @@ def read_pixels(frames: Sequence[Frame], affine: Affine) -> Pixels:
     refuse_implausible(len(frames) * first.frame_bytes, sum(file.size for file in files))
     coloured = ("The colours were turned into grey by their luminance.",) if first.photometric in _COLOURS else ()
     scales = np.array([rescaling(frame) for frame in frames])
-    whole = (scales == np.rint(scales)).all() and all(_holds_small_integers(file) for file in files)
-    invert = first.photometric == "MONOCHROME1"
+    is_whole = (scales == np.rint(scales)).all() and all(_holds_small_integers(file) for file in files)
     with damage_refused("The pixels of the series are damaged. Export it again."):
         try:
-            array, inverted_from = (_whole if whole else _fractional)(frames, affine, scales, invert)
+            whole = _whole(frames, affine, scales) if is_whole else None
+            array, subtracted = _fractional(frames, affine, scales) if whole is None else (whole, 0.0)
         except MemoryError:
             raise InputError("The series does not fit into memory. Crop it or reduce it.") from None
+    invert = first.photometric == "MONOCHROME1"
     turned = ("Low values are meant to be shown bright (MONOCHROME1); they were inverted.",) if invert else ()
-    return Pixels(array, inverted_from, coloured + turned)
+    moved = notice_of_subtraction(subtracted)
+    notices = (*coloured, *turned, *((moved,) if moved else ()))
+    return Pixels(array, subtracted, _inverted(array) if invert else None, notices)
 
 
 def equal_pixels(frames: Sequence[Frame]) -> bool:
@@ -87,16 +102,18 @@ def equal_pixels(frames: Sequence[Frame]) -> bool:
     return alike and all(np.array_equal(expected, plane) for _, plane in others)
 
 
-def _whole(frames: Sequence[Frame], affine: Affine, scales: Array, invert: bool) -> tuple[Array, float | None]:
-    """Read frames that map integers to integers, into int16 if that holds all values, else into int32."""
+def _whole(frames: Sequence[Frame], affine: Affine, scales: Array) -> Array | None:
+    """Read frames that map integers to integers, into int16 if that holds all values, else into int32.
+
+    None if float32, used in all computations, does not hold all values.
+    """
     stored = _empty(frames, _stored_type(frames), affine)
     for index, plane in _planes(frames):
         stored[index] = plane
     ends = np.array([[plane.min(), plane.max()] for plane in stored]) * scales[:, :1] + scales[:, 1:]
-    low, high = int(ends.min()), int(ends.max())
-    if max(abs(low), abs(high)) > np.iinfo(np.int32).max // 2:
-        raise InputError("The series has values beyond those of any scanner. Export it again.")
-    scales = [0, low + high] - scales if invert else scales
+    low, high = ends.min(), ends.max()
+    if max(abs(low), abs(high)) > _LARGEST_EXACT:
+        return None
     fits = np.iinfo(np.int16).min <= low and high <= np.iinfo(np.int16).max
     in_place = fits and stored.itemsize == 2
     array = stored.view(np.int16) if in_place else stored.astype(np.int16 if fits else np.int32)
@@ -106,21 +123,37 @@ def _whole(frames: Sequence[Frame], affine: Affine, scales: Array, invert: bool)
             plane *= slope
         if intercept != 0:
             plane += intercept
-    return array, float(low + high) if invert else None
+    return array
 
 
-def _fractional(frames: Sequence[Frame], affine: Affine, scales: Array, invert: bool) -> tuple[Array, float | None]:
+def _fractional(frames: Sequence[Frame], affine: Affine, scales: Array) -> tuple[Array, float]:
+    """Read frames into float32, and return the number that was subtracted from all values for its sake."""
     array = _empty(frames, np.float32, affine)
+    found = _fill(array, frames, scales, 0.0)
+    subtracted = found.too_far_from_zero(array.dtype, array.dtype)
+    if subtracted:
+        found = _fill(array, frames, scales, subtracted)
+    if found.missing:
+        raise InputError("Pixels in the series are NaN or infinite, but numbers are needed. Export it again.")
+    return array, subtracted
+
+
+def _fill(array: Array, frames: Sequence[Frame], scales: Array, subtracted: float) -> ValueRange:
+    found = ValueRange()
     for index, plane in _planes(frames):
         slope, intercept = scales[index]
-        array[index] = plane * slope + intercept
-        if not np.isfinite(array[index]).all():
-            raise InputError("Pixels in the series are NaN or infinite, but numbers are needed. Export it again.")
-    if not invert:
-        return array, None
-    total = float(array.min()) + float(array.max())
-    np.subtract(np.float32(total), array, out=array)
-    return array, total
+        exact = plane * slope + intercept
+        array[index] = exact - subtracted
+        found += range_of(exact, array[index])
+    return found
+
+
+def _inverted(array: Array) -> float:
+    """Invert values in place, and return the sum of the smallest and the largest, from which they were subtracted."""
+    total = array.min().item() + array.max().item()
+    # An overflow on the way cancels out, since the result fits.
+    np.subtract(np.array(total).astype(array.dtype), array, out=array)
+    return float(total)
 
 
 def _empty(frames: Sequence[Frame], dtype: npt.DTypeLike, affine: Affine) -> Array:
@@ -182,7 +215,6 @@ def rescaling(frame: Frame) -> tuple[float, float]:
 
 
 def _holds_small_integers(file: ImageFile) -> bool:
-    # float32, used in all computations, holds these exactly.
     return bool(file.pixel_options["pixel_keyword"] == "PixelData" and file.pixel_options["bits_allocated"] <= 16)
 
 

@@ -196,8 +196,8 @@ def _read(stack: Stack, notices: tuple[str, ...]) -> Volume:
             # The name of its folder may be that of the patient.
             stack.description,
             notices=(*notices, *doubts, *left_out, *unplaced, *pixels.notices),
-            display_range=display_range(different[len(different) // 2], pixels.inverted_from),
-            padding=padding_range(different[len(different) // 2], pixels.inverted_from),
+            display_range=display_range(different[len(different) // 2], pixels),
+            padding=padding_range(different[len(different) // 2], pixels),
             dicom_files=tuple(dict.fromkeys(frame.file.path for frame in different)),
             identity=identity_of(different[0].file.header),
             # Outside of the folder: a segmentation among the slices would be read with them.
