@@ -145,6 +145,8 @@ def forget_all_positions(slices: Slices) -> None:
         (forget_position, "1 slice is missing, at .* 1 image of the series belongs"),
         (empty_position, "1 slice is missing, at .* 1 image of the series belongs"),
         (forget_all_positions, "no complete position"),
+        (changed(PixelSpacing=[-0.5, 0.5]), r"pixel spacing is \[-0\.5, 0\.5\] mm, but .* above 0"),
+        (changed(PixelSpacing=[0.5, 0]), r"pixel spacing is \[0\.5, 0\.0\] mm, but .* above 0"),
         (changed(ImageOrientationPatient=[1, 0, 0, 1, 0, 0]), "same|two perpendicular unit vectors"),
     ],
 )

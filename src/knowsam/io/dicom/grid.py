@@ -36,9 +36,10 @@ def affine_of(frames: Sequence[Frame]) -> Affine:
     Raises
     ------
     InputError
-        If they do not lie evenly spaced and straight above each other.
+        If they do not lie evenly spaced and straight above each other, or their pixels have no size.
     """
     first = frames[0]
+    _refuse_spacing(first.spacing_mm)
     _refuse_skewed(first.directions)
     positions_mm = np.array([frame.position_mm for frame in frames])
     refuse_uneven(positions_mm @ first.normal)
@@ -78,6 +79,14 @@ def _pixel_spacing(first: Frame) -> tuple[float, float, bool]:
         if region.get("PhysicalUnitsXDirection") == region.get("PhysicalUnitsYDirection") == centimetres:
             return float(region.PhysicalDeltaY) * 10, float(region.PhysicalDeltaX) * 10, True
     return 1.0, 1.0, False
+
+
+def _refuse_spacing(spacing_mm: Vectors) -> None:
+    if not ((spacing_mm > 0) & np.isfinite(spacing_mm)).all():
+        raise InputError(
+            f"The pixel spacing is {spacing_mm.tolist()} mm, but the distances of rows and of columns must be above 0. "
+            "Export the series again, or convert it to NIfTI."
+        )
 
 
 def _refuse_skewed(directions: Vectors) -> None:

@@ -123,7 +123,7 @@ def _of_one_orientation(alike: list[Frame]) -> list[list[Frame]]:
     parts, left = [], np.arange(len(alike))
     while left.size:
         first = geometries[left[0]]
-        tolerance = np.concatenate([[_SAME_DIRECTION] * 6, _SAME_SPACING * first[6:]])
+        tolerance = np.concatenate([[_SAME_DIRECTION] * 6, _SAME_SPACING * np.abs(first[6:])])
         same = (np.abs(geometries[left] - first) <= tolerance).all(axis=1)
         # NaN is unequal to everything, itself included.
         same[0] = True
