@@ -12,6 +12,8 @@ from knowsam.errors import InputError, MissingValuesError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from knowsam.io.value_range import ValueRange
+
 MissingAs = Literal["refused", "smallest", "zero"]
 """Their treatment: an error, the smallest of all other values, for images, or 0, for labels."""
 
@@ -23,14 +25,14 @@ class Filled(NamedTuple):
     notice: str
 
 
-def fill_missing(name: str, array: npt.NDArray[Any], missing: int, missing_as: MissingAs) -> Filled:
+def fill_missing(name: str, array: npt.NDArray[Any], values: ValueRange, missing_as: MissingAs) -> Filled:
     """Give voxels without a value one, in place.
 
     Parameters
     ----------
     name : of the image, for messages.
     array : real numbers, of any shape.
-    missing : number of voxels without a value, at least one.
+    values : what was found in them, at least one voxel without a value.
 
     Raises
     ------
@@ -39,9 +41,9 @@ def fill_missing(name: str, array: npt.NDArray[Any], missing: int, missing_as: M
     InputError
         If no voxel has a value.
     """
-    found = f"{missing} of {array.size} voxels of {name} are NaN or infinite"
-    if missing == array.size:
-        raise InputError(f"All voxels of {name} are NaN or infinite, but numbers are needed. Export the image again.")
+    found = f"{values.missing} of {array.size} voxels of {name} are {values.fault}"
+    if values.missing == array.size:
+        raise InputError(f"All voxels of {name} are {values.fault}, but numbers are needed. Export the image again.")
     if missing_as == "refused":
         raise MissingValuesError(found)
     value = (

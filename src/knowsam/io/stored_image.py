@@ -61,11 +61,11 @@ class StoredImage:
         ------
         InputError
             If its voxels have no place, are no real numbers, end early, are damaged or do not fit into memory, or if
-            some are NaN or infinite and `missing_as` is "refused" (MissingValuesError).
+            some are NaN, infinite or too large for `real`, and `missing_as` is "refused" (MissingValuesError).
         """
         voxels = self.voxels or self.path
-        array, missing, subtracted = read_voxels(self.path.name, voxels, self.grid, self.encoding, real)
-        filled = fill_missing(self.path.name, array, missing, missing_as) if missing else None
+        array, found, subtracted = read_voxels(self.path.name, voxels, self.grid, self.encoding, real)
+        filled = fill_missing(self.path.name, array, found, missing_as) if found.missing else None
         surplus = notice_of_surplus(voxels, self.grid.shape, self.encoding)
         moved = notice_of_subtraction(subtracted)
         possible = (*self.notices, notice_of_shear(self.grid.affine), surplus, moved, filled and filled.notice)

@@ -17,15 +17,26 @@ class ValueRange(NamedTuple):
     Parameters
     ----------
     low, high : the outermost values but 0, which masked voxels have.
-    missing : how many are NaN or infinite.
+    missing : how many are NaN or infinite in the array.
+    too_large : how many of these are numbers, which float32 does not hold.
     """
 
     low: float = np.inf
     high: float = -np.inf
     missing: int = 0
+    too_large: int = 0
 
     def __add__(self, other: ValueRange) -> ValueRange:  # type: ignore[override]
-        return ValueRange(min(self.low, other.low), max(self.high, other.high), self.missing + other.missing)
+        low, high = min(self.low, other.low), max(self.high, other.high)
+        return ValueRange(low, high, self.missing + other.missing, self.too_large + other.too_large)
+
+    @property
+    def fault(self) -> str:
+        """What the missing values are, in words."""
+        what = "beyond the 3.4e38 that numbers of 32 bits hold"
+        if not self.too_large:
+            return "NaN or infinite"
+        return what if self.too_large == self.missing else f"NaN, infinite or {what}"
 
     def too_far_from_zero(self, kept: np.dtype[Any], real: npt.DTypeLike) -> float:
         """Return the lowest value if real numbers of a type are too coarse for the values, else 0.
@@ -44,15 +55,15 @@ class ValueRange(NamedTuple):
 
 def range_of(exact: npt.NDArray[Any], values: npt.NDArray[Any]) -> ValueRange:
     """Return the range of values, exact as in the file, and the missing ones, as in the array."""
-    finite = np.isfinite(values) if values.dtype.kind == "f" else np.True_
-    missing = values.size - int(np.count_nonzero(finite)) if values.dtype.kind == "f" else 0
     # float32 holds these exactly.
-    if np.can_cast(exact.dtype, np.float32):
-        return ValueRange(missing=missing)
-    measured = exact[finite & (exact != 0)]
-    if not measured.size:
-        return ValueRange(missing=missing)
-    return ValueRange(float(measured.min()), float(measured.max()), missing)
+    is_exact = np.can_cast(exact.dtype, np.float32)
+    if is_exact and values.dtype.kind != "f":
+        return ValueRange()
+    finite = np.isfinite(values)
+    measured = exact[:0] if is_exact else exact[finite & (exact != 0)]
+    low, high = (float(measured.min()), float(measured.max())) if measured.size else (np.inf, -np.inf)
+    lost = exact[~finite]
+    return ValueRange(low, high, lost.size, int(np.count_nonzero(np.isfinite(lost))))
 
 
 def notice_of_subtraction(subtracted: float) -> str | None:

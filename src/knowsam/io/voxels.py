@@ -143,12 +143,12 @@ class Voxels(NamedTuple):
     Parameters
     ----------
     array : (Z, Y, X), in the working order.
-    missing : how many are NaN or infinite.
+    found : range and missing values.
     subtracted : from all values, if these lie too far from zero for the type of the array.
     """
 
     array: npt.NDArray[Any]
-    missing: int
+    found: ValueRange
     subtracted: float = 0.0
 
 
@@ -179,7 +179,7 @@ def read_voxels(name: str, path: Path, grid: Grid, encoding: Encoding, real: npt
         raise InputError(f"{name}, of shape {grid.shape}, does not fit into memory. Crop it or reduce it.") from error
     except READING_ERRORS as error:
         raise damage_error(f"{name} is damaged or cut off ({error}). Copy or export the file again.", error) from error
-    return Voxels(to_working(array_ijk, grid.affine), found.missing, subtracted)
+    return Voxels(to_working(array_ijk, grid.affine), found, subtracted)
 
 
 def _read(

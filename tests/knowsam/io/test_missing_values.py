@@ -59,6 +59,21 @@ def test_in_a_mask_they_get_no_label_though_all_others_have_one(tmp_path: Path) 
     assert (labels.array == expected).all()
 
 
+@pytest.mark.parametrize(
+    ("values", "fault"),
+    [
+        ((1e39, -1e300), "2 of 60 voxels of case.nii are beyond the 3.4e38 that numbers of 32 bits hold"),
+        ((1e39, np.nan), "2 of 60 voxels of case.nii are NaN, infinite or beyond the 3.4e38"),
+    ],
+)
+def test_numbers_too_large_for_32_bits_are_called_so(tmp_path: Path, values: tuple[float, float], fault: str) -> None:
+    array = GREY.astype(np.float64)
+    array[0, 0, :2] = values
+    nib.Nifti1Image(array, np.eye(4)).to_filename(tmp_path / "case.nii")
+    with pytest.raises(MissingValuesError, match=fault):
+        read_image(tmp_path / "case.nii")
+
+
 def test_a_whole_image_changes_nothing(tmp_path: Path) -> None:
     nib.Nifti1Image(GREY, np.eye(4)).to_filename(tmp_path / "case.nii")
     asked, plain = (read_image(tmp_path / "case.nii", missing_as_background=yes) for yes in (True, False))

@@ -134,7 +134,7 @@ def _fractional(frames: Sequence[Frame], affine: Affine, scales: Array) -> tuple
     if subtracted:
         found = _fill(array, frames, scales, subtracted)
     if found.missing:
-        raise InputError("Pixels in the series are NaN or infinite, but numbers are needed. Export it again.")
+        raise InputError(f"Pixels in the series are {found.fault}, but numbers are needed. Export it again.")
     return array, subtracted
 
 
