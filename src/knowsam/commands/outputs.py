@@ -8,11 +8,11 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
-from tempfile import TemporaryFile, gettempdir
+from tempfile import gettempdir
 from typing import TYPE_CHECKING
 
 from knowsam.errors import OutputError
-from knowsam.io.atomic import check_free, check_place
+from knowsam.io.atomic import check_free, check_new_place, check_place
 from knowsam.io.image_file import image_stem
 from knowsam.io.labels import check_labels_writable
 from knowsam.io.source_file import refuse_inputs
@@ -111,8 +111,8 @@ def check_model(path: Path, *, overwrite: bool) -> None:
         If it cannot, or if a model there must be kept.
     """
     file = model_file(path)
-    check_folder(file.parent)
     check_free(file, overwrite=overwrite)
+    check_new_place(file)
 
 
 def check_report(path: Path, *, overwrite: bool, endings: str = ".json") -> None:
@@ -130,19 +130,3 @@ def check_report(path: Path, *, overwrite: bool, endings: str = ".json") -> None
     if path.suffix.lower() != ".json":
         raise OutputError(f"The report is to be called {path.name}, but must end in {endings}. Change the name.")
     check_place(path, overwrite=overwrite)
-
-
-def check_folder(folder: Path) -> None:
-    """Check that files can be written into `folder`, or that it can be made.
-
-    Raises
-    ------
-    OutputError
-        If not.
-    """
-    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    try:
-        with TemporaryFile(dir=existing):
-            pass
-    except OSError as exc:
-        raise OutputError(f"Nothing can be written to {folder}: {exc.strerror}. Choose another folder.") from exc

@@ -6,9 +6,8 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from knowsam.commands.outputs import check_folder
 from knowsam.errors import OutputError
-from knowsam.io.atomic import check_free
+from knowsam.io.atomic import check_free, check_new_place
 from knowsam.project.finished import mask_paths, write_masks
 from knowsam.project.project import Project
 
@@ -30,10 +29,9 @@ def run(options: Namespace) -> None:
         _print([f"{len(project.done)} of {len(project.cases)} images are done."])
         return
     paths = mask_paths(project, options.export)
-    check_folder(options.export)
-    if options.export.exists():
-        for path in paths.values():
-            check_free(path, overwrite=options.overwrite)
+    for path in paths.values():
+        check_free(path, overwrite=options.overwrite)
+        check_new_place(path)
     failed = 0
     for case, problem in write_masks(project, paths, overwrite=options.overwrite):
         _print([f"{case.name}: {problem or paths[case]}"])

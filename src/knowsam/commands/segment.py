@@ -77,10 +77,12 @@ def run(options: Namespace) -> None:
             listener=progress,
             timer=timer,
         )
-        with timer.phase("writing"):
-            _save(result, case, options)
-        if options.report is not None:
-            _report(report, result, case, options, timer)
+        try:
+            with timer.phase("writing"):
+                _save(result, case, options)
+        finally:
+            if options.report is not None:
+                _report(report, result, case, options, timer)
 
 
 def _inputs(options: Namespace) -> list[Path]:
@@ -97,14 +99,22 @@ def _with_proposal(case: Case, atlases: Sequence[Atlas], budget: Budget, device:
 
 
 def _save(result: jobs.Segmentation, case: Case, options: Namespace) -> None:
+    """Save mask and model, each even if the other cannot be saved."""
+    try:
+        _save_mask(result, case, options)
+    finally:
+        if options.save_model is not None and result.model is not None:
+            model = replace(result.model, about=options.about)
+            save_trained(model, options.save_model, overwrite=options.overwrite)
+
+
+def _save_mask(result: jobs.Segmentation, case: Case, options: Namespace) -> None:
     labels, grid = brought_back(result.labels, case.volume)
     classes, overwrite = case.annotation.classes, options.overwrite
     mask = saved(options.output, lambda path: write_labels(path, labels, grid, classes, overwrite=overwrite))
     logger.info("Mask: %s", mask)
     if result.estimate is not None:
         logger.info("%s", in_words(result.estimate, classes))
-    if options.save_model is not None and result.model is not None:
-        save_trained(replace(result.model, about=options.about), options.save_model, overwrite=overwrite)
 
 
 def _report(report: Report, result: jobs.Segmentation, case: Case, options: Namespace, timer: jobs.PhaseTimer) -> None:

@@ -101,12 +101,13 @@ def _train(processes: Processes, options: Namespace, config: Config, allowed: Bu
 
 
 def _save(model: TrainedModel, report: Report, options: Namespace, timer: jobs.PhaseTimer) -> Path:
-    """Save model and report, and return the path of the model."""
-    with timer.phase("writing"):
-        place = save_trained(model, options.output, overwrite=options.overwrite)
-    if options.report is not None:
-        save_report(report, options.report, timer, overwrite=options.overwrite)
-    return place
+    """Save model and report, each even if the other cannot be saved, and return the path of the model."""
+    try:
+        with timer.phase("writing"):
+            return save_trained(model, options.output, overwrite=options.overwrite)
+    finally:
+        if options.report is not None:
+            save_report(report, options.report, timer, overwrite=options.overwrite)
 
 
 def _checked(cases: Sequence[Case], train: Callable[..., TrainingSession], device: str) -> tuple[ExpectedDice, ...]:

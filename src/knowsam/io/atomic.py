@@ -27,15 +27,19 @@ def written_whole(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
     OSError
         If the folder cannot be written, or the file exists by then and must be kept.
     """
-    # A folder rather than a file, so that the result gets the usual permissions instead of private ones; on a network
-    # drive, removing it may fail at first.
-    with TemporaryDirectory(dir=path.parent, prefix=".knowsam-", ignore_cleanup_errors=True) as temporary:
+    with _temporary_folder(path.parent) as temporary:
         complete = Path(temporary, path.name)
         yield complete
         if overwrite:
             os.replace(complete, path)
         else:
             _move_to_free(complete, path)
+
+
+def _temporary_folder(beside: Path) -> TemporaryDirectory[str]:
+    # A folder rather than a file, so that the result gets the usual permissions instead of private ones; on a network
+    # drive, removing it may fail at first.
+    return TemporaryDirectory(dir=beside, prefix=".knowsam-", ignore_cleanup_errors=True)
 
 
 def _move_to_free(complete: Path, path: Path) -> None:
@@ -59,7 +63,8 @@ def output_written(path: Path, *, overwrite: bool) -> Iterator[Path]:
     OutputError
         If the file cannot be written, or exists and must be kept.
     """
-    check_place(path, overwrite=overwrite)
+    _require_folder(path)
+    check_free(path, overwrite=overwrite)
     try:
         with written_whole(path, overwrite=overwrite) as complete:
             yield complete
@@ -75,13 +80,37 @@ def check_place(path: Path, *, overwrite: bool = False) -> None:
     Raises
     ------
     OutputError
-        If the folder is missing or not writable, or the file exists and must be kept.
+        If the folder is missing or not writable, the name is impossible there, or the file exists and must be kept.
     """
-    if not path.parent.is_dir():
-        raise OutputError(f"The folder {path.parent} does not exist. Make it, or choose another one.")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise OutputError(f"The folder {path.parent} is not writable. Change its permissions, or choose another one.")
+    _require_folder(path)
     check_free(path, overwrite=overwrite)
+    check_new_place(path)
+
+
+def check_new_place(path: Path) -> None:
+    """Check that a file can be written to `path`, whose folder need not be there yet.
+
+    Raises
+    ------
+    OutputError
+        If not.
+    """
+    existing = next(parent for parent in path.parents if os.path.exists(parent))
+    try:
+        # By trying, since neither permissions nor names say what a drive takes.
+        with _temporary_folder(existing) as temporary:
+            trial = Path(temporary, path.relative_to(existing))
+            trial.parent.mkdir(parents=True, exist_ok=True)
+            trial.touch()
+    except OSError as error:
+        raise OutputError(
+            f"Nothing can be written to {path}: {error.strerror}. Choose another name or folder."
+        ) from error
+
+
+def _require_folder(path: Path) -> None:
+    if not os.path.isdir(path.parent):
+        raise OutputError(f"The folder {path.parent} does not exist. Make it, or choose another one.")
 
 
 def check_free(path: Path, *, overwrite: bool) -> None:
@@ -92,7 +121,7 @@ def check_free(path: Path, *, overwrite: bool) -> None:
     OutputError
         If one does.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         raise OutputError(f"{path} is a folder, but the result is one file. Choose another name.")
     # A broken link counts as a file, too.
     if os.path.lexists(path) and not overwrite:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -200,7 +201,7 @@ def model_file(path: Path) -> Path:
     >>> model_file(Path("atrium.safetensors")).as_posix(), model_file(Path("atrium")).as_posix()
     ('atrium.safetensors', 'atrium/model.safetensors')
     """
-    return path if path.suffix == MODEL_SUFFIX and not path.is_dir() else path / MODEL_FILE
+    return path if path.suffix == MODEL_SUFFIX and not os.path.isdir(path) else path / MODEL_FILE
 
 
 def save_model(model: TrainedModel, path: Path, *, overwrite: bool = False) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import nibabel as nib
 import pytest
@@ -107,6 +108,17 @@ def test_a_folder_that_disappears_while_training_costs_no_result(
     assert knowsam(f"{text} {QUICK}") == 0
     found = {path.name: path for path in folder.rglob("*")}
     assert found.keys() >= {*results, "model.safetensors"}
+
+
+def test_a_model_that_no_place_takes_costs_neither_mask_nor_report(
+    folder: Path, knowsam: Callable[[str], int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder / "net").mkdir()
+    full = Mock(side_effect=OSError(28, "No space left on device"))
+    monkeypatch.setattr("knowsam.training.trained_model.write_tensors", full)
+    text = f"segment {{f}}/image.nii.gz -o {{f}}/net/out.nii.gz --save-model {{f}}/net/model {QUICK}"
+    assert knowsam(text) == 1
+    assert {path.name for path in (folder / "net").iterdir()} >= {"out.nii.gz", "report.json"}
 
 
 def test_a_mask_that_another_process_has_written_meanwhile_is_kept_beside_ours(

@@ -61,7 +61,11 @@ REFUSALS = [
     (SEGMENT + " --report {f}/report.txt", 1, "report.txt, but must end in .json or .html"),
     (SEGMENT + " --report {f}/old.json", 1, "old.json exists already and is kept. .* --overwrite"),
     (SEGMENT + " --report {f}/folder.json --overwrite", 1, "folder.json is a folder"),
-    (SEGMENT + " --save-model {f}/text.txt", 1, "Nothing can be written to .*text.txt: Not a directory"),
+    (
+        SEGMENT + " --save-model {f}/text.txt",
+        1,
+        "Nothing can be written to .*text.txt/model.safetensors: Not a directory",
+    ),
     (SEGMENT + " --save-model {f}/text.txt/model", 1, "Nothing can be written to .*: Not a directory"),
     (SEGMENT + " --save-model {f}/old_model", 1, "model.safetensors exists already and is kept"),
     (SEGMENT + " --teacher {f}/text.txt", 1, "text.txt cannot be read as weights"),

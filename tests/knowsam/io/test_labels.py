@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import nibabel as nib
 import numpy as np
@@ -140,10 +141,15 @@ def test_a_result_that_cannot_be_written_is_refused_beforehand(tmp_path: Path, n
 def test_a_folder_without_write_permission_is_refused_beforehand(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Asked of the system rather than of the folder's mode, which does not bind an administrator.
-    monkeypatch.setattr("os.access", lambda path, mode: False)
-    with pytest.raises(OutputError, match="not writable"):
+    # Not by the folder's mode, which does not bind an administrator.
+    monkeypatch.setattr("knowsam.io.atomic.TemporaryDirectory", Mock(side_effect=OSError(13, "Permission denied")))
+    with pytest.raises(OutputError, match=r"Nothing can be written to .*mask\.nii: Permission denied"):
         check_labels_writable(tmp_path / "mask.nii")
+
+
+def test_a_name_that_no_drive_takes_is_refused_beforehand(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"File name too long\. Choose another name"):
+        check_labels_writable(tmp_path / f"{'long' * 100}.nii")
 
 
 @pytest.mark.parametrize("stored", [np.uint8, np.int16, np.float32])
