@@ -16,7 +16,8 @@ from knowsam.errors import OutputError
 def written_whole(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
     """Yield a temporary path to write to; at the end, one move puts the result at `path`.
 
-    If the block raises, `path` stays as it was.
+    If the block raises, `path` stays as it was. If it is a link that may be replaced, the file it leads to is, as by
+    any other program that writes there; the link stays.
 
     Parameters
     ----------
@@ -27,13 +28,19 @@ def written_whole(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
     OSError
         If the folder cannot be written, or the file exists by then and must be kept.
     """
-    with _temporary_folder(path.parent) as temporary:
+    target = _target(path, overwrite=overwrite)
+    with _temporary_folder(target.parent) as temporary:
+        # Under the name that was asked for, since its ending may choose the format.
         complete = Path(temporary, path.name)
         yield complete
         if overwrite:
-            os.replace(complete, path)
+            os.replace(complete, target)
         else:
-            _move_to_free(complete, path)
+            _move_to_free(complete, target)
+
+
+def _target(path: Path, *, overwrite: bool) -> Path:
+    return Path(os.path.realpath(path)) if overwrite and path.is_symlink() else path
 
 
 def _temporary_folder(beside: Path) -> TemporaryDirectory[str]:
@@ -63,7 +70,7 @@ def output_written(path: Path, *, overwrite: bool) -> Iterator[Path]:
     OutputError
         If the file cannot be written, or exists and must be kept.
     """
-    _require_folder(path)
+    _require_folder(_target(path, overwrite=overwrite))
     check_free(path, overwrite=overwrite)
     try:
         with written_whole(path, overwrite=overwrite) as complete:
@@ -82,9 +89,10 @@ def check_place(path: Path, *, overwrite: bool = False) -> None:
     OutputError
         If the folder is missing or not writable, the name is impossible there, or the file exists and must be kept.
     """
-    _require_folder(path)
+    target = _target(path, overwrite=overwrite)
+    _require_folder(target)
     check_free(path, overwrite=overwrite)
-    check_new_place(path)
+    check_new_place(target)
 
 
 def check_new_place(path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from knowsam.errors import OutputError
-from knowsam.io.atomic import check_free, written_whole
+from knowsam.io.atomic import check_free, check_place, written_whole
 
 
 def test_what_was_written_takes_the_place_of_the_file(tmp_path: Path) -> None:
@@ -62,3 +62,24 @@ def test_a_link_that_leads_nowhere_takes_a_name(tmp_path: Path) -> None:
     link.symlink_to(tmp_path / "gone.nii.gz")
     with pytest.raises(OutputError, match="exists already and is kept"):
         check_free(link, overwrite=False)
+
+
+def test_a_link_that_may_be_replaced_stays_and_the_file_it_leads_to_is_written(tmp_path: Path) -> None:
+    link, file = tmp_path / "mask.nii.gz", tmp_path / "elsewhere" / "mask-v3"
+    file.parent.mkdir()
+    file.write_text("old")
+    link.symlink_to(file)
+    check_place(link, overwrite=True)
+    with written_whole(link) as complete:
+        assert complete.name == "mask.nii.gz"
+        complete.write_text("new")
+    assert link.is_symlink()
+    assert file.read_text() == "new"
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_a_link_into_a_missing_folder_is_refused_beforehand(tmp_path: Path) -> None:
+    link = tmp_path / "mask.nii.gz"
+    link.symlink_to(tmp_path / "missing" / "mask.nii.gz")
+    with pytest.raises(OutputError, match="missing does not exist"):
+        check_place(link, overwrite=True)
