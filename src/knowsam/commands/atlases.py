@@ -14,6 +14,7 @@ from tqdm import tqdm
 from knowsam.atlas.proposal import Atlas, propose
 from knowsam.commands.inputs import classes_of_masks, read_mask, read_one_image
 from knowsam.data.label_volume import slices_with_labels
+from knowsam.document.kept_files import fingerprint
 from knowsam.errors import ConfigError, InputError
 from knowsam.jobs import checked_device
 from knowsam.training.corrective_learning import FEWEST_FINISHED, learn_correction
@@ -46,15 +47,26 @@ def require_a_mask_each(atlases: Sequence[Path], labels: Sequence[Path]) -> None
         )
 
 
-def read_atlases(images: Sequence[Path], labels: Sequence[Path], options: Namespace) -> list[Atlas]:
-    """Read finished volumes with their masks."""
+def read_atlases(images: Sequence[Path], labels: Sequence[Path], options: Namespace, volume: Volume) -> list[Atlas]:
+    """Read finished volumes with their masks; `volume` itself is left out with a warning.
+
+    Raises
+    ------
+    InputError
+        If one cannot be used, or it is the only one.
+    """
     atlases = [
         Atlas(read_one_image(image, options), read_mask(mask, options, ignore_identity=False))
         for image, mask in zip(images, labels, strict=True)
     ]
     for atlas in atlases:
         _warn_of_gaps(atlas.labels)
-    return atlases
+    others = [atlas for atlas in atlases if fingerprint(atlas.image) != fingerprint(volume)]
+    if atlases and not others:
+        raise InputError(f"{volume.name} itself is the only finished volume. Give others, with their masks.")
+    if len(others) < len(atlases):
+        logger.warning("%s itself is among the finished volumes; it was left out, mask and all.", volume.name)
+    return others
 
 
 def _warn_of_gaps(mask: Volume) -> None:

@@ -36,7 +36,7 @@ def run(options: Namespace) -> None:
     check_mask(options.output, inputs=inputs, overwrite=options.overwrite)
     allowed = Budget.parse(options.atlas_budget)
     volume = read_one_image(options.image, options)
-    atlases = read_atlases(options.atlases, options.labels, options)
+    atlases = read_atlases(options.atlases, options.labels, options, volume)
     classes = classes_of(atlases)
     proposal = make_proposal(volume, atlases, classes, acquired_axis(volume.spacing_mm), allowed)
     place = saved(

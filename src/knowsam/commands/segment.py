@@ -56,7 +56,7 @@ def run(options: Namespace) -> None:
         (case,) = read_cases([options.image], [options.labels], options)
         if model is not None:
             case = with_classes_of(model, case)
-        atlases = read_atlases(options.atlases, options.atlas_labels, options)
+        atlases = read_atlases(options.atlases, options.atlas_labels, options, case.volume)
         # Without training, no weights of a teacher need be downloaded.
         teacher = None if is_untrained else read_teacher(options.teacher)
     if atlases:
