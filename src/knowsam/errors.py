@@ -43,7 +43,7 @@ class CheckpointError(KnowSAMError):
 
 
 class PredictionError(KnowSAMError):
-    """A slice cannot be predicted."""
+    """A slice or a volume cannot be predicted."""
 
 
 class TrainingError(KnowSAMError):

@@ -20,6 +20,7 @@ from knowsam.data.case import Case, require_same_kind
 from knowsam.data.volume import require_grey_values
 from knowsam.errors import TrainingError
 from knowsam.inference.cpu_threads import CpuThreads
+from knowsam.inference.device import faults_in_words
 from knowsam.inference.postprocess import fill_holes, keep_largest_component
 from knowsam.models.teachers import choose_teacher
 from knowsam.training.application import applied_model
@@ -156,7 +157,7 @@ def _propagated(case: Case, config: Config, device: str, timer: PhaseTimer) -> S
     require_grey_values(case.volume)
     require_same_kind([case])
     target, threads = checked_device(device), CpuThreads()
-    with timer.phase("propagation"), threads:
+    with timer.phase("propagation"), threads, faults_in_words(target):
         windows, _ = common_windows([case], config)
         adapting = Interruption(threads.adapt)
         volumes = NetworkVolumes([case], windows, config, device=target, interruption=adapting)
@@ -252,6 +253,8 @@ def predict(
     InputError
         If the volume is a CT and the model has learnt from images that are none, or the other way round, or it holds
         voxels that are no numbers.
+    PredictionError
+        If the memory runs out, or the device fails.
     """
     require_grey_values(volume)
     if difference := model.difference(volume):
@@ -263,7 +266,7 @@ def predict(
         threads.adapt()
         check()
 
-    with threads:
+    with threads, faults_in_words(target):
         interruption = Interruption(meanwhile)
         display = applied_model(model, case, device=target, interruption=interruption)
         if display.students is not None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
 
-from knowsam.errors import ConfigError
+from knowsam.errors import ConfigError, PredictionError
 
 
 def resolve_device(name: str) -> torch.device:
@@ -74,6 +77,15 @@ def fault_sentence(error: BaseException, device: torch.device) -> str:
         return memory_remedy(device)
     remedy = "" if device.type == "cpu" else " Choose --device cpu, or install a newer PyTorch or driver."
     return f"{fault_words(error)}.{remedy}"
+
+
+@contextmanager
+def faults_in_words(device: torch.device) -> Iterator[None]:
+    """Turn errors of PyTorch and a lack of memory into a `PredictionError` that says what went wrong on a device."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        raise PredictionError(fault_sentence(error, device)) from error
 
 
 def resolve_dtype(precision: str, device: torch.device) -> torch.dtype:

@@ -4,11 +4,13 @@ import csv
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import DEFAULT, Mock
 
 import nibabel as nib
 import numpy as np
 import pytest
 
+from knowsam import jobs
 from knowsam.data.annotation import LabelClass
 from knowsam.io.image import read_image
 from knowsam.io.labels import read_labels, write_labels
@@ -131,6 +133,17 @@ def test_one_image_that_cannot_be_used_costs_no_other_and_stands_in_the_table(
         assert float(other[f"{value} class {value}: ml"]) == pytest.approx((mask == value).sum() * voxel_ml, abs=0.006)
     assert knowsam(predict.replace("-o {f}/masks", "-o {f}/again")) == 1
     assert "volumes.csv exists already and is kept" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("model")
+def test_an_image_for_which_the_memory_does_not_suffice_costs_no_other(
+    two_images: Path, knowsam: Callable[[str], int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    apply = jobs.applied_model
+    monkeypatch.setattr(jobs, "applied_model", Mock(side_effect=[MemoryError(), DEFAULT], wraps=apply))
+    assert knowsam("predict {f}/model {f}/image.nii.gz {f}/other.nii.gz -o {f}/masks --device cpu") == 1
+    assert "image.nii.gz: The memory of this computer ran out. Close other programs" in caplog.text
+    assert [path.name for path in (two_images / "masks").iterdir()] == ["other_mask.nii.gz"]
 
 
 @pytest.mark.usefixtures("model")
