@@ -72,6 +72,14 @@ def test_each_slice_has_its_own_rescaling(tmp_path: Path) -> None:
     np.testing.assert_array_equal(grey(read_volume(written(slices, tmp_path))), slopes[:, None, None] * STORED)
 
 
+@pytest.mark.parametrize("keyword", ["RescaleSlope", "RescaleIntercept"])
+def test_slices_that_have_lost_their_rescaling_are_refused(tmp_path: Path, keyword: str) -> None:
+    slices = series(4, RescaleSlope=1, RescaleIntercept=-1024)
+    delattr(slices[2], keyword)
+    with pytest.raises(InputError, match=f"1 of 4 slices lack the attribute {keyword}"):
+        read_volume(written(slices, tmp_path))
+
+
 @pytest.mark.parametrize("slope", [1, 2, 0.5])
 def test_monochrome1_is_inverted_with_a_notice(tmp_path: Path, slope: float) -> None:
     attributes = {"RescaleSlope": slope, "RescaleIntercept": -10}

@@ -77,6 +77,7 @@ def read_pixels(frames: Sequence[Frame], affine: Affine) -> Pixels:
     for file in files:
         _refuse_kind(file)
         _refuse_undecodable(file.syntax)
+    _refuse_lost_rescaling(frames)
     first = files[0]
     refuse_implausible(len(frames) * first.frame_bytes, sum(file.size for file in files))
     coloured = ("The colours were turned into grey by their luminance.",) if first.photometric in _COLOURS else ()
@@ -243,6 +244,16 @@ def _refuse_kind(file: ImageFile) -> None:
             f"The pixels of {file.place} fill {stored} bits up to bit {high_bit}, not {stored - 1}. "
             "Export the series again, or convert it to NIfTI."
         )
+
+
+def _refuse_lost_rescaling(frames: Sequence[Frame]) -> None:
+    for keyword in ("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"):
+        lacking = sum(frame.value(keyword) is None for frame in frames)
+        if 0 < lacking < len(frames):
+            raise InputError(
+                f"{lacking} of {len(frames)} slices lack the attribute {keyword} that the others have, so that their "
+                "grey values cannot be compared. Export the series again with all its attributes."
+            )
 
 
 def _refuse_undecodable(syntax: UID) -> None:
