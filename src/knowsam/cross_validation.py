@@ -10,6 +10,7 @@ import numpy as np
 
 from knowsam import jobs
 from knowsam.data.annotation import BACKGROUND, IGNORE, class_indices
+from knowsam.document.kept_files import fingerprint
 from knowsam.errors import InputError
 from knowsam.inference.metrics import dice_score
 from knowsam.training.expected_dice import ExpectedDice
@@ -42,7 +43,7 @@ def leave_one_out(
     device: str = "auto",
     check: Callable[[], None] = lambda: None,
 ) -> Iterator[LeftOut]:
-    """Predict each annotated volume by a model of all others, and compare that with what was annotated.
+    """Predict each annotated volume by a model of all other images, and compare that with what was annotated.
 
     Parameters
     ----------
@@ -52,21 +53,36 @@ def leave_one_out(
     Raises
     ------
     InputError
-        If fewer than two volumes are annotated.
+        If fewer than two different volumes are annotated.
     """
-    annotated = [case for case in cases if case.annotation.slices]
-    if len(annotated) < 2:
-        raise InputError(
-            f"{len(annotated)} of {len(cases)} volumes are annotated, but a model is validated in a volume that it has "
-            "not learnt from. Give the masks of two or more."
-        )
-    for left_out in annotated:
-        others = [case for case in cases if case is not left_out]
+    require_two_volumes(cases)
+    # An image may be there twice, or without labels as well.
+    images = [fingerprint(case.volume) for case in cases]
+    for left_out, own in zip(cases, images, strict=True):
+        if not left_out.annotation.slices:
+            continue
+        others = [case for case, image in zip(cases, images, strict=True) if image != own]
         model = train(others).model()
         labels, _ = jobs.predict(model, left_out.volume, device=device, check=check)
         dice = _dice(class_indices(labels, model.classes), left_out.annotation)
         learnt = {value for case in others for value in _annotated_values(case.annotation)}
         yield LeftOut(left_out.volume.name, {value: one for value, one in dice.items() if value in learnt})
+
+
+def require_two_volumes(cases: Sequence[Case]) -> None:
+    """Check that two different images are annotated, so that one can be predicted by a model of the other.
+
+    Raises
+    ------
+    InputError
+        If not.
+    """
+    annotated = {fingerprint(case.volume) for case in cases if case.annotation.slices}
+    if len(annotated) < 2:
+        raise InputError(
+            f"Different annotated volumes: {len(annotated)}. A model is validated in a volume that it has not learnt "
+            "from. Give the masks of two or more."
+        )
 
 
 def expected_dice(found: Sequence[LeftOut], classes: Sequence[LabelClass]) -> tuple[ExpectedDice, ...]:

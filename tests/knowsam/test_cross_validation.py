@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -32,7 +33,11 @@ class Model:
 
 def case(tiny: Volume, classes: tuple[LabelClass, ...], name: str, planes: dict[int, np.ndarray[Any, Any]]) -> Case:
     slices = {index: LabelSlice(0, index, plane) for index, plane in planes.items()}
-    return Case(Volume(tiny.array, tiny.grid, name), Annotation(tiny.shape, 0, classes, slices))
+    return Case(Volume(tiny.array + len(name), tiny.grid, name), Annotation(tiny.shape, 0, classes, slices))
+
+
+def named(case: Case, name: str) -> Case:
+    return replace(case, volume=replace(case.volume, name=name))
 
 
 def test_each_annotated_volume_is_left_out_and_validated_where_it_was_annotated(
@@ -44,8 +49,9 @@ def test_each_annotated_volume_is_left_out_and_validated_where_it_was_annotated(
     partly[0] = 2
     cases = [
         case(tiny, classes, "a", {2: half}),
-        case(tiny, classes, "b", {1: half, 4: partly}),
+        case(tiny, classes, "bb", {1: half, 4: partly}),
         case(tiny, classes, "unlabelled", {}),
+        named(case(tiny, classes, "a", {}), "a again"),
     ]
     asked: list[list[str]] = []
 
@@ -61,8 +67,8 @@ def test_each_annotated_volume_is_left_out_and_validated_where_it_was_annotated(
 
     monkeypatch.setattr(cross_validation.jobs, "predict", predict)
     first, second = leave_one_out(cases, train)
-    assert asked == [["b", "unlabelled"], ["a", "unlabelled"]]
-    assert (first.name, second.name) == ("a", "b")
+    assert asked == [["bb", "unlabelled"], ["a", "unlabelled", "a again"]]
+    assert (first.name, second.name) == ("a", "bb")
     # Two of four rows are found; what nobody has annotated does not count, nor a class that the others do not show.
     assert first.dice == pytest.approx({2: 2 * 20 / (20 + 40)})
     assert second.dice == pytest.approx({2: 2 * 20 / (20 + 10 + 40)})
@@ -73,7 +79,7 @@ def test_what_is_found_beyond_a_whole_mask_is_wrong(
 ) -> None:
     """A structure of three slices without a gap, which a model finds in all six."""
     plane = np.ones(tiny.shape[1:], np.uint8)
-    cases = [case(tiny, classes, name, dict.fromkeys((1, 2, 3), plane)) for name in ("a", "b")]
+    cases = [case(tiny, classes, name, dict.fromkeys((1, 2, 3), plane)) for name in ("a", "bb")]
     everywhere = np.full(tiny.shape, classes[1].value)
     monkeypatch.setattr(cross_validation.jobs, "predict", lambda *_given, **_more: (everywhere, None))
     found = list(leave_one_out(cases, lambda others: cast("TrainingSession", Model(others))))
@@ -82,6 +88,8 @@ def test_what_is_found_beyond_a_whole_mask_is_wrong(
 
 def test_one_annotated_volume_cannot_be_left_out(tiny: Volume, classes: tuple[LabelClass, ...]) -> None:
     plane = np.ones(tiny.shape[1:], np.uint8)
-    cases = [case(tiny, classes, "a", {0: plane}), case(tiny, classes, "b", {})]
-    with pytest.raises(InputError, match="1 of 2 volumes are annotated"):
+    cases = [case(tiny, classes, "a", {0: plane}), case(tiny, classes, "bb", {})]
+    with pytest.raises(InputError, match="Different annotated volumes: 1"):
         next(leave_one_out(cases, lambda _: pytest.fail("trained")))
+    with pytest.raises(InputError, match="Different annotated volumes: 1"):
+        next(leave_one_out(cases[:1] * 2, lambda _: pytest.fail("trained")))

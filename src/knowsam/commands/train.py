@@ -15,7 +15,7 @@ from knowsam.commands.inputs import budget, read_cases, read_teacher, read_unlab
 from knowsam.commands.options import chosen_config
 from knowsam.commands.outputs import check_model, check_report, save_report, save_trained
 from knowsam.commands.training_progress import TrainingProgress
-from knowsam.cross_validation import expected_dice, leave_one_out
+from knowsam.cross_validation import expected_dice, leave_one_out, require_two_volumes
 from knowsam.errors import ConfigError
 from knowsam.report import Report
 from knowsam.training.processes import Processes
@@ -74,6 +74,8 @@ def _train(processes: Processes, options: Namespace, config: Config, allowed: Bu
             missing_as_background=options.missing_as_background,
         )
         cases += map(lending, options.unlabelled)
+        if options.check:
+            require_two_volumes(cases)
         # Weights are downloaded once, not in each process.
         teacher = processes.first_decides(lambda: read_teacher(options.teacher))
     train = partial(

@@ -167,7 +167,12 @@ def test_a_model_is_checked_in_each_volume_that_it_has_not_learnt_from(
     both = TRAIN.replace("--unlabelled {f}/other.nii.gz", "--check").replace(
         "image.nii.gz ", "image.nii.gz {f}/other.nii.gz "
     )
-    assert knowsam(both.replace("labels.nii.gz ", "labels.nii.gz {f}/truth.nii.gz ")) == 0
+    checked = both.replace("labels.nii.gz ", "labels.nii.gz {f}/truth.nii.gz ")
+    assert knowsam(checked) == 1
+    assert not (two_images / "model").exists()
+    image = nib.load(two_images / "image.nii.gz")
+    nib.Nifti1Image(image.get_fdata() + 1, image.affine).to_filename(two_images / "other.nii.gz")
+    assert knowsam(checked) == 0
     for name in ("image", "other"):
         assert f"Without {name}, Dice in it: 2: " in caplog.text
     assert "2 (class 2): Dice" in caplog.text
