@@ -95,6 +95,9 @@ def test_without_training_what_it_needs_is_asked_for(ball: Volume, ball_labels: 
     annotation = Annotation.from_labels(ball_labels, axis=0, indices=[4])
     with pytest.raises(TrainingError, match="at least two slices are needed that are painted completely"):
         jobs.segment(ball, annotation, budget=Budget(steps=0), device="cpu")
+    finished = Annotation.from_labels(ball_labels, axis=0, indices=range(len(ball_labels)))
+    with pytest.raises(TrainingError, match="slices are painted, so that none is left to segment"):
+        jobs.segment(ball, finished, budget=Budget(seconds=0), device="cpu")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1j])
