@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from knowsam.atlas.proposal import Atlas, propose
-from knowsam.commands.inputs import classes_of_masks, read_mask, read_one_image
+from knowsam.commands.inputs import classes_of_masks, read_mask, read_one_image, require_own_masks
 from knowsam.data.label_volume import slices_with_labels
 from knowsam.document.kept_files import fingerprint
 from knowsam.errors import ConfigError, InputError
@@ -55,6 +55,7 @@ def read_atlases(images: Sequence[Path], labels: Sequence[Path], options: Namesp
     InputError
         If one cannot be used, or it is the only one.
     """
+    require_own_masks(images, labels)
     atlases = [
         Atlas(read_one_image(image, options), read_mask(mask, options, ignore_identity=False))
         for image, mask in zip(images, labels, strict=True)

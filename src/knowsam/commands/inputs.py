@@ -104,6 +104,7 @@ def read_cases(images: Sequence[Path], labels: Sequence[Path], options: Namespac
     ConfigError
         If a slice does not exist.
     """
+    require_own_masks(images, labels)
     volumes = read_images(images, options)
     masks = [_read_painted(path, volume, options) for path, volume in zip(labels, volumes, strict=True)]
     ignored = options.ignore_value
@@ -123,6 +124,19 @@ def read_cases(images: Sequence[Path], labels: Sequence[Path], options: Namespac
     _warn_of_lacking(masks, values)
     classes = classes_of_masks(masks, values)
     return [Case(volume, painted.annotation(classes)) for painted, volume in placed]
+
+
+def require_own_masks(images: Sequence[Path], labels: Sequence[Path]) -> None:
+    """Check that no image is given as its own labels, which a mask can be without any other error.
+
+    Raises
+    ------
+    InputError
+        If one is.
+    """
+    for image, mask in zip(images, labels, strict=True):
+        if image.exists() and mask.exists() and image.samefile(mask):
+            raise InputError(f"{image} is given as an image and as its labels. Give the image, and its labels.")
 
 
 def _warn_of_lacking(masks: Sequence[Volume], painted: Sequence[Collection[int]]) -> None:

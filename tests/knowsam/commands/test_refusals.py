@@ -57,6 +57,7 @@ REFUSALS = [
     (output_to("truth.nii.gz"), 1, "truth.nii.gz exists already and is kept"),
     (output_to("image.nii.gz --overwrite"), 1, "image.nii.gz is an input, but is named as the result as well"),
     (output_to("no_dicom/../labels.nii.gz --overwrite"), 1, "is an input, but is named as the result as well"),
+    ("segment {f}/labels.nii.gz --labels {f}/labels.nii.gz -o {f}/out.nii.gz", 1, "as an image and as its labels"),
     (SEGMENT + " --report {f}/no_folder/report.json", 1, "no_folder does not exist"),
     (SEGMENT + " --report {f}/report.txt", 1, "report.txt, but must end in .json or .html"),
     (SEGMENT + " --report {f}/old.json", 1, "old.json exists already and is kept. .* --overwrite"),
