@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
@@ -74,10 +74,7 @@ class HeldOutWeight:
     error: float
     self_assessed_error: float | None = None
 
-    @property
-    def limit(self) -> float:
-        """The largest weight."""
-        return 1.0
+    limit: ClassVar[float] = 1.0
 
 
 EnsembleWeight = StudentWeight | HeldOutWeight
@@ -100,15 +97,12 @@ def ensemble(propagated: PropagatedLabels, others: Tensor, weight: EnsembleWeigh
     -------
     Probabilities (B, C, H, W), and the weight (B, 1, 1, 1) that the others have in them.
     """
-    own, is_held_out = propagated.probabilities, isinstance(weight, HeldOutWeight)
-    if isinstance(weight, HeldOutWeight):
-        share = _held_out_share(propagated, others, weight)
-    else:
+    own = propagated.probabilities
+    if isinstance(weight, StudentWeight):
         share = _student_share(propagated, weight)
-        others = with_order_of_structures(propagated, others)
-    logs = [p.clamp_min(_SMALLEST_PROBABILITY).log() for p in (own, others)]
-    pooled = torch.where(share > 0, logs[0].lerp(logs[1], share).softmax(dim=1), own)
-    return torch.where(propagated.is_one_sided & is_held_out, own.lerp(others, share), pooled), share
+        return _pooled(own, with_order_of_structures(propagated, others), share), share
+    share = _held_out_share(propagated, others, weight)
+    return torch.where(propagated.is_one_sided, own.lerp(others, share), _pooled(own, others, share)), share
 
 
 def proxy_variance(error: float) -> float:
@@ -131,6 +125,12 @@ def self_assessed_error(probabilities: Tensor) -> Tensor:
     labels = most_probable(probabilities, keepdim=True) == numbers
     overlap, size = (one.mean(dim=(2, 3)) for one in (structures * labels, structures + labels))
     return (1 - 2 * overlap / size).where(size > _SMALLEST_SHARE, torch.nan).nanmean(dim=1)
+
+
+def _pooled(own: Tensor, others: Tensor, share: Tensor) -> Tensor:
+    """Pool the logarithms of probabilities (B, C, H, W)."""
+    logs = [p.clamp_min(_SMALLEST_PROBABILITY).log() for p in (own, others)]
+    return torch.where(share > 0, logs[0].lerp(logs[1], share).softmax(dim=1), own)
 
 
 def _student_share(propagated: PropagatedLabels, weight: StudentWeight) -> Tensor:

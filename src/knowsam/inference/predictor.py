@@ -169,8 +169,8 @@ class Predictor:
         propagated = None if self.propagate is None else self.propagate(indices)
         if propagated is None:
             probabilities, disagreement = self._student_prediction(indices, None)
-        elif self.weight is None or not propagated.nearest_slices.any():
-            # In annotated slices themselves the students have no weight.
+        elif self.weight is None or propagated.is_drawn.all():
+            # In slices that somebody has drawn the students have no weight.
             probabilities = propagated.probabilities
             disagreement = torch.zeros_like(probabilities[:, :1])
         else:

@@ -35,7 +35,10 @@ class ProposedLabels:
         self._weight = self._taken_at_its_word = self._at_its_word()
 
     def compare(self, outlines: Mapping[int, Outline]) -> None:
-        """Measure the error of the mask in annotated slices; the outermost ones count only if no other shows a structure."""
+        """Measure the error of the mask in annotated slices.
+
+        The outermost ones, where it errs more than elsewhere, count only if no other shows a structure.
+        """
         indices = sorted(outlines)
         inner = indices[1:-1]
         compared = indices if all(outlines[index].is_empty for index in inner) else inner

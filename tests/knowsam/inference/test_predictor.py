@@ -197,16 +197,17 @@ def test_many_classes_on_large_slices_are_predicted_in_small_batches(ball: Volum
 
 
 class Shapes:
-    """Says that columns 8 to 23 are class 1, and how far the annotation is."""
+    """Says that columns 8 to 23 are class 1, how far the annotation is, and how wrong it probably is."""
 
-    def __init__(self, nearest_slices: float) -> None:
-        self.nearest_slices = nearest_slices
+    def __init__(self, nearest_slices: float, error: float = 0.0) -> None:
+        self.nearest_slices, self.error = nearest_slices, error
 
     def __call__(self, indices: Sequence[int]) -> PropagatedLabels:
         inside = 8.0 - (torch.arange(32.0) - 15.5).abs().expand(len(indices), 1, 32, 32)
         shapes = torch.cat([-inside, inside], dim=1)
         nearest = torch.full((len(indices), 1, 1, 1), self.nearest_slices)
-        return PropagatedLabels(shapes, shapes, torch.zeros_like(nearest), nearest, softness_px=0.1)
+        error = torch.full_like(nearest, self.error)
+        return PropagatedLabels(shapes, shapes, 0 * nearest, nearest, softness_px=0.1, source_error=error)
 
 
 STRIPE = np.tile((np.abs(np.arange(32) - 15.5) < 8).astype(np.uint8), (32, 1))
@@ -234,6 +235,16 @@ def test_at_an_annotated_slice_its_own_shape_is_the_prediction(ball: Volume, con
     (prediction,) = with_shapes(students, ball, config, 0.0, 0.0).slices([5])
     np.testing.assert_array_equal(prediction.labels, STRIPE)
     assert students.batches == []
+
+
+def test_a_model_of_other_volumes_counts_in_slices_that_were_completed_from_scribbles(
+    ball: Volume, config: Config
+) -> None:
+    students = KnownStudents(SURE, SURE, SURE)
+    completed = replace(with_shapes(students, ball, config, 0.0, None), propagate=Shapes(0.0, error=0.2))
+    (prediction,) = replace(completed, weight=HeldOutWeight(0.01)).slices([5])
+    assert prediction.labels.all()
+    assert students.batches == [1]
 
 
 class ChannelReaders(KnownStudents):
