@@ -12,7 +12,7 @@ from knowsam.data.annotation import SliceState
 from knowsam.data.ends import Side
 from knowsam.document.annotation_document import AnnotationDocument
 from knowsam.errors import KnowSAMError
-from knowsam.training.events import PREDICTING, ClassesChanged, Stage, Watch
+from knowsam.training.events import PREDICTING, Stage
 from napari_knowsam import accepting, status_messages
 from napari_knowsam.autosave import Autosave
 from napari_knowsam.brush import Brush
@@ -20,10 +20,10 @@ from napari_knowsam.contrast import Contrast
 from napari_knowsam.document_display import DocumentDisplay
 from napari_knowsam.end_marks import EndMarks
 from napari_knowsam.exporting import Exporting, Made
-from napari_knowsam.handover import Handover
 from napari_knowsam.keys import Keys
 from napari_knowsam.layer_choice import LayerChoice
 from napari_knowsam.layer_sync import LayerSync
+from napari_knowsam.live_prediction import LivePrediction
 from napari_knowsam.model_keeping import ModelKeeping
 from napari_knowsam.next_check import NextCheck
 from napari_knowsam.orientation_letters import OrientationLetters
@@ -63,7 +63,6 @@ class Presenter(QObject):
         self._brush = Brush(viewer, self.layers)
         self._contrast = Contrast(self.layers)
         self.controller = TrainingController()
-        self._handover = Handover(self.controller, self)
         self.autosave = Autosave(parent=self)
         self._letters = OrientationLetters(viewer)
         self._ends = EndMarks(self.layers, annotate, self)
@@ -71,9 +70,9 @@ class Presenter(QObject):
         self._undo = self._guarded(self._of_sync(LayerSync.undo))
         self._redo = self._guarded(self._of_sync(LayerSync.redo))
         self._stage: Stage | None = None
-        self._live = True
         self._closed = self._letters_shown = False
         self._training_display = TrainingDisplay(train, self.controller, lambda: self.layers.document, self)
+        self._live = LivePrediction(self.layers, self.controller, train, self._training_display, self)
         self._document_display = DocumentDisplay(annotate, train, result, self)
         self.models = ModelKeeping(self.layers, self.controller, train, result, self)
         self._exporting = Exporting(self.layers, result, self._made, self)
@@ -116,6 +115,7 @@ class Presenter(QObject):
         if self._closed:
             return
         self._closed = True
+        self._live.close()
         self._document_display.close()
         self._exporting.close()
         self.others.close()
@@ -216,7 +216,7 @@ class Presenter(QObject):
 
         def act(sync: LayerSync) -> None:
             accepted = sync.change(action)
-            self._result.set_message(status_messages.accepted_sentence(self._outdated) if accepted else "")
+            self._result.set_message(status_messages.accepted_sentence(self._live.outdated) if accepted else "")
 
         return self._guarded(self._of_sync(act))
 
@@ -247,6 +247,7 @@ class Presenter(QObject):
             self._guarded(self.layers.choose_axis)(axis)
         if self.layers.document is not None:
             self._annotate.set_axis(self.layers.document.axis)
+        self._live.propagate_soon()
 
     def _on_train_requested(self) -> None:
         if self.controller.is_running:
@@ -263,21 +264,14 @@ class Presenter(QObject):
         if document is not None and self.models.may_replace(document, settings):
             self._training_display.begin(settings.config)
             self.controller.train(case, settings, document, self.autosave.keeper(document))
-            self._watch()
+            self._live.watch()
 
-    def _on_live_toggled(self, live: bool) -> None:
-        self._live = live
-        self.layers.set_live_visible(live)
-        self._watch()
-
-    @property
-    def _outdated(self) -> int:
-        """How many slices of the volume on the screen wait for a new prediction."""
-        document = self.layers.document
-        return 0 if document is None else self.controller.outdated(document)
+    def _on_live_toggled(self, is_live: bool) -> None:
+        self.layers.set_live_visible(is_live)
+        self._live.set_live(is_live)
 
     def _made(self, document: AnnotationDocument) -> Made:
-        return Made(self._outdated, self._document_display.probable_dice, self.controller.model(document))
+        return Made(self._live.outdated, self._document_display.probable_dice, self.controller.model(document))
 
     def _connect_layers(self) -> None:
         signals = self.layers.signals
@@ -314,48 +308,22 @@ class Presenter(QObject):
         self._training_display.document_changed()
         self._result.set_message(self.models.difference())
         self.autosave.watch(self.layers.document, self.layers.documents)
-        self._watch()
+        self._live.watch()
+        self._live.propagate_soon()
 
     def _on_slices_annotated(self, indices: tuple[int, ...]) -> None:
         self._training_display.things_changed()
-        if self._is_current():
-            self._handover.add(indices)
-        else:
-            self._propagate()
+        self._live.submit_slices(indices)
         self._document_display.show_soon()
-
-    def _propagate(self) -> None:
-        """Propagate labels without a training, as soon as two slices are painted."""
-        sync, config = self.layers.sync, self._train.config()
-        # Closing takes in the latest strokes, which must not begin anything new.
-        if self._closed or sync is None or not self._live or self.controller.is_busy:
-            return
-        document = sync.document
-        if config.method.shape_prior and document.can_propagate and sync.plane_question is None:
-            self.controller.propagate(document, config)
-            self._training_display.propagation_begins()
-            self._watch()
 
     def _on_classes_changed(self, classes: tuple[LabelClass, ...]) -> None:
         self._document_display.show_classes()
-        if self._is_current():
-            self.controller.submit(ClassesChanged(classes))
+        self._live.submit_classes(classes)
         self._document_display.show_soon()
 
     def _on_looked_at(self, index: int) -> None:
         self._annotate.marks.set_current_slice(index)
-        self._watch()
-
-    def _watch(self) -> None:
-        """Send the visible slice to the session; it predicts others, too, since an export must be complete."""
-        sync = self.layers.sync
-        if sync is not None and self._is_current():
-            is_watched = self._live or self.controller.is_busy or self._outdated > 0
-            self.controller.submit(Watch(sync.view.index if is_watched else None))
-
-    def _is_current(self) -> bool:
-        """Whether the volume on the screen is the one that training or propagation goes on with."""
-        return self.controller.work is not None and self.layers.document is self.controller.work
+        self._live.watch()
 
     def _connect_controller(self) -> None:
         self.controller.stage_changed.connect(self._on_stage_changed)
@@ -368,12 +336,12 @@ class Presenter(QObject):
         self.layers.is_plane_fixed = self.controller.is_busy
         was, self._stage = self._stage, stage
         if stage in PREDICTING:
-            self._watch()
+            self._live.watch()
         elif stage is None:
             self._annotate.take_back(_PLANE_IS_FIXED, status_messages.BUSY)
             # Whoever has stopped a model does not want its predictions to continue at once.
             if self.controller.work is None and was not in PREDICTING:
-                self._propagate()
+                self._live.propagate()
 
     def _on_predicted(self, ready: PredictionReady) -> None:
         document = self.controller.work
