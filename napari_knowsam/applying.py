@@ -7,19 +7,22 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, QTimer
 
+from knowsam.document.kept_files import fingerprint
 from knowsam.errors import InputError, KnowSAMError
+from knowsam.training.events import Stage
 from napari_knowsam.model_keeping import other_name
 from napari_knowsam.status_messages import BUSY
 
 if TYPE_CHECKING:
     from napari.layers import Image
 
-    from knowsam.training.events import Applied, Stage
+    from knowsam.training.events import Applied
     from knowsam.training.trained_model import TrainedModel
     from napari_knowsam.layer_choice import LayerChoice
     from napari_knowsam.model_keeping import ModelKeeping
     from napari_knowsam.panels.result_panel import ResultPanel
     from napari_knowsam.panels.train_panel import TrainPanel
+    from napari_knowsam.project_cases import ProjectCases
     from napari_knowsam.training_controller import TrainingController
 
 
@@ -32,6 +35,7 @@ class Applying(QObject):
         controller: TrainingController,
         train: TrainPanel,
         result: ResultPanel,
+        cases: ProjectCases,
         models: ModelKeeping,
         parent: QObject | None = None,
     ) -> None:
@@ -40,20 +44,30 @@ class Applying(QObject):
         self._train, self._result = train, result
         self._waiting: deque[Image] = deque()
         self._model: TrainedModel | None = None
+        self._applied_to: dict[str, TrainedModel] = {}
         self._applied: list[str] = []
         self._problems: list[str] = []
         self._is_at_all = self._is_answered = False
         train.model_box.apply_requested.connect(self._on_one_requested)
         train.model_box.apply_to_all_requested.connect(self._on_all_requested)
+        cases.opened.connect(self._apply_again)
         controller.applied.connect(self._on_applied)
         controller.failed.connect(self._on_failed)
         controller.stage_changed.connect(self._on_stage_changed)
 
     def _on_one_requested(self) -> None:
-        if self._is_busy():
-            return
+        if not self._is_busy():
+            self._apply_to_chosen(self._models.model)
+
+    def _apply_again(self) -> None:
+        """Apply the model that was applied to an image of the project before it was closed, if one was."""
+        document = self._layers.document
+        if document is not None and not self._is_at_all:
+            self._apply_to_chosen(self._applied_to.get(fingerprint(document.volume)))
+
+    def _apply_to_chosen(self, model: TrainedModel | None) -> None:
         try:
-            self._apply(self._models.model)
+            self._apply(model)
         except KnowSAMError as error:
             self._result.set_message(str(error))
 
@@ -111,9 +125,12 @@ class Applying(QObject):
             self._problems.append(f"{document.name}: {difference}")
         self._is_answered = False
         self._controller.apply(document.case(), model, document, self._train.device())
+        self._applied_to[fingerprint(document.volume)] = model
 
     def _on_applied(self, applied: Applied) -> None:
         self._is_answered = True
+        if applied.stopped:
+            self._forget_applied()
         if not self._is_at_all:
             return
         if applied.stopped:
@@ -123,6 +140,10 @@ class Applying(QObject):
             if applied.is_empty:
                 self._problems.append(f"{work.name}: no structure was found.")
 
+    def _forget_applied(self) -> None:
+        if (work := self._controller.work) is not None:
+            self._applied_to.pop(fingerprint(work.volume), None)
+
     def _on_failed(self, sentence: str) -> None:
         self._is_answered = True
         if self._is_at_all:
@@ -130,6 +151,9 @@ class Applying(QObject):
 
     def _on_stage_changed(self, stage: Stage | None) -> None:
         """Continue after the model was applied to an image, or was stopped, as by removing the image."""
+        if stage in (Stage.PREPARING, Stage.PROPOSING):
+            # What follows takes the place of its prediction.
+            self._forget_applied()
         if stage is not None or not self._is_at_all:
             return
         if not self._is_answered:

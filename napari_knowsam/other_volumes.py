@@ -47,7 +47,7 @@ class OtherVolumes(QObject):
         self.background = Background(controller, result, self)
         self.proposing = Proposing(layers, controller, train, result, cases, self)
         self.training = ModelTraining(layers, train, result, cases, self.background, self)
-        self.applying = Applying(layers, controller, train, result, models, self)
+        self.applying = Applying(layers, controller, train, result, cases, models, self)
         self.folder = FolderApplying(train, result, models, self.background, self)
         controller.stage_changed.connect(self._on_stage_changed)
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from napari.qt.threading import create_worker
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, Signal
 
 from knowsam.document.annotation_document import AnnotationDocument
 from knowsam.document.kept_files import fingerprint
@@ -46,6 +46,9 @@ class ProjectCases(QObject):
     ----------
     restore : restores the saved work on the chosen image.
     """
+
+    opened = Signal()
+    """An image of the project was opened, and what was painted in it is there again."""
 
     def __init__(
         self,
@@ -204,6 +207,7 @@ class ProjectCases(QObject):
             self._say(status_messages.finished_images_sentence(done))
         self._viewer.reset_view()
         self._show()
+        self.opened.emit()
 
     def _begin_as_before(self) -> None:
         """Give an image in which nothing is annotated the plane and the classes of the last one."""

@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING
 import nibabel as nib
 import numpy as np
 import pytest
-from gui_robot import PROPAGATING, Robot
+from gui_robot import PROPAGATING, TINY, Robot
 
+from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass
 from knowsam.document.annotation_document import AnnotationDocument
 from knowsam.io.labels import read_labels
+from knowsam.models.students import Students
 from knowsam.project.case import CaseState
 from knowsam.project.project import Project
 from knowsam.training.schedule import Budget
+from knowsam.training.trained_model import TrainedModel, save_model
 
 if TYPE_CHECKING:
     from chosen_file import ChosenFile
 
-    from knowsam.data.annotation import LabelClass
     from napari_knowsam.panels.case_bar import CaseBar
 
 LIVER = 2
@@ -316,3 +318,23 @@ def test_values_of_other_names_are_not_mixed_and_an_image_that_cannot_be_read_is
     )
     robot.widget.result.bar.propose_requested.emit()
     robot.wait_until(lambda: "“tumour” here, but “liver” in p2" in robot.widget.train.bar._message.text())
+
+
+def test_a_model_is_applied_again_when_its_image_is_opened_again(robot: Robot, tmp_path: Path) -> None:
+    students = Students(2, config=TINY.students, prior=False)
+    classes = (BACKGROUND_CLASS, LabelClass(LIVER, "liver", (9, 9, 9)))
+    save_model(TrainedModel(students.eval(), {}, TINY, classes, 0, pixel_mm=4.0, steps=5), tmp_path / "m.safetensors")
+    robot.presenter.models.open(tmp_path / "m.safetensors")
+    robot.click(robot.widget.train, "Apply to this volume")
+    _wait_until_all_is_predicted(robot)
+    robot.click(bar(robot), "Next")
+    wait_for(robot, "p2")
+    assert not robot.presenter.controller.is_busy
+    bar(robot).case_chosen.emit(0)
+    wait_for(robot, "p1")
+    _wait_until_all_is_predicted(robot)
+
+
+def _wait_until_all_is_predicted(robot: Robot) -> None:
+    controller = robot.presenter.controller
+    robot.wait_until(lambda: not robot.document.unpredicted and not controller.is_busy)
