@@ -96,6 +96,11 @@ def test_a_mask_does_not_replace_the_image_it_was_made_in(tmp_path: Path, nifti_
     with pytest.raises(OutputError, match="a file of the image itself"):
         mask_writer(image, volume, volume, lambda _: {})
     assert mask_writer(tmp_path / "brain_mask.nii.gz", volume, volume, lambda _: {}) is not None
+    (tmp_path / "brain.nrrd").write_text("an older mask")
+    assert mask_writer(tmp_path / "brain.nrrd", volume, volume, lambda _: {}) is not None
+    (tmp_path / "link.nii.gz").symlink_to(image)
+    with pytest.raises(OutputError, match="a file of the image itself"):
+        mask_writer(tmp_path / "link.nii.gz", volume, volume, lambda _: {})
 
 
 def test_known_background_is_saved_as_background(tmp_path: Path, tiny: Volume) -> None:

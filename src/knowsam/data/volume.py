@@ -106,6 +106,7 @@ class Volume:
     identity : patient and study, as far as its file names them.
     sparse : places of the slices of labels, if their file places them one by one.
     reformatted_from : grid of the file of an image that was resampled to painted planes.
+    file : that it was read from, unless that is a DICOM series.
     folder : of its file or its DICOM series, where that is known; its name may be that of the patient.
 
     Raises
@@ -125,6 +126,7 @@ class Volume:
     identity: Identity = NOBODY
     sparse: SparseSlices | None = None
     reformatted_from: Grid | None = None
+    file: Path | None = field(default=None, repr=False)
     folder: Path | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:

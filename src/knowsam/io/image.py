@@ -95,4 +95,5 @@ def image_choices(path: Path, tracked: Tracked = iter) -> tuple[ImageChoice, ...
 
 
 def _read(path: Path, read: ReadImage, missing_as: MissingAs = "refused") -> Volume:
-    return replace(read(np.float32, missing_as), name=image_stem(path.name), folder=path.absolute().parent)
+    volume, file = read(np.float32, missing_as), path.absolute()
+    return replace(volume, name=image_stem(path.name), file=file, folder=file.parent)
