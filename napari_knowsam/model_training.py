@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 _FEWEST = 2
 _NOTHING_LEARNT = "It was stopped before it had learnt anything."
+_NOT_MEASURED = "It was stopped before it was measured how good it is in other volumes."
 
 
 class ModelTraining(QObject):
@@ -145,8 +146,10 @@ class FinishedTraining(Work):
             return
         path, done = self._saved(model, len(cases))
         yield " ".join([done, model.weakness, *problems])
-        if self._is_checked and (found := self._left_out(cases)):
-            yield " ".join([done, self._add_score(model, path, found), *problems])
+        if self._is_checked:
+            found = self._left_out(cases)
+            score = self._add_score(model, path, found) if found else f"{_NOT_MEASURED} {model.weakness}".strip()
+            yield " ".join([done, score, *problems])
 
     def _while_downloading(self, _arrived: int, _size: int) -> None:
         if self.is_stopping:

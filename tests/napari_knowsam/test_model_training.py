@@ -156,6 +156,7 @@ def test_a_training_that_is_stopped_keeps_the_model(robot: Robot, monkeypatch: p
     window._button.click()
     robot.wait_until(lambda: robot.background.work is None)
     assert "Trained phantoms on 2 finished volumes" in said(robot)
+    assert "stopped before it was measured how good it is" in said(robot)
     assert load_model(place_of_model("phantoms")).expected == ()
 
 
