@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import ReferenceType, WeakKeyDictionary, ref
@@ -135,10 +136,9 @@ class Autosave(QObject):
         file = self._file(document.volume)
 
         def keep(continuation: Continuation) -> None:
-            try:
+            # After the panel was closed, it is too late: before, a person was asked what is to become of the training.
+            with suppress(RuntimeError):
                 self._keeping = self._thread.submit(file.keep_training, continuation)
-            except RuntimeError:
-                logger.warning("What was learnt last is not saved, for the panel was closed meanwhile.")
 
         return keep
 

@@ -372,6 +372,16 @@ def learnt_by(document: AnnotationDocument, folder: Path, content: bytes, monkey
     kept.keeper(document)(None)  # type: ignore[arg-type]
 
 
+def test_a_training_that_ends_after_the_panel_was_closed_is_dropped_without_a_word(
+    document: AnnotationDocument, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = session(folder, document)
+    keep = kept.keeper(document)
+    kept.close()
+    keep(None)  # type: ignore[arg-type]
+    assert not caplog.records
+
+
 def test_the_model_is_kept_beside_the_painting_and_offered_with_it(
     document: AnnotationDocument, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
