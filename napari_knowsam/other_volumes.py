@@ -11,10 +11,8 @@ from napari_knowsam.background import Background
 from napari_knowsam.folder_applying import FolderApplying
 from napari_knowsam.model_training import ModelTraining
 from napari_knowsam.proposing import Proposing
-from napari_knowsam.status_messages import BUSY
 
 if TYPE_CHECKING:
-    from knowsam.training.events import Stage
     from napari_knowsam.layer_choice import LayerChoice
     from napari_knowsam.model_keeping import ModelKeeping
     from napari_knowsam.panels.result_panel import ResultPanel
@@ -43,18 +41,12 @@ class OtherVolumes(QObject):
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self._result = result
         self.background = Background(controller, result, self)
         self.proposing = Proposing(layers, controller, train, result, cases, self)
         self.training = ModelTraining(layers, train, result, cases, self.background, self)
         self.applying = Applying(layers, controller, train, result, cases, models, self)
         self.folder = FolderApplying(train, result, models, self.background, self)
-        controller.stage_changed.connect(self._on_stage_changed)
 
     def close(self) -> None:
         """End the work beside the window."""
         self.background.close()
-
-    def _on_stage_changed(self, stage: Stage | None) -> None:
-        if stage is None:
-            self._result.bar.take_back(BUSY)

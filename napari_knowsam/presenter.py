@@ -339,6 +339,7 @@ class Presenter(QObject):
             self._live.watch()
         elif stage is None:
             self._annotate.take_back(_PLANE_IS_FIXED, status_messages.BUSY)
+            self._result.bar.take_back(status_messages.BUSY)
             # Whoever has stopped a model does not want its predictions to continue at once.
             if self.controller.work is None and was not in PREDICTING:
                 self._live.propagate()
