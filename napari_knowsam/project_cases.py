@@ -67,6 +67,7 @@ class ProjectCases(QObject):
         self._case: ProjectCase | None = None
         self._image: Image | None = None
         self._wanted: ProjectCase | None = None
+        self._dice: Mapping[str, float] = {}
         bar.case_chosen.connect(self._guarded(self._choose))
         bar.done_requested.connect(self._guarded(self._end_case))
         bar.next_requested.connect(self.open_next)
@@ -92,6 +93,12 @@ class ProjectCases(QObject):
         if project is None:
             return ()
         return tuple(partial(read_finished, project, case) for case in project.done if case.path != self._path)
+
+    def set_dice(self, dice: Mapping[str, float]) -> None:
+        """Show how well what is proposed for finished images from the others fits them, by fingerprint."""
+        if dice != self._dice:
+            self._dice = dice
+            self._show()
 
     def open_project(self, folder: Path) -> None:
         """Open a folder of images, and the first of them that is not done."""
@@ -330,7 +337,7 @@ class ProjectCases(QObject):
         project = self.project
         cases = () if project is None else project.cases
         pictures = [] if project is None else [project.picture(case) for case in cases]
-        self._bar.set_cases(cases, pictures)
+        self._bar.set_cases(cases, pictures, self._dice)
         self._show_current()
 
     def _show_current(self) -> None:

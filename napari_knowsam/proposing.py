@@ -46,6 +46,7 @@ class Proposing(QObject):
         self._correction: Correction | None = None
         result.bar.propose_requested.connect(self._on_requested)
         controller.proposed.connect(self._on_proposed)
+        controller.noticed.connect(self._show_dice)
 
     def _on_requested(self) -> None:
         if self._controller.is_busy:
@@ -61,6 +62,11 @@ class Proposing(QObject):
         """Let the proposal count in later trainings, too."""
         if self._controller.work is not None:
             self._controller.work.proposal = mask
+
+    def _show_dice(self) -> None:
+        """Show in the list of images how well each finished one is proposed; a notice tells that it was learnt."""
+        if self._correction is not None:
+            self._cases.set_dice(self._correction.dice_by_image)
 
     def _begin(self) -> None:
         sync = self._layers.require_sync()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QModelIndex, QSize, Qt, Signal
@@ -86,16 +87,23 @@ class CaseBar(QWidget):
             row.addWidget(tightened(one))
         self.hide()
 
-    def set_cases(self, cases: Sequence[ProjectCase], pictures: Sequence[Path]) -> None:
+    def set_cases(
+        self,
+        cases: Sequence[ProjectCase],
+        pictures: Sequence[Path],
+        dice: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
         """Show the images of a project; without any, there is no project.
 
         Parameters
         ----------
         pictures : of each image, where it may be missing.
+        dice : of what is proposed for finished images from the others, by fingerprint, as far as known.
         """
         self._cases.clear()
         for case, picture in zip(cases, pictures, strict=True):
-            self._cases.add_choice(f"{_SIGNS[case.state]} {case.name}", case.path, f"{case.name}: {case.state.value}")
+            about = f"{case.name}: {case.state.value}{_in_words(dice.get(case.fingerprint))}"
+            self._cases.add_choice(f"{_SIGNS[case.state]} {case.name}", case.path, about)
             self._cases.setItemIcon(self._cases.count() - 1, _icon(picture))
         self.set_current(None)
         done = sum(case.state is CaseState.DONE for case in cases)
@@ -111,6 +119,17 @@ class CaseBar(QWidget):
         chosen = QFileDialog.getExistingDirectory(self, "Export the masks of all done to")
         if chosen:
             self.export_requested.emit(Path(chosen))
+
+
+def _in_words(dice: float | None) -> str:
+    """Say how well others propose a finished image.
+
+    >>> _in_words(0.834)
+    ', and proposed from the others with Dice 0.83. If that is low beside others, look through its mask.'
+    """
+    if dice is None:
+        return ""
+    return f", and proposed from the others with Dice {dice:.2f}. If that is low beside others, look through its mask."
 
 
 def _icon(picture: Path) -> QIcon:

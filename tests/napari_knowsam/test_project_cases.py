@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import nibabel as nib
 import numpy as np
 import pytest
 from gui_robot import PROPAGATING, TINY, Robot
+from qtpy.QtCore import Qt
 
 from knowsam.data.annotation import BACKGROUND_CLASS, LabelClass
 from knowsam.document.annotation_document import AnnotationDocument
@@ -18,6 +20,7 @@ from knowsam.io.labels import read_labels
 from knowsam.models.students import Students
 from knowsam.project.case import CaseState
 from knowsam.project.project import Project
+from knowsam.training.events import Notice
 from knowsam.training.schedule import Budget
 from knowsam.training.trained_model import TrainedModel, save_model
 
@@ -338,3 +341,16 @@ def test_a_model_is_applied_again_when_its_image_is_opened_again(robot: Robot, t
 def _wait_until_all_is_predicted(robot: Robot) -> None:
     controller = robot.presenter.controller
     robot.wait_until(lambda: not robot.document.unpredicted and not controller.is_busy)
+
+
+def test_the_list_says_how_well_finished_images_are_proposed_from_the_others(robot: Robot) -> None:
+    paint(robot, range(2, 6))
+    robot.click(bar(robot), "Done")
+    wait_for(robot, "p2")
+    (done,) = robot.presenter.cases.project.done
+    robot.presenter.others.proposing._correction = SimpleNamespace(dice_by_image={done.fingerprint: 0.834})
+    robot.presenter.controller.noticed.emit(Notice("How proposals err was learnt."))
+    tips = [bar(robot)._cases.itemData(row, Qt.ItemDataRole.ToolTipRole) for row in range(3)]
+    assert tips[0].startswith("p1: done, and proposed from the others with Dice 0.83.")
+    assert tips[1:] == ["p2: to do", "p3: to do"]
+    assert bar(robot)._cases.currentText().endswith(" p2")

@@ -85,6 +85,14 @@ class Correction:
         """Whether it makes proposals for the finished volumes better."""
         return self.share > 0 and sum(one.corrected - one.proposed for one in self.scores) > 0
 
+    @property
+    def dice_by_image(self) -> dict[str, float]:
+        """Dice of what is proposed for each finished volume from the others, by the fingerprint of its image."""
+        return {
+            image: score.corrected if self.helps else score.proposed
+            for image, score in zip(self.images, self.scores, strict=True)
+        }
+
     def corrected(
         self, volume: Volume, proposal: ProposedMask, check: Callable[[], None] = lambda: None
     ) -> ProposedMask:
