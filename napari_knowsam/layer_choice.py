@@ -61,6 +61,7 @@ class LayerChoice:
             (dims.current_step, self._on_dims_changed),
             (dims.order, self._on_turned),
             (dims.ndisplay, self._on_turned),
+            (viewer.canvas.grid.events.enabled, self._on_grid_toggled),
         ]
         for emitter, slot in self._connections:
             emitter.connect(slot)
@@ -335,6 +336,11 @@ class LayerChoice:
         if is_free and seen not in (None, sync.document.axis):
             self.choose_axis(seen)
         self.signals.turned.emit(seen)
+
+    def _on_grid_toggled(self) -> None:
+        """Show the chosen image, which lies under others again once they no longer stand beside it."""
+        if self.sync is not None:
+            uncover(self._viewer, self.sync.image)
 
     def _on_layer_inserted(self, event: Any) -> None:
         self._emit_names()

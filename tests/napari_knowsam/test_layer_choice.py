@@ -291,6 +291,16 @@ def test_images_that_stand_beside_the_chosen_one_in_the_grid_stay_visible(opened
     assert not other.visible
 
 
+def test_the_chosen_image_is_to_be_seen_when_the_grid_is_switched_off(opened: Opened, tiny: Volume) -> None:
+    other = add_other(opened, tiny)
+    opened.viewer.canvas.grid.enabled = True
+    opened.choice.show_image(opened.image.name)
+    assert other.visible
+    opened.viewer.canvas.grid.enabled = False
+    assert not other.visible
+    assert opened.image.visible
+
+
 def test_no_results_stay_hidden_after_closing(opened: Opened, tiny: Volume) -> None:
     opened.predict(3, 1)
     add_other(opened, tiny)
