@@ -51,6 +51,7 @@ _ENDINGS = {*IMAGE_SUFFIXES, *MASK_SUFFIXES}
 _MASK_WORDS = {
     *("dseg", "seg", "segs", "segmentation", "label", "labels", "labelmap"),
     *("mask", "masks", "roi", "rois", "scribble", "scribbles", "painted", "annotation", "annotations"),
+    *("gt", "truth", "groundtruth"),
 }
 
 
@@ -64,6 +65,8 @@ def is_called_mask(path: Path) -> bool:
 
     >>> is_called_mask(Path("liver_mask.nii.gz")), is_called_mask(Path("masked_liver.nii.gz"))
     (True, False)
+    >>> is_called_mask(Path("patient001_frame01_gt.nii.gz"))
+    True
     """
     words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", path.name)
     return not _MASK_WORDS.isdisjoint(word.lower() for word in words)
