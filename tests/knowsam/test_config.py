@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import dataclasses
-import doctest
 import json
 import math
 from dataclasses import Field, fields
@@ -9,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from knowsam import config
 from knowsam.config import Config
 from knowsam.errors import ConfigError
 from knowsam.setting import setting_of
@@ -106,12 +104,6 @@ def test_the_settings_of_the_paper_differ_from_the_defaults() -> None:
     assert (paper.plane.max_side_px, paper.training.labelled_batch, paper.training.optimizer) == (256, 12, "sgd")
     assert (paper.teacher.adapted_blocks, paper.teacher.teacher_in_turn) == (0, "never")
     assert paper != Config()
-
-
-def test_the_examples_in_the_documentation_are_right() -> None:
-    results = doctest.testmod(config)
-    assert results.attempted > 0
-    assert results.failed == 0
 
 
 def test_the_grid_of_the_mixing_divides_every_plane() -> None:

@@ -114,8 +114,8 @@ def _class_scores(
 
 
 def _dice(predicted: NDArray[np.bool_], expected: NDArray[np.bool_]) -> float:
-    total = np.count_nonzero(predicted) + np.count_nonzero(expected)
-    return 2 * np.count_nonzero(predicted & expected) / total if total else 1.0
+    total = int(np.count_nonzero(predicted)) + int(np.count_nonzero(expected))
+    return 2 * int(np.count_nonzero(predicted & expected)) / total if total else 1.0
 
 
 def _surface_distances_mm(
