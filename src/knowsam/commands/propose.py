@@ -30,13 +30,13 @@ logger = logging.getLogger(__name__)
 def run(options: Namespace) -> None:
     """Run the command; all outputs are checked before the first registration."""
     require_a_mask_each(options.atlases, options.labels)
-    if options.check and len(options.atlases) < 2:
-        raise ConfigError("--check proposes each finished volume from the others. Give two or more, or leave it out.")
+    _require_checkable(options.atlases, options)
     inputs = [options.image, *options.atlases, *options.labels]
     check_mask(options.output, inputs=inputs, overwrite=options.overwrite)
     allowed = Budget.parse(options.atlas_budget)
     volume = read_one_image(options.image, options)
     atlases = read_atlases(options.atlases, options.labels, options, volume)
+    _require_checkable(atlases, options)
     classes = classes_of(atlases)
     proposal = make_proposal(volume, atlases, classes, acquired_axis(volume.spacing_mm), allowed)
     place = saved(
@@ -46,6 +46,11 @@ def run(options: Namespace) -> None:
     logger.info("Mask: %s", place)
     if options.check:
         _check(atlases, classes)
+
+
+def _require_checkable(atlases: Sequence[object], options: Namespace) -> None:
+    if options.check and len(atlases) < 2:
+        raise ConfigError("--check proposes each finished volume from the others. Give two or more, or leave it out.")
 
 
 def _check(atlases: Sequence[Atlas], classes: Sequence[LabelClass]) -> None:

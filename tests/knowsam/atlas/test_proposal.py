@@ -112,8 +112,14 @@ def test_each_finished_volume_is_proposed_from_the_others(tmp_path: Path, caplog
         for name, volume in (("image", atlas.image), ("mask", atlas.labels)):
             files.append(str(tmp_path / f"{name}{number}.nii.gz"))
             nib.Nifti1Image(volume.array.transpose(2, 1, 0), volume.grid.affine).to_filename(files[-1])
-    words = ["propose", files[0], "--atlases", *files[::2], "--labels", *files[1::2]]
-    assert main([*words, "-o", str(tmp_path / "out.nii.gz"), "--check"]) == 0
+    new = tmp_path / "new.nii.gz"
+    own = patient((4.0, 4.0, 4.0), (0.0, 0.0, 0.0), 1.0).image
+    nib.Nifti1Image(own.array.transpose(2, 1, 0), own.grid.affine).to_filename(new)
+    words = ["--atlases", *files[::2], "--labels", *files[1::2], "-o", str(tmp_path / "out.nii.gz"), "--check"]
+    # Without the image itself, too few are left.
+    assert main(["propose", files[0], *words]) != 0
+    assert not (tmp_path / "out.nii.gz").exists()
+    assert main(["propose", str(new), *words]) == 0
     mean, low, high = np.mean(scores), min(scores), max(scores)
     assert f"3 (class 3): Dice {mean:.2f} on average, from {low:.2f} to {high:.2f}" in caplog.text
     with pytest.raises(InputError, match="With one finished volume"):
