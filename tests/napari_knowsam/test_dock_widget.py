@@ -62,6 +62,8 @@ def test_on_a_small_screen_nothing_has_to_be_scrolled_while_training(window: Win
     for value in (2, 3):
         window.widget.annotate.class_removed.emit(value)
     window.train()
+    # With the longest sentence of all.
+    window.wait_until(lambda: "learnt" in window.train_message)
     area = window.widget.findChild(QScrollArea)
     window.wait_until(lambda: area.verticalScrollBar().maximum() == 0)
     for bar in (window.widget.train.bar, window.widget.result.bar):

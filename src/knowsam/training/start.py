@@ -63,7 +63,7 @@ def best_so_far(plan: TrainingPlan, classes: tuple[LabelClass, ...]) -> Students
 def introduction(trainer: Trainer) -> list[str]:
     """Describe teacher and training data before the first step, and how they are used where that is unusual."""
     labelled, held_out = len(trainer.slices.labelled_keys), len(trainer.selection.holdout)
-    kept = f", validating on {held_out} more." if held_out else "; too few to keep any for validation."
+    kept = f", validating on {held_out} more." if held_out else ", none held out."
     teacher = [] if trainer.learner.teacher is None else [str(trainer.learner.teacher.provenance)]
     name = trainer.plan.config.method.semi_supervised
     is_usual = name == MethodConfig().semi_supervised

@@ -93,7 +93,7 @@ def test_a_session_that_has_ended_frees_its_networks_at_once(case: Case, quick_c
 def test_the_training_slices_are_reported(case: Case, many: Case, quick_config: Config, batches: list[Batch]) -> None:
     few, enough = (of_kind(list(session_of(one, config=quick_config).run()), Notice) for one in (case, many))
     assert few[0].text == "No teacher: the students learn alone."
-    assert few[1].text == "Training began with 2 annotated slices; too few to keep any for validation."
+    assert few[1].text == "Training began with 2 annotated slices, none held out."
     assert enough[1].text == "Training began with 7 annotated slices, validating on 1 more."
 
 
