@@ -66,12 +66,13 @@ class HeldOutWeight:
 
     Parameters
     ----------
-    error : in 1 - Dice, in annotated slices of this volume, without what is propagated.
+    error : in 1 - Dice, in annotated slices of this volume, without what is propagated; one for all slices, or
+        (B, 1, 1, 1).
     self_assessed_error : there, see the function of this name: where it is less sure of itself, its weight is smaller.
         None switches that off.
     """
 
-    error: float
+    error: float | Tensor
     self_assessed_error: float | None = None
 
     limit: ClassVar[float] = 1.0
@@ -162,7 +163,8 @@ def _held_out_share(propagated: PropagatedLabels, others: Tensor, weight: HeldOu
     most = (_MOST_OVERCONFIDENT * expected) ** 2 + propagated.source_variance
     variance = propagated.extrapolated_variance
     variance = torch.where(propagated.is_one_sided, variance, variance.minimum(most))
-    error = max(weight.error, _SMALLEST_HELD_OUT_ERROR) * _unsureness(others, weight.self_assessed_error)
+    unsureness = _unsureness(others, weight.self_assessed_error)
+    error = (weight.error * unsureness**2).clamp_min(_SMALLEST_HELD_OUT_ERROR)
     return _share(variance, _HELD_OUT_PENALTY * error**2).masked_fill(propagated.is_drawn, 0.0)
 
 
@@ -173,7 +175,7 @@ def _share(variance: Tensor, other_variance: Tensor) -> Tensor:
 def _unsureness(others: Tensor, where_measured: float | None) -> Tensor:
     """Return (B, 1, 1, 1), how many times as unsure others are of each slice as where their error was measured.
 
-    Their error grows with it; it is nowhere smaller than was measured.
+    Their error grows with its square; it is nowhere smaller than was measured.
     """
     if where_measured is None:
         return torch.ones_like(others[:, :1, :1, :1])

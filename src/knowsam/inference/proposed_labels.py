@@ -23,7 +23,8 @@ class ProposedLabels:
     """A proposed mask on network planes, weighed as students of other volumes are.
 
     Unlike these it knows where a structure ends, by the place that registration has found: beyond the outermost
-    annotated slice it has nearly all the weight.
+    annotated slice what is propagated counts as wrong. But the mask is as wrong there as in that slice, if that is
+    more.
 
     Parameters
     ----------
@@ -32,33 +33,38 @@ class ProposedLabels:
 
     def __init__(self, probabilities: Tensor) -> None:
         self._probabilities = probabilities
-        self._weight = self._taken_at_its_word = self._at_its_word()
+        self._errors, self._self_assessed_error = self._at_its_word = self._own_errors()
 
     def compare(self, outlines: Mapping[int, Outline]) -> None:
         """Measure the error of the mask in annotated slices.
 
         The outermost ones, where it errs more than elsewhere, count only if no other shows a structure.
         """
-        indices = sorted(outlines)
-        inner = indices[1:-1]
-        compared = indices if all(outlines[index].is_empty for index in inner) else inner
-        if not compared:
-            self._weight = self._taken_at_its_word
+        if not outlines:
+            self._errors, self._self_assessed_error = self._at_its_word
             return
-        proposed = self._probabilities[compared].float()
-        painted = most_probable(torch.stack([outlines[index].distances_px for index in compared]))
-        dice = slice_dice(most_probable(proposed), painted, proposed.shape[1])
-        self._weight = HeldOutWeight(float(1 - dice.mean()), _mean(self_assessed_error(proposed)))
+        indices = sorted(outlines)
+        proposed = self._probabilities[indices].float()
+        painted = most_probable(torch.stack([outlines[index].distances_px for index in indices]))
+        errors = 1 - slice_dice(most_probable(proposed), painted, proposed.shape[1])
+        is_inner_empty = all(outlines[index].is_empty for index in indices[1:-1])
+        compared = slice(None) if is_inner_empty else slice(1, -1)
+        self._self_assessed_error = _mean(self_assessed_error(proposed[compared]))
+        self._errors = errors[compared].mean().repeat(len(self._probabilities))
+        for beyond, nearest in ((slice(None, indices[0]), errors[0]), (slice(indices[-1] + 1, None), errors[-1])):
+            self._errors[beyond] = self._errors[beyond].maximum(nearest)
 
     def blended(self, propagated: PropagatedLabels, indices: Sequence[int]) -> Tensor:
         """Return probabilities (B, C, H, W) of slices: both errors are weighed as variances are."""
-        proposed = self._probabilities[list(indices)].float()
-        return ensemble(propagated._replace(beyond_error=None), proposed, self._weight)[0]
+        rows = list(indices)
+        weight = HeldOutWeight(self._errors[rows].view(-1, 1, 1, 1), self._self_assessed_error)
+        return ensemble(propagated._replace(beyond_error=None), self._probabilities[rows].float(), weight)[0]
 
-    def _at_its_word(self) -> HeldOutWeight:
-        errors = torch.cat([self_assessed_error(one[None].float()) for one in self._probabilities])
-        error = _mean(errors)
-        return HeldOutWeight(1.0 if error is None else error, error)
+    def _own_errors(self) -> tuple[Tensor, float | None]:
+        """Return the error that the mask expects of itself, for each slice the same (N,)."""
+        found = torch.cat([self_assessed_error(one[None].float()) for one in self._probabilities])
+        error = _mean(found)
+        return torch.full_like(found, 1.0 if error is None else error), error
 
 
 def _mean(errors: Tensor) -> float | None:

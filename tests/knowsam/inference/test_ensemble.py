@@ -108,7 +108,7 @@ def test_students_expect_of_their_labels_the_dice_that_their_probabilities_give(
     assert self_assessed_error(probabilities_of(nowhere)).isnan().item()
 
 
-@pytest.mark.parametrize(("where_measured", "times"), [(None, 1.0), (1 / 18, 4.0), (1 / 9, 1.0), (1 / 3, 1.0)])
+@pytest.mark.parametrize(("where_measured", "times"), [(None, 1.0), (1 / 18, 16.0), (1 / 9, 1.0), (1 / 3, 1.0)])
 def test_students_of_other_volumes_count_less_where_they_are_less_sure_than_where_they_were_measured(
     where_measured: float | None, times: float
 ) -> None:

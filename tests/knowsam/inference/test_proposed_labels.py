@@ -15,7 +15,7 @@ from knowsam.inference.proposed_labels import ProposedLabels
 from knowsam.propagation.label_propagation import Outline
 from knowsam.propagation.propagated_labels import PropagatedLabels
 
-SIDE, SLICES = 16, 5
+SIDE, SLICES = 16, 7
 WHOLE = Window((0, 0), (SIDE, SIDE), (SIDE, SIDE))
 
 
@@ -104,3 +104,15 @@ def test_a_mask_that_was_accepted_as_proposed_does_not_replace_labels_that_both_
     labels = proposed(0.9)
     labels.compare({1: outline(4, 12), 2: outline(4, 12), 3: outline(4, 12)})
     assert share(labels, propagated((6, 12), (6, 12), 0.5, 8.0)) == pytest.approx(0, abs=1e-3)
+
+
+def test_beyond_an_annotated_slice_in_which_it_is_wrong_it_counts_less() -> None:
+    """Slice 2 lies beyond slice 3."""
+    labels, beyond = proposed(0.9), propagated((7, 9), (7, 9), 0.0, 4.0)
+    right, wrong = outline(4, 12), outline(9, 15)
+    labels.compare({3: right, 4: right, 5: right})
+    all_right = share(labels, beyond)
+    labels.compare({3: wrong, 4: right, 5: right})
+    assert share(labels, beyond) < 0.8 * all_right
+    labels.compare({3: right, 4: right, 5: wrong})
+    assert share(labels, beyond) == pytest.approx(all_right)
