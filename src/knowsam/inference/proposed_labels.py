@@ -33,24 +33,30 @@ class ProposedLabels:
 
     def __init__(self, probabilities: Tensor) -> None:
         self._probabilities = probabilities
-        self._errors, self._self_assessed_error = self._at_its_word = self._own_errors()
+        self._expected_errors = torch.cat([self_assessed_error(one[None].float()) for one in probabilities])
+        error = _mean(self._expected_errors)
+        errors = torch.full_like(self._expected_errors, 1.0 if error is None else error)
+        self._errors, self._self_assessed_error = self._at_its_word = errors, error
 
     def compare(self, outlines: Mapping[int, Outline]) -> None:
-        """Measure the error of the mask in annotated slices.
+        """Measure the error of the mask in annotated slices; where both show nothing, they tell nothing.
 
         The outermost ones, where it errs more than elsewhere, count only if no other shows a structure.
         """
+        self._errors, self._self_assessed_error = self._at_its_word
         if not outlines:
-            self._errors, self._self_assessed_error = self._at_its_word
             return
         indices = sorted(outlines)
-        proposed = self._probabilities[indices].float()
+        proposed = most_probable(self._probabilities[indices].float())
         painted = most_probable(torch.stack([outlines[index].distances_px for index in indices]))
-        errors = 1 - slice_dice(most_probable(proposed), painted, proposed.shape[1])
+        shown = ((proposed > 0) | (painted > 0)).any(dim=(1, 2))
+        if not shown.any():
+            return
+        errors = 1 - slice_dice(proposed, painted, self._probabilities.shape[1])
         is_inner_empty = all(outlines[index].is_empty for index in indices[1:-1])
         compared = slice(None) if is_inner_empty else slice(1, -1)
-        self._self_assessed_error = _mean(self_assessed_error(proposed[compared]))
-        self._errors = errors[compared].mean().repeat(len(self._probabilities))
+        self._self_assessed_error = _mean(self._expected_errors[indices[compared]])
+        self._errors = errors[compared][shown[compared]].mean().repeat(len(self._probabilities))
         for beyond, nearest in ((slice(None, indices[0]), errors[0]), (slice(indices[-1] + 1, None), errors[-1])):
             self._errors[beyond] = self._errors[beyond].maximum(nearest)
 
@@ -59,12 +65,6 @@ class ProposedLabels:
         rows = list(indices)
         weight = HeldOutWeight(self._errors[rows].view(-1, 1, 1, 1), self._self_assessed_error)
         return ensemble(propagated._replace(beyond_error=None), self._probabilities[rows].float(), weight)[0]
-
-    def _own_errors(self) -> tuple[Tensor, float | None]:
-        """Return the error that the mask expects of itself, for each slice the same (N,)."""
-        found = torch.cat([self_assessed_error(one[None].float()) for one in self._probabilities])
-        error = _mean(found)
-        return torch.full_like(found, 1.0 if error is None else error), error
 
 
 def _mean(errors: Tensor) -> float | None:

@@ -95,9 +95,10 @@ def test_it_is_measured_between_the_outermost_annotated_slices_where_these_show_
     labels.compare({0: wrong, 2: right, 4: wrong})
     between = share(labels, beside)
     labels.compare({0: wrong, 4: wrong})
-    assert share(labels, beside) < 0.6 * between
-    labels.compare({0: wrong, 2: nothing, 4: wrong})
-    assert share(labels, beside) < 0.6 * between
+    outermost = share(labels, beside)
+    assert outermost < 0.6 * between
+    labels.compare({0: right, 2: nothing, 4: right})
+    assert outermost < share(labels, beside) < between
 
 
 def test_a_mask_that_was_accepted_as_proposed_does_not_replace_labels_that_both_sides_agree_on() -> None:
@@ -116,3 +117,19 @@ def test_beyond_an_annotated_slice_in_which_it_is_wrong_it_counts_less() -> None
     assert share(labels, beyond) < 0.8 * all_right
     labels.compare({3: right, 4: right, 5: wrong})
     assert share(labels, beyond) == pytest.approx(all_right)
+
+
+def test_slices_in_which_both_show_nothing_tell_nothing() -> None:
+    planes = torch.zeros(9, 2, SIDE, SIDE)
+    planes[3:6, 1] = 0.9 * square(4, 12)
+    planes[:, 0] = 1 - planes[:, 1]
+    labels, beside = ProposedLabels(planes), propagated((8, 9), (10, 12), 0.5, 8.0)
+    at_its_word = float(labels.blended(beside, [4])[0, 1, 5, 5])
+    wrong, nothing = outline(9, 15), replace(outline(0, 0), is_empty=True)
+    labels.compare({3: wrong, 4: wrong, 5: wrong})
+    measured = float(labels.blended(beside, [4])[0, 1, 5, 5])
+    assert measured < 0.9 * at_its_word
+    labels.compare({0: nothing, 1: nothing, 4: wrong, 7: nothing, 8: nothing})
+    assert float(labels.blended(beside, [4])[0, 1, 5, 5]) == pytest.approx(measured)
+    labels.compare({0: nothing, 1: nothing, 7: nothing})
+    assert float(labels.blended(beside, [4])[0, 1, 5, 5]) == pytest.approx(at_its_word)
