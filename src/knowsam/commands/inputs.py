@@ -33,6 +33,7 @@ from knowsam.io.image import read_image
 from knowsam.io.kept_models import found_model
 from knowsam.io.labels import read_labels
 from knowsam.io.on_disk import kept_on_disk
+from knowsam.io.source_file import is_one_of
 from knowsam.training.schedule import Budget
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def require_own_masks(images: Sequence[Path], labels: Sequence[Path]) -> None:
         If one is.
     """
     for image, mask in zip(images, labels, strict=True):
-        if image.exists() and mask.exists() and image.samefile(mask):
+        if is_one_of(image, [mask]):
             raise InputError(f"{image} is given as an image and as its labels. Give the image, and its labels.")
 
 

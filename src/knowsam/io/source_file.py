@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ def refuse_inputs(path: Path, inputs: Collection[Path]) -> None:
     OutputError
         If it would.
     """
-    if _is_one_of(path, inputs):
+    if is_one_of(path, inputs):
         raise OutputError(f"{path} is an input, but is named as the result as well. Choose another name.")
 
 
@@ -32,12 +33,13 @@ def refuse_source_file(path: Path, source: Volume) -> None:
     OutputError
         If it would.
     """
-    if _is_one_of(path, source.dicom_files if source.file is None else (source.file,)):
+    if is_one_of(path, source.dicom_files if source.file is None else (source.file,)):
         raise OutputError(
             f"{path.name} is a file of the image itself, which the result would replace. Choose another name."
         )
 
 
-def _is_one_of(path: Path, files: Collection[Path]) -> bool:
-    # Links and case-insensitive file systems give one file several names.
-    return path.exists() and any(file.exists() and path.samefile(file) for file in files)
+def is_one_of(path: Path, files: Collection[Path]) -> bool:
+    """Return whether a path leads to one of some files; none of them need be there."""
+    # Links and case-insensitive file systems give one file several names; os.path takes impossible names, too.
+    return os.path.exists(path) and any(os.path.exists(file) and path.samefile(file) for file in files)

@@ -55,6 +55,7 @@ REFUSALS = [
     (output_to("text.txt/out.nii.gz"), 1, "text.txt does not exist"),
     (output_to("out.png"), 1, "out.png, but must end in .nii.gz, .nii, .seg.nrrd, .nrrd or .mha. Change the name"),
     (output_to("truth.nii.gz"), 1, "truth.nii.gz exists already and is kept"),
+    (output_to("x" * 300 + ".nii.gz"), 1, "File name too long. Choose another name or folder"),
     (output_to("image.nii.gz --overwrite"), 1, "image.nii.gz is an input, but is named as the result as well"),
     (output_to("no_dicom/../labels.nii.gz --overwrite"), 1, "is an input, but is named as the result as well"),
     ("segment {f}/labels.nii.gz --labels {f}/labels.nii.gz -o {f}/out.nii.gz", 1, "as an image and as its labels"),
