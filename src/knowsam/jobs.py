@@ -163,11 +163,10 @@ def _propagated(case: Case, config: Config, device: str, timer: PhaseTimer) -> S
         volumes = NetworkVolumes([case], windows, config, device=target, interruption=adapting)
         display = Display(volumes, config, [case])
         if not display.can_predict(0):
-            count = case.volume.shape[case.annotation.axis]
-            if len(case.annotation.slices) == count:
+            if display.unseen(0).all():
                 raise TrainingError(
-                    f"All {count} slices are painted, so that none is left to segment. If some of them are not, name "
-                    "those that are with --annotated-slices."
+                    "All slices are painted, so that none is left to segment. If some of them are not, name those that "
+                    "are with --annotated-slices."
                 )
             raise TrainingError(
                 "Without training, at least two slices are needed that are painted completely, or scribbled with both "

@@ -98,6 +98,12 @@ def test_without_training_what_it_needs_is_asked_for(ball: Volume, ball_labels: 
     finished = Annotation.from_labels(ball_labels, axis=0, indices=range(len(ball_labels)))
     with pytest.raises(TrainingError, match="slices are painted, so that none is left to segment"):
         jobs.segment(ball, finished, budget=Budget(seconds=0), device="cpu")
+    structure_alone = np.full_like(ball_labels[4], IGNORE)
+    structure_alone[15:17, 14:18] = 1
+    slices = {index: LabelSlice(0, index, structure_alone) for index in range(len(ball_labels))}
+    scribbled = Annotation(ball.shape, 0, default_classes([1]), slices)
+    with pytest.raises(TrainingError, match="or scribbled with both structures and background"):
+        jobs.segment(ball, scribbled, budget=Budget(seconds=0), device="cpu")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1j])
