@@ -74,10 +74,16 @@ def test_each_slice_has_its_own_rescaling(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("keyword", ["RescaleSlope", "RescaleIntercept"])
 def test_slices_that_have_lost_their_rescaling_are_refused(tmp_path: Path, keyword: str) -> None:
-    slices = series(4, RescaleSlope=1, RescaleIntercept=-1024)
+    slices = series(4, RescaleSlope=2, RescaleIntercept=-1024)
     delattr(slices[2], keyword)
     with pytest.raises(InputError, match=f"1 of 4 slices lack the attribute {keyword}"):
         read_volume(written(slices, tmp_path))
+
+
+def test_slices_may_lack_a_rescaling_that_changes_nothing(tmp_path: Path) -> None:
+    slices = series(4, RescaleSlope=1, RescaleIntercept=0)
+    del slices[1].RescaleSlope, slices[2].RescaleIntercept
+    np.testing.assert_array_equal(grey(read_volume(written(slices, tmp_path))), STORED)
 
 
 @pytest.mark.parametrize("slope", [1, 2, 0.5])

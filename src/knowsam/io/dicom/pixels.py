@@ -247,9 +247,10 @@ def _refuse_kind(file: ImageFile) -> None:
 
 
 def _refuse_lost_rescaling(frames: Sequence[Frame]) -> None:
-    for keyword in ("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"):
-        lacking = sum(frame.value(keyword) is None for frame in frames)
-        if 0 < lacking < len(frames):
+    for keyword, without_effect in (("RescaleSlope", 1), ("RescaleIntercept", 0), ("ModalityLUTSequence", None)):
+        values = [frame.value(keyword) for frame in frames]
+        lacking = sum(value is None for value in values)
+        if lacking and any(value not in (None, without_effect) for value in values):
             raise InputError(
                 f"{lacking} of {len(frames)} slices lack the attribute {keyword} that the others have, so that their "
                 "grey values cannot be compared. Export the series again with all its attributes."
