@@ -12,7 +12,7 @@ from tempfile import gettempdir
 from typing import TYPE_CHECKING
 
 from knowsam.errors import OutputError
-from knowsam.io.atomic import check_free, check_new_place, check_place
+from knowsam.io.atomic import check_new_place, check_place
 from knowsam.io.image_file import image_stem
 from knowsam.io.labels import check_labels_writable
 from knowsam.io.source_file import refuse_inputs
@@ -110,9 +110,7 @@ def check_model(path: Path, *, overwrite: bool) -> None:
     OutputError
         If it cannot, or if a model there must be kept.
     """
-    file = model_file(path)
-    check_free(file, overwrite=overwrite)
-    check_new_place(file)
+    check_new_place(model_file(path), overwrite=overwrite)
 
 
 def check_report(path: Path, *, overwrite: bool, endings: str = ".json") -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Generator, Mapping
 from contextlib import closing
@@ -17,7 +18,7 @@ from knowsam.commands.cluster_prediction import cluster_attempts
 from knowsam.commands.inputs import read_model, read_one_image
 from knowsam.commands.outputs import check_mask, saved
 from knowsam.errors import ClusterError, InputError, KnowSAMError, PredictionError
-from knowsam.io.atomic import check_free, check_new_place
+from knowsam.io.atomic import check_new_place
 from knowsam.io.image_file import mask_name
 from knowsam.io.labels import write_labels
 from knowsam.io.source_file import refuse_inputs
@@ -62,16 +63,17 @@ def _checked_targets(options: Namespace) -> dict[Path, Path]:
     targets = {image: options.output / mask_name(image) for image in options.images}
     if len(set(targets.values())) < len(options.images):
         raise InputError("Two images have the same name, so their masks would too. Predict them into separate folders.")
+    is_there = os.path.isdir(options.output)
     for target in targets.values():
-        check_new_place(target)
-        if options.output.exists():
+        if is_there:
             check_mask(target, inputs=options.images, overwrite=options.overwrite)
+        else:
+            check_new_place(target)
     if options.table is not None:
         if options.table in targets.values():
             raise InputError(f"{options.table} is named as the table and is a mask as well. Choose another name.")
         refuse_inputs(options.table, [options.model, *options.images])
-        check_free(options.table, overwrite=options.overwrite)
-        check_new_place(options.table)
+        check_new_place(options.table, overwrite=options.overwrite)
     return targets
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from knowsam.errors import OutputError
-from knowsam.io.atomic import check_free, check_new_place
+from knowsam.io.atomic import check_new_place
 from knowsam.project.finished import mask_paths, write_masks
 from knowsam.project.project import Project
 
@@ -30,8 +30,7 @@ def run(options: Namespace) -> None:
         return
     paths = mask_paths(project, options.export)
     for path in paths.values():
-        check_free(path, overwrite=options.overwrite)
-        check_new_place(path)
+        check_new_place(path, overwrite=options.overwrite)
     failed = 0
     for case, problem in write_masks(project, paths, overwrite=options.overwrite):
         _print([f"{case.name}: {problem or paths[case]}"])

@@ -89,30 +89,30 @@ def check_place(path: Path, *, overwrite: bool = False) -> None:
     OutputError
         If the folder is missing or not writable, the name is impossible there, or the file exists and must be kept.
     """
-    target = _target(path, overwrite=overwrite)
-    _require_folder(target)
-    check_free(path, overwrite=overwrite)
-    check_new_place(target)
+    _require_folder(_target(path, overwrite=overwrite))
+    check_new_place(path, overwrite=overwrite)
 
 
-def check_new_place(path: Path) -> None:
-    """Check that a file can be written to `path`, whose folder need not be there yet.
+def check_new_place(path: Path, *, overwrite: bool = False) -> None:
+    """Check as `check_place` does, but the folder need not be there yet.
 
     Raises
     ------
     OutputError
-        If not.
+        If the folder cannot be made or written, the name is impossible there, or the file exists and must be kept.
     """
-    existing = next(parent for parent in path.parents if os.path.exists(parent))
+    check_free(path, overwrite=overwrite)
+    target = _target(path, overwrite=overwrite)
+    existing = next(parent for parent in target.parents if os.path.exists(parent))
     try:
         # By trying, since neither permissions nor names say what a drive takes.
         with _temporary_folder(existing) as temporary:
-            trial = Path(temporary, path.relative_to(existing))
+            trial = Path(temporary, target.relative_to(existing))
             trial.parent.mkdir(parents=True, exist_ok=True)
             trial.touch()
     except OSError as error:
         raise OutputError(
-            f"Nothing can be written to {path}: {error.strerror}. Choose another name or folder."
+            f"Nothing can be written to {target}: {error.strerror}. Choose another name or folder."
         ) from error
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from knowsam.errors import OutputError
-from knowsam.io.atomic import check_free, check_place, written_whole
+from knowsam.io.atomic import check_free, check_new_place, check_place, written_whole
 
 
 def test_what_was_written_takes_the_place_of_the_file(tmp_path: Path) -> None:
@@ -83,3 +83,11 @@ def test_a_link_into_a_missing_folder_is_refused_beforehand(tmp_path: Path) -> N
     link.symlink_to(tmp_path / "missing" / "mask.nii.gz")
     with pytest.raises(OutputError, match="missing does not exist"):
         check_place(link, overwrite=True)
+
+
+def test_where_a_link_may_be_replaced_the_place_it_leads_to_is_checked(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    link = tmp_path / "model.safetensors"
+    link.symlink_to(tmp_path / "file" / "model.safetensors")
+    with pytest.raises(OutputError, match=r"file/model\.safetensors: Not a directory"):
+        check_new_place(link, overwrite=True)
