@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+PACKAGES = (ROOT / "src" / "knowsam", ROOT / "napari_knowsam")
 FILES = sorted(
-    file.relative_to(folder)
-    for folder in (ROOT / "src", ROOT)
-    for file in (folder / ("knowsam" if folder.name == "src" else "napari_knowsam")).rglob("*.py")
+    file.relative_to(package.parent)
+    for package in PACKAGES
+    for file in package.rglob("*.py")
     if ">>> " in file.read_text(encoding="utf-8")
 )
 
