@@ -103,11 +103,13 @@ def check_new_place(path: Path, *, overwrite: bool = False) -> None:
     """
     check_free(path, overwrite=overwrite)
     target = _target(path, overwrite=overwrite)
-    existing = next(parent for parent in target.parents if os.path.exists(parent))
+    # Without `..`, by which the trial would leave the temporary folder.
+    place = Path(os.path.realpath(target.parent), target.name)
+    existing = next(parent for parent in place.parents if os.path.exists(parent))
     try:
         # By trying, since neither permissions nor names say what a drive takes.
         with _temporary_folder(existing) as temporary:
-            trial = Path(temporary, target.relative_to(existing))
+            trial = Path(temporary, place.relative_to(existing))
             trial.parent.mkdir(parents=True, exist_ok=True)
             trial.touch()
     except OSError as error:

@@ -85,6 +85,12 @@ def test_a_link_into_a_missing_folder_is_refused_beforehand(tmp_path: Path) -> N
         check_place(link, overwrite=True)
 
 
+def test_nothing_is_left_of_a_check_though_the_way_leads_back(tmp_path: Path) -> None:
+    check_new_place(tmp_path / "missing" / ".." / ".." / tmp_path.name / "new" / "mask.nii.gz")
+    check_new_place(tmp_path / "missing" / ".." / "a" / ".." / ".." / "mask.nii.gz")
+    assert not list(tmp_path.iterdir())
+
+
 def test_where_a_link_may_be_replaced_the_place_it_leads_to_is_checked(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     link = tmp_path / "model.safetensors"
